@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { digestSchema } from '../ids.ts';
+import { BLOB_PIECE_BYTES, MAX_BLOB_BYTES, MAX_LAYERS, MAX_POSITIONS } from '../limits.ts';
+
+/** A content-addressed run of bytes; `pieces` are the SHA-256 of each BLOB_PIECE_BYTES of it, the last one shorter. */
+export const blobRefSchema = z
+  .strictObject({
+    digest: digestSchema,
+    bytes: z.int().min(0).max(MAX_BLOB_BYTES),
+    pieces: z.array(digestSchema).max(MAX_BLOB_BYTES / BLOB_PIECE_BYTES),
+  })
+  .refine((blob) => blob.pieces.length === Math.ceil(blob.bytes / BLOB_PIECE_BYTES), { message: 'one digest per piece' });
+export type BlobRef = z.infer<typeof blobRefSchema>;
+
+export const tensorTypes = ['float32', 'float16', 'uint8', 'int8', 'int32', 'int64'] as const;
+export type TensorType = (typeof tensorTypes)[number];
+
+/** Where a weight lies inside its blob, little-endian, row-major. */
+const weightSchema = z.strictObject({
+  name: z.string().min(1).max(512),
+  type: z.enum(tensorTypes),
+  dims: z.array(z.int().min(0)).max(8),
+  offset: z.int().min(0),
+  bytes: z.int().min(0),
+});
+export type Weight = z.infer<typeof weightSchema>;
+
+/** The weights of one part of the model. `tied` parts also read weights of the parts they name. */
+const partSchema = z.strictObject({
+  /** `embedding`, `layer.N`, `head`, or `common` (caches and constants that several layers share). */
+  name: z.string().regex(/^(embedding|head|common|layer\.\d{1,3})$/),
+  blob: blobRefSchema,
+  weights: z.array(weightSchema).max(4096),
+  /** Parts whose weights this part's nodes also use (a tied table lies in `embedding` and is used by `head`). */
+  uses: z.array(z.string()).max(8),
+});
+export type Part = z.infer<typeof partSchema>;
+
+export const manifestSchema = z.strictObject({
+  format: z.literal('chorus-manifest/1'),
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+  description: z.string().max(2000),
+  licence: z.string().max(200),
+  parameters: z.int().min(0),
+  config: z.strictObject({
+    architecture: z.string().max(100),
+    layers: z.int().min(1).max(MAX_LAYERS),
+    hiddenSize: z.int().min(1).max(65_536),
+    vocabularySize: z.int().min(1).max(1_048_576),
+    heads: z.int().min(1).max(1024),
+    kvHeads: z.int().min(1).max(1024),
+    headSize: z.int().min(1).max(1024),
+    maxPositions: z.int().min(1).max(MAX_POSITIONS),
+    endTokens: z.array(z.int().min(0)).max(32),
+  }),
+  /** What numbers depend on. A volunteer that does not match is refused with the reason. */
+  pins: z.strictObject({
+    runtime: z.literal('onnxruntime-web'),
+    runtimeVersion: z.string(),
+    quantization: z.enum(['fp32', 'fp16', 'q4', 'q4f16', 'q8']),
+    blockSize: z.int().min(0),
+    accuracyLevel: z.int().min(0).max(3),
+    accumulation: z.literal('f32'),
+    /** Element type of hidden rows on the wire. */
+    boundary: z.enum(['f16', 'f32']),
+    /** Element type of the KV tensors in the graph. */
+    kv: z.enum(['float32', 'float16']),
+  }),
+  /** A route never has fewer stages. */
+  minStages: z.int().min(1).max(64),
+  /** The whole model's graph as an ONNX ModelProto in which every weight of a part is external. */
+  graph: blobRefSchema,
+  parts: z.array(partSchema).min(3).max(MAX_LAYERS + 3),
+  tokenizer: z.strictObject({
+    /** tokenizer.json and tokenizer_config.json as published (the template inside the latter). */
+    tokenizer: blobRefSchema,
+    config: blobRefSchema,
+  }),
+  /** The model card, as Markdown. */
+  card: blobRefSchema.nullable(),
+  /**
+   * Reference values for the probe: `tokens` fed from position 0; `boundaries[b]` holds the hidden rows (f32,
+   * tokens.length × hiddenSize) that go into layer b (b = layers: into the head); `logits` holds logits rows.
+   */
+  probe: z.strictObject({
+    tokens: z.array(z.int().min(0)).min(1).max(256),
+    boundaries: z.array(blobRefSchema).max(MAX_LAYERS + 1),
+    logits: blobRefSchema,
+    /** Largest relative L2 difference of a row that a right device may show. */
+    tolerance: z.number().positive(),
+  }),
+});
+export type Manifest = z.infer<typeof manifestSchema>;

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
+import { stageRangeSchema } from '../model/stage.ts';
+
+const replicaSchema = z.strictObject({
+  id: peerIdSchema,
+  /** False for peers that only the relay reaches (Node). */
+  webrtc: z.boolean(),
+  /** Numeric class, such as `wasm` or `webgpu/google/swiftshader`. */
+  numericClass: z.string().max(200),
+});
+export type Replica = z.infer<typeof replicaSchema>;
+
+/** Who runs which stage of a session. The server signs it; replicas take no work without it. */
+export const routeSchema = z.strictObject({
+  session: sessionIdSchema,
+  /** Digest of the manifest's bytes. */
+  model: digestSchema,
+  requester: replicaSchema.omit({ numericClass: true }),
+  /** Positions the session may use. */
+  capacity: z.int().min(1).max(MAX_POSITIONS),
+  /** Wall-clock milliseconds. */
+  issuedAtMs: z.int(),
+  expiresAtMs: z.int(),
+  stages: z
+    .array(
+      z.strictObject({
+        range: stageRangeSchema,
+        primary: replicaSchema,
+        shadows: z.array(replicaSchema).max(MAX_SHADOWS),
+        /** The scheduler's estimate for one token, in milliseconds. */
+        predictedMs: z.number().min(0),
+      }),
+    )
+    .min(1)
+    .max(MAX_STAGES),
+  /** What the scheduler could not grant, in words for people (all volunteers share an address prefix, no shadow free). */
+  notes: z.array(z.string().max(300)).max(16),
+});
+export type Route = z.infer<typeof routeSchema>;
+
+/** DSSE envelope (dsse 1.0.2) around a JSON payload; `payload` and `sig` in standard base64. */
+export const envelopeSchema = z.strictObject({
+  payloadType: z.string().max(200),
+  payload: z.string().max(12 * 1024 * 1024),
+  signatures: z.array(z.strictObject({ keyid: z.string().max(200), sig: z.string().max(200) })).min(1).max(16),
+});
+export type Envelope = z.infer<typeof envelopeSchema>;
+
+export const ROUTE_PAYLOAD_TYPE = 'application/vnd.chorus.route+json';
+export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.chorus.manifest+json';

@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import type { ErrorCode } from '../errors.ts';
+import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
+import { stageRangeSchema } from '../model/stage.ts';
+import { envelopeSchema } from '../session/route.ts';
+
+/**
+ * The control socket between a peer (tab, anchor, gateway, command line) and the signal server: JSON text messages
+ * as below; binary messages belong to the relay (relay-frame.ts).
+ *
+ *   server -> peer   challenge                    first message
+ *   peer -> server   prove                        signs the server's nonce, sends its own
+ *   server -> peer   welcome                      signs the peer's nonce
+ *   volunteer        offer -> assign | idle; ready | failed; heartbeat; pause; withdraw
+ *   requester        route -> queued* -> routed | refused; release
+ */
+
+const base64 = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9+/]*={0,2}$/);
+const text = z.string().max(500);
+const requestId = z.int().min(0);
+const errorCode = z.string().max(40).transform((code) => code as ErrorCode);
+
+export const serverMessageSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('challenge'), protocol: z.int(), nonce: base64(64), serverKey: base64(64) }),
+  z.strictObject({
+    type: z.literal('welcome'),
+    id: peerIdSchema,
+    signature: base64(128),
+    /** For the PeerJS socket; random, good for this control socket's lifetime. */
+    peerToken: z.string().max(64),
+    iceServers: z.array(
+      z.strictObject({ urls: z.array(z.string().max(300)).max(8), username: z.string().max(300).optional(), credential: z.string().max(300).optional() }),
+    ).max(8),
+    heartbeatMs: z.int().min(100),
+  }),
+  /** Load this stage of this model and say `ready`. Replaces any assignment before it. */
+  z.strictObject({ type: z.literal('assign'), assignment: z.int().min(0), model: digestSchema, range: stageRangeSchema, reason: text }),
+  /** There is nothing to do now, and why. */
+  z.strictObject({ type: z.literal('idle'), reason: text }),
+  z.strictObject({ type: z.literal('queued'), request: requestId, position: z.int().min(1) }),
+  z.strictObject({ type: z.literal('routed'), request: requestId, route: envelopeSchema }),
+  z.strictObject({
+    type: z.literal('refused'),
+    request: requestId,
+    code: errorCode,
+    message: text,
+    /** The first layers nobody holds, where that is the reason. */
+    missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
+  }),
+  /** Close of the control socket follows. */
+  z.strictObject({ type: z.literal('error'), code: errorCode, message: text }),
+]);
+export type ServerMessage = z.infer<typeof serverMessageSchema>;
+
+export const offerSchema = z.strictObject({
+  type: z.literal('offer'),
+  backend: z.enum(['webgpu', 'wasm']),
+  numericClass: z.string().min(1).max(200),
+  runtimeVersion: z.string().max(40),
+  /** Memory the person lends, in bytes. */
+  pledgeBytes: z.int().min(0),
+  /** False if only the relay reaches this peer. */
+  webrtc: z.boolean(),
+  /** Sessions it will run at once. */
+  slots: z.int().min(1).max(64),
+  /** Stages whose blobs it already has, best first, so that a reload gets its old work back. */
+  held: z.array(z.strictObject({ model: digestSchema, range: stageRangeSchema })).max(8),
+  /** Milliseconds one layer took for one token when last measured; null before the first probe. */
+  layerMs: z.number().min(0).nullable(),
+});
+
+export const peerControlMessageSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('prove'),
+    protocol: z.int(),
+    publicKey: base64(64),
+    signature: base64(128),
+    nonce: base64(64),
+    /** What it is, for the operator: `tab`, `anchor`, `gateway`, `cli`. */
+    kind: z.enum(['tab', 'anchor', 'gateway', 'cli']),
+  }),
+  offerSchema,
+  z.strictObject({
+    type: z.literal('ready'),
+    assignment: z.int().min(0),
+    layerMs: z.number().min(0),
+    /** Largest relative difference the probe saw. */
+    probeError: z.number().min(0),
+  }),
+  z.strictObject({ type: z.literal('failed'), assignment: z.int().min(0), code: errorCode, message: text }),
+  z.strictObject({
+    type: z.literal('heartbeat'),
+    sessions: z.int().min(0),
+    /** Tokens served so far in this sitting. */
+    tokens: z.int().min(0),
+    layerMs: z.number().min(0).nullable(),
+    hidden: z.boolean(),
+  }),
+  /** Takes no new sessions until the next `offer`; running ones go on. */
+  z.strictObject({ type: z.literal('pause') }),
+  /** No longer a volunteer. */
+  z.strictObject({ type: z.literal('withdraw') }),
+  z.strictObject({
+    type: z.literal('route'),
+    request: requestId,
+    model: digestSchema,
+    capacity: z.int().min(1).max(MAX_POSITIONS),
+    webrtc: z.boolean(),
+    policy: z.strictObject({
+      shadows: z.int().min(0).max(MAX_SHADOWS),
+      /** At least this many stages; the model's own minimum holds too. */
+      minStages: z.int().min(1).max(MAX_STAGES),
+    }),
+    /** Volunteers that failed this requester a moment ago. */
+    exclude: z.array(peerIdSchema).max(64),
+  }),
+  z.strictObject({ type: z.literal('abandon'), request: requestId }),
+  z.strictObject({
+    type: z.literal('release'),
+    session: sessionIdSchema,
+    outcome: z.enum(['done', 'cancelled', 'failed']),
+    tokens: z.int().min(0),
+    /** Generation speed as the requester saw it; null for fewer than two tokens. */
+    tokensPerSecond: z.number().min(0).nullable(),
+    faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
+  }),
+]);
+export type PeerControlMessage = z.infer<typeof peerControlMessageSchema>;
+export type Offer = z.infer<typeof offerSchema>;

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { digestSchema, peerIdSchema } from '../ids.ts';
+import { stageRangeSchema } from '../model/stage.ts';
+
+/** What `/api/network` answers: the state of the network as the server sees it, for the page. */
+export const networkSnapshotSchema = z.object({
+  serverTimeMs: z.number(),
+  startedAtMs: z.number(),
+  version: z.string(),
+  models: z.array(
+    z.object({
+      digest: digestSchema,
+      name: z.string(),
+      description: z.string(),
+      parameters: z.number(),
+      layers: z.number(),
+      minStages: z.number(),
+      quantization: z.string(),
+      /** Ready volunteers for the embedding, each layer and the head. */
+      coverage: z.object({ embedding: z.number(), layers: z.array(z.number()), head: z.number() }),
+      /** True if a route could be given now. */
+      servable: z.boolean(),
+      /** Why not, in words for people; null if servable. */
+      reason: z.string().nullable(),
+    }),
+  ),
+  volunteers: z.array(
+    z.object({
+      id: peerIdSchema,
+      kind: z.enum(['tab', 'anchor', 'cli', 'gateway']),
+      state: z.enum(['idle', 'loading', 'ready', 'paused']),
+      backend: z.enum(['webgpu', 'wasm']),
+      numericClass: z.string(),
+      webrtc: z.boolean(),
+      pledgeBytes: z.number(),
+      model: digestSchema.nullable(),
+      range: stageRangeSchema.nullable(),
+      layerMs: z.number().nullable(),
+      sessions: z.number(),
+      slots: z.number(),
+      /** Tokens of whole answers that passed its stage, as requesters reported them. */
+      tokens: z.number(),
+      joinedAtMs: z.number(),
+      hidden: z.boolean(),
+    }),
+  ),
+  sessions: z.object({ running: z.number(), queued: z.number(), finished: z.number(), failed: z.number() }),
+  /** One point every 10 s, oldest first, at most the last hour. */
+  history: z.array(
+    z.object({ atMs: z.number(), volunteers: z.number(), sessions: z.number(), tokensPerSecond: z.number() }),
+  ),
+  /** True if all volunteers share one address prefix, so that routes cannot spread over networks. */
+  sharedPrefix: z.boolean(),
+});
+export type NetworkSnapshot = z.infer<typeof networkSnapshotSchema>;

@@ -1,0 +1,57 @@
+import type { ErrorCode } from '../errors.ts';
+import type { PeerId, SessionId } from '../ids.ts';
+import type { Rows, RunTimings } from '../session/compute.ts';
+import type { Envelope } from '../session/route.ts';
+
+/** What one stage adds to the frames that pass it, so that the requester can draw the route. */
+export interface HopTiming extends RunTimings {
+  readonly stage: number;
+}
+
+/**
+ * Messages between requester and replicas, and between replicas of neighbouring stages.
+ *
+ *   requester -> stage 0 primary -> ... -> last primary     open, rows, cut, close (each passed on forward)
+ *   last primary -> requester                               ready, rows (kind logits)
+ *   any replica -> the peer that sent it `open`             fault (passed on backward to the requester)
+ *
+ * The codec is in peer-codec.ts; docs/protocol.md has the bytes.
+ */
+export type PeerMessage =
+  /** Join a session as `stage` of the signed route. The receiver opens its stage and passes it on. */
+  | { readonly type: 'open'; readonly session: SessionId; readonly stage: number; readonly route: Envelope }
+  /** Every stage is open. */
+  | { readonly type: 'ready'; readonly session: SessionId }
+  | RowsMessage
+  /** Forget everything at `position` and after; rows of older epochs are dropped from here on. */
+  | { readonly type: 'cut'; readonly session: SessionId; readonly epoch: number; readonly position: number }
+  | { readonly type: 'close'; readonly session: SessionId; readonly reason: string }
+  | {
+      readonly type: 'fault';
+      readonly session: SessionId;
+      readonly stage: number;
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** Who is held to be at fault, where the reporter knows: the volunteer that cannot be reached, or itself. */
+      readonly volunteer: PeerId | null;
+    }
+  | { readonly type: 'ping'; readonly nonce: number }
+  | { readonly type: 'pong'; readonly nonce: number };
+
+export interface RowsMessage {
+  readonly type: 'rows';
+  readonly session: SessionId;
+  /** The stage this goes to; the number of stages where it goes to the requester. */
+  readonly stage: number;
+  /** Grows by one with each cut of the session. */
+  readonly epoch: number;
+  /** Grows by one with each rows message of the session, from 0, the same number all the way round. */
+  readonly sequence: number;
+  /** floor(start / CHUNK_POSITIONS); rows never straddle two chunks. */
+  readonly chunk: number;
+  readonly logitsFrom: number;
+  readonly rows: Rows;
+  /** SHA-256 of rows.bytes. */
+  readonly digest: Uint8Array<ArrayBuffer>;
+  readonly hops: readonly HopTiming[];
+}

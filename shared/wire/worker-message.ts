@@ -1,0 +1,58 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Digest, SessionId } from '../ids.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { StageRange } from '../model/stage.ts';
+import type { RunRequest, RunResult } from '../session/compute.ts';
+
+/**
+ * Between a page or Node program and its compute thread. Requests carry an id and get one reply with it; events
+ * have none. Both ends are ours, so these are types without a parser. Bytes are transferred, not copied.
+ */
+export interface WorkerCalls {
+  /** Picks a backend. `auto` takes WebGPU where there is an adapter that computes rightly, else WASM. */
+  start: {
+    request: { backend: 'auto' | 'webgpu' | 'wasm'; /** Test only: keep the device's `subgroups` feature. */ keepSubgroups: boolean };
+    reply: BackendInfo;
+  };
+  /** Cuts, loads, warms up and probes one stage; replaces the one before. `blobs` are all that `stageBlobs` lists. */
+  load: {
+    request: { manifest: Manifest; range: StageRange; blobs: ReadonlyMap<Digest, Blob | Uint8Array<ArrayBuffer>>; probe: boolean; maxSessions: number };
+    reply: LoadedStage;
+  };
+  unload: { request: null; reply: null };
+  open: { request: { session: SessionId; capacity: number }; reply: null };
+  run: { request: RunRequest; reply: RunResult };
+  cut: { request: { session: SessionId; position: number }; reply: null };
+  close: { request: { session: SessionId }; reply: null };
+}
+
+export interface BackendInfo {
+  readonly backend: 'webgpu' | 'wasm';
+  /** `wasm`, or `webgpu/vendor/architecture` with `-subgroups` where that feature is used. */
+  readonly numericClass: string;
+  readonly runtimeVersion: string;
+  /** Why WebGPU was not taken, in words for people; null if it was. */
+  readonly fallbackReason: string | null;
+}
+
+export interface LoadedStage extends BackendInfo {
+  /** Memory the stage holds, weights and KV of `maxSessions` sessions. */
+  readonly memoryBytes: number;
+  /** Median milliseconds per layer for one token. */
+  readonly layerMs: number;
+  /** Largest relative difference to the manifest's values over all shapes probed; null if not probed. */
+  readonly probeError: number | null;
+}
+
+export type WorkerCallName = keyof WorkerCalls;
+
+export type WorkerRequest = {
+  [Name in WorkerCallName]: { readonly id: number; readonly call: Name; readonly body: WorkerCalls[Name]['request'] };
+}[WorkerCallName];
+
+export type WorkerReply =
+  | { readonly type: 'reply'; readonly id: number; readonly body: WorkerCalls[WorkerCallName]['reply'] }
+  | { readonly type: 'failure'; readonly id: number; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: 'progress'; readonly phase: 'cut' | 'create' | 'warm-up' | 'probe'; readonly done: number; readonly total: number }
+  /** The device is gone; the thread must be replaced. */
+  | { readonly type: 'lost'; readonly code: ErrorCode; readonly message: string };
