@@ -1,0 +1,31 @@
+import type * as ort from 'onnxruntime-web';
+
+/** The part of onnxruntime-web that is the same for every backend. */
+export type Runtime = typeof ort;
+export type { InferenceSession, Tensor } from 'onnxruntime-web';
+
+/**
+ * Loads onnxruntime-web for one backend; the other stays unloaded. Works in browser workers and in plain Node
+ * (`wasm` only), where the package finds its binary beside itself. One thread: numbers must not depend on how many
+ * cores a volunteer has.
+ */
+export async function loadRuntime(backend: 'webgpu' | 'wasm'): Promise<Runtime> {
+  const runtime = backend === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
+  runtime.env.wasm.numThreads = 1;
+  runtime.env.logLevel = 'error';
+  const isBrowser = 'location' in globalThis;
+  if (isBrowser) {
+    // Given as a file rather than a folder: a folder would make the runtime import more modules by itself.
+    const wasm = backend === 'webgpu' ? await asyncifyUrl() : await plainUrl();
+    runtime.env.wasm.wasmPaths = { wasm };
+  }
+  return runtime;
+}
+
+async function asyncifyUrl(): Promise<string> {
+  return (await import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url')).default;
+}
+
+async function plainUrl(): Promise<string> {
+  return (await import('onnxruntime-web/ort-wasm-simd-threaded.wasm?url')).default;
+}
