@@ -1,0 +1,92 @@
+import { createTypeScriptImportResolver } from 'eslint-import-resolver-typescript';
+import { importX } from 'eslint-plugin-import-x';
+import svelte from 'eslint-plugin-svelte';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+const shapeRules = {
+  'no-restricted-syntax': [
+    'error',
+    { selector: 'TSEnumDeclaration', message: 'Use a union of strings.' },
+    { selector: '[accessibility="private"]', message: 'Use #private.' },
+  ],
+  'no-warning-comments': ['error', { terms: ['todo', 'fixme', 'xxx'] }],
+  'max-lines': ['error', { max: 500 }],
+  eqeqeq: 'error',
+  'no-console': 'error',
+};
+
+const typeRules = {
+  '@typescript-eslint/consistent-type-imports': 'error',
+  '@typescript-eslint/no-import-type-side-effects': 'error',
+  '@typescript-eslint/no-explicit-any': 'error',
+  '@typescript-eslint/no-floating-promises': 'error',
+  '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+  '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+  '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+  // Contracts say Promise where one implementation happens to answer at once.
+  '@typescript-eslint/require-await': 'off',
+};
+
+/** Arrows point down only: page, worker and server know `shared`; `shared` knows nobody. */
+const zones = [
+  { target: './shared', from: '.', except: ['./shared', './node_modules'] },
+  { target: './web', from: ['./worker', './signal-server', './test'], message: 'The page names the worker by URL only.' },
+  { target: './worker', from: ['./web', './signal-server', './test'] },
+  { target: './signal-server', from: ['./web', './worker', './test'] },
+];
+
+const engines = [
+  { group: ['onnxruntime-web', 'onnxruntime-web/*'], message: 'Only worker/runtime.ts loads the runtime.', allowTypeImports: true },
+  { group: ['peer', 'peer/*'], message: 'Only signal-server/peer-mount.ts mounts PeerServer.' },
+];
+
+const restrictImports = (...patterns) => ({ '@typescript-eslint/no-restricted-imports': ['error', { patterns }] });
+
+export default defineConfig(
+  globalIgnores(['dist/', 'data/', 'coverage/', 'models/', 'test-results/', '**/.vite/']),
+  {
+    files: ['**/*.ts', '**/*.svelte'],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    plugins: { 'import-x': importX },
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname, extraFileExtensions: ['.svelte'] },
+    },
+    settings: { 'import-x/resolver-next': [createTypeScriptImportResolver({ project: './tsconfig.json' })] },
+    rules: {
+      ...shapeRules,
+      ...typeRules,
+      'import-x/no-cycle': 'error',
+      'import-x/no-default-export': 'error',
+      'import-x/no-restricted-paths': ['error', { zones }],
+      ...restrictImports(...engines),
+    },
+  },
+  { files: ['**/*.svelte', '**/*.svelte.ts'], extends: [svelte.configs.recommended] },
+  {
+    files: ['**/*.svelte', '**/*.svelte.ts'],
+    languageOptions: { parserOptions: { parser: tseslint.parser } },
+    // The rules of the type checker do not see through Svelte's stores and templates; svelte-check does that.
+    rules: { 'import-x/no-default-export': 'off' },
+  },
+  {
+    files: ['shared/**/*.ts'],
+    rules: {
+      ...restrictImports(...engines, { group: ['node:*', 'fs', 'path', 'crypto', 'ws', 'idb', 'peerjs'], message: '`shared` has no I/O of its own.' }),
+      'no-restricted-globals': [
+        'error',
+        ...['window', 'document', 'navigator', 'fetch', 'WebSocket', 'process', 'Buffer', 'console', 'performance'],
+        ...['setTimeout', 'setInterval', 'localStorage', 'indexedDB', 'RTCPeerConnection'],
+      ],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'Take a Clock.' },
+        { object: 'Math', property: 'random', message: 'Take RandomBytes.' },
+      ],
+    },
+  },
+  { files: ['worker/runtime.ts'], rules: restrictImports(engines[1]) },
+  { files: ['signal-server/peer-mount.ts'], rules: restrictImports(engines[0]) },
+  { files: ['signal-server/cli/**', 'scripts/**', 'test/bench/**'], rules: { 'no-console': 'off' } },
+  { files: ['*.config.ts', '**/*.d.ts'], rules: { 'import-x/no-default-export': 'off' } },
+);

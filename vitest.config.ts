@@ -1,0 +1,59 @@
+import { playwright } from '@vitest/browser-playwright';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+import { chromiumArgs, findChromium } from './scripts/find-chromium.ts';
+
+const executablePath = findChromium() ?? undefined;
+
+export default defineConfig({
+  test: {
+    // Two cores are what a small machine has; the browser and WASM threads need their share of them.
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          name: 'node',
+          environment: 'node',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/browser/**', 'test/e2e/**', 'test/bench/**'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        plugins: [svelte()],
+        // Found at the first import they would reload the page in the middle of a test.
+        optimizeDeps: {
+          exclude: ['onnxruntime-web'],
+          include: ['zod', '@noble/hashes/sha2.js', 'idb', 'peerjs', 'onnx-buf', '@bufbuild/protobuf', '@huggingface/tokenizers', '@huggingface/jinja', 'axe-core'],
+        },
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          globalSetup: ['test/support/browser-servers.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({
+              launchOptions: { args: [...chromiumArgs], ...(executablePath === undefined ? {} : { executablePath }) },
+            }),
+            instances: [{ browser: 'chromium' }],
+          },
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          environment: 'node',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
