@@ -31,13 +31,21 @@ const typeRules = {
 /** Arrows point down only: page, worker and server know `shared`; `shared` knows nobody. */
 const zones = [
   { target: './shared', from: '.', except: ['./shared', './node_modules'] },
-  { target: './web', from: ['./worker', './signal-server', './test'], message: 'The page names the worker by URL only.' },
+  {
+    target: './web',
+    from: ['./worker', './signal-server', './test'],
+    message: 'The page names the worker by URL only.',
+  },
   { target: './worker', from: ['./web', './signal-server', './test'] },
   { target: './signal-server', from: ['./web', './worker', './test'] },
 ];
 
 const engines = [
-  { group: ['onnxruntime-web', 'onnxruntime-web/*'], message: 'Only worker/runtime.ts loads the runtime.', allowTypeImports: true },
+  {
+    group: ['onnxruntime-web', 'onnxruntime-web/*'],
+    message: 'Only worker/runtime.ts loads the runtime.',
+    allowTypeImports: true,
+  },
   { group: ['peer', 'peer/*'], message: 'Only signal-server/peer-mount.ts mounts PeerServer.' },
 ];
 
@@ -52,7 +60,11 @@ export default defineConfig(
     languageOptions: {
       parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname, extraFileExtensions: ['.svelte'] },
     },
-    settings: { 'import-x/resolver-next': [createTypeScriptImportResolver({ project: './tsconfig.json' })] },
+    settings: {
+      'import-x/extensions': ['.ts', '.svelte'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'], 'svelte-eslint-parser': ['.svelte'] },
+      'import-x/resolver-next': [createTypeScriptImportResolver({ project: './tsconfig.json' })],
+    },
     rules: {
       ...shapeRules,
       ...typeRules,
@@ -72,7 +84,10 @@ export default defineConfig(
   {
     files: ['shared/**/*.ts'],
     rules: {
-      ...restrictImports(...engines, { group: ['node:*', 'fs', 'path', 'crypto', 'ws', 'idb', 'peerjs'], message: '`shared` has no I/O of its own.' }),
+      ...restrictImports(...engines, {
+        group: ['node:*', 'fs', 'path', 'crypto', 'ws', 'idb', 'peerjs'],
+        message: '`shared` has no I/O of its own.',
+      }),
       'no-restricted-globals': [
         'error',
         ...['window', 'document', 'navigator', 'fetch', 'WebSocket', 'process', 'Buffer', 'console', 'performance'],

@@ -17,6 +17,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/browser/**', 'test/e2e/**', 'test/bench/**'],
           testTimeout: 20_000,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -24,13 +25,24 @@ export default defineConfig({
         // Found at the first import they would reload the page in the middle of a test.
         optimizeDeps: {
           exclude: ['onnxruntime-web'],
-          include: ['zod', '@noble/hashes/sha2.js', 'idb', 'peerjs', 'onnx-buf', '@bufbuild/protobuf', '@huggingface/tokenizers', '@huggingface/jinja', 'axe-core'],
+          include: [
+            'zod',
+            '@noble/hashes/sha2.js',
+            'idb',
+            'peerjs',
+            'onnx-buf',
+            '@bufbuild/protobuf',
+            '@huggingface/tokenizers',
+            '@huggingface/jinja',
+            'axe-core',
+          ],
         },
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
           globalSetup: ['test/support/browser-servers.ts'],
           testTimeout: 60_000,
+          sequence: { groupOrder: 1 },
           hookTimeout: 60_000,
           fileParallelism: false,
           browser: {
@@ -50,6 +62,7 @@ export default defineConfig({
           environment: 'node',
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 180_000,
+          sequence: { groupOrder: 2 },
           hookTimeout: 180_000,
           fileParallelism: false,
         },
