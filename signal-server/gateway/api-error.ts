@@ -1,0 +1,81 @@
+import { type ChorusError, type ErrorCode, toChorusError } from '#shared/errors.ts';
+
+/** The error object of the OpenAI API. */
+export interface ApiErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+/** A refusal as an API client sees it: HTTP status, error object and, where waiting helps, how long to wait. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly body: ApiErrorBody;
+  readonly retryAfterSeconds: number | null;
+
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    details: { type?: string; param?: string | null; retryAfterSeconds?: number } = {},
+  ) {
+    super(message);
+    this.name = 'ApiError';
+    this.status = status;
+    this.retryAfterSeconds = details.retryAfterSeconds ?? null;
+    const type = details.type ?? (status < 500 ? 'invalid_request_error' : 'server_error');
+    this.body = { error: { message, type, param: details.param ?? null, code } };
+  }
+}
+
+/** How each failure of the network looks to an API client; what is missing here is an internal error. */
+const failures: Partial<Record<ErrorCode, { status: number; code?: string; type?: string; retryAfterSeconds?: number }>> = {
+  'unknown-model': { status: 404, code: 'model_not_found' },
+  'too-long': { status: 400, code: 'context_length_exceeded' },
+  'rate-limited': { status: 429, code: 'rate_limit_exceeded', type: 'rate_limit_error', retryAfterSeconds: 5 },
+  'all-busy': { status: 503, retryAfterSeconds: 5 },
+  'no-coverage': { status: 503, retryAfterSeconds: 10 },
+  'too-few-volunteers': { status: 503, retryAfterSeconds: 10 },
+  'link-lost': { status: 503, retryAfterSeconds: 2 },
+  'server-lost': { status: 503, retryAfterSeconds: 2 },
+  'worker-lost': { status: 503, retryAfterSeconds: 2 },
+  'device-lost': { status: 503, retryAfterSeconds: 2 },
+  'unknown-session': { status: 503, retryAfterSeconds: 2 },
+  'out-of-memory': { status: 503, retryAfterSeconds: 5 },
+  timeout: { status: 504, code: 'timeout' },
+  cancelled: { status: 499, code: 'cancelled' },
+};
+
+/** Any thrown value as what the client is told. Failures of our own making keep their words to themselves. */
+export function toApiError(thrown: unknown): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  const bodyError = readBodyError(thrown);
+  if (bodyError) return bodyError;
+  const error: ChorusError = toChorusError(thrown);
+  const failure = failures[error.code];
+  if (!failure) return new ApiError(500, 'internal_error', 'The server had an error while processing your request.');
+  const { status, code, ...details } = failure;
+  return new ApiError(status, code ?? error.code.replaceAll('-', '_'), error.message, details);
+}
+
+/** What express.json throws, by its documented `type`. */
+function readBodyError(thrown: unknown): ApiError | null {
+  if (typeof thrown !== 'object' || thrown === null || !('type' in thrown) || typeof thrown.type !== 'string') return null;
+  switch (thrown.type) {
+    case 'entity.too.large':
+      return new ApiError(413, 'request_too_large', 'The request body is too large.');
+    case 'entity.parse.failed':
+      return new ApiError(400, 'invalid_json', 'The request body is not valid JSON.');
+    case 'encoding.unsupported':
+    case 'charset.unsupported':
+      return new ApiError(415, 'unsupported_encoding', 'The request body must be JSON in UTF-8.');
+    case 'request.aborted':
+    case 'request.size.invalid':
+      return new ApiError(400, 'invalid_body', 'The request body is incomplete.');
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest';
+import { parseChatRequest, parseCompletionRequest } from '../../../signal-server/gateway/answer-request.ts';
+import { ApiError } from '../../../signal-server/gateway/api-error.ts';
+
+const messages = [{ role: 'user', content: 'Hello' }];
+const chat = { model: 'wren', messages };
+const completion = { model: 'wren', prompt: 'Once upon a time' };
+
+function refusal(parse: () => unknown): { status: number; code: string | null; param: string | null } {
+  try {
+    parse();
+  } catch (error) {
+    if (error instanceof ApiError) return { status: error.status, code: error.body.error.code, param: error.body.error.param };
+    throw error;
+  }
+  throw new Error('the request was accepted');
+}
+
+describe('parseChatRequest', () => {
+  it('fills in the defaults of the OpenAI API', () => {
+    expect(parseChatRequest(chat)).toEqual({
+      model: 'wren',
+      prompt: { type: 'messages', messages },
+      stream: false,
+      includeUsage: false,
+      sampling: { temperature: 1, topP: 1, seed: null },
+      stop: [],
+      maxNewTokens: null,
+    });
+  });
+
+  it('reads every parameter it serves', () => {
+    const parsed = parseChatRequest({
+      ...chat,
+      stream: true,
+      stream_options: { include_usage: true },
+      temperature: 0,
+      top_p: 0.5,
+      seed: 7,
+      stop: ['a', 'b'],
+      max_completion_tokens: 9,
+      user: 'somebody',
+    });
+    expect(parsed).toMatchObject({
+      stream: true,
+      includeUsage: true,
+      sampling: { temperature: 0, topP: 0.5, seed: 7 },
+      stop: ['a', 'b'],
+      maxNewTokens: 9,
+    });
+  });
+
+  it('joins text parts, takes developer for system and a single stop string for a list', () => {
+    const parts = [
+      { type: 'text', text: 'Be ' },
+      { type: 'text', text: 'brief.' },
+    ];
+    const parsed = parseChatRequest({ ...chat, messages: [{ role: 'developer', content: parts }, ...messages], stop: '\n' });
+    expect(parsed.prompt).toEqual({ type: 'messages', messages: [{ role: 'system', content: 'Be brief.' }, ...messages] });
+    expect(parsed.stop).toEqual(['\n']);
+  });
+
+  it('takes back its own answer as a message of the history', () => {
+    const answer = { role: 'assistant', content: 'Hi.', refusal: null };
+    expect(() => parseChatRequest({ ...chat, messages: [...messages, answer, ...messages] })).not.toThrow();
+  });
+
+  it('lets through unsupported parameters with the values that ask for nothing', () => {
+    const harmless = {
+      n: 1,
+      tools: [],
+      tool_choice: 'none',
+      response_format: { type: 'text' },
+      frequency_penalty: 0,
+      presence_penalty: null,
+      logprobs: false,
+      logit_bias: {},
+      store: false,
+      stop: null,
+      seed: null,
+    };
+    expect(parseChatRequest({ ...chat, ...harmless })).toEqual(parseChatRequest(chat));
+  });
+
+  it.each([
+    ['n', 2],
+    ['tools', [{ type: 'function', function: { name: 'f' } }]],
+    ['tool_choice', 'required'],
+    ['functions', [{ name: 'f' }]],
+    ['response_format', { type: 'json_object' }],
+    ['logprobs', true],
+    ['top_logprobs', 3],
+    ['logit_bias', { 50256: -100 }],
+    ['frequency_penalty', 0.5],
+    ['presence_penalty', -1],
+    ['modalities', ['text', 'audio']],
+    ['audio', { voice: 'alloy', format: 'wav' }],
+    ['prediction', { type: 'content', content: '' }],
+    ['reasoning_effort', 'low'],
+    ['store', true],
+    ['metadata', { topic: 'birds' }],
+    ['service_tier', 'priority'],
+    ['web_search_options', {}],
+  ])('refuses %s by name', (param, value) => {
+    expect(refusal(() => parseChatRequest({ ...chat, [param]: value }))).toEqual({
+      status: 400,
+      code: 'unsupported_parameter',
+      param,
+    });
+  });
+
+  it.each([
+    ['model', 'missing_required_parameter', { messages }],
+    ['messages', 'missing_required_parameter', { model: 'wren' }],
+    ['messages', 'invalid_value', { ...chat, messages: [] }],
+    ['messages[0].role', 'invalid_value', { ...chat, messages: [{ role: 'tool', content: 'x' }] }],
+    ['messages[0].content', 'missing_required_parameter', { ...chat, messages: [{ role: 'user' }] }],
+    ['messages[0].content', 'invalid_type', { ...chat, messages: [{ role: 'user', content: 5 }] }],
+    [
+      'messages[0].content[0].type',
+      'invalid_value',
+      { ...chat, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:' } }] }] },
+    ],
+    ['messages[0].name', 'unknown_parameter', { ...chat, messages: [{ role: 'user', content: 'x', name: 'Ann' }] }],
+    ['temperature', 'invalid_value', { ...chat, temperature: 2.1 }],
+    ['temperature', 'invalid_type', { ...chat, temperature: '1' }],
+    ['top_p', 'invalid_value', { ...chat, top_p: 0 }],
+    ['seed', 'invalid_type', { ...chat, seed: 0.5 }],
+    ['stop', 'invalid_value', { ...chat, stop: ['a', 'b', 'c', 'd', 'e'] }],
+    ['stop[0]', 'invalid_value', { ...chat, stop: '' }],
+    ['max_tokens', 'invalid_value', { ...chat, max_tokens: 0 }],
+    ['max_tokens', 'invalid_value', { ...chat, max_tokens: 5, max_completion_tokens: 6 }],
+    ['stream_options', 'invalid_value', { ...chat, stream_options: { include_usage: true } }],
+    ['top_k', 'unknown_parameter', { ...chat, top_k: 5 }],
+    ['__proto__', 'unknown_parameter', JSON.parse('{"model":"wren","messages":[{"role":"user","content":"x"}],"__proto__":{"n":2}}')],
+  ])('names %s when it is wrong (%s)', (param, code, body) => {
+    expect(refusal(() => parseChatRequest(body))).toEqual({ status: 400, code, param });
+  });
+
+  it.each([[undefined], [null], ['text'], [[chat]]])('refuses the body %j', (body) => {
+    expect(refusal(() => parseChatRequest(body)).code).toBe('invalid_body');
+  });
+});
+
+describe('parseCompletionRequest', () => {
+  it('makes 16 tokens unless told otherwise, as OpenAI does', () => {
+    expect(parseCompletionRequest(completion)).toMatchObject({
+      prompt: { type: 'text', text: 'Once upon a time' },
+      maxNewTokens: 16,
+    });
+  });
+
+  it.each([
+    [['Once'], { type: 'text', text: 'Once' }],
+    [[5, 6], { type: 'tokens', tokens: [5, 6] }],
+    [[[5, 6]], { type: 'tokens', tokens: [5, 6] }],
+  ])('takes the prompt %j', (prompt, expected) => {
+    expect(parseCompletionRequest({ ...completion, prompt }).prompt).toEqual(expected);
+  });
+
+  it.each([['', ['a', 'b'], [], [[1], [2]], [-1], [0.5], { text: 'x' }]].flat().map((prompt) => [prompt]))(
+    'refuses the prompt %j',
+    (prompt) => {
+      expect(refusal(() => parseCompletionRequest({ ...completion, prompt }))).toMatchObject({
+        status: 400,
+        param: expect.stringMatching(/^prompt/) as string,
+      });
+    },
+  );
+
+  it.each([
+    ['best_of', 2],
+    ['echo', true],
+    ['suffix', 'the end'],
+    ['logprobs', 0],
+    ['n', 3],
+  ])('refuses %s by name', (param, value) => {
+    expect(refusal(() => parseCompletionRequest({ ...completion, [param]: value }))).toMatchObject({
+      code: 'unsupported_parameter',
+      param,
+    });
+  });
+});
