@@ -4,6 +4,11 @@
  */
 export interface Channel {
   readonly transport: 'webrtc' | 'relay';
+  /**
+   * What both ends see alike of the connection and nobody in the middle can copy: the two DTLS fingerprints of a data
+   * channel. The handshake signs it. Empty for the relay, whose server is in the middle by design.
+   */
+  readonly binding: string;
   /** Hands over one piece. Never blocks; callers watch `bufferedBytes`. Throws `link-lost` once closed. */
   send(piece: Uint8Array<ArrayBuffer>): void;
   /** Bytes handed over that have not left yet. */
