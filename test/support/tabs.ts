@@ -1,0 +1,75 @@
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { chromiumArgs, findChromium } from '../../scripts/find-chromium.ts';
+
+/** One tab in a browser context of its own: its own storage, so its own key. */
+export interface Tab {
+  readonly page: Page;
+  readonly context: BrowserContext;
+}
+
+export interface TabOptions {
+  /** False takes RTCPeerConnection away, as some networks and policies do. */
+  readonly webrtc: boolean;
+}
+
+export async function launchChromium(): Promise<Browser> {
+  const executablePath = findChromium();
+  if (executablePath === null) throw new Error('no Chromium: run `npx tsx scripts/ensure-chromium.ts`');
+  return chromium.launch({ executablePath, args: [...chromiumArgs] });
+}
+
+declare global {
+  interface Window {
+    /** Every connection the page made, for getStats. */
+    chorusTestConnections?: RTCPeerConnection[];
+  }
+}
+
+function keepConnections(): void {
+  const Native = window.RTCPeerConnection;
+  const connections: RTCPeerConnection[] = [];
+  window.chorusTestConnections = connections;
+  window.RTCPeerConnection = class extends Native {
+    constructor(configuration?: RTCConfiguration) {
+      super(configuration);
+      connections.push(this);
+    }
+  };
+}
+
+function removeWebRtc(): void {
+  Object.defineProperty(window, 'RTCPeerConnection', { value: undefined });
+}
+
+export async function openTab(browser: Browser, url: string, options: TabOptions = { webrtc: true }): Promise<Tab> {
+  const context = await browser.newContext();
+  await context.addInitScript(options.webrtc ? keepConnections : removeWebRtc);
+  const page = await context.newPage();
+  await page.goto(url);
+  return { page, context };
+}
+
+export interface ChannelStats {
+  readonly channels: number;
+  readonly messagesSent: number;
+  readonly messagesReceived: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** What `getStats` says of all data channels of the tab together. */
+export function channelStats(tab: Tab): Promise<ChannelStats> {
+  return tab.page.evaluate(async () => {
+    const sum = { channels: 0, messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };
+    for (const connection of window.chorusTestConnections ?? []) {
+      for (const report of (await connection.getStats()).values() as Iterable<Record<string, unknown>>) {
+        if (report['type'] !== 'data-channel') continue;
+        sum.channels++;
+        for (const key of ['messagesSent', 'messagesReceived', 'bytesSent', 'bytesReceived'] as const) {
+          sum[key] += Number(report[key] ?? 0);
+        }
+      }
+    }
+    return sum;
+  });
+}
