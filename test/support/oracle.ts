@@ -33,19 +33,20 @@ export async function loadOracle(name: string, dtype: 'q4' | 'q8' | 'fp32'): Pro
         attention_mask: mask,
         max_new_tokens: count,
         do_sample: false,
-        eos_token_id: null,
+        // Takes the criterion away; the published type forgets that.
+        eos_token_id: null as unknown as number,
       })) as Tensor;
       return Array.from(output.data as BigInt64Array, Number).slice(prompt.length);
     },
     encode: (text) => tokenizer.encode(text, { add_special_tokens: false }),
     decode: (tokens) => tokenizer.decode([...tokens], { skip_special_tokens: false }),
     chat: (messages) =>
-      tokenizer.apply_chat_template([...messages], {
+      tokenizer.apply_chat_template<true, false, false>([...messages], {
         add_generation_prompt: true,
         tokenize: true,
         return_tensor: false,
         return_dict: false,
-      }) as number[],
+      }),
     dispose: async () => {
       await model.dispose();
     },

@@ -9,7 +9,10 @@ export interface Tab {
 
 export interface TabOptions {
   /** False takes RTCPeerConnection away, as some networks and policies do. */
-  readonly webrtc: boolean;
+  readonly webrtc?: boolean;
+  readonly backend?: 'auto' | 'webgpu' | 'wasm';
+  /** Most tokens of an answer. */
+  readonly maxNewTokens?: number;
 }
 
 export async function launchChromium(): Promise<Browser> {
@@ -41,10 +44,22 @@ function removeWebRtc(): void {
   Object.defineProperty(window, 'RTCPeerConnection', { value: undefined });
 }
 
-export async function openTab(browser: Browser, url: string, options: TabOptions = { webrtc: true }): Promise<Tab> {
+/** What the page keeps of a person's choices: greedy answers, and the backend asked for. */
+function keepSettings(settings: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
+  }
+}
+
+export async function openTab(browser: Browser, url: string, options: TabOptions = {}): Promise<Tab> {
   const context = await browser.newContext();
-  await context.addInitScript(options.webrtc ? keepConnections : removeWebRtc);
+  await context.addInitScript(options.webrtc === false ? removeWebRtc : keepConnections);
+  await context.addInitScript(keepSettings, {
+    'chorus.volunteer': { backend: options.backend ?? 'wasm', pledgeMegabytes: 512, slots: 4, keepAwake: false },
+    'chorus.ask': { model: null, temperature: 0, topP: 1, maxNewTokens: options.maxNewTokens ?? 64, seed: 1 },
+  });
   const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
   await page.goto(url);
   return { page, context };
 }
