@@ -1,17 +1,13 @@
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { WorkerPort } from '#shared/peer/worker-client.ts';
 import type { WorkerReply } from '#shared/wire/worker-message.ts';
 
 /** The compute thread's program; named by URL, as the page does, so that nothing of it is loaded in this thread. */
-const program = new URL('../../worker/node-main.ts', import.meta.url);
+const program = new URL('../../worker/node-main.mjs', import.meta.url);
 
 /** Starts a fresh compute thread. */
 export function spawnWorkerThread(): WorkerPort {
-  // Resolved from here: a bare `tsx` would be looked up in whatever folder the command runs in.
-  const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-  const worker = new Worker(program, { execArgv: ['--import', loader] });
+  const worker = new Worker(program, { execArgv: [] });
   let death: string | null = null;
 
   const port: WorkerPort = {

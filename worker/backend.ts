@@ -1,0 +1,84 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { BackendInfo } from '#shared/wire/worker-message.ts';
+import type { Backend } from './loaded-graph.ts';
+import { loadRuntime, type Runtime } from './runtime.ts';
+
+/** A backend that computes, until `close`. */
+export interface OpenBackend extends Backend {
+  readonly info: BackendInfo;
+  readonly hasSubgroups: boolean;
+  close(): void;
+}
+
+/** Limits that decide which stages fit; the rest stay at WebGPU's defaults, which every adapter has. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+  'maxComputeWorkgroupsPerDimension',
+] as const satisfies readonly (keyof GPUSupportedLimits)[];
+
+/** The WASM backend; `fallbackReason` says for people why WebGPU was not taken. */
+export async function openWasm(fallbackReason: string): Promise<OpenBackend> {
+  const runtime = await loadRuntime('wasm');
+  const info: BackendInfo = { backend: 'wasm', numericClass: 'wasm', runtimeVersion: versionOf(runtime), fallbackReason };
+  return { runtime, device: null, info, hasSubgroups: false, close: () => undefined };
+}
+
+/**
+ * A GPU device of our own making, so that it can be made without the `subgroups` feature where that computes wrongly,
+ * and so that its loss is seen: `onLost` is called once, unless `close` came first. Throws `unsupported` where there
+ * is no adapter, or with `refuseSoftware` only one that is emulated on the processor, which WASM outruns by far.
+ */
+export async function openWebGpu(
+  gpu: GPU | undefined,
+  options: { subgroups: boolean; refuseSoftware: boolean; onLost: (reason: string) => void },
+): Promise<OpenBackend> {
+  if (gpu === undefined) throw new ChorusError('unsupported', 'this browser has no WebGPU');
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) throw new ChorusError('unsupported', 'there is no graphics adapter');
+  if (options.refuseSoftware && isSoftware(adapter.info)) {
+    throw new ChorusError('unsupported', 'the only graphics adapter is emulated in software');
+  }
+  const features = [...adapter.features].filter((name) => options.subgroups || !name.includes('subgroup'));
+  const device = await adapter.requestDevice({
+    requiredFeatures: features as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
+  });
+  let isClosed = false;
+  void device.lost.then(({ reason, message }) => {
+    if (!isClosed) options.onLost(message === '' ? reason : message);
+  });
+  const runtime = await loadRuntime('webgpu');
+  const hasSubgroups = device.features.has('subgroups');
+  const { vendor, architecture } = adapter.info;
+  const name = `webgpu/${vendor || 'unknown'}/${architecture || 'unknown'}`;
+  return {
+    runtime,
+    device,
+    hasSubgroups,
+    info: {
+      backend: 'webgpu',
+      numericClass: hasSubgroups ? `${name}-subgroups` : name,
+      runtimeVersion: versionOf(runtime),
+      fallbackReason: null,
+    },
+    close() {
+      isClosed = true;
+      device.destroy();
+    },
+  };
+}
+
+function isSoftware(info: GPUAdapterInfo): boolean {
+  return info.isFallbackAdapter || info.architecture === 'swiftshader';
+}
+
+function versionOf(runtime: Runtime): string {
+  return runtime.env.versions.web ?? runtime.env.versions.common;
+}

@@ -1,0 +1,111 @@
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
+import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
+import { type Blobs, loadStage, type OnProgress, readBlobs } from './load-stage.ts';
+import { Mutex } from './mutex.ts';
+import type { StageSession } from './stage-session.ts';
+
+export interface ComputeHostDeps {
+  /** `navigator.gpu`, where there is one. */
+  readonly gpu: GPU | undefined;
+  readonly onProgress: OnProgress;
+  readonly onDeviceLost: (reason: string) => void;
+}
+
+/**
+ * The backend and the stage of one thread. A device that fails the probe is asked for again without subgroups; if it
+ * is still wrong, `auto` goes over to WASM and `webgpu` refuses.
+ */
+export class ComputeHost {
+  readonly #deps: ComputeHostDeps;
+  readonly #turn = new Mutex();
+  #request: WorkerCalls['start']['request'] | null = null;
+  #backend: OpenBackend | null = null;
+  #stage: StageSession | null = null;
+
+  constructor(deps: ComputeHostDeps) {
+    this.#deps = deps;
+  }
+
+  /** The stage that serves. Throws `unknown-session` while there is none. */
+  get stage(): StageSession {
+    if (this.#stage === null) throw new ChorusError('unknown-session', 'no stage is loaded');
+    return this.#stage;
+  }
+
+  start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
+    return this.#turn.run(async () => {
+      await this.#release();
+      this.#request = request;
+      this.#replaceBackend(await this.#openFirst(request));
+      return (this.#backend as OpenBackend).info;
+    });
+  }
+
+  load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
+    return this.#turn.run(async () => {
+      await this.#release();
+      const blobs = await readBlobs(request);
+      for (;;) {
+        const backend = this.#backend;
+        if (backend === null) throw new ChorusError('bad-message', 'no backend was started');
+        try {
+          return await this.#loadOn(backend, request, blobs);
+        } catch (thrown) {
+          const error = toChorusError(thrown);
+          const next = error.code === 'probe-failed' ? await this.#openNext(backend, error) : null;
+          if (next === null) throw error;
+          this.#replaceBackend(next);
+        }
+      }
+    });
+  }
+
+  unload(): Promise<void> {
+    return this.#turn.run(() => this.#release());
+  }
+
+  async #loadOn(backend: OpenBackend, request: WorkerCalls['load']['request'], blobs: Blobs): Promise<LoadedStage> {
+    const { stage, probed } = await loadStage(backend, request, blobs, this.#deps.onProgress);
+    this.#stage = stage;
+    const layers = Math.max(1, request.range.end - request.range.start);
+    return {
+      ...backend.info,
+      memoryBytes: stage.memoryBytes,
+      layerMs: probed.decodeMs / layers,
+      probeError: probed.error,
+    };
+  }
+
+  async #openFirst({ backend }: WorkerCalls['start']['request']): Promise<OpenBackend> {
+    if (backend === 'wasm') return openWasm('WASM was asked for');
+    try {
+      return await this.#openWebGpu(true, backend === 'auto');
+    } catch (thrown) {
+      if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
+      return openWasm(toChorusError(thrown).message);
+    }
+  }
+
+  /** What to try after `backend` failed the probe; null if nothing is left. */
+  async #openNext(backend: OpenBackend, error: ChorusError): Promise<OpenBackend | null> {
+    if (backend.hasSubgroups && this.#request?.keepSubgroups === false) return this.#openWebGpu(false, false);
+    if (backend.info.backend === 'webgpu' && this.#request?.backend === 'auto') return openWasm(error.message);
+    return null;
+  }
+
+  #openWebGpu(subgroups: boolean, refuseSoftware: boolean): Promise<OpenBackend> {
+    return openWebGpu(this.#deps.gpu, { subgroups, refuseSoftware, onLost: this.#deps.onDeviceLost });
+  }
+
+  #replaceBackend(backend: OpenBackend): void {
+    this.#backend?.close();
+    this.#backend = backend;
+  }
+
+  async #release(): Promise<void> {
+    const stage = this.#stage;
+    this.#stage = null;
+    await stage?.release();
+  }
+}

@@ -1,0 +1,63 @@
+import { toChorusError } from '#shared/errors.ts';
+import type { WorkerCallName, WorkerCalls, WorkerReply, WorkerRequest } from '#shared/wire/worker-message.ts';
+import { ComputeHost } from './compute-host.ts';
+
+export interface DispatchDeps {
+  readonly gpu: GPU | undefined;
+  /** Sends to the page or program; the buffers in `transfer` go over without a copy. */
+  readonly post: (reply: WorkerReply, transfer: ArrayBuffer[]) => void;
+}
+
+/**
+ * Answers each request with one reply or failure of the same id, and reports progress and loss in between. After a
+ * loss it goes on answering, but nothing it holds is of use: the owner replaces the thread.
+ */
+export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerRequest) => void {
+  const host = new ComputeHost({
+    gpu,
+    onProgress: (phase, done, total) => post({ type: 'progress', phase, done, total }, []),
+    onDeviceLost: (reason) =>
+      post({ type: 'lost', code: 'device-lost', message: `the graphics device was lost: ${reason}` }, []),
+  });
+
+  return (request) => {
+    const { id } = request;
+    void answer(host, request).then(
+      (body) => post({ type: 'reply', id, body }, transferable(body)),
+      (thrown: unknown) => {
+        const { code, message } = toChorusError(thrown);
+        post({ type: 'failure', id, code, message }, []);
+        if (code === 'worker-lost') post({ type: 'lost', code, message }, []);
+      },
+    );
+  };
+}
+
+type Answer = WorkerCalls[WorkerCallName]['reply'];
+
+async function answer(host: ComputeHost, request: WorkerRequest): Promise<Answer> {
+  switch (request.call) {
+    case 'start':
+      return host.start(request.body);
+    case 'load':
+      return host.load(request.body);
+    case 'unload':
+      await host.unload();
+      return null;
+    case 'open':
+      await host.stage.open(request.body.session, request.body.capacity);
+      return null;
+    case 'run':
+      return host.stage.run(request.body);
+    case 'cut':
+      await host.stage.cut(request.body.session, request.body.position);
+      return null;
+    case 'close':
+      await host.stage.close(request.body.session);
+      return null;
+  }
+}
+
+function transferable(body: Answer): ArrayBuffer[] {
+  return body !== null && 'output' in body ? [body.output.bytes.buffer] : [];
+}

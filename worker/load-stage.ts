@@ -1,0 +1,68 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { cutStage, stageBlobs } from '#shared/model/cut.ts';
+import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
+import type { Backend } from './loaded-graph.ts';
+import { type ProbeResult, type ProbeValues, probeStage } from './probe.ts';
+import { createStageSession, type StageSession } from './stage-session.ts';
+
+type Phase = Extract<WorkerReply, { type: 'progress' }>['phase'];
+export type OnProgress = (phase: Phase, done: number, total: number) => void;
+export type Blobs = ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
+
+/** Reads all blobs of a stage. Throws `bad-message` if one was not handed over. */
+export async function readBlobs({ manifest, range, blobs }: WorkerCalls['load']['request']): Promise<Blobs> {
+  const read = new Map<Digest, Uint8Array<ArrayBuffer>>();
+  for (const { digest } of stageBlobs(manifest, range)) {
+    const blob = blobs.get(digest);
+    if (blob === undefined) throw new ChorusError('bad-message', `the stage needs blob ${digest}`);
+    read.set(digest, blob instanceof Uint8Array ? blob : new Uint8Array(await blob.arrayBuffer()));
+  }
+  return read;
+}
+
+/**
+ * Cuts, creates, warms up and probes one stage on one backend. Throws `bad-model`, `unsupported-model`,
+ * `out-of-memory` or `probe-failed`, and then holds nothing.
+ */
+export async function loadStage(
+  backend: Backend,
+  { manifest, range, probe, maxSessions }: WorkerCalls['load']['request'],
+  blobs: Blobs,
+  onProgress: OnProgress,
+): Promise<{ stage: StageSession; probed: ProbeResult }> {
+  const blob = (digest: Digest): Uint8Array<ArrayBuffer> => blobs.get(digest) as Uint8Array<ArrayBuffer>;
+  onProgress('cut', 0, 1);
+  const fold = backend.device === null;
+  const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold, blob });
+  onProgress('create', 0, 1);
+  const stage = await createStageSession({ backend, manifest, range, graph, maxSessions });
+  try {
+    return { stage, probed: await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress) };
+  } catch (thrown) {
+    await stage.release();
+    throw thrown;
+  }
+}
+
+/** The manifest's values at both ends of the stage. */
+function probeValues(
+  { config, probe }: Manifest,
+  range: StageRange,
+  blob: (digest: Digest) => Uint8Array<ArrayBuffer>,
+): ProbeValues {
+  const positions = probe.tokens.length;
+  const read = (ref: BlobRef | undefined, rowLength: number): Float32Array => {
+    const bytes = ref && blob(ref.digest);
+    if (bytes?.length !== 4 * positions * rowLength) throw new ChorusError('bad-manifest', 'a probe value has the wrong size');
+    return new Float32Array(bytes.slice().buffer);
+  };
+  return {
+    positions,
+    input: range.embedding ? Uint32Array.from(probe.tokens) : read(probe.boundaries[range.start], config.hiddenSize),
+    expected: range.head ? read(probe.logits, config.vocabularySize) : read(probe.boundaries[range.end], config.hiddenSize),
+    tolerance: probe.tolerance,
+  };
+}

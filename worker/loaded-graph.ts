@@ -1,0 +1,99 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { StageGraph } from '#shared/model/cut.ts';
+import { decodeF16, encodeF16 } from '#shared/wire/f16.ts';
+import { bytesOf, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
+import type { InferenceSession, Runtime, Tensor } from './runtime.ts';
+
+/** A runtime with what it computes on. `device` is set for WebGPU. */
+export interface Backend {
+  readonly runtime: Runtime;
+  readonly device: GPUDevice | null;
+}
+
+export interface GraphSizes {
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+}
+
+/** What goes into a stage for positions [start, start + count): token ids, or f32 hidden rows [count, hiddenSize]. */
+export type StageInput = Uint32Array | Float32Array;
+
+/** A stage's graph in the runtime: numbers in, numbers out, the KV of each session handed in. Runs must not overlap. */
+export interface LoadedGraph {
+  /** Bytes one session of `capacity` positions takes at most. */
+  kvBytes(capacity: number): number;
+  createKv(capacity: number): KvStore;
+  /**
+   * Runs `count` positions from `start` on, where `kv` ends, and adds them to it. Returns f32 rows [count, hiddenSize],
+   * or logits [wanted.length, vocabularySize] for the `wanted` places within this run. If it throws, `kv` is unchanged
+   * up to `start`. Throws `out-of-memory` or `worker-lost`.
+   */
+  forward(kv: KvStore, start: number, count: number, input: StageInput, wanted: readonly number[]): Promise<Float32Array>;
+  release(): Promise<void>;
+}
+
+/** Hands `graph` to the runtime. Creations and runs of one runtime must not overlap. Throws `out-of-memory` or `bad-model`. */
+export async function loadGraph({ runtime, device }: Backend, graph: StageGraph, sizes: GraphSizes): Promise<LoadedGraph> {
+  const { io } = graph;
+  const kvShape: KvShape = { names: io.past, type: io.kvType, heads: sizes.kvHeads, headSize: sizes.headSize };
+  const session = await createSession(runtime, device, graph);
+
+  function feedsFor(start: number, count: number, input: StageInput, wanted: readonly number[]): Record<string, Tensor> {
+    const feeds: Record<string, Tensor> = {};
+    const int64 = (values: BigInt64Array, dims: number[]): Tensor => new runtime.Tensor('int64', values, dims);
+    if (io.tokens !== null) feeds[io.tokens] = int64(BigInt64Array.from(input, BigInt), [1, count]);
+    if (io.hidden !== null) {
+      const rows = input as Float32Array;
+      const data = io.activationType === 'float16' ? new Uint16Array(encodeF16(rows).buffer) : rows;
+      feeds[io.hidden] = new runtime.Tensor(io.activationType, data, [1, count, sizes.hiddenSize]);
+    }
+    if (io.attentionMask !== null) feeds[io.attentionMask] = int64(new BigInt64Array(start + count).fill(1n), [1, start + count]);
+    if (io.positionIds !== null) {
+      feeds[io.positionIds] = int64(BigInt64Array.from({ length: count }, (_, i) => BigInt(start + i)), [1, count]);
+    }
+    if (io.logitsIndex !== null) feeds[io.logitsIndex] = int64(BigInt64Array.from(wanted, BigInt), [wanted.length]);
+    return feeds;
+  }
+
+  return {
+    kvBytes: (capacity) => kvBytes(kvShape, capacity),
+    createKv: (capacity) =>
+      device === null ? createHostKv(runtime, kvShape) : createDeviceKv(runtime, device, kvShape, capacity),
+    async forward(kv, start, count, input, wanted) {
+      // A tensor without elements cannot be bound on a GPU, so one row is computed and dropped.
+      const asked = io.logitsIndex !== null && wanted.length === 0 ? [0] : wanted;
+      const feeds = { ...feedsFor(start, count, input, asked), ...kv.past() };
+      const outputs = await session
+        .run(feeds, { ...kv.present(), [io.output]: null })
+        .catch((thrown: unknown) => Promise.reject(runtimeError(thrown, device === null ? 'internal' : 'worker-lost')));
+      kv.keep(outputs);
+      const values = floatsOf(outputs[io.output] as Tensor);
+      return asked === wanted ? values : values.subarray(0, 0);
+    },
+    release: () => session.release(),
+  };
+}
+
+function createSession(runtime: Runtime, device: GPUDevice | null, graph: StageGraph): Promise<InferenceSession> {
+  const present = graph.io.past.flatMap((names) => [names.presentKey, names.presentValue]);
+  const locations = Object.fromEntries(present.map((name) => [name, 'gpu-buffer' as const]));
+  return runtime.InferenceSession.create(graph.model, {
+    executionProviders: [device === null ? 'wasm' : { name: 'webgpu', device }],
+    externalData: graph.externalData,
+    ...(device !== null && { preferredOutputLocation: locations }),
+  }).catch((thrown: unknown) => Promise.reject(runtimeError(thrown, 'bad-model')));
+}
+
+function floatsOf(tensor: Tensor): Float32Array {
+  return tensor.type === 'float16' ? decodeF16(bytesOf(tensor)) : (tensor.data as Float32Array);
+}
+
+/** A failure of the runtime as a ChorusError. After an abort its memory is in no known state: the thread is lost. */
+function runtimeError(thrown: unknown, otherwise: 'internal' | 'worker-lost' | 'bad-model'): ChorusError {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  if (/bad_alloc|out of memory|OOM|allocation failed/i.test(message)) return new ChorusError('out-of-memory', message);
+  const isAbort = thrown instanceof WebAssembly.RuntimeError || /\baborted\b/i.test(message);
+  return new ChorusError(isAbort ? 'worker-lost' : otherwise, message);
+}
