@@ -26,7 +26,12 @@ const LIMITS = [
 /** The WASM backend; `fallbackReason` says for people why WebGPU was not taken. */
 export async function openWasm(fallbackReason: string): Promise<OpenBackend> {
   const runtime = await loadRuntime('wasm');
-  const info: BackendInfo = { backend: 'wasm', numericClass: 'wasm', runtimeVersion: versionOf(runtime), fallbackReason };
+  const info: BackendInfo = {
+    backend: 'wasm',
+    numericClass: 'wasm',
+    runtimeVersion: versionOf(runtime),
+    fallbackReason,
+  };
   return { runtime, device: null, info, hasSubgroups: false, close: () => undefined };
 }
 

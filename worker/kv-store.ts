@@ -2,7 +2,12 @@ import type { Runtime, Tensor } from './runtime.ts';
 
 /** Names and element type of the KV tensors of a stage, and the sizes all of them share. */
 export interface KvShape {
-  readonly names: readonly { readonly key: string; readonly value: string; readonly presentKey: string; readonly presentValue: string }[];
+  readonly names: readonly {
+    readonly key: string;
+    readonly value: string;
+    readonly presentKey: string;
+    readonly presentValue: string;
+  }[];
   readonly type: 'float32' | 'float16';
   readonly heads: number;
   readonly headSize: number;

@@ -56,13 +56,16 @@ function probeValues(
   const positions = probe.tokens.length;
   const read = (ref: BlobRef | undefined, rowLength: number): Float32Array => {
     const bytes = ref && blob(ref.digest);
-    if (bytes?.length !== 4 * positions * rowLength) throw new ChorusError('bad-manifest', 'a probe value has the wrong size');
+    if (bytes?.length !== 4 * positions * rowLength)
+      throw new ChorusError('bad-manifest', 'a probe value has the wrong size');
     return new Float32Array(bytes.slice().buffer);
   };
   return {
     positions,
     input: range.embedding ? Uint32Array.from(probe.tokens) : read(probe.boundaries[range.start], config.hiddenSize),
-    expected: range.head ? read(probe.logits, config.vocabularySize) : read(probe.boundaries[range.end], config.hiddenSize),
+    expected: range.head
+      ? read(probe.logits, config.vocabularySize)
+      : read(probe.boundaries[range.end], config.hiddenSize),
     tolerance: probe.tolerance,
   };
 }

@@ -30,17 +30,32 @@ export interface LoadedGraph {
    * or logits [wanted.length, vocabularySize] for the `wanted` places within this run. If it throws, `kv` is unchanged
    * up to `start`. Throws `out-of-memory` or `worker-lost`.
    */
-  forward(kv: KvStore, start: number, count: number, input: StageInput, wanted: readonly number[]): Promise<Float32Array>;
+  forward(
+    kv: KvStore,
+    start: number,
+    count: number,
+    input: StageInput,
+    wanted: readonly number[],
+  ): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
 /** Hands `graph` to the runtime. Creations and runs of one runtime must not overlap. Throws `out-of-memory` or `bad-model`. */
-export async function loadGraph({ runtime, device }: Backend, graph: StageGraph, sizes: GraphSizes): Promise<LoadedGraph> {
+export async function loadGraph(
+  { runtime, device }: Backend,
+  graph: StageGraph,
+  sizes: GraphSizes,
+): Promise<LoadedGraph> {
   const { io } = graph;
   const kvShape: KvShape = { names: io.past, type: io.kvType, heads: sizes.kvHeads, headSize: sizes.headSize };
   const session = await createSession(runtime, device, graph);
 
-  function feedsFor(start: number, count: number, input: StageInput, wanted: readonly number[]): Record<string, Tensor> {
+  function feedsFor(
+    start: number,
+    count: number,
+    input: StageInput,
+    wanted: readonly number[],
+  ): Record<string, Tensor> {
     const feeds: Record<string, Tensor> = {};
     const int64 = (values: BigInt64Array, dims: number[]): Tensor => new runtime.Tensor('int64', values, dims);
     if (io.tokens !== null) feeds[io.tokens] = int64(BigInt64Array.from(input, BigInt), [1, count]);
@@ -49,9 +64,13 @@ export async function loadGraph({ runtime, device }: Backend, graph: StageGraph,
       const data = io.activationType === 'float16' ? new Uint16Array(encodeF16(rows).buffer) : rows;
       feeds[io.hidden] = new runtime.Tensor(io.activationType, data, [1, count, sizes.hiddenSize]);
     }
-    if (io.attentionMask !== null) feeds[io.attentionMask] = int64(new BigInt64Array(start + count).fill(1n), [1, start + count]);
+    if (io.attentionMask !== null)
+      feeds[io.attentionMask] = int64(new BigInt64Array(start + count).fill(1n), [1, start + count]);
     if (io.positionIds !== null) {
-      feeds[io.positionIds] = int64(BigInt64Array.from({ length: count }, (_, i) => BigInt(start + i)), [1, count]);
+      feeds[io.positionIds] = int64(
+        BigInt64Array.from({ length: count }, (_, i) => BigInt(start + i)),
+        [1, count],
+      );
     }
     if (io.logitsIndex !== null) feeds[io.logitsIndex] = int64(BigInt64Array.from(wanted, BigInt), [wanted.length]);
     return feeds;

@@ -60,7 +60,11 @@ export async function probeStage(
 
 function failure(error: number, tolerance: number, start: number, count: number): ChorusError {
   const text = `this device computes wrongly: ${count} positions from ${start} are off by ${error.toExponential(1)}`;
-  return new ChorusError('probe-failed', `${text}, ${tolerance.toExponential(1)} is allowed`, { error, tolerance, count });
+  return new ChorusError('probe-failed', `${text}, ${tolerance.toExponential(1)} is allowed`, {
+    error,
+    tolerance,
+    count,
+  });
 }
 
 /** The largest over rows [start, start + count) of |actual - expected| / |expected|; Infinity where it is no number. */
@@ -93,11 +97,13 @@ function runsOf(counts: readonly number[]): { start: number; count: number }[] {
 /** `counts` shortened so that they add up to at most `total`. */
 function clipped(counts: readonly number[], total: number): number[] {
   let left = total;
-  return counts.map((count) => {
-    const taken = Math.min(count, left);
-    left -= taken;
-    return taken;
-  }).filter((count) => count > 0);
+  return counts
+    .map((count) => {
+      const taken = Math.min(count, left);
+      left -= taken;
+      return taken;
+    })
+    .filter((count) => count > 0);
 }
 
 function firstRows(input: StageInput, positions: number, counts: readonly number[]): StageInput {

@@ -21,9 +21,13 @@ export function createStageRows(manifest: Manifest, range: StageRange): StageRow
   const inputRowBytes = range.embedding ? 4 : hiddenSize * (isHalf ? 2 : 4);
   return {
     decode(rows) {
-      if (rows.kind !== inputKind) throw new ChorusError('bad-message', `this stage takes ${inputKind}, not ${rows.kind}`);
+      if (rows.kind !== inputKind)
+        throw new ChorusError('bad-message', `this stage takes ${inputKind}, not ${rows.kind}`);
       if (rows.count < 1 || rows.bytes.length !== rows.count * inputRowBytes) {
-        throw new ChorusError('bad-message', `${rows.count} rows of ${inputRowBytes} bytes are not ${rows.bytes.length} bytes`);
+        throw new ChorusError(
+          'bad-message',
+          `${rows.count} rows of ${inputRowBytes} bytes are not ${rows.bytes.length} bytes`,
+        );
       }
       if (!range.embedding) return isHalf ? decodeF16(rows.bytes) : new Float32Array(rows.bytes.slice().buffer);
       const tokens = new Uint32Array(rows.bytes.slice().buffer);

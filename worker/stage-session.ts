@@ -62,8 +62,10 @@ export async function createStageSession(options: StageSessionOptions): Promise<
 
   function open(id: SessionId, capacity: number): void {
     if (sessions.has(id)) throw new ChorusError('bad-message', 'the session is open already');
-    if (capacity > maxPositions) throw new ChorusError('too-long', `the model has ${maxPositions} positions, not ${capacity}`);
-    if (sessions.size >= maxSessions) throw new ChorusError('out-of-memory', `${maxSessions} sessions are open already`);
+    if (capacity > maxPositions)
+      throw new ChorusError('too-long', `the model has ${maxPositions} positions, not ${capacity}`);
+    if (sessions.size >= maxSessions)
+      throw new ChorusError('out-of-memory', `${maxSessions} sessions are open already`);
     sessions.set(id, { kv: loaded.createKv(capacity), capacity, length: 0 });
   }
 
@@ -74,7 +76,8 @@ export async function createStageSession(options: StageSessionOptions): Promise<
       throw new ChorusError('gap', `the rows begin at ${input.start}, the KV ends at ${session.length}`);
     }
     const end = input.start + input.count;
-    if (end > session.capacity) throw new ChorusError('too-long', `the session has room for ${session.capacity} positions`);
+    if (end > session.capacity)
+      throw new ChorusError('too-long', `the session has room for ${session.capacity} positions`);
     const values = rows.decode(input);
     const from = range.head ? Math.min(Math.max(logitsFrom, input.start), end) : input.start;
     const wanted = range.head ? Array.from({ length: end - from }, (_, i) => from - input.start + i) : [];
