@@ -25,3 +25,33 @@ interface Blob {
   arrayBuffer(): Promise<ArrayBuffer>;
   slice(start?: number, end?: number): Blob;
 }
+interface CryptoKey {
+  readonly type: string;
+  readonly extractable: boolean;
+}
+interface CryptoKeyPair {
+  readonly privateKey: CryptoKey;
+  readonly publicKey: CryptoKey;
+}
+/** WebCrypto, as far as Ed25519 and nonces need it (https://wicg.github.io/webcrypto-secure-curves/). */
+declare const crypto: {
+  getRandomValues<Bytes extends Uint8Array>(bytes: Bytes): Bytes;
+  readonly subtle: {
+    generateKey(algorithm: 'Ed25519', extractable: boolean, usages: ['sign', 'verify']): Promise<CryptoKeyPair>;
+    importKey(
+      format: 'raw',
+      key: Uint8Array<ArrayBuffer>,
+      algorithm: 'Ed25519',
+      extractable: boolean,
+      usages: ['verify'],
+    ): Promise<CryptoKey>;
+    exportKey(format: 'raw', key: CryptoKey): Promise<ArrayBuffer>;
+    sign(algorithm: 'Ed25519', key: CryptoKey, data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
+    verify(
+      algorithm: 'Ed25519',
+      key: CryptoKey,
+      signature: Uint8Array<ArrayBuffer>,
+      data: Uint8Array<ArrayBuffer>,
+    ): Promise<boolean>;
+  };
+};
