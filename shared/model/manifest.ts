@@ -9,10 +9,12 @@ export const blobRefSchema = z
     bytes: z.int().min(0).max(MAX_BLOB_BYTES),
     pieces: z.array(digestSchema).max(MAX_BLOB_BYTES / BLOB_PIECE_BYTES),
   })
-  .refine((blob) => blob.pieces.length === Math.ceil(blob.bytes / BLOB_PIECE_BYTES), { message: 'one digest per piece' });
+  .refine((blob) => blob.pieces.length === Math.ceil(blob.bytes / BLOB_PIECE_BYTES), {
+    message: 'one digest per piece',
+  });
 export type BlobRef = z.infer<typeof blobRefSchema>;
 
-export const tensorTypes = ['float32', 'float16', 'uint8', 'int8', 'int32', 'int64'] as const;
+export const tensorTypes = ['float32', 'float16', 'uint8', 'int8', 'uint4', 'int4', 'int32', 'int64'] as const;
 export type TensorType = (typeof tensorTypes)[number];
 
 /** Where a weight lies inside its blob, little-endian, row-major. */
@@ -70,7 +72,10 @@ export const manifestSchema = z.strictObject({
   minStages: z.int().min(1).max(64),
   /** The whole model's graph as an ONNX ModelProto in which every weight of a part is external. */
   graph: blobRefSchema,
-  parts: z.array(partSchema).min(3).max(MAX_LAYERS + 3),
+  parts: z
+    .array(partSchema)
+    .min(3)
+    .max(MAX_LAYERS + 3),
   tokenizer: z.strictObject({
     /** tokenizer.json and tokenizer_config.json as published (the template inside the latter). */
     tokenizer: blobRefSchema,

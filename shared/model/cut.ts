@@ -1,0 +1,151 @@
+import type { TensorProto } from 'onnx-buf';
+import { ChorusError } from '../errors.ts';
+import type { Digest } from '../ids.ts';
+import { readAnatomy } from './anatomy.ts';
+import { foldModel, type WeightFile } from './fold.ts';
+import type { BlobRef, Manifest, Part, Weight } from './manifest.ts';
+import { intAttribute } from './node-attributes.ts';
+import { decodeModel, encodeModel, type OnnxModel } from './onnx-file.ts';
+import { describeNode } from './operators.ts';
+import { quantizedWeight, weightFinder } from './quantized-weights.ts';
+import { cutStageGraph, type StageIo } from './stage-graph.ts';
+import { describeRange, fitsModel, type StageRange } from './stage.ts';
+import { externalData, tensorByteLength, tensorDims, tensorType } from './tensor-bytes.ts';
+
+export type { StageIo } from './stage-graph.ts';
+
+/** A model file for the runtime that runs one stage, with the files that its `externalData` option must give. */
+export interface StageGraph {
+  readonly model: Uint8Array<ArrayBuffer>;
+  readonly externalData: WeightFile[];
+  readonly io: StageIo;
+  /** Bytes of all weights as the runtime will hold them. */
+  readonly weightBytes: number;
+}
+
+/** The parts whose blobs a stage reads, each once. Throws `bad-manifest` if one is missing. */
+export function stageParts(manifest: Manifest, range: StageRange): Part[] {
+  if (!fitsModel(range, manifest.config.layers)) {
+    throw new ChorusError('bad-manifest', `${manifest.name} has no stage ${describeRange(range)}`);
+  }
+  const byName = new Map(manifest.parts.map((part) => [part.name, part]));
+  const names = new Set<string>();
+  if (range.embedding) names.add('embedding');
+  for (let layer = range.start; layer < range.end; layer++) names.add(`layer.${layer}`);
+  if (range.head) names.add('head');
+  // Iterating a set also visits what is added on the way.
+  for (const name of names) for (const other of byName.get(name)?.uses ?? []) names.add(other);
+  return [...names].map((name) => {
+    const part = byName.get(name);
+    if (part === undefined) throw new ChorusError('bad-manifest', `the manifest has no part ${name}`);
+    return part;
+  });
+}
+
+/** All blobs that loading and probing a stage needs, each once: graph, parts, and the probe's values at both ends. */
+export function stageBlobs(manifest: Manifest, range: StageRange): BlobRef[] {
+  const { boundaries, logits } = manifest.probe;
+  const probe = [range.embedding ? undefined : boundaries[range.start], range.head ? logits : boundaries[range.end]];
+  const blobs = [manifest.graph, ...stageParts(manifest, range).map((part) => part.blob), ...probe];
+  return [...new Map(blobs.flatMap((blob) => (blob ? [[blob.digest, blob] as const] : []))).values()];
+}
+
+export interface CutRequest {
+  readonly manifest: Manifest;
+  /** The blob `manifest.graph`. */
+  readonly graph: Uint8Array;
+  readonly range: StageRange;
+  /** For the WASM backend: everything in float32, quantized weights too. */
+  readonly fold: boolean;
+  /** Bytes of the blobs that `stageParts` lists, checked against their digests by the caller. */
+  readonly blob: (digest: Digest) => Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Cuts one stage out of the whole model's graph. Without `fold` the blobs themselves are the external data.
+ * Throws `bad-model` or `unsupported-model` naming the node and why, `pin-mismatch` if the graph breaks a pin.
+ */
+export function cutStage({ manifest, graph, range, fold, blob }: CutRequest): StageGraph {
+  const anatomy = readAnatomy(decodeModel(graph));
+  if (anatomy.layers.length !== manifest.config.layers)
+    throw new ChorusError('bad-model', 'graph and manifest differ in their layers');
+  const { model, io } = cutStageGraph(anatomy, range);
+  const parts = stageParts(manifest, range);
+  const blobs = new Map(parts.map((part) => [part.blob.digest as string, blobOf(part, blob)]));
+  const read = weightReader(parts, blobs);
+  for (const tensor of model.graph.initializer) read(tensor);
+  checkQuantized(model, manifest);
+
+  const folded = fold ? foldModel(model, read, 'fused') : [];
+  const locations = new Set(model.graph.initializer.map((tensor) => externalData(tensor)?.location));
+  const files = [...blobs].map(([path, data]) => ({ path, data })).filter((file) => locations.has(file.path));
+  return {
+    model: encodeModel(model),
+    externalData: [...files, ...folded],
+    io: fold ? { ...io, activationType: 'float32', kvType: 'float32', logitsType: 'float32' } : io,
+    weightBytes: model.graph.initializer.reduce((sum, tensor) => sum + tensorByteLength(tensor), 0),
+  };
+}
+
+function blobOf(part: Part, blob: CutRequest['blob']): Uint8Array<ArrayBuffer> {
+  const bytes = blob(part.blob.digest);
+  if (bytes.length !== part.blob.bytes)
+    throw new ChorusError('bad-model', `the blob of ${part.name} has another length than its manifest says`);
+  return bytes;
+}
+
+/** Quantized weights must fit their nodes on every backend, and numbers must not depend on 8-bit activations. */
+function checkQuantized(model: OnnxModel, { pins }: Manifest): void {
+  const find = weightFinder(model.graph);
+  for (const node of model.graph.node) {
+    if (node.opType !== 'MatMulNBits' && node.opType !== 'GatherBlockQuantized') continue;
+    quantizedWeight(node, find);
+    const level = node.opType === 'MatMulNBits' ? intAttribute(node, 'accuracy_level', 0) : pins.accuracyLevel;
+    if (level !== pins.accuracyLevel) {
+      throw new ChorusError(
+        'pin-mismatch',
+        `${describeNode(node)}: accuracy_level ${level} instead of ${pins.accuracyLevel}`,
+      );
+    }
+  }
+}
+
+/** Bytes of a weight, as a view, wherever it lies. Graph and manifest must say the same about it. */
+function weightReader(
+  parts: readonly Part[],
+  blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+): (tensor: TensorProto) => Uint8Array {
+  const listed = new Map<string, { weight: Weight; digest: string }>();
+  for (const part of parts) {
+    for (const weight of part.weights) {
+      if (listed.has(weight.name))
+        throw new ChorusError('bad-model', `two parts hold the weight ${weight.name.slice(0, 200)}`);
+      listed.set(weight.name, { weight, digest: part.blob.digest });
+    }
+  }
+  return (tensor) => {
+    const bytes = tensorByteLength(tensor);
+    const external = externalData(tensor);
+    if (external === null) {
+      if (tensor.rawData.length === bytes) return tensor.rawData;
+      throw new ChorusError('bad-model', `the constant ${tensor.name.slice(0, 200)} is not as long as its shape says`);
+    }
+    const found = listed.get(tensor.name);
+    const blob = blobs.get(external.location);
+    const isSame =
+      found !== undefined &&
+      blob !== undefined &&
+      found.digest === external.location &&
+      found.weight.offset === external.offset &&
+      found.weight.bytes === external.length &&
+      found.weight.type === tensorType(tensor) &&
+      found.weight.dims.join() === tensorDims(tensor).join();
+    if (!isSame || bytes !== external.length || external.offset + bytes > blob.length) {
+      throw new ChorusError(
+        'bad-model',
+        `the weight ${tensor.name.slice(0, 200)} does not lie where graph and manifest say`,
+      );
+    }
+    return blob.subarray(external.offset, external.offset + bytes);
+  };
+}

@@ -1,0 +1,179 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from 'onnx-buf';
+import { ChorusError } from '../errors.ts';
+import { decodeF16 } from '../wire/f16.ts';
+import { dequantize } from './dequantize.ts';
+import { RESERVED_PREFIX } from './graph-index.ts';
+import { createNode, intOf } from './node-attributes.ts';
+import type { OnnxModel } from './onnx-file.ts';
+import {
+  quantizedWeight,
+  readMatrix,
+  toFloat32,
+  weightFinder,
+  weightKey,
+  type QuantizedWeight,
+  type ReadWeight,
+} from './quantized-weights.ts';
+import { ONNX_FLOAT16, ONNX_FLOAT32 } from './tensor-bytes.ts';
+
+export interface WeightFile {
+  /** What `location` says in the model's external data. */
+  readonly path: string;
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * How a folded product reads its matrix of [out, in]: as it is, by the FusedMatMul that the WASM backend has, or
+ * transposed, by the MatMul that every backend has.
+ */
+export type ProductForm = 'fused' | 'plain';
+
+/**
+ * Rewrites a model, in place, to float32: quantized weights and float16 are converted here, exactly, because the
+ * WASM backend would convert them again in every run. `read` gives a weight's bytes. Returns the new weights as
+ * external data; weights that were float32 already stay where they are.
+ */
+export function foldModel(model: OnnxModel, read: ReadWeight, form: ProductForm): WeightFile[] {
+  const { graph } = model;
+  const files: WeightFile[] = [];
+  const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const makers = new Map(graph.node.flatMap((node) => node.output.map((output) => [output, node] as const)));
+  const find = weightFinder(graph);
+  const addFile = (name: string, dims: readonly number[], values: Float32Array<ArrayBuffer>): string => {
+    const data = new Uint8Array(values.buffer);
+    const path = `${RESERVED_PREFIX}folded/${files.length}`;
+    files.push({ path, data });
+    weights.set(name, externalTensor(name, ONNX_FLOAT32, dims, path, 0, data.length));
+    return name;
+  };
+
+  const gathered = new Set<string>();
+  for (const node of graph.node) {
+    if (node.opType === 'GatherBlockQuantized') gathered.add(weightKey(quantizedWeight(node, find)));
+  }
+  const folded = new Map<string, string>();
+  const foldWeight = (weight: QuantizedWeight, transposed: boolean): string => {
+    const key = `${transposed} ${weightKey(weight)}`;
+    let name = folded.get(key);
+    if (name === undefined) {
+      const { rows, columns } = weight;
+      const dims = transposed ? [columns, rows] : [rows, columns];
+      name = addFile(`${RESERVED_PREFIX}float/${folded.size}`, dims, dequantize(readMatrix(weight, read), transposed));
+      folded.set(key, name);
+    }
+    return name;
+  };
+
+  graph.node = graph.node.flatMap((node): NodeProto[] => {
+    const { name, output } = node;
+    if (node.opType === 'GatherBlockQuantized') {
+      const table = foldWeight(quantizedWeight(node, find), false);
+      return [createNode('Gather', { name, input: [table, node.input[1] ?? ''], output })];
+    }
+    if (node.opType === 'MatMulNBits') {
+      const weight = quantizedWeight(node, find);
+      const rows = node.input[0] ?? '';
+      if (form === 'fused') return [fusedProduct(node, rows, foldWeight(weight, false))];
+      // A tied table is stored once, as the rows that the embedding reads.
+      if (!gathered.has(weightKey(weight))) {
+        return [createNode('MatMul', { name, input: [rows, foldWeight(weight, true)], output })];
+      }
+      const turned = `${RESERVED_PREFIX}transposed/${name}`;
+      return [
+        createNode('Transpose', { name: turned, input: [foldWeight(weight, false)], output: [turned] }),
+        createNode('MatMul', { name, input: [rows, turned], output }),
+      ];
+    }
+    if (node.opType === 'MatMul' && form === 'fused') {
+      const turned = makers.get(node.input[1] ?? '');
+      const table = turned?.opType === 'Transpose' ? weights.get(turned.input[0] ?? '') : undefined;
+      if (table?.dims.length === 2) return [fusedProduct(node, node.input[0] ?? '', table.name)];
+    }
+    return [node];
+  });
+  pruneNodes(model);
+
+  for (const node of graph.node) floatAttributes(node);
+  for (const value of [...graph.input, ...graph.output, ...graph.valueInfo]) floatValue(value);
+  const used = new Set(graph.node.flatMap((node) => node.input));
+  for (const tensor of [...weights.values()]) {
+    if (!used.has(tensor.name) || tensor.dataType !== ONNX_FLOAT16) continue;
+    if (tensor.dataLocation === TensorProto_DataLocation.EXTERNAL)
+      addFile(tensor.name, tensor.dims.map(Number), toFloat32(tensor, read));
+    else floatTensor(tensor);
+  }
+  graph.initializer = [...weights.values()].filter((tensor) => used.has(tensor.name));
+  return files;
+}
+
+/** x · tableᵀ for a table of [out, in]. */
+function fusedProduct(node: NodeProto, rows: string, table: string): NodeProto {
+  const { name, output } = node;
+  return createNode('FusedMatMul', {
+    name,
+    domain: 'com.microsoft',
+    input: [rows, table],
+    output,
+    attribute: [intOf('transB', 1)],
+  });
+}
+
+/** A weight whose bytes lie in a file of their own. */
+export function externalTensor(
+  name: string,
+  dataType: number,
+  dims: readonly number[],
+  path: string,
+  offset: number,
+  length: number,
+): TensorProto {
+  const entries = { location: path, offset: String(offset), length: String(length) };
+  return create(TensorProtoSchema, {
+    name,
+    dataType,
+    dims: dims.map(BigInt),
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: Object.entries(entries).map(([key, value]) => create(StringStringEntryProtoSchema, { key, value })),
+  });
+}
+
+/** Drops nodes that no output depends on; nodes are in order. */
+function pruneNodes({ graph }: OnnxModel): void {
+  const needed = new Set(graph.output.map((output) => output.name));
+  const kept: NodeProto[] = [];
+  for (const node of graph.node.toReversed()) {
+    if (!node.output.some((output) => needed.has(output))) continue;
+    kept.push(node);
+    for (const input of node.input) needed.add(input);
+  }
+  graph.node = kept.reverse();
+}
+
+function floatAttributes(node: NodeProto): void {
+  for (const attribute of node.attribute) {
+    if (attribute.name === 'to' && attribute.i === BigInt(ONNX_FLOAT16)) attribute.i = BigInt(ONNX_FLOAT32);
+    if (attribute.t?.dataType === ONNX_FLOAT16) floatTensor(attribute.t);
+  }
+}
+
+function floatTensor(tensor: TensorProto): void {
+  const halves = tensor.rawData.length > 0 ? tensor.rawData : new Uint8Array(Uint16Array.from(tensor.int32Data).buffer);
+  if (halves.length % 2 !== 0)
+    throw new ChorusError('bad-model', `the constant ${tensor.name.slice(0, 200)} has half a number`);
+  tensor.rawData = new Uint8Array(decodeF16(halves).buffer);
+  tensor.int32Data = [];
+  tensor.dataType = ONNX_FLOAT32;
+}
+
+function floatValue(info: ValueInfoProto): void {
+  const type = info.type?.value;
+  if (type?.case === 'tensorType' && type.value.elemType === ONNX_FLOAT16) type.value.elemType = ONNX_FLOAT32;
+}

@@ -1,0 +1,37 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  NodeProtoSchema,
+  type AttributeProto,
+  type NodeProto,
+} from 'onnx-buf';
+import { ChorusError } from '../errors.ts';
+import { describeNode } from './operators.ts';
+
+/** The node's attribute, or `fallback` if it is absent. Throws `bad-model` if it is no integer of up to 2^31. */
+export function intAttribute(node: NodeProto, name: string, fallback: number): number {
+  const attribute = node.attribute.find((candidate) => candidate.name === name);
+  if (attribute === undefined) return fallback;
+  const value = Number(attribute.i);
+  if (attribute.type !== AttributeProto_AttributeType.INT || Math.abs(value) > 2 ** 31) {
+    throw new ChorusError('bad-model', `${describeNode(node)}: the attribute ${name} is not a small integer`);
+  }
+  return value;
+}
+
+/** Removes an attribute, which then takes its default. */
+export function dropAttribute(node: NodeProto, name: string): void {
+  node.attribute = node.attribute.filter((attribute) => attribute.name !== name);
+}
+
+export function intOf(name: string, value: number): AttributeProto {
+  return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: BigInt(value) });
+}
+
+export function createNode(
+  opType: string,
+  init: Partial<Pick<NodeProto, 'name' | 'domain' | 'input' | 'output' | 'attribute'>>,
+): NodeProto {
+  return create(NodeProtoSchema, { opType, ...init });
+}
