@@ -46,7 +46,7 @@ const engines = [
     message: 'Only worker/runtime.ts loads the runtime.',
     allowTypeImports: true,
   },
-  { group: ['peer', 'peer/*'], message: 'Only signal-server/peer-mount.ts mounts PeerServer.' },
+  { regex: '^peer(/|$)', message: 'Only signal-server/peer-mount.ts mounts PeerServer.' },
 ];
 
 const restrictImports = (...patterns) => ({ '@typescript-eslint/no-restricted-imports': ['error', { patterns }] });

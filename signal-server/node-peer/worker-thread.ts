@@ -7,8 +7,8 @@ const program = new URL('../../worker/node-main.mjs', import.meta.url);
 
 /** Starts a fresh compute thread. */
 export function spawnWorkerThread(): WorkerPort {
-  const worker = new Worker(program, { execArgv: [] });
-  let death: string | null = null;
+  const worker = new Worker(program);
+  let isDead = false;
 
   const port: WorkerPort = {
     post: (message, transfer) => worker.postMessage(message, transfer),
@@ -17,8 +17,8 @@ export function spawnWorkerThread(): WorkerPort {
     terminate: () => void worker.terminate(),
   };
   const die = (reason: string) => {
-    if (death !== null) return;
-    death = reason;
+    if (isDead) return;
+    isDead = true;
     port.onDeath(reason);
   };
   worker.on('message', (message: WorkerReply) => port.onMessage(message));

@@ -1,0 +1,182 @@
+import express, { type NextFunction, type Request, type RequestHandler, type Response, type Router } from 'express';
+import type { Logger } from 'pino';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import { toHex } from '#shared/bytes.ts';
+import { ChorusError } from '#shared/errors.ts';
+import type { Requester } from '#shared/peer/requester.ts';
+import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';
+import { type ResponseHead, type ResponseShape, chatShape, completionShape } from './answer-response.ts';
+import { ApiError, toApiError } from './api-error.ts';
+import { createEventStream, type EventStream } from './event-stream.ts';
+import type { GatewayModel, GatewayModels } from './gateway-models.ts';
+import { planAnswer, runAnswer, type AnswerPart } from './run-answer.ts';
+
+export interface GatewayDeps {
+  readonly requester: Pick<Requester, 'openConversation'>;
+  readonly models: GatewayModels;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** Gets codes and counts, never prompts or answers. */
+  readonly log: Pick<Logger, 'error' | 'info'>;
+  readonly limits?: Partial<GatewayLimits>;
+}
+
+export interface GatewayLimits {
+  readonly maxBodyBytes: number;
+  /** One request from its arrival to its last byte, queue included. */
+  readonly answerTimeoutMs: number;
+}
+
+/** The body of a full context of the largest model is well below; the time is what OpenAI's clients wait by default. */
+const defaultLimits: GatewayLimits = { maxBodyBytes: 2 * 1024 * 1024, answerTimeoutMs: 10 * 60_000 };
+
+interface Endpoint {
+  readonly idPrefix: string;
+  readonly parse: (body: unknown) => AnswerRequest;
+  readonly shape: (head: ResponseHead) => ResponseShape;
+}
+
+const chatEndpoint: Endpoint = { idPrefix: 'chatcmpl-', parse: parseChatRequest, shape: chatShape };
+const completionEndpoint: Endpoint = { idPrefix: 'cmpl-', parse: parseCompletionRequest, shape: completionShape };
+
+/** The OpenAI API under `/v1`: any client of it can ask this network. Anyone may ask; an API key is not looked at. */
+export function createGateway(deps: GatewayDeps): Router {
+  const limits = { ...defaultLimits, ...deps.limits };
+  const router = express.Router();
+  router.use(allowEveryOrigin);
+  router.use(express.json({ limit: limits.maxBodyBytes }));
+
+  router.get('/models', (_request, response) => {
+    response.json({ object: 'list', data: deps.models.list().map(toApiModel) });
+  });
+  router.get('/models/:id', (request, response) => {
+    const model = deps.models.list().find(({ name }) => name === request.params.id);
+    if (!model) throw unknownModel(request.params.id);
+    response.json(toApiModel(model));
+  });
+  router.post('/chat/completions', (request, response) => answer(chatEndpoint, request, response));
+  router.post('/completions', (request, response) => answer(completionEndpoint, request, response));
+  router.use((request) => {
+    const url = `${request.method} ${request.baseUrl}${request.path}`;
+    throw new ApiError(404, 'unknown_url', `Unknown request URL: ${url}.`);
+  });
+  router.use(sendError);
+  return router;
+
+  async function answer(endpoint: Endpoint, httpRequest: Request, response: Response): Promise<void> {
+    const id = endpoint.idPrefix + toHex(deps.random(12));
+    response.setHeader('x-request-id', id);
+    const request = endpoint.parse(httpRequest.body);
+    const model = await deps.models.open(request.model);
+    if (!model) throw unknownModel(request.model);
+    const { temperature, topP, seed } = request.sampling;
+    const plan = { ...planAnswer(model, request), temperature, topP, seed: seed ?? randomSeed(deps.random) };
+    const shape = endpoint.shape({
+      id,
+      createdSeconds: Math.floor(deps.clock.wallMs() / 1000),
+      model: model.name,
+      fingerprint: `chorus_${model.digest.slice(0, 12)}`,
+      includeUsage: request.includeUsage,
+    });
+
+    const aborter = new AbortController();
+    const takeBack = deps.clock.setTimer(() => {
+      aborter.abort(new ChorusError('timeout', `no whole answer within ${limits.answerTimeoutMs / 1000} s`));
+    }, limits.answerTimeoutMs);
+    response.once('close', () => aborter.abort(new ChorusError('cancelled', 'the client left')));
+    try {
+      const parts = runAnswer(deps.requester, model, request, plan, aborter.signal);
+      if (request.stream) await streamAnswer(parts, shape, request.includeUsage, createEventStream(response, deps.clock));
+      else response.json(await wholeAnswer(parts, shape));
+    } catch (error) {
+      throw aborter.signal.aborted ? aborter.signal.reason : error;
+    } finally {
+      takeBack();
+    }
+  }
+
+  // Express knows an error handler by its four parameters.
+  function sendError(thrown: unknown, request: Request, response: Response, _next: NextFunction): void {
+    const error = toApiError(thrown);
+    if (error.status === 500) deps.log.error({ path: request.path, err: thrown }, 'gateway: request failed');
+    if (response.destroyed) return;
+    if (response.headersSent) {
+      response.end(`data: ${JSON.stringify(error.body)}\n\n`);
+      return;
+    }
+    if (error.retryAfterSeconds !== null) response.setHeader('retry-after', String(error.retryAfterSeconds));
+    response.status(error.status).json(error.body);
+  }
+}
+
+async function wholeAnswer(parts: AsyncIterable<AnswerPart>, shape: ResponseShape): Promise<unknown> {
+  let text = '';
+  for await (const part of parts) {
+    if (part.type === 'text') text += part.text;
+    if (part.type === 'end') return shape.whole(text, part);
+  }
+  throw new ChorusError('internal', 'an answer ended without saying why');
+}
+
+async function streamAnswer(
+  parts: AsyncIterable<AnswerPart>,
+  shape: ResponseShape,
+  includeUsage: boolean,
+  stream: EventStream,
+): Promise<void> {
+  let isFirst = true;
+  const sendFirst = async () => {
+    const first = isFirst ? shape.first() : null;
+    isFirst = false;
+    if (first !== null) await stream.send(first);
+  };
+  for await (const part of parts) {
+    switch (part.type) {
+      case 'queued':
+        stream.comment(`queued, position ${part.position}`);
+        break;
+      case 'text':
+        await sendFirst();
+        await stream.send(shape.piece(part.text));
+        break;
+      case 'end':
+        await sendFirst();
+        await stream.send(shape.last(part));
+        if (includeUsage) await stream.send(shape.usage(part.usage));
+        stream.end();
+    }
+  }
+}
+
+/**
+ * Pages of any origin may ask, as any program may: there are no cookies or keys here that a foreign page could use, and
+ * without a preflight a browser sends no JSON.
+ */
+const allowEveryOrigin: RequestHandler = (request, response, next) => {
+  response.setHeader('access-control-allow-origin', '*');
+  response.setHeader('access-control-expose-headers', 'x-request-id, retry-after');
+  response.setHeader('cross-origin-resource-policy', 'cross-origin');
+  if (request.method !== 'OPTIONS') {
+    next();
+    return;
+  }
+  response.setHeader('access-control-allow-methods', 'GET, POST');
+  // A list, since `*` would not cover `authorization`, which OpenAI's clients always send.
+  response.setHeader('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
+  response.setHeader('access-control-max-age', '86400');
+  response.status(204).end();
+};
+
+function toApiModel(model: Pick<GatewayModel, 'name' | 'createdSeconds'>) {
+  return { id: model.name, object: 'model', created: model.createdSeconds, owned_by: 'chorus' };
+}
+
+function unknownModel(name: string): ApiError {
+  const message = `The model '${name.slice(0, 200)}' does not exist or this network does not serve it.`;
+  return new ApiError(404, 'model_not_found', message, { param: 'model' });
+}
+
+/** 32 random bits, as many as people type. */
+function randomSeed(random: RandomBytes): number {
+  return new DataView(random(4).buffer).getUint32(0);
+}

@@ -1,0 +1,100 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { Requester } from '#shared/peer/requester.ts';
+import type { Usage } from '#shared/session/answer-event.ts';
+import type { AnswerRequest } from './answer-request.ts';
+import { type AnswerEnd, type AnswerProvenance, toProvenance } from './answer-response.ts';
+import { ApiError } from './api-error.ts';
+import type { GatewayModel } from './gateway-models.ts';
+
+export type AnswerPart =
+  | { readonly type: 'queued'; readonly position: number }
+  | { readonly type: 'text'; readonly text: string }
+  | ({ readonly type: 'end' } & AnswerEnd);
+
+/**
+ * The tokens that go in and how many may come out. Throws ApiError where the prompt is empty, has ids that the model
+ * does not know, or leaves no room.
+ */
+export function planAnswer(model: GatewayModel, request: AnswerRequest): { promptTokens: number[]; maxNewTokens: number } {
+  const { vocabularySize, maxPositions } = model.manifest.config;
+  const param = request.prompt.type === 'messages' ? 'messages' : 'prompt';
+  const promptTokens = encodePrompt(model, request);
+  if (promptTokens.length === 0) throw new ApiError(400, 'invalid_value', 'The prompt is empty.', { param });
+  if (promptTokens.some((token) => token >= vocabularySize)) {
+    throw new ApiError(400, 'invalid_value', `Token ids must be below ${vocabularySize}.`, { param });
+  }
+  const room = maxPositions - promptTokens.length;
+  const asked = request.maxNewTokens ?? 1;
+  if (asked > room) {
+    const message =
+      `This model's maximum context length is ${maxPositions} tokens. However, you requested ` +
+      `${promptTokens.length + asked} tokens (${promptTokens.length} in the prompt, ${asked} for the answer).`;
+    throw new ApiError(400, 'context_length_exceeded', message, { param });
+  }
+  return { promptTokens, maxNewTokens: request.maxNewTokens ?? room };
+}
+
+function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): number[] {
+  switch (prompt.type) {
+    case 'messages':
+      return text.encodeChat(prompt.messages);
+    case 'text':
+      return text.encode(prompt.text);
+    case 'tokens':
+      return [...prompt.tokens];
+  }
+}
+
+/**
+ * Makes one answer and turns its tokens into text, up to a stop string. Throws what `Conversation.generate` throws, and
+ * `cancelled` when `signal` fires; the session is given back in every case.
+ */
+export async function* runAnswer(
+  requester: Pick<Requester, 'openConversation'>,
+  model: GatewayModel,
+  request: Pick<AnswerRequest, 'stop'>,
+  plan: { promptTokens: readonly number[]; maxNewTokens: number; temperature: number; topP: number; seed: number },
+  signal: AbortSignal,
+): AsyncGenerator<AnswerPart, void, undefined> {
+  const conversation = requester.openConversation(model);
+  const writer = model.text.createWriter(request.stop);
+  const { promptTokens, maxNewTokens, ...sampling } = plan;
+  let provenance: AnswerProvenance | null = null;
+  let completionTokens = 0;
+  const finish = (finishReason: 'stop' | 'length', usage: Usage): AnswerPart => {
+    if (!provenance) throw new ChorusError('internal', 'an answer ended before it had a route');
+    return { type: 'end', finishReason, usage, provenance };
+  };
+  try {
+    for await (const event of conversation.generate({ promptTokens, maxNewTokens, sampling, signal })) {
+      switch (event.type) {
+        case 'queued':
+          yield event;
+          break;
+        case 'routed':
+          provenance = toProvenance(event.route);
+          break;
+        case 'token': {
+          completionTokens += 1;
+          const text = writer.push(event.token);
+          if (text !== '') yield { type: 'text', text };
+          if (!writer.isStopped) break;
+          yield finish('stop', { promptTokens: promptTokens.length, completionTokens });
+          return;
+        }
+        case 'end': {
+          if (event.reason === 'cancelled') throw new ChorusError('cancelled', 'the answer was cancelled');
+          const text = writer.end();
+          if (text !== '') yield { type: 'text', text };
+          yield finish(event.reason, event.usage);
+          return;
+        }
+        case 'prompt':
+        case 'rerouted':
+          break;
+      }
+    }
+  } finally {
+    conversation.close();
+  }
+}

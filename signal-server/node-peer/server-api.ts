@@ -1,0 +1,84 @@
+import type { ZodType } from 'zod';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { type Envelope, envelopeSchema } from '#shared/session/route.ts';
+import { type ModelList, modelListSchema } from '#shared/wire/model-list.ts';
+
+const REQUEST_TIMEOUT_MS = 30_000;
+const MAX_MODEL_LIST_BYTES = 4 * 1024 * 1024;
+
+/** What a Node peer reads from a signal server over HTTP. Every call rejects with a ChorusError. */
+export interface ServerApi {
+  fetchModels(signal: AbortSignal): Promise<ModelList['models']>;
+  /** The signed manifest as served; its signature and digest are for the caller to check. */
+  fetchManifest(digest: Digest, signal: AbortSignal): Promise<Envelope>;
+  /** Bytes [start, end) of a blob, unchecked. */
+  fetchRange(digest: Digest, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+export function createServerApi(serverUrl: URL): ServerApi {
+  async function request(path: string, init: { signal: AbortSignal; headers?: Record<string, string> }): Promise<Response> {
+    const url = new URL(path, serverUrl);
+    const signal = AbortSignal.any([init.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
+    let response: Response;
+    try {
+      response = await fetch(url, { ...init, signal });
+    } catch (error) {
+      if (init.signal.aborted) throw toChorusError(init.signal.reason, 'cancelled');
+      throw new ChorusError('server-lost', `no answer from ${serverUrl.origin}: ${describeCause(error)}`);
+    }
+    if (response.ok) return response;
+    await response.body?.cancel();
+    throw new ChorusError('server-lost', `${serverUrl.origin} answered ${response.status} to ${url.pathname}`);
+  }
+
+  async function requestJson<T>(path: string, schema: ZodType<T>, maxBytes: number, signal: AbortSignal): Promise<T> {
+    const bytes = await readBytes(await request(path, { signal }), maxBytes);
+    try {
+      return schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    } catch {
+      throw new ChorusError('bad-message', `what ${serverUrl.origin} answered to ${path} is not as expected`);
+    }
+  }
+
+  return {
+    async fetchModels(signal) {
+      return (await requestJson('/api/models', modelListSchema, MAX_MODEL_LIST_BYTES, signal)).models;
+    },
+    // Base64 makes four bytes of three; the rest of the envelope is small.
+    fetchManifest: (digest, signal) =>
+      requestJson(`/api/models/${digest}`, envelopeSchema, 2 * MAX_MANIFEST_BYTES, signal),
+    async fetchRange(digest, start, end, signal) {
+      if (end - start > BLOB_PIECE_BYTES) throw new ChorusError('too-large', 'a blob is fetched one piece at a time');
+      const response = await request(`/blobs/${digest}`, { signal, headers: { range: `bytes=${start}-${end - 1}` } });
+      const bytes = await readBytes(response, end - start);
+      if (bytes.length !== end - start) throw new ChorusError('bad-message', 'a blob came shorter than asked for');
+      return bytes;
+    },
+  };
+}
+
+/** The whole body, given up as soon as it is longer than `maxBytes`. */
+async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  try {
+    const body: AsyncIterable<Uint8Array> | null = response.body;
+    for await (const part of body ?? []) {
+      size += part.length;
+      if (size > maxBytes) throw new ChorusError('too-large', `the server answered more than ${maxBytes} bytes`);
+      parts.push(part);
+    }
+  } catch (error) {
+    throw toChorusError(error, 'server-lost');
+  }
+  return new Uint8Array(Buffer.concat(parts, size));
+}
+
+/** `fetch` hides what went wrong with the connection one or two causes deep. */
+function describeCause(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code;
+  return cause instanceof Error ? cause.message : String(cause);
+}
