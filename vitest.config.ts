@@ -61,6 +61,7 @@ export default defineConfig({
           name: 'e2e',
           environment: 'node',
           include: ['test/e2e/**/*.test.ts'],
+          globalSetup: ['test/support/e2e-setup.ts'],
           testTimeout: 180_000,
           sequence: { groupOrder: 2 },
           hookTimeout: 180_000,

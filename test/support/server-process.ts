@@ -17,6 +17,8 @@ export interface ServerOptions {
   readonly minStages?: number;
   /** A data folder to begin with, copied, so that models need no second import. */
   readonly template?: string;
+  /** A data folder to use and leave; a temporary one if left out. */
+  readonly dataFolder?: string;
   readonly extraArguments?: readonly string[];
 }
 
@@ -25,7 +27,7 @@ const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Starts `chorus serve` and waits until it says where it listens; throws with its output if it does not. */
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
-  const dataFolder = await mkdtemp(join(tmpdir(), 'chorus-data-'));
+  const dataFolder = options.dataFolder ?? (await mkdtemp(join(tmpdir(), 'chorus-data-')));
   if (options.template !== undefined) await cp(options.template, dataFolder, { recursive: true });
   const args = [
     ...['bin/chorus.mjs', 'serve', '--host', '127.0.0.1', '--port', '0', '--data', dataFolder],
@@ -36,7 +38,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
   const child = spawn(process.execPath, args, { cwd: repository, stdio: ['ignore', 'pipe', 'pipe'] });
   const stop = async (): Promise<void> => {
     await endProcess(child);
-    await rm(dataFolder, { recursive: true, force: true });
+    if (options.dataFolder === undefined) await rm(dataFolder, { recursive: true, force: true });
   };
   try {
     return { url: await listeningUrl(child), dataFolder, stop };

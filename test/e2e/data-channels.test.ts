@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { logitsRowBytes } from '#shared/session/sampler.ts';
+import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork, type VolunteerTab } from '../support/network.ts';
+import { loadOracle, type Oracle } from '../support/oracle.ts';
+import { channelStats } from '../support/tabs.ts';
+
+const question = 'Tell me a story about a brave mouse.';
+const maxNewTokens = 64;
+/** Wren's hidden rows in half precision. */
+const hiddenRowBytes = 2 * 256;
+
+describe('four tabs that hold a quarter of the model each, and a fifth that asks', () => {
+  let network: TestNetwork;
+  let oracle: Oracle;
+  const volunteers: VolunteerTab[] = [];
+
+  beforeAll(async () => {
+    oracle = await loadOracle('wren', 'q4');
+    network = await startNetwork({ anchors: 0, minStages: 4 });
+    for (let i = 0; i < 4; i++) volunteers.push(await network.volunteer());
+    await network.servable();
+  });
+
+  afterAll(async () => {
+    await network.stop();
+    await oracle.dispose();
+  });
+
+  test('answer what the uncut model answers, over data channels', async () => {
+    const requester = await network.requester({ maxNewTokens });
+    await sendQuestion(requester, question);
+    const text = await finishedAnswer(requester);
+    expect(text.trim()).toBe((await oracle.answer([{ role: 'user', content: question }], maxNewTokens)).trim());
+
+    const asked = await channelStats(requester);
+    expect(asked.bytesReceived).toBeGreaterThan(maxNewTokens * logitsRowBytes(64));
+    for (const volunteer of volunteers) {
+      const stats = await channelStats(volunteer);
+      expect(stats.messagesReceived).toBeGreaterThanOrEqual(maxNewTokens);
+      expect(stats.bytesSent).toBeGreaterThan(maxNewTokens * hiddenRowBytes);
+    }
+  });
+});

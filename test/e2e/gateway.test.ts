@@ -1,0 +1,63 @@
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { peerIdSchema } from '#shared/ids.ts';
+import { startNetwork, type TestNetwork, type VolunteerTab } from '../support/network.ts';
+import { loadOracle, type Oracle } from '../support/oracle.ts';
+
+const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
+const chorusSchema = z.object({
+  chorus: z.object({
+    tier: z.literal('unchecked'),
+    session: z.string(),
+    stages: z.array(
+      z.object({ start: z.number(), end: z.number(), primary: peerIdSchema, shadows: z.array(peerIdSchema) }),
+    ),
+  }),
+});
+
+describe('the API in front of two tabs', () => {
+  let network: TestNetwork;
+  let oracle: Oracle;
+  let client: OpenAI;
+  const volunteers: VolunteerTab[] = [];
+
+  beforeAll(async () => {
+    oracle = await loadOracle('wren', 'q4');
+    network = await startNetwork({ anchors: 0, minStages: 2 });
+    for (let i = 0; i < 2; i++) volunteers.push(await network.volunteer());
+    await network.servable();
+    client = new OpenAI({ baseURL: `${network.server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  });
+
+  afterAll(async () => {
+    await network.stop();
+    await oracle.dispose();
+  });
+
+  test('gives the uncut model’s answer and says which tabs made it', async () => {
+    const completion = await client.chat.completions.create({
+      model: 'wren',
+      messages,
+      temperature: 0,
+      max_tokens: 32,
+    });
+    expect(completion.choices[0]?.message.content?.trim()).toBe((await oracle.answer(messages, 32)).trim());
+    const { chorus } = chorusSchema.parse(completion);
+    const primaries = chorus.stages.map((stage) => stage.primary);
+    expect(new Set(primaries)).toEqual(new Set(volunteers.map((volunteer) => volunteer.id)));
+  });
+
+  test('streams the same answer', async () => {
+    const stream = await client.chat.completions.create({
+      model: 'wren',
+      messages,
+      temperature: 0,
+      max_tokens: 32,
+      stream: true,
+    });
+    let text = '';
+    for await (const part of stream) text += part.choices[0]?.delta.content ?? '';
+    expect(text.trim()).toBe((await oracle.answer(messages, 32)).trim());
+  });
+});
