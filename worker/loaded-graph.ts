@@ -101,6 +101,8 @@ function createSession(runtime: Runtime, device: GPUDevice | null, graph: StageG
   return runtime.InferenceSession.create(graph.model, {
     executionProviders: [device === null ? 'wasm' : { name: 'webgpu', device }],
     externalData: graph.externalData,
+    // Errors only: that shape computations stay on the processor is no news.
+    logSeverityLevel: 3,
     ...(device !== null && { preferredOutputLocation: locations }),
   }).catch((thrown: unknown) => Promise.reject(runtimeError(thrown, 'bad-model')));
 }
