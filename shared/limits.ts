@@ -38,6 +38,11 @@ export const HEARTBEAT_MS = 2_000;
 export const HEARTBEAT_TIMEOUT_MS = 8_000;
 export const LINK_PING_MS = 2_000;
 export const LINK_PING_TIMEOUT_MS = 6_000;
+/** A link without messages this long is closed; sessions end sooner. */
+export const LINK_IDLE_MS = 150_000;
+/** Links, and channels on their way to be links, that one peer keeps. */
+export const MAX_LINKS = 256;
+export const MAX_LINKS_PER_PEER = 4;
 /** A session that has been silent this long is closed and its KV given back. */
 export const SESSION_IDLE_MS = 120_000;
 /** How long a route may be used at all. */
@@ -47,3 +52,20 @@ export const LAP_TIMEOUT_MS = 20_000;
 export const ROUTE_TIMEOUT_MS = 60_000;
 /** A stage may have to build shaders or fold weights for a new session. */
 export const OPEN_TIMEOUT_MS = 20_000;
+/** How long one run may keep its session waiting; shorter than a lap, so that the stage at fault names itself. */
+export const RUN_TIMEOUT_MS = 15_000;
+/** How long a hole in a session's messages may stay open. */
+export const GAP_TIMEOUT_MS = 5_000;
+/** Reaching the next peer of a route: a failed try with WebRTC, then the relay's handshake. */
+export const CONNECT_TIMEOUT_MS = WEBRTC_TIMEOUT_MS + HANDSHAKE_TIMEOUT_MS;
+/** Rows messages of one session that may wait for a stage, and that a requester may have on the way. */
+export const MAX_QUEUED_ROWS = 64;
+export const PROMPT_WINDOW = 16;
+/** Other routes a requester tries for one answer. */
+export const MAX_REROUTES = 3;
+/** How long a requester keeps away from a volunteer that failed it. */
+export const EXCLUDE_MS = 60_000;
+/** How long running sessions may take to end when a volunteer finishes or is moved. */
+export const DRAIN_TIMEOUT_MS = 30_000;
+/** Allowance for clocks that differ, when a route's end is checked. */
+export const CLOCK_SKEW_MS = 60_000;

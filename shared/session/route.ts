@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
-import { stageRangeSchema } from '../model/stage.ts';
+import { ChorusError } from '../errors.ts';
+import { digestSchema, peerIdSchema, sessionIdSchema, type Digest, type PeerId } from '../ids.ts';
+import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES, SESSION_LEASE_MS } from '../limits.ts';
+import { coversModel, stageRangeSchema } from '../model/stage.ts';
 
 const replicaSchema = z.strictObject({
   id: peerIdSchema,
@@ -39,6 +40,21 @@ export const routeSchema = z.strictObject({
   notes: z.array(z.string().max(300)).max(16),
 });
 export type Route = z.infer<typeof routeSchema>;
+
+/** How long the route may be used from when it is given, by whatever clock. */
+export function leaseMs(route: Route): number {
+  return Math.max(0, Math.min(route.expiresAtMs - route.issuedAtMs, SESSION_LEASE_MS));
+}
+
+/** Throws `bad-message` if a route, though signed, is not one that `self` can use for this model. */
+export function checkRoute(route: Route, self: PeerId, model: Digest, layers: number): void {
+  const refuse = (reason: string) => new ChorusError('bad-message', `the server gave a wrong route: ${reason}`);
+  if (route.requester.id !== self) throw refuse('it is for another requester');
+  if (route.model !== model) throw refuse('it is for another model');
+  if (route.stages.some((stage) => stage.primary.id === self)) throw refuse('it leads through the requester');
+  const ranges = route.stages.map((stage) => stage.range);
+  if (!coversModel(ranges, layers)) throw refuse('its stages are not a whole model');
+}
 
 /** DSSE envelope (dsse 1.0.2) around a JSON payload; `payload` and `sig` in standard base64. */
 export const envelopeSchema = z.strictObject({

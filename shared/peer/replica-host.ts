@@ -1,0 +1,124 @@
+import type { Clock } from '../clock.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
+import type { SessionId } from '../ids.ts';
+import { CONNECT_TIMEOUT_MS } from '../limits.ts';
+import type { StageCompute } from '../session/compute.ts';
+import { ReplicaEngine, type ReplicaConfig, type ReplicaEffect, type ReplicaEvent } from '../session/replica-engine.ts';
+import { abortAfter } from './abort-after.ts';
+import { EngineLoop } from './engine-loop.ts';
+import { LinkTable } from './link-table.ts';
+import type { Links } from './link.ts';
+import { openRoute, type Authority } from './open-signed.ts';
+
+export interface ReplicaHostDeps {
+  readonly config: ReplicaConfig;
+  readonly authority: Authority;
+  readonly links: Links;
+  readonly compute: StageCompute;
+  readonly clock: Clock;
+  /** Called after each event, when counts may have changed. */
+  readonly onActivity: () => void;
+}
+
+/** Runs the sessions of one loaded stage over real links, compute and time. */
+export class ReplicaHost {
+  readonly #deps: ReplicaHostDeps;
+  readonly #engine: ReplicaEngine;
+  readonly #loop: EngineLoop<ReplicaEvent, ReplicaEffect>;
+  readonly #links: LinkTable;
+  readonly #abort = new AbortController();
+
+  constructor(deps: ReplicaHostDeps) {
+    this.#deps = deps;
+    this.#engine = new ReplicaEngine(deps.config);
+    this.#loop = new EngineLoop(this.#engine, deps.clock, { type: 'time' }, (effect) => this.#perform(effect));
+    this.#links = new LinkTable(deps.links, {
+      onMessage: (from, message) => this.#dispatch({ type: 'message', from, message }),
+      onLost: (peer) => this.#dispatch({ type: 'link-lost', peer }),
+    });
+  }
+
+  get sessionCount(): number {
+    return this.#engine.sessionCount;
+  }
+
+  get positionsServed(): number {
+    return this.#engine.positionsServed;
+  }
+
+  set isAccepting(isAccepting: boolean) {
+    this.#dispatch({ type: 'accept', isAccepting });
+  }
+
+  /** Ends every session with this fault, and all work. */
+  stop(error: ChorusError): void {
+    this.#dispatch({ type: 'stop', error });
+    this.#loop.stop();
+    this.#links.close();
+    this.#abort.abort();
+  }
+
+  #dispatch(event: ReplicaEvent): void {
+    this.#loop.dispatch(event);
+    this.#deps.onActivity();
+  }
+
+  #perform(effect: ReplicaEffect): void {
+    const { compute, authority } = this.#deps;
+    switch (effect.type) {
+      case 'send':
+        return this.#links.send(effect.to, effect.message);
+      case 'verify': {
+        const { opening, envelope } = effect;
+        openRoute(envelope, authority).then(
+          (route) => this.#dispatch({ type: 'verified', opening: { ...opening, route }, envelope }),
+          (error: unknown) => this.#dispatch({ type: 'not-verified', opening, error: toChorusError(error) }),
+        );
+        return;
+      }
+      case 'connect':
+        return this.#connect(effect);
+      case 'open':
+        return this.#settle(effect.session, compute.open(effect.session, effect.capacity), () => ({
+          type: 'opened',
+          session: effect.session,
+        }));
+      case 'run':
+        return this.#settle(effect.session, compute.run(effect), (result) => ({
+          type: 'ran',
+          session: effect.session,
+          result,
+        }));
+      case 'cut':
+        return this.#settle(effect.session, compute.cut(effect.session, effect.position), () => ({
+          type: 'cut-done',
+          session: effect.session,
+        }));
+      case 'close':
+        // Nothing waits for it, and a compute that cannot close has lost the session already.
+        compute.close(effect.session).catch(() => undefined);
+    }
+  }
+
+  #connect({ session, peer, webrtc }: Extract<ReplicaEffect, { type: 'connect' }>): void {
+    const timeout = new ChorusError('timeout', 'the next peer cannot be reached');
+    const limit = abortAfter(this.#deps.clock, CONNECT_TIMEOUT_MS, timeout, this.#abort.signal);
+    this.#links.connect(peer, webrtc, limit.signal).then(
+      () => {
+        limit.clear();
+        this.#dispatch({ type: 'connected', session });
+      },
+      (error: unknown) => {
+        limit.clear();
+        this.#dispatch({ type: 'failed', session, step: 'connect', error: toChorusError(error, 'link-lost') });
+      },
+    );
+  }
+
+  #settle<Value>(session: SessionId, promise: Promise<Value>, done: (value: Value) => ReplicaEvent): void {
+    promise.then(
+      (value) => this.#dispatch(done(value)),
+      (error: unknown) => this.#dispatch({ type: 'failed', session, step: 'compute', error: toChorusError(error) }),
+    );
+  }
+}

@@ -1,0 +1,90 @@
+import { ChorusError } from '../errors.ts';
+import type { Digest, PeerId, SessionId } from '../ids.ts';
+import { CLOCK_SKEW_MS } from '../limits.ts';
+import type { Manifest } from '../model/manifest.ts';
+import { sameRange, type StageRange } from '../model/stage.ts';
+import type { RowsMessage } from '../wire/peer-message.ts';
+import type { Route } from './route.ts';
+
+/** The stage a volunteer has loaded. */
+export interface LoadedRange {
+  readonly model: Digest;
+  readonly range: StageRange;
+  readonly manifest: Manifest;
+}
+
+/** The part one volunteer has in a session. */
+export interface Seat {
+  readonly stage: number;
+  /** Who sends it rows. */
+  readonly upstream: PeerId;
+  /** Where its output goes; null for a shadow, whose output goes nowhere. */
+  readonly forward: {
+    readonly peer: PeerId;
+    readonly webrtc: boolean;
+    readonly stage: number;
+    readonly isRequester: boolean;
+  } | null;
+}
+
+export interface Opening {
+  readonly session: SessionId;
+  readonly stage: number;
+  readonly from: PeerId;
+  readonly route: Route;
+}
+
+/**
+ * What `self` is to do in a session that `opening.from` asks it to join. Throws `unrouted` if the (signed) route does
+ * not say so: it belongs to another session, has expired, names another volunteer or stage, or another peer before it.
+ */
+export function takeSeat(opening: Opening, self: PeerId, loaded: LoadedRange, wallMs: number): Seat {
+  const { route, stage } = opening;
+  const unrouted = (message: string) => new ChorusError('unrouted', message);
+  if (route.session !== opening.session) throw unrouted('the route belongs to another session');
+  if (wallMs > route.expiresAtMs + CLOCK_SKEW_MS) throw unrouted('the route has expired');
+  const here = route.stages[stage];
+  if (here === undefined) throw unrouted('the route has no such stage');
+  const isPrimary = here.primary.id === self;
+  if (!isPrimary && !here.shadows.some((shadow) => shadow.id === self)) {
+    throw unrouted('the route names another volunteer for this stage');
+  }
+  if (route.model !== loaded.model || !sameRange(here.range, loaded.range)) {
+    throw unrouted('this volunteer holds another stage');
+  }
+  const upstream = stage === 0 ? route.requester.id : route.stages[stage - 1]!.primary.id;
+  if (upstream !== opening.from) throw unrouted('the route names another peer before this stage');
+  if (!isPrimary) return { stage, upstream, forward: null };
+  const isRequester = stage + 1 === route.stages.length;
+  const next = isRequester ? route.requester : route.stages[stage + 1]!.primary;
+  return { stage, upstream, forward: { peer: next.id, webrtc: next.webrtc, stage: stage + 1, isRequester } };
+}
+
+/** Throws `bad-message` or `too-long` for rows that the stage cannot take as they are. */
+export function checkRows(message: RowsMessage, seat: Seat, loaded: LoadedRange, capacity: number): void {
+  const { rows, hops } = message;
+  const refuse = (text: string) => new ChorusError('bad-message', text);
+  if (message.stage !== seat.stage) throw refuse('these rows are meant for another stage');
+  const { kind, rowBytes } = inputOf(loaded);
+  if (rows.kind !== kind) throw refuse(`this stage takes ${kind}, not ${rows.kind}`);
+  if (rows.count < 1 || rows.bytes.length !== rows.count * rowBytes) throw refuse('the rows have the wrong size');
+  if (rows.start + rows.count > capacity) {
+    throw new ChorusError('too-long', `the session has room for ${capacity} positions`);
+  }
+  if (hops.length > seat.stage) throw refuse('the rows name more stages than they passed');
+  if (kind === 'tokens') checkTokens(rows.bytes, loaded.manifest.config.vocabularySize);
+}
+
+function inputOf({ range, manifest }: LoadedRange): { kind: 'tokens' | 'hidden'; rowBytes: number } {
+  if (range.embedding) return { kind: 'tokens', rowBytes: 4 };
+  return { kind: 'hidden', rowBytes: manifest.config.hiddenSize * (manifest.pins.boundary === 'f16' ? 2 : 4) };
+}
+
+function checkTokens(bytes: Uint8Array<ArrayBuffer>, vocabularySize: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let offset = 0; offset < bytes.length; offset += 4) {
+    if (view.getUint32(offset, true) >= vocabularySize) {
+      throw new ChorusError('bad-message', 'a token id lies outside the vocabulary');
+    }
+  }
+}
