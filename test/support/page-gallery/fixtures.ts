@@ -1,0 +1,196 @@
+import type { ChatEvent } from '../../../web/chat.ts';
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import type { VolunteerState } from '#shared/peer/volunteer.ts';
+import type { Route } from '#shared/session/route.ts';
+import type { ModelSummary } from '#shared/wire/model-list.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+
+/** What the page shows, made up: for the gallery and for component tests. */
+
+export function peer(n: number): PeerId {
+  return ((n * 2654435761) >>> 0).toString(16).padStart(8, '0').repeat(8) as PeerId;
+}
+
+export const WREN: ModelSummary = {
+  name: 'wren',
+  digest: 'a'.repeat(64) as Digest,
+  description: 'A very small model trained from scratch: short stories, small sums and simple facts.',
+  parameters: 6_033_664,
+  layers: 8,
+  quantization: 'q4',
+  maxPositions: 512,
+};
+
+const FIRST: StageRange = { start: 0, end: 4, embedding: true, head: false };
+const SECOND: StageRange = { start: 4, end: 8, embedding: false, head: true };
+
+export const ROUTE: Route = {
+  session: '0'.repeat(32) as SessionId,
+  model: WREN.digest,
+  requester: { id: peer(1), webrtc: true },
+  capacity: 512,
+  issuedAtMs: 1_700_000_000_000,
+  expiresAtMs: 1_700_000_900_000,
+  stages: [
+    {
+      range: FIRST,
+      primary: { id: peer(2), webrtc: true, numericClass: 'webgpu/nvidia/ampere' },
+      shadows: [],
+      predictedMs: 6,
+    },
+    { range: SECOND, primary: { id: peer(3), webrtc: false, numericClass: 'wasm' }, shadows: [], predictedMs: 9 },
+  ],
+  notes: ['All volunteers share one network, so this route could not be spread over several.'],
+};
+
+const STORY =
+  'Once upon a time there was a small fox named Pip. Pip found a lantern in the tall grass. "Who lost this light?" he asked. ' +
+  'He carried it from door to door until an old owl laughed and said, "It is mine, and now I can read again." Pip was glad. The end.';
+
+/** The events of a whole answer, word by word. */
+export function storyEvents(): ChatEvent[] {
+  const words = STORY.split(/(?<= )/);
+  const hop = (stage: number, runUs: number, queueUs: number) => ({
+    stage,
+    queueUs,
+    decodeUs: 90,
+    runUs,
+    encodeUs: 110,
+  });
+  return [
+    {
+      type: 'routed',
+      route: ROUTE,
+      links: [
+        { stage: 0, transport: 'webrtc', roundTripMs: 2.4 },
+        { stage: 1, transport: 'relay', roundTripMs: 5.1 },
+      ],
+    },
+    { type: 'prompt', done: 27, total: 27 },
+    ...words.map((text, i): ChatEvent => ({
+      type: 'token',
+      token: i,
+      text,
+      logprob: -0.3,
+      position: 27 + i,
+      lapMs: 17 + (i % 3),
+      hops: [hop(0, 3900 + 60 * (i % 4), 120), hop(1, 6800, 1400)],
+    })),
+    { type: 'end', reason: 'stop', usage: { promptTokens: 27, completionTokens: words.length } },
+  ];
+}
+
+export function servingState(atMs: number): VolunteerState {
+  const history = Array.from({ length: 60 }, (_, i) => ({
+    atMs: atMs - (60 - i) * 1000,
+    tokens: Math.max(0, Math.round(22 + 18 * Math.sin(i / 5) - (i % 7 === 0 ? 25 : 0))),
+  }));
+  return {
+    phase: 'serving',
+    message: 'Ready for answers that pass layers 4 to 7 and the head',
+    backend: {
+      backend: 'webgpu',
+      numericClass: 'webgpu/nvidia/ampere',
+      runtimeVersion: '1.30.0',
+      fallbackReason: null,
+    },
+    model: { name: 'wren', digest: WREN.digest },
+    range: SECOND,
+    progress: null,
+    memoryBytes: 23_400_000,
+    sessions: 2,
+    tokensServed: 18_342,
+    tokensPerSecond: 31.4,
+    history,
+    probeError: 0.00021,
+    error: null,
+  };
+}
+
+export function downloadingState(atMs: number): VolunteerState {
+  return {
+    ...servingState(atMs),
+    phase: 'downloading',
+    message: 'Downloading layers 4 to 7 and the head of wren',
+    progress: { label: 'Layers 4 to 7, head', done: 1_843_200, total: 3_145_728 },
+    memoryBytes: 0,
+    sessions: 0,
+    tokensServed: 0,
+    tokensPerSecond: 0,
+    history: [],
+    probeError: null,
+  };
+}
+
+export function failedState(atMs: number): VolunteerState {
+  return {
+    ...downloadingState(atMs),
+    phase: 'failed',
+    message: 'the probe differs',
+    progress: null,
+    model: null,
+    range: null,
+    error: { code: 'probe-failed', message: 'the probe differs by 0.31 where 0.01 is allowed' },
+  };
+}
+
+export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot {
+  const ranges = [
+    FIRST,
+    SECOND,
+    { start: 2, end: 6, embedding: false, head: false },
+    FIRST,
+    SECOND,
+    { start: 6, end: 8, embedding: false, head: true },
+  ];
+  const volunteers = ranges
+    .filter((range) => servable || range.end < 8)
+    .map((range, i): NetworkSnapshot['volunteers'][number] => ({
+      id: peer(i + 2),
+      kind: i < 3 ? 'anchor' : i === 5 ? 'cli' : 'tab',
+      state: i === 3 ? 'loading' : 'ready',
+      backend: i === 0 || i === 4 ? 'webgpu' : 'wasm',
+      numericClass: i === 0 ? 'webgpu/nvidia/ampere' : i === 4 ? 'webgpu/apple/metal-3' : 'wasm',
+      webrtc: i >= 3,
+      pledgeBytes: 512e6,
+      model: WREN.digest,
+      range,
+      layerMs: 0.6 + i * 0.3,
+      sessions: i % 2,
+      slots: 2,
+      tokens: 12_000 * (i + 1),
+      joinedAtMs: atMs - (i + 1) * 1_260_000,
+      hidden: i === 4,
+    }));
+  const held = (test: (range: StageRange) => boolean) =>
+    volunteers.filter((volunteer) => volunteer.state === 'ready' && volunteer.range !== null && test(volunteer.range))
+      .length;
+  return {
+    serverTimeMs: atMs,
+    startedAtMs: atMs - 9_300_000,
+    version: '0.1.0',
+    models: [
+      {
+        ...WREN,
+        minStages: 2,
+        coverage: {
+          embedding: held((range) => range.embedding),
+          layers: Array.from({ length: 8 }, (_, layer) => held((range) => layer >= range.start && layer < range.end)),
+          head: held((range) => range.head),
+        },
+        servable,
+        reason: servable ? null : 'Nobody holds layers 6 to 7 and the head.',
+      },
+    ],
+    volunteers,
+    sessions: { running: 2, queued: 0, finished: 1_284, failed: 3 },
+    history: Array.from({ length: 180 }, (_, i) => ({
+      atMs: atMs - (180 - i) * 10_000,
+      volunteers: Math.round(4 + 2 * Math.sin(i / 30)),
+      sessions: i % 3,
+      tokensPerSecond: Math.max(0, 38 + 24 * Math.sin(i / 14) + 9 * Math.sin(i * 1.7)),
+    })),
+    sharedPrefix: true,
+  };
+}

@@ -1,0 +1,9 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vite';
+
+/** `npx vite -c test/support/page-gallery/vite.config.ts`: the page's views over made-up data. */
+export default defineConfig({
+  root: 'test/support/page-gallery',
+  plugins: [svelte()],
+  build: { outDir: '../../../dist/gallery', emptyOutDir: true },
+});

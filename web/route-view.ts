@@ -1,0 +1,84 @@
+import type { PeerId } from '#shared/ids.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import type { RouteLink } from '#shared/session/answer-event.ts';
+import type { Route } from '#shared/session/route.ts';
+
+/** One stretch of the way from one peer to the next. */
+export interface Leg {
+  readonly transport: 'webrtc' | 'relay';
+  /** False where only the plan is known: two volunteers talk to each other, not to this page. */
+  readonly isReported: boolean;
+  readonly roundTripMs: number | null;
+}
+
+export interface RouteStage {
+  readonly range: StageRange;
+  readonly volunteer: PeerId;
+  readonly numericClass: string;
+  /** The leg that leads to this stage. */
+  readonly arrival: Leg;
+  /** Null until the first lap. */
+  readonly queueMs: number | null;
+  readonly runMs: number | null;
+}
+
+/** A route as its picture shows it. */
+export interface RouteView {
+  readonly stages: readonly RouteStage[];
+  /** The leg back to the requester. */
+  readonly home: Leg;
+  readonly wireMs: number | null;
+  readonly lapMs: number | null;
+  readonly notes: readonly string[];
+}
+
+/** What is known of an answer on its way. */
+export interface RouteFacts {
+  readonly route: Route;
+  readonly links: readonly RouteLink[];
+  readonly stageTimes: readonly { readonly queueMs: number; readonly runMs: number }[];
+  readonly wireMs: number | null;
+  readonly lapMs: number | null;
+}
+
+export function toRouteView({ route, links, stageTimes, wireMs, lapMs }: RouteFacts): RouteView {
+  const lastStage = route.stages.length - 1;
+  const stages = route.stages.map(({ range, primary }, stage): RouteStage => {
+    const sender = stage === 0 ? route.requester : route.stages[stage - 1]!.primary;
+    const reported = stage === 0 ? links.find((link) => link.stage === 0) : undefined;
+    const times = stageTimes[stage];
+    return {
+      range,
+      volunteer: primary.id,
+      numericClass: primary.numericClass,
+      arrival: toLeg(reported, sender.webrtc && primary.webrtc),
+      queueMs: times?.queueMs ?? null,
+      runMs: times?.runMs ?? null,
+    };
+  });
+  const back = links.find((link) => link.stage === lastStage);
+  const home = toLeg(back, route.stages[lastStage]!.primary.webrtc && route.requester.webrtc);
+  return { stages, home, wireMs, lapMs, notes: route.notes };
+}
+
+function toLeg(reported: RouteLink | undefined, bothWebrtc: boolean): Leg {
+  if (reported === undefined) {
+    return { transport: bothWebrtc ? 'webrtc' : 'relay', isReported: !bothWebrtc, roundTripMs: null };
+  }
+  return { transport: reported.transport, isReported: true, roundTripMs: reported.roundTripMs ?? null };
+}
+
+/** Stage colours repeat after these many stages. */
+const STAGE_COLOURS = 6;
+
+/** The colour that stands for a stage everywhere on the page. */
+export function stageColour(stage: number): string {
+  return `var(--stage-${stage % STAGE_COLOURS})`;
+}
+
+/** `WebGPU · nvidia/ampere` or `WASM` for a numeric class. */
+export function describeNumericClass(numericClass: string): string {
+  const [backend, ...device] = numericClass.split('/');
+  if (backend !== 'webgpu') return 'WASM';
+  return device.length === 0 ? 'WebGPU' : `WebGPU · ${device.join('/')}`;
+}

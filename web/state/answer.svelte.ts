@@ -1,0 +1,136 @@
+import { toChorusError, type ChorusError } from '#shared/errors.ts';
+import type { Route } from '#shared/session/route.ts';
+import type { ChatEvent } from '../chat.ts';
+
+export type AnswerPhase = 'connecting' | 'queued' | 'opening' | 'reading' | 'writing' | 'done' | 'failed';
+
+/** Where one stage's part of a lap goes, in milliseconds, smoothed over the last laps. */
+export interface StageTime {
+  readonly queueMs: number;
+  readonly runMs: number;
+}
+
+/** How fast old laps are forgotten in the smoothed times. */
+const LAP_WEIGHT = 0.25;
+
+type Routed = Extract<ChatEvent, { type: 'routed' }>;
+
+/** One answer being made or made: its text, and all the page shows about how it came to be. */
+export class Answer {
+  phase: AnswerPhase = $state('connecting');
+  text = $state('');
+  queuePosition = $state(0);
+  prompt: { done: number; total: number } | null = $state.raw(null);
+  route: Route | null = $state.raw(null);
+  links: Routed['links'] = $state.raw([]);
+  stageTimes: readonly StageTime[] = $state.raw([]);
+  /** Of one lap: what no stage accounts for. */
+  wireMs: number | null = $state(null);
+  lapMs: number | null = $state(null);
+  tokens = $state(0);
+  promptTokens: number | null = $state(null);
+  firstTokenMs: number | null = $state(null);
+  tokensPerSecond: number | null = $state(null);
+  endReason: 'stop' | 'length' | 'cancelled' | null = $state(null);
+  error: ChorusError | null = $state.raw(null);
+  /** Why the route changed, newest last. */
+  reroutes: readonly string[] = $state.raw([]);
+
+  readonly #startedAtMs: number;
+  #firstTokenAtMs = 0;
+
+  constructor(startedAtMs: number) {
+    this.#startedAtMs = startedAtMs;
+  }
+
+  get isRunning(): boolean {
+    return this.phase !== 'done' && this.phase !== 'failed';
+  }
+
+  apply(event: ChatEvent, nowMs: number): void {
+    switch (event.type) {
+      case 'queued':
+        this.phase = 'queued';
+        this.queuePosition = event.position;
+        break;
+      case 'routed':
+        this.phase = this.tokens > 0 ? 'writing' : 'opening';
+        this.route = event.route;
+        this.links = event.links;
+        this.stageTimes = [];
+        break;
+      case 'prompt':
+        this.phase = this.tokens > 0 ? 'writing' : 'reading';
+        this.prompt = { done: event.done, total: event.total };
+        break;
+      case 'token':
+        this.#token(event, nowMs);
+        break;
+      case 'rerouted':
+        this.reroutes = [...this.reroutes, event.reason];
+        break;
+      case 'end':
+        this.phase = 'done';
+        this.endReason = event.reason;
+        this.promptTokens = event.usage.promptTokens;
+        break;
+    }
+  }
+
+  /** Shows the route of the answer before, which the same session goes on with until told otherwise. */
+  continueOn(before: Answer): void {
+    this.route = before.route;
+    this.links = before.links;
+  }
+
+  fail(thrown: unknown): void {
+    const error = toChorusError(thrown);
+    if (error.code === 'cancelled') {
+      this.phase = 'done';
+      this.endReason = 'cancelled';
+      return;
+    }
+    this.phase = 'failed';
+    this.error = error;
+  }
+
+  #token(event: Extract<ChatEvent, { type: 'token' }>, nowMs: number): void {
+    this.phase = 'writing';
+    this.text += event.text;
+    this.tokens++;
+    if (this.firstTokenMs === null) {
+      this.firstTokenMs = nowMs - this.#startedAtMs;
+      this.#firstTokenAtMs = nowMs;
+      // The first lap also reads the prompt; its times would drown those of the laps that follow.
+      return;
+    }
+    const elapsedMs = nowMs - this.#firstTokenAtMs;
+    this.tokensPerSecond = elapsedMs > 0 ? ((this.tokens - 1) * 1000) / elapsedMs : null;
+    this.#lap(event);
+  }
+
+  #lap(event: Extract<ChatEvent, { type: 'token' }>): void {
+    const count = this.route?.stages.length ?? 0;
+    const times: StageTime[] = [];
+    let inStagesMs = 0;
+    for (let stage = 0; stage < count; stage++) {
+      const before = this.stageTimes[stage];
+      const hop = event.hops.find((candidate) => candidate.stage === stage);
+      if (hop === undefined) {
+        times.push(before ?? { queueMs: 0, runMs: 0 });
+        continue;
+      }
+      const queueMs = hop.queueUs / 1000;
+      const runMs = (hop.decodeUs + hop.runUs + hop.encodeUs) / 1000;
+      inStagesMs += queueMs + runMs;
+      times.push({ queueMs: smooth(before?.queueMs, queueMs), runMs: smooth(before?.runMs, runMs) });
+    }
+    this.stageTimes = times;
+    this.wireMs = smooth(this.wireMs, Math.max(0, event.lapMs - inStagesMs));
+    this.lapMs = smooth(this.lapMs, event.lapMs);
+  }
+}
+
+function smooth(before: number | null | undefined, now: number): number {
+  return before === null || before === undefined ? now : before + LAP_WEIGHT * (now - before);
+}

@@ -1,0 +1,73 @@
+import type { Clock } from '#shared/clock.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+
+const WATCHED_MS = 2_500;
+const BACKGROUND_MS = 10_000;
+const HIDDEN_MS = 60_000;
+const MAX_RETRY_MS = 30_000;
+
+export interface NetworkDeps {
+  readonly fetchNetwork: (signal: AbortSignal) => Promise<NetworkSnapshot>;
+  readonly clock: Clock;
+  readonly isHidden: () => boolean;
+}
+
+/** The network as the server last told it. Asked often while its view is open, seldom otherwise, hardly when hidden. */
+export class Network {
+  snapshot: NetworkSnapshot | null = $state.raw(null);
+  /** `lost` after the first failed question. */
+  status: 'loading' | 'live' | 'lost' = $state('loading');
+  /** Wall-clock time of the last answer. */
+  updatedAtMs: number | null = $state(null);
+
+  readonly #deps: NetworkDeps;
+  #watchers = 0;
+  #failures = 0;
+  #cancelTimer = (): void => {};
+  #asking = new AbortController();
+
+  constructor(deps: NetworkDeps) {
+    this.#deps = deps;
+  }
+
+  /** Keeps the picture fresh while a view shows it; call the returned function when it no longer does. */
+  watch(): () => void {
+    this.#watchers++;
+    void this.refresh();
+    return () => {
+      this.#watchers--;
+    };
+  }
+
+  /** Asks now, and plans the next question. Called again, it takes the place of the question under way. */
+  async refresh(): Promise<void> {
+    this.#cancelTimer();
+    this.#asking.abort();
+    const asking = new AbortController();
+    this.#asking = asking;
+    try {
+      const snapshot = await this.#deps.fetchNetwork(asking.signal);
+      if (asking.signal.aborted) return;
+      this.snapshot = snapshot;
+      this.status = 'live';
+      this.updatedAtMs = this.#deps.clock.wallMs();
+      this.#failures = 0;
+    } catch {
+      if (asking.signal.aborted) return;
+      this.status = 'lost';
+      this.#failures++;
+    }
+    this.#cancelTimer = this.#deps.clock.setTimer(() => void this.refresh(), this.#delayMs());
+  }
+
+  stop(): void {
+    this.#cancelTimer();
+    this.#asking.abort();
+  }
+
+  #delayMs(): number {
+    if (this.#deps.isHidden()) return HIDDEN_MS;
+    const calmMs = this.#watchers > 0 ? WATCHED_MS : BACKGROUND_MS;
+    return this.#failures === 0 ? calmMs : Math.min(MAX_RETRY_MS, WATCHED_MS * 2 ** (this.#failures - 1));
+  }
+}

@@ -1,0 +1,19 @@
+import { createContext } from 'svelte';
+import type { Connection } from './connection.svelte.ts';
+import type { Conversation } from './conversation.svelte.ts';
+import type { Models } from './models.svelte.ts';
+import type { Network } from './network.svelte.ts';
+import type { Settings } from './settings.svelte.ts';
+import type { VolunteerPanel } from './volunteer-panel.svelte.ts';
+
+/** What every view can reach. */
+export interface PageState {
+  readonly settings: Settings;
+  readonly models: Models;
+  readonly network: Network;
+  readonly connection: Connection;
+  readonly conversation: Conversation;
+  readonly volunteer: VolunteerPanel;
+}
+
+export const [getPageState, setPageState] = createContext<PageState>();

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { digestSchema } from '#shared/ids.ts';
+import { Stored } from './stored.svelte.ts';
+
+const volunteerSettingsSchema = z.object({
+  backend: z.enum(['auto', 'webgpu', 'wasm']),
+  /** Memory the person lends, in megabytes (10^6 bytes). */
+  pledgeMegabytes: z.int().min(64).max(16_384),
+  /** Sessions at once. */
+  slots: z.int().min(1).max(8),
+  /** Ask the device to stay awake while working. */
+  keepAwake: z.boolean(),
+});
+export type VolunteerSettings = z.infer<typeof volunteerSettingsSchema>;
+
+const askSettingsSchema = z.object({
+  /** Null: the first model of the server. */
+  model: digestSchema.nullable(),
+  temperature: z.number().min(0).max(2),
+  topP: z.number().min(0.05).max(1),
+  maxNewTokens: z.int().min(1).max(4096),
+  /** Null: a new one for each answer. */
+  seed: z.int().min(0).max(0xffff_ffff).nullable(),
+});
+export type AskSettings = z.infer<typeof askSettingsSchema>;
+
+/** What the person chose, kept in this browser. */
+export class Settings {
+  readonly volunteer: Stored<VolunteerSettings>;
+  readonly ask: Stored<AskSettings>;
+
+  constructor(storage: Storage) {
+    this.volunteer = new Stored(storage, 'chorus.volunteer', volunteerSettingsSchema, {
+      backend: 'auto',
+      pledgeMegabytes: 512,
+      slots: 2,
+      keepAwake: false,
+    });
+    this.ask = new Stored(storage, 'chorus.ask', askSettingsSchema, {
+      model: null,
+      temperature: 0.7,
+      topP: 0.95,
+      maxNewTokens: 256,
+      seed: null,
+    });
+  }
+}

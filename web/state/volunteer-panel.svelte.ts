@@ -1,0 +1,168 @@
+import { z } from 'zod';
+import type { Clock } from '#shared/clock.ts';
+import { toChorusError } from '#shared/errors.ts';
+import { digestSchema } from '#shared/ids.ts';
+import { describeRange, stageRangeSchema } from '#shared/model/stage.ts';
+import type { Volunteer, VolunteerState } from '#shared/peer/volunteer.ts';
+import type { Settings, VolunteerSettings } from './settings.svelte.ts';
+import { Stored } from './stored.svelte.ts';
+
+export type VolunteerHandle = Pick<Volunteer, 'state' | 'onChange' | 'start' | 'pause' | 'resume' | 'finish' | 'stop'>;
+
+const heldSchema = z.array(z.object({ model: digestSchema, range: stageRangeSchema })).max(8);
+export type HeldStages = z.infer<typeof heldSchema>;
+
+export interface VolunteerPanelDeps {
+  /** Connects and makes a volunteer that has not started yet. */
+  readonly createVolunteer: (settings: VolunteerSettings, held: HeldStages) => Promise<VolunteerHandle>;
+  /** Asks the device to stay awake; the returned function lets it sleep. */
+  readonly keepAwake: () => Promise<() => void>;
+  readonly settings: Settings;
+  readonly storage: Storage;
+  readonly clock: Clock;
+}
+
+export interface LogEntry {
+  readonly id: number;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+const MAX_LOG_ENTRIES = 60;
+const MAX_HELD = 4;
+
+const OFF: VolunteerState = {
+  phase: 'off',
+  message: 'Not working. Nothing runs until you press Start.',
+  backend: null,
+  model: null,
+  range: null,
+  progress: null,
+  memoryBytes: 0,
+  sessions: 0,
+  tokensServed: 0,
+  tokensPerSecond: 0,
+  history: [],
+  probeError: null,
+  error: null,
+};
+
+/** The volunteer of this tab as its view shows and steers it. It never starts by itself. */
+export class VolunteerPanel {
+  state: VolunteerState = $state.raw(OFF);
+  log: readonly LogEntry[] = $state.raw([]);
+  startedAtMs: number | null = $state(null);
+
+  readonly #deps: VolunteerPanelDeps;
+  readonly #held: Stored<HeldStages>;
+  #handle: VolunteerHandle | null = null;
+  #isStarting = false;
+  #letSleep: (() => void) | null = null;
+  #nextId = 0;
+
+  constructor(deps: VolunteerPanelDeps) {
+    this.#deps = deps;
+    this.#held = new Stored<HeldStages>(deps.storage, 'chorus.held', heldSchema, []);
+  }
+
+  get isOff(): boolean {
+    return this.state.phase === 'off' || this.state.phase === 'failed';
+  }
+
+  /** Starts with the settings as they are now. Failures end in the state, never in a rejection. */
+  async start(): Promise<void> {
+    if (this.#isStarting || !this.isOff) return;
+    this.#isStarting = true;
+    this.#show({ ...OFF, phase: 'connecting', message: 'Connecting to the signal server' });
+    try {
+      const { settings, createVolunteer, clock } = this.#deps;
+      const handle = await createVolunteer(settings.volunteer.value, this.#held.value);
+      this.#handle = handle;
+      this.startedAtMs = clock.wallMs();
+      handle.onChange(() => this.#follow(handle));
+      handle.start();
+      this.#follow(handle);
+      if (settings.volunteer.value.keepAwake) await this.#stayAwake(handle);
+    } catch (thrown) {
+      const error = toChorusError(thrown);
+      this.#show({
+        ...OFF,
+        phase: 'failed',
+        message: error.message,
+        error: { code: error.code, message: error.message },
+      });
+    } finally {
+      this.#isStarting = false;
+    }
+  }
+
+  /** Takes no new answers; those under way go on. */
+  pause(): void {
+    this.#handle?.pause();
+  }
+
+  resume(): void {
+    this.#handle?.resume();
+  }
+
+  /** Ends the answers under way, then turns off. */
+  async finish(): Promise<void> {
+    const handle = this.#handle;
+    await handle?.finish();
+    this.#release(handle);
+  }
+
+  /** Turns off at once; others take over what was under way. */
+  async stop(): Promise<void> {
+    const handle = this.#handle;
+    await handle?.stop();
+    this.#release(handle);
+  }
+
+  #follow(handle: VolunteerHandle): void {
+    if (this.#handle !== handle) return;
+    const state = handle.state;
+    this.#show(state);
+    if (state.phase === 'serving' && state.model !== null && state.range !== null) this.#remember(state);
+    if (state.phase === 'off' || state.phase === 'failed') this.#release(handle);
+  }
+
+  #show(state: VolunteerState): void {
+    const before = this.state;
+    this.state = state;
+    const isNews = state.phase !== before.phase || (state.message !== before.message && state.progress === null);
+    if (isNews && state.message !== '' && state.message !== this.log[0]?.text) {
+      const entry = { id: this.#nextId++, atMs: this.#deps.clock.wallMs(), text: state.message };
+      this.log = [entry, ...this.log].slice(0, MAX_LOG_ENTRIES);
+    }
+  }
+
+  #remember({ model, range }: VolunteerState): void {
+    if (model === null || range === null) return;
+    const first = this.#held.value[0];
+    if (first?.model === model.digest && describeRange(first.range) === describeRange(range)) return;
+    const others = this.#held.value.filter(
+      (held) => held.model !== model.digest || describeRange(held.range) !== describeRange(range),
+    );
+    this.#held.value = [{ model: model.digest, range }, ...others].slice(0, MAX_HELD);
+  }
+
+  async #stayAwake(handle: VolunteerHandle): Promise<void> {
+    try {
+      const letSleep = await this.#deps.keepAwake();
+      if (this.#handle === handle) this.#letSleep = letSleep;
+      else letSleep();
+    } catch {
+      // Not every browser can, and none must: the switch is a wish.
+    }
+  }
+
+  #release(handle: VolunteerHandle | null): void {
+    if (handle === null || this.#handle !== handle) return;
+    this.#handle = null;
+    this.#letSleep?.();
+    this.#letSleep = null;
+    this.startedAtMs = null;
+    if (!this.isOff) this.#show(handle.state.phase === 'failed' ? handle.state : OFF);
+  }
+}
