@@ -33,10 +33,11 @@ interface CryptoKeyPair {
   readonly privateKey: CryptoKey;
   readonly publicKey: CryptoKey;
 }
-/** WebCrypto, as far as Ed25519 and nonces need it (https://wicg.github.io/webcrypto-secure-curves/). */
+/** WebCrypto, as far as Ed25519, SHA-256 and nonces need it (https://wicg.github.io/webcrypto-secure-curves/). */
 declare const crypto: {
   getRandomValues<Bytes extends Uint8Array>(bytes: Bytes): Bytes;
   readonly subtle: {
+    digest(algorithm: 'SHA-256', data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
     generateKey(algorithm: 'Ed25519', extractable: boolean, usages: ['sign', 'verify']): Promise<CryptoKeyPair>;
     importKey(
       format: 'raw',

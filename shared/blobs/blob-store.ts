@@ -1,0 +1,26 @@
+import type { Digest } from '../ids.ts';
+import type { BlobRef } from '../model/manifest.ts';
+
+export interface StoredBlob {
+  readonly digest: Digest;
+  /** Bytes it takes now. */
+  readonly storedBytes: number;
+  /** Bytes it has when whole. */
+  readonly totalBytes: number;
+}
+
+/**
+ * Blobs of a model where the device keeps them, piece by piece, across reloads. Failures reject with a ChorusError:
+ * `out-of-memory` where the device has no room left, `internal` where the store itself fails.
+ */
+export interface BlobStore {
+  /** The blob if all its pieces are here, each of them checked when it came; null if not. */
+  get(ref: BlobRef): Promise<Blob | Uint8Array<ArrayBuffer> | null>;
+  /** Which pieces are here. */
+  pieces(ref: BlobRef): Promise<ReadonlySet<number>>;
+  /** Keeps one piece. Rejects with `digest-mismatch` if it is not the piece `ref` names, and keeps nothing then. */
+  putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Everything kept, whole or not. */
+  list(): Promise<StoredBlob[]>;
+  delete(digest: Digest): Promise<void>;
+}
