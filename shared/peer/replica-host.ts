@@ -27,6 +27,7 @@ export class ReplicaHost {
   readonly #loop: EngineLoop<ReplicaEvent, ReplicaEffect>;
   readonly #links: LinkTable;
   readonly #abort = new AbortController();
+  readonly #waitingForEnd = new Set<() => void>();
 
   constructor(deps: ReplicaHostDeps) {
     this.#deps = deps;
@@ -50,6 +51,23 @@ export class ReplicaHost {
     this.#dispatch({ type: 'accept', isAccepting });
   }
 
+  /** Takes no new sessions; resolves when the running ones have ended, `limitMs` have passed or `signal` aborts. */
+  drain(limitMs: number, signal: AbortSignal): Promise<void> {
+    this.isAccepting = false;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stopTimer();
+        signal.removeEventListener('abort', done);
+        this.#waitingForEnd.delete(done);
+        resolve();
+      };
+      const stopTimer = this.#deps.clock.setTimer(done, limitMs);
+      signal.addEventListener('abort', done);
+      this.#waitingForEnd.add(done);
+      if (signal.aborted || this.sessionCount === 0) done();
+    });
+  }
+
   /** Ends every session with this fault, and all work. */
   stop(error: ChorusError): void {
     this.#dispatch({ type: 'stop', error });
@@ -60,6 +78,7 @@ export class ReplicaHost {
 
   #dispatch(event: ReplicaEvent): void {
     this.#loop.dispatch(event);
+    if (this.sessionCount === 0) for (const done of [...this.#waitingForEnd]) done();
     this.#deps.onActivity();
   }
 

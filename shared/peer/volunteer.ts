@@ -1,14 +1,25 @@
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { fetchBlobs } from '../blobs/fetch-blobs.ts';
 import type { Clock } from '../clock.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
-import type { ErrorCode } from '../errors.ts';
+import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { Digest } from '../ids.ts';
-import type { StageRange } from '../model/stage.ts';
+import { DRAIN_TIMEOUT_MS } from '../limits.ts';
+import { stageBlobs } from '../model/cut.ts';
+import type { Manifest } from '../model/manifest.ts';
+import { describeRange, fitsModel, sameRange, type StageRange } from '../model/stage.ts';
 import type { Envelope } from '../session/route.ts';
-import type { BackendInfo } from '../wire/worker-message.ts';
-import type { ControlClient } from './control-client.ts';
+import type { PeerControlMessage, ServerMessage } from '../wire/control-message.ts';
+import type { BackendInfo, LoadedStage } from '../wire/worker-message.ts';
+import type { ControlClient, ControlState } from './control-client.ts';
 import type { Links } from './link.ts';
+import { openManifest } from './open-signed.ts';
+import { ReplicaHost } from './replica-host.ts';
+import { ServingHistory } from './serving-history.ts';
+import { STATE_OFF, type VolunteerState } from './volunteer-state.ts';
 import type { WorkerClient } from './worker-client.ts';
+
+export type { VolunteerState } from './volunteer-state.ts';
 
 export interface VolunteerSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
@@ -20,13 +31,21 @@ export interface VolunteerSettings {
   readonly slots: number;
   readonly webrtc: boolean;
   /** Stages that were held before, best first, so that a reload gets its old work back. */
-  readonly held: readonly { readonly model: Digest; readonly range: StageRange }[];
+  readonly held: readonly HeldStage[];
   /** True while the page is hidden, where the browser may slow it down. */
   readonly isHidden: () => boolean;
 }
 
+export interface HeldStage {
+  readonly model: Digest;
+  readonly range: StageRange;
+}
+
 export interface VolunteerDeps {
-  readonly control: ControlClient;
+  readonly control: Pick<
+    ControlClient,
+    'id' | 'serverKey' | 'welcome' | 'state' | 'send' | 'onMessage' | 'onState'
+  >;
   readonly links: Links;
   readonly worker: WorkerClient;
   readonly blobs: BlobStore;
@@ -44,41 +63,348 @@ export interface VolunteerDeps {
   readonly settings: VolunteerSettings;
 }
 
-export interface VolunteerState {
-  readonly phase:
-    'off' | 'connecting' | 'idle' | 'downloading' | 'loading' | 'serving' | 'paused' | 'finishing' | 'failed';
-  /** What it does now or why it does nothing, in a sentence for people. */
-  readonly message: string;
-  readonly backend: BackendInfo | null;
-  readonly model: { readonly name: string; readonly digest: Digest } | null;
-  readonly range: StageRange | null;
-  readonly progress: { readonly label: string; readonly done: number; readonly total: number } | null;
-  readonly memoryBytes: number;
-  /** Sessions running now. */
-  readonly sessions: number;
-  /** Positions that passed its stage in this sitting. */
-  readonly tokensServed: number;
-  /** Over the last few seconds. */
-  readonly tokensPerSecond: number;
-  /** Positions served in each of the last seconds (HISTORY_SECONDS at most), oldest first, for a chart. */
-  readonly history: readonly { readonly atMs: number; readonly tokens: number }[];
-  readonly probeError: number | null;
-  readonly error: { readonly code: ErrorCode; readonly message: string } | null;
+type Assignment = Extract<ServerMessage, { type: 'assign' }>;
+
+interface Holding extends HeldStage {
+  readonly stage: LoadedStage;
+  readonly host: ReplicaHost;
 }
 
+const TICK_MS = 1_000;
+/** Threads replaced within RESTART_WINDOW_MS before the device is taken for unfit. */
+const MAX_RESTARTS = 3;
+const RESTART_WINDOW_MS = 10 * 60_000;
+
 /** One device that lends its memory and compute. It does nothing until `start`. */
-export declare class Volunteer {
-  constructor(deps: VolunteerDeps);
-  get state(): VolunteerState;
+export class Volunteer {
+  readonly #deps: VolunteerDeps;
+  readonly #listeners = new Set<() => void>();
+  #state: VolunteerState = STATE_OFF;
+  /** Aborts when the volunteer is turned off; null while it is. */
+  #sitting: AbortController | null = null;
+  /** Aborts when an assignment is replaced. */
+  #task = new AbortController();
+  #stops: (() => void)[] = [];
+  #backend: BackendInfo | null = null;
+  #holding: Holding | null = null;
+  #isPaused = false;
+  /** Served by stages held before, in this sitting. */
+  #servedBefore = 0;
+  #history = new ServingHistory();
+  #restartsMs: number[] = [];
+
+  constructor(deps: VolunteerDeps) {
+    this.#deps = deps;
+  }
+
+  get state(): VolunteerState {
+    return this.#state;
+  }
+
   /** Calls `listener` after each change of `state`; the returned function removes it. */
-  onChange(listener: () => void): () => void;
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /** Starts to work, or goes on after `pause`. */
-  start(): void;
+  start(): void {
+    if (this.#sitting !== null) return this.resume();
+    const { control, worker, clock } = this.#deps;
+    const sitting = new AbortController();
+    this.#sitting = sitting;
+    this.#isPaused = false;
+    this.#history = new ServingHistory();
+    this.#servedBefore = 0;
+    this.#restartsMs = [];
+    this.#update({ ...STATE_OFF, phase: 'connecting', message: 'Starting the compute thread.' });
+    this.#stops = [
+      control.onMessage((message) => this.#onServerMessage(message)),
+      control.onState((state) => this.#onServerState(state)),
+      worker.onLost((error) => this.#onWorkerLost(error)),
+      worker.onProgress(({ phase, done, total }) => {
+        if (this.#state.phase === 'loading') this.#update({ progress: { label: phase, done, total } });
+      }),
+      repeat(clock, TICK_MS, () => this.#tick()),
+      repeat(clock, control.welcome.heartbeatMs, () => this.#heartbeat()),
+    ];
+    void this.#startWorker(sitting.signal);
+  }
+
   /** Takes no new sessions; running ones go on and the stage stays loaded. */
-  pause(): void;
-  resume(): void;
+  pause(): void {
+    if (this.#sitting === null || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#task.abort();
+    if (this.#holding !== null) this.#holding.host.isAccepting = false;
+    this.#tell({ type: 'pause' });
+    this.#update({ phase: 'paused', message: 'Paused: takes no new sessions.', progress: null });
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#offer();
+  }
+
   /** Lets running sessions end (for a bounded time), then turns off. */
-  finish(): Promise<void>;
+  async finish(): Promise<void> {
+    const sitting = this.#sitting;
+    if (sitting === null) return;
+    this.pause();
+    this.#update({ phase: 'finishing', message: 'Finishing: running sessions come to their end.' });
+    await this.#holding?.host.drain(DRAIN_TIMEOUT_MS, sitting.signal);
+    if (this.#sitting === sitting) this.stop();
+  }
+
   /** Turns off at once; running sessions fail over to others. */
-  stop(): Promise<void>;
+  stop(): void {
+    if (this.#sitting === null) return;
+    this.#turnOff({ phase: 'off', message: STATE_OFF.message, error: null });
+  }
+
+  #turnOff(last: Pick<VolunteerState, 'phase' | 'message' | 'error'>): void {
+    this.#sitting?.abort();
+    this.#sitting = null;
+    this.#task.abort();
+    for (const stop of this.#stops.splice(0)) stop();
+    this.#letGo(new ChorusError('cancelled', 'the volunteer has left'));
+    this.#tell({ type: 'withdraw' });
+    this.#deps.worker.stop();
+    this.#backend = null;
+    this.#update({ ...last, progress: null, sessions: 0, tokensPerSecond: 0, memoryBytes: 0 });
+  }
+
+  async #startWorker(signal: AbortSignal): Promise<void> {
+    const { worker, settings } = this.#deps;
+    try {
+      const { backend, keepSubgroups } = settings;
+      const info = await worker.start({ backend, keepSubgroups });
+      if (signal.aborted) return;
+      this.#backend = info;
+      this.#update({ backend: info });
+      if (!this.#isPaused) this.#offer();
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const { code, message } = toChorusError(thrown, 'worker-lost');
+      // Where the thread died, `#onWorkerLost` sees to it.
+      if (code !== 'worker-lost' && code !== 'device-lost') this.#giveUp(code, message);
+    }
+  }
+
+  /** Says what this device can do; the server answers with an assignment or with `idle`. */
+  #offer(): void {
+    const { control, settings } = this.#deps;
+    const backend = this.#backend;
+    if (backend === null) return;
+    if (control.state.type !== 'open') return this.#onServerState(control.state);
+    const now = this.#holding === null ? [] : [{ model: this.#holding.model, range: this.#holding.range }];
+    const before = settings.held.filter((held) => now.every((stage) => !isSameStage(stage, held)));
+    this.#update({ phase: 'connecting', message: 'Asking the server for work.', error: null });
+    this.#tell({
+      type: 'offer',
+      backend: backend.backend,
+      numericClass: backend.numericClass,
+      runtimeVersion: backend.runtimeVersion,
+      pledgeBytes: settings.pledgeBytes,
+      webrtc: settings.webrtc,
+      slots: settings.slots,
+      held: [...now, ...before].slice(0, 8),
+      layerMs: this.#holding?.stage.layerMs ?? null,
+    });
+  }
+
+  #onServerMessage(message: ServerMessage): void {
+    if (this.#isPaused) return;
+    if (message.type === 'assign') return this.#onAssign(message);
+    if (message.type !== 'idle') return;
+    this.#task.abort();
+    this.#update({ phase: 'idle', message: message.reason, progress: null });
+  }
+
+  #onServerState(state: ControlState): void {
+    if (state.type === 'open') return this.#isPaused ? undefined : this.#offer();
+    if (state.type === 'closed') return this.#giveUp(state.code, `The server is gone: ${state.reason}`);
+    const seconds = Math.max(1, Math.round(state.delayMs / 1000));
+    const message = `The connection to the server was lost (${state.reason}). Trying again in ${seconds} s.`;
+    this.#update(this.#isPaused ? { message } : { phase: 'connecting', message });
+  }
+
+  #onAssign(assignment: Assignment): void {
+    this.#task.abort();
+    const task = new AbortController();
+    this.#task = task;
+    this.#take(assignment, task.signal).catch((thrown: unknown) => {
+      if (task.signal.aborted) return;
+      const { code, message } = toChorusError(thrown);
+      // The thread is being replaced, and the assignment will come again.
+      if (code === 'worker-lost' || code === 'device-lost') return;
+      this.#tell({ type: 'failed', assignment: assignment.assignment, code, message: message.slice(0, 500) });
+      const text = `Could not take ${describeRange(assignment.range)}: ${message}`;
+      this.#update({ phase: 'failed', message: text, progress: null, error: { code, message } });
+    });
+  }
+
+  async #take(assignment: Assignment, signal: AbortSignal): Promise<void> {
+    const held = this.#holding;
+    if (held !== null && isSameStage(held, assignment)) return this.#serve(held, assignment);
+    const { model, range } = assignment;
+    const before = held?.host.drain(DRAIN_TIMEOUT_MS, signal);
+    const manifest = await this.#manifest(assignment, signal);
+    this.#update({ phase: 'downloading', model: { name: manifest.name, digest: model }, range, error: null });
+    const blobs = await this.#blobs(manifest, range, signal);
+    await before;
+    signal.throwIfAborted();
+    this.#letGo(new ChorusError('cancelled', 'the volunteer was given another stage'));
+    const label = `Loading ${describeRange(range)} of ${manifest.name}.`;
+    this.#update({ phase: 'loading', message: label, progress: null });
+    const { worker, settings, control, verify, links, clock } = this.#deps;
+    const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
+    signal.throwIfAborted();
+    const host = new ReplicaHost({
+      config: { self: control.id, loaded: { model, range, manifest }, slots: settings.slots },
+      authority: { serverKey: control.serverKey, verify },
+      links,
+      compute: worker.compute,
+      clock,
+      onActivity: () => this.#onActivity(),
+    });
+    this.#serve({ model, range, stage, host }, assignment);
+  }
+
+  async #manifest({ model, range }: Assignment, signal: AbortSignal): Promise<Manifest> {
+    const { control, verify, fetchManifest } = this.#deps;
+    const answer = await fetchManifest(model, signal);
+    const manifest = await openManifest(answer, model, { serverKey: control.serverKey, verify });
+    signal.throwIfAborted();
+    if (!fitsModel(range, manifest.config.layers)) throw new ChorusError('bad-message', 'the model has no such stage');
+    const { runtimeVersion } = manifest.pins;
+    if (runtimeVersion !== this.#backend?.runtimeVersion) {
+      const here = this.#backend?.runtimeVersion ?? 'none';
+      const message = `the model asks for onnxruntime-web ${runtimeVersion}, this program has ${here}; reload or update`;
+      throw new ChorusError('pin-mismatch', message);
+    }
+    return manifest;
+  }
+
+  async #blobs(
+    manifest: Manifest,
+    range: StageRange,
+    signal: AbortSignal,
+  ): Promise<Map<Digest, Blob | Uint8Array<ArrayBuffer>>> {
+    const { blobs: store, fetchRange, clock } = this.#deps;
+    const refs = stageBlobs(manifest, range);
+    const label = `Downloading ${describeRange(range)} of ${manifest.name}.`;
+    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => {
+      if (signal.aborted) return;
+      this.#update({ message: label, progress: { label: 'bytes', done: doneBytes, total: totalBytes } });
+    };
+    await fetchBlobs(refs, { store, fetchRange, clock, onProgress, signal });
+    const found = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
+    for (const ref of refs) {
+      const blob = await store.get(ref);
+      if (blob === null) throw new ChorusError('internal', 'a blob was removed from the store while it was needed');
+      found.set(ref.digest, blob);
+    }
+    signal.throwIfAborted();
+    return found;
+  }
+
+  #serve(holding: Holding, { assignment }: Assignment): void {
+    this.#holding = holding;
+    const { stage, range, host } = holding;
+    host.isAccepting = true;
+    this.#tell({ type: 'ready', assignment, layerMs: stage.layerMs, probeError: stage.probeError ?? 0 });
+    this.#update({
+      phase: 'serving',
+      message: `Serving ${describeRange(range)}.`,
+      progress: null,
+      memoryBytes: stage.memoryBytes,
+      probeError: stage.probeError,
+      error: null,
+    });
+  }
+
+  /** Ends what it holds; the host's sessions fail over with `error`. */
+  #letGo(error: ChorusError): void {
+    if (this.#holding === null) return;
+    const { host } = this.#holding;
+    this.#holding = null;
+    host.stop(error);
+    this.#servedBefore += host.positionsServed;
+    this.#update({ sessions: 0, memoryBytes: 0 });
+  }
+
+  #onWorkerLost(error: ChorusError): void {
+    const { clock } = this.#deps;
+    const sitting = this.#sitting;
+    if (sitting === null) return;
+    this.#task.abort();
+    this.#letGo(error);
+    this.#tell({ type: 'pause' });
+    const nowMs = clock.nowMs();
+    this.#restartsMs = [...this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
+    if (this.#restartsMs.length > MAX_RESTARTS) {
+      return this.#giveUp(error.code, `The compute thread was lost again and again: ${error.message}`);
+    }
+    const message = `The compute thread was lost (${error.message}); it is being replaced.`;
+    this.#update({ phase: this.#isPaused ? 'paused' : 'loading', message, progress: null, backend: null });
+    this.#backend = null;
+    void this.#startWorker(sitting.signal);
+  }
+
+  #giveUp(code: ErrorCode, message: string): void {
+    this.#turnOff({ phase: 'failed', message, error: { code, message } });
+  }
+
+  #onActivity(): void {
+    const sessions = this.#holding?.host.sessionCount ?? 0;
+    if (sessions !== this.#state.sessions) this.#update({ sessions });
+  }
+
+  get #tokensServed(): number {
+    return this.#servedBefore + (this.#holding?.host.positionsServed ?? 0);
+  }
+
+  #tick(): void {
+    this.#history.addSecond(this.#deps.clock.wallMs(), this.#tokensServed);
+    const { tokensPerSecond, seconds } = this.#history;
+    this.#update({ tokensServed: this.#tokensServed, tokensPerSecond, history: seconds });
+  }
+
+  #heartbeat(): void {
+    const { sessions } = this.#state;
+    const layerMs = this.#holding?.stage.layerMs ?? null;
+    this.#tell({ type: 'heartbeat', sessions, tokens: this.#tokensServed, layerMs, hidden: this.#deps.settings.isHidden() });
+  }
+
+  /** What cannot be said now is said by the offer that follows when the server is back. */
+  #tell(message: PeerControlMessage): void {
+    const { control } = this.#deps;
+    if (control.state.type !== 'open') return;
+    try {
+      control.send(message);
+    } catch {
+      // The connection ended this moment; its state says so.
+    }
+  }
+
+  #update(change: Partial<VolunteerState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+function isSameStage(a: HeldStage, b: HeldStage): boolean {
+  return a.model === b.model && sameRange(a.range, b.range);
+}
+
+/** Calls `task` every `everyMs` until the returned function is called. */
+function repeat(clock: Clock, everyMs: number, task: () => void): () => void {
+  let stop = clock.setTimer(run, everyMs);
+  function run(): void {
+    stop = clock.setTimer(run, everyMs);
+    task();
+  }
+  return () => stop();
 }

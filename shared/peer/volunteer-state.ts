@@ -1,0 +1,48 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Digest } from '../ids.ts';
+import type { StageRange } from '../model/stage.ts';
+import type { BackendInfo } from '../wire/worker-message.ts';
+
+export interface VolunteerState {
+  readonly phase:
+    'off' | 'connecting' | 'idle' | 'downloading' | 'loading' | 'serving' | 'paused' | 'finishing' | 'failed';
+  /** What it does now or why it does nothing, in a sentence for people. */
+  readonly message: string;
+  readonly backend: BackendInfo | null;
+  readonly model: { readonly name: string; readonly digest: Digest } | null;
+  readonly range: StageRange | null;
+  readonly progress: { readonly label: string; readonly done: number; readonly total: number } | null;
+  readonly memoryBytes: number;
+  /** Sessions running now. */
+  readonly sessions: number;
+  /** Positions that passed its stage in this sitting. */
+  readonly tokensServed: number;
+  /** Over the last few seconds. */
+  readonly tokensPerSecond: number;
+  /** Positions served in each of the last seconds, oldest first, for a chart. */
+  readonly history: readonly ServedSecond[];
+  readonly probeError: number | null;
+  readonly error: { readonly code: ErrorCode; readonly message: string } | null;
+}
+
+export interface ServedSecond {
+  /** Wall-clock milliseconds of its end. */
+  readonly atMs: number;
+  readonly tokens: number;
+}
+
+export const STATE_OFF: VolunteerState = {
+  phase: 'off',
+  message: 'Not volunteering.',
+  backend: null,
+  model: null,
+  range: null,
+  progress: null,
+  memoryBytes: 0,
+  sessions: 0,
+  tokensServed: 0,
+  tokensPerSecond: 0,
+  history: [],
+  probeError: null,
+  error: null,
+};
