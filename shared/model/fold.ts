@@ -39,9 +39,14 @@ export type ProductForm = 'fused' | 'plain';
 /**
  * Rewrites a model, in place, to float32: quantized weights and float16 are converted here, exactly, because the
  * WASM backend would convert them again in every run. `read` gives a weight's bytes. Returns the new weights as
- * external data; weights that were float32 already stay where they are.
+ * external data, named with `prefix`; weights that were float32 already stay where they are.
  */
-export function foldModel(model: OnnxModel, read: ReadWeight, form: ProductForm): WeightFile[] {
+export function foldModel(
+  model: OnnxModel,
+  read: ReadWeight,
+  form: ProductForm,
+  prefix = RESERVED_PREFIX,
+): WeightFile[] {
   const { graph } = model;
   const files: WeightFile[] = [];
   const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
@@ -49,7 +54,7 @@ export function foldModel(model: OnnxModel, read: ReadWeight, form: ProductForm)
   const find = weightFinder(graph);
   const addFile = (name: string, dims: readonly number[], values: Float32Array<ArrayBuffer>): string => {
     const data = new Uint8Array(values.buffer);
-    const path = `${RESERVED_PREFIX}folded/${files.length}`;
+    const path = `${prefix}folded/${files.length}`;
     files.push({ path, data });
     weights.set(name, externalTensor(name, ONNX_FLOAT32, dims, path, 0, data.length));
     return name;
@@ -66,7 +71,7 @@ export function foldModel(model: OnnxModel, read: ReadWeight, form: ProductForm)
     if (name === undefined) {
       const { rows, columns } = weight;
       const dims = transposed ? [columns, rows] : [rows, columns];
-      name = addFile(`${RESERVED_PREFIX}float/${folded.size}`, dims, dequantize(readMatrix(weight, read), transposed));
+      name = addFile(`${prefix}float/${folded.size}`, dims, dequantize(readMatrix(weight, read), transposed));
       folded.set(key, name);
     }
     return name;
@@ -86,7 +91,7 @@ export function foldModel(model: OnnxModel, read: ReadWeight, form: ProductForm)
       if (!gathered.has(weightKey(weight))) {
         return [createNode('MatMul', { name, input: [rows, foldWeight(weight, true)], output })];
       }
-      const turned = `${RESERVED_PREFIX}transposed/${name}`;
+      const turned = `${prefix}transposed/${name}`;
       return [
         createNode('Transpose', { name: turned, input: [foldWeight(weight, false)], output: [turned] }),
         createNode('MatMul', { name, input: [rows, turned], output }),

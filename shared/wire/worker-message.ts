@@ -56,3 +56,19 @@ export type WorkerReply =
   | { readonly type: 'progress'; readonly phase: 'cut' | 'create' | 'warm-up' | 'probe'; readonly done: number; readonly total: number }
   /** The device is gone; the thread must be replaced. */
   | { readonly type: 'lost'; readonly code: ErrorCode; readonly message: string };
+
+/** From the importer to its reference thread: one stage, all of its blobs, and what goes in from position 0 on. */
+export interface ReferenceRequest {
+  readonly manifest: Manifest;
+  readonly range: StageRange;
+  readonly graph: Uint8Array;
+  readonly blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Token ids, or f32 rows [positions, hiddenSize]. */
+  readonly input: Uint32Array | Float32Array;
+  readonly positions: number;
+}
+
+export type ReferenceReply =
+  /** f32 rows [positions, hiddenSize], or [positions, vocabularySize] from the head. */
+  | { readonly type: 'values'; readonly values: Float32Array<ArrayBuffer>; readonly runtimeVersion: string }
+  | { readonly type: 'failure'; readonly code: ErrorCode; readonly message: string };

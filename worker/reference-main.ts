@@ -1,0 +1,43 @@
+/**
+ * A thread for the importer: each message is one stage and its input, answered with the rows that the WASM backend
+ * gives for it in one run. These become the manifest's probe values. Started by reference-main.mjs.
+ */
+import { parentPort } from 'node:worker_threads';
+import { toChorusError } from '#shared/errors.ts';
+import { cutStage } from '#shared/model/cut.ts';
+import type { ReferenceReply, ReferenceRequest } from '#shared/wire/worker-message.ts';
+import { openWasm } from './backend.ts';
+
+import { createStageSession } from './stage-session.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('reference-main.ts is the program of a worker thread');
+
+async function reference({
+  manifest,
+  range,
+  graph,
+  blobs,
+  input,
+  positions,
+}: ReferenceRequest): Promise<ReferenceReply> {
+  const backend = await openWasm('the reference is computed there');
+  const blob = (digest: string) => blobs.get(digest) ?? new Uint8Array();
+  const stageGraph = cutStage({ manifest, graph, range, fold: true, blob });
+  const stage = await createStageSession({ backend, manifest, range, graph: stageGraph, maxSessions: 1 });
+  try {
+    const { values } = await stage.trace(input, [positions]);
+    return { type: 'values', values: values.slice(), runtimeVersion: backend.info.runtimeVersion };
+  } finally {
+    await stage.release();
+  }
+}
+
+port.on('message', (request: ReferenceRequest) => {
+  void reference(request)
+    .catch((thrown: unknown): ReferenceReply => {
+      const { code, message } = toChorusError(thrown);
+      return { type: 'failure', code, message };
+    })
+    .then((reply) => port.postMessage(reply));
+});
