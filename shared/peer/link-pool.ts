@@ -1,6 +1,7 @@
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
 import { MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '../limits.ts';
+import { abortAfter } from './abort-after.ts';
 import type { Channel } from './channel.ts';
 import { openLink } from './framed-link.ts';
 import type { HandshakeDeps } from './handshake.ts';
@@ -38,7 +39,7 @@ export class LinkPool implements Links {
   readonly #deps: LinkPoolDeps;
   readonly #links = new Map<PeerId, PooledLink[]>();
   readonly #dials = new Map<PeerId, Dial>();
-  readonly #incomingListeners = new Set<(link: Link) => void>();
+  readonly #linkListeners = new Set<(link: Link) => void>();
   readonly #transportListeners = new Set<(notice: TransportNotice) => void>();
   readonly #stop = new AbortController();
   #handshakes = 0;
@@ -66,9 +67,11 @@ export class LinkPool implements Links {
     });
   }
 
-  onIncoming(listener: (link: Link) => void): () => void {
-    this.#incomingListeners.add(listener);
-    return () => this.#incomingListeners.delete(listener);
+  onLink(listener: (link: Link) => void): () => void {
+    this.#linkListeners.add(listener);
+    const open = this.links();
+    queueMicrotask(() => open.forEach((link) => this.#linkListeners.has(listener) && listener(link)));
+    return () => this.#linkListeners.delete(listener);
   }
 
   /** Called for each link this side has opened, with the transport it got. */
@@ -152,28 +155,20 @@ export class LinkPool implements Links {
 
   /** A direct link within WEBRTC_TIMEOUT_MS, handshake included. */
   async #dialDirect(peer: PeerId, webrtc: WebRtcTransport, signal: AbortSignal): Promise<Link> {
-    const attempt = new AbortController();
-    const onAbort = (): void => attempt.abort();
-    signal.addEventListener('abort', onAbort);
-    let isLate = false;
-    const stopTimer = this.#deps.clock.setTimer(() => {
-      isLate = true;
-      attempt.abort();
-    }, WEBRTC_TIMEOUT_MS);
+    const late = new ChorusError('timeout', `no direct connection within ${WEBRTC_TIMEOUT_MS / 1000} s`);
+    const limit = abortAfter(this.#deps.clock, WEBRTC_TIMEOUT_MS, late, signal);
     try {
-      return await openLink(await webrtc.connect(peer, attempt.signal), peer, this.#deps, attempt.signal);
+      return await openLink(await webrtc.connect(peer, limit.signal), peer, this.#deps, limit.signal);
     } catch (thrown) {
-      if (!isLate) throw thrown;
-      throw new ChorusError('timeout', `no direct connection within ${WEBRTC_TIMEOUT_MS / 1000} s`);
+      throw limit.signal.reason === late ? late : thrown;
     } finally {
-      stopTimer();
-      signal.removeEventListener('abort', onAbort);
+      limit.clear();
     }
   }
 
   async #accept(peer: PeerId, channel: Channel): Promise<void> {
     const ofPeer = this.#links.get(peer)?.length ?? 0;
-    if (this.#incomingListeners.size === 0) return channel.close('not accepting links');
+    if (this.#linkListeners.size === 0) return channel.close('not accepting links');
     if (ofPeer >= MAX_LINKS_PER_PEER || this.links().length + this.#handshakes >= MAX_LINKS) {
       return channel.close('too many links');
     }
@@ -188,7 +183,6 @@ export class LinkPool implements Links {
       this.#handshakes--;
     }
     this.#add(peer, link, peer);
-    for (const listener of [...this.#incomingListeners]) listener(link);
     const dial = this.#dials.get(peer);
     if (dial && this.#smaller(peer) === peer) {
       dial.settle(link);
@@ -205,6 +199,7 @@ export class LinkPool implements Links {
       if (left.length > 0) this.#links.set(peer, left);
       else this.#links.delete(peer);
     });
+    for (const listener of [...this.#linkListeners]) listener(link);
   }
 
   #notify(notice: TransportNotice): void {

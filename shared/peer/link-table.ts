@@ -20,7 +20,7 @@ export class LinkTable {
   constructor(links: Links, handlers: LinkTableHandlers) {
     this.#links = links;
     this.#handlers = handlers;
-    this.#stopListening = links.onIncoming((link) => this.#add(link));
+    this.#stopListening = links.onLink((link) => this.#add(link));
   }
 
   /** Makes sure that there is a link to `peer`; rejects as `Links.connect` does. */

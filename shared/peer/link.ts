@@ -22,6 +22,9 @@ export interface Link {
 export interface Links {
   /** Rejects with `link-lost` (nobody there), `wrong-peer`, `timeout` or `cancelled`. */
   connect(peer: PeerId, options: { webrtc: boolean; signal: AbortSignal }): Promise<Link>;
-  /** Called for each link that another peer opened. */
-  onIncoming(listener: (link: Link) => void): () => void;
+  /**
+   * Called for each link, those that are open already included (in the next microtask), whoever opened it: a peer that
+   * wants to reach this one reuses what this one dialled.
+   */
+  onLink(listener: (link: Link) => void): () => void;
 }
