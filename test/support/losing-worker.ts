@@ -1,0 +1,21 @@
+/** worker/main.ts with a way to lose the device, which no page can do from outside. */
+import type { WorkerRequest } from '#shared/wire/worker-message.ts';
+import { createDispatch } from '../../worker/dispatch.ts';
+
+const devices: GPUDevice[] = [];
+const requestDevice = GPUAdapter.prototype.requestDevice;
+GPUAdapter.prototype.requestDevice = async function (descriptor) {
+  const device = await requestDevice.call(this, descriptor);
+  devices.push(device);
+  return device;
+};
+
+const dispatch = createDispatch({
+  gpu: navigator.gpu,
+  post: (reply, transfer) => self.postMessage(reply, { transfer }),
+});
+
+self.onmessage = (event: MessageEvent<WorkerRequest | 'lose the device'>) => {
+  if (event.data === 'lose the device') devices.forEach((device) => device.destroy());
+  else dispatch(event.data);
+};
