@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'wrong-peer'
   | 'unrouted'
   | 'protocol-version'
+  /** Another connection with the same key took this one's place: do not reconnect. */
+  | 'replaced'
   | 'rate-limited'
   // what the network can do now
   | 'unknown-model'

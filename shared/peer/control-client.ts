@@ -18,7 +18,7 @@ const MAX_DELAY_MS = 30_000;
 /** A connection that held this long was a good one: the next loss starts with a short delay again. */
 const STEADY_MS = 10_000;
 /** Errors that trying again will not cure. */
-const FATAL: readonly ErrorCode[] = ['protocol-version', 'wrong-peer', 'bad-signature'];
+const FATAL: readonly ErrorCode[] = ['protocol-version', 'wrong-peer', 'bad-signature', 'replaced'];
 
 type ServerEvent = Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>;
 

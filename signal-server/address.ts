@@ -1,0 +1,43 @@
+import type { IncomingMessage } from 'node:http';
+import { isIPv4, isIPv6 } from 'node:net';
+
+/**
+ * The network an address belongs to, for spreading a route over networks: /24 of IPv4, /48 of IPv6, one name for
+ * everything on this machine.
+ */
+export function addressPrefix(address: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  if (isIPv4(plain)) {
+    const [a, b, c] = plain.split('.');
+    return a === '127' ? 'loopback' : `${a}.${b}.${c}.0/24`;
+  }
+  if (!isIPv6(plain)) return 'unknown';
+  if (plain === '::1') return 'loopback';
+  const [left = '', right] = plain.toLowerCase().split('::');
+  const head = left === '' ? [] : left.split(':');
+  const tail = right === undefined || right === '' ? [] : right.split(':');
+  const zeros = right === undefined ? 0 : 8 - head.length - tail.length;
+  const groups = [...head, ...Array.from({ length: zeros }, () => '0'), ...tail];
+  return `${groups
+    .slice(0, 3)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/48`;
+}
+
+/** Who is asking. X-Forwarded-For is the client's word unless our own proxy wrote it, so it counts only with `trustProxy`. */
+export function clientAddress(request: IncomingMessage, trustProxy: boolean): string {
+  const forwarded = request.headers['x-forwarded-for'];
+  const last = (Array.isArray(forwarded) ? forwarded.at(-1) : forwarded)?.split(',').at(-1)?.trim();
+  return (trustProxy && last) || (request.socket.remoteAddress ?? 'unknown');
+}
+
+/**
+ * True if a browser page of this origin may open a socket here. Programs that are no browser send no origin and are
+ * let in: the check is there so that other sites cannot use their visitors.
+ */
+export function isAllowedOrigin(request: IncomingMessage, allowed: readonly string[]): boolean {
+  const { origin, host } = request.headers;
+  if (origin === undefined) return true;
+  if (allowed.includes(origin)) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}

@@ -1,0 +1,28 @@
+import { Presets, SingleBar } from 'cli-progress';
+import type { Digest } from '#shared/ids.ts';
+import type { DataFolder } from '../data-folder.ts';
+import { formatReport, importModel, type ImportOptions } from '../import/import-model.ts';
+import { storeManifest } from '../model-catalog.ts';
+
+/** Imports a model folder with its progress on the terminal, then signs and stores the manifest. */
+export async function importIntoFolder(
+  dataFolder: DataFolder,
+  folder: string,
+  quant?: ImportOptions['quant'],
+): Promise<{ digest: Digest; report: string }> {
+  const bar = new SingleBar({ format: '[{bar}] {percentage}%  {label}', noTTYOutput: false }, Presets.shades_classic);
+  bar.start(1, 0, { label: 'reading the folder' });
+  try {
+    const { manifest, report } = await importModel(folder, {
+      quant,
+      dataFolder: dataFolder.path,
+      onProgress({ label, done, total }) {
+        bar.setTotal(Math.max(1, total));
+        bar.update(done, { label });
+      },
+    });
+    return { digest: await storeManifest(dataFolder, manifest), report: formatReport(report) };
+  } finally {
+    bar.stop();
+  }
+}

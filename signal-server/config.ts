@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { ChorusError } from '#shared/errors.ts';
+import {
+  HEARTBEAT_MS,
+  HEARTBEAT_TIMEOUT_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  MAX_STAGES,
+  ROUTE_TIMEOUT_MS,
+  SESSION_LEASE_MS,
+} from '#shared/limits.ts';
+
+const MIB = 1024 * 1024;
+const rate = (perSecond: number, burst: number) =>
+  z.strictObject({ perSecond: z.number().positive(), burst: z.number().positive() }).default({ perSecond, burst });
+
+const iceServerSchema = z.strictObject({
+  urls: z.preprocess(
+    (urls) => (typeof urls === 'string' ? [urls] : urls),
+    z
+      .array(
+        z
+          .string()
+          .regex(/^(stun|stuns|turn|turns):/)
+          .max(300),
+      )
+      .min(1)
+      .max(8),
+  ),
+  username: z.string().max(300).optional(),
+  credential: z.string().max(300).optional(),
+});
+export type IceServer = z.infer<typeof iceServerSchema>;
+
+/** Everything that can be set, and the only place where the server's defaults are stated. */
+export const configSchema = z.strictObject({
+  port: z.coerce.number().int().min(0).max(65_535).default(8787),
+  host: z.string().min(1).default('0.0.0.0'),
+  /** Address under which others reach this server, where a proxy stands before it. */
+  publicUrl: z
+    .url({ protocol: /^https?$/ })
+    .nullable()
+    .default(null),
+  /** Origins, besides the server's own, whose pages may open sockets here. */
+  allowedOrigins: z.array(z.string()).default([]),
+  /** True if a proxy of ours writes X-Forwarded-For. */
+  trustProxy: z.boolean().default(false),
+  dataFolder: z.string().min(1).default('data'),
+  /** Folder of the built page; null serves the API alone. */
+  webFolder: z.string().nullable().default(null),
+  anchors: z.coerce.number().int().min(0).max(64).default(3),
+  /** Raises every model's own minimum. */
+  minStages: z.coerce.number().int().min(1).max(MAX_STAGES).default(1),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  iceServers: z.array(iceServerSchema).max(7).default([]),
+  /** A TURN server that shares a secret with us (coturn `use-auth-secret`). */
+  turn: z
+    .strictObject({
+      urls: z
+        .array(
+          z
+            .string()
+            .regex(/^turns?:/)
+            .max(300),
+        )
+        .min(1)
+        .max(8),
+      secret: z.string().min(1),
+      ttlSeconds: z
+        .int()
+        .min(60)
+        .max(86_400)
+        .default(6 * 3600),
+    })
+    .nullable()
+    .default(null),
+  times: z
+    .strictObject({
+      handshakeMs: z.int().positive().default(HANDSHAKE_TIMEOUT_MS),
+      heartbeatMs: z.int().min(100).default(HEARTBEAT_MS),
+      heartbeatTimeoutMs: z.int().min(100).default(HEARTBEAT_TIMEOUT_MS),
+      /** A volunteer that does not get ready in this time is given other work. */
+      loadTimeoutMs: z
+        .int()
+        .positive()
+        .default(10 * 60_000),
+      leaseMs: z.int().positive().default(SESSION_LEASE_MS),
+      /** Below what requesters wait, so that they hear why. */
+      queueTimeoutMs: z
+        .int()
+        .positive()
+        .default(ROUTE_TIMEOUT_MS - 5_000),
+      /** How long a volunteer that failed a requester comes last for that requester. */
+      faultMemoryMs: z.int().positive().default(60_000),
+      /** A volunteer is not moved again before this. */
+      moveCooldownMs: z.int().min(0).default(60_000),
+      /** How often placement looks for a move that clearly helps. */
+      rebalanceMs: z.int().positive().default(5_000),
+      /** How often new models are looked for in the data folder. */
+      rescanMs: z.int().positive().default(10_000),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      connections: z.int().positive().default(5_000),
+      connectionsPerAddress: z.int().positive().default(128),
+      connectionAttemptsPerMinute: z.int().positive().default(600),
+      httpRequestsPerMinute: z.int().positive().default(12_000),
+      messages: rate(50, 300),
+      relayFrames: rate(20_000, 20_000),
+      relayBytes: rate(64 * MIB, 64 * MIB),
+      /** Above this, what a slow receiver has not taken yet closes the channel that sends more. */
+      relayBufferedBytes: z
+        .int()
+        .positive()
+        .default(8 * MIB),
+      introductions: rate(50, 300),
+      queueLength: z.int().min(0).default(64),
+      routesPerRequester: z.int().positive().default(32),
+    })
+    .prefault({}),
+});
+export type Config = z.infer<typeof configSchema>;
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** Throws `bad-message` that names each field that is wrong. */
+export function parseConfig(input: unknown): Config {
+  const parsed = configSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
+  throw new ChorusError('bad-message', reasons.join('; '));
+}

@@ -1,0 +1,97 @@
+import type { PeerId } from '#shared/ids.ts';
+import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import { addressPrefix } from './address.ts';
+import type { ControlPeer, ControlSocketOwner } from './control-socket.ts';
+import type { Metrics } from './metrics.ts';
+import type { PeerMount } from './peer-mount.ts';
+import type { Registry } from './registry.ts';
+import type { RelayRouter } from './relay-router.ts';
+import type { RouteDesk } from './route-desk.ts';
+import type { VolunteerDesk } from './volunteer-desk.ts';
+
+export interface ControlHubDeps {
+  readonly registry: Registry;
+  readonly volunteers: VolunteerDesk;
+  readonly routes: RouteDesk;
+  readonly relay: RelayRouter;
+  readonly peerMount: Pick<PeerMount, 'drop'>;
+  readonly metrics: Pick<Metrics, 'controlErrors'>;
+  /** A peer has offered itself as a volunteer. */
+  readonly onVolunteer: (peer: ControlPeer) => void;
+}
+
+/** The peers that are connected now: joins their sockets to the desks. */
+export class ControlHub implements ControlSocketOwner {
+  readonly #peers: Map<PeerId, ControlPeer>;
+  readonly #deps: ControlHubDeps;
+
+  constructor(peers: Map<PeerId, ControlPeer>, deps: ControlHubDeps) {
+    this.#peers = peers;
+    this.#deps = deps;
+  }
+
+  onProven(peer: ControlPeer): void {
+    const before = this.#peers.get(peer.id);
+    if (before !== undefined) {
+      this.#forget(before);
+      before.fail('replaced', 'another page or program connected with the same key');
+    }
+    this.#peers.set(peer.id, peer);
+    this.#deps.registry.join(peer.id, peer.kind, addressPrefix(peer.address));
+  }
+
+  onMessage(peer: ControlPeer, message: Exclude<PeerControlMessage, { type: 'prove' }>): void {
+    const member = this.#deps.registry.get(peer.id);
+    if (member === undefined || this.#peers.get(peer.id) !== peer) return;
+    switch (message.type) {
+      case 'route':
+      case 'abandon':
+      case 'release':
+        this.#deps.routes.receive(member, message);
+        return;
+      case 'offer':
+        this.#deps.onVolunteer(peer);
+        this.#deps.volunteers.receive(member, message);
+        return;
+      default:
+        this.#deps.volunteers.receive(member, message);
+    }
+  }
+
+  onFrame(peer: ControlPeer, frame: Uint8Array<ArrayBuffer>): void {
+    if (this.#peers.get(peer.id) === peer) this.#deps.relay.route(peer, frame);
+  }
+
+  onAlive(peer: ControlPeer): void {
+    if (this.#peers.get(peer.id) === peer) this.#deps.registry.touch(peer.id);
+  }
+
+  onClosed(peer: ControlPeer | null, failure: Parameters<ControlSocketOwner['onClosed']>[1]): void {
+    if (failure !== null) this.#deps.metrics.controlErrors.inc({ code: failure });
+    if (peer !== null && this.#peers.get(peer.id) === peer) this.#forget(peer);
+  }
+
+  /** Closes the sockets of those that have been silent for too long. */
+  dropSilent(timeoutMs: number): void {
+    for (const id of this.#deps.registry.silent(timeoutMs)) {
+      const peer = this.#peers.get(id);
+      if (peer === undefined) continue;
+      this.#forget(peer);
+      peer.fail('timeout', 'no sign of life');
+    }
+  }
+
+  #forget(peer: ControlPeer): void {
+    this.#peers.delete(peer.id);
+    this.#deps.registry.leave(peer.id);
+    this.#deps.relay.forget(peer.id);
+    this.#deps.peerMount.drop(peer.id);
+    this.#deps.routes.left(peer.id);
+    this.#deps.volunteers.left();
+  }
+}
+
+/** A sender to whoever is connected under an id; messages to the absent are dropped, their leaving is dealt with elsewhere. */
+export function sendThrough(peers: ReadonlyMap<PeerId, ControlPeer>): (to: PeerId, message: ServerMessage) => void {
+  return (to, message) => peers.get(to)?.send(message);
+}

@@ -1,0 +1,190 @@
+import { join } from 'node:path';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { digestSchema } from '#shared/ids.ts';
+import type { ModelList } from '#shared/wire/model-list.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { clientAddress } from './address.ts';
+import type { Config } from './config.ts';
+import type { Metrics } from './metrics.ts';
+import type { ModelCatalog } from './model-catalog.ts';
+
+const FOREVER = 'public, max-age=31536000, immutable';
+
+export interface HttpDeps {
+  readonly config: Pick<Config, 'webFolder' | 'trustProxy' | 'limits' | 'publicUrl'>;
+  readonly blobsPath: string;
+  readonly catalog: ModelCatalog;
+  readonly snapshot: () => NetworkSnapshot;
+  readonly metrics: Metrics;
+  /** Serves everything under /v1; null until there is a gateway. */
+  readonly gateway: () => RequestHandler | null;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Everything the server answers over plain HTTP. */
+export function createHttpApp(deps: HttpDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('query parser', 'simple');
+  app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
+  app.use(rateLimit(deps.config));
+
+  app.get('/healthz', (_request, response) => {
+    response.set('Cache-Control', 'no-store').json({ status: 'ok' });
+  });
+  app.get('/metrics', async (_request, response) => {
+    response
+      .set('Cache-Control', 'no-store')
+      .type(deps.metrics.contentType)
+      .send(await deps.metrics.text());
+  });
+  app.get('/api/network', (_request, response) => {
+    response.set('Cache-Control', 'no-store').json(deps.snapshot());
+  });
+  app.get('/api/models', (_request, response) => {
+    response.set('Cache-Control', 'no-cache').json(modelList(deps.catalog));
+  });
+  app.get('/api/models/:digest', (request, response) => {
+    const digest = digestSchema.safeParse(request.params.digest);
+    const entry = digest.success ? deps.catalog.get(digest.data) : undefined;
+    if (entry === undefined) return sendError(response, 404, 'unknown-model', 'this server has no such model');
+    response.set({ 'Cache-Control': FOREVER, ETag: `"${entry.digest}"` }).json(entry.envelope);
+  });
+  app.get('/blobs/:digest', serveBlob(deps.blobsPath));
+  app.use('/v1', (request, response, next) => {
+    const gateway = deps.gateway();
+    if (gateway === null) sendError(response, 503, 'server-lost', 'the API is still starting');
+    else gateway(request, response, next);
+  });
+  if (deps.config.webFolder !== null) app.use(servePage(deps.config.webFolder));
+  app.use((_request, response) => sendError(response, 404, 'not-found', 'there is nothing here'));
+  app.use(answerFailure(deps.onError));
+  return app;
+}
+
+/**
+ * Isolation, so that workers get exact timers and shared memory; a policy that lets the page load only its own code.
+ * No HSTS and no upgrade to https unless the operator says the server is reached over it.
+ */
+function securityHeaders(isHttps: boolean): RequestHandler {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
+        workerSrc: ["'self'", 'blob:'],
+        connectSrc: ["'self'", 'ws:', 'wss:', 'blob:'],
+        imgSrc: ["'self'", 'data:', 'blob:'],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        objectSrc: ["'none'"],
+        baseUri: ["'self'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+        ...(isHttps ? { upgradeInsecureRequests: [] } : {}),
+      },
+    },
+    crossOriginEmbedderPolicy: { policy: 'require-corp' },
+    crossOriginOpenerPolicy: { policy: 'same-origin' },
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+    strictTransportSecurity: isHttps,
+    referrerPolicy: { policy: 'no-referrer' },
+    xFrameOptions: { action: 'deny' },
+  });
+}
+
+function rateLimit({ limits, trustProxy }: HttpDeps['config']): RequestHandler {
+  const limiter = new RateLimiterMemory({ points: limits.httpRequestsPerMinute, duration: 60 });
+  return (request, response, next) => {
+    limiter.consume(clientAddress(request, trustProxy)).then(
+      () => next(),
+      () => {
+        response.set('Retry-After', '60');
+        sendError(response, 429, 'rate-limited', 'too many requests from this address');
+      },
+    );
+  };
+}
+
+/** Blobs are named by their content, so they never change. The name is checked, so no path leads out of the folder. */
+function serveBlob(blobsPath: string): RequestHandler<{ digest: string }> {
+  return (request, response, next) => {
+    const digest = digestSchema.safeParse(request.params.digest);
+    if (!digest.success) return sendError(response, 404, 'not-found', 'not a blob name');
+    response.set({
+      'Cache-Control': FOREVER,
+      ETag: `"${digest.data}"`,
+      'Content-Type': 'application/octet-stream',
+      'Cross-Origin-Resource-Policy': 'cross-origin',
+    });
+    response.sendFile(
+      digest.data,
+      { root: blobsPath, cacheControl: false, lastModified: false, dotfiles: 'deny' },
+      (error) => {
+        if (!error || response.headersSent) return;
+        response.removeHeader('ETag');
+        response.removeHeader('Cache-Control');
+        if (isFileAbsent(error)) sendError(response, 404, 'not-found', 'this server has no such blob');
+        else next(error);
+      },
+    );
+  };
+}
+
+/** The built page. Files under /assets carry their content's hash in their name. */
+function servePage(webFolder: string): RequestHandler {
+  const assets = join(webFolder, 'assets');
+  return express.static(webFolder, {
+    cacheControl: false,
+    setHeaders(response, path) {
+      response.setHeader('Cache-Control', path.startsWith(assets) ? FOREVER : 'no-cache');
+    },
+  });
+}
+
+function answerFailure(onError: (error: unknown) => void): ErrorRequestHandler {
+  return (error: unknown, _request, response, next) => {
+    if (response.headersSent) {
+      next(error);
+      return;
+    }
+    const status = statusOf(error);
+    if (status >= 500) onError(error);
+    if (status === 416) response.removeHeader('Cache-Control');
+    sendError(
+      response,
+      status,
+      status >= 500 ? 'internal' : 'bad-message',
+      status >= 500 ? 'the server failed' : 'the request is malformed',
+    );
+  };
+}
+
+function sendError(response: Parameters<RequestHandler>[1], status: number, code: string, message: string): void {
+  response.status(status).json({ error: { code, message } });
+}
+
+function statusOf(error: unknown): number {
+  const status = typeof error === 'object' && error !== null && 'status' in error ? error.status : undefined;
+  return typeof status === 'number' && status >= 400 && status < 600 ? status : 500;
+}
+
+function isFileAbsent(error: Error): boolean {
+  return statusOf(error) === 404;
+}
+
+function modelList(catalog: ModelCatalog): ModelList {
+  return {
+    models: catalog.entries.map(({ digest, manifest }) => ({
+      name: manifest.name,
+      digest,
+      description: manifest.description,
+      parameters: manifest.parameters,
+      layers: manifest.config.layers,
+      quantization: manifest.pins.quantization,
+      maxPositions: manifest.config.maxPositions,
+    })),
+  };
+}

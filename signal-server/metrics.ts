@@ -1,0 +1,81 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry as MetricsRegistry } from 'prom-client';
+
+/** The figures behind `/metrics`. None carries an id, an address or a text. */
+export interface Metrics {
+  readonly contentType: string;
+  text(): Promise<string>;
+  readonly sessions: Counter<'outcome'>;
+  readonly tokens: Counter;
+  readonly refusals: Counter<'code'>;
+  readonly relayFrames: Counter;
+  readonly relayBytes: Counter;
+  readonly controlErrors: Counter<'code'>;
+  readonly upgradesRefused: Counter<'status'>;
+}
+
+/** Values that are read when somebody asks. */
+export interface MetricSources {
+  readonly volunteers: () => Readonly<Record<'idle' | 'loading' | 'ready' | 'paused', number>>;
+  readonly running: () => number;
+  readonly queued: () => number;
+  readonly sockets: () => number;
+}
+
+export function createMetrics(sources: MetricSources): Metrics {
+  const registry = new MetricsRegistry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  gauge('chorus_sessions_running', 'Sessions that hold slots now.', sources.running);
+  gauge('chorus_requests_queued', 'Requests for a route that wait.', sources.queued);
+  gauge('chorus_sockets_open', 'Open WebSockets.', sources.sockets);
+  new Gauge({
+    name: 'chorus_volunteers',
+    help: 'Volunteers by state.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(sources.volunteers())) this.set({ state }, count);
+    },
+  });
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    sessions: new Counter({
+      name: 'chorus_sessions_total',
+      help: 'Sessions that ended.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    tokens: new Counter({ name: 'chorus_tokens_total', help: 'Tokens of ended sessions.', registers }),
+    refusals: new Counter({
+      name: 'chorus_routes_refused_total',
+      help: 'Requests for a route refused.',
+      labelNames: ['code'],
+      registers,
+    }),
+    relayFrames: new Counter({ name: 'chorus_relay_frames_total', help: 'Frames passed on by the relay.', registers }),
+    relayBytes: new Counter({ name: 'chorus_relay_bytes_total', help: 'Bytes passed on by the relay.', registers }),
+    controlErrors: new Counter({
+      name: 'chorus_control_errors_total',
+      help: 'Control sockets closed for a fault.',
+      labelNames: ['code'],
+      registers,
+    }),
+    upgradesRefused: new Counter({
+      name: 'chorus_upgrades_refused_total',
+      help: 'WebSocket upgrades refused.',
+      labelNames: ['status'],
+      registers,
+    }),
+  };
+}

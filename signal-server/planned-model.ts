@@ -1,0 +1,41 @@
+import type { Digest } from '#shared/ids.ts';
+import type { Manifest } from '#shared/model/manifest.ts';
+import { stageGrid, type Span } from './stage-grid.ts';
+import { stageMemoryBytes, unitCosts, type Backend } from './stage-memory.ts';
+
+/** A model as placement and scheduling see it. */
+export interface PlannedModel {
+  readonly digest: Digest;
+  readonly name: string;
+  readonly layers: number;
+  /** Units of the stage grid: layers, embedding and head. */
+  readonly units: number;
+  readonly minStages: number;
+  readonly maxPositions: number;
+  readonly runtimeVersion: string;
+  /** Every stage that may be handed out, larger ones first. */
+  readonly grid: readonly Span[];
+  memoryBytes(span: Span, backend: Backend, slots: number): number;
+}
+
+export function planModel(digest: Digest, manifest: Manifest, leastStages: number): PlannedModel {
+  const { layers, maxPositions } = manifest.config;
+  const minStages = Math.min(layers + 2, Math.max(manifest.minStages, leastStages));
+  const known = new Map<string, number>();
+  return {
+    digest,
+    name: manifest.name,
+    layers,
+    units: layers + 2,
+    minStages,
+    maxPositions,
+    runtimeVersion: manifest.pins.runtimeVersion,
+    grid: stageGrid(unitCosts(manifest), minStages),
+    memoryBytes(span, backend, slots) {
+      const key = `${span.start}-${span.end} ${backend} ${slots}`;
+      const bytes = known.get(key) ?? stageMemoryBytes(manifest, span, backend, slots);
+      known.set(key, bytes);
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,157 @@
+import type { Clock } from '#shared/clock.ts';
+import type { PeerId } from '#shared/ids.ts';
+import type { Offer, PeerControlMessage } from '#shared/wire/control-message.ts';
+import type { Placed } from './placement.ts';
+import { spanOf } from './stage-grid.ts';
+
+export type PeerKind = Extract<PeerControlMessage, { type: 'prove' }>['kind'];
+type Heartbeat = Extract<PeerControlMessage, { type: 'heartbeat' }>;
+
+export interface Assignment extends Placed {
+  readonly number: number;
+  readonly sinceMs: number;
+}
+
+/** A peer that lends its device. `Registry` owns every field that is not readonly. */
+export interface Volunteer {
+  offer: Offer;
+  state: 'idle' | 'loading' | 'ready' | 'paused';
+  assignment: Assignment | null;
+  layerMs: number | null;
+  /** As its last heartbeat said. */
+  tokens: number;
+  isHidden: boolean;
+  /** Stages it could not load in this sitting. */
+  failed: Placed[];
+  /** Why it gets no work until its next offer; null if it may. */
+  barred: string | null;
+  movedAtMs: number;
+}
+
+/** A peer with a proven key and an open control socket. */
+export interface Member {
+  readonly id: PeerId;
+  readonly kind: PeerKind;
+  readonly prefix: string;
+  readonly joinedAtMs: number;
+  seenAtMs: number;
+  volunteer: Volunteer | null;
+}
+
+/** Who is here and what each does. Holds no socket and no timer; times are `clock.nowMs()`, joinedAtMs is wall time. */
+export class Registry {
+  readonly #clock: Clock;
+  readonly #members = new Map<PeerId, Member>();
+  #assignments = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get members(): readonly Member[] {
+    return [...this.#members.values()];
+  }
+
+  get(id: PeerId): Member | undefined {
+    return this.#members.get(id);
+  }
+
+  join(id: PeerId, kind: PeerKind, prefix: string): Member {
+    const member = {
+      id,
+      kind,
+      prefix,
+      joinedAtMs: this.#clock.wallMs(),
+      seenAtMs: this.#clock.nowMs(),
+      volunteer: null,
+    };
+    this.#members.set(id, member);
+    return member;
+  }
+
+  leave(id: PeerId): void {
+    this.#members.delete(id);
+  }
+
+  /** The peer gave a sign of life. */
+  touch(id: PeerId): void {
+    const member = this.#members.get(id);
+    if (member) member.seenAtMs = this.#clock.nowMs();
+  }
+
+  /** Those that have been silent for longer than `timeoutMs`. */
+  silent(timeoutMs: number): PeerId[] {
+    const limitMs = this.#clock.nowMs() - timeoutMs;
+    return this.members.filter((member) => member.seenAtMs < limitMs).map((member) => member.id);
+  }
+
+  /** Begins or goes on volunteering; what it failed to load before may be tried again. */
+  offer(member: Member, offer: Offer): Volunteer {
+    const before = member.volunteer;
+    const volunteer: Volunteer = {
+      offer,
+      state: 'idle',
+      assignment: null,
+      layerMs: offer.layerMs ?? before?.layerMs ?? null,
+      tokens: before?.tokens ?? 0,
+      isHidden: before?.isHidden ?? false,
+      failed: [],
+      barred: null,
+      movedAtMs: -Infinity,
+    };
+    member.volunteer = volunteer;
+    return volunteer;
+  }
+
+  assign(volunteer: Volunteer, { model, span }: Placed): Assignment {
+    if (volunteer.assignment !== null) volunteer.movedAtMs = this.#clock.nowMs();
+    this.#assignments += 1;
+    volunteer.assignment = { model, span, number: this.#assignments, sinceMs: this.#clock.nowMs() };
+    volunteer.state = 'loading';
+    return volunteer.assignment;
+  }
+
+  /** True if the message is about the assignment it has now; older ones are stale and change nothing. */
+  ready(volunteer: Volunteer, assignment: number, layerMs: number): boolean {
+    if (volunteer.state !== 'loading' || volunteer.assignment?.number !== assignment) return false;
+    volunteer.state = 'ready';
+    volunteer.layerMs = layerMs;
+    return true;
+  }
+
+  /** Takes the assignment back; `barred` says why there will be no other until the next offer, if so. */
+  failed(volunteer: Volunteer, assignment: number, barred: string | null): boolean {
+    if (volunteer.state === 'paused' || volunteer.assignment?.number !== assignment) return false;
+    volunteer.failed.push(volunteer.assignment);
+    volunteer.barred = barred;
+    this.release(volunteer);
+    return true;
+  }
+
+  /** Takes the work away; it may be given other work. */
+  release(volunteer: Volunteer): void {
+    volunteer.assignment = null;
+    volunteer.state = 'idle';
+  }
+
+  heartbeat(volunteer: Volunteer, heartbeat: Heartbeat): void {
+    volunteer.tokens = heartbeat.tokens;
+    volunteer.isHidden = heartbeat.hidden;
+    if (heartbeat.layerMs !== null) volunteer.layerMs = heartbeat.layerMs;
+  }
+
+  /** No new sessions until the next offer. */
+  pause(volunteer: Volunteer): void {
+    volunteer.state = 'paused';
+    volunteer.assignment = null;
+  }
+
+  withdraw(member: Member): void {
+    member.volunteer = null;
+  }
+}
+
+/** Stages on a volunteer's disk, on the grid's units. */
+export function heldPlaces(offer: Offer): Placed[] {
+  return offer.held.map(({ model, range }) => ({ model, span: spanOf(range) }));
+}

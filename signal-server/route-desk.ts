@@ -1,0 +1,278 @@
+import { toHex } from '#shared/bytes.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { ErrorCode } from '#shared/errors.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { Envelope, Replica, Route } from '#shared/session/route.ts';
+import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import type { Config } from './config.ts';
+import { FaultMemory } from './fault-memory.ts';
+import type { Lease, Leases } from './leases.ts';
+import type { PlannedModel } from './planned-model.ts';
+import type { Member, Registry } from './registry.ts';
+import { RouteQueue, type RouteRequest, type Waiting } from './route-queue.ts';
+import { planRoute, type Candidate, type Planned } from './scheduler.ts';
+import { rangeOf } from './stage-grid.ts';
+
+/** Milliseconds per layer of a volunteer that has not measured itself. */
+const UNKNOWN_LAYER_MS = 5;
+
+type Release = Extract<PeerControlMessage, { type: 'release' }>;
+export type RequesterMessage = Release | RouteRequest | Extract<PeerControlMessage, { type: 'abandon' }>;
+
+/** How a session ended, for the history. */
+export interface FinishedSession {
+  readonly lease: Lease;
+  readonly outcome: Release['outcome'];
+  readonly tokens: number;
+  readonly tokensPerSecond: number | null;
+  readonly faults: readonly PeerId[];
+}
+
+export interface RouteDeskDeps {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly registry: Registry;
+  readonly leases: Leases;
+  readonly models: () => readonly PlannedModel[];
+  readonly send: (to: PeerId, message: ServerMessage) => void;
+  readonly sign: (route: Route) => Promise<Envelope>;
+  readonly onRefused: (code: ErrorCode) => void;
+  readonly onFinished: (session: FinishedSession) => void;
+  /** Route could not be signed: a fault of ours. */
+  readonly onError: (error: unknown) => void;
+  readonly times: Config['times'];
+  readonly limits: Config['limits'];
+}
+
+/** Answers requests for routes: at once, later from the queue, or with a refusal that says why. */
+export class RouteDesk {
+  readonly #deps: RouteDeskDeps;
+  readonly #queue: RouteQueue;
+  readonly #faults: FaultMemory;
+  /** The position each waiting request was last told. */
+  readonly #told = new Map<Waiting, number>();
+
+  constructor(deps: RouteDeskDeps) {
+    this.#deps = deps;
+    this.#queue = new RouteQueue(deps.limits.queueLength);
+    this.#faults = new FaultMemory(deps.clock, deps.times.faultMemoryMs);
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  receive(member: Member, message: RequesterMessage): void {
+    switch (message.type) {
+      case 'route':
+        this.#request(member, message);
+        return;
+      case 'abandon':
+        this.#queue.remove(({ requester, request }) => requester === member.id && request.request === message.request);
+        this.#tellPositions();
+        return;
+      case 'release':
+        this.#release(member, message);
+        return;
+    }
+  }
+
+  /** Ends what a peer that left was waiting for and using. */
+  left(requester: PeerId): void {
+    this.#queue.remove((waiting) => waiting.requester === requester);
+    for (const lease of this.#deps.leases.ofRequester(requester))
+      this.#end(lease.route.session, 'cancelled', 0, null, []);
+    this.retry();
+  }
+
+  /** Serves who can be served now. To be called whenever slots or volunteers have become free. */
+  retry(): void {
+    this.#queue.drain((waiting) => this.#tryWaiting(waiting));
+    this.#tellPositions();
+  }
+
+  /** Ends leases and waits that have run out. To be called about once a second. */
+  tick(): void {
+    const { clock, leases, times } = this.#deps;
+    for (const lease of leases.expired()) this.#end(lease.route.session, 'failed', 0, null, []);
+    const limitMs = clock.nowMs() - times.queueTimeoutMs;
+    for (const { requester, request } of this.#queue.remove((waiting) => waiting.sinceMs <= limitMs)) {
+      const seconds = Math.round(times.queueTimeoutMs / 1000);
+      this.#refuse(requester, request, 'all-busy', `no volunteer became free within ${seconds} s`, null);
+    }
+    this.#faults.prune();
+    this.retry();
+  }
+
+  /** Why a plain request for this model would get no route now; null if it would get one. */
+  reasonNotServable(model: PlannedModel): string | null {
+    const demand = {
+      requester: '' as PeerId,
+      webrtc: true,
+      minStages: model.minStages,
+      shadows: 0,
+      exclude: new Set<PeerId>(),
+    };
+    const planned = planRoute(model.layers, demand, this.#candidates(model, demand.requester));
+    if (planned.type === 'route') return null;
+    return planned.type === 'wait' ? 'all volunteers are busy or loading' : planned.message;
+  }
+
+  #request(member: Member, request: RouteRequest): void {
+    const model = this.#deps.models().find((planned) => planned.digest === request.model);
+    if (model === undefined)
+      return this.#refuse(member.id, request, 'unknown-model', 'this server has no such model', null);
+    if (request.capacity > model.maxPositions) {
+      const message = `${model.name} takes at most ${model.maxPositions} positions, not ${request.capacity}`;
+      return this.#refuse(member.id, request, 'too-long', message, null);
+    }
+    const inHand =
+      this.#deps.leases.ofRequester(member.id).length +
+      this.#queue.positions().filter(({ waiting }) => waiting.requester === member.id).length;
+    if (inHand >= this.#deps.limits.routesPerRequester) {
+      return this.#refuse(
+        member.id,
+        request,
+        'rate-limited',
+        `you already have ${inHand} sessions running or waiting`,
+        null,
+      );
+    }
+    // Who came first goes first: with others of this model waiting, a new request joins the line.
+    const planned = this.#queue.has(model.digest) ? ({ type: 'wait' } as const) : this.#plan(model, member.id, request);
+    if (planned.type !== 'wait') return this.#answer(model, member.id, request, planned);
+    const isQueued = this.#queue.add({ requester: member.id, request, sinceMs: this.#deps.clock.nowMs() });
+    if (!isQueued)
+      return this.#refuse(member.id, request, 'all-busy', 'all volunteers are busy and the queue is full', null);
+    this.retry();
+  }
+
+  /** True if the request needs to wait no longer. */
+  #tryWaiting({ requester, request }: Waiting): boolean {
+    const model = this.#deps.models().find((planned) => planned.digest === request.model);
+    if (model === undefined) {
+      this.#refuse(requester, request, 'unknown-model', 'this server no longer has the model', null);
+      return true;
+    }
+    const planned = this.#plan(model, requester, request);
+    if (planned.type === 'wait') return false;
+    this.#answer(model, requester, request, planned);
+    return true;
+  }
+
+  #plan(model: PlannedModel, requester: PeerId, request: RouteRequest): Planned {
+    const demand = {
+      requester,
+      webrtc: request.webrtc,
+      minStages: Math.max(model.minStages, request.policy.minStages),
+      shadows: request.policy.shadows,
+      exclude: new Set(request.exclude),
+    };
+    return planRoute(model.layers, demand, this.#candidates(model, requester));
+  }
+
+  #candidates(model: PlannedModel, requester: PeerId): Candidate[] {
+    return this.#deps.registry.members.flatMap((member): Candidate[] => {
+      const { volunteer } = member;
+      if (volunteer?.assignment?.model !== model.digest) return [];
+      const running = this.#deps.leases.running(member.id);
+      return [
+        {
+          id: member.id,
+          span: volunteer.assignment.span,
+          prefix: member.prefix,
+          webrtc: volunteer.offer.webrtc,
+          numericClass: volunteer.offer.numericClass,
+          layerMs: volunteer.layerMs ?? UNKNOWN_LAYER_MS,
+          running,
+          freeSlots: volunteer.offer.slots - running,
+          isReady: volunteer.state === 'ready',
+          isHidden: volunteer.isHidden,
+          failedLately: this.#faults.failedLately(requester, member.id),
+        },
+      ];
+    });
+  }
+
+  #answer(
+    model: PlannedModel,
+    requester: PeerId,
+    request: RouteRequest,
+    planned: Exclude<Planned, { type: 'wait' }>,
+  ): void {
+    if (planned.type === 'refused')
+      return this.#refuse(requester, request, planned.code, planned.message, planned.missing);
+    const issuedAtMs = Math.floor(this.#deps.clock.wallMs());
+    const route: Route = {
+      session: toHex(this.#deps.random(16)) as SessionId,
+      model: model.digest,
+      requester: { id: requester, webrtc: request.webrtc },
+      capacity: request.capacity,
+      issuedAtMs,
+      expiresAtMs: issuedAtMs + this.#deps.times.leaseMs,
+      stages: planned.stages.map(({ primary, shadows, predictedMs }) => ({
+        range: rangeOf(primary.span, model.layers),
+        primary: replicaOf(primary),
+        shadows: shadows.map(replicaOf),
+        predictedMs,
+      })),
+      notes: [...planned.notes],
+    };
+    this.#deps.leases.take(route);
+    this.#deps.sign(route).then(
+      (envelope) => this.#deps.send(requester, { type: 'routed', request: request.request, route: envelope }),
+      (error: unknown) => {
+        this.#deps.onError(error);
+        this.#end(route.session, 'failed', 0, null, []);
+        this.#refuse(requester, request, 'internal', 'the route could not be signed', null);
+      },
+    );
+  }
+
+  #refuse(
+    to: PeerId,
+    { request }: RouteRequest,
+    code: ErrorCode,
+    message: string,
+    missing: { start: number; end: number } | null,
+  ): void {
+    this.#deps.onRefused(code);
+    this.#deps.send(to, { type: 'refused', request, code, message: message.slice(0, 500), missing });
+  }
+
+  #release(member: Member, { session, outcome, tokens, tokensPerSecond, faults }: Release): void {
+    const lease = this.#deps.leases.get(session);
+    // Only who was given the route may give it back; anything else is late or made up.
+    if (lease?.requester !== member.id) return;
+    const blamed = [...new Set(faults.map((fault) => fault.volunteer))].filter((id) => lease.volunteers.includes(id));
+    blamed.forEach((volunteer) => this.#faults.remember(member.id, volunteer));
+    this.#end(session, outcome, Math.min(tokens, lease.route.capacity), tokensPerSecond, blamed);
+    this.retry();
+  }
+
+  #end(
+    session: SessionId,
+    outcome: Release['outcome'],
+    tokens: number,
+    tokensPerSecond: number | null,
+    faults: readonly PeerId[],
+  ): void {
+    const lease = this.#deps.leases.end(session);
+    if (lease) this.#deps.onFinished({ lease, outcome, tokens, tokensPerSecond, faults });
+  }
+
+  #tellPositions(): void {
+    const positions = this.#queue.positions();
+    for (const { waiting, position } of positions) {
+      if (this.#told.get(waiting) === position) continue;
+      this.#told.set(waiting, position);
+      this.#deps.send(waiting.requester, { type: 'queued', request: waiting.request.request, position });
+    }
+    const waiting = new Set(positions.map((entry) => entry.waiting));
+    for (const known of this.#told.keys()) if (!waiting.has(known)) this.#told.delete(known);
+  }
+}
+
+function replicaOf({ id, webrtc, numericClass }: Candidate): Replica {
+  return { id, webrtc, numericClass };
+}

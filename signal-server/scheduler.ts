@@ -1,0 +1,186 @@
+import type { PeerId } from '#shared/ids.ts';
+import { coverageOf, describeSpan, firstGap, type Span } from './stage-grid.ts';
+
+/** What a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
+const DIRECT_HOP_MS = 10;
+const RELAY_HOP_MS = 20;
+/** Penalties in milliseconds, far above any latency: taken only where there is no other choice. */
+const SAME_PREFIX_MS = 1e6;
+const OWN_STAGE_MS = 1e7;
+const FAILED_LATELY_MS = 1e5;
+/** Hidden tabs may be slowed down by their browser. */
+const HIDDEN_FACTOR = 1.5;
+/** Partial routes kept per step of the search. */
+const MAX_PARTIAL_ROUTES = 64;
+
+/** A volunteer that holds a stage of the model asked for. */
+export interface Candidate {
+  readonly id: PeerId;
+  readonly span: Span;
+  readonly prefix: string;
+  readonly webrtc: boolean;
+  readonly numericClass: string;
+  readonly layerMs: number;
+  /** Sessions it takes part in now. */
+  readonly running: number;
+  readonly freeSlots: number;
+  /** False while it is still loading. */
+  readonly isReady: boolean;
+  readonly isHidden: boolean;
+  /** It failed this requester a moment ago. */
+  readonly failedLately: boolean;
+}
+
+export interface Demand {
+  readonly requester: PeerId;
+  readonly webrtc: boolean;
+  readonly minStages: number;
+  readonly shadows: number;
+  readonly exclude: ReadonlySet<PeerId>;
+}
+
+export interface PlannedStage {
+  readonly primary: Candidate;
+  readonly shadows: readonly Candidate[];
+  readonly predictedMs: number;
+}
+
+export type Planned =
+  | { readonly type: 'route'; readonly stages: readonly PlannedStage[]; readonly notes: readonly string[] }
+  /** There will be a route when a slot is free or a stage has loaded. */
+  | { readonly type: 'wait' }
+  | {
+      readonly type: 'refused';
+      readonly code: 'no-coverage' | 'too-few-volunteers';
+      readonly message: string;
+      /** Layers, for the page. */
+      readonly missing: { readonly start: number; readonly end: number } | null;
+    };
+
+/**
+ * The route of lowest predicted latency over the volunteers with a free slot, of at least `minStages` stages, over as
+ * many address prefixes as there are, without the requester itself; or why there is none.
+ */
+export function planRoute(layers: number, demand: Demand, candidates: readonly Candidate[]): Planned {
+  const units = layers + 2;
+  const present = candidates.filter((candidate) => !demand.exclude.has(candidate.id));
+  const ready = present.filter((candidate) => candidate.isReady);
+  const free = ready.filter((candidate) => candidate.freeSlots > 0);
+  const primaries = findRoute(units, demand, free);
+  if (primaries !== null) return withShadows(demand, primaries, free);
+  if (findRoute(units, demand, ready) !== null || findRoute(units, demand, present) !== null) return { type: 'wait' };
+  return refuse(layers, demand, ready);
+}
+
+function refuse(layers: number, demand: Demand, ready: readonly Candidate[]): Planned {
+  const gap = firstGap(
+    coverageOf(
+      ready.map((candidate) => candidate.span),
+      layers + 2,
+    ),
+  );
+  if (gap !== null) {
+    const message = `no volunteer holds ${describeSpan(gap, layers)}`;
+    const missing = { start: Math.max(0, gap.start - 1), end: Math.min(layers, gap.end - 1) };
+    return { type: 'refused', code: 'no-coverage', message, missing };
+  }
+  const most = findRoute(layers + 2, { ...demand, minStages: 1 }, ready)?.length ?? 0;
+  const message =
+    most === 0
+      ? 'volunteers hold every layer, but their stages do not join to a route yet'
+      : `a route needs at least ${demand.minStages} stages on different volunteers; there are volunteers for ${most}`;
+  return { type: 'refused', code: 'too-few-volunteers', message, missing: null };
+}
+
+interface PartialRoute {
+  readonly stages: readonly Candidate[];
+  readonly costMs: number;
+}
+
+/** Walks the model from its first unit to its last, keeping for each number of stages and set of prefixes the cheapest way there. */
+function findRoute(units: number, demand: Demand, candidates: readonly Candidate[]): Candidate[] | null {
+  const reached = Array.from({ length: units + 1 }, () => new Map<string, PartialRoute>());
+  reached[0]!.set('', { stages: [], costMs: 0 });
+  for (let unit = 0; unit < units; unit++) {
+    const next = candidates.filter((candidate) => candidate.span.start === unit);
+    const cheapest = [...reached[unit]!.values()].sort((a, b) => a.costMs - b.costMs).slice(0, MAX_PARTIAL_ROUTES);
+    for (const route of cheapest) {
+      for (const candidate of next) {
+        const longer = {
+          stages: [...route.stages, candidate],
+          costMs: route.costMs + stepMs(demand, route, candidate),
+        };
+        const key = routeKey(longer.stages, demand.minStages);
+        const known = reached[candidate.span.end]!.get(key);
+        if (known === undefined || longer.costMs < known.costMs) reached[candidate.span.end]!.set(key, longer);
+      }
+    }
+  }
+  const whole = [...reached[units]!.values()].filter((route) => route.stages.length >= demand.minStages);
+  whole.sort((a, b) => a.costMs - b.costMs || a.stages.length - b.stages.length);
+  return whole[0] === undefined ? null : [...whole[0].stages];
+}
+
+function routeKey(stages: readonly Candidate[], minStages: number): string {
+  const prefixes = [...new Set(stages.map((stage) => stage.prefix))].sort();
+  return `${Math.min(stages.length, minStages)} ${prefixes.join(' ')}`;
+}
+
+function stepMs(demand: Demand, route: PartialRoute, candidate: Candidate): number {
+  const previous = route.stages.at(-1);
+  const isDirect = candidate.webrtc && (previous?.webrtc ?? demand.webrtc);
+  return (
+    predictedMs(candidate) +
+    (isDirect ? DIRECT_HOP_MS : RELAY_HOP_MS) +
+    (route.stages.some((stage) => stage.prefix === candidate.prefix) ? SAME_PREFIX_MS : 0) +
+    (candidate.id === demand.requester ? OWN_STAGE_MS : 0) +
+    (candidate.failedLately ? FAILED_LATELY_MS : 0)
+  );
+}
+
+/** Milliseconds for one token: its units one after the other, in turn with the sessions it already runs. */
+function predictedMs(candidate: Candidate): number {
+  const units = candidate.span.end - candidate.span.start;
+  return candidate.layerMs * units * (1 + candidate.running) * (candidate.isHidden ? HIDDEN_FACTOR : 1);
+}
+
+function withShadows(demand: Demand, primaries: readonly Candidate[], free: readonly Candidate[]): Planned {
+  const notes: string[] = [];
+  const prefixes = new Set(primaries.map((primary) => primary.prefix));
+  if (prefixes.size === 1 && new Set(free.map((candidate) => candidate.prefix)).size === 1) {
+    notes.push('all volunteers share one address prefix, so the route cannot spread over networks');
+  } else if (prefixes.size < primaries.length) {
+    notes.push('some stages share an address prefix: no other volunteers were free for them');
+  }
+  if (primaries.some((primary) => primary.id === demand.requester)) {
+    notes.push('you run a stage of your own answer: no other volunteer was free for it');
+  }
+  const taken = new Set<PeerId>([demand.requester, ...primaries.map((primary) => primary.id)]);
+  const stages = primaries.map((primary, stage) => {
+    const shadows = pickShadows(
+      primary,
+      demand.shadows,
+      free.filter((candidate) => !taken.has(candidate.id)),
+    );
+    shadows.forEach((shadow) => taken.add(shadow.id));
+    if (shadows.length < demand.shadows)
+      notes.push(
+        `stage ${stage + 1} has ${shadows.length} of ${demand.shadows} shadows: no other volunteer was free for it`,
+      );
+    else if (shadows.some((shadow) => shadow.prefix === primary.prefix))
+      notes.push(`stage ${stage + 1} and its shadow share an address prefix`);
+    return { primary, shadows, predictedMs: predictedMs(primary) };
+  });
+  return { type: 'route', stages, notes: notes.slice(0, 16) };
+}
+
+function pickShadows(primary: Candidate, count: number, free: readonly Candidate[]): Candidate[] {
+  const cost = (candidate: Candidate): number =>
+    predictedMs(candidate) +
+    (candidate.prefix === primary.prefix ? SAME_PREFIX_MS : 0) +
+    (candidate.failedLately ? FAILED_LATELY_MS : 0);
+  return free
+    .filter(({ span }) => span.start === primary.span.start && span.end === primary.span.end)
+    .sort((a, b) => cost(a) - cost(b))
+    .slice(0, count);
+}

@@ -1,0 +1,300 @@
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { RequestHandler } from 'express';
+import type { Logger } from 'pino';
+import { utf8 } from '#shared/bytes.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { PeerId } from '#shared/ids.ts';
+import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
+import { ROUTE_PAYLOAD_TYPE } from '#shared/session/route.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import type { Config } from './config.ts';
+import { ControlHub, sendThrough } from './control-hub.ts';
+import { runControlSocket, type ControlPeer } from './control-socket.ts';
+import type { DataFolder } from './data-folder.ts';
+import { createHttpApp } from './http.ts';
+import { iceServersFor } from './ice-servers.ts';
+import { Leases } from './leases.ts';
+import { createMetrics } from './metrics.ts';
+import type { ModelCatalog } from './model-catalog.ts';
+import { HISTORY_STEP_MS, NetworkHistory } from './network-history.ts';
+import { createPeerMount, PEER_MOUNT_PATH } from './peer-mount.ts';
+import { Registry } from './registry.ts';
+import { RelayRouter } from './relay-router.ts';
+import { RouteDesk, type FinishedSession } from './route-desk.ts';
+import { networkSnapshot } from './snapshot.ts';
+import type { Store } from './store.ts';
+import { createUpgradeGate } from './upgrade-gate.ts';
+import { VolunteerDesk } from './volunteer-desk.ts';
+
+/** A part that runs inside the server process but speaks to it over its socket, as any peer does. */
+export interface Companion {
+  stop(): Promise<void>;
+}
+
+export interface CompanionContext {
+  /** Where this process reaches its own server. */
+  readonly url: string;
+  readonly dataFolder: DataFolder;
+  readonly catalog: ModelCatalog;
+  readonly log: Logger;
+}
+
+export interface ServerDeps {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Logger;
+  readonly dataFolder: DataFolder;
+  readonly catalog: ModelCatalog;
+  readonly store: Store;
+  readonly version: string;
+  /** Called once the server listens; the router is then mounted at /v1. */
+  readonly startGateway?: (context: CompanionContext) => Promise<Companion & { readonly router: RequestHandler }>;
+  /** Called once the server listens. */
+  readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
+}
+
+export interface SignalServer {
+  /** Listens; answers with the port the system chose where the configured one is 0. Rejects if it cannot. */
+  start(): Promise<{ port: number }>;
+  snapshot(): NetworkSnapshot;
+  /** Ends companions, sockets and requests; resolves when nothing runs any more. The store stays open. */
+  stop(): Promise<void>;
+}
+
+/** Wires the whole server. Nothing runs before `start`. */
+export function createSignalServer(config: Config, deps: ServerDeps): SignalServer {
+  const { clock, random, log, dataFolder, catalog, store } = deps;
+  const { times, limits } = config;
+  const identity = dataFolder.serverIdentity;
+  const startedAtMs = clock.wallMs();
+  const registry = new Registry(clock);
+  const leases = new Leases(clock);
+  const history = new NetworkHistory(clock.nowMs());
+  const peers = new Map<PeerId, ControlPeer>();
+  const send = sendThrough(peers);
+  const onError = (error: unknown): void => log.error({ err: error }, 'unexpected failure');
+  const totals = store.totals();
+
+  const metrics = createMetrics({
+    volunteers: () => countStates(registry),
+    running: () => leases.size,
+    queued: () => routes.queued,
+    sockets: () => gate.open,
+  });
+  const routes: RouteDesk = new RouteDesk({
+    clock,
+    random,
+    registry,
+    leases,
+    models: () => catalog.planned,
+    send,
+    sign: (route) => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+    onRefused: (code) => metrics.refusals.inc({ code }),
+    onFinished: (session) => recordSession(session),
+    onError,
+    times,
+    limits,
+  });
+  const volunteers = new VolunteerDesk({
+    clock,
+    registry,
+    leases,
+    models: () => catalog.planned,
+    send,
+    onSupply: () => routes.retry(),
+    times,
+  });
+  const relay = new RelayRouter({
+    clock,
+    peer: (id) => peers.get(id),
+    limits,
+    onRelayed: (bytes) => {
+      metrics.relayFrames.inc();
+      metrics.relayBytes.inc(bytes);
+    },
+  });
+  const server = createServer();
+  const peerMount = createPeerMount(server, { clock, tokenOf: (id) => peers.get(id)?.peerToken, limits });
+  const hub = new ControlHub(peers, {
+    registry,
+    volunteers,
+    routes,
+    relay,
+    peerMount,
+    metrics,
+    onVolunteer: (peer) => {
+      log.info({ volunteer: peer.id, kind: peer.kind }, 'volunteer');
+      store.volunteerSeen(peer.id, peer.kind, clock.wallMs());
+    },
+  });
+  const controlDeps = {
+    clock,
+    random,
+    identity,
+    config,
+    owner: hub,
+    onError,
+    iceServersFor: (id: PeerId) => iceServersFor(id, config, clock.wallMs()),
+  };
+  const gate = createUpgradeGate(server, {
+    config,
+    paths: {
+      '/control': {
+        maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,
+        accept: (socket, address) => runControlSocket(socket, address, controlDeps),
+      },
+      [PEER_MOUNT_PATH]: {
+        maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,
+        accept: (socket, _address, url) => peerMount.accept(socket, url),
+      },
+    },
+    onRefused: (status) => metrics.upgradesRefused.inc({ status }),
+  });
+
+  let gateway: RequestHandler | null = null;
+  const app = createHttpApp({
+    config,
+    blobsPath: dataFolder.blobsPath,
+    catalog,
+    snapshot,
+    metrics,
+    gateway: () => gateway,
+    onError,
+  });
+  server.on('request', app);
+  const companions: Companion[] = [];
+  const stopTimers: (() => void)[] = [];
+
+  function recordSession({ lease, outcome, tokens, tokensPerSecond, faults }: FinishedSession): void {
+    const { session, model, issuedAtMs, stages } = lease.route;
+    const primaries = stages.map((stage) => stage.primary.id);
+    metrics.sessions.inc({ outcome });
+    metrics.tokens.inc(tokens);
+    totals[outcome === 'failed' ? 'failed' : 'finished'] += 1;
+    const times = { issuedMs: issuedAtMs, endedMs: Math.floor(clock.wallMs()) };
+    store.sessionEnded({
+      id: session,
+      model,
+      requester: lease.requester,
+      ...times,
+      outcome,
+      tokens,
+      tokensPerSecond,
+      primaries,
+      faults,
+    });
+    log.info({ session, outcome, tokens, tokensPerSecond, stages: stages.length, faults }, 'session ended');
+  }
+
+  function snapshot(): NetworkSnapshot {
+    return networkSnapshot({
+      serverTimeMs: clock.wallMs(),
+      startedAtMs,
+      version: deps.version,
+      registry,
+      leases,
+      models: catalog.entries,
+      reasonNotServable: (model) => routes.reasonNotServable(model),
+      sessions: { running: leases.size, queued: routes.queued, finished: totals.finished, failed: totals.failed },
+      history: [...history.points],
+      tokensOf: (member) => store.volunteer(member.id)?.tokens ?? 0,
+    });
+  }
+
+  function addHistory(): void {
+    const working = registry.members.filter((member) => member.volunteer?.state === 'ready');
+    const atTheEnd = working.filter(({ volunteer }) => {
+      const model = volunteer?.assignment && catalog.get(volunteer.assignment.model);
+      return model && volunteer?.assignment?.span.end === model.planned.units;
+    });
+    const tokens = new Map(atTheEnd.map((member) => [member.id as string, member.volunteer!.tokens]));
+    history.add(clock.nowMs(), clock.wallMs(), { volunteers: working.length, sessions: leases.size }, tokens);
+  }
+
+  async function rescan(): Promise<void> {
+    const { added, refused } = await catalog.rescan();
+    for (const { digest, manifest } of added) log.info({ model: manifest.name, digest }, 'model');
+    for (const { digest, error } of refused)
+      log.warn({ digest, code: error.code, reason: error.message }, 'model left out');
+    if (added.length > 0) volunteers.tick();
+  }
+
+  function every(delayMs: number, task: () => void | Promise<void>): void {
+    let cancel: () => void = () => undefined;
+    let isStopped = false;
+    const arm = (): void => {
+      cancel = clock.setTimer(() => {
+        // One failing task must not end the others, nor its own next turn.
+        Promise.resolve()
+          .then(task)
+          .catch(onError)
+          .finally(() => {
+            if (!isStopped) arm();
+          });
+      }, delayMs);
+    };
+    arm();
+    stopTimers.push(() => {
+      isStopped = true;
+      cancel();
+    });
+  }
+
+  return {
+    snapshot,
+    async start() {
+      await rescan();
+      await listen(server, config);
+      const { port } = server.address() as AddressInfo;
+      every(1_000, () => routes.tick());
+      every(times.heartbeatMs, () => {
+        hub.dropSilent(times.heartbeatTimeoutMs);
+        gate.ping();
+      });
+      every(times.rebalanceMs, () => volunteers.tick());
+      every(times.rescanMs, rescan);
+      every(HISTORY_STEP_MS, addHistory);
+      const context = { url: `http://${ownHost(config.host)}:${port}`, dataFolder, catalog, log };
+      if (deps.startGateway) {
+        const started = await deps.startGateway(context);
+        companions.push(started);
+        gateway = started.router;
+      }
+      if (deps.startAnchors && config.anchors > 0)
+        companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
+      return { port };
+    },
+    async stop() {
+      stopTimers.splice(0).forEach((stopTimer) => stopTimer());
+      await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
+      gate.close();
+      const closed = server.listening ? once(server, 'close') : Promise.resolve();
+      server.close();
+      const cancel = clock.setTimer(() => server.closeAllConnections(), 1_000);
+      server.closeIdleConnections();
+      await closed;
+      cancel();
+    },
+  };
+}
+
+async function listen(server: Server, { port, host }: Config): Promise<void> {
+  const failed = once(server, 'error').then(([error]) => Promise.reject(error as Error));
+  server.listen(port, host);
+  await Promise.race([once(server, 'listening'), failed]);
+}
+
+/** An address of ours that reaches `host`: a server on every interface is also on the loopback one. */
+function ownHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+function countStates(registry: Registry): Record<'idle' | 'loading' | 'ready' | 'paused', number> {
+  const counts = { idle: 0, loading: 0, ready: 0, paused: 0 };
+  for (const { volunteer } of registry.members) if (volunteer) counts[volunteer.state] += 1;
+  return counts;
+}

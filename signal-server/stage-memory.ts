@@ -1,0 +1,49 @@
+import { stageParts } from '#shared/model/cut.ts';
+import type { Manifest, Weight } from '#shared/model/manifest.ts';
+import { rangeOf, type Span } from './stage-grid.ts';
+
+export type Backend = 'webgpu' | 'wasm';
+
+/** Positions per session that placement sets memory aside for; a longer session takes what its own pledge allows. */
+const PLANNED_POSITIONS = 2048;
+
+/** What a weight takes once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
+function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantization']): number {
+  if (weight.type === 'float16') return weight.bytes * 2;
+  if (weight.type !== 'uint8' && weight.type !== 'int8') return weight.bytes;
+  return weight.bytes * (quantization === 'q8' ? 4 : 8);
+}
+
+/**
+ * Bytes a device must lend to run a stage: its weights and the KV of `slots` sessions. On WASM the weights are there
+ * twice for a moment, as the file and as what the runtime made of it.
+ */
+export function stageMemoryBytes(manifest: Manifest, span: Span, backend: Backend, slots: number): number {
+  const { config, pins } = manifest;
+  const range = rangeOf(span, config.layers);
+  const parts = stageParts(manifest, range);
+  const weightBytes =
+    backend === 'webgpu'
+      ? parts.reduce((sum, part) => sum + part.blob.bytes, 0)
+      : 2 *
+        parts
+          .flatMap((part) => part.weights)
+          .reduce((sum, weight) => sum + unpackedBytes(weight, pins.quantization), 0);
+  const valueBytes = pins.kv === 'float16' && backend === 'webgpu' ? 2 : 4;
+  const positions = Math.min(config.maxPositions, PLANNED_POSITIONS);
+  const kvBytes = 2 * (range.end - range.start) * config.kvHeads * config.headSize * positions * valueBytes;
+  return weightBytes + slots * kvBytes;
+}
+
+/**
+ * What each unit of the model costs to run, for cutting it evenly: its bytes, since every token reads all of them. The
+ * embedding is only looked up, so however large its table is, it counts as one layer at most.
+ */
+export function unitCosts(manifest: Manifest): number[] {
+  const { layers } = manifest.config;
+  const costs = Array.from({ length: layers + 2 }, (_, unit) => {
+    const parts = stageParts(manifest, rangeOf({ start: unit, end: unit + 1 }, layers));
+    return parts.reduce((sum, part) => sum + (part.name === 'common' ? 0 : part.blob.bytes), 0);
+  });
+  return [Math.min(costs[0]!, costs[1]!), ...costs.slice(1)];
+}

@@ -1,0 +1,29 @@
+/**
+ * Allows `perSecond` units on average and `burst` at once. Synchronous, unlike the limiters of a shared store, because
+ * the messages of one socket must stay in order.
+ */
+export class TokenBucket {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  readonly #nowMs: () => number;
+  #level: number;
+  #filledAtMs: number;
+
+  constructor(limit: { perSecond: number; burst: number }, nowMs: () => number) {
+    this.#perSecond = limit.perSecond;
+    this.#burst = limit.burst;
+    this.#nowMs = nowMs;
+    this.#level = limit.burst;
+    this.#filledAtMs = nowMs();
+  }
+
+  /** Takes `units` and answers true, or takes nothing and answers false. */
+  take(units: number): boolean {
+    const nowMs = this.#nowMs();
+    this.#level = Math.min(this.#burst, this.#level + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);
+    this.#filledAtMs = nowMs;
+    if (units > this.#level) return false;
+    this.#level -= units;
+    return true;
+  }
+}
