@@ -1,0 +1,140 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { utf8 } from '#shared/bytes.ts';
+import { openModelText } from '#shared/text/model-text.ts';
+import { codeOf } from '../../support/code-of.ts';
+
+const file = (name: string) => new Uint8Array(readFileSync(`models/wren/${name}`));
+const tokenizerFile = file('tokenizer.json');
+const text = openModelText(tokenizerFile, file('tokenizer_config.json'));
+const withConfig = (config: object) => openModelText(tokenizerFile, utf8(JSON.stringify(config)));
+
+function write(tokens: readonly number[], stop: readonly string[] = []): string[] {
+  const writer = text.createWriter(stop);
+  const parts: string[] = [];
+  for (const token of tokens) {
+    parts.push(writer.push(token));
+    if (writer.isStopped) return parts;
+  }
+  return [...parts, writer.end()];
+}
+
+describe('the tokenizer of Wren', () => {
+  it('gives back the text it was given, whatever characters that has', () => {
+    for (const sample of ['Hello, world', 'naïve café', '日本語', '👩‍👩‍👧‍👦 and 🇫🇷', ' two  spaces\n\ttab', '12345']) {
+      expect(text.decode(text.encode(sample))).toBe(sample);
+    }
+  });
+
+  it('splits numbers into digits', () => {
+    expect(text.encode('12345')).toHaveLength(5);
+  });
+
+  it('puts a conversation through the chat template and opens the answer', () => {
+    const rendered = '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
+    expect(text.encodeChat([{ role: 'user', content: 'Hi' }])).toEqual(text.encode(rendered));
+    expect(text.encode(rendered)[0]).toBe(1);
+  });
+
+  it('begins a continued chat with the tokens of the chat before', () => {
+    const first = [{ role: 'user', content: 'What is the capital of France?' }];
+    const before = text.encodeChat(first);
+    const after = text.encodeChat([
+      ...first,
+      { role: 'assistant', content: 'Paris.' },
+      { role: 'user', content: 'Thanks' },
+    ]);
+    expect(after.slice(0, before.length)).toEqual(before);
+  });
+
+  it('leaves special tokens out of the text', () => {
+    expect(write([1, ...text.encode('Hi'), 2]).join('')).toBe('Hi');
+  });
+});
+
+describe('a text writer', () => {
+  it('never gives out half a character', () => {
+    const parts = write(text.encode('a👩‍👩‍👧‍👦b日本é🙂'));
+    expect(parts.join('')).toBe('a👩‍👩‍👧‍👦b日本é🙂');
+    for (const part of parts) expect(part).not.toContain('\uFFFD');
+  });
+
+  it('gives out the same text in parts as at once, for any text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (sample) => {
+        const tokens = text.encode(sample);
+        expect(write(tokens).join('')).toBe(text.decode(tokens));
+      }),
+    );
+  });
+
+  it('gives out bytes that are no text as replacement characters at the end, and not for ever later', () => {
+    const half = text.encode('🙂').slice(0, 1);
+    expect(write(half).join('')).toBe('\uFFFD');
+    const many = Array.from({ length: 40 }, () => half[0] as number);
+    const writer = text.createWriter();
+    expect(many.some((token) => writer.push(token) !== '')).toBe(true);
+  });
+
+  it('ends before a stop string that comes in several tokens', () => {
+    const tokens = text.encode('One two. END three');
+    expect(tokens.length).toBeGreaterThan(6);
+    expect(write(tokens, ['. END']).join('')).toBe('One two');
+  });
+
+  it('shows what only looked like a stop string', () => {
+    expect(write(text.encode('One. ENtry'), ['. END']).join('')).toBe('One. ENtry');
+    expect(write(text.encode('One. EN'), ['. END']).join('')).toBe('One. EN');
+  });
+
+  it('ends at whichever stop string comes first', () => {
+    expect(write(text.encode('a b c d'), ['d', ' c']).join('')).toBe('a b');
+  });
+
+  it('never lets any part of a stop string out, for any text and stop string', () => {
+    const words = fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), maxLength: 30 });
+    const stops = fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(words, stops, (sample, stop) => {
+        const index = sample.indexOf(stop);
+        const expected = index === -1 ? sample : sample.slice(0, index);
+        let shown = '';
+        for (const part of write(text.encode(sample), [stop])) {
+          shown += part;
+          expect(expected.startsWith(shown)).toBe(true);
+        }
+        expect(shown).toBe(expected);
+      }),
+    );
+  });
+});
+
+describe('tokenizer files', () => {
+  it('may name several templates and special tokens as objects', () => {
+    const named = withConfig({
+      tokenizer_class: 'GPT2Tokenizer',
+      bos_token: { content: '<|endoftext|>' },
+      chat_template: [
+        { name: 'tools', template: 'no' },
+        { name: 'default', template: '{{ bos_token }}{{ messages[0].content }}' },
+      ],
+    });
+    expect(named.encodeChat([{ role: 'user', content: 'x' }])).toEqual([0, ...text.encode('x')]);
+  });
+
+  it('are refused as bad-model when they are not JSON', () => {
+    expect(codeOf(() => openModelText(utf8('{'), utf8('{}')))).toBe('bad-model');
+    expect(codeOf(() => openModelText(tokenizerFile, utf8('[]')))).toBe('bad-model');
+  });
+
+  it('without a chat template take no conversation', () => {
+    const plain = withConfig({ tokenizer_class: 'GPT2Tokenizer' });
+    expect(codeOf(() => plain.encodeChat([{ role: 'user', content: 'x' }]))).toBe('unsupported');
+  });
+
+  it('whose template raises refuse the messages as bad-message', () => {
+    const strict = withConfig({ chat_template: "{{ raise_exception('roles must alternate') }}" });
+    expect(codeOf(() => strict.encodeChat([{ role: 'user', content: 'x' }]))).toBe('bad-message');
+  });
+});
