@@ -24,7 +24,7 @@ export default defineConfig({
         plugins: [svelte()],
         // Found at the first import they would reload the page in the middle of a test.
         optimizeDeps: {
-          exclude: ['onnxruntime-web'],
+          exclude: ['onnxruntime-web', '@lucide/svelte', 'svelte-spa-router'],
           include: [
             'zod',
             '@noble/hashes/sha2.js',

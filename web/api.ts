@@ -1,6 +1,7 @@
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { envelopeSchema, type Envelope } from '#shared/session/route.ts';
 import { modelListSchema, type ModelSummary } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
@@ -21,9 +22,11 @@ export async function fetchNetwork(signal: AbortSignal): Promise<NetworkSnapshot
   return parsed.data;
 }
 
-/** The signed manifest of a model as it came; whoever uses it checks it. */
-export async function fetchManifest(digest: Digest, signal: AbortSignal): Promise<unknown> {
-  return fetchJson(`/api/models/${digest}`, signal);
+/** The signed manifest of a model; whoever uses it checks signature and digest. */
+export async function fetchManifest(digest: Digest, signal: AbortSignal): Promise<Envelope> {
+  const parsed = envelopeSchema.safeParse(await fetchJson(`/api/models/${digest}`, signal));
+  if (!parsed.success) throw new ChorusError('bad-message', 'the server’s manifest is no signed envelope');
+  return parsed.data;
 }
 
 /** Bytes [start, end) of a blob; whoever uses them checks them. */

@@ -73,6 +73,12 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     goTo: null,
     canRetry: false,
   },
+  replaced: {
+    title: 'Another tab took over',
+    text: 'This browser has one key, and another tab of it connected with it. Close that tab, or go on there.',
+    goTo: null,
+    canRetry: true,
+  },
   'digest-mismatch': {
     title: 'A downloaded file was not what it should be',
     text: 'It was thrown away. Trying again downloads it afresh.',

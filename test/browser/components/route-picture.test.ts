@@ -1,0 +1,48 @@
+import { flushSync, mount, unmount } from 'svelte';
+import { afterEach, expect, test } from 'vitest';
+import RoutePicture from '../../../web/components/RoutePicture.svelte';
+import { toRouteView } from '../../../web/route-view.ts';
+import { ROUTE, WREN } from '../../support/page-gallery/fixtures.ts';
+
+const shown: object[] = [];
+afterEach(() => {
+  for (const component of shown.splice(0)) void unmount(component);
+});
+
+function show(facts: Partial<Parameters<typeof toRouteView>[0]> = {}, isLive = false): HTMLElement {
+  const target = document.createElement('div');
+  document.body.append(target);
+  const view = toRouteView({ route: ROUTE, links: [], stageTimes: [], wireMs: null, lapMs: null, ...facts });
+  shown.push(mount(RoutePicture, { target, props: { view, layers: WREN.layers, isLive } }));
+  flushSync();
+  return target;
+}
+
+test('names each stage’s layers, volunteer, device and the way to it', () => {
+  const [you, first, second, home] = [...show().querySelectorAll('li')].map((item) => item.innerText);
+  expect(you).toContain('This page');
+  expect(first).toMatch(/direct, if it came up[^]*3c6ef362[^]*nvidia\/ampere[^]*embedding \+ layers 0–3/);
+  expect(second).toMatch(/through the relay[^]*daa66d13[^]*WASM[^]*layers 4–7 \+ head/);
+  expect(home).toContain('Back here');
+});
+
+test('shows each stage’s time, and its waiting only where it matters', () => {
+  const stageTimes = [
+    { queueMs: 0.1, runMs: 4.2 },
+    { queueMs: 1.4, runMs: 7 },
+  ];
+  const text = show({ stageTimes, wireMs: 5, lapMs: 17.7 }).innerText;
+  expect(text).toMatch(/4\.2 ms/);
+  expect(text).toMatch(/7\.0 ms\s+and 1\.4 ms waiting/);
+  expect(text).not.toContain('0.1 ms waiting');
+  expect(text).toMatch(/one token\s*18 ms\s*5\.0 ms of it on the wire/);
+});
+
+test('moves only while tokens go round', () => {
+  expect(show({}, true).querySelectorAll('.live')).toHaveLength(3);
+  expect(show({}, false).querySelectorAll('.live')).toHaveLength(0);
+});
+
+test('says what the scheduler could not grant', () => {
+  expect(show().innerText).toContain(ROUTE.notes[0]);
+});
