@@ -121,7 +121,7 @@ export class ReplicaEngine {
       case 'verified':
         return this.#onVerified(event.opening, event.envelope);
       case 'not-verified':
-        this.#verifying.delete(verifyingKey(event.opening));
+        if (!this.#verifying.delete(verifyingKey(event.opening))) return;
         return this.#refuse(event.opening.from, event.opening.session, event.opening.stage, event.error);
       case 'link-lost':
         return this.#onLinkLost(event.peer);
@@ -155,6 +155,7 @@ export class ReplicaEngine {
       case 'cut':
         return this.#onOrdered(from, message);
       case 'close': {
+        this.#verifying.delete(verifyingKey({ session: message.session, from }));
         const session = this.#sessions.get(message.session);
         if (session?.seat.upstream === from) this.#end(session, message.reason);
         return;
@@ -184,7 +185,8 @@ export class ReplicaEngine {
   }
 
   #onVerified(opening: Opening, envelope: Envelope): void {
-    this.#verifying.delete(verifyingKey(opening));
+    // Closed, or left by its opener, in the meantime.
+    if (!this.#verifying.delete(verifyingKey(opening))) return;
     const { nowMs, wallMs } = this.#now;
     try {
       const seat = takeSeat(opening, this.#config.self, this.#config.loaded, wallMs);
@@ -322,6 +324,7 @@ export class ReplicaEngine {
   }
 
   #onLinkLost(peer: PeerId): void {
+    for (const key of this.#verifying) if (key.endsWith(peer)) this.#verifying.delete(key);
     for (const session of this.#sessions.values()) {
       if (session.seat.upstream === peer) {
         this.#end(session, 'the peer before this stage is gone');
@@ -401,6 +404,6 @@ function deadlinesOf(session: Session): number[] {
   return [session.openByMs, session.runByMs, session.gapByMs, session.idleAtMs, session.leaseEndMs];
 }
 
-function verifyingKey({ session, from }: Omit<Opening, 'route'>): string {
+function verifyingKey({ session, from }: Pick<Opening, 'session' | 'from'>): string {
   return `${session} ${from}`;
 }

@@ -1,0 +1,238 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { concatBytes, equalBytes, utf8 } from '#shared/bytes.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { peerIdOf, type Identity, type VerifySignature } from '#shared/crypto/identity.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { ControlClient, ControlState } from '#shared/peer/control-client.ts';
+import { ReplicaHost } from '#shared/peer/replica-host.ts';
+import { Requester, type Conversation, type ConversationOptions } from '#shared/peer/requester.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import type { AnswerEvent, GenerateRequest } from '#shared/session/answer-event.ts';
+import { ROUTE_PAYLOAD_TYPE, type Envelope, type Route } from '#shared/session/route.ts';
+import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import { FakeClock, settle } from './fake-clock.ts';
+import { FakeNetwork, type FakeLinks } from './fake-links.ts';
+import { ToyCompute, toyDigest, toyManifest, TOY_LAYERS } from './toy-model.ts';
+
+/** An identity whose signatures anybody could make: real ones take real time, which a fake clock does not wait for. */
+export function toyIdentity(name: string): Identity {
+  const publicKey = sha256(utf8(name)) as Uint8Array<ArrayBuffer>;
+  return { id: peerIdOf(publicKey), publicKey, sign: async (message) => toySignature(publicKey, message) };
+}
+
+export const toyVerify: VerifySignature = async (publicKey, message, signature) =>
+  equalBytes(toySignature(publicKey, message), signature);
+
+function toySignature(publicKey: Uint8Array, message: Uint8Array): Uint8Array<ArrayBuffer> {
+  const half = sha256(concatBytes(publicKey, message));
+  return concatBytes(half, half);
+}
+
+export const serverIdentity = toyIdentity('server');
+
+/** Three stages of the toy: embedding and two layers, two layers, two layers and the head. */
+export const toyRanges: readonly StageRange[] = [0, 1, 2].map((stage) => ({
+  start: 2 * stage,
+  end: 2 * stage + 2,
+  embedding: stage === 0,
+  head: 2 * stage + 2 === TOY_LAYERS,
+}));
+
+export interface ToyVolunteer {
+  readonly id: PeerId;
+  readonly stage: number;
+  readonly compute: ToyCompute;
+  readonly links: FakeLinks;
+  readonly host: ReplicaHost;
+}
+
+type Release = Extract<PeerControlMessage, { type: 'release' }>;
+
+/** A control socket whose server is the toy network's. */
+export class ToyControl {
+  readonly id: PeerId;
+  readonly serverKey = serverIdentity.publicKey;
+  readonly welcome: ControlClient['welcome'] = {
+    type: 'welcome',
+    id: serverIdentity.id,
+    signature: '',
+    peerToken: '',
+    iceServers: [],
+    heartbeatMs: 2000,
+  };
+  state: ControlState = { type: 'open' };
+  readonly sent: PeerControlMessage[] = [];
+  onSend: (message: PeerControlMessage) => void = () => undefined;
+  readonly #messageListeners = new Set<(message: Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>) => void>();
+  readonly #stateListeners = new Set<(state: ControlState) => void>();
+
+  constructor(id: PeerId) {
+    this.id = id;
+  }
+
+  send(message: PeerControlMessage): void {
+    this.sent.push(message);
+    this.onSend(message);
+  }
+
+  say(message: Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>): void {
+    for (const listener of [...this.#messageListeners]) listener(message);
+  }
+
+  become(state: ControlState): void {
+    this.state = state;
+    for (const listener of [...this.#stateListeners]) listener(state);
+  }
+
+  onMessage(listener: (message: Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>) => void): () => void {
+    this.#messageListeners.add(listener);
+    return () => this.#messageListeners.delete(listener);
+  }
+
+  onState(listener: (state: ControlState) => void): () => void {
+    this.#stateListeners.add(listener);
+    return () => this.#stateListeners.delete(listener);
+  }
+}
+
+/** Volunteers, requesters and a server that gives routes, all of them in this thread under one fake clock. */
+export class ToyNetwork {
+  readonly clock = new FakeClock();
+  readonly links = new FakeNetwork(this.clock);
+  readonly volunteers: ToyVolunteer[] = [];
+  readonly routes: Route[] = [];
+  readonly releases: Release[] = [];
+  leaseMs = 15 * 60_000;
+  #sessions = 0;
+
+  /** `replicas` volunteers for each of the three stages. */
+  constructor(replicas = 1, slots = 4) {
+    for (let stage = 0; stage < toyRanges.length; stage++) {
+      for (let n = 0; n < replicas; n++) this.addVolunteer(stage, slots);
+    }
+  }
+
+  addVolunteer(stage: number, slots = 4): ToyVolunteer {
+    const { id } = toyIdentity(`volunteer ${this.volunteers.length}`);
+    const range = toyRanges[stage] as StageRange;
+    const compute = new ToyCompute(range, this.clock);
+    const links = this.links.join(id);
+    const host = new ReplicaHost({
+      config: { self: id, loaded: { model: toyDigest, range, manifest: toyManifest }, slots },
+      authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
+      links,
+      compute,
+      clock: this.clock,
+      onActivity: () => undefined,
+    });
+    const volunteer = { id, stage, compute, links, host };
+    this.volunteers.push(volunteer);
+    return volunteer;
+  }
+
+  of(stage: number): ToyVolunteer[] {
+    return this.volunteers.filter((volunteer) => volunteer.stage === stage);
+  }
+
+  requester(name = 'requester'): { readonly id: PeerId; readonly control: ToyControl; readonly requester: Requester } {
+    const { id } = toyIdentity(name);
+    const control = new ToyControl(id);
+    control.onSend = (message) => void this.#answer(control, message);
+    const requester = new Requester({
+      control,
+      links: this.links.join(id),
+      clock: this.clock,
+      verify: toyVerify,
+      webrtc: true,
+    });
+    return { id, control, requester };
+  }
+
+  conversation(options: ConversationOptions = {}): Conversation {
+    return this.requester().requester.openConversation({ manifest: toyManifest, digest: toyDigest }, options);
+  }
+
+  /** A route over the first volunteers of each stage that are not left out. */
+  route(requester: PeerId, capacity: number, exclude: readonly PeerId[] = []): Route | null {
+    const stages = toyRanges.map((range, stage) => {
+      const chosen = this.of(stage).find(({ id }) => !exclude.includes(id) && this.links.peer(id) !== undefined);
+      return chosen && { range, primary: { id: chosen.id, webrtc: true, numericClass: 'toy' }, shadows: [], predictedMs: 1 };
+    });
+    if (stages.includes(undefined)) return null;
+    const wallMs = this.clock.wallMs();
+    return {
+      session: (++this.#sessions).toString(16).padStart(32, '0') as SessionId,
+      model: toyDigest,
+      requester: { id: requester, webrtc: true },
+      capacity,
+      issuedAtMs: wallMs,
+      expiresAtMs: wallMs + this.leaseMs,
+      stages: stages.filter((stage) => stage !== undefined),
+      notes: [],
+    };
+  }
+
+  sign(route: Route, by: Identity = serverIdentity): Promise<Envelope> {
+    return signEnvelope(by, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route)));
+  }
+
+  async #answer(control: ToyControl, message: PeerControlMessage): Promise<void> {
+    if (message.type === 'release') this.releases.push(message);
+    if (message.type !== 'route') return;
+    const { request, capacity, exclude } = message;
+    const route = this.route(control.id, capacity, exclude);
+    if (route === null) {
+      control.say({ type: 'refused', request, code: 'no-coverage', message: 'nobody holds it', missing: null });
+      return;
+    }
+    this.routes.push(route);
+    control.say({ type: 'routed', request, route: await this.sign(route) });
+  }
+
+  /** Sessions that some volunteer still has. */
+  get openSessions(): number {
+    return this.volunteers.reduce((sum, { host, compute }) => sum + host.sessionCount + compute.sessionCount, 0);
+  }
+
+  /** Moves time on until the promise has settled. */
+  async until<Value>(promise: Promise<Value>, limitMs = 600_000): Promise<Value> {
+    let isSettled = false;
+    const settled = promise.finally(() => (isSettled = true));
+    settled.catch(() => undefined);
+    const endMs = this.clock.nowMs() + limitMs;
+    while (!isSettled) {
+      await settle();
+      if (isSettled) break;
+      const delayMs = this.clock.nextDelayMs;
+      if (delayMs === undefined || this.clock.nowMs() + delayMs > endMs) throw new Error('nothing happens any more');
+      await this.clock.advance(delayMs);
+    }
+    return settled;
+  }
+
+  /** A whole answer, moving time on; `onEvent` sees each event before time goes on. */
+  ask(
+    conversation: Conversation,
+    request: GenerateRequest,
+    onEvent: (event: AnswerEvent) => void = () => undefined,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<{ tokens: number[]; events: AnswerEvent[] }> {
+    return this.until(collect(conversation, { ...request, signal }, onEvent));
+  }
+}
+
+/** Reads an answer to its end. */
+export async function collect(
+  conversation: Conversation,
+  request: GenerateRequest & { readonly signal: AbortSignal },
+  onEvent: (event: AnswerEvent) => void = () => undefined,
+): Promise<{ tokens: number[]; events: AnswerEvent[] }> {
+  const tokens: number[] = [];
+  const events: AnswerEvent[] = [];
+  for await (const event of conversation.generate(request)) {
+    events.push(event);
+    if (event.type === 'token') tokens.push(event.token);
+    onEvent(event);
+  }
+  return { tokens, events };
+}
