@@ -6,9 +6,13 @@ export interface ChatMessage {
   readonly content: string;
 }
 
-/** An answer's events as the page shows them: each token brings the text it completed, often none or more than one word. */
+/**
+ * An answer's events as the page shows them. Each token brings the text that is certain with it, often none or more
+ * than one word; the end brings what was held back.
+ */
 export type ChatEvent =
-  Exclude<AnswerEvent, { type: 'token' }> | (Extract<AnswerEvent, { type: 'token' }> & { readonly text: string });
+  | Exclude<AnswerEvent, { type: 'token' | 'end' }>
+  | (Extract<AnswerEvent, { type: 'token' | 'end' }> & { readonly text: string });
 
 export interface AnswerOptions {
   readonly maxNewTokens: number;

@@ -71,6 +71,7 @@ export class Answer {
         break;
       case 'end':
         this.phase = 'done';
+        this.text += event.text;
         this.endReason = event.reason;
         this.promptTokens = event.usage.promptTokens;
         break;

@@ -3,7 +3,8 @@ import type { Clock } from '#shared/clock.ts';
 import { toChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import { describeRange, stageRangeSchema } from '#shared/model/stage.ts';
-import type { Volunteer, VolunteerState } from '#shared/peer/volunteer.ts';
+import { STATE_OFF, type VolunteerState } from '#shared/peer/volunteer-state.ts';
+import type { Volunteer } from '#shared/peer/volunteer.ts';
 import type { Settings, VolunteerSettings } from './settings.svelte.ts';
 import { Stored } from './stored.svelte.ts';
 
@@ -31,25 +32,9 @@ export interface LogEntry {
 const MAX_LOG_ENTRIES = 60;
 const MAX_HELD = 4;
 
-const OFF: VolunteerState = {
-  phase: 'off',
-  message: 'Not working. Nothing runs until you press Start.',
-  backend: null,
-  model: null,
-  range: null,
-  progress: null,
-  memoryBytes: 0,
-  sessions: 0,
-  tokensServed: 0,
-  tokensPerSecond: 0,
-  history: [],
-  probeError: null,
-  error: null,
-};
-
 /** The volunteer of this tab as its view shows and steers it. It never starts by itself. */
 export class VolunteerPanel {
-  state: VolunteerState = $state.raw(OFF);
+  state: VolunteerState = $state.raw(STATE_OFF);
   log: readonly LogEntry[] = $state.raw([]);
   startedAtMs: number | null = $state(null);
 
@@ -73,7 +58,7 @@ export class VolunteerPanel {
   async start(): Promise<void> {
     if (this.#isStarting || !this.isOff) return;
     this.#isStarting = true;
-    this.#show({ ...OFF, phase: 'connecting', message: 'Connecting to the signal server' });
+    this.#show({ ...STATE_OFF, phase: 'connecting', message: 'Connecting to the signal server' });
     try {
       const { settings, createVolunteer, clock } = this.#deps;
       const handle = await createVolunteer(settings.volunteer.value, this.#held.value);
@@ -86,7 +71,7 @@ export class VolunteerPanel {
     } catch (thrown) {
       const error = toChorusError(thrown);
       this.#show({
-        ...OFF,
+        ...STATE_OFF,
         phase: 'failed',
         message: error.message,
         error: { code: error.code, message: error.message },
@@ -113,9 +98,9 @@ export class VolunteerPanel {
   }
 
   /** Turns off at once; others take over what was under way. */
-  async stop(): Promise<void> {
+  stop(): void {
     const handle = this.#handle;
-    await handle?.stop();
+    handle?.stop();
     this.#release(handle);
   }
 
@@ -163,6 +148,6 @@ export class VolunteerPanel {
     this.#letSleep?.();
     this.#letSleep = null;
     this.startedAtMs = null;
-    if (!this.isOff) this.#show(handle.state.phase === 'failed' ? handle.state : OFF);
+    if (!this.isOff) this.#show(handle.state.phase === 'failed' ? handle.state : STATE_OFF);
   }
 }

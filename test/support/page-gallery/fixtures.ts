@@ -77,7 +77,7 @@ export function storyEvents(): ChatEvent[] {
       lapMs: 17 + (i % 3),
       hops: [hop(0, 3900 + 60 * (i % 4), 120), hop(1, 6800, 1400)],
     })),
-    { type: 'end', reason: 'stop', usage: { promptTokens: 27, completionTokens: words.length } },
+    { type: 'end', text: '', reason: 'stop', usage: { promptTokens: 27, completionTokens: words.length } },
   ];
 }
 

@@ -62,7 +62,7 @@ const volunteer = new VolunteerPanel({
       pause: () => undefined,
       resume: () => undefined,
       finish: () => Promise.resolve(),
-      stop: () => Promise.resolve(),
+      stop: () => undefined,
     }),
   keepAwake: () => Promise.resolve(() => undefined),
   settings,

@@ -1,0 +1,54 @@
+import { mount } from 'svelte';
+import { fetchModels, fetchNetwork } from './api.ts';
+import App from './App.svelte';
+import './app.css';
+import { keepAwake } from './keep-awake.ts';
+import { Membership } from './membership.ts';
+import { pageClock } from './page-clock.ts';
+import { Connection } from './state/connection.svelte.ts';
+import { Conversation } from './state/conversation.svelte.ts';
+import { Models } from './state/models.svelte.ts';
+import { Network } from './state/network.svelte.ts';
+import { Settings } from './state/settings.svelte.ts';
+import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
+
+/** Wires the page. What talks to peers, computes or draws charts is loaded when it is first needed. */
+function start(target: HTMLElement): void {
+  const clock = pageClock();
+  const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
+  const storage = localStorage;
+  const settings = new Settings(storage);
+  const connection = new Connection();
+  const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
+  const models = new Models(() => fetchModels(new AbortController().signal), settings);
+  const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
+  const conversation = new Conversation({
+    models,
+    settings,
+    clock,
+    random,
+    openChat: async (model, signal) => {
+      const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network-chat.ts')]);
+      return openNetworkChat(joined, model, clock, signal);
+    },
+  });
+  const volunteer = new VolunteerPanel({
+    settings,
+    storage,
+    clock,
+    keepAwake,
+    createVolunteer: async (chosen, held) => {
+      const [joined, { createTabVolunteer }] = await Promise.all([membership.join(), import('./tab-volunteer.ts')]);
+      return createTabVolunteer(joined, chosen, held, clock);
+    },
+  });
+
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) void network.refresh();
+  });
+  void network.refresh();
+  mount(App, { target, props: { page: { settings, models, network, connection, conversation, volunteer } } });
+}
+
+const target = document.getElementById('app');
+if (target !== null) start(target);

@@ -1,0 +1,62 @@
+import { fetchBlobs } from '#shared/blobs/fetch-blobs.ts';
+import type { Clock } from '#shared/clock.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
+import { openManifest } from '#shared/peer/open-signed.ts';
+import { openModelText, type ModelText } from '#shared/text/model-text.ts';
+import { fetchManifest, fetchRange } from './api.ts';
+import { openBlobStore, type IdbBlobStore } from './blob-store.ts';
+import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from './chat.ts';
+import type { Joined } from './join.ts';
+
+/**
+ * A conversation over the network: the chat template and the tokenizer run here, the layers elsewhere. Rejects with
+ * what is wrong with the manifest or the tokenizer, or why they could not be had.
+ */
+export async function openNetworkChat(joined: Joined, model: Digest, clock: Clock, signal: AbortSignal): Promise<Chat> {
+  const { serverKey } = joined.control;
+  const manifest = await openManifest(await fetchManifest(model, signal), model, { serverKey, verify });
+  const text = await loadText(manifest, clock, signal);
+  const conversation = joined.requester.openConversation({ manifest, digest: model });
+
+  async function* answer(
+    messages: readonly ChatMessage[],
+    { maxNewTokens, temperature, topP, seed, signal: stop }: AnswerOptions,
+  ): AsyncGenerator<ChatEvent> {
+    const promptTokens = text.encodeChat(messages);
+    const room = manifest.config.maxPositions - promptTokens.length;
+    if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
+    const writer = text.createWriter();
+    const events = conversation.generate({
+      promptTokens,
+      maxNewTokens: Math.min(maxNewTokens, room),
+      sampling: { temperature, topP, seed },
+      signal: stop,
+    });
+    for await (const event of events) {
+      if (event.type === 'token') yield { ...event, text: writer.push(event.token) };
+      else if (event.type === 'end') yield { ...event, text: writer.end() };
+      else yield event;
+    }
+  }
+  return { answer, close: () => conversation.close() };
+}
+
+async function loadText(manifest: Manifest, clock: Clock, signal: AbortSignal): Promise<ModelText> {
+  const store = await openBlobStore();
+  try {
+    const { tokenizer, config } = manifest.tokenizer;
+    await fetchBlobs([tokenizer, config], { store, fetchRange, clock, signal });
+    return openModelText(await read(store, tokenizer), await read(store, config));
+  } finally {
+    store.close();
+  }
+}
+
+async function read(store: IdbBlobStore, ref: BlobRef): Promise<Uint8Array<ArrayBuffer>> {
+  const blob = await store.get(ref);
+  if (blob === null) throw new ChorusError('internal', 'a file that was just stored is gone');
+  return new Uint8Array(await blob.arrayBuffer());
+}

@@ -1,0 +1,44 @@
+import type { Clock } from '#shared/clock.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { Volunteer, type HeldStage } from '#shared/peer/volunteer.ts';
+import { createWorkerClient } from '#shared/peer/worker-client.ts';
+import { fetchManifest, fetchRange } from './api.ts';
+import { openBlobStore } from './blob-store.ts';
+import type { Joined } from './join.ts';
+import type { VolunteerSettings } from './state/settings.svelte.ts';
+import type { VolunteerHandle } from './state/volunteer-panel.svelte.ts';
+import { spawnWorker } from './worker-client.ts';
+
+/** A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. */
+export async function createTabVolunteer(
+  { control, links, webrtc }: Joined,
+  { backend, pledgeMegabytes, slots }: VolunteerSettings,
+  held: readonly HeldStage[],
+  clock: Clock,
+): Promise<VolunteerHandle> {
+  const blobs = await openBlobStore();
+  const worker = createWorkerClient({ spawn: spawnWorker, clock });
+  const volunteer = new Volunteer({
+    control,
+    links,
+    worker,
+    blobs,
+    fetchRange,
+    fetchManifest,
+    clock,
+    verify,
+    settings: {
+      backend,
+      keepSubgroups: false,
+      pledgeBytes: pledgeMegabytes * 1e6,
+      slots,
+      webrtc,
+      held,
+      isHidden: () => document.hidden,
+    },
+  });
+  volunteer.onChange(() => {
+    if (volunteer.state.phase === 'off' || volunteer.state.phase === 'failed') blobs.close();
+  });
+  return volunteer;
+}
