@@ -1,7 +1,9 @@
+import { startGateway } from '../gateway/start-gateway.ts';
+import { startAnchors } from '../node-peer/anchors.ts';
 import type { ServerDeps } from '../server.ts';
 
-/** What runs inside the server's process beside the server: the API's requester and the anchors. Loaded when it starts. */
+/** What runs inside the server process beside the server: the API's requester and the anchors. */
 export const companions: Pick<ServerDeps, 'startGateway' | 'startAnchors'> = {
-  startGateway: async (context) => (await import('../gateway/start-gateway.ts')).startGateway(context),
-  startAnchors: async (context) => (await import('../node-peer/anchors.ts')).startAnchors(context),
+  startGateway,
+  startAnchors: (context) => startAnchors(context),
 };

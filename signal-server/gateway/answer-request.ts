@@ -104,7 +104,10 @@ const textParts = z.preprocess(
 );
 
 const messageSchema = z.strictObject({
-  role: z.enum(['system', 'developer', 'user', 'assistant'], 'only system, developer, user and assistant are supported'),
+  role: z.enum(
+    ['system', 'developer', 'user', 'assistant'],
+    'only system, developer, user and assistant are supported',
+  ),
   content: textParts,
   ...echoedFields,
 });
@@ -161,7 +164,9 @@ export function parseCompletionRequest(body: unknown): AnswerRequest {
   return { ...readShared(request), prompt, maxNewTokens: request.max_tokens ?? DEFAULT_COMPLETION_TOKENS };
 }
 
-function readShared(request: z.infer<z.ZodObject<typeof sharedFields>>): Omit<AnswerRequest, 'prompt' | 'maxNewTokens'> {
+function readShared(
+  request: z.infer<z.ZodObject<typeof sharedFields>>,
+): Omit<AnswerRequest, 'prompt' | 'maxNewTokens'> {
   const stream = request.stream ?? false;
   if (request.stream_options && !stream) {
     throw new ApiError(400, 'invalid_value', "'stream_options' is only allowed when 'stream' is true.", {
@@ -188,7 +193,8 @@ function parseBody<Schema extends z.ZodType>(
   const given: [string, unknown][] = Object.entries(body);
   for (const [name, value] of given) {
     const harmless = Object.hasOwn(unsupported, name) ? unsupported[name] : undefined;
-    if (!harmless || value === null || harmless.some((allowed) => JSON.stringify(allowed) === JSON.stringify(value))) continue;
+    if (!harmless || value === null || harmless.some((allowed) => JSON.stringify(allowed) === JSON.stringify(value)))
+      continue;
     throw new ApiError(400, 'unsupported_parameter', describeUnsupported(name, harmless), { param: name });
   }
   const supported = Object.fromEntries(given.filter(([name]) => !Object.hasOwn(unsupported, name)));

@@ -32,7 +32,9 @@ export class ApiError extends Error {
 }
 
 /** How each failure of the network looks to an API client; what is missing here is an internal error. */
-const failures: Partial<Record<ErrorCode, { status: number; code?: string; type?: string; retryAfterSeconds?: number }>> = {
+const failures: Partial<
+  Record<ErrorCode, { status: number; code?: string; type?: string; retryAfterSeconds?: number }>
+> = {
   'unknown-model': { status: 404, code: 'model_not_found' },
   'too-long': { status: 400, code: 'context_length_exceeded' },
   'rate-limited': { status: 429, code: 'rate_limit_exceeded', type: 'rate_limit_error', retryAfterSeconds: 5 },
@@ -63,7 +65,8 @@ export function toApiError(thrown: unknown): ApiError {
 
 /** What express.json throws, by its documented `type`. */
 function readBodyError(thrown: unknown): ApiError | null {
-  if (typeof thrown !== 'object' || thrown === null || !('type' in thrown) || typeof thrown.type !== 'string') return null;
+  if (typeof thrown !== 'object' || thrown === null || !('type' in thrown) || typeof thrown.type !== 'string')
+    return null;
   switch (thrown.type) {
     case 'entity.too.large':
       return new ApiError(413, 'request_too_large', 'The request body is too large.');

@@ -86,7 +86,8 @@ export function createGateway(deps: GatewayDeps): Router {
     response.once('close', () => aborter.abort(new ChorusError('cancelled', 'the client left')));
     try {
       const parts = runAnswer(deps.requester, model, request, plan, aborter.signal);
-      if (request.stream) await streamAnswer(parts, shape, request.includeUsage, createEventStream(response, deps.clock));
+      if (request.stream)
+        await streamAnswer(parts, shape, request.includeUsage, createEventStream(response, deps.clock));
       else response.json(await wholeAnswer(parts, shape));
     } catch (error) {
       throw aborter.signal.aborted ? aborter.signal.reason : error;

@@ -15,7 +15,10 @@ export type AnswerPart =
  * The tokens that go in and how many may come out. Throws ApiError where the prompt is empty, has ids that the model
  * does not know, or leaves no room.
  */
-export function planAnswer(model: GatewayModel, request: AnswerRequest): { promptTokens: number[]; maxNewTokens: number } {
+export function planAnswer(
+  model: GatewayModel,
+  request: AnswerRequest,
+): { promptTokens: number[]; maxNewTokens: number } {
   const { vocabularySize, maxPositions } = model.manifest.config;
   const param = request.prompt.type === 'messages' ? 'messages' : 'prompt';
   const promptTokens = encodePrompt(model, request);

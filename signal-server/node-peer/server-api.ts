@@ -18,7 +18,10 @@ export interface ServerApi {
 }
 
 export function createServerApi(serverUrl: URL): ServerApi {
-  async function request(path: string, init: { signal: AbortSignal; headers?: Record<string, string> }): Promise<Response> {
+  async function request(
+    path: string,
+    init: { signal: AbortSignal; headers?: Record<string, string> },
+  ): Promise<Response> {
     const url = new URL(path, serverUrl);
     const signal = AbortSignal.any([init.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
     let response: Response;

@@ -10,7 +10,8 @@ function refusal(parse: () => unknown): { status: number; code: string | null; p
   try {
     parse();
   } catch (error) {
-    if (error instanceof ApiError) return { status: error.status, code: error.body.error.code, param: error.body.error.param };
+    if (error instanceof ApiError)
+      return { status: error.status, code: error.body.error.code, param: error.body.error.param };
     throw error;
   }
   throw new Error('the request was accepted');
@@ -55,8 +56,15 @@ describe('parseChatRequest', () => {
       { type: 'text', text: 'Be ' },
       { type: 'text', text: 'brief.' },
     ];
-    const parsed = parseChatRequest({ ...chat, messages: [{ role: 'developer', content: parts }, ...messages], stop: '\n' });
-    expect(parsed.prompt).toEqual({ type: 'messages', messages: [{ role: 'system', content: 'Be brief.' }, ...messages] });
+    const parsed = parseChatRequest({
+      ...chat,
+      messages: [{ role: 'developer', content: parts }, ...messages],
+      stop: '\n',
+    });
+    expect(parsed.prompt).toEqual({
+      type: 'messages',
+      messages: [{ role: 'system', content: 'Be brief.' }, ...messages],
+    });
     expect(parsed.stop).toEqual(['\n']);
   });
 
@@ -132,7 +140,11 @@ describe('parseChatRequest', () => {
     ['max_tokens', 'invalid_value', { ...chat, max_tokens: 5, max_completion_tokens: 6 }],
     ['stream_options', 'invalid_value', { ...chat, stream_options: { include_usage: true } }],
     ['top_k', 'unknown_parameter', { ...chat, top_k: 5 }],
-    ['__proto__', 'unknown_parameter', JSON.parse('{"model":"wren","messages":[{"role":"user","content":"x"}],"__proto__":{"n":2}}')],
+    [
+      '__proto__',
+      'unknown_parameter',
+      JSON.parse('{"model":"wren","messages":[{"role":"user","content":"x"}],"__proto__":{"n":2}}'),
+    ],
   ])('names %s when it is wrong (%s)', (param, code, body) => {
     expect(refusal(() => parseChatRequest(body))).toEqual({ status: 400, code, param });
   });

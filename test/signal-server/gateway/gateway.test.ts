@@ -137,13 +137,24 @@ describe('createGateway', () => {
 
   it('streams the same answer with its usage and stages at the end', async () => {
     const { client, open } = await start(say('Paris'));
-    const stream = await client.chat.completions.create({ ...chat, stream: true, stream_options: { include_usage: true } });
+    const stream = await client.chat.completions.create({
+      ...chat,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
     const chunks = [];
     for await (const chunk of stream) chunks.push(chunk);
     expect(chunks[0]?.choices[0]?.delta).toMatchObject({ role: 'assistant', content: '' });
     expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe('Paris');
-    expect(chunks.at(-2)).toMatchObject({ choices: [{ finish_reason: 'stop' }], usage: null, chorus: { tier: 'unchecked' } });
-    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 } });
+    expect(chunks.at(-2)).toMatchObject({
+      choices: [{ finish_reason: 'stop' }],
+      usage: null,
+      chorus: { tier: 'unchecked' },
+    });
+    expect(chunks.at(-1)).toMatchObject({
+      choices: [],
+      usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 },
+    });
     expect(new Set(chunks.map((chunk) => chunk.id)).size).toBe(1);
     expect(open.size).toBe(0);
   });
@@ -158,7 +169,8 @@ describe('createGateway', () => {
       usage: { prompt_tokens: 4, completion_tokens: 16 },
     });
     let text = '';
-    for await (const chunk of await client.completions.create({ ...request, stream: true })) text += chunk.choices[0]?.text;
+    for await (const chunk of await client.completions.create({ ...request, stream: true }))
+      text += chunk.choices[0]?.text;
     expect(text).toBe('a'.repeat(16));
   });
 
@@ -183,7 +195,13 @@ describe('createGateway', () => {
   it.each([
     ['an unsupported parameter', { ...chat, n: 2 }, OpenAI.BadRequestError, 'n', 'unsupported_parameter'],
     ['an unknown model', { ...chat, model: 'none' }, OpenAI.NotFoundError, 'model', 'model_not_found'],
-    ['too many tokens asked for', { ...chat, max_tokens: 62 }, OpenAI.BadRequestError, 'messages', 'context_length_exceeded'],
+    [
+      'too many tokens asked for',
+      { ...chat, max_tokens: 62 },
+      OpenAI.BadRequestError,
+      'messages',
+      'context_length_exceeded',
+    ],
     [
       'a prompt that fills the model',
       { ...chat, messages: [{ role: 'user' as const, content: 'x'.repeat(63) }] },
@@ -209,19 +227,23 @@ describe('createGateway', () => {
   ] as const)('says %s as status %i', async (failure, status, code, retryAfter) => {
     for (const stream of [false, true]) {
       const { client } = await start(fail(failure));
-      const error: unknown = await client.chat.completions.create({ ...chat, stream }).catch((thrown: unknown) => thrown);
+      const error: unknown = await client.chat.completions
+        .create({ ...chat, stream })
+        .catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(OpenAI.APIError);
       if (!(error instanceof OpenAI.APIError)) return;
-      expect([error.status, error.code, (error.headers as Headers).get('retry-after')]).toEqual([status, code, retryAfter]);
+      expect([error.status, error.code, (error.headers as Headers).get('retry-after')]).toEqual([
+        status,
+        code,
+        retryAfter,
+      ]);
     }
   });
 
   it('keeps the words of failures of its own making to itself', async () => {
-    const { client } = await start(
-      async function* () {
-        throw new Error('secret detail');
-      },
-    );
+    const { client } = await start(async function* () {
+      throw new Error('secret detail');
+    });
     await expect(client.chat.completions.create(chat)).rejects.toThrow(/^500 The server had an error/);
   });
 
@@ -298,12 +320,17 @@ describe('createGateway', () => {
     const { url } = await start(say('x'));
     const response = await post(`${url}/embeddings`, {});
     expect(response.status).toBe(404);
-    expect(await response.json()).toMatchObject({ error: { code: 'unknown_url', message: expect.stringContaining('POST /v1/embeddings') as string } });
+    expect(await response.json()).toMatchObject({
+      error: { code: 'unknown_url', message: expect.stringContaining('POST /v1/embeddings') as string },
+    });
   });
 
   it('lets pages of any origin ask', async () => {
     const { url } = await start(say('x'));
-    const headers = { origin: 'https://elsewhere.example', 'access-control-request-headers': 'authorization,content-type' };
+    const headers = {
+      origin: 'https://elsewhere.example',
+      'access-control-request-headers': 'authorization,content-type',
+    };
     const response = await fetch(`${url}/chat/completions`, { method: 'OPTIONS', headers });
     expect(response.status).toBe(204);
     expect(response.headers.get('access-control-allow-origin')).toBe('*');

@@ -1,0 +1,58 @@
+import { join } from 'node:path';
+import type { RequestHandler } from 'express';
+import type { ModelText } from '#shared/text/model-text.ts';
+import { createDiskBlobStore } from '../node-peer/disk-blob-store.ts';
+import { loadModelText } from '../node-peer/load-model-text.ts';
+import { createNodeRequester } from '../node-peer/requester-program.ts';
+import { openKeyFile } from '../key-file.ts';
+import type { CatalogEntry, ModelCatalog } from '../model-catalog.ts';
+import type { Companion, CompanionContext } from '../server.ts';
+import { systemClock as clock, systemRandom as random } from '../system-clock.ts';
+import { createGateway } from './gateway.ts';
+import type { GatewayModels } from './gateway-models.ts';
+
+/** The gateway in the server's process: a requester like any other, with a key of its own, behind the OpenAI API. */
+export async function startGateway(
+  context: CompanionContext,
+): Promise<Companion & { readonly router: RequestHandler }> {
+  const { url, dataFolder, catalog, log } = context;
+  const aborter = new AbortController();
+  const identity = await openKeyFile(join(dataFolder.path, 'keys', 'gateway.key'));
+  const program = { serverUrl: new URL(url), identity, kind: 'gateway' as const, signal: aborter.signal };
+  const { requester, close } = await createNodeRequester(program);
+  const models = createGatewayModels(catalog, dataFolder.blobsPath);
+  return {
+    router: createGateway({ requester, models, clock, random, log }),
+    stop: () => {
+      close();
+      aborter.abort();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** The catalog by name; of several manifests with one name the first counts. */
+function createGatewayModels(catalog: ModelCatalog, blobsPath: string): GatewayModels {
+  const blobs = createDiskBlobStore(blobsPath);
+  const texts = new WeakMap<CatalogEntry, Promise<ModelText>>();
+  const createdSeconds = Math.floor(clock.wallMs() / 1000);
+  const entryOf = (name: string) => catalog.entries.find(({ manifest }) => manifest.name === name);
+
+  async function textOf(entry: CatalogEntry): Promise<ModelText> {
+    const opened = texts.get(entry) ?? loadModelText(entry.manifest, (ref) => blobs.get(ref));
+    texts.set(entry, opened);
+    opened.catch(() => texts.delete(entry));
+    return opened;
+  }
+
+  return {
+    list: () =>
+      [...new Set(catalog.entries.map(({ manifest }) => manifest.name))].map((name) => ({ name, createdSeconds })),
+    async open(name) {
+      const entry = entryOf(name);
+      if (!entry) return null;
+      const { manifest, digest } = entry;
+      return { name, digest, createdSeconds, manifest, text: await textOf(entry) };
+    },
+  };
+}

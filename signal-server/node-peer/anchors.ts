@@ -1,0 +1,88 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BlobStore } from '#shared/blobs/blob-store.ts';
+import { type ChorusError, toChorusError } from '#shared/errors.ts';
+import type { WorkerPort } from '#shared/peer/worker-client.ts';
+import { openKeyFile } from '../key-file.ts';
+import type { Companion, CompanionContext } from '../server.ts';
+import { createDiskBlobStore } from './disk-blob-store.ts';
+import { startVolunteer } from './volunteer-program.ts';
+
+const FIRST_RESTART_MS = 1_000;
+const MAX_RESTART_MS = 60_000;
+/** An anchor that worked this long starts again without delay when it fails. */
+const STEADY_MS = 60_000;
+
+const MIB = 1024 * 1024;
+
+export interface AnchorSettings {
+  /** Memory that each anchor lends. */
+  readonly pledgeBytes: number;
+  /** Sessions that each runs at once. */
+  readonly slots: number;
+  /** How compute threads come to be; worker threads of Node if left out. */
+  readonly spawnWorker?: () => WorkerPort;
+}
+
+/** Enough for a few layers of a one-billion model, and for as many answers at once as a small machine can bear. */
+const defaultSettings: AnchorSettings = { pledgeBytes: 1024 * MIB, slots: 4 };
+
+type AnchorContext = CompanionContext & { readonly settings: AnchorSettings; readonly signal: AbortSignal };
+
+/**
+ * Starts the operator's own volunteers in the server's process, each with its own key and compute thread; one that fails is
+ * started again. Their `stop` ends them at once: running sessions fail over to others or end.
+ */
+export function startAnchors(
+  context: CompanionContext & { readonly count: number },
+  settings: AnchorSettings = defaultSettings,
+): Promise<Companion> {
+  const aborter = new AbortController();
+  const blobs = createDiskBlobStore(context.dataFolder.blobsPath);
+  const names = Array.from({ length: context.count }, (_, i) => `anchor-${i + 1}`);
+  const anchorContext = { ...context, settings, signal: aborter.signal };
+  const running = Promise.all(names.map((name) => keepRunning(name, blobs, anchorContext)));
+  return Promise.resolve({
+    async stop() {
+      aborter.abort();
+      await running;
+    },
+  });
+}
+
+async function keepRunning(name: string, blobs: BlobStore, context: AnchorContext): Promise<void> {
+  const { log, signal } = context;
+  let delayMs = FIRST_RESTART_MS;
+  while (!signal.aborted) {
+    const startedAtMs = performance.now();
+    const failure = await runAnchor(name, blobs, context).catch((error: unknown) => toChorusError(error));
+    if (failure === null || signal.aborted) return;
+    if (performance.now() - startedAtMs > STEADY_MS) delayMs = FIRST_RESTART_MS;
+    log.warn({ anchor: name, code: failure.code, reason: failure.message, delayMs }, 'anchor starts again');
+    await sleep(delayMs, undefined, { signal }).catch(() => {});
+    delayMs = Math.min(MAX_RESTART_MS, 2 * delayMs);
+  }
+}
+
+/** One life of an anchor: resolves with what ended it. */
+async function runAnchor(name: string, blobs: BlobStore, context: AnchorContext): Promise<ChorusError | null> {
+  const { dataFolder, log, settings, signal, url } = context;
+  const { pledgeBytes, slots, spawnWorker } = settings;
+  const { volunteer, ended } = await startVolunteer({
+    serverUrl: new URL(url),
+    identity: await openKeyFile(join(dataFolder.path, 'keys', `${name}.key`)),
+    kind: 'anchor',
+    blobs,
+    settings: { backend: 'wasm', pledgeBytes, slots },
+    signal,
+    ...(spawnWorker && { spawnWorker }),
+  });
+  let phase = '';
+  volunteer.onChange(() => {
+    const { state } = volunteer;
+    if (state.phase === phase) return;
+    phase = state.phase;
+    log.info({ anchor: name, phase, message: state.message }, 'anchor');
+  });
+  return ended;
+}

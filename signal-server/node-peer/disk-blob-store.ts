@@ -1,0 +1,138 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
+import { checkPiece } from '#shared/blobs/piece.ts';
+import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import type { BlobRef } from '#shared/model/manifest.ts';
+
+/**
+ * Blobs as files:
+ *
+ *   FOLDER/<digest>                          a whole blob
+ *   FOLDER/partial/<digest>.<bytes>/<index>  one checked piece of a blob of so many bytes that is not whole yet
+ *
+ * A file gets its name once it is complete, so that a process that dies leaves nothing half written under it. Several
+ * processes may use one folder; a server's own blob folder will do.
+ */
+export function createDiskBlobStore(folder: string): BlobStore {
+  const partialFolder = join(folder, 'partial');
+  const wholePath = (digest: Digest) => join(folder, digest);
+  const partialPath = (ref: BlobRef) => join(partialFolder, `${ref.digest}.${ref.bytes}`);
+  const isWhole = async (ref: BlobRef) => (await fileBytes(wholePath(ref.digest))) === ref.bytes;
+
+  async function heldPieces(ref: BlobRef): Promise<ReadonlySet<number>> {
+    const all = new Set(ref.pieces.keys());
+    if (await isWhole(ref)) return all;
+    const names = new Set(await namesIn(partialPath(ref)));
+    return new Set([...all].filter((index) => names.has(String(index))));
+  }
+
+  async function joinPieces(ref: BlobRef): Promise<void> {
+    await writeWhole(folder, ref.digest, async (draft) => {
+      const file = await open(draft, 'wx');
+      try {
+        for (const index of ref.pieces.keys())
+          await file.writeFile(await readFile(join(partialPath(ref), String(index))));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    });
+    await rm(partialPath(ref), { recursive: true, force: true });
+  }
+
+  async function putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    checkPiece(ref, index, bytes);
+    if (await isWhole(ref)) return;
+    await writeWhole(partialPath(ref), String(index), (draft) => writeFile(draft, bytes, { flag: 'wx' }));
+    if ((await heldPieces(ref)).size < ref.pieces.length) return;
+    try {
+      await joinPieces(ref);
+    } catch (error) {
+      // Whoever else put a last piece at the same time may have joined them and cleared them away.
+      if (!(await isWhole(ref))) throw error;
+    }
+  }
+
+  async function get(ref: BlobRef): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (ref.bytes === 0) return new Uint8Array(0);
+    const bytes = await readFile(wholePath(ref.digest)).catch(nullIfAbsent);
+    if (bytes === null) return null;
+    if (createHash('sha256').update(bytes).digest('hex') === ref.digest)
+      return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+    // Disks rot and people edit files: what is not the blob any more must be fetched again.
+    await rm(wholePath(ref.digest), { force: true });
+    return null;
+  }
+
+  async function list(): Promise<StoredBlob[]> {
+    const stored: StoredBlob[] = [];
+    for (const name of await namesIn(folder)) {
+      if (!isDigest(name)) continue;
+      const bytes = (await fileBytes(wholePath(name))) ?? 0;
+      stored.push({ digest: name, storedBytes: bytes, totalBytes: bytes });
+    }
+    for (const name of await namesIn(partialFolder)) {
+      const [digest = '', totalBytes] = name.split('.');
+      if (!isDigest(digest)) continue;
+      const pieces = await namesIn(join(partialFolder, name));
+      const sizes = await Promise.all(pieces.map((piece) => fileBytes(join(partialFolder, name, piece))));
+      const storedBytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
+      stored.push({ digest, storedBytes, totalBytes: Number(totalBytes) });
+    }
+    return stored;
+  }
+
+  async function remove(digest: Digest): Promise<void> {
+    await rm(wholePath(digest), { force: true });
+    for (const name of await namesIn(partialFolder)) {
+      if (name.startsWith(`${digest}.`)) await rm(join(partialFolder, name), { recursive: true, force: true });
+    }
+  }
+
+  return {
+    get: (ref) => get(ref).catch(fail),
+    pieces: (ref) => heldPieces(ref).catch(fail),
+    putPiece: (ref, index, bytes) => putPiece(ref, index, bytes).catch(fail),
+    list: () => list().catch(fail),
+    delete: (digest) => remove(digest).catch(fail),
+  };
+}
+
+/** Lets `write` make a file under a passing name and then gives it its own. */
+async function writeWhole(folder: string, name: string, write: (draft: string) => Promise<void>): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const draft = join(folder, `.${randomUUID()}`);
+  try {
+    await write(draft);
+    await rename(draft, join(folder, name));
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return (await readdir(folder).catch(nullIfAbsent)) ?? [];
+}
+
+async function fileBytes(path: string): Promise<number | null> {
+  return (await stat(path).catch(nullIfAbsent))?.size ?? null;
+}
+
+function nullIfAbsent(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
+}
+
+function isDigest(name: string): name is Digest {
+  return /^[0-9a-f]{64}$/.test(name);
+}
+
+function fail(thrown: unknown): never {
+  if (thrown instanceof ChorusError) throw thrown;
+  const { code, message } = thrown as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') throw new ChorusError('too-large', 'the disk has no room for more blobs');
+  throw new ChorusError('internal', `the blob folder cannot be used: ${message}`);
+}

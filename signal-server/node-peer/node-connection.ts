@@ -1,0 +1,46 @@
+import { WebSocket } from 'ws';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { MAX_PEER_MESSAGE_BYTES } from '#shared/limits.ts';
+import { connectControl, type ControlClient } from '#shared/peer/control-client.ts';
+import { LinkPool } from '#shared/peer/link-pool.ts';
+import { adaptWebSocket, type Socket } from '#shared/peer/socket.ts';
+import { systemClock as clock, systemRandom as random } from '../system-clock.ts';
+
+const OPENING_TIMEOUT_MS = 10_000;
+
+/** A Node peer's connection to the server, and the links that the server relays for it: Node has no data channels. */
+export interface NodePeer {
+  readonly control: ControlClient;
+  readonly links: LinkPool;
+  close(): void;
+}
+
+/** Rejects as `connectControl` does. */
+export async function connectPeer(options: {
+  readonly serverUrl: URL;
+  readonly identity: Identity;
+  readonly kind: 'anchor' | 'gateway' | 'cli';
+  /** Ends the connecting and the connection. */
+  readonly signal: AbortSignal;
+}): Promise<NodePeer> {
+  const { serverUrl, identity, kind, signal } = options;
+  const openSocket = () => openControlSocket(serverUrl);
+  const control = await connectControl({ openSocket, identity, kind, clock, random, verify, signal });
+  const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: null });
+  return {
+    control,
+    links,
+    close() {
+      links.close();
+      control.close();
+    },
+  };
+}
+
+function openControlSocket(serverUrl: URL): Socket {
+  const url = new URL('/control', serverUrl);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  const limits = { maxPayload: MAX_PEER_MESSAGE_BYTES, handshakeTimeout: OPENING_TIMEOUT_MS };
+  return adaptWebSocket(new WebSocket(url, { perMessageDeflate: false, ...limits }));
+}

@@ -1,0 +1,31 @@
+import type { Identity } from '#shared/crypto/identity.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { Requester } from '#shared/peer/requester.ts';
+import { systemClock as clock } from '../system-clock.ts';
+import { connectPeer, type NodePeer } from './node-connection.ts';
+
+export interface NodeRequester {
+  readonly requester: Requester;
+  readonly control: NodePeer['control'];
+  close(): void;
+}
+
+/** A requester without a browser. Rejects as `connectControl` does. */
+export async function createNodeRequester(options: {
+  readonly serverUrl: URL;
+  readonly identity: Identity;
+  readonly kind: 'gateway' | 'cli';
+  /** Ends the connecting and the connection. */
+  readonly signal: AbortSignal;
+}): Promise<NodeRequester> {
+  const { control, links, close } = await connectPeer(options);
+  const requester = new Requester({ control, links, clock, verify, webrtc: false });
+  return {
+    requester,
+    control,
+    close() {
+      requester.close();
+      close();
+    },
+  };
+}
