@@ -95,6 +95,8 @@ async function serve(given: Config): Promise<void> {
     await run(config, dataFolder, store, log, hasPage);
   } finally {
     store.close();
+    // The `peer` package keeps timers that nothing can stop, so the process ends by force once the outcome is told.
+    setImmediate(() => process.exit());
   }
 }
 
