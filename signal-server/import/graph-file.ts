@@ -4,6 +4,7 @@ import type { TensorProto } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { decodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
+import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData, tensorByteLength } from '#shared/model/tensor-bytes.ts';
 import { MAX_GRAPH_BYTES, readInside, resolveInside, type ModelFolder } from './model-folder.ts';
 
@@ -55,8 +56,8 @@ export function chooseGraph(folder: ModelFolder, wish: Quantization | undefined)
 export interface GraphFile {
   readonly model: OnnxModel;
   /** The weight's bytes, as its shape and type say. Throws `bad-model` where there are more or fewer. */
-  read(tensor: TensorProto): Uint8Array;
-  close(): void;
+  readonly read: ReadWeight;
+  readonly close: () => void;
 }
 
 export async function openGraphFile(folder: ModelFolder, path: string): Promise<GraphFile> {

@@ -1,31 +1,27 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TensorProto } from 'onnx-buf';
 import { utf8 } from '#shared/bytes.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy, type Anatomy } from '#shared/model/anatomy.ts';
-import { stageParts } from '#shared/model/cut.ts';
-import { externalTensor, foldModel } from '#shared/model/fold.ts';
-import { manifestSchema, type BlobRef, type Manifest, type Part } from '#shared/model/manifest.ts';
+import { foldModel } from '#shared/model/fold.ts';
+import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
 import { encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
-import { quantizedWeight, weightFinder, weightKey } from '#shared/model/quantized-weights.ts';
-import { externalData, tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
+import type { ReadWeight } from '#shared/model/quantized-weights.ts';
+import { externalData } from '#shared/model/tensor-bytes.ts';
+import { addProbe } from './add-probe.ts';
 import { BlobWriter } from './blob-writer.ts';
+import { countParameters } from './count-parameters.ts';
 import { chooseGraph, openGraphFile, type Quantization } from './graph-file.ts';
 import { readCard } from './model-card.ts';
 import { readModelFolder, type ModelFolder } from './model-folder.ts';
 import { normalizeGraph } from './normalize-graph.ts';
-import { probeStages, probeTokens, startReference } from './probe-values.ts';
 import { countOperators, type ImportReport } from './report.ts';
-import { planParts } from './split-parts.ts';
+import { writeParts } from './write-parts.ts';
 
 export { formatReport, type ImportReport } from './report.ts';
 
-/** The worker probes runs of up to 39 positions; rows are the same however they are chunked. */
-const PROBE_POSITIONS = 40;
 /** Honest devices differ by 1e-6 with f32 and by some 1e-3 with f16 activations; a wrong one by 1e-1. */
 const PROBE_TOLERANCE = { float32: 1e-3, float16: 3e-2 };
 /** KV for more would fit few tabs. */
@@ -80,7 +76,9 @@ export async function importModel(path: string, options: ImportOptions): Promise
     }
 
     const writer = new BlobWriter(join(dataFolder, 'blobs'));
-    const parts = await writeParts(anatomy, normalized.read, writer, onProgress);
+    const parts = await writeParts(anatomy, normalized.read, writer, (done, total, name) =>
+      onProgress({ label: `writing ${name}`, done, total }),
+    );
     const graph = await writer.write(encodeModel(normalized.model));
     const card = readCard(folder.card);
     if (card.licence === '') warnings.push('the model card names no licence');
@@ -89,7 +87,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
       name: folder.name,
       description: card.description,
       licence: card.licence || 'unknown',
-      parameters: countParameters(anatomy, folder),
+      parameters: countParameters(anatomy, folder.config),
       config: {
         architecture: folder.config.architectures?.[0] ?? folder.config.model_type,
         layers: anatomy.layers.length,
@@ -121,7 +119,11 @@ export async function importModel(path: string, options: ImportOptions): Promise
       card: folder.card && (await writer.write(folder.card)),
       probe: { tokens: [], boundaries: [], logits: graph, tolerance: PROBE_TOLERANCE[anatomy.activationType] },
     };
-    const manifest = checkManifest(await addProbe(drafted, dataFolder, writer, onProgress));
+    const probed = await addProbe(drafted, dataFolder, writer, (done, total) =>
+      onProgress({ label: 'computing probe values', done, total }),
+    );
+    const manifest = checkManifest(probed);
+    onProgress({ label: 'imported', done: 1, total: 1 });
     const report: ImportReport = {
       name: manifest.name,
       source: join(folder.path, chosen.path),
@@ -137,10 +139,8 @@ export async function importModel(path: string, options: ImportOptions): Promise
   }
 }
 
-type Read = (tensor: TensorProto) => Uint8Array;
-
 /** Rewrites the model to plain fp32 operators that every backend has; answers how to read its weights now. */
-function convertToFloat(model: OnnxModel, read: Read): Read {
+function convertToFloat(model: OnnxModel, read: ReadWeight): ReadWeight {
   readAnatomy(model);
   const files = new Map(foldModel(model, read, 'plain', 'converted/').map((file) => [file.path, file.data]));
   return (tensor) => files.get(externalData(tensor)?.location ?? '') ?? read(tensor);
@@ -166,118 +166,6 @@ function headSizeOf({ config }: ModelFolder): number {
   return size;
 }
 
-/** Writes one blob a part and makes every weight of `anatomy`'s graph point into it. */
-async function writeParts(
-  anatomy: Anatomy,
-  read: Read,
-  writer: BlobWriter,
-  onProgress: ImportOptions['onProgress'],
-): Promise<Part[]> {
-  const { parts: planned, inline } = planParts(anatomy);
-  const written: Part[] = [];
-  const external: TensorProto[] = [];
-  for (const [done, { name, weights, uses }] of planned.entries()) {
-    onProgress({ label: `writing ${name}`, done, total: planned.length });
-    const data = weights.map(read);
-    const offsets: number[] = [];
-    let length = 0;
-    for (const bytes of data) {
-      offsets.push(length);
-      length += Math.ceil(bytes.length / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT;
-    }
-    const bytes = new Uint8Array(length);
-    for (const [i, weight] of data.entries()) bytes.set(weight, offsets[i]);
-    const blob = await writer.write(bytes);
-    for (const [i, tensor] of weights.entries()) {
-      external.push(
-        externalTensor(tensor.name, tensor.dataType, tensorDims(tensor), blob.digest, offsets[i]!, data[i]!.length),
-      );
-    }
-    const listed = weights.map((tensor, i) => {
-      return {
-        name: tensor.name,
-        type: tensorType(tensor),
-        dims: tensorDims(tensor),
-        offset: offsets[i]!,
-        bytes: data[i]!.length,
-      };
-    });
-    written.push({ name, blob, weights: listed, uses });
-  }
-  anatomy.index.model.graph.initializer = [...inline, ...external];
-  return written;
-}
-
-/** Numbers that were learned: caches, scales and zero points are none, and a tied table counts once. */
-function countParameters(anatomy: Anatomy, { config }: ModelFolder): number {
-  const { graph } = anatomy.index.model;
-  const find = weightFinder(graph);
-  const counted = new Map<string, number>();
-  const derived = new Set<string>();
-  for (const node of graph.node) {
-    if (node.opType === 'MatMulNBits' || node.opType === 'GatherBlockQuantized') {
-      const weight = quantizedWeight(node, find);
-      counted.set(weightKey(weight), weight.rows * weight.columns);
-      for (const tensor of [weight.quants, weight.scales, weight.zeroPoints]) if (tensor) derived.add(tensor.name);
-    }
-    if (node.opType === 'RotaryEmbedding') for (const name of node.input.slice(2)) derived.add(name);
-    if (node.opType === 'GroupQueryAttention') for (const name of node.input.slice(7)) derived.add(name);
-  }
-  const table = config.vocab_size * config.hidden_size;
-  let tables = 0;
-  for (const tensor of graph.initializer) {
-    const isFloat = ['float32', 'float16'].includes(tensorType(tensor));
-    if (isFloat && !derived.has(tensor.name))
-      counted.set(
-        tensor.name,
-        tensorDims(tensor).reduce((all, dim) => all * dim, 1),
-      );
-  }
-  for (const count of counted.values()) if (count === table) tables++;
-  const twice = config.tie_word_embeddings === true && tables === 2 ? table : 0;
-  return [...counted.values()].reduce((sum, count) => sum + count, 0) - twice;
-}
-
-/** Computes the probe's values, stage by stage, on the WASM backend. */
-async function addProbe(
-  draft: Manifest,
-  dataFolder: string,
-  writer: BlobWriter,
-  onProgress: ImportOptions['onProgress'],
-): Promise<Manifest> {
-  const { layers, vocabularySize, maxPositions, endTokens } = draft.config;
-  const tokens = probeTokens(Math.min(PROBE_POSITIONS, maxPositions), vocabularySize, endTokens);
-  const readBlob = async (blob: BlobRef) => new Uint8Array(await readFile(join(dataFolder, 'blobs', blob.digest)));
-  const reference = startReference();
-  try {
-    const graph = await readBlob(draft.graph);
-    const outputs: BlobRef[] = [];
-    const stages = probeStages(layers);
-    let input: Uint32Array | Float32Array = Uint32Array.from(tokens);
-    let runtimeVersion = '';
-    for (const [done, range] of stages.entries()) {
-      onProgress({ label: 'computing probe values', done, total: stages.length });
-      const blobs = new Map<string, Uint8Array<ArrayBuffer>>();
-      for (const { blob } of stageParts(draft, range)) blobs.set(blob.digest, await readBlob(blob));
-      const reply = await reference.compute({ manifest: draft, range, graph, blobs, input, positions: tokens.length });
-      if (!reply.values.every(Number.isFinite))
-        throw new ChorusError('bad-model', 'the model computes values that are no numbers');
-      outputs.push(await writer.write(new Uint8Array(reply.values.buffer)));
-      ({ runtimeVersion } = reply);
-      input = reply.values;
-    }
-    onProgress({ label: 'done', done: stages.length, total: stages.length });
-    const logits = outputs.pop()!;
-    return {
-      ...draft,
-      pins: { ...draft.pins, runtimeVersion },
-      probe: { ...draft.probe, tokens, boundaries: outputs, logits },
-    };
-  } finally {
-    await reference.stop();
-  }
-}
-
 function checkManifest(manifest: Manifest): Manifest {
   const checked = manifestSchema.safeParse(manifest);
   if (!checked.success)
@@ -286,5 +174,3 @@ function checkManifest(manifest: Manifest): Manifest {
     throw new ChorusError('bad-model', 'the manifest would be too large');
   return manifest;
 }
-
-const WEIGHT_ALIGNMENT = 64;

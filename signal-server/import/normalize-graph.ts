@@ -1,11 +1,9 @@
-import type { TensorProto } from 'onnx-buf';
 import { TensorProto_DataLocation } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
 import { dropAttribute, intAttribute } from '#shared/model/node-attributes.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';
+import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData, tensorByteLength, tensorDims } from '#shared/model/tensor-bytes.ts';
-
-type Read = (tensor: TensorProto) => Uint8Array;
 
 /**
  * Brings a graph, in place, into the form that manifests carry: no hints beside the nodes, caches as long as
@@ -15,10 +13,10 @@ type Read = (tensor: TensorProto) => Uint8Array;
  */
 export function normalizeGraph(
   model: OnnxModel,
-  read: Read,
+  read: ReadWeight,
   positions: number,
   warnings: string[],
-): { model: OnnxModel; read: Read; maxPositions: number; blockSize: number } {
+): { model: OnnxModel; read: ReadWeight; maxPositions: number; blockSize: number } {
   const { graph } = model;
   const levels = new Set<number>();
   const blockSizes = new Set<number>();
@@ -49,7 +47,7 @@ export function normalizeGraph(
     tensor.dims[0] = BigInt(maxPositions);
     trimmed.set(tensor.name, bytes.slice(0, tensorByteLength(tensor)));
   }
-  const readTrimmed: Read = (tensor) => trimmed.get(tensor.name) ?? read(tensor);
+  const readTrimmed: ReadWeight = (tensor) => trimmed.get(tensor.name) ?? read(tensor);
 
   graph.valueInfo = [];
   graph.docString = '';

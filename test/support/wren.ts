@@ -20,7 +20,7 @@ const sources = [
   ...['README.md', 'config.json', 'tokenizer.json', 'onnx/model_q4.onnx', 'onnx/model_q8.onnx'].map(
     (name) => `models/wren/${name}`,
   ),
-  ...['import-model', 'normalize-graph', 'split-parts', 'probe-values'].map(
+  ...['import-model', 'normalize-graph', 'split-parts', 'write-parts', 'add-probe'].map(
     (name) => `signal-server/import/${name}.ts`,
   ),
   ...['fold', 'dequantize', 'quantized-weights', 'stage-graph', 'manifest'].map((name) => `shared/model/${name}.ts`),

@@ -1,13 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
-import type { StageRange } from '#shared/model/stage.ts';
 import type { ReferenceReply, ReferenceRequest } from '#shared/wire/worker-message.ts';
 
 /** Named by URL, as every compute thread is. */
 const program = new URL('../../worker/reference-main.mjs', import.meta.url);
 /** One layer of a large model takes some seconds to convert and run. */
 const TIMEOUT_MS = 10 * 60_000;
-const MODULUS = 2 ** 31 - 1;
 
 /** A thread that computes stages on the WASM backend, for values that other devices are compared with. */
 export interface Reference {
@@ -30,7 +28,8 @@ export function startReference(): Reference {
         settle = (reply) => {
           clearTimeout(timer);
           if (reply.type === 'values') resolve(reply);
-          else reject(new ChorusError(reply.code, reply.message));
+          // What the runtime throws at a graph is the graph's fault here: the thread is fresh, the input ours.
+          else reject(new ChorusError(reply.code === 'internal' ? 'bad-model' : reply.code, reply.message));
         };
         worker.postMessage(request);
       });
@@ -39,23 +38,4 @@ export function startReference(): Reference {
       await worker.terminate();
     },
   };
-}
-
-/** The stages whose outputs are the probe's boundaries, in order, and then the head. */
-export function probeStages(layers: number): StageRange[] {
-  return [
-    { start: 0, end: 0, embedding: true, head: false },
-    ...Array.from({ length: layers }, (_, i) => ({ start: i, end: i + 1, embedding: false, head: false })),
-    { start: layers, end: layers, embedding: false, head: true },
-  ];
-}
-
-/** Token ids of all kinds in a fixed order (Park and Miller's generator), none of them an end token. */
-export function probeTokens(count: number, vocabularySize: number, endTokens: readonly number[]): number[] {
-  const tokens: number[] = [];
-  for (let state = 12345; tokens.length < count; state = (state * 16_807) % MODULUS) {
-    const token = Math.floor((state / MODULUS) * vocabularySize);
-    if (!endTokens.includes(token) || vocabularySize <= endTokens.length) tokens.push(token);
-  }
-  return tokens;
 }

@@ -1,0 +1,56 @@
+import type { TensorProto } from 'onnx-buf';
+import type { Anatomy } from '#shared/model/anatomy.ts';
+import { externalTensor } from '#shared/model/fold.ts';
+import { sortNodes } from '#shared/model/graph-index.ts';
+import type { Part } from '#shared/model/manifest.ts';
+import type { ReadWeight } from '#shared/model/quantized-weights.ts';
+import { tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
+import type { BlobWriter } from './blob-writer.ts';
+import { planParts } from './split-parts.ts';
+
+const WEIGHT_ALIGNMENT = 64;
+
+/** Writes one blob a part and makes every weight of `anatomy`'s graph point into it. */
+export async function writeParts(
+  anatomy: Anatomy,
+  read: ReadWeight,
+  writer: BlobWriter,
+  onProgress: (done: number, total: number, name: string) => void,
+): Promise<Part[]> {
+  const { parts: planned, inline } = planParts(anatomy);
+  const written: Part[] = [];
+  const external: TensorProto[] = [];
+  for (const [done, { name, weights, uses }] of planned.entries()) {
+    onProgress(done, planned.length, name);
+    const data = weights.map(read);
+    const offsets: number[] = [];
+    let length = 0;
+    for (const bytes of data) {
+      offsets.push(length);
+      length += Math.ceil(bytes.length / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT;
+    }
+    const bytes = new Uint8Array(length);
+    for (const [i, weight] of data.entries()) bytes.set(weight, offsets[i]);
+    const blob = await writer.write(bytes);
+    for (const [i, tensor] of weights.entries()) {
+      external.push(
+        externalTensor(tensor.name, tensor.dataType, tensorDims(tensor), blob.digest, offsets[i]!, data[i]!.length),
+      );
+    }
+    const listed = weights.map((tensor, i) => {
+      return {
+        name: tensor.name,
+        type: tensorType(tensor),
+        dims: tensorDims(tensor),
+        offset: offsets[i]!,
+        bytes: data[i]!.length,
+      };
+    });
+    written.push({ name, blob, weights: listed, uses });
+  }
+  const { graph } = anatomy.index.model;
+  // Nodes that nothing reads any more, such as the reshaping of positions, may read weights that no part has.
+  graph.node = sortNodes(anatomy.index, anatomy.index.outputs.keys());
+  graph.initializer = [...inline, ...external];
+  return written;
+}
