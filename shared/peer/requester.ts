@@ -229,16 +229,17 @@ export class Conversation {
   }
 
   #requestRoute(capacity: number, exclude: readonly PeerId[]): void {
-    const { deps, requests, nextRequest, tell: tellServer } = this.#board;
+    const board = this.#board;
+    const { deps, requests } = board;
     if (this.#request !== null) requests.delete(this.#request);
-    const request = nextRequest();
+    const request = board.nextRequest();
     this.#request = request;
     requests.set(request, this);
     const { manifest, digest } = this.#model;
     const { shadows = 0, minStages = manifest.minStages } = this.#options;
     const policy = { shadows, minStages: Math.max(minStages, manifest.minStages) };
     const { webrtc, control } = deps;
-    tellServer({ type: 'route', request, model: digest, capacity, webrtc, policy, exclude: [...exclude] });
+    board.tell({ type: 'route', request, model: digest, capacity, webrtc, policy, exclude: [...exclude] });
     // A server that is away for a moment is asked again when it is back.
     const { state } = control;
     if (state.type !== 'closed') return;

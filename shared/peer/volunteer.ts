@@ -42,10 +42,7 @@ export interface HeldStage {
 }
 
 export interface VolunteerDeps {
-  readonly control: Pick<
-    ControlClient,
-    'id' | 'serverKey' | 'welcome' | 'state' | 'send' | 'onMessage' | 'onState'
-  >;
+  readonly control: Pick<ControlClient, 'id' | 'serverKey' | 'welcome' | 'state' | 'send' | 'onMessage' | 'onState'>;
   readonly links: Links;
   readonly worker: WorkerClient;
   readonly blobs: BlobStore;
@@ -375,7 +372,13 @@ export class Volunteer {
   #heartbeat(): void {
     const { sessions } = this.#state;
     const layerMs = this.#holding?.stage.layerMs ?? null;
-    this.#tell({ type: 'heartbeat', sessions, tokens: this.#tokensServed, layerMs, hidden: this.#deps.settings.isHidden() });
+    this.#tell({
+      type: 'heartbeat',
+      sessions,
+      tokens: this.#tokensServed,
+      layerMs,
+      hidden: this.#deps.settings.isHidden(),
+    });
   }
 
   /** What cannot be said now is said by the offer that follows when the server is back. */

@@ -24,7 +24,12 @@ export type ReplicaEvent =
   | { readonly type: 'not-verified'; readonly opening: Omit<Opening, 'route'>; readonly error: ChorusError }
   | { readonly type: 'opened' | 'connected' | 'cut-done'; readonly session: SessionId }
   | { readonly type: 'ran'; readonly session: SessionId; readonly result: RunResult }
-  | { readonly type: 'failed'; readonly session: SessionId; readonly step: 'compute' | 'connect'; readonly error: ChorusError }
+  | {
+      readonly type: 'failed';
+      readonly session: SessionId;
+      readonly step: 'compute' | 'connect';
+      readonly error: ChorusError;
+    }
   | { readonly type: 'link-lost'; readonly peer: PeerId }
   /** Whether new sessions are taken. */
   | { readonly type: 'accept'; readonly isAccepting: boolean }
@@ -317,10 +322,7 @@ export class ReplicaEngine {
     const { epoch, sequence, chunk, logitsFrom } = input;
     const hops = [...input.hops, { ...timings, stage: seat.stage }];
     const { stage } = seat.forward;
-    this.#forward(
-      session,
-      rowsMessage({ session: id, stage, epoch, sequence, chunk, logitsFrom, rows: output, hops }),
-    );
+    this.#forward(session, rowsMessage({ session: id, stage, epoch, sequence, chunk, logitsFrom, rows: output, hops }));
   }
 
   #onLinkLost(peer: PeerId): void {

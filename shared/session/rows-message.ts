@@ -6,7 +6,7 @@ import type { RowsMessage } from '../wire/peer-message.ts';
 
 /** A rows message with the digest that belongs to its rows. */
 export function rowsMessage(parts: Omit<RowsMessage, 'type' | 'digest'>): RowsMessage {
-  return { type: 'rows', ...parts, digest: sha256(parts.rows.bytes) as Uint8Array<ArrayBuffer> };
+  return { type: 'rows', ...parts, digest: sha256(parts.rows.bytes) };
 }
 
 /** The chunk a position belongs to. */

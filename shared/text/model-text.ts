@@ -54,10 +54,7 @@ const configSchema = z.looseObject({
 });
 
 /** Reads tokenizer.json and tokenizer_config.json (UTF-8). Throws `bad-model` if they are not what they should be. */
-export function openModelText(
-  tokenizerFile: Uint8Array<ArrayBuffer>,
-  configFile: Uint8Array<ArrayBuffer>,
-): ModelText {
+export function openModelText(tokenizerFile: Uint8Array<ArrayBuffer>, configFile: Uint8Array<ArrayBuffer>): ModelText {
   const { tokenizer, config, template } = open(tokenizerFile, configFile);
   // The library takes no empty list.
   const decode = (tokens: readonly number[]) =>

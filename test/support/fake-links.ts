@@ -13,6 +13,8 @@ export class FakeNetwork {
   readonly clock: Clock;
   /** By default every message takes 1 ms, in order. */
   fate: Fate = () => [1];
+  /** What a dishonest peer sends in place of a message. */
+  rewrite: (message: PeerMessage, from: PeerId) => PeerMessage = (message) => message;
   /** Every message that was sent. */
   readonly log: { readonly from: PeerId; readonly to: PeerId; readonly message: PeerMessage }[] = [];
   readonly #peers = new Map<PeerId, FakeLinks>();
@@ -110,14 +112,17 @@ class FakeLink implements Link {
 
   async send(message: PeerMessage): Promise<void> {
     if (this.isClosed) throw new ChorusError('link-lost', 'closed');
-    const bytes = encodePeerMessage(message);
+    const bytes = encodePeerMessage(this.#network.rewrite(message, this.#self));
     this.#network.log.push({ from: this.#self, to: this.peer, message });
     for (const delayMs of this.#network.fate(message, this.#self, this.peer)) {
       this.#network.clock.setTimer(() => {
-        if (this.isClosed) return;
-        for (const listener of [...(this.other?.#messageListeners ?? [])]) listener(decodePeerMessage(bytes));
+        if (!this.isClosed && this.other !== undefined) this.other.#receive(decodePeerMessage(bytes));
       }, delayMs);
     }
+  }
+
+  #receive(message: PeerMessage): void {
+    for (const listener of [...this.#messageListeners]) listener(message);
   }
 
   onMessage(listener: (message: PeerMessage) => void): () => void {

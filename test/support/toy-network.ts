@@ -156,7 +156,9 @@ export class ToyNetwork {
   route(requester: PeerId, capacity: number, exclude: readonly PeerId[] = []): Route | null {
     const stages = toyRanges.map((range, stage) => {
       const chosen = this.of(stage).find(({ id }) => !exclude.includes(id) && this.links.peer(id) !== undefined);
-      return chosen && { range, primary: { id: chosen.id, webrtc: true, numericClass: 'toy' }, shadows: [], predictedMs: 1 };
+      return (
+        chosen && { range, primary: { id: chosen.id, webrtc: true, numericClass: 'toy' }, shadows: [], predictedMs: 1 }
+      );
     });
     if (stages.includes(undefined)) return null;
     const wallMs = this.clock.wallMs();

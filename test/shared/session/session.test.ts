@@ -8,7 +8,11 @@ import { GREEDY, toyAnswer, toyDigest, toyManifest, TOY_VOCABULARY } from '../..
 import { collect, ToyNetwork } from '../../support/toy-network.ts';
 
 const never = new AbortController().signal;
-const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({ promptTokens, maxNewTokens, sampling: GREEDY });
+const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({
+  promptTokens,
+  maxNewTokens,
+  sampling: GREEDY,
+});
 const prompt = (length: number) => Array.from({ length }, (_, i) => 1 + ((7 * i + length) % (TOY_VOCABULARY - 1)));
 const typesOf = (events: readonly AnswerEvent[]) => events.map((event) => event.type);
 /** How many token positions the requester sent in all. */
@@ -23,7 +27,10 @@ describe('a session over three stages', () => {
     const network = new ToyNetwork();
     const { tokens, events } = await network.ask(network.conversation(), greedy(prompt(length)));
     expect(tokens).toEqual(toyAnswer(prompt(length), 24));
-    expect(events.at(-1)).toMatchObject({ type: 'end', usage: { promptTokens: length, completionTokens: tokens.length } });
+    expect(events.at(-1)).toMatchObject({
+      type: 'end',
+      usage: { promptTokens: length, completionTokens: tokens.length },
+    });
   });
 
   it('samples as the uncut model does with the same seed, and otherwise with another', async () => {
@@ -42,7 +49,12 @@ describe('a session over three stages', () => {
     expect(typesOf(events)).toEqual(['routed', 'prompt', 'prompt', 'prompt', 'token', 'token', 'token', 'end']);
     expect(events[3]).toEqual({ type: 'prompt', done: 70, total: 70 });
     expect(events[4]).toMatchObject({ position: 70, hops: [{ stage: 0 }, { stage: 1 }, { stage: 2 }] });
-    expect(events[0]).toMatchObject({ links: [{ stage: 0, transport: 'webrtc' }, { stage: 2, transport: 'webrtc' }] });
+    expect(events[0]).toMatchObject({
+      links: [
+        { stage: 0, transport: 'webrtc' },
+        { stage: 2, transport: 'webrtc' },
+      ],
+    });
     expect(events.at(-1)).toMatchObject({ reason: 'length' });
   });
 
@@ -248,13 +260,16 @@ describe('a session whose messages are disturbed', () => {
 
   it('answers rightly, over another route where need be, when messages are lost', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 3 }), async (lost) => {
-        const network = new ToyNetwork(4);
-        let count = 0;
-        network.links.fate = (message) => (rowsOnly(message) && lost.includes(count++) ? [] : [1]);
-        const { tokens } = await network.ask(network.conversation(), greedy(prompt(130), 10));
-        expect(tokens).toEqual(toyAnswer(prompt(130), 10));
-      }),
+      fc.asyncProperty(
+        fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 3 }),
+        async (lost) => {
+          const network = new ToyNetwork(4);
+          let count = 0;
+          network.links.fate = (message) => (rowsOnly(message) && lost.includes(count++) ? [] : [1]);
+          const { tokens } = await network.ask(network.conversation(), greedy(prompt(130), 10));
+          expect(tokens).toEqual(toyAnswer(prompt(130), 10));
+        },
+      ),
       { numRuns: 25 },
     );
   });
@@ -295,7 +310,10 @@ describe('a session whose volunteers leave', () => {
     stuck.compute.runMs = 10_000_000;
     const { tokens } = await network.ask(network.conversation(), greedy(prompt(20), 5));
     expect(tokens).toEqual(toyAnswer(prompt(20), 5));
-    expect(network.releases[0]).toMatchObject({ outcome: 'failed', faults: [{ volunteer: stuck.id, code: 'timeout' }] });
+    expect(network.releases[0]).toMatchObject({
+      outcome: 'failed',
+      faults: [{ volunteer: stuck.id, code: 'timeout' }],
+    });
   });
 
   it('takes another route, and blames nobody on record, when a volunteer swallows what it gets', async () => {
