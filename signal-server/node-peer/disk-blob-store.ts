@@ -44,7 +44,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
   }
 
   async function putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    checkPiece(ref, index, bytes);
+    await checkPiece(ref, index, bytes);
     if (await isWhole(ref)) return;
     await writeWhole(partialPath(ref), String(index), (draft) => writeFile(draft, bytes, { flag: 'wx' }));
     if ((await heldPieces(ref)).size < ref.pieces.length) return;

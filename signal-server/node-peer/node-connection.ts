@@ -13,7 +13,7 @@ const OPENING_TIMEOUT_MS = 10_000;
 export interface NodePeer {
   readonly control: ControlClient;
   readonly links: LinkPool;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** Rejects as `connectControl` does. */

@@ -7,7 +7,7 @@ import { connectPeer, type NodePeer } from './node-connection.ts';
 export interface NodeRequester {
   readonly requester: Requester;
   readonly control: NodePeer['control'];
-  close(): void;
+  readonly close: () => void;
 }
 
 /** A requester without a browser. Rejects as `connectControl` does. */
