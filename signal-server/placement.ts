@@ -74,8 +74,8 @@ export function whyIdle(hand: Hand, models: readonly PlannedModel[]): string {
 
 /**
  * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it or, where no
- * single move helps, all that a fresh plan needs. Without gaps: one move that lifts the thinnest layers by taking from
- * layers with at least two more volunteers. Nobody with sessions is moved, and no ready cover is given up.
+ * single move helps, all that a fresh plan needs. Without gaps: one move to layers with at most half as many volunteers
+ * as those it leaves, and at least two fewer. Nobody with sessions is moved, and no ready cover is given up.
  */
 export function chooseMoves(hands: readonly Hand[], models: readonly PlannedModel[]): (Choice & { id: PeerId })[] {
   for (const model of models) {
@@ -147,7 +147,8 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): (Choi
         const overlaps =
           model.digest === hand.placed.model && span.start < hand.placed.span.end && hand.placed.span.start < span.end;
         const lift = least(hand.placed) - least({ model: model.digest, span });
-        if (overlaps || lift < 2 || lift <= (best?.lift ?? 0)) continue;
+        const isClear = lift >= 2 && 2 * least({ model: model.digest, span }) <= least(hand.placed);
+        if (overlaps || !isClear || lift <= (best?.lift ?? 0)) continue;
         best = {
           move: { id: hand.id, model: model.digest, span, reason: 'these layers had the fewest volunteers' },
           lift,

@@ -29,6 +29,9 @@ import type { Store } from './store.ts';
 import { createUpgradeGate } from './upgrade-gate.ts';
 import { VolunteerDesk } from './volunteer-desk.ts';
 
+/** How long requests and sockets may take to end by themselves when the server stops. */
+const STOP_GRACE_MS = 1_000;
+
 /** A part that runs inside the server process but speaks to it over its socket, as any peer does. */
 export interface Companion {
   stop(): Promise<void>;
@@ -270,13 +273,15 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     async stop() {
       stopTimers.splice(0).forEach((stopTimer) => stopTimer());
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
-      gate.close();
-      const closed = server.listening ? once(server, 'close') : Promise.resolve();
+      // Every socket's close is a last entry in the store, so all must be gone before it closes.
+      await gate.close(STOP_GRACE_MS);
+      if (!server.listening) return;
+      const closed = once(server, 'close');
       server.close();
-      const cancel = clock.setTimer(() => server.closeAllConnections(), 1_000);
       server.closeIdleConnections();
+      const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
       await closed;
-      cancel();
+      clearTimeout(force);
     },
   };
 }

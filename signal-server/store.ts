@@ -57,9 +57,9 @@ export interface Store {
 export function openStore(path: string): Store {
   const database = new Database(path);
   try {
-    database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = FULL');
+    database.exec('PRAGMA locking_mode = EXCLUSIVE');
+    database.exec('PRAGMA journal_mode = WAL');
+    database.exec('PRAGMA synchronous = FULL');
     migrate(database);
   } catch (error) {
     database.close();
@@ -129,6 +129,13 @@ function createStore(database: Database.Database): Store {
       const row = totals.get() as Record<string, unknown>;
       return { finished: Number(row['finished']), failed: Number(row['failed']), tokens: Number(row['tokens']) };
     },
-    close: () => void database.close(),
+    close() {
+      // The package closes the file only once its statements are collected, which may be never. Without WAL the lock can
+      // be given back before that, with the next read, and the database is a single file again.
+      database.exec('PRAGMA journal_mode = DELETE');
+      database.exec('PRAGMA locking_mode = NORMAL');
+      totals.get();
+      database.close();
+    },
   };
 }

@@ -18,8 +18,8 @@ export interface UpgradeGate {
   readonly open: number;
   /** Pings every socket, so that proxies keep them and pongs tell who is alive. */
   ping(): void;
-  /** Closes all sockets with "going away", and refuses new ones. */
-  close(): void;
+  /** Refuses new sockets and closes all with "going away"; resolves when the last one is gone, by force after `graceMs`. */
+  close(graceMs: number): Promise<void>;
 }
 
 /** The only upgrade handler of the server: known paths, allowed origins, and limits per address and in all. */
@@ -80,9 +80,13 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
     ping() {
       for (const socket of sockets) if (socket.readyState === socket.OPEN) socket.ping();
     },
-    close() {
+    async close(graceMs) {
       isClosed = true;
+      const closed = [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
       for (const socket of sockets) socket.close(1001, 'the server is stopping');
+      const force = setTimeout(() => sockets.forEach((socket) => socket.terminate()), graceMs);
+      await Promise.all(closed);
+      clearTimeout(force);
     },
   };
 }

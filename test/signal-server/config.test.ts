@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { configOf } from '../../signal-server/cli/serve.ts';
+import { parseConfig } from '../../signal-server/config.ts';
+import { codeOf } from '../support/code-of.ts';
+
+describe('the configuration', () => {
+  it('has defaults for everything', () => {
+    expect(parseConfig({})).toMatchObject({
+      port: 8787,
+      host: '0.0.0.0',
+      anchors: 3,
+      dataFolder: 'data',
+      minStages: 1,
+      turn: null,
+    });
+  });
+
+  it.each([
+    ['a port that is none', { port: 70_000 }],
+    ['a port that is text', { port: 'http' }],
+    ['a negative count of anchors', { anchors: -1 }],
+    ['half an anchor', { anchors: 0.5 }],
+    ['no stages', { minStages: 0 }],
+    ['an unknown key', { prot: 1 }],
+    ['an ICE server that is a page', { iceServers: [{ urls: 'https://example.org' }] }],
+    ['a TURN server without a secret', { turn: { urls: ['turn:example.org'], secret: '' } }],
+    ['a public address that is none', { publicUrl: 'example' }],
+    ['a public address of another scheme', { publicUrl: 'ftp://example.org' }],
+    ['an unknown log level', { logLevel: 'loud' }],
+    ['a rate of nothing', { limits: { messages: { perSecond: 0, burst: 1 } } }],
+  ])('is refused with %s', (_title, input) => {
+    expect(codeOf(() => parseConfig(input))).toBe('bad-message');
+  });
+
+  it('names what is wrong', () => {
+    expect(() => parseConfig({ port: -1, anchors: 'x' })).toThrow(/port: .*anchors: /);
+  });
+});
+
+describe('the options of serve', () => {
+  it('win over the environment, and that over the defaults', () => {
+    expect(configOf({}, {}).port).toBe(8787);
+    expect(configOf({}, { PORT: '9000' }).port).toBe(9000);
+    expect(configOf({ port: '0' }, { PORT: '9000' }).port).toBe(0);
+  });
+
+  it('allow no anchors', () => {
+    expect(configOf({ anchors: '0' }, {}).anchors).toBe(0);
+  });
+
+  it('read ICE servers, of one address or several, from JSON', () => {
+    const iceServers = JSON.stringify([
+      { urls: 'stun:a.example' },
+      { urls: ['turn:b.example'], username: 'u', credential: 'c' },
+    ]);
+    expect(configOf({ iceServers }, {}).iceServers).toEqual([
+      { urls: ['stun:a.example'] },
+      { urls: ['turn:b.example'], username: 'u', credential: 'c' },
+    ]);
+    expect(codeOf(() => configOf({ iceServers: '[' }, {}))).toBe('bad-message');
+  });
+
+  it('take a TURN server only together with its secret', () => {
+    const env = { CHORUS_TURN_URLS: 'turn:a.example, turns:b.example', CHORUS_TURN_SECRET: 's' };
+    expect(configOf({}, env).turn).toMatchObject({ urls: ['turn:a.example', 'turns:b.example'], secret: 's' });
+    expect(codeOf(() => configOf({ turnUrls: ['turn:a.example'] }, {}))).toBe('bad-message');
+    expect(codeOf(() => configOf({ turnSecret: 's' }, {}))).toBe('bad-message');
+  });
+
+  it.each(['', 'eighty'])('refuse or skip a port such as %o', (port) => {
+    if (port === '') expect(configOf({}, { PORT: port }).port).toBe(8787);
+    else expect(codeOf(() => configOf({ port }, {}))).toBe('bad-message');
+  });
+});

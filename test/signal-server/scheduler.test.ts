@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest';
+import type { PeerId } from '#shared/ids.ts';
+import { planRoute, type Candidate, type Demand, type Planned } from '../../signal-server/scheduler.ts';
+
+/** Units of a model of 8 layers: 0 to 9. */
+const LAYERS = 8;
+
+function candidate(id: string, start: number, end: number, overrides: Partial<Candidate> = {}): Candidate {
+  return {
+    id: id as PeerId,
+    span: { start, end },
+    prefix: `prefix of ${id}`,
+    webrtc: true,
+    numericClass: 'wasm',
+    layerMs: 1,
+    running: 0,
+    freeSlots: 1,
+    isReady: true,
+    isHidden: false,
+    failedLately: false,
+    ...overrides,
+  };
+}
+
+const demand: Demand = { requester: 'requester' as PeerId, webrtc: true, minStages: 2, shadows: 0, exclude: new Set() };
+
+function primaries(planned: Planned): string[] {
+  if (planned.type !== 'route') throw new Error(`no route: ${JSON.stringify(planned)}`);
+  return planned.stages.map((stage) => stage.primary.id);
+}
+
+const plan = (candidates: Candidate[], overrides: Partial<Demand> = {}): Planned =>
+  planRoute(LAYERS, { ...demand, ...overrides }, candidates);
+
+describe('a route', () => {
+  it('takes the faster of two volunteers with the same stage', () => {
+    expect(
+      primaries(plan([candidate('slow', 0, 5, { layerMs: 9 }), candidate('fast', 0, 5), candidate('end', 5, 10)])),
+    ).toEqual(['fast', 'end']);
+  });
+
+  it('takes the idle of two equal volunteers', () => {
+    const busy = candidate('busy', 0, 5, { running: 2 });
+    expect(primaries(plan([busy, candidate('idle', 0, 5), candidate('end', 5, 10)]))).toEqual(['idle', 'end']);
+  });
+
+  it('has the fewest stages among equally fast volunteers', () => {
+    const quarters = [candidate('q1', 0, 2), candidate('q2', 2, 5)];
+    expect(primaries(plan([...quarters, candidate('half', 0, 5), candidate('end', 5, 10)]))).toEqual(['half', 'end']);
+  });
+
+  it('has more stages where these are faster by more than their hops cost', () => {
+    const quarters = [candidate('q1', 0, 2), candidate('q2', 2, 5)];
+    const half = candidate('half', 0, 5, { layerMs: 50 });
+    expect(primaries(plan([...quarters, half, candidate('end', 5, 10)]))).toEqual(['q1', 'q2', 'end']);
+  });
+
+  it('has at least as many stages as asked for, however slow they are', () => {
+    const quarters = [candidate('q1', 0, 2, { layerMs: 99 }), candidate('q2', 2, 5, { layerMs: 99 })];
+    const planned = plan([...quarters, candidate('half', 0, 5), candidate('end', 5, 10)], { minStages: 3 });
+    expect(primaries(planned)).toEqual(['q1', 'q2', 'end']);
+  });
+
+  it('prefers data channels to the relay', () => {
+    const relayed = candidate('relayed', 0, 5, { webrtc: false });
+    expect(primaries(plan([relayed, candidate('direct', 0, 5), candidate('end', 5, 10)]))).toEqual(['direct', 'end']);
+  });
+
+  it('spreads over address prefixes although a neighbour is faster', () => {
+    const near = candidate('near', 5, 10, { prefix: 'prefix of start' });
+    const planned = plan([candidate('start', 0, 5), near, candidate('far', 5, 10, { layerMs: 80 })]);
+    expect(primaries(planned)).toEqual(['start', 'far']);
+    expect(planned).toMatchObject({ notes: [] });
+  });
+
+  it('finds the one spread route among many fast volunteers of one network', () => {
+    const crowd = Array.from({ length: 200 }, (_, i) => candidate(`crowd ${i}`, 0, 5, { prefix: 'crowd' }));
+    const ends = Array.from({ length: 20 }, (_, i) => candidate(`end ${i}`, 5, 10, { prefix: 'crowd' }));
+    expect(primaries(plan([...crowd, candidate('alone', 0, 5, { layerMs: 99 }), ...ends]))[0]).toBe('alone');
+  });
+
+  it('says so and goes on where all share one prefix', () => {
+    const planned = plan([candidate('a', 0, 5, { prefix: 'same' }), candidate('b', 5, 10, { prefix: 'same' })]);
+    expect(primaries(planned)).toEqual(['a', 'b']);
+    expect(planned).toMatchObject({ notes: [expect.stringContaining('address prefix')] });
+  });
+
+  it('leaves the requester out where there is another', () => {
+    const own = candidate('requester', 0, 5);
+    expect(primaries(plan([own, candidate('other', 0, 5, { layerMs: 99 }), candidate('end', 5, 10)]))).toEqual([
+      'other',
+      'end',
+    ]);
+  });
+
+  it('uses the requester, and says so, where there is no other', () => {
+    const planned = plan([candidate('requester', 0, 5), candidate('end', 5, 10)]);
+    expect(primaries(planned)).toEqual(['requester', 'end']);
+    expect(planned).toMatchObject({ notes: [expect.stringContaining('your own answer')] });
+  });
+
+  it('comes last to volunteers that failed this requester a moment ago', () => {
+    const failed = candidate('failed', 0, 5, { failedLately: true });
+    expect(primaries(plan([failed, candidate('other', 0, 5, { layerMs: 99 }), candidate('end', 5, 10)]))).toEqual([
+      'other',
+      'end',
+    ]);
+    expect(primaries(plan([failed, candidate('end', 5, 10)]))).toEqual(['failed', 'end']);
+  });
+
+  it('never goes over an excluded volunteer', () => {
+    const planned = plan([candidate('a', 0, 5), candidate('b', 5, 10)], { exclude: new Set(['a' as PeerId]) });
+    expect(planned).toMatchObject({ type: 'refused', code: 'no-coverage', missing: { start: 0, end: 4 } });
+  });
+
+  it('is found in a large network within a second', () => {
+    const many = Array.from({ length: 1000 }, (_, i) =>
+      candidate(`v${i}`, (i % 5) * 2, (i % 5) * 2 + 2, { layerMs: 1 + (i % 7) }),
+    );
+    const startMs = performance.now();
+    expect(primaries(plan(many))).toHaveLength(5);
+    expect(performance.now() - startMs).toBeLessThan(1000);
+  });
+});
+
+describe('shadows', () => {
+  const end = candidate('end', 5, 10);
+
+  it('are other volunteers with the very same stage', () => {
+    const planned = plan([candidate('a', 0, 5), candidate('b', 0, 5, { layerMs: 2 }), candidate('part', 0, 2), end], {
+      shadows: 1,
+    });
+    expect(planned).toMatchObject({ stages: [{ primary: { id: 'a' }, shadows: [{ id: 'b' }] }, { shadows: [] }] });
+    expect(planned).toMatchObject({ notes: [expect.stringContaining('stage 2 has 0 of 1 shadows')] });
+  });
+
+  it('are of another prefix than their primary where there is one', () => {
+    const near = candidate('near', 0, 5, { prefix: 'prefix of a', layerMs: 2 });
+    const far = candidate('far', 0, 5, { layerMs: 50 });
+    expect(plan([candidate('a', 0, 5), near, far, end], { shadows: 1 })).toMatchObject({
+      stages: [{ shadows: [{ id: 'far' }] }, {}],
+    });
+  });
+
+  it('are never the requester', () => {
+    const planned = plan([candidate('a', 0, 5), candidate('requester', 0, 5), end], { shadows: 1 });
+    expect(planned).toMatchObject({ stages: [{ shadows: [] }, {}] });
+  });
+
+  it('are not asked of volunteers without a free slot', () => {
+    const planned = plan([candidate('a', 0, 5), candidate('full', 0, 5, { freeSlots: 0 }), end], { shadows: 1 });
+    expect(planned).toMatchObject({ stages: [{ shadows: [] }, {}] });
+  });
+});
+
+describe('no route', () => {
+  it.each([
+    ['nobody is there', [], { start: 0, end: 8 }, 'the embedding and layers 0 to 7 and the head'],
+    ['the end is missing', [candidate('a', 0, 5)], { start: 4, end: 8 }, 'layers 4 to 7 and the head'],
+    ['the middle is missing', [candidate('a', 0, 3), candidate('b', 6, 10)], { start: 2, end: 5 }, 'layers 2 to 4'],
+    ['only the head is missing', [candidate('a', 0, 9)], { start: 8, end: 8 }, 'the head'],
+  ])('because %s', (_title, candidates, missing, words) => {
+    expect(plan(candidates)).toEqual({
+      type: 'refused',
+      code: 'no-coverage',
+      message: `no volunteer holds ${words}`,
+      missing,
+    });
+  });
+
+  it('because there are fewer volunteers than stages must be', () => {
+    const planned = plan([candidate('a', 0, 5), candidate('b', 5, 10)], { minStages: 3 });
+    expect(planned).toMatchObject({ type: 'refused', code: 'too-few-volunteers', missing: null });
+  });
+
+  it('now, but later: all slots of a stage are taken', () => {
+    expect(plan([candidate('a', 0, 5, { freeSlots: 0 }), candidate('b', 5, 10)])).toEqual({ type: 'wait' });
+  });
+
+  it('now, but later: a stage is still loading', () => {
+    expect(plan([candidate('a', 0, 5, { isReady: false }), candidate('b', 5, 10)])).toEqual({ type: 'wait' });
+  });
+});

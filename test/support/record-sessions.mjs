@@ -1,0 +1,24 @@
+// Run in a process of its own: records sessions in the store named by its first argument and prints the id of each
+// once the store has taken it, until it is killed.
+import { register } from 'tsx/esm/api';
+
+register();
+const { openStore } = await import('../../signal-server/store.ts');
+const store = openStore(process.argv[2]);
+const volunteer = 'a'.repeat(64);
+store.volunteerSeen(volunteer, 'tab', 1);
+for (let i = 0; ; i++) {
+  const id = i.toString(16).padStart(32, '0');
+  const times = { issuedMs: i, endedMs: i + 1 };
+  const session = {
+    id,
+    model: 'b'.repeat(64),
+    requester: 'c'.repeat(64),
+    ...times,
+    outcome: 'done',
+    tokens: 1,
+    tokensPerSecond: null,
+  };
+  store.sessionEnded({ ...session, primaries: [volunteer], faults: [] });
+  process.stdout.write(`${id}\n`);
+}

@@ -1,0 +1,61 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import type { Clock } from '#shared/clock.ts';
+import type { Digest } from '#shared/ids.ts';
+import type { Manifest } from '#shared/model/manifest.ts';
+import { parseConfig, type ConfigInput } from '../../signal-server/config.ts';
+import { openDataFolder, type DataFolder } from '../../signal-server/data-folder.ts';
+import { ModelCatalog, storeManifest } from '../../signal-server/model-catalog.ts';
+import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
+import { openStore, type Store } from '../../signal-server/store.ts';
+import { systemClock, systemRandom } from '../../signal-server/system-clock.ts';
+
+export interface TestServer {
+  readonly port: number;
+  readonly url: string;
+  readonly server: SignalServer;
+  readonly dataFolder: DataFolder;
+  readonly store: Store;
+  readonly digests: readonly Digest[];
+  stop(): Promise<void>;
+}
+
+export interface TestServerOptions {
+  readonly config?: ConfigInput;
+  readonly manifests?: readonly Manifest[];
+  readonly clock?: Clock;
+  readonly companions?: Pick<ServerDeps, 'startGateway' | 'startAnchors'>;
+  /** Gets every line of the log. */
+  readonly onLog?: (line: string) => void;
+}
+
+/** The whole signal server in this process, with its own data folder, on a port the system chooses. */
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const { clock = systemClock, manifests = [], companions = {}, onLog } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'chorus-server-'));
+  const config = parseConfig({ anchors: 0, ...options.config, port: 0, host: '127.0.0.1', dataFolder: folder });
+  const dataFolder = await openDataFolder(folder);
+  const digests: Digest[] = [];
+  for (const manifest of manifests) digests.push(await storeManifest(dataFolder, manifest));
+  const store = openStore(dataFolder.databasePath);
+  const log = onLog ? pino({ level: 'trace' }, { write: onLog }) : pino({ level: 'silent' });
+  const catalog = new ModelCatalog(dataFolder, config.minStages);
+  const base = { clock, random: systemRandom, log, dataFolder, catalog, store, version: 'test' };
+  const server = createSignalServer(config, { ...base, ...companions });
+  const { port } = await server.start();
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    server,
+    dataFolder,
+    store,
+    digests,
+    async stop() {
+      await server.stop();
+      store.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
