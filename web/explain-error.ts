@@ -1,4 +1,5 @@
 import type { ChorusError, ErrorCode } from '#shared/errors.ts';
+import { toSentence } from './format.ts';
 
 /** What went wrong in plain words, and what the person can do about it. */
 export interface Explanation {
@@ -15,13 +16,13 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   'no-coverage': {
     title: 'Part of the model is not held by anyone right now',
     text: (error) =>
-      `${missingLayers(error) ?? sentence(error.message)} Open the Volunteer view on another device, or in a second tab, and press Start.`,
+      `${missingLayers(error) ?? toSentence(error.message)} Open the Volunteer view on another device, or in a second tab, and press Start.`,
     goTo: 'volunteer',
     canRetry: true,
   },
   'too-few-volunteers': {
     title: 'Too few volunteers for this model',
-    text: (error) => `${sentence(error.message)} Open the Volunteer view on another device and press Start.`,
+    text: (error) => `${toSentence(error.message)} Open the Volunteer view on another device and press Start.`,
     goTo: 'volunteer',
     canRetry: true,
   },
@@ -57,7 +58,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   timeout: {
     title: 'This took too long',
-    text: (error) => `${sentence(error.message)} Trying again asks for a new route.`,
+    text: (error) => `${toSentence(error.message)} Trying again asks for a new route.`,
     goTo: 'network',
     canRetry: true,
   },
@@ -109,7 +110,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
 export function explainError(error: ChorusError): Explanation {
   const known = KNOWN[error.code];
   if (known === undefined) {
-    return { title: 'Something went wrong', text: sentence(error.message), goTo: null, canRetry: true };
+    return { title: 'Something went wrong', text: toSentence(error.message), goTo: null, canRetry: true };
   }
   return { ...known, text: typeof known.text === 'string' ? known.text : known.text(error) };
 }
@@ -120,11 +121,4 @@ function missingLayers(error: ChorusError): string | null {
   const [start, end] = [Number(missing.start), Number(missing.end)];
   if (!(end > start)) return null;
   return end - start === 1 ? `Nobody holds layer ${start}.` : `Nobody holds layers ${start} to ${end - 1}.`;
-}
-
-function sentence(text: string): string {
-  const trimmed = text.trim();
-  if (trimmed === '') return '';
-  const capital = trimmed[0]!.toUpperCase() + trimmed.slice(1);
-  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }

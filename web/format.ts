@@ -27,6 +27,19 @@ export function formatCount(count: number): string {
   return String(Math.round(count));
 }
 
+/** A small relative difference: `0.021 %`, or `under 0.001 %`. */
+export function formatShare(share: number): string {
+  return share < 1e-5 ? 'under 0.001 %' : `${(share * 100).toPrecision(2)} %`;
+}
+
+/** With a capital first and a full stop last. */
+export function toSentence(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === '') return '';
+  const capital = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}
+
 /** `8.4` below a hundred, whole numbers above. */
 export function formatRate(perSecond: number): string {
   return perSecond >= 99.5 ? String(Math.round(perSecond)) : perSecond.toFixed(1);

@@ -33,14 +33,15 @@ export interface Joined {
  */
 export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
   const { serverUrl, clock, random } = deps;
-  const { identity, release } = await openIdentity();
+  const own = await openIdentity();
+  const { identity } = own;
   const ending = new AbortController();
   let control: ControlClient;
   try {
     const openSocket = () => adaptWebSocket(new WebSocket(controlUrl(serverUrl)));
     control = await connectControl({ openSocket, identity, kind: 'tab', clock, random, verify, signal: ending.signal });
   } catch (error) {
-    release();
+    own.release();
     throw error;
   }
   const transport = hasWebRtc() ? new PeerJsTransport({ control, serverUrl, clock }) : null;
@@ -54,7 +55,7 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
     if (state.type !== 'closed') return;
     requester.close();
     links.close();
-    release();
+    own.release();
   });
   deps.onState(control.state);
   return { control, links, requester, webrtc };

@@ -27,6 +27,11 @@ function start(target: HTMLElement): void {
     settings,
     clock,
     random,
+    prefetch: () =>
+      prefetch(
+        () => import('./join.ts'),
+        () => import('./network-chat.ts'),
+      ),
     openChat: async (model, signal) => {
       const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network-chat.ts')]);
       return openNetworkChat(joined, model, clock, signal);
@@ -37,6 +42,11 @@ function start(target: HTMLElement): void {
     storage,
     clock,
     keepAwake,
+    prefetch: () =>
+      prefetch(
+        () => import('./join.ts'),
+        () => import('./tab-volunteer.ts'),
+      ),
     createVolunteer: async (chosen, held) => {
       const [joined, { createTabVolunteer }] = await Promise.all([membership.join(), import('./tab-volunteer.ts')]);
       return createTabVolunteer(joined, chosen, held, clock);
@@ -48,6 +58,11 @@ function start(target: HTMLElement): void {
   });
   void network.refresh();
   mount(App, { target, props: { page: { settings, models, network, connection, conversation, volunteer } } });
+}
+
+/** What fails to load now is loaded again when it is needed, and the failure shown then. */
+function prefetch(...loads: (() => Promise<unknown>)[]): void {
+  for (const load of loads) load().catch(() => undefined);
 }
 
 const target = document.getElementById('app');

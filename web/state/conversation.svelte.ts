@@ -14,6 +14,8 @@ export interface Turn {
 
 export interface ConversationDeps {
   readonly openChat: OpenChat;
+  /** Loads the code that `openChat` needs, without connecting. */
+  readonly prefetch: () => void;
   readonly models: Models;
   readonly settings: Settings;
   readonly clock: Clock;
@@ -40,6 +42,11 @@ export class Conversation {
 
   get isRunning(): boolean {
     return this.last?.answer.isRunning ?? false;
+  }
+
+  /** Called when a question is likely to come. */
+  prefetch(): void {
+    this.#deps.prefetch();
   }
 
   /** Asks `question` (by default what is in the draft). Does nothing while an answer is being made. */

@@ -16,6 +16,8 @@ export type HeldStages = z.infer<typeof heldSchema>;
 export interface VolunteerPanelDeps {
   /** Connects and makes a volunteer that has not started yet. */
   readonly createVolunteer: (settings: VolunteerSettings, held: HeldStages) => Promise<VolunteerHandle>;
+  /** Loads the code that `createVolunteer` needs, without connecting or computing. */
+  readonly prefetch: () => void;
   /** Asks the device to stay awake; the returned function lets it sleep. */
   readonly keepAwake: () => Promise<() => void>;
   readonly settings: Settings;
@@ -52,6 +54,11 @@ export class VolunteerPanel {
 
   get isOff(): boolean {
     return this.state.phase === 'off' || this.state.phase === 'failed';
+  }
+
+  /** Called when a start is likely to come. */
+  prefetch(): void {
+    this.#deps.prefetch();
   }
 
   /** Starts with the settings as they are now. Failures end in the state, never in a rejection. */

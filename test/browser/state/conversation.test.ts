@@ -24,6 +24,7 @@ function setUp(answer: (asked: Asked) => AsyncGenerator<ChatEvent>) {
     settings,
     clock: pageClock(),
     random: (count) => new Uint8Array(count).fill(1),
+    prefetch: () => undefined,
     openChat: (): Promise<Chat> => {
       counts.opened++;
       return Promise.resolve({

@@ -32,6 +32,7 @@ const conversation = new Conversation({
   settings,
   clock,
   random: (count) => crypto.getRandomValues(new Uint8Array(count)),
+  prefetch: () => undefined,
   openChat: () => Promise.resolve({ answer: () => answer(), close: () => undefined }),
 });
 
@@ -64,6 +65,7 @@ const volunteer = new VolunteerPanel({
       finish: () => Promise.resolve(),
       stop: () => undefined,
     }),
+  prefetch: () => undefined,
   keepAwake: () => Promise.resolve(() => undefined),
   settings,
   storage: localStorage,

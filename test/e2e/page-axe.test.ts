@@ -1,0 +1,72 @@
+import AxeSource from 'axe-core';
+import type { AxeResults } from 'axe-core';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { finishedAnswer, sendQuestion } from '../support/network.ts';
+import { startServer, type ServerProcess } from '../support/server-process.ts';
+import { launchChromium, type Tab } from '../support/tabs.ts';
+
+const sizes = [
+  { width: 1440, height: 900 },
+  { width: 360, height: 780 },
+];
+const cases = sizes.flatMap((size) => (['light', 'dark'] as const).map((scheme) => ({ ...size, scheme })));
+
+declare global {
+  interface Window {
+    axe: { run(): Promise<AxeResults> };
+  }
+}
+
+describe('the page can be used by everyone', () => {
+  let server: ServerProcess;
+  let browser: Browser;
+
+  beforeAll(async () => {
+    server = await startServer({ anchors: 2, template: inject('dataTemplate') });
+    browser = await launchChromium();
+  });
+
+  afterAll(async () => {
+    await browser.close();
+    await server.stop();
+  });
+
+  test.for(cases)('axe finds nothing serious at $width px in $scheme', async ({ scheme, ...viewport }) => {
+    const context = await browser.newContext({ viewport, colorScheme: scheme, reducedMotion: 'reduce' });
+    const page = await context.newPage();
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+
+    for (const [path, heading] of [
+      ['/volunteer', 'Lend this device'],
+      ['/network', 'Volunteers'],
+      ['/', 'Ask the chorus'],
+    ] as const) {
+      await page.goto(`${server.url}/#${path}`);
+      await page.getByRole('heading', { name: heading, exact: true }).waitFor();
+      expect(await seriousFindings(page), path).toEqual([]);
+      expect(await overflowPx(page), path).toBe(0);
+    }
+    const tab: Tab = { page, context };
+    await sendQuestion(tab, 'What is the capital of France?');
+    await finishedAnswer(tab);
+    expect(await seriousFindings(page), 'an answer').toEqual([]);
+    expect(await overflowPx(page), 'an answer').toBe(0);
+    expect(errors).toEqual([]);
+    await context.close();
+  });
+});
+
+async function seriousFindings(page: Page): Promise<string[]> {
+  // The page's own policy allows no foreign script elements; evaluating is not one.
+  await page.evaluate(AxeSource.source);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
+}
+
+function overflowPx(page: Page): Promise<number> {
+  return page.evaluate(() => Math.max(0, document.documentElement.scrollWidth - window.innerWidth));
+}
