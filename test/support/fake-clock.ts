@@ -55,6 +55,11 @@ export class FakeClock implements Clock {
     this.#nowMs = untilMs;
   }
 
+  /** Lets time pass without running timers, as for a thread that slept: they all come late. */
+  skip(byMs: number): void {
+    this.#nowMs += byMs;
+  }
+
   #next(): Timer | undefined {
     let next: Timer | undefined;
     for (const timer of this.#timers) {

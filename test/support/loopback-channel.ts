@@ -28,9 +28,13 @@ export class LoopbackChannel implements Channel {
       new LoopbackChannel(transport, binding),
       new LoopbackChannel(transport, binding),
     ];
-    ends[0].#other = ends[1];
-    ends[1].#other = ends[0];
+    LoopbackChannel.join(...ends);
     return ends;
+  }
+
+  static join(a: LoopbackChannel, b: LoopbackChannel): void {
+    a.#other = b;
+    b.#other = a;
   }
 
   get bufferedBytes(): number {
