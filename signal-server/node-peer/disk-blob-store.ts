@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
-import { checkPiece } from '#shared/blobs/piece.ts';
+import { checkPiece, pieceRange } from '#shared/blobs/piece.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { BlobRef } from '#shared/model/manifest.ts';
@@ -10,8 +10,8 @@ import type { BlobRef } from '#shared/model/manifest.ts';
 /**
  * Blobs as files:
  *
- *   FOLDER/<digest>                          a whole blob
- *   FOLDER/partial/<digest>.<bytes>/<index>  one checked piece of a blob of so many bytes that is not whole yet
+ *   FOLDER/<digest>                                         a whole blob
+ *   FOLDER/partial/<digest>.<bytes>/<index>.<piece digest>  one piece of a blob of so many bytes that is not whole yet
  *
  * A file gets its name once it is complete, so that a process that dies leaves nothing half written under it. Several
  * processes may use one folder; a server's own blob folder will do.
@@ -20,51 +20,68 @@ export function createDiskBlobStore(folder: string): BlobStore {
   const partialFolder = join(folder, 'partial');
   const wholePath = (digest: Digest) => join(folder, digest);
   const partialPath = (ref: BlobRef) => join(partialFolder, `${ref.digest}.${ref.bytes}`);
-  const isWhole = async (ref: BlobRef) => (await fileBytes(wholePath(ref.digest))) === ref.bytes;
+  const pieceName = (ref: BlobRef, index: number) => `${index}.${ref.pieces[index]}`;
 
-  async function heldPieces(ref: BlobRef): Promise<ReadonlySet<number>> {
-    const all = new Set(ref.pieces.keys());
-    if (await isWhole(ref)) return all;
-    const names = new Set(await namesIn(partialPath(ref)));
-    return new Set([...all].filter((index) => names.has(String(index))));
+  /** Null also where the file is not what `ref` names; a file that is not even what its own name says is removed. */
+  async function get(ref: BlobRef): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (ref.bytes === 0) return new Uint8Array(0);
+    const file = await readFile(wholePath(ref.digest)).catch(nullIfAbsent);
+    if (file === null) return null;
+    const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
+    const areRight = ref.pieces.map(async (_, index) => {
+      const { start, end } = pieceRange(ref, index);
+      await checkPiece(ref, index, bytes.subarray(start, end));
+    });
+    const isRight = await Promise.all(areRight).then(
+      () => bytes.length === ref.bytes,
+      () => false,
+    );
+    if (isRight) return bytes;
+    // Disks rot and people edit files.
+    if (createHash('sha256').update(bytes).digest('hex') !== ref.digest)
+      await rm(wholePath(ref.digest), { force: true });
+    return null;
   }
 
-  async function joinPieces(ref: BlobRef): Promise<void> {
-    await writeWhole(folder, ref.digest, async (draft) => {
-      const file = await open(draft, 'wx');
-      try {
-        for (const index of ref.pieces.keys())
-          await file.writeFile(await readFile(join(partialPath(ref), String(index))));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    });
-    await rm(partialPath(ref), { recursive: true, force: true });
+  async function pieces(ref: BlobRef): Promise<ReadonlySet<number>> {
+    const all = new Set(ref.pieces.keys());
+    if ((await get(ref)) !== null) return all;
+    const names = new Set(await namesIn(partialPath(ref)));
+    return new Set([...all].filter((index) => names.has(pieceName(ref, index))));
   }
 
   async function putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     await checkPiece(ref, index, bytes);
-    if (await isWhole(ref)) return;
-    await writeWhole(partialPath(ref), String(index), (draft) => writeFile(draft, bytes, { flag: 'wx' }));
-    if ((await heldPieces(ref)).size < ref.pieces.length) return;
-    try {
-      await joinPieces(ref);
-    } catch (error) {
-      // Whoever else put a last piece at the same time may have joined them and cleared them away.
-      if (!(await isWhole(ref))) throw error;
-    }
+    const file = pieceName(ref, index);
+    await writeWhole(partialPath(ref), file, (draft) => writeFile(draft, bytes, { flag: 'wx' }));
+    const names = new Set(await namesIn(partialPath(ref)));
+    if (ref.pieces.every((_, other) => names.has(pieceName(ref, other)))) await joinPieces(ref);
   }
 
-  async function get(ref: BlobRef): Promise<Uint8Array<ArrayBuffer> | null> {
-    if (ref.bytes === 0) return new Uint8Array(0);
-    const bytes = await readFile(wholePath(ref.digest)).catch(nullIfAbsent);
-    if (bytes === null) return null;
-    if (createHash('sha256').update(bytes).digest('hex') === ref.digest)
-      return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-    // Disks rot and people edit files: what is not the blob any more must be fetched again.
-    await rm(wholePath(ref.digest), { force: true });
-    return null;
+  async function joinPieces(ref: BlobRef): Promise<void> {
+    const hash = createHash('sha256');
+    try {
+      await writeWhole(folder, ref.digest, async (draft) => {
+        const file = await open(draft, 'wx');
+        try {
+          for (const index of ref.pieces.keys()) {
+            const piece = await readFile(join(partialPath(ref), pieceName(ref, index)));
+            hash.update(piece);
+            await file.writeFile(piece);
+          }
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        if (hash.digest('hex') !== ref.digest) {
+          throw new ChorusError('digest-mismatch', `the pieces of blob ${ref.digest} do not make it up`);
+        }
+      });
+    } catch (error) {
+      // Whoever else put a last piece at the same time may have joined them and cleared them away.
+      if (!isAbsence(error) || (await fileBytes(wholePath(ref.digest))) !== ref.bytes) throw error;
+    }
+    await rm(partialPath(ref), { recursive: true, force: true });
   }
 
   async function list(): Promise<StoredBlob[]> {
@@ -77,8 +94,8 @@ export function createDiskBlobStore(folder: string): BlobStore {
     for (const name of await namesIn(partialFolder)) {
       const [digest = '', totalBytes] = name.split('.');
       if (!isDigest(digest)) continue;
-      const pieces = await namesIn(join(partialFolder, name));
-      const sizes = await Promise.all(pieces.map((piece) => fileBytes(join(partialFolder, name, piece))));
+      const files = (await namesIn(join(partialFolder, name))).filter((file) => !file.startsWith('.'));
+      const sizes = await Promise.all(files.map((file) => fileBytes(join(partialFolder, name, file))));
       const storedBytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
       stored.push({ digest, storedBytes, totalBytes: Number(totalBytes) });
     }
@@ -94,7 +111,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
 
   return {
     get: (ref) => get(ref).catch(fail),
-    pieces: (ref) => heldPieces(ref).catch(fail),
+    pieces: (ref) => pieces(ref).catch(fail),
     putPiece: (ref, index, bytes) => putPiece(ref, index, bytes).catch(fail),
     list: () => list().catch(fail),
     delete: (digest) => remove(digest).catch(fail),
@@ -121,9 +138,13 @@ async function fileBytes(path: string): Promise<number | null> {
   return (await stat(path).catch(nullIfAbsent))?.size ?? null;
 }
 
-function nullIfAbsent(error: NodeJS.ErrnoException): null {
-  if (error.code === 'ENOENT') return null;
+function nullIfAbsent(error: unknown): null {
+  if (isAbsence(error)) return null;
   throw error;
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 function isDigest(name: string): name is Digest {
@@ -133,6 +154,7 @@ function isDigest(name: string): name is Digest {
 function fail(thrown: unknown): never {
   if (thrown instanceof ChorusError) throw thrown;
   const { code, message } = thrown as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') throw new ChorusError('too-large', 'the disk has no room for more blobs');
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    throw new ChorusError('out-of-memory', 'the disk has no room for more blobs');
   throw new ChorusError('internal', `the blob folder cannot be used: ${message}`);
 }

@@ -33,7 +33,14 @@ export interface NodeVolunteer {
 /** Starts a volunteer without a browser. Rejects as `connectControl` does; later losses of the server are mended. */
 export async function startVolunteer(options: VolunteerProgramOptions): Promise<NodeVolunteer> {
   const { serverUrl, settings, signal } = options;
-  const { control, links, close } = await connectPeer(options);
+  // Once connected, a stop must reach the volunteer before its connection closes.
+  const connecting = new AbortController();
+  const stopConnecting = () => connecting.abort();
+  if (signal.aborted) stopConnecting();
+  signal.addEventListener('abort', stopConnecting);
+  const { control, links, close } = await connectPeer({ ...options, signal: connecting.signal }).finally(() => {
+    signal.removeEventListener('abort', stopConnecting);
+  });
   const api = createServerApi(serverUrl);
   const worker = createWorkerClient({ spawn: options.spawnWorker ?? spawnWorkerThread, clock });
   const volunteer = new Volunteer({
@@ -68,9 +75,6 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
     const { phase, error } = volunteer.state;
     if (phase === 'failed')
       void stop(new ChorusError(error?.code ?? 'internal', error?.message ?? 'the volunteer failed'));
-  });
-  control.onState((state) => {
-    if (state.type === 'closed') void stop(new ChorusError(state.code, state.reason));
   });
   volunteer.start();
   return { volunteer, ended, finish: () => end(() => volunteer.finish(), null), stop: () => stop() };
