@@ -82,6 +82,8 @@ export class Volunteer {
   /** Aborts when an assignment is replaced. */
   #task = new AbortController();
   #stops: (() => void)[] = [];
+  #wanted: VolunteerSettings['backend'] = 'auto';
+  /** Null while there is no thread to work with. */
   #backend: BackendInfo | null = null;
   #holding: Holding | null = null;
   #isPaused = false;
@@ -107,8 +109,9 @@ export class Volunteer {
   /** Starts to work, or goes on after `pause`. */
   start(): void {
     if (this.#sitting !== null) return this.resume();
-    const { control, worker, clock } = this.#deps;
+    const { control, worker, clock, settings } = this.#deps;
     const sitting = new AbortController();
+    this.#wanted = settings.backend;
     this.#sitting = sitting;
     this.#isPaused = false;
     this.#history = new ServingHistory();
@@ -175,8 +178,7 @@ export class Volunteer {
   async #startWorker(signal: AbortSignal): Promise<void> {
     const { worker, settings } = this.#deps;
     try {
-      const { backend, keepSubgroups } = settings;
-      const info = await worker.start({ backend, keepSubgroups });
+      const info = await worker.start({ backend: this.#wanted, keepSubgroups: settings.keepSubgroups });
       if (signal.aborted) return;
       this.#backend = info;
       this.#update({ backend: info });
@@ -212,7 +214,7 @@ export class Volunteer {
   }
 
   #onServerMessage(message: ServerMessage): void {
-    if (this.#isPaused) return;
+    if (this.#isPaused || this.#backend === null) return;
     if (message.type === 'assign') return this.#onAssign(message);
     if (message.type !== 'idle') return;
     this.#task.abort();
@@ -232,14 +234,30 @@ export class Volunteer {
     const task = new AbortController();
     this.#task = task;
     this.#take(assignment, task.signal).catch((thrown: unknown) => {
-      if (task.signal.aborted) return;
-      const { code, message } = toChorusError(thrown);
-      // The thread is being replaced, and the assignment will come again.
-      if (code === 'worker-lost' || code === 'device-lost') return;
-      this.#tell({ type: 'failed', assignment: assignment.assignment, code, message: message.slice(0, 500) });
-      const text = `Could not take ${describeRange(assignment.range)}: ${message}`;
-      this.#update({ phase: 'failed', message: text, progress: null, error: { code, message } });
+      if (!task.signal.aborted) this.#onFailed(assignment, toChorusError(thrown));
     });
+  }
+
+  /** The server may know a stage that this device can take. */
+  #onFailed({ assignment, range }: Assignment, { code, message }: ChorusError): void {
+    // The thread is being replaced, and the assignment will come again.
+    if (code === 'worker-lost' || code === 'device-lost') return;
+    const text = `Could not take ${describeRange(range)}: ${message}`;
+    if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
+      return this.#changeToWasm(text);
+    }
+    this.#update({ phase: 'idle', message: text, progress: null, error: { code, message } });
+    this.#tell({ type: 'failed', assignment, code, message: message.slice(0, 500) });
+  }
+
+  /** A graphics device that computes wrongly has a processor beside it. */
+  #changeToWasm(reason: string): void {
+    if (this.#sitting === null) return;
+    this.#wanted = 'wasm';
+    this.#backend = null;
+    this.#letGo(new ChorusError('cancelled', 'the volunteer changes its backend'));
+    this.#update({ phase: 'loading', message: `${reason} Trying without WebGPU.`, progress: null, backend: null });
+    void this.#startWorker(this.#sitting.signal);
   }
 
   async #take(assignment: Assignment, signal: AbortSignal): Promise<void> {

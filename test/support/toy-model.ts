@@ -54,9 +54,10 @@ export const toyManifest: Manifest = {
   })),
   tokenizer: { tokenizer: blob, config: blob },
   card: null,
-  probe: { tokens: [1], boundaries: [], logits: blob, tolerance: 0.01 },
+  probe: { tokens: [1], boundaries: new Array<BlobRef>(TOY_LAYERS + 1).fill(blob), logits: blob, tolerance: 0.01 },
 };
-export const toyDigest = digestOf(utf8('toy'));
+export const toyManifestBytes = utf8(JSON.stringify(toyManifest));
+export const toyDigest = digestOf(toyManifestBytes);
 
 function mix(a: number, b: number): number {
   let x = (Math.imul(a, 0x9e3779b1) ^ (b + 0x7f4a7c15)) >>> 0;
