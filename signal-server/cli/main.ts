@@ -2,15 +2,22 @@ import { Command } from 'commander';
 import { ChorusError } from '#shared/errors.ts';
 import { packageVersion } from './package-files.ts';
 
-/** Runs one command and sets the exit code: 1 with a sentence for people if it failed. Commands load what they need only. */
+/** How each command is added; its code is loaded only where it is the one that runs, or where help lists all. */
+const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = {
+  serve: async (program) => (await import('./serve.ts')).addServeCommand(program),
+  'import-model': async (program) => (await import('./import-model.ts')).addImportModelCommand(program),
+  ask: async (program) => (await import('./ask.ts')).addAskCommand(program),
+  volunteer: async (program) => (await import('./volunteer.ts')).addVolunteerCommand(program),
+};
+
+/** Runs one command and sets the exit code: 1 with a sentence for people if it failed. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   const program = new Command('chorus')
     .description('An open network for AI inference: browser tabs answer prompts together.')
     .version(packageVersion());
-  const { addServeCommand } = await import('./serve.ts');
-  const { addImportModelCommand } = await import('./import-model.ts');
-  addServeCommand(program);
-  addImportModelCommand(program);
+  const wanted = argv[2] ?? '';
+  const added = Object.hasOwn(commands, wanted) ? [wanted] : Object.keys(commands);
+  for (const name of added) await commands[name]?.(program);
   try {
     await program.parseAsync(argv);
   } catch (error) {
