@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logitsRowBytes } from '#shared/session/sampler.ts';
-import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork, type VolunteerTab } from '../support/network.ts';
+import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
 import { channelStats } from '../support/tabs.ts';
+import type { VolunteerTab } from '../support/volunteer-tab.ts';
 
 const question = 'Tell me a story about a brave mouse.';
 const maxNewTokens = 64;

@@ -2,7 +2,8 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { peerIdSchema } from '#shared/ids.ts';
-import { startNetwork, type TestNetwork, type VolunteerTab } from '../support/network.ts';
+import { startNetwork, type TestNetwork } from '../support/network.ts';
+import type { VolunteerTab } from '../support/volunteer-tab.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
 
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];

@@ -1,15 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shortId } from '#shared/ids.ts';
-import {
-  answerText,
-  finishedAnswer,
-  pressStart,
-  sendQuestion,
-  startNetwork,
-  type TestNetwork,
-  type VolunteerTab,
-} from '../support/network.ts';
+import { answerText, finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
+import { pressStart, type VolunteerTab } from '../support/volunteer-tab.ts';
 
 const question = 'Tell me a story about two friends.';
 const maxNewTokens = 128;
@@ -54,7 +47,10 @@ describe('two stages with two tabs each', () => {
     const startedAtMs = performance.now();
     await pressStart(tab);
     await expect
-      .poll(async () => (await network.snapshot()).volunteers.find(({ id }) => id === tab.id)?.state, { interval: 50 })
+      .poll(async () => (await network.snapshot()).volunteers.find(({ id }) => id === tab.id)?.state, {
+        interval: 50,
+        timeout: 30_000,
+      })
       .toBe('ready');
     expect(performance.now() - startedAtMs).toBeLessThan(3_000);
     expect((await network.snapshot()).volunteers.find(({ id }) => id === tab.id)?.range).toEqual(held);

@@ -1,16 +1,11 @@
-import type { Browser, Locator } from 'playwright-core';
-import { inject, vi } from 'vitest';
-import type { PeerId } from '#shared/ids.ts';
-import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import type { Locator } from 'playwright-core';
+import { inject } from 'vitest';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { startServer, type ServerOptions, type ServerProcess } from './server-process.ts';
 import { launchChromium, openTab, type Tab, type TabOptions } from './tabs.ts';
+import { fetchSnapshot, until, volunteerIn, type VolunteerTab } from './volunteer-tab.ts';
 
-const readyTimeoutMs = 90_000;
 const answerTimeoutMs = 120_000;
-
-export interface VolunteerTab extends Tab {
-  readonly id: PeerId;
-}
 
 /** A signal server with its own data folder and a Chromium whose tabs join it. */
 export interface TestNetwork {
@@ -25,46 +20,26 @@ export interface TestNetwork {
   stop(): Promise<void>;
 }
 
-export async function startNetwork(options: Omit<ServerOptions, 'template'>): Promise<TestNetwork> {
+export async function startNetwork(options: Omit<ServerOptions, 'template' | 'dataFolder'>): Promise<TestNetwork> {
   const server = await startServer({ ...options, template: inject('dataTemplate') });
-  const browser: Browser = await launchChromium();
-  const snapshot = async (): Promise<NetworkSnapshot> => {
-    const response = await fetch(`${server.url}/api/network`);
-    return networkSnapshotSchema.parse(await response.json());
-  };
-  const until = <T>(what: () => Promise<T>): Promise<T> => vi.waitFor(what, { timeout: readyTimeoutMs, interval: 100 });
+  const browser = await launchChromium();
+  const snapshot = (): Promise<NetworkSnapshot> => fetchSnapshot(server.url);
   return {
     server,
     snapshot,
-    async volunteer(tabOptions) {
-      const before = new Set((await snapshot()).volunteers.map((volunteer) => volunteer.id));
-      const tab = await openTab(browser, `${server.url}/#/volunteer`, tabOptions);
-      await pressStart(tab);
-      const id = await until(async () => {
-        const { volunteers } = await snapshot();
-        const added = volunteers.find((volunteer) => !before.has(volunteer.id) && volunteer.state === 'ready');
-        if (added === undefined)
-          throw new Error(`not ready; the page says: ${await tab.page.locator('main').innerText()}`);
-        return added.id;
-      });
-      return { ...tab, id };
-    },
+    volunteer: (tabOptions) => volunteerIn(browser, server.url, tabOptions),
     requester: (tabOptions) => openTab(browser, `${server.url}/#/`, tabOptions),
     async servable() {
-      await until(async () => {
-        const model = (await snapshot()).models[0];
-        if (model?.servable !== true) throw new Error(`not servable: ${model?.reason ?? 'no model'}`);
-      });
+      await until(
+        async () => (await snapshot()).models.find((model) => model.servable),
+        async () => `not servable: ${(await snapshot()).models[0]?.reason ?? 'no model'}`,
+      );
     },
     async stop() {
       await browser.close();
       await server.stop();
     },
   };
-}
-
-export async function pressStart(tab: Tab): Promise<void> {
-  await tab.page.getByRole('button', { name: 'Start', exact: true }).click();
 }
 
 /** The text of the last answer on the Ask view, as far as it has come. */

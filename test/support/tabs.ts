@@ -41,7 +41,8 @@ function keepConnections(): void {
 }
 
 function removeWebRtc(): void {
-  Object.defineProperty(window, 'RTCPeerConnection', { value: undefined });
+  // Under its old name too, from which a polyfill would bring it back.
+  for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection']) Reflect.deleteProperty(window, name);
 }
 
 /** What the page keeps of a person's choices: greedy answers, and the backend asked for. */

@@ -1,0 +1,143 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Browser } from 'playwright-core';
+import { loadOracle } from '../support/oracle.ts';
+import { startServer, type ServerProcess } from '../support/server-process.ts';
+import { launchChromium, openTab, type Tab } from '../support/tabs.ts';
+import { volunteerIn } from '../support/volunteer-tab.ts';
+import type { BenchRun, LapSplit } from './contender.ts';
+import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
+import { startPageServer } from './page-server.ts';
+
+/**
+ * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our
+ * worker, and cut into 2 and 4 stages over data channels. All take turns within one run, so that a busy machine
+ * slows all of them alike.
+ */
+const promptLengths = [16, 128, 384] as const;
+/** Each makes Wren write a story longer than what is measured. */
+const heroes = ['a brave mouse', 'a shy dragon', 'two friends', 'a lost kite', 'a little owl', 'a clever baker'];
+
+interface Runner {
+  readonly name: string;
+  /** Stages of the route; 0 where there is none. */
+  readonly stages: number;
+  run(prompt: readonly number[], count: number): Promise<BenchRun>;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    tokens: { type: 'string', default: '64' },
+  },
+});
+const rounds = Number(options.rounds);
+const tokens = Number(options.tokens);
+
+/** Token ids that change from round to round, so that nothing can be kept from before. */
+function promptOf(length: number, round: number): number[] {
+  return Array.from({ length }, (_, i) => 300 + ((i * 37 + round * 101) % 1500));
+}
+
+async function prepare(tab: Tab, name: 'transformers' | 'worker' | 'network'): Promise<Runner['run']> {
+  await tab.page.waitForFunction(() => window.chorusBench !== undefined);
+  await tab.page.evaluate((which) => window.chorusBench?.prepare(which), name);
+  return async (prompt, count) => {
+    const run = await tab.page.evaluate(([ids, n]) => window.chorusBench?.run(ids, n), [prompt, count] as const);
+    if (run === undefined) throw new Error('the bench page is gone');
+    return run;
+  };
+}
+
+async function startNetwork(
+  browser: Browser,
+  template: string,
+  stages: number,
+): Promise<{ server: ServerProcess; run: Runner['run']; pageUrl: string; stop(): Promise<void> }> {
+  const server = await startServer({ anchors: 0, minStages: stages, template });
+  const page = await startPageServer(server.url);
+  for (let i = 0; i < stages; i++) await volunteerIn(browser, server.url, { backend: 'wasm' });
+  const run = await prepare(await openTab(browser, page.url), 'network');
+  const stop = async (): Promise<void> => {
+    await page.stop();
+    await server.stop();
+  };
+  return { server, run, pageUrl: page.url, stop };
+}
+
+function decodeFigures({ name, stages }: Runner, runs: readonly BenchRun[]): Figure[] {
+  const speeds = runs.map((run) => (1000 * (run.tokens.length - 1)) / run.decodeMs);
+  const figures = [figure(`${name}: speed`, 'tokens/s', speeds)];
+  const laps = runs.flatMap((run) => run.laps);
+  if (stages === 0 || laps.length === 0) return figures;
+  const perHop = (part: string, pick: (lap: LapSplit) => number): Figure =>
+    figure(
+      `${name}: ${part} per hop`,
+      'ms',
+      laps.map((lap) => pick(lap) / stages),
+    );
+  const wire = (lap: LapSplit): number => lap.lapMs - lap.queueMs - lap.decodeMs - lap.runMs - lap.encodeMs;
+  return [
+    ...figures,
+    perHop('queue', (lap) => lap.queueMs),
+    perHop('decode', (lap) => lap.decodeMs),
+    perHop('run', (lap) => lap.runMs),
+    perHop('encode', (lap) => lap.encodeMs),
+    perHop('wire', wire),
+    perHop('all but run', (lap) => lap.lapMs - lap.runMs),
+  ];
+}
+
+async function measure(runners: readonly Runner[], stories: readonly (readonly number[])[]): Promise<Figure[]> {
+  const decoded = new Map<Runner, BenchRun[]>(runners.map((runner) => [runner, []]));
+  const firsts = new Map<string, number[]>();
+  // Round -1 warms up and is thrown away.
+  for (let round = -1; round < rounds; round++) {
+    for (const runner of runners) {
+      const run = await runner.run(stories[(round + 1) % stories.length] ?? [], tokens);
+      if (round >= 0) decoded.get(runner)?.push(run);
+      for (const length of promptLengths) {
+        const { firstTokenMs } = await runner.run(promptOf(length, round + 1), 1);
+        const key = `${runner.name}: first token after ${length} tokens`;
+        if (round >= 0) firsts.set(key, [...(firsts.get(key) ?? []), firstTokenMs]);
+      }
+    }
+  }
+  return [
+    ...runners.flatMap((runner) => decodeFigures(runner, decoded.get(runner) ?? [])),
+    ...[...firsts].map(([name, values]) => figure(name, 'ms', values)),
+  ];
+}
+
+const template = await mkdtemp(join(tmpdir(), 'chorus-bench-'));
+const stops: (() => Promise<unknown>)[] = [() => rm(template, { recursive: true, force: true })];
+try {
+  await (await startServer({ anchors: 0, dataFolder: template })).stop();
+  const browser = await launchChromium();
+  stops.push(() => browser.close());
+  const two = await startNetwork(browser, template, 2);
+  stops.push(two.stop);
+  const four = await startNetwork(browser, template, 4);
+  stops.push(four.stop);
+  const runners: Runner[] = [
+    {
+      name: 'transformers.js, one tab',
+      stages: 0,
+      run: await prepare(await openTab(browser, two.pageUrl), 'transformers'),
+    },
+    { name: 'our worker, one tab', stages: 1, run: await prepare(await openTab(browser, two.pageUrl), 'worker') },
+    { name: '2 stages in tabs', stages: 2, run: two.run },
+    { name: '4 stages in tabs', stages: 4, run: four.run },
+  ];
+  const oracle = await loadOracle('wren', 'q4');
+  const stories = heroes.map((hero) => oracle.chat([{ role: 'user', content: `Tell me a story about ${hero}.` }]));
+  await oracle.dispose();
+  const figures = await measure(runners, stories);
+  console.log(formatFigures(figures));
+  if (options.json !== undefined) await writeFigures(options.json, 'npm run bench', figures);
+} finally {
+  for (const stop of stops.reverse()) await stop();
+}
