@@ -9,8 +9,8 @@ export interface DispatchDeps {
 }
 
 /**
- * Answers each request with one reply or failure of the same id, and reports progress and loss in between. After a
- * loss it goes on answering, but nothing it holds is of use: the owner replaces the thread.
+ * Answers each request with one reply or failure of the same id, or for all of them with one report of loss, after
+ * which the owner replaces the thread.
  */
 export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerRequest) => void {
   const host = new ComputeHost({
@@ -26,8 +26,9 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
       (body) => post({ type: 'reply', id, body }, transferable(body)),
       (thrown: unknown) => {
         const { code, message } = toChorusError(thrown);
-        post({ type: 'failure', id, code, message }, []);
-        if (code === 'worker-lost') post({ type: 'lost', code, message }, []);
+        // A loss fails every pending call at the other end, this one too.
+        const isLoss = code === 'worker-lost' || code === 'device-lost';
+        post(isLoss ? { type: 'lost', code, message } : { type: 'failure', id, code, message }, []);
       },
     );
   };

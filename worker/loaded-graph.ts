@@ -28,7 +28,8 @@ export interface LoadedGraph {
   /**
    * Runs `count` positions from `start` on, where `kv` ends, and adds them to it. Returns f32 rows [count, hiddenSize],
    * or logits [wanted.length, vocabularySize] for the `wanted` places within this run. If it throws, `kv` is unchanged
-   * up to `start`. Throws `out-of-memory` or `worker-lost`.
+   * up to `start`. Throws `out-of-memory`, `worker-lost` or `device-lost`; after the
+   * last two nothing here can be used again.
    */
   forward(
     kv: KvStore,
@@ -86,7 +87,7 @@ export async function loadGraph(
       const feeds = { ...feedsFor(start, count, input, asked), ...kv.past() };
       const outputs = await session
         .run(feeds, { ...kv.present(), [io.output]: null })
-        .catch((thrown: unknown) => Promise.reject(runtimeError(thrown, device === null ? 'internal' : 'worker-lost')));
+        .catch((thrown: unknown) => Promise.reject(runError(thrown, device !== null)));
       kv.keep(outputs);
       const values = floatsOf(outputs[io.output] as Tensor);
       return asked === wanted ? values : values.subarray(0, 0);
@@ -111,10 +112,17 @@ function floatsOf(tensor: Tensor): Float32Array {
   return tensor.type === 'float16' ? decodeF16(bytesOf(tensor)) : (tensor.data as Float32Array);
 }
 
+/** A failed run. On a GPU the runtime keeps half-made bindings after one, so that nothing there can be used again. */
+function runError(thrown: unknown, isOnDevice: boolean): ChorusError {
+  const error = runtimeError(thrown, 'internal');
+  return isOnDevice ? new ChorusError('device-lost', `the graphics device failed: ${error.message}`) : error;
+}
+
 /** A failure of the runtime as a ChorusError. After an abort its memory is in no known state: the thread is lost. */
-function runtimeError(thrown: unknown, otherwise: 'internal' | 'worker-lost' | 'bad-model'): ChorusError {
+function runtimeError(thrown: unknown, otherwise: 'internal' | 'bad-model'): ChorusError {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  if (/bad_alloc|out of memory|OOM|allocation failed/i.test(message)) return new ChorusError('out-of-memory', message);
   const isAbort = thrown instanceof WebAssembly.RuntimeError || /\baborted\b/i.test(message);
-  return new ChorusError(isAbort ? 'worker-lost' : otherwise, message);
+  if (isAbort) return new ChorusError('worker-lost', message);
+  const isMemory = thrown instanceof RangeError || /bad_alloc|out of memory|allocation failed/i.test(message);
+  return new ChorusError(isMemory ? 'out-of-memory' : otherwise, message);
 }

@@ -5,18 +5,15 @@ import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerPort } from '#shared/peer/worker-client.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 
-/** The page's compute thread, for tests that run in a page. */
-export function spawnBrowserWorker(): WorkerPort {
-  return asPort(new Worker(new URL('../../worker/main.ts', import.meta.url), { type: 'module' }));
+/** A compute thread that can be made to fail, as no page can make the real one. */
+export interface FailingWorker {
+  readonly port: WorkerPort;
+  loseDevice(): void;
+  crash(): void;
 }
 
-/** The same program, with a device that can be lost on demand by posting `lose the device` to `worker`. */
-export function spawnLosingWorker(): { port: WorkerPort; loseDevice: () => void } {
-  const worker = new Worker(new URL('./losing-worker.ts', import.meta.url), { type: 'module' });
-  return { port: asPort(worker), loseDevice: () => worker.postMessage('lose the device') };
-}
-
-function asPort(worker: Worker): WorkerPort {
+export function spawnFailingWorker(): FailingWorker {
+  const worker = new Worker(new URL('./failing-worker.ts', import.meta.url), { type: 'module' });
   const port: WorkerPort = {
     post: (message, transfer) => worker.postMessage(message, transfer),
     onMessage: () => undefined,
@@ -24,8 +21,15 @@ function asPort(worker: Worker): WorkerPort {
     terminate: () => worker.terminate(),
   };
   worker.onmessage = (event) => port.onMessage(event.data);
-  worker.onerror = (event) => port.onDeath(event.message);
-  return port;
+  worker.onerror = (event) => {
+    event.preventDefault();
+    port.onDeath(event.message);
+  };
+  return {
+    port,
+    loseDevice: () => worker.postMessage('lose the device'),
+    crash: () => worker.postMessage('crash'),
+  };
 }
 
 /** The manifest that a model server (model-server.ts) at `url` serves. */

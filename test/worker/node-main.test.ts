@@ -63,7 +63,9 @@ test('a thread in Node falls back to WASM, says why, and serves a stage', async 
   await client.compute.cut(session, 0);
   expect((await client.compute.run({ session, input, logitsFrom: 0 })).output).toEqual(output);
   await client.compute.close(session);
-  await expect(client.compute.run({ session, input, logitsFrom: 0 })).rejects.toMatchObject({ code: 'unknown-session' });
+  await expect(client.compute.run({ session, input, logitsFrom: 0 })).rejects.toMatchObject({
+    code: 'unknown-session',
+  });
 });
 
 test('WebGPU asked for by name is refused where there is none', async () => {
@@ -79,7 +81,9 @@ test('calls before a stage is loaded are refused', async () => {
 test('loading again ends the sessions of the stage before', async () => {
   await serve();
   await client.load(loadRequest(), never);
-  await expect(client.compute.run({ session, input, logitsFrom: 0 })).rejects.toMatchObject({ code: 'unknown-session' });
+  await expect(client.compute.run({ session, input, logitsFrom: 0 })).rejects.toMatchObject({
+    code: 'unknown-session',
+  });
 });
 
 test('an aborted load leaves no stage behind, and another can be loaded', async () => {

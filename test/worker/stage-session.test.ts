@@ -137,7 +137,9 @@ describe('a first stage', () => {
 
   test('says where the time went', async () => {
     await stage.open(a, 64);
-    const runs = [1, 2].map((token, start) => stage.run({ session: a, input: tokenRows([token], start), logitsFrom: 0 }));
+    const runs = [1, 2].map((token, start) =>
+      stage.run({ session: a, input: tokenRows([token], start), logitsFrom: 0 }),
+    );
     const [one, two] = (await Promise.all(runs)).map(({ timings }) => timings);
     expect(one?.runUs).toBeGreaterThan(0);
     expect(one?.decodeUs).toBeGreaterThanOrEqual(0);

@@ -75,7 +75,8 @@ test('a thread that dies rejects everything pending with worker-lost and is repo
   const pending = [client.compute.open(session, 8), client.compute.run({ session, input, logitsFrom: 0 })];
   thread.onDeath('out of memory');
   thread.onDeath('again');
-  for (const call of pending) await expect(call).rejects.toMatchObject({ code: 'worker-lost', message: 'out of memory' });
+  for (const call of pending)
+    await expect(call).rejects.toMatchObject({ code: 'worker-lost', message: 'out of memory' });
   expect(lost.map(({ code }) => code)).toEqual(['worker-lost']);
   expect(thread.isTerminated).toBe(true);
 });

@@ -1,9 +1,9 @@
-/** worker/main.ts with a way to lose the device, which no page can do from outside. */
+/** worker/main.ts with ways to fail on demand. */
 import type { WorkerRequest } from '#shared/wire/worker-message.ts';
 import { createDispatch } from '../../worker/dispatch.ts';
 
 const devices: GPUDevice[] = [];
-const requestDevice = GPUAdapter.prototype.requestDevice;
+const { requestDevice } = GPUAdapter.prototype;
 GPUAdapter.prototype.requestDevice = async function (descriptor) {
   const device = await requestDevice.call(this, descriptor);
   devices.push(device);
@@ -15,7 +15,8 @@ const dispatch = createDispatch({
   post: (reply, transfer) => self.postMessage(reply, { transfer }),
 });
 
-self.onmessage = (event: MessageEvent<WorkerRequest | 'lose the device'>) => {
+self.onmessage = (event: MessageEvent<WorkerRequest | 'lose the device' | 'crash'>) => {
+  if (event.data === 'crash') throw new Error('crashed on demand');
   if (event.data === 'lose the device') devices.forEach((device) => device.destroy());
   else dispatch(event.data);
 };
