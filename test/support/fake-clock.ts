@@ -80,3 +80,13 @@ export function settle(): Promise<void> {
     port2.postMessage(null);
   });
 }
+
+/** Lets time pass, second by second, until the promise has an outcome: what it waits for may take turns of its own. */
+export async function untilSettled(promise: Promise<unknown>, clock: FakeClock): Promise<void> {
+  let isSettled = false;
+  const done = (): void => {
+    isSettled = true;
+  };
+  promise.then(done, done);
+  while (!isSettled) await clock.advance(1000);
+}
