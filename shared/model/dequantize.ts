@@ -23,18 +23,32 @@ export function dequantize(matrix: BlockMatrix, transposed: boolean): Float32Arr
   const { rows, columns, bits, blockSize, quants, rowBytes, signed, scales, zeroPoints } = matrix;
   const blocks = Math.ceil(columns / blockSize);
   const values = new Float32Array(rows * columns);
-  const [rowStep, columnStep] = transposed ? [1, rows] : [columns, 1];
+  const step = transposed ? rows : 1;
+  const unused = 32 - bits;
+  // What each 4-bit number stands for in the block at hand.
+  const levels = new Float32Array(16);
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {
       const at = row * blocks + block;
       const scale = scales[at]!;
       const zero = typeof zeroPoints === 'number' ? zeroPoints : zeroPoints[at]!;
-      const end = Math.min(columns, (block + 1) * blockSize);
-      for (let column = block * blockSize; column < end; column++) {
-        const quant = bits === 8 ? quants[row * rowBytes + column]! : nibble(quants, row * rowBytes * 2 + column);
-        const half = 1 << (bits - 1);
-        const value = signed ? (quant ^ half) - half : quant;
-        values[row * rowStep + column * columnStep] = (value - zero) * scale;
+      const column = block * blockSize;
+      const count = Math.min(blockSize, columns - column);
+      const from = row * rowBytes + (column * bits) / 8;
+      let target = transposed ? column * rows + row : row * columns + column;
+      if (bits === 8) {
+        for (let i = 0; i < count; i++, target += step) {
+          const quant = quants[from + i]!;
+          values[target] = ((signed ? (quant << unused) >> unused : quant) - zero) * scale;
+        }
+        continue;
+      }
+      for (let i = 0; i < 16; i++) levels[i] = ((signed ? (i << unused) >> unused : i) - zero) * scale;
+      // Rows and blocks have an even number of columns, so both begin at whole bytes.
+      for (let i = 0; i < count; i += 2, target += 2 * step) {
+        const byte = quants[from + (i >>> 1)]!;
+        values[target] = levels[byte & 15]!;
+        values[target + step] = levels[byte >>> 4]!;
       }
     }
   }
