@@ -21,7 +21,7 @@ export default defineConfig({
         },
       },
       {
-        plugins: [svelte()],
+        plugins: [svelte({ configFile: false })],
         // Found at the first import they would reload the page in the middle of a test.
         optimizeDeps: {
           exclude: ['onnxruntime-web', '@lucide/svelte', 'svelte-spa-router'],

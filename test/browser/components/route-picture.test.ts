@@ -21,7 +21,7 @@ function show(facts: Partial<Parameters<typeof toRouteView>[0]> = {}, isLive = f
 test('names each stage’s layers, volunteer, device and the way to it', () => {
   const [you, first, second, home] = [...show().querySelectorAll('li')].map((item) => item.innerText);
   expect(you).toContain('This page');
-  expect(first).toMatch(/direct, if it came up[^]*3c6ef362[^]*nvidia\/ampere[^]*embedding \+ layers 0–3/);
+  expect(first).toMatch(/direct where possible[^]*3c6ef362[^]*nvidia\/ampere[^]*embedding \+ layers 0–3/);
   expect(second).toMatch(/through the relay[^]*daa66d13[^]*WASM[^]*layers 4–7 \+ head/);
   expect(home).toContain('Back here');
 });

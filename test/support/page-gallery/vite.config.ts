@@ -4,6 +4,6 @@ import { defineConfig } from 'vite';
 /** `npx vite -c test/support/page-gallery/vite.config.ts`: the page's views over made-up data. */
 export default defineConfig({
   root: 'test/support/page-gallery',
-  plugins: [svelte()],
+  plugins: [svelte({ configFile: false })],
   build: { outDir: '../../../dist/gallery', emptyOutDir: true },
 });

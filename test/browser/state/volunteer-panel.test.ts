@@ -1,0 +1,97 @@
+import { beforeEach, expect, test } from 'vitest';
+import { ChorusError } from '#shared/errors.ts';
+import type { VolunteerState } from '#shared/peer/volunteer-state.ts';
+import { pageClock } from '../../../web/page-clock.ts';
+import { Settings } from '../../../web/state/settings.svelte.ts';
+import { VolunteerPanel, type HeldStages } from '../../../web/state/volunteer-panel.svelte.ts';
+import { downloadingState, servingState } from '../../support/page-gallery/fixtures.ts';
+
+beforeEach(() => localStorage.clear());
+
+/** A panel over a volunteer that shows the states it is told to. */
+function setUp(options: { fails?: boolean } = {}) {
+  let state: VolunteerState = { ...downloadingState(0), phase: 'connecting' };
+  let listener = (): void => undefined;
+  const seen = { held: [] as HeldStages, slept: 0, calls: [] as string[] };
+  const settings = new Settings(localStorage);
+  const show = (next: VolunteerState): void => {
+    state = next;
+    listener();
+  };
+  const panel = new VolunteerPanel({
+    settings,
+    storage: localStorage,
+    clock: pageClock(),
+    prefetch: () => undefined,
+    keepAwake: () => Promise.resolve(() => seen.slept++),
+    createVolunteer: (_settings, held) => {
+      if (options.fails === true) return Promise.reject(new ChorusError('server-lost', 'no server'));
+      seen.held = held;
+      return Promise.resolve({
+        get state() {
+          return state;
+        },
+        onChange: (added) => {
+          listener = added;
+          return () => undefined;
+        },
+        start: () => seen.calls.push('start'),
+        pause: () => seen.calls.push('pause'),
+        resume: () => seen.calls.push('resume'),
+        finish: () => Promise.resolve(),
+        stop: () => show({ ...state, phase: 'off' }),
+      });
+    },
+  });
+  return { panel, settings, seen, show };
+}
+
+test('nothing is made or started before Start', async () => {
+  const { panel, seen } = setUp();
+  panel.prefetch();
+  await Promise.resolve();
+  expect([panel.isOff, seen.calls]).toEqual([true, []]);
+});
+
+test('what was held is offered again after a reload, once each, newest first', async () => {
+  const first = setUp();
+  await first.panel.start();
+  first.show(servingState(0));
+  first.show(servingState(1));
+  first.show({ ...servingState(2), range: { start: 0, end: 2, embedding: true, head: false } });
+  const reloaded = setUp();
+  await reloaded.panel.start();
+  expect(reloaded.seen.held.map(({ range }) => range.start)).toEqual([0, 4]);
+});
+
+test('a failed start says why and lets the person start again', async () => {
+  const { panel } = setUp({ fails: true });
+  await panel.start();
+  expect([panel.state.phase, panel.state.error?.code, panel.isOff]).toEqual(['failed', 'server-lost', true]);
+});
+
+test('the log has each change once and leaves progress out', async () => {
+  const { panel, show } = setUp();
+  await panel.start();
+  show(downloadingState(0));
+  show({ ...downloadingState(0), progress: { label: 'x', done: 2, total: 3 } });
+  show(servingState(0));
+  expect(panel.log.map(({ text }) => text)).toEqual([
+    servingState(0).message,
+    downloadingState(0).message,
+    'Connecting to the signal server',
+  ]);
+});
+
+test('the screen may sleep again after Stop', async () => {
+  const { panel, settings, seen } = setUp();
+  settings.volunteer.update({ keepAwake: true });
+  await panel.start();
+  panel.stop();
+  expect([seen.slept, panel.isOff]).toEqual([1, true]);
+});
+
+test('settings that storage holds in another shape fall back to the first ones', () => {
+  localStorage.setItem('chorus.volunteer', JSON.stringify({ backend: 'cuda', slots: -1 }));
+  expect(new Settings(localStorage).volunteer.value.backend).toBe('auto');
+});
