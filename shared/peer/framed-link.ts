@@ -12,7 +12,7 @@ import type { Link } from './link.ts';
 const MAX_MISSED_PINGS = LINK_PING_TIMEOUT_MS / LINK_PING_MS;
 
 interface Outgoing {
-  readonly pieces: Iterator<Uint8Array<ArrayBuffer>>;
+  readonly pieces: Iterator<Uint8Array<ArrayBuffer>, void>;
   readonly resolve: () => void;
   readonly reject: (error: ChorusError) => void;
 }
@@ -198,9 +198,9 @@ export class FramedLink implements Link {
         }
         const current = this.#outgoing[0];
         if (!current) return;
-        const { value, done } = current.pieces.next();
-        if (!done) {
-          this.#sendPiece(value);
+        const next = current.pieces.next();
+        if (!next.done) {
+          this.#sendPiece(next.value);
           continue;
         }
         this.#outgoing.shift();
@@ -217,7 +217,8 @@ export class FramedLink implements Link {
   }
 
   #onePiece(message: PeerMessage): Uint8Array<ArrayBuffer> | undefined {
-    return splitMessage(this.#nextNumber(), encodePeerMessage(message)).next().value ?? undefined;
+    const [piece] = splitMessage(this.#nextNumber(), encodePeerMessage(message));
+    return piece;
   }
 
   #nextNumber(): number {

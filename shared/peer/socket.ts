@@ -54,7 +54,9 @@ export function adaptWebSocket(webSocket: WebSocketLike): Socket {
   };
   webSocket.onclose = (event: { code?: unknown; reason?: unknown }) => {
     const reason = typeof event.reason === 'string' ? event.reason : '';
-    socket.onClose(reason || failure || `the connection closed (${String(event.code ?? 'no code')})`);
+    socket.onClose(
+      reason || failure || `the connection closed (${typeof event.code === 'number' ? event.code : 'no code'})`,
+    );
   };
   return socket;
 }

@@ -21,7 +21,7 @@ export const FRAME_HEADER_BYTES = 16;
 const MAX_PAYLOAD_BYTES = MAX_PIECE_BYTES - FRAME_HEADER_BYTES;
 
 /** The pieces of one message, made one by one as they are taken. Throws `too-large`, or `bad-message` if empty. */
-export function* splitMessage(messageNumber: number, message: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
+export function* splitMessage(messageNumber: number, message: Uint8Array): Generator<Uint8Array<ArrayBuffer>, void> {
   if (message.length > MAX_PEER_MESSAGE_BYTES) throw new ChorusError('too-large', 'message above the size limit');
   if (message.length === 0) throw new ChorusError('bad-message', 'an empty message');
   for (let offset = 0; offset < message.length; offset += MAX_PAYLOAD_BYTES) {

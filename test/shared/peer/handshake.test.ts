@@ -98,7 +98,7 @@ describe('the handshake', () => {
     const [toB, b] = LoopbackChannel.pair();
     let isFirst = true;
     between(toB, toA, (piece) => {
-      const passed = isFirst ? (change(piece) as Uint8Array<ArrayBuffer>) : piece;
+      const passed = isFirst ? change(piece) : piece;
       isFirst = false;
       return passed;
     });

@@ -27,7 +27,7 @@ function rowsMessage(change: Partial<RowsMessage> = {}, rows: Partial<Rows> = {}
     chunk: 1,
     logitsFrom: 33,
     rows: { kind: 'hidden', start: 40, count: 2, ...rows, bytes },
-    digest: sha256(bytes) as Uint8Array<ArrayBuffer>,
+    digest: sha256(bytes),
     hops: [{ stage: 0, queueUs: 1, decodeUs: 2, runUs: 3000, encodeUs: 4 }],
     ...change,
   };
@@ -167,7 +167,7 @@ describe('hostile peer messages', () => {
     const typed = fc.tuple(fc.integer({ min: 0, max: 9 }), random).map(([type, rest]) => Uint8Array.of(type, ...rest));
     fc.assert(
       fc.property(fc.oneof(random, typed), (bytes) => {
-        const code = codeOf(() => decodePeerMessage(bytes as Uint8Array<ArrayBuffer>));
+        const code = codeOf(() => decodePeerMessage(bytes));
         expect(['no error', 'bad-message', 'too-large']).toContain(code);
       }),
       { numRuns: 5000 },
