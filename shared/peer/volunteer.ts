@@ -1,19 +1,14 @@
-import type { BlobStore } from '../blobs/blob-store.ts';
-import { fetchBlobs } from '../blobs/fetch-blobs.ts';
 import type { Clock } from '../clock.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { DRAIN_TIMEOUT_MS } from '../limits.ts';
-import { stageBlobs } from '../model/cut.ts';
-import type { Manifest } from '../model/manifest.ts';
-import { describeRange, fitsModel, sameRange, type StageRange } from '../model/stage.ts';
-import type { Envelope } from '../session/route.ts';
+import { describeRange, sameRange, type StageRange } from '../model/stage.ts';
 import type { PeerControlMessage, ServerMessage } from '../wire/control-message.ts';
 import type { BackendInfo, LoadedStage } from '../wire/worker-message.ts';
 import type { ControlClient, ControlState } from './control-client.ts';
+import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import type { Links } from './link.ts';
-import { openManifest } from './open-signed.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
 import { STATE_OFF, type VolunteerState } from './volunteer-state.ts';
@@ -41,21 +36,10 @@ export interface HeldStage {
   readonly range: StageRange;
 }
 
-export interface VolunteerDeps {
+export interface VolunteerDeps extends StageSource {
   readonly control: Pick<ControlClient, 'id' | 'serverKey' | 'welcome' | 'state' | 'send' | 'onMessage' | 'onState'>;
   readonly links: Links;
   readonly worker: WorkerClient;
-  readonly blobs: BlobStore;
-  /** Bytes [start, end) of a blob from wherever they can be had; they are checked here. */
-  readonly fetchRange: (
-    digest: Digest,
-    start: number,
-    end: number,
-    signal: AbortSignal,
-  ) => Promise<Uint8Array<ArrayBuffer>>;
-  /** The signed manifest, as `/api/models/DIGEST` answers; it is checked here. */
-  readonly fetchManifest: (digest: Digest, signal: AbortSignal) => Promise<Envelope>;
-  readonly clock: Clock;
   readonly verify: VerifySignature;
   readonly settings: VolunteerSettings;
 }
@@ -264,65 +248,34 @@ export class Volunteer {
     const held = this.#holding;
     if (held !== null && isSameStage(held, assignment)) return this.#serve(held, assignment);
     const { model, range } = assignment;
+    const { worker, settings, control, verify, links, clock } = this.#deps;
+    const authority = { serverKey: control.serverKey, verify };
+    const runtimeVersion = this.#backend?.runtimeVersion ?? '';
     const before = held?.host.drain(DRAIN_TIMEOUT_MS, signal);
-    const manifest = await this.#manifest(assignment, signal);
-    this.#update({ phase: 'downloading', model: { name: manifest.name, digest: model }, range, error: null });
-    const blobs = await this.#blobs(manifest, range, signal);
+    const manifest = await fetchManifest(model, range, runtimeVersion, this.#deps, authority, signal);
+    const message = `Downloading ${describeRange(range)} of ${manifest.name}.`;
+    const served = { name: manifest.name, digest: model };
+    this.#update({ phase: 'downloading', message, model: served, range, error: null });
+    const onProgress = (done: number, total: number) => {
+      if (!signal.aborted) this.#update({ progress: { label: 'bytes', done, total } });
+    };
+    const blobs = await fetchStageBlobs(manifest, range, this.#deps, onProgress, signal);
     await before;
     signal.throwIfAborted();
     this.#letGo(new ChorusError('cancelled', 'the volunteer was given another stage'));
     const label = `Loading ${describeRange(range)} of ${manifest.name}.`;
     this.#update({ phase: 'loading', message: label, progress: null });
-    const { worker, settings, control, verify, links, clock } = this.#deps;
     const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
     signal.throwIfAborted();
     const host = new ReplicaHost({
       config: { self: control.id, loaded: { model, range, manifest }, slots: settings.slots },
-      authority: { serverKey: control.serverKey, verify },
+      authority,
       links,
       compute: worker.compute,
       clock,
       onActivity: () => this.#onActivity(),
     });
     this.#serve({ model, range, stage, host }, assignment);
-  }
-
-  async #manifest({ model, range }: Assignment, signal: AbortSignal): Promise<Manifest> {
-    const { control, verify, fetchManifest } = this.#deps;
-    const answer = await fetchManifest(model, signal);
-    const manifest = await openManifest(answer, model, { serverKey: control.serverKey, verify });
-    signal.throwIfAborted();
-    if (!fitsModel(range, manifest.config.layers)) throw new ChorusError('bad-message', 'the model has no such stage');
-    const { runtimeVersion } = manifest.pins;
-    if (runtimeVersion !== this.#backend?.runtimeVersion) {
-      const here = this.#backend?.runtimeVersion ?? 'none';
-      const message = `the model asks for onnxruntime-web ${runtimeVersion}, this program has ${here}; reload or update`;
-      throw new ChorusError('pin-mismatch', message);
-    }
-    return manifest;
-  }
-
-  async #blobs(
-    manifest: Manifest,
-    range: StageRange,
-    signal: AbortSignal,
-  ): Promise<Map<Digest, Blob | Uint8Array<ArrayBuffer>>> {
-    const { blobs: store, fetchRange, clock } = this.#deps;
-    const refs = stageBlobs(manifest, range);
-    const label = `Downloading ${describeRange(range)} of ${manifest.name}.`;
-    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => {
-      if (signal.aborted) return;
-      this.#update({ message: label, progress: { label: 'bytes', done: doneBytes, total: totalBytes } });
-    };
-    await fetchBlobs(refs, { store, fetchRange, clock, onProgress, signal });
-    const found = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
-    for (const ref of refs) {
-      const blob = await store.get(ref);
-      if (blob === null) throw new ChorusError('internal', 'a blob was removed from the store while it was needed');
-      found.set(ref.digest, blob);
-    }
-    signal.throwIfAborted();
-    return found;
   }
 
   #serve(holding: Holding, { assignment }: Assignment): void {

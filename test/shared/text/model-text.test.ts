@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Tokenizer } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
@@ -8,6 +9,10 @@ import { codeOf } from '../../support/code-of.ts';
 const file = (name: string) => new Uint8Array(readFileSync(`models/wren/${name}`));
 const tokenizerFile = file('tokenizer.json');
 const text = openModelText(tokenizerFile, file('tokenizer_config.json'));
+const tokenizer = new Tokenizer(
+  JSON.parse(readFileSync('models/wren/tokenizer.json', 'utf8')) as object,
+  JSON.parse(readFileSync('models/wren/tokenizer_config.json', 'utf8')) as object,
+);
 const withConfig = (config: object) => openModelText(tokenizerFile, utf8(JSON.stringify(config)));
 
 function write(tokens: readonly number[], stop: readonly string[] = []): string[] {
@@ -23,7 +28,7 @@ function write(tokens: readonly number[], stop: readonly string[] = []): string[
 describe('the tokenizer of Wren', () => {
   it('gives back the text it was given, whatever characters that has', () => {
     for (const sample of ['Hello, world', 'naïve café', '日本語', '👩‍👩‍👧‍👦 and 🇫🇷', ' two  spaces\n\ttab', '12345']) {
-      expect(text.decode(text.encode(sample))).toBe(sample);
+      expect(write(text.encode(sample)).join('')).toBe(sample);
     }
   });
 
@@ -64,7 +69,8 @@ describe('a text writer', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (sample) => {
         const tokens = text.encode(sample);
-        expect(write(tokens).join('')).toBe(text.decode(tokens));
+        fc.pre(tokens.length > 0);
+        expect(write(tokens).join('')).toBe(tokenizer.decode(tokens, { skip_special_tokens: true }));
       }),
     );
   });

@@ -24,7 +24,7 @@ const model: GatewayModel = {
   text: {
     encodeChat: (messages) => [...`${messages.map(({ content }) => content).join('|')}>`].map((c) => c.charCodeAt(0)),
     encode: (text) => [...text].map((c) => c.charCodeAt(0)),
-    createWriter: (stop) => {
+    createWriter: (stop = []) => {
       let isStopped = false;
       return {
         push(token) {
