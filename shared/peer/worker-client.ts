@@ -116,7 +116,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
     return new Promise((resolve, reject) => {
       const id = nextId++;
       target.post({ id, call: name, body } as WorkerRequest, transfer);
-      pending.set(id, { resolve: resolve as Pending['resolve'], reject });
+      pending.set(id, { resolve: resolve, reject });
       if (pending.size === 1) watch();
     });
   }
