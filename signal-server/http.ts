@@ -59,6 +59,10 @@ export function createHttpApp(deps: HttpDeps): Express {
     else gateway(request, response, next);
   });
   if (deps.config.webFolder !== null) app.use(servePage(deps.config.webFolder));
+  else
+    app.get('/', (_request, response) =>
+      sendError(response, 404, 'not-found', 'the page is not built: run npm run build'),
+    );
   app.use((_request, response) => sendError(response, 404, 'not-found', 'there is nothing here'));
   app.use(answerFailure(deps.onError));
   return app;

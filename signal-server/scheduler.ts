@@ -10,8 +10,9 @@ const OWN_STAGE_MS = 1e7;
 const FAILED_LATELY_MS = 1e5;
 /** Hidden tabs may be slowed down by their browser. */
 const HIDDEN_FACTOR = 1.5;
-/** Partial routes kept per step of the search. */
+/** Partial routes kept per step of the search, and volunteers looked at for each stage. */
 const MAX_PARTIAL_ROUTES = 64;
+const MAX_PER_STAGE = 16;
 
 /** A volunteer that holds a stage of the model asked for. */
 export interface Candidate {
@@ -101,8 +102,9 @@ interface PartialRoute {
 function findRoute(units: number, demand: Demand, candidates: readonly Candidate[]): Candidate[] | null {
   const reached = Array.from({ length: units + 1 }, () => new Map<string, PartialRoute>());
   reached[0]!.set('', { stages: [], costMs: 0 });
+  const considered = cheapestOfEachStage(demand, candidates);
   for (let unit = 0; unit < units; unit++) {
-    const next = candidates.filter((candidate) => candidate.span.start === unit);
+    const next = considered.filter((candidate) => candidate.span.start === unit);
     const cheapest = [...reached[unit]!.values()].sort((a, b) => a.costMs - b.costMs).slice(0, MAX_PARTIAL_ROUTES);
     for (const route of cheapest) {
       for (const candidate of next) {
@@ -121,6 +123,23 @@ function findRoute(units: number, demand: Demand, candidates: readonly Candidate
   return whole[0] === undefined ? null : [...whole[0].stages];
 }
 
+/** Of those that would do equally well for a stage (same span, prefix and reach), the cheapest; and not too many of these. */
+function cheapestOfEachStage(demand: Demand, candidates: readonly Candidate[]): Candidate[] {
+  const costs = new Map(candidates.map((candidate) => [candidate, ownMs(demand, candidate)]));
+  const seen = new Map<string, Set<string>>();
+  return [...candidates]
+    .sort((a, b) => costs.get(a)! - costs.get(b)!)
+    .filter(({ span, prefix, webrtc }) => {
+      const stage = `${span.start}-${span.end}`;
+      const kinds = seen.get(stage) ?? new Set();
+      seen.set(stage, kinds);
+      const kind = `${webrtc} ${prefix}`;
+      if (kinds.has(kind) || kinds.size >= MAX_PER_STAGE) return false;
+      kinds.add(kind);
+      return true;
+    });
+}
+
 function routeKey(stages: readonly Candidate[], minStages: number): string {
   const prefixes = [...new Set(stages.map((stage) => stage.prefix))].sort();
   return `${Math.min(stages.length, minStages)} ${prefixes.join(' ')}`;
@@ -129,13 +148,14 @@ function routeKey(stages: readonly Candidate[], minStages: number): string {
 function stepMs(demand: Demand, route: PartialRoute, candidate: Candidate): number {
   const previous = route.stages.at(-1);
   const isDirect = candidate.webrtc && (previous?.webrtc ?? demand.webrtc);
-  return (
-    predictedMs(candidate) +
-    (isDirect ? DIRECT_HOP_MS : RELAY_HOP_MS) +
-    (route.stages.some((stage) => stage.prefix === candidate.prefix) ? SAME_PREFIX_MS : 0) +
-    (candidate.id === demand.requester ? OWN_STAGE_MS : 0) +
-    (candidate.failedLately ? FAILED_LATELY_MS : 0)
-  );
+  const isNear = route.stages.some((stage) => stage.prefix === candidate.prefix);
+  return ownMs(demand, candidate) + (isDirect ? DIRECT_HOP_MS : RELAY_HOP_MS) + (isNear ? SAME_PREFIX_MS : 0);
+}
+
+/** What a volunteer costs wherever it stands in a route. */
+function ownMs(demand: Demand, candidate: Candidate): number {
+  const isOwn = candidate.id === demand.requester;
+  return predictedMs(candidate) + (isOwn ? OWN_STAGE_MS : 0) + (candidate.failedLately ? FAILED_LATELY_MS : 0);
 }
 
 /** Milliseconds for one token: its units one after the other, in turn with the sessions it already runs. */

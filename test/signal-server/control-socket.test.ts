@@ -173,6 +173,29 @@ describe('a control socket', () => {
   });
 });
 
+describe('a peer that has gone without a word', () => {
+  it('is dropped, and its volunteer with it', async () => {
+    const server = await startTestServer({ config: { times: { heartbeatMs: 100, heartbeatTimeoutMs: 300 } } });
+    const peer = await connectPeer(server.url);
+    peer.send(offerOf());
+    await peer.take('idle');
+    expect(server.server.snapshot().volunteers).toHaveLength(1);
+    // From here on it does not even answer pings.
+    peer.socket.pong = () => undefined;
+    expect((await peer.take('error')).code).toBe('timeout');
+    expect(server.server.snapshot().volunteers).toHaveLength(0);
+    await server.stop();
+  });
+
+  it('is kept while it answers pings, though it says nothing', async () => {
+    const server = await startTestServer({ config: { times: { heartbeatMs: 100, heartbeatTimeoutMs: 300 } } });
+    const peer = await connectPeer(server.url);
+    for (let pings = 0; pings < 6; pings++) await once(peer.socket, 'ping');
+    expect(peer.untaken).toEqual([]);
+    await server.stop();
+  });
+});
+
 describe('the upgrade gate', () => {
   it('allows so many sockets per address and no more', async () => {
     const server = await startTestServer({ config: { limits: { connectionsPerAddress: 2 } } });

@@ -1,0 +1,153 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Digest, PeerId } from '#shared/ids.ts';
+import type { Offer, ServerMessage } from '#shared/wire/control-message.ts';
+import { parseConfig } from '../../signal-server/config.ts';
+import { Leases } from '../../signal-server/leases.ts';
+import { planModel, type PlannedModel } from '../../signal-server/planned-model.ts';
+import { Registry } from '../../signal-server/registry.ts';
+import { VolunteerDesk } from '../../signal-server/volunteer-desk.ts';
+import { offerOf } from '../support/control-peer.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { smallManifest } from '../support/small-manifest.ts';
+
+const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1);
+const { times } = parseConfig({ times: { rebalanceMs: 1_000, moveCooldownMs: 10_000, loadTimeoutMs: 5_000 } });
+
+describe('the volunteer desk', () => {
+  let clock: FakeClock;
+  let registry: Registry;
+  let desk: VolunteerDesk;
+  let models: PlannedModel[];
+  let sent: { to: PeerId; message: ServerMessage }[];
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    registry = new Registry(clock);
+    models = [model];
+    sent = [];
+    desk = new VolunteerDesk({
+      clock,
+      registry,
+      leases: new Leases(clock),
+      models: () => models,
+      send: (to, message) => sent.push({ to, message }),
+      onSupply: () => undefined,
+      times,
+    });
+  });
+
+  const idOf = (name: string): PeerId => name.repeat(64) as PeerId;
+
+  function join(name: string, offer: Partial<Offer> = {}): void {
+    desk.receive(registry.join(idOf(name), 'tab', 'loopback'), offerOf(offer));
+  }
+
+  function ready(name: string): void {
+    const member = registry.get(idOf(name))!;
+    const assignment = member.volunteer!.assignment!.number;
+    desk.receive(member, { type: 'ready', assignment, layerMs: 1, probeError: 0 });
+  }
+
+  function leave(name: string): void {
+    registry.leave(idOf(name));
+    desk.left();
+  }
+
+  function startOf(name: string): number | undefined {
+    return registry.get(idOf(name))?.volunteer?.assignment?.span.start;
+  }
+
+  async function tickAfter(delayMs: number): Promise<void> {
+    await clock.advance(delayMs);
+    desk.tick();
+  }
+
+  it('gives each newcomer work at once', () => {
+    for (const name of ['1', '2', '3']) join(name);
+    expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 0]);
+    expect(sent.map(({ message }) => message.type)).toEqual(['assign', 'assign', 'assign']);
+  });
+
+  it('says why there is none, once, and gives it as soon as there is a model', async () => {
+    models = [];
+    join('1');
+    await tickAfter(1_000);
+    expect(sent).toMatchObject([{ message: { type: 'idle' } }]);
+    models = [model];
+    await tickAfter(1_000);
+    expect(startOf('1')).toBe(0);
+  });
+
+  it('moves a spare volunteer to a gap, but not while who left may come back', async () => {
+    for (const name of ['1', '2', '3']) join(name);
+    for (const name of ['1', '2', '3']) ready(name);
+    leave('2');
+    await tickAfter(500);
+    expect([startOf('1'), startOf('3')]).toEqual([0, 0]);
+    await tickAfter(600);
+    expect([startOf('1'), startOf('3')].sort()).toEqual([0, 5]);
+  });
+
+  it('leaves the gap to the volunteer that comes back in time, with its old work', async () => {
+    for (const name of ['1', '2', '3']) join(name);
+    for (const name of ['1', '2', '3']) ready(name);
+    leave('2');
+    await clock.advance(500);
+    join('2');
+    await tickAfter(2_000);
+    expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 0]);
+  });
+
+  it('does not move the same volunteer again before its time', async () => {
+    for (const name of ['1', '2']) join(name);
+    for (const name of ['1', '2']) ready(name);
+    leave('1');
+    join('3', { held: [{ model: model.digest, range: { start: 4, end: 8, embedding: false, head: true } }] });
+    const places = (): (number | undefined)[] => ['2', '3'].map(startOf);
+    expect(places()).toEqual([5, 0]);
+    leave('3');
+    await tickAfter(1_000);
+    expect(startOf('2')).toBe(5);
+  });
+
+  it('takes the work from who does not get ready, and gives it something smaller', async () => {
+    join('1');
+    const before = registry.get(idOf('1'))!.volunteer!.assignment!.span;
+    await tickAfter(5_001);
+    const after = registry.get(idOf('1'))!.volunteer!.assignment!.span;
+    expect(after.end - after.start).toBeLessThan(before.end - before.start);
+  });
+
+  it('gives a stage that failed for want of memory to nobody twice', () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    const { number, span } = member.volunteer!.assignment!;
+    desk.receive(member, { type: 'failed', assignment: number, code: 'out-of-memory', message: '' });
+    const next = member.volunteer!.assignment!.span;
+    expect(next.end - next.start).toBeLessThan(span.end - span.start);
+  });
+
+  it('gives no work to a device that computed wrongly until its next offer', async () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    desk.receive(member, {
+      type: 'failed',
+      assignment: member.volunteer!.assignment!.number,
+      code: 'probe-failed',
+      message: '',
+    });
+    await tickAfter(1_000);
+    expect(member.volunteer).toMatchObject({ state: 'idle', assignment: null });
+    desk.receive(member, offerOf());
+    expect(member.volunteer).toMatchObject({ state: 'loading' });
+  });
+
+  it('ignores what a withdrawn volunteer still says', () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    const { number } = member.volunteer!.assignment!;
+    desk.receive(member, { type: 'withdraw' });
+    desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+    expect(member.volunteer).toBeNull();
+  });
+});
