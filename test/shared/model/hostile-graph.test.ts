@@ -49,7 +49,7 @@ test('bytes that are no model at all are refused', () => {
   );
 });
 
-describe('a manifest that does not fit its graph is refused', () => {
+describe('a manifest that does not fit its graph is refused', { timeout: 60_000 }, () => {
   type Spoil = (request: CutRequest, manifest: Manifest) => Partial<CutRequest>;
   const part = (manifest: Manifest) => manifest.parts.find(({ name }) => name === 'layer.0')!;
   const changed = (change: (manifest: Manifest) => void): Spoil => {

@@ -38,7 +38,7 @@ async function refusal(folder: string): Promise<ChorusError> {
   throw new Error(`not refused with a code: ${String(error)}`);
 }
 
-describe('a model is refused that has', () => {
+describe('a model is refused that has', { timeout: 60_000 }, () => {
   test.each(hostileChanges)('$what', async ({ code, spoil }) => {
     const model = buildSyntheticModel(shape);
     spoil(model);
@@ -48,7 +48,7 @@ describe('a model is refused that has', () => {
   });
 });
 
-describe('a folder is refused', () => {
+describe('a folder is refused', { timeout: 60_000 }, () => {
   const moved = (change: (entries: Map<string, string>) => void) => async (folder: string) => {
     const model = buildSyntheticModel(shape);
     await writeSyntheticFolder(folder, { ...shape, dataFiles: 1 }, model);
@@ -125,7 +125,7 @@ test('a refused model names the node and why', async () => {
   expect(message).toContain('LSTM');
 });
 
-test('weights named like parts of every object are imported as any others', async () => {
+test('weights named like parts of every object are imported as any others', { timeout: 60_000 }, async () => {
   const folder = await soundFolder();
   const model = buildSyntheticModel(shape);
   const weight = model.graph.initializer.find((tensor) => tensor.name.includes('q_proj'))!;
