@@ -64,16 +64,18 @@ export function createServerApi(serverUrl: URL): ServerApi {
 
 /** The whole body, given up as soon as it is longer than `maxBytes`. */
 async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const body: ReadableStream<Uint8Array> | null = response.body;
+  const reader = body?.getReader();
   const parts: Uint8Array[] = [];
   let size = 0;
   try {
-    const body: AsyncIterable<Uint8Array> | null = response.body;
-    for await (const part of body ?? []) {
-      size += part.length;
+    for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+      size += part.value.length;
       if (size > maxBytes) throw new ChorusError('too-large', `the server answered more than ${maxBytes} bytes`);
-      parts.push(part);
+      parts.push(part.value);
     }
   } catch (error) {
+    await reader?.cancel().catch(() => {});
     throw toChorusError(error, 'server-lost');
   }
   return new Uint8Array(Buffer.concat(parts, size));

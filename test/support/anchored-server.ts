@@ -1,0 +1,54 @@
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+import { expect, vi } from 'vitest';
+import type { WorkerPort } from '#shared/peer/worker-client.ts';
+import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
+import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
+import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
+import { startTestServer, type TestServer } from './signal-server.ts';
+import { importedWren } from './wren.ts';
+
+/** A signal server in this process with Wren, the gateway and real anchors. */
+export interface AnchoredServer extends TestServer {
+  readonly client: OpenAI;
+  /** The anchors' compute threads that have run something since the last call. */
+  takeBusyThreads(): WorkerPort[];
+}
+
+/** Resolves once every anchor serves. */
+export async function startAnchoredServer(anchors: number): Promise<AnchoredServer> {
+  const wren = await importedWren();
+  const busy = new Set<WorkerPort>();
+  const spawnWorker = (): WorkerPort => {
+    const port = spawnWorkerThread();
+    const post = port.post.bind(port);
+    port.post = (message, transfer) => {
+      if (message.call === 'run') busy.add(port);
+      post(message, transfer);
+    };
+    return port;
+  };
+  const server = await startTestServer({
+    config: { anchors },
+    manifests: [wren.manifest],
+    companions: {
+      async startGateway(context) {
+        await cp(join(wren.dataFolder, 'blobs'), context.dataFolder.blobsPath, { recursive: true });
+        return startGateway(context);
+      },
+      startAnchors: (context) => startAnchors(context, { pledgeBytes: 2 ** 30, slots: 4, spawnWorker }),
+    },
+  });
+  const ready = () => server.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
+  await vi.waitFor(() => expect(ready()).toBe(anchors), { timeout: 60_000, interval: 100 });
+  return {
+    ...server,
+    client: new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 }),
+    takeBusyThreads() {
+      const threads = [...busy];
+      busy.clear();
+      return threads;
+    },
+  };
+}
