@@ -29,6 +29,8 @@ export interface ModelText {
   encodeChat(messages: readonly ChatMessage[]): number[];
   /** Plain text, with the special tokens that the model begins with. */
   encode(text: string): number[];
+  /** All of it at once, special tokens left out. */
+  decode(tokens: readonly number[]): string;
   createWriter(stop?: readonly string[]): TextWriter;
 }
 
@@ -64,6 +66,7 @@ export function openModelText(tokenizerFile: Uint8Array<ArrayBuffer>, configFile
       return tokenizer.encode(text, { add_special_tokens: false }).ids;
     },
     encode: (text) => tokenizer.encode(text).ids,
+    decode,
     createWriter: (stop = []) => createWriter(new TokenDecoder(decode), new StopStrings(stop)),
   };
 }
