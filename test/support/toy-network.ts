@@ -9,7 +9,7 @@ import { Requester, type Conversation, type ConversationOptions } from '#shared/
 import type { StageRange } from '#shared/model/stage.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/session/answer-event.ts';
 import { ROUTE_PAYLOAD_TYPE, type Envelope, type Route } from '#shared/session/route.ts';
-import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { FakeNetwork, type FakeLinks } from './fake-links.ts';
 import { ToyCompute, toyDigest, toyManifest, TOY_LAYERS } from './toy-model.ts';
@@ -46,6 +46,7 @@ export interface ToyVolunteer {
   readonly host: ReplicaHost;
 }
 
+type ServerEvent = Parameters<Parameters<ControlClient['onMessage']>[0]>[0];
 type Release = Extract<PeerControlMessage, { type: 'release' }>;
 
 /** A control socket whose server is the toy network's. */
@@ -63,7 +64,7 @@ export class ToyControl {
   state: ControlState = { type: 'open' };
   readonly sent: PeerControlMessage[] = [];
   onSend: (message: PeerControlMessage) => void = () => undefined;
-  readonly #messageListeners = new Set<(message: Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>) => void>();
+  readonly #messageListeners = new Set<(message: ServerEvent) => void>();
   readonly #stateListeners = new Set<(state: ControlState) => void>();
 
   constructor(id: PeerId) {
@@ -75,7 +76,7 @@ export class ToyControl {
     this.onSend(message);
   }
 
-  say(message: Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>): void {
+  say(message: ServerEvent): void {
     for (const listener of [...this.#messageListeners]) listener(message);
   }
 
@@ -84,7 +85,7 @@ export class ToyControl {
     for (const listener of [...this.#stateListeners]) listener(state);
   }
 
-  onMessage(listener: (message: Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>) => void): () => void {
+  onMessage(listener: (message: ServerEvent) => void): () => void {
     this.#messageListeners.add(listener);
     return () => this.#messageListeners.delete(listener);
   }
