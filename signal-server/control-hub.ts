@@ -81,6 +81,11 @@ export class ControlHub implements ControlSocketOwner {
     }
   }
 
+  /** Lets every peer know that the server is there. */
+  sayAlive(): void {
+    for (const peer of this.#peers.values()) peer.send({ type: 'alive' });
+  }
+
   #forget(peer: ControlPeer): void {
     this.#peers.delete(peer.id);
     this.#deps.registry.leave(peer.id);

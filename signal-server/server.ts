@@ -23,6 +23,7 @@ import { HISTORY_STEP_MS, NetworkHistory } from './network-history.ts';
 import { createPeerMount, PEER_MOUNT_PATH } from './peer-mount.ts';
 import { Registry } from './registry.ts';
 import { RelayRouter } from './relay-router.ts';
+import { createRepeater } from './repeater.ts';
 import { RouteDesk, type FinishedSession } from './route-desk.ts';
 import { networkSnapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
@@ -169,7 +170,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   });
   server.on('request', app);
   const companions: Companion[] = [];
-  const stopTimers: (() => void)[] = [];
+  const { every, stopAll } = createRepeater(clock, onError);
 
   function recordSession({ lease, outcome, tokens, tokensPerSecond, faults }: FinishedSession): void {
     const { session, model, issuedAtMs, stages } = lease.route;
@@ -225,27 +226,6 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     if (added.length > 0) volunteers.tick();
   }
 
-  function every(delayMs: number, task: () => void | Promise<void>): void {
-    let cancel: () => void = () => undefined;
-    let isStopped = false;
-    const arm = (): void => {
-      cancel = clock.setTimer(() => {
-        // One failing task must not end the others, nor its own next turn.
-        Promise.resolve()
-          .then(task)
-          .catch(onError)
-          .finally(() => {
-            if (!isStopped) arm();
-          });
-      }, delayMs);
-    };
-    arm();
-    stopTimers.push(() => {
-      isStopped = true;
-      cancel();
-    });
-  }
-
   return {
     snapshot,
     async start() {
@@ -256,6 +236,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       every(times.heartbeatMs, () => {
         hub.dropSilent(times.heartbeatTimeoutMs);
         gate.ping();
+        hub.sayAlive();
       });
       every(times.rebalanceMs, () => volunteers.tick());
       every(times.rescanMs, rescan);
@@ -271,7 +252,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       return { port };
     },
     async stop() {
-      stopTimers.splice(0).forEach((stopTimer) => stopTimer());
+      stopAll();
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await gate.close(STOP_GRACE_MS);

@@ -1,7 +1,7 @@
 import type { RandomBytes } from '../clock.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
-import { MAX_CONTROL_MESSAGE_BYTES } from '../limits.ts';
+import { HEARTBEAT_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES } from '../limits.ts';
 import type { PeerControlMessage, ServerMessage } from '../wire/control-message.ts';
 import {
   openConnection,
@@ -20,7 +20,7 @@ const STEADY_MS = 10_000;
 /** Errors that trying again will not cure. */
 const FATAL: readonly ErrorCode[] = ['protocol-version', 'wrong-peer', 'bad-signature', 'replaced'];
 
-type ServerEvent = Exclude<ServerMessage, { type: 'challenge' | 'welcome' }>;
+type ServerEvent = Exclude<ServerMessage, { type: 'challenge' | 'welcome' | 'alive' }>;
 
 export type ControlState =
   | { readonly type: 'open' }
@@ -65,6 +65,8 @@ class ReconnectingClient implements ControlClient {
   #state: ControlState = { type: 'open' };
   #attempt = 0;
   #connectedAtMs = 0;
+  #receivedAtMs = 0;
+  /** Of the wait for a sign of life, or for the next attempt: there is never more than one. */
   #stopTimer: () => void = () => {};
 
   constructor(deps: ControlDeps, connection: Connection) {
@@ -114,6 +116,8 @@ class ReconnectingClient implements ControlClient {
     this.#welcome = connection.welcome;
     this.#socket = connection.socket;
     this.#connectedAtMs = this.#deps.clock.nowMs();
+    this.#receivedAtMs = this.#connectedAtMs;
+    this.#watch(connection.socket);
     this.#setState({ type: 'open' });
     connection.handOver({
       onMessage: (message) => this.#receive(connection.socket, message),
@@ -121,14 +125,26 @@ class ReconnectingClient implements ControlClient {
     });
   }
 
+  /** A network that drops without a word closes no socket; the server's silence tells. */
+  #watch(socket: Socket): void {
+    const { clock } = this.#deps;
+    const limitMs = Math.max(HEARTBEAT_TIMEOUT_MS, 4 * this.#welcome.heartbeatMs);
+    this.#stopTimer = clock.setTimer(() => {
+      if (clock.nowMs() - this.#receivedAtMs < limitMs) this.#watch(socket);
+      else this.#lose(socket, new ChorusError('server-lost', 'the server has gone silent'));
+    }, limitMs - (clock.nowMs() - this.#receivedAtMs));
+  }
+
   #receive(socket: Socket, message: string | Uint8Array<ArrayBuffer>): void {
     if (socket !== this.#socket) return;
+    this.#receivedAtMs = this.#deps.clock.nowMs();
     try {
       if (typeof message !== 'string') return this.relay.receive(message);
       const parsed = parseServerMessage(message);
       if (parsed.type === 'challenge' || parsed.type === 'welcome') {
         throw new ChorusError('bad-message', `a ${parsed.type} after the welcome`);
       }
+      if (parsed.type === 'alive') return;
       if (parsed.type === 'error') return this.#lose(socket, new ChorusError(parsed.code, parsed.message));
       for (const listener of [...this.#messageListeners]) listener(parsed);
     } catch (thrown) {
@@ -139,6 +155,7 @@ class ReconnectingClient implements ControlClient {
   #lose(socket: Socket, error: ChorusError): void {
     if (socket !== this.#socket) return;
     this.#socket = null;
+    this.#stopTimer();
     socket.close();
     this.relay.closeAll('the connection to the server is lost');
     if (this.#deps.clock.nowMs() - this.#connectedAtMs >= STEADY_MS) this.#attempt = 0;

@@ -12,6 +12,7 @@ import { envelopeSchema } from '../session/route.ts';
  *   server -> peer   challenge                    first message
  *   peer -> server   prove                        signs the server's nonce, sends its own
  *   server -> peer   welcome                      signs the peer's nonce
+ *   server -> peer   alive                        again and again
  *   volunteer        offer -> assign | idle; ready | failed; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; release
  */
@@ -48,6 +49,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     /** The first layers nobody holds, where that is the reason. */
     missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
   }),
+  /** Sent every `heartbeatMs`, so that a peer notices a server that is gone without a word. */
+  z.strictObject({ type: z.literal('alive') }),
   /** Close of the control socket follows. */
   z.strictObject({ type: z.literal('error'), code: errorCode, message: text }),
 ]);
