@@ -69,7 +69,7 @@ export function createPeerMount(httpServer: Server, deps: PeerMountDeps): PeerMo
       }
       const own = new FencedSocket(
         socket,
-        (message) => message.type === 'HEARTBEAT' || deps.tokenOf(message.dst) !== undefined,
+        (message) => message.type === 'HEARTBEAT' || fenced.has(message.dst),
         deps,
       );
       const before = fenced.get(id.data);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
-import { HANDSHAKE_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, HEARTBEAT_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control-client.ts';
 import type { Socket } from '#shared/peer/socket.ts';
 import { peerControlMessageSchema } from '#shared/wire/control-message.ts';
@@ -137,7 +137,23 @@ describe('the control client', () => {
     expect(client.state).toEqual({ type: 'open' });
     expect(client.serverKey).toEqual(server.publicKey);
     expect(client.welcome.peerToken).toBe('token');
+    expect(clock.pendingTimers).toBe(1);
+    client.close();
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('takes a server that has gone silent for lost, and one that says it is alive for there', async () => {
+    const fake = new FakeServer();
+    const clock = new FakeClock();
+    const client = await connect(fake, clock);
+    for (let i = 0; i < 5; i++) {
+      await clock.advance(HEARTBEAT_TIMEOUT_MS / 2);
+      fake.last.say({ type: 'alive' });
+    }
+    expect(client.state.type).toBe('open');
+    await clock.advance(HEARTBEAT_TIMEOUT_MS);
+    expect(client.state).toMatchObject({ type: 'reconnecting', reason: 'the server has gone silent' });
+    expect(fake.last.isClosed).toBe(true);
   });
 
   it.each([
@@ -218,7 +234,7 @@ describe('the control client', () => {
     expect(codeOf(() => client.send({ type: 'pause' }))).toBe('server-lost');
     fake.isDown = false;
     const opened = untilState(client, 'open');
-    await clock.advance(30_000);
+    await clock.advance(clock.nextDelayMs ?? 0);
     await opened;
     client.send({ type: 'pause' });
     expect(fake.last.sent.at(-1)).toEqual({ type: 'pause' });
@@ -228,8 +244,14 @@ describe('the control client', () => {
     const fake = new FakeServer();
     const clock = new FakeClock();
     const client = await connect(fake, clock);
+    const hold = async (heldMs: number): Promise<void> => {
+      for (let ms = 0; ms < heldMs; ms += 2000) {
+        fake.last.say({ type: 'alive' });
+        await clock.advance(2000);
+      }
+    };
     for (const heldMs of [0, 0, 60_000]) {
-      await clock.advance(heldMs);
+      await hold(heldMs);
       const lost = untilState(client, 'reconnecting');
       fake.last.drop('gone');
       const state = await lost;
@@ -238,7 +260,7 @@ describe('the control client', () => {
       await opened;
     }
     const states = watch(client);
-    await clock.advance(60_000);
+    await hold(60_000);
     fake.last.drop('gone');
     await settle();
     expect(states[0]).toMatchObject({ attempt: 1 });
