@@ -1,35 +1,72 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Digest } from '#shared/ids.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
-import type { Manifest } from '#shared/model/manifest.ts';
+import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { importModel } from '../../signal-server/import/import-model.ts';
 
-/** The default model, imported into a folder of its own. */
+/** The default model, imported. Its folder is shared by all tests, so they only read there. */
 export interface ImportedWren {
   readonly manifest: Manifest;
+  /** Holds `blobs/DIGEST`, as a server's data folder does. */
   readonly dataFolder: string;
-  blob(digest: Digest): Uint8Array<ArrayBuffer>;
+  readonly blob: (digest: Digest) => Uint8Array<ArrayBuffer>;
   /** All blobs that loading a stage needs. */
-  blobs(range: StageRange): Map<Digest, Uint8Array<ArrayBuffer>>;
-  remove(): Promise<void>;
+  readonly blobs: (range: StageRange) => Map<Digest, Uint8Array<ArrayBuffer>>;
 }
 
-export async function importWren(): Promise<ImportedWren> {
-  const dataFolder = await mkdtemp(join(tmpdir(), 'chorus-wren-'));
-  const folder = fileURLToPath(new URL('../../models/wren', import.meta.url));
-  const { manifest } = await importModel(folder, { quant: 'q4', dataFolder, onProgress: () => undefined });
-  const blob = (digest: Digest): Uint8Array<ArrayBuffer> =>
-    new Uint8Array(readFileSync(join(dataFolder, 'blobs', digest)));
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const cache = join(root, 'node_modules/.cache/chorus-test');
+/** What an import depends on: a change to any file here makes another folder. */
+const sources = ['models/wren', 'models/wren/onnx', 'signal-server/import', 'shared/model'];
+
+/** Imports once for all test processes: whoever is first to finish moves its folder into place, whole. */
+export async function importWren(quant: 'q4' | 'q8' | 'fp32' = 'q4'): Promise<ImportedWren> {
+  const dataFolder = join(cache, `wren-${quant}-${await sourcesDigest()}`);
+  if (!(await exists(dataFolder))) await importInto(dataFolder, quant);
+  const manifest = manifestSchema.parse(JSON.parse(await readFile(join(dataFolder, 'manifest.json'), 'utf8')));
+  const blob = (digest: Digest) => new Uint8Array(readFileSync(join(dataFolder, 'blobs', digest)));
   return {
     manifest,
     dataFolder,
     blob,
     blobs: (range) => new Map(stageBlobs(manifest, range).map(({ digest }) => [digest, blob(digest)])),
-    remove: () => rm(dataFolder, { recursive: true, force: true }),
   };
+}
+
+async function importInto(dataFolder: string, quant: 'q4' | 'q8' | 'fp32'): Promise<void> {
+  await mkdir(cache, { recursive: true });
+  const unfinished = await mkdtemp(join(cache, 'unfinished-'));
+  const folder = join(root, 'models/wren');
+  const { manifest } = await importModel(folder, { quant, dataFolder: unfinished, onProgress: () => undefined });
+  await writeFile(join(unfinished, 'manifest.json'), JSON.stringify(manifest));
+  try {
+    await rename(unfinished, dataFolder);
+  } catch (error) {
+    // Another process was faster; its import is the same.
+    await rm(unfinished, { recursive: true });
+    if (!(await exists(dataFolder))) throw error;
+  }
+}
+
+async function sourcesDigest(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const folder of sources) {
+    const entries = await readdir(join(root, folder), { withFileTypes: true });
+    for (const entry of entries.filter((candidate) => candidate.isFile())) {
+      hash.update(entry.name).update(await readFile(join(root, folder, entry.name)));
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }

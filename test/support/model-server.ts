@@ -32,7 +32,6 @@ export async function startModelServer(): Promise<ModelServer> {
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      await wren.remove();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { digestOf } from '#shared/crypto/identity.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
@@ -24,8 +24,6 @@ beforeAll(async () => {
   wren = await importWren();
   backend = await openWasm('a test');
 }, 120_000);
-
-afterAll(() => wren.remove());
 
 function requestFor(range: StageRange, probe = true): WorkerCalls['load']['request'] {
   return { manifest: wren.manifest, range, blobs: wren.blobs(range), probe, maxSessions: 1 };

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
@@ -22,8 +22,6 @@ let ports: WorkerPort[];
 beforeAll(async () => {
   wren = await importWren();
 }, 120_000);
-
-afterAll(() => wren.remove());
 
 beforeEach(() => {
   ports = [];

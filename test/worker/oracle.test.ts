@@ -21,7 +21,6 @@ describe('transformers.js on the uncut Wren and two stages with half-precision r
 
   afterAll(async () => {
     await oracle.dispose();
-    await wren.remove();
   });
 
   test('give the same 64 greedy tokens after each of 64 prompts', { timeout: 240_000 }, async () => {

@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { SessionId } from '#shared/ids.ts';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Digest, SessionId } from '#shared/ids.ts';
 import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/session/compute.ts';
@@ -25,10 +25,9 @@ beforeAll(async () => {
   wren = await importWren();
 }, 120_000);
 
-afterAll(() => wren.remove());
-
 async function load(range: StageRange): Promise<StageSession> {
-  const { manifest, blob } = wren;
+  const { manifest } = wren;
+  const blob = (digest: Digest) => wren.blob(digest);
   const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
   const backend = { runtime: await loadRuntime('wasm'), device: null };
   return createStageSession({ backend, manifest, range, graph, maxSessions: 2 });

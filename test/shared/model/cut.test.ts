@@ -14,7 +14,7 @@ import type { Backend } from '../../../worker/loaded-graph.ts';
 import { loadRuntime } from '../../../worker/runtime.ts';
 import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
 import { greedyTokens, loadStages, loadUncut, type RunnableModel } from '../../support/uncut-model.ts';
-import { importedWren } from '../../support/wren.ts';
+import { importWren } from '../../support/imported-wren.ts';
 
 const GREEDY = 12;
 
@@ -95,7 +95,7 @@ describe('Wren, cut anywhere, gives the hidden states and greedy tokens of the u
     ['q8 converted for WASM', 'q8', 'q8', 'fused', true],
     ['fp32 made of q8', 'fp32', 'q8', 'plain', true],
   ] as const)('%s', { timeout: 60_000 }, async (_, quant, source, form, fold) => {
-    const { manifest, dataFolder } = await importedWren(quant);
+    const { manifest, dataFolder } = await importWren(quant);
     const file = `onnx/model_${source}.onnx`;
     await expectCutsToAgree({ manifest, dataFolder, folder: 'models/wren', file }, { form, fold, isExact: true });
   });
@@ -118,7 +118,7 @@ describe('a graph of the builder family, cut anywhere, gives the hidden states a
 });
 
 test('a stage lists each part it reads once, with the shared caches and the table tied to its head', async () => {
-  const { manifest } = await importedWren();
+  const { manifest } = await importWren();
   const names = (range: StageRange) => stageParts(manifest, range).map((part) => part.name);
   expect(names({ start: 0, end: 0, embedding: true, head: false })).toEqual(['embedding']);
   expect(names({ start: 2, end: 4, embedding: false, head: false })).toEqual(['layer.2', 'layer.3', 'common']);

@@ -10,7 +10,7 @@ import { cutStageGraph } from '#shared/model/stage-graph.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { codeOf } from '../../support/code-of.ts';
 import { buildSyntheticModel, syntheticShapes } from '../../support/synthetic-models.ts';
-import { importedWren } from '../../support/wren.ts';
+import { importWren } from '../../support/imported-wren.ts';
 
 const tiny = encodeModel(
   buildSyntheticModel({ ...syntheticShapes.smolFp32, layers: 1, vocabulary: 4, hidden: 32, intermediate: 32 }),
@@ -106,10 +106,10 @@ describe('a manifest that does not fit its graph is refused', { timeout: 60_000 
     ['whose graph is cut off', 'bad-model', (request) => ({ graph: request.graph.subarray(0, 5000) })],
   ];
   test.each(cases)('%s', async (_, code, spoil) => {
-    const { manifest, readBlob } = await importedWren();
+    const { manifest, blob: imported } = await importWren();
     const blobs = new Map<Digest, Uint8Array<ArrayBuffer>>();
     for (const { digest } of [manifest.graph, ...manifest.parts.map(({ blob }) => blob)])
-      blobs.set(digest, await readBlob(digest));
+      blobs.set(digest, imported(digest));
     const blob = (digest: Digest) => blobs.get(digest)!;
     const request: CutRequest = { manifest, graph: blob(manifest.graph.digest), range: layer, fold: true, blob };
     expect(codeOf(() => cutStage(request))).toBe('no error');

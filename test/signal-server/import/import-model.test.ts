@@ -8,7 +8,7 @@ import { stageBlobs } from '#shared/model/cut.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
 import { formatReport, importModel, type ImportOptions } from '../../../signal-server/import/import-model.ts';
 import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
-import { importedWren } from '../../support/wren.ts';
+import { importWren } from '../../support/imported-wren.ts';
 
 let scratch: string;
 let folders = 0;
@@ -28,7 +28,7 @@ const importInto = (folder: string, options: Partial<ImportOptions> = {}) =>
 
 describe('the manifest of Wren', { timeout: 90_000 }, () => {
   test('tells what the model is and what its numbers depend on', async () => {
-    const { manifest } = await importedWren();
+    const { manifest } = await importWren();
     expect(manifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toEqual(manifest);
     expect(JSON.stringify(manifest).length).toBeLessThan(MAX_MANIFEST_BYTES / 100);
     expect(manifest).toMatchObject({ name: 'wren', licence: 'mit', parameters: 6_033_664, minStages: 2 });
@@ -39,7 +39,7 @@ describe('the manifest of Wren', { timeout: 90_000 }, () => {
   });
 
   test('names blobs that are there, digest by digest and piece by piece', async () => {
-    const { manifest, readBlob } = await importedWren();
+    const { manifest, blob: readBlob } = await importWren();
     const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
     const whole = { start: 0, end: 8, embedding: true, head: true };
     const { tokenizer, config } = manifest.tokenizer;
@@ -50,7 +50,7 @@ describe('the manifest of Wren', { timeout: 90_000 }, () => {
       config,
       manifest.card!,
     ]) {
-      const bytes = await readBlob(blob.digest);
+      const bytes = readBlob(blob.digest);
       expect(bytes.length).toBe(blob.bytes);
       expect(sha256(bytes)).toBe(blob.digest);
       expect(blob.pieces.map((_, i) => sha256(bytes.subarray(i * 2 ** 20, (i + 1) * 2 ** 20)))).toEqual(blob.pieces);
@@ -58,7 +58,7 @@ describe('the manifest of Wren', { timeout: 90_000 }, () => {
   });
 
   test('has no weight in two places', async () => {
-    const { manifest } = await importedWren();
+    const { manifest } = await importWren();
     const names = manifest.parts.flatMap((part) => part.weights.map((weight) => weight.name));
     expect(new Set(names).size).toBe(names.length);
     const bytes = manifest.parts.reduce((sum, part) => sum + part.blob.bytes, 0);
