@@ -300,7 +300,7 @@ export class Volunteer {
     this.#holding = null;
     host.stop(error);
     this.#servedBefore += host.positionsServed;
-    this.#update({ sessions: 0, memoryBytes: 0 });
+    this.#update({ sessions: 0, memoryBytes: 0, tokensServed: this.#tokensServed });
   }
 
   #onWorkerLost(error: ChorusError): void {

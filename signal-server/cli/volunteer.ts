@@ -55,8 +55,9 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
     finish = () => void running.finish();
     let last = '';
     running.volunteer.onChange(() => {
-      const line = describeState(running.volunteer.state);
-      if (line !== last) say(line);
+      const { state } = running.volunteer;
+      const line = describeState(state);
+      if (line !== last && state.phase !== 'off') say(line);
       last = line;
     });
     const failure = await running.ended;
@@ -72,7 +73,7 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
 }
 
 function describeState({ phase, message, range, model, sessions, probeError }: VolunteerState): string {
-  if (phase !== 'serving' || !range) return `${phase}: ${message}`;
+  if (phase !== 'serving' || !range) return message;
   const probe = probeError === null ? '' : `, probe off by ${probeError.toExponential(1)}`;
   const now = sessions === 0 ? 'waiting for work' : `${sessions} running`;
   return `serving ${describeRange(range)} of ${model?.name ?? 'a model'}${probe}; ${now}`;

@@ -7,7 +7,7 @@ import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
 import { startTestServer, type TestServer } from './signal-server.ts';
-import { importedWren } from './wren.ts';
+import { importWren } from './imported-wren.ts';
 
 /** A signal server in this process with Wren, the gateway and real anchors. */
 export interface AnchoredServer extends TestServer {
@@ -18,7 +18,7 @@ export interface AnchoredServer extends TestServer {
 
 /** Resolves once every anchor serves. */
 export async function startAnchoredServer(anchors: number): Promise<AnchoredServer> {
-  const wren = await importedWren();
+  const wren = await importWren();
   const busy = new Set<WorkerPort>();
   const spawnWorker = (): WorkerPort => {
     const port = spawnWorkerThread();

@@ -1,0 +1,95 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
+
+const repository = fileURLToPath(new URL('../../../', import.meta.url));
+const waitMs = 60_000;
+
+interface Command {
+  readonly child: ChildProcess;
+  readonly output: { out: string; err: string };
+  readonly exitCode: Promise<number | null>;
+}
+
+const running = new Set<ChildProcess>();
+
+function chorus(...args: string[]): Command {
+  const child = spawn(process.execPath, ['bin/chorus.mjs', ...args], {
+    cwd: repository,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  const output = { out: '', err: '' };
+  child.stdout.on('data', (data: Buffer) => (output.out += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (output.err += data.toString()));
+  const exitCode = once(child, 'close').then(([code]) => {
+    running.delete(child);
+    return code as number | null;
+  });
+  return { child, output, exitCode };
+}
+
+let server: AnchoredServer;
+let folder: string;
+beforeAll(async () => {
+  server = await startAnchoredServer(0);
+  folder = await mkdtemp(join(tmpdir(), 'chorus-cli-'));
+}, waitMs);
+afterEach(() => running.forEach((child) => child.kill('SIGKILL')));
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const volunteer = (name: string) =>
+  chorus('volunteer', '--server', server.url, '--name', name, '--data', join(folder, name));
+const ask = (...args: string[]) => chorus('ask', 'What is the capital of France?', '--server', server.url, ...args);
+const readyCount = () => server.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
+
+describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
+  it('answer with two volunteers of their own, say who did it, and leave when interrupted', async () => {
+    const volunteers = [volunteer('one'), volunteer('two')];
+    await vi.waitFor(() => expect(readyCount()).toBe(2), { timeout: waitMs, interval: 200 });
+
+    const asked = ask('--route');
+    expect(await asked.exitCode).toBe(0);
+    expect(asked.output.out).toBe('The capital of France is Paris.\n');
+    expect(asked.output.err).toMatch(/^session [0-9a-f]{8}, 2 stages:/);
+    expect(asked.output.err).toMatch(/first token after \d+ ms/);
+
+    volunteers.forEach(({ child }) => child.kill('SIGINT'));
+    expect(await Promise.all(volunteers.map(({ exitCode }) => exitCode))).toEqual([0, 0]);
+    for (const { output } of volunteers) {
+      expect(output.out).toMatch(/serving (embedding|layers)/);
+      expect(output.out).toMatch(/left the network; [1-9]\d* tokens served\n$/);
+    }
+    await vi.waitFor(() => expect(readyCount()).toBe(0));
+  });
+
+  it('keep a volunteer’s key and weights for the next time, where only its owner reads the key', async () => {
+    const { mode } = await stat(join(folder, 'one/keys/one.key'));
+    expect(mode & 0o777).toBe(0o600);
+    expect(
+      (await readdir(join(folder, 'one/blobs'))).filter((name) => /^[0-9a-f]{64}$/.test(name)).length,
+    ).toBeGreaterThan(4);
+    expect(await readdir(join(folder, 'one/blobs/partial'))).toEqual([]);
+  });
+
+  it.each([
+    ['nobody holds the model', [], /no volunteer/i],
+    ['the server has no such model', ['--model', 'none'], /no model none: it has wren/],
+    ['nobody is at the address', ['--server', 'http://127.0.0.1:9'], /no answer from http:\/\/127\.0\.0\.1:9/],
+    ['an option is wrong', ['--max-tokens', '0'], /whole number from 1/],
+  ])('fail in words where %s', async (_case, args, words) => {
+    const asked = ask(...args);
+    expect(await asked.exitCode).toBe(1);
+    expect(asked.output.out).toBe('');
+    expect(asked.output.err).toMatch(words);
+    expect(asked.output.err).not.toMatch(/\n\s+at /);
+  });
+});
