@@ -3,7 +3,7 @@ import { stageBlobs } from '#shared/model/cut.ts';
 import { type Manifest, manifestSchema } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerPort } from '#shared/peer/worker-client.ts';
-import type { WorkerCalls } from '#shared/wire/worker-message.ts';
+import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 
 /** A compute thread that can be made to fail, as no page can make the real one. */
 export interface FailingWorker {
@@ -20,7 +20,7 @@ export function spawnFailingWorker(): FailingWorker {
     onDeath: () => undefined,
     terminate: () => worker.terminate(),
   };
-  worker.onmessage = (event) => port.onMessage(event.data);
+  worker.onmessage = (event: MessageEvent<WorkerReply>) => port.onMessage(event.data);
   worker.onerror = (event) => {
     event.preventDefault();
     port.onDeath(event.message);

@@ -3,7 +3,7 @@ import type { WorkerRequest } from '#shared/wire/worker-message.ts';
 import { createDispatch } from '../../worker/dispatch.ts';
 
 const devices: GPUDevice[] = [];
-const { requestDevice } = GPUAdapter.prototype;
+const requestDevice = Reflect.get(GPUAdapter.prototype, 'requestDevice');
 GPUAdapter.prototype.requestDevice = async function (descriptor) {
   const device = await requestDevice.call(this, descriptor);
   devices.push(device);
