@@ -1,22 +1,44 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sign, type KeyObject } from 'node:crypto';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { peerIdOf, type Identity } from '#shared/crypto/identity.ts';
 
 /** DER SubjectPublicKeyInfo of Ed25519 is this and the raw key (RFC 8410 section 4). */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
-/** The Ed25519 key in `path` (PKCS#8 PEM), made on first use and readable by its owner only. Throws if it is damaged. */
+/**
+ * The Ed25519 key in `path` (PKCS#8 PEM), made on first use and readable by its owner only. Processes that come at once
+ * get the same one. Throws if it is damaged; it is never replaced.
+ */
 export async function openKeyFile(path: string): Promise<Identity> {
-  const pem = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const pem = (await readIfThere(path)) ?? (await createKey(path));
+  return identityOf(createPrivateKey(pem));
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
   });
-  if (pem !== null) return identityOf(createPrivateKey(pem));
-  const { privateKey } = generateKeyPairSync('ed25519');
+}
+
+async function createKey(path: string): Promise<string> {
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'wx' });
-  return identityOf(privateKey);
+  const unfinished = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(unfinished, pem, { mode: 0o600, flag: 'wx', flush: true });
+    // Unlike a rename, a link never replaces the key that another process made meanwhile.
+    await link(unfinished, path);
+    return pem;
+  } catch (error) {
+    const isMade = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+    const other = isMade ? await readIfThere(path) : null;
+    if (other === null) throw error;
+    return other;
+  } finally {
+    await rm(unfinished, { force: true });
+  }
 }
 
 function identityOf(privateKey: KeyObject): Identity {
