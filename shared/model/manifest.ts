@@ -85,7 +85,7 @@ export const manifestSchema = z.strictObject({
   card: blobRefSchema.nullable(),
   /**
    * Reference values for the probe: `tokens` fed from position 0; `boundaries[b]` holds the hidden rows (f32,
-   * tokens.length × hiddenSize) that go into layer b (b = layers: into the head); `logits` holds logits rows.
+   * tokens.length × hiddenSize) that go into layer b (b = layers: into the head); `logits` holds all logits (f32, tokens.length × vocabularySize).
    */
   probe: z.strictObject({
     tokens: z.array(z.int().min(0)).min(1).max(256),

@@ -71,8 +71,3 @@ function wholeNumber(text: string): number | null {
   const value = Number(text);
   return /^\d{1,15}$/.test(text) && Number.isSafeInteger(value) ? value : null;
 }
-
-/** A copy of `bytes` that starts on a boundary any element type may start on. */
-export function alignedCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(bytes);
-}
