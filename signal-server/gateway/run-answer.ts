@@ -1,7 +1,8 @@
-import { ChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester.ts';
 import type { Usage } from '#shared/session/answer-event.ts';
-import type { AnswerRequest } from './answer-request.ts';
+import type { ModelText } from '#shared/text/model-text.ts';
+import type { AnswerRequest, ChatMessage } from './answer-request.ts';
 import { type AnswerEnd, type AnswerProvenance, toProvenance } from './answer-response.ts';
 import { ApiError } from './api-error.ts';
 import type { GatewayModel } from './gateway-models.ts';
@@ -40,11 +41,22 @@ export function planAnswer(
 function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): number[] {
   switch (prompt.type) {
     case 'messages':
-      return text.encodeChat(prompt.messages);
+      return encodeChat(text, prompt.messages);
     case 'text':
       return text.encode(prompt.text);
     case 'tokens':
       return [...prompt.tokens];
+  }
+}
+
+/** What a chat template refuses (two questions in a row, say) is the client's to mend. */
+function encodeChat(text: ModelText, messages: readonly ChatMessage[]): number[] {
+  try {
+    return text.encodeChat(messages);
+  } catch (thrown) {
+    const { code, message } = toChorusError(thrown);
+    if (code !== 'bad-message' && code !== 'unsupported') throw thrown;
+    throw new ApiError(400, 'invalid_value', `Invalid value for 'messages': ${message}.`, { param: 'messages' });
   }
 }
 

@@ -22,7 +22,10 @@ const model: GatewayModel = {
   createdSeconds: 1_700_000_000,
   manifest: { config: { vocabularySize: 128, maxPositions: 64 } } as Manifest,
   text: {
-    encodeChat: (messages) => [...`${messages.map(({ content }) => content).join('|')}>`].map((c) => c.charCodeAt(0)),
+    encodeChat(messages) {
+      if (messages[0]?.role === 'assistant') throw new ChorusError('bad-message', 'the template does not take these');
+      return [...`${messages.map(({ content }) => content).join('|')}>`].map((c) => c.charCodeAt(0));
+    },
     encode: (text) => [...text].map((c) => c.charCodeAt(0)),
     createWriter: (stop = []) => {
       let isStopped = false;
@@ -201,6 +204,13 @@ describe('createGateway', () => {
       OpenAI.BadRequestError,
       'messages',
       'context_length_exceeded',
+    ],
+    [
+      'messages that the chat template does not take',
+      { ...chat, messages: [{ role: 'assistant' as const, content: 'x' }] },
+      OpenAI.BadRequestError,
+      'messages',
+      'invalid_value',
     ],
     [
       'a prompt that fills the model',
