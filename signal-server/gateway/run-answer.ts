@@ -1,7 +1,6 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester.ts';
 import type { Usage } from '#shared/session/answer-event.ts';
-import type { ModelText } from '#shared/text/model-text.ts';
 import type { AnswerRequest, ChatMessage } from './answer-request.ts';
 import { type AnswerEnd, type AnswerProvenance, toProvenance } from './answer-response.ts';
 import { ApiError } from './api-error.ts';
@@ -50,7 +49,7 @@ function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): number
 }
 
 /** What a chat template refuses (two questions in a row, say) is the client's to mend. */
-function encodeChat(text: ModelText, messages: readonly ChatMessage[]): number[] {
+function encodeChat(text: GatewayModel['text'], messages: readonly ChatMessage[]): number[] {
   try {
     return text.encodeChat(messages);
   } catch (thrown) {
