@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { digestOf } from '#shared/crypto/identity.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { StageRange } from '#shared/model/stage.ts';
+import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { openWasm, type OpenBackend } from '../../worker/backend.ts';
 import { type Blobs, loadStage, readBlobs } from '../../worker/load-stage.ts';
@@ -29,13 +29,16 @@ function requestFor(range: StageRange, probe = true): WorkerCalls['load']['reque
   return { manifest: wren.manifest, range, blobs: wren.blobs(range), probe, maxSessions: 1 };
 }
 
-test.each(ranges)('a stage with layers $start to $end computes the values of the manifest', async (range) => {
-  const request = requestFor(range);
-  const { stage, probed } = await loadStage(backend, request, await readBlobs(request), () => undefined);
-  expect(probed.error).toBeLessThan(1e-5);
-  expect(probed.decodeMs).toBeGreaterThan(0);
-  await stage.release();
-});
+test.each(ranges.map((range) => [describeRange(range), range] as const))(
+  'a stage with %s computes the values of the manifest',
+  async (_, range) => {
+    const request = requestFor(range);
+    const { stage, probed } = await loadStage(backend, request, await readBlobs(request), () => undefined);
+    expect(probed.error).toBeLessThan(1e-5);
+    expect(probed.decodeMs).toBeGreaterThan(0);
+    await stage.release();
+  },
+);
 
 test('loading reports every step', async () => {
   const request = requestFor(middle);

@@ -15,6 +15,9 @@ const input: Rows = { kind: 'tokens', start: 0, count: 2, bytes: new Uint8Array(
 const startRequest = { backend: 'auto', keepSubgroups: false } as const;
 const never = new AbortController().signal;
 
+// Each test starts a thread and loads a stage, some of them twice; on a busy machine that takes a while.
+vi.setConfig({ testTimeout: 60_000 });
+
 let wren: ImportedWren;
 let client: WorkerClient;
 let ports: WorkerPort[];
