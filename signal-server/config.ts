@@ -89,6 +89,8 @@ export const configSchema = z.strictObject({
         .int()
         .positive()
         .default(ROUTE_TIMEOUT_MS - 5_000),
+      /** How long requests wait for the server's own anchors, counted from its start. */
+      anchorsMs: z.int().positive().default(45_000),
       /** How long a volunteer that failed a requester comes last for that requester. */
       faultMemoryMs: z.int().positive().default(60_000),
       /** A volunteer is not moved again before this. */

@@ -36,6 +36,8 @@ export interface RouteDeskDeps {
   readonly models: () => readonly PlannedModel[];
   readonly send: (to: PeerId, message: ServerMessage) => void;
   readonly sign: (route: Route) => Promise<Envelope>;
+  /** True while volunteers are on their way that have not joined yet: what lacks volunteers waits for them. */
+  readonly isFilling: () => boolean;
   readonly onRefused: (code: ErrorCode) => void;
   readonly onFinished: (session: FinishedSession) => void;
   /** Route could not be signed: a fault of ours. */
@@ -168,7 +170,8 @@ export class RouteDesk {
       shadows: request.policy.shadows,
       exclude: new Set(request.exclude),
     };
-    return planRoute(model.layers, demand, this.#candidates(model, requester));
+    const planned = planRoute(model.layers, demand, this.#candidates(model, requester));
+    return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
   }
 
   #candidates(model: PlannedModel, requester: PeerId): Candidate[] {

@@ -81,6 +81,10 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const send = sendThrough(peers);
   const onError = (error: unknown): void => log.error({ err: error }, 'unexpected failure');
   const totals = store.totals();
+  /** Until then, requests wait for the server's own anchors. */
+  let anchorsDueMs = -Infinity;
+  const readyAnchors = (): number =>
+    registry.members.filter(({ kind, volunteer }) => kind === 'anchor' && volunteer?.state === 'ready').length;
 
   const metrics = createMetrics({
     volunteers: () => countStates(registry),
@@ -96,6 +100,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     models: () => catalog.planned,
     send,
     sign: (route) => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+    isFilling: () => clock.nowMs() < anchorsDueMs && readyAnchors() < config.anchors,
     onRefused: (code) => metrics.refusals.inc({ code }),
     onFinished: (session) => recordSession(session),
     onError,
@@ -247,8 +252,10 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
         companions.push(started);
         gateway = started.router;
       }
-      if (deps.startAnchors && config.anchors > 0)
+      if (deps.startAnchors && config.anchors > 0) {
+        anchorsDueMs = clock.nowMs() + times.anchorsMs;
         companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
+      }
       return { port };
     },
     async stop() {

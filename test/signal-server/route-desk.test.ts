@@ -25,12 +25,13 @@ describe('the route desk', () => {
   let routes: Route[];
   let finished: FinishedSession[];
   let signFails: boolean;
+  let isFilling: boolean;
 
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
     leases = new Leases(clock);
-    [messages, routes, finished, signFails] = [[], [], [], false];
+    [messages, routes, finished, signFails, isFilling] = [[], [], [], false, false];
     desk = new RouteDesk({
       clock,
       random: systemRandom,
@@ -43,6 +44,7 @@ describe('the route desk', () => {
         routes.push(route);
         return Promise.resolve({} as Envelope);
       },
+      isFilling: () => isFilling,
       onRefused: () => undefined,
       onFinished: (session) => finished.push(session),
       onError: () => undefined,
@@ -67,6 +69,17 @@ describe('the route desk', () => {
     await settle();
     expect(types()).toEqual(['routed', 'queued', 'routed']);
     expect(finished).toMatchObject([{ outcome: 'failed', tokens: 0 }]);
+  });
+
+  it('has a request wait for volunteers on their way, and refuses it once none are', async () => {
+    registry.leave('0'.repeat(64) as PeerId);
+    isFilling = true;
+    desk.receive(requester, routeRequest(model.digest));
+    expect(types()).toEqual(['queued']);
+    isFilling = false;
+    desk.tick();
+    await settle();
+    expect(messages.at(-1)).toMatchObject({ type: 'refused', code: 'no-coverage' });
   });
 
   it('refuses who has waited too long', async () => {
