@@ -293,8 +293,11 @@ export class ReplicaEngine {
 
   #enqueue(session: Session, message: OrderedMessage): void {
     if (message.type === 'cut') {
-      // Rows that the cut makes worthless need not run.
-      session.queue = session.queue.filter((queued) => queued.type === 'cut' || queued.rows.start < message.position);
+      // Rows that the cut makes worthless need not run; a cut that waits before it still needs those before that one.
+      session.queue = session.queue.filter(
+        (queued) =>
+          queued.type === 'cut' || queued.epoch < message.epoch - 1 || queued.rows.start < message.position,
+      );
     }
     if (session.queue.length >= MAX_QUEUED_ROWS) {
       throw new ChorusError('rate-limited', 'more rows wait than a session may have on the way');

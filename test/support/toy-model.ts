@@ -158,7 +158,9 @@ export class ToyCompute implements StageCompute {
   }
 
   async cut(session: SessionId, position: number): Promise<void> {
-    this.#sessions.get(session)?.kv.cut(position);
+    const kv = this.#sessions.get(session)?.kv;
+    if (kv !== undefined && position > kv.length) throw new ChorusError('gap', `${position} is beyond ${kv.length}`);
+    kv?.cut(position);
   }
 
   async close(session: SessionId): Promise<void> {

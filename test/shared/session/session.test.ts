@@ -147,6 +147,18 @@ describe('a conversation', () => {
     expect(network.releases.map(({ outcome }) => outcome)).not.toContain('failed');
   });
 
+  it('goes on rightly when a history is edited twice while a stage is still busy with the first', async () => {
+    const network = new ToyNetwork();
+    for (const { compute } of network.of(0)) compute.runMs = 1000;
+    const conversation = network.conversation();
+    const abort = new AbortController();
+    await network.ask(conversation, greedy(prompt(600)), (event) => event.type === 'prompt' && abort.abort(), abort.signal);
+    await network.ask(conversation, greedy([...prompt(600).slice(0, 100), 8]), undefined, AbortSignal.abort());
+    const last = [...prompt(600).slice(0, 70), 9];
+    expect((await network.ask(conversation, greedy(last, 8))).tokens).toEqual(toyAnswer(last, 8));
+    expect(network.releases).toEqual([]);
+  });
+
   it('goes on rightly after its reader left in the middle of an answer', async () => {
     const network = new ToyNetwork();
     const conversation = network.conversation();
