@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
