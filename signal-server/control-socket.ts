@@ -59,9 +59,14 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
   let isProving = false;
   let failure: ErrorCode | null = null;
 
-  const send = (message: ServerMessage): void => {
-    if (socket.readyState === socket.OPEN) socket.send(JSON.stringify(message));
+  const write = (data: string | Uint8Array): void => {
+    if (socket.readyState !== socket.OPEN) return;
+    if (socket.bufferedAmount <= 2 * config.limits.relayBufferedBytes) return socket.send(data);
+    // What a peer does not read would pile up here without end; the relay has stopped its share long before.
+    failure ??= 'timeout';
+    socket.terminate();
   };
+  const send = (message: ServerMessage): void => write(JSON.stringify(message));
   const fail = (code: ErrorCode, message: string): void => {
     if (failure !== null) return;
     failure = code;
@@ -98,9 +103,7 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
         return socket.bufferedAmount;
       },
       send,
-      sendFrame(frame) {
-        if (socket.readyState === socket.OPEN) socket.send(frame, { binary: true });
-      },
+      sendFrame: write,
       fail,
     };
     peer = proven;

@@ -1,7 +1,7 @@
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { encodeRelayFrame, readRelayHeader, withRelaySource } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, encodeRelayFrame, withRelaySource } from '#shared/wire/relay-frame.ts';
 import type { Config } from './config.ts';
 import type { ControlPeer } from './control-socket.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -14,7 +14,7 @@ export interface RelayRouterDeps {
 }
 
 /**
- * Passes relay frames between proven peers, payloads unread. It keeps nothing: what it cannot pass on it answers with
+ * Passes well-formed relay frames between proven peers, pieces unread. It keeps nothing: what it cannot pass on it answers with
  * `close`, and the two ends' credits bound what lies in a receiver's socket.
  */
 export class RelayRouter {
@@ -27,7 +27,7 @@ export class RelayRouter {
 
   /** Throws `bad-message`, `too-large` or `rate-limited`, for which the sender is to blame. */
   route(from: ControlPeer, frame: Uint8Array<ArrayBuffer>): void {
-    const { peer: to, channel, op } = readRelayHeader(frame);
+    const { peer: to, channel, op } = decodeRelayFrame(frame);
     const budget = this.#budgetOf(from.id);
     if (!budget.frames.take(1) || !budget.bytes.take(frame.length)) {
       throw new ChorusError('rate-limited', 'too much over the relay');

@@ -51,7 +51,7 @@ function payloadOf(frame: RelayFrame): Uint8Array {
 
 /** Throws `bad-message` or `too-large`. A data frame's piece is a view of `bytes`. */
 export function decodeRelayFrame(bytes: Uint8Array<ArrayBuffer>): RelayFrame {
-  const { peer, channel, op } = readRelayHeader(bytes);
+  const { peer, channel, op } = readHeader(bytes);
   const payload = bytes.subarray(RELAY_HEADER_BYTES);
   switch (op) {
     case 'open':
@@ -72,8 +72,14 @@ export function decodeRelayFrame(bytes: Uint8Array<ArrayBuffer>): RelayFrame {
   }
 }
 
-/** The header alone, for a router that passes payloads on unread. Throws `bad-message` or `too-large`. */
-export function readRelayHeader(bytes: Uint8Array<ArrayBuffer>): {
+/** The same frame as its receiver must see it: `source` in place of the destination, in a copy. */
+export function withRelaySource(frame: Uint8Array<ArrayBuffer>, source: PeerId): Uint8Array<ArrayBuffer> {
+  const copy = frame.slice();
+  copy.set(fromHex(source));
+  return copy;
+}
+
+function readHeader(bytes: Uint8Array<ArrayBuffer>): {
   peer: PeerId;
   channel: number;
   op: RelayFrame['op'];
@@ -84,13 +90,6 @@ export function readRelayHeader(bytes: Uint8Array<ArrayBuffer>): {
   if (!op) throw bad('unknown op');
   const channel = new DataView(bytes.buffer, bytes.byteOffset, RELAY_HEADER_BYTES).getUint32(32, true);
   return { peer: toHex(bytes.subarray(0, 32)) as PeerId, channel, op };
-}
-
-/** The same frame as its receiver must see it: `source` in place of the destination, in a copy. */
-export function withRelaySource(frame: Uint8Array<ArrayBuffer>, source: PeerId): Uint8Array<ArrayBuffer> {
-  const copy = frame.slice();
-  copy.set(fromHex(source));
-  return copy;
 }
 
 function bad(reason: string): ChorusError {

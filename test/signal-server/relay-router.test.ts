@@ -47,6 +47,9 @@ describe('the relay over real sockets', () => {
   it.each([
     ['one shorter than its header', good.slice(0, -1), 'bad-message'],
     ['one with an unknown op', Uint8Array.from(good, (byte, i) => (i === 36 ? 9 : byte)), 'bad-message'],
+    ['an open that carries something', Uint8Array.of(...good, 1), 'bad-message'],
+    ['a data frame without data', Uint8Array.from(good, (byte, i) => (i === 36 ? 1 : byte)), 'bad-message'],
+    ['a credit of three bytes', Uint8Array.of(...good.slice(0, 36), 3, 1, 0, 0), 'bad-message'],
     ['one above the size limit', new Uint8Array(MAX_RELAY_FRAME_BYTES + 1), 'too-large'],
   ])('closes the socket that sends a bad frame: %s', async (_title, frame, code) => {
     a.socket.send(frame);
@@ -60,6 +63,23 @@ describe('the relay over real sockets', () => {
     [a, b] = [await connectPeer(server.url), await connectPeer(server.url)];
     for (let i = 0; i < 11; i++) a.socket.send(encodeRelayFrame({ peer: b.id, channel: i, op: 'open' }));
     expect((await a.take('error')).code).toBe('rate-limited');
+  });
+});
+
+describe('a peer that reads nothing', () => {
+  it('is disconnected, whatever others send it', async () => {
+    const relayFrames = { perSecond: 1e6, burst: 1e6 };
+    const server = await startTestServer({ config: { limits: { relayFrames, relayBufferedBytes: 1024 * 1024 } } });
+    const [sender, deaf] = [await connectPeer(server.url), await connectPeer(server.url)];
+    deaf.socket.pause();
+    const frame = encodeRelayFrame({ peer: deaf.id, channel: 2, op: 'close', reason: 'x'.repeat(200) });
+    for (let i = 0; i < 60_000; i++) sender.socket.send(frame);
+    sender.socket.send(encodeRelayFrame({ peer: deaf.id, channel: 4, op: 'open' }));
+    const answer = decodeRelayFrame(await sender.takeFrame());
+    expect(answer).toMatchObject({ channel: 4, op: 'close', reason: 'that peer is not connected to the server' });
+    deaf.socket.resume();
+    expect(await deaf.closed()).toBe(1006);
+    await server.stop();
   });
 });
 

@@ -9,7 +9,7 @@ import type { Link } from '#shared/peer/link.ts';
 import { createLinkPool, type LinkPool, type TransportNotice } from '#shared/peer/link-pool.ts';
 import { RelayMux } from '#shared/peer/relay-channel.ts';
 import type { WebRtcTransport } from '#shared/peer/webrtc-transport.ts';
-import { readRelayHeader, withRelaySource } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, withRelaySource } from '#shared/wire/relay-frame.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { FakeClock, settle, untilSettled } from '../../support/fake-clock.ts';
 import { LoopbackChannel } from '../../support/loopback-channel.ts';
@@ -67,7 +67,7 @@ class World {
 
   join(identity: Identity, direct: Direct) {
     const relay = new RelayMux(identity.id, (frame) => {
-      const receiver = this.relays.get(readRelayHeader(frame).peer);
+      const receiver = this.relays.get(decodeRelayFrame(frame).peer);
       queueMicrotask(() => receiver?.receive(withRelaySource(frame, identity.id)));
     });
     this.relays.set(identity.id, relay);

@@ -6,7 +6,6 @@ import {
   decodeRelayFrame,
   encodeRelayFrame,
   MAX_RELAY_FRAME_BYTES,
-  readRelayHeader,
   RELAY_HEADER_BYTES,
   withRelaySource,
   type RelayFrame,
@@ -25,14 +24,13 @@ describe('relay frames', () => {
   ];
   it.each(frames.map((frame) => [frame.op, frame] as const))('give %s back as it was', (_, frame) => {
     expect(decodeRelayFrame(encodeRelayFrame(frame))).toEqual(frame);
-    expect(readRelayHeader(encodeRelayFrame(frame))).toEqual({ peer, channel: frame.channel, op: frame.op });
   });
 
   it('are re-addressed by the server without touching the rest', () => {
     const frame = encodeRelayFrame({ peer, channel: 9, op: 'data', piece: Uint8Array.of(4, 5) });
     const passedOn = withRelaySource(frame, source);
     expect(decodeRelayFrame(passedOn)).toEqual({ peer: source, channel: 9, op: 'data', piece: Uint8Array.of(4, 5) });
-    expect(readRelayHeader(frame).peer).toBe(peer);
+    expect(decodeRelayFrame(frame).peer).toBe(peer);
   });
 
   it('hold the largest piece', () => {
