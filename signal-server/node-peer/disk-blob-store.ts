@@ -47,7 +47,16 @@ export function createDiskBlobStore(folder: string): BlobStore {
     const all = new Set(ref.pieces.keys());
     if ((await get(ref)) !== null) return all;
     const names = new Set(await namesIn(partialPath(ref)));
-    return new Set([...all].filter((index) => names.has(pieceName(ref, index))));
+    const here = new Set([...all].filter((index) => names.has(pieceName(ref, index))));
+    if (here.size < all.size) return here;
+    // Whoever put the last piece died before it could join them.
+    try {
+      await joinPieces(ref);
+      return all;
+    } catch (error) {
+      if (error instanceof ChorusError) return new Set();
+      throw error;
+    }
   }
 
   async function putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -58,6 +67,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
     if (ref.pieces.every((_, other) => names.has(pieceName(ref, other)))) await joinPieces(ref);
   }
 
+  /** Rejects with `digest-mismatch` where a piece is damaged; all of them are removed then, to be fetched again. */
   async function joinPieces(ref: BlobRef): Promise<void> {
     const hash = createHash('sha256');
     try {
@@ -78,6 +88,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
         }
       });
     } catch (error) {
+      if (error instanceof ChorusError) await rm(partialPath(ref), { recursive: true, force: true });
       // Whoever else put a last piece at the same time may have joined them and cleared them away.
       if (!isAbsence(error) || (await fileBytes(wholePath(ref.digest))) !== ref.bytes) throw error;
     }

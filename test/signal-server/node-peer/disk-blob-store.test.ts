@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -39,6 +39,28 @@ describe('createDiskBlobStore', () => {
     const store = createDiskBlobStore(folder);
     expect(await store.get(ref)).toBeNull();
     expect((await store.pieces(ref)).size).toBe(0);
+  });
+
+  async function leavePieces(...contents: Uint8Array[]): Promise<void> {
+    const partial = join(folder, 'partial', `${ref.digest}.${ref.bytes}`);
+    await mkdir(partial, { recursive: true });
+    for (const [i, content] of contents.entries()) await writeFile(join(partial, `${i}.${ref.pieces[i]}`), content);
+  }
+
+  it('joins the pieces that a process which died had all fetched', async () => {
+    await leavePieces(...pieces);
+    const store = createDiskBlobStore(folder);
+    expect((await store.pieces(ref)).size).toBe(3);
+    expect(Buffer.compare((await store.get(ref)) as Uint8Array, bytes)).toBe(0);
+    expect(await readdir(join(folder, 'partial'))).toEqual([]);
+  });
+
+  it('takes damaged pieces for absent, so that they are fetched again', async () => {
+    await leavePieces(pieces[0]!, new Uint8Array(0), pieces[2]!);
+    const store = createDiskBlobStore(folder);
+    expect((await store.pieces(ref)).size).toBe(0);
+    await Promise.all(pieces.map((piece, index) => store.putPiece(ref, index, piece)));
+    expect(Buffer.compare((await store.get(ref)) as Uint8Array, bytes)).toBe(0);
   });
 
   it('keeps no piece where the disk refuses it, and says so', async () => {
