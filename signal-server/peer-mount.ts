@@ -14,6 +14,9 @@ import { TokenBucket } from './token-bucket.ts';
 /** Where PeerJS clients with `path: '/peerjs'` connect. */
 export const PEER_MOUNT_PATH = '/peerjs/peerjs';
 
+/** A peer that leaves more than this unread is disconnected. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+
 /** The messages that PeerJS clients send. `payload` is the description or candidate, for the other peer to judge. */
 const introductionSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('HEARTBEAT') }),
@@ -119,7 +122,9 @@ class FencedSocket extends EventEmitter {
   }
 
   send(data: string): void {
-    if (this.isOpen) this.#socket.send(data);
+    if (!this.isOpen) return;
+    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.terminate();
+    else this.#socket.send(data);
   }
 
   close(): void {

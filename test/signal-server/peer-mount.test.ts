@@ -109,6 +109,17 @@ describe('the PeerJS mount', () => {
     expect(await closeCode(socket)).toBe(1008);
   });
 
+  it('disconnects a peer that reads nothing', async () => {
+    await server.stop();
+    server = await startTestServer({ config: { limits: { introductions: { perSecond: 1e6, burst: 1e6 } } } });
+    [a, b] = [await connectPeer(server.url), await connectPeer(server.url)];
+    const [from, to] = [await greeted(a), await greeted(b)];
+    to.pause();
+    const offer = JSON.stringify({ type: 'OFFER', dst: b.id, payload: 'x'.repeat(60_000) });
+    for (let i = 0; i < 300; i++) from.send(offer);
+    expect(await next(from)).toEqual({ type: 'EXPIRE', src: b.id });
+  });
+
   it('refuses pages of other sites', async () => {
     const socket = open(a.id, a.welcome.peerToken, { origin: 'https://evil.example' });
     const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
