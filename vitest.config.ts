@@ -35,6 +35,7 @@ export default defineConfig({
             '@huggingface/tokenizers',
             '@huggingface/jinja',
             'axe-core',
+            'uplot',
           ],
         },
         test: {
