@@ -47,9 +47,12 @@ function start(target: HTMLElement): void {
         () => import('./join.ts'),
         () => import('./tab-volunteer.ts'),
       ),
-    createVolunteer: async (chosen, held) => {
-      const [joined, { createTabVolunteer }] = await Promise.all([membership.join(), import('./tab-volunteer.ts')]);
-      return createTabVolunteer(joined, chosen, held, clock);
+    createVolunteer: async (chosen, held, signal) => {
+      const [joined, { createTabVolunteer }] = await Promise.all([
+        membership.join(signal),
+        import('./tab-volunteer.ts'),
+      ]);
+      return createTabVolunteer(joined, chosen, held, clock, signal);
     },
   });
 

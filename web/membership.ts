@@ -24,9 +24,9 @@ export class Membership {
   }
 
   /** Rejects as `joinNetwork` does; `cancelled` if `signal` aborts first, which leaves the joining to others. */
-  async join(signal?: AbortSignal): Promise<Joined> {
+  async join(signal: AbortSignal): Promise<Joined> {
     this.#joined ??= this.#join();
-    return signal === undefined ? this.#joined : orAborted(this.#joined, signal);
+    return orAborted(this.#joined, signal);
   }
 
   async #join(): Promise<Joined> {

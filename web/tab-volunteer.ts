@@ -9,14 +9,22 @@ import type { VolunteerSettings } from './state/settings.svelte.ts';
 import type { VolunteerHandle } from './state/volunteer-panel.svelte.ts';
 import { spawnWorker } from './worker-client.ts';
 
-/** A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. */
+/**
+ * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Rejects as
+ * `openBlobStore` does, or if `signal` has aborted by then.
+ */
 export async function createTabVolunteer(
   { control, links, webrtc }: Joined,
-  { backend, pledgeMegabytes, slots }: VolunteerSettings,
+  { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
   held: readonly HeldStage[],
   clock: Clock,
+  signal: AbortSignal,
 ): Promise<VolunteerHandle> {
   const blobs = await openBlobStore();
+  if (signal.aborted) {
+    blobs.close();
+    signal.throwIfAborted();
+  }
   const worker = createWorkerClient({ spawn: spawnWorker, clock });
   const volunteer = new Volunteer({
     control,
@@ -32,6 +40,7 @@ export async function createTabVolunteer(
       keepSubgroups: false,
       pledgeBytes: pledgeMegabytes * 1e6,
       slots,
+      dutyShare: dutyPercent / 100,
       webrtc,
       held,
       isHidden: () => document.hidden,

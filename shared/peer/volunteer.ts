@@ -9,6 +9,7 @@ import type { BackendInfo, LoadedStage } from '../wire/worker-message.ts';
 import type { ControlClient, ControlState } from './control-client.ts';
 import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import type { Links } from './link.ts';
+import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
 import { STATE_OFF, type VolunteerState } from './volunteer-state.ts';
@@ -24,6 +25,8 @@ export interface VolunteerSettings {
   readonly pledgeBytes: number;
   /** Sessions it runs at once. */
   readonly slots: number;
+  /** Share of the time in which it may compute, over 0 and at most 1. */
+  readonly dutyShare: number;
   readonly webrtc: boolean;
   /** Stages that were held before, best first, so that a reload gets its old work back. */
   readonly held: readonly HeldStage[];
@@ -47,7 +50,11 @@ export interface VolunteerDeps extends StageSource {
 type Assignment = Extract<ServerMessage, { type: 'assign' }>;
 
 interface Holding extends HeldStage {
+  /** Of the model. */
+  readonly name: string;
   readonly stage: LoadedStage;
+  /** Milliseconds a layer takes for one token, the pauses after it included. */
+  readonly layerMs: number;
   readonly host: ReplicaHost;
 }
 
@@ -156,7 +163,8 @@ export class Volunteer {
     this.#tell({ type: 'withdraw' });
     this.#deps.worker.stop();
     this.#backend = null;
-    this.#update({ ...last, progress: null, sessions: 0, tokensPerSecond: 0, memoryBytes: 0 });
+    const { tokensServed, history } = this.#state;
+    this.#update({ ...STATE_OFF, ...last, tokensServed, history });
   }
 
   async #startWorker(signal: AbortSignal): Promise<void> {
@@ -193,7 +201,7 @@ export class Volunteer {
       webrtc: settings.webrtc,
       slots: settings.slots,
       held: [...now, ...before].slice(0, 8),
-      layerMs: this.#holding?.stage.layerMs ?? null,
+      layerMs: this.#holding?.layerMs ?? null,
     });
   }
 
@@ -230,7 +238,7 @@ export class Volunteer {
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
       return this.#changeToWasm(text);
     }
-    this.#update({ phase: 'idle', message: text, progress: null, error: { code, message } });
+    this.#update({ phase: 'idle', message: text, progress: null, error: { code, message }, ...this.#held });
     this.#tell({ type: 'failed', assignment, code, message: message.slice(0, 500) });
   }
 
@@ -271,22 +279,24 @@ export class Volunteer {
       config: { self: control.id, loaded: { model, range, manifest }, slots: settings.slots },
       authority,
       links,
-      compute: worker.compute,
+      compute: pacedCompute(worker.compute, clock, settings.dutyShare),
       clock,
       onActivity: () => this.#onActivity(),
     });
-    this.#serve({ model, range, stage, host }, assignment);
+    const layerMs = stage.layerMs / settings.dutyShare;
+    this.#serve({ name: manifest.name, model, range, stage, layerMs, host }, assignment);
   }
 
   #serve(holding: Holding, { assignment }: Assignment): void {
     this.#holding = holding;
-    const { stage, range, host } = holding;
+    const { stage, range, layerMs, host } = holding;
     host.isAccepting = true;
-    this.#tell({ type: 'ready', assignment, layerMs: stage.layerMs, probeError: stage.probeError ?? 0 });
+    this.#tell({ type: 'ready', assignment, layerMs, probeError: stage.probeError ?? 0 });
     this.#update({
       phase: 'serving',
       message: `Serving ${describeRange(range)}.`,
       progress: null,
+      ...this.#held,
       memoryBytes: stage.memoryBytes,
       probeError: stage.probeError,
       error: null,
@@ -330,6 +340,11 @@ export class Volunteer {
     if (sessions !== this.#state.sessions) this.#update({ sessions });
   }
 
+  get #held(): Pick<VolunteerState, 'model' | 'range'> {
+    const held = this.#holding;
+    return { model: held && { name: held.name, digest: held.model }, range: held?.range ?? null };
+  }
+
   get #tokensServed(): number {
     return this.#servedBefore + (this.#holding?.host.positionsServed ?? 0);
   }
@@ -342,7 +357,7 @@ export class Volunteer {
 
   #heartbeat(): void {
     const { sessions } = this.#state;
-    const layerMs = this.#holding?.stage.layerMs ?? null;
+    const layerMs = this.#holding?.layerMs ?? null;
     this.#tell({
       type: 'heartbeat',
       sessions,

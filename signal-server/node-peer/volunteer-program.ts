@@ -52,7 +52,7 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
     fetchManifest: (digest, fetchSignal) => api.fetchManifest(digest, fetchSignal),
     clock,
     verify,
-    settings: { ...settings, keepSubgroups: false, webrtc: false, held: [], isHidden: () => false },
+    settings: { ...settings, keepSubgroups: false, dutyShare: 1, webrtc: false, held: [], isHidden: () => false },
   });
 
   let settle: (reason: ChorusError | null) => void = () => {};

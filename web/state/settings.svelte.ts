@@ -2,12 +2,17 @@ import { z } from 'zod';
 import { digestSchema } from '#shared/ids.ts';
 import { Stored } from './stored.svelte.ts';
 
+/** With less, runs of several sessions would wait longer for each other than a requester does. */
+export const MIN_DUTY_PERCENT = 25;
+
 const volunteerSettingsSchema = z.object({
   backend: z.enum(['auto', 'webgpu', 'wasm']),
   /** Memory the person lends, in megabytes (10^6 bytes). */
   pledgeMegabytes: z.int().min(64).max(16_384),
   /** Sessions at once. */
   slots: z.int().min(1).max(8),
+  /** Share of the time in which it computes. */
+  dutyPercent: z.int().min(MIN_DUTY_PERCENT).max(100).default(100),
   /** Ask the device to stay awake while working. */
   keepAwake: z.boolean(),
 });
@@ -34,6 +39,7 @@ export class Settings {
       backend: 'auto',
       pledgeMegabytes: 512,
       slots: 2,
+      dutyPercent: 100,
       keepAwake: false,
     });
     this.ask = new Stored(storage, 'chorus.ask', askSettingsSchema, {

@@ -14,8 +14,12 @@ const heldSchema = z.array(z.object({ model: digestSchema, range: stageRangeSche
 export type HeldStages = z.infer<typeof heldSchema>;
 
 export interface VolunteerPanelDeps {
-  /** Connects and makes a volunteer that has not started yet. */
-  readonly createVolunteer: (settings: VolunteerSettings, held: HeldStages) => Promise<VolunteerHandle>;
+  /** Connects and makes a volunteer that has not started yet. Rejects once `signal` aborts. */
+  readonly createVolunteer: (
+    settings: VolunteerSettings,
+    held: HeldStages,
+    signal: AbortSignal,
+  ) => Promise<VolunteerHandle>;
   /** Loads the code that `createVolunteer` needs, without connecting or computing. */
   readonly prefetch: () => void;
   /** Asks the device to stay awake; the returned function lets it sleep. */
@@ -38,12 +42,12 @@ const MAX_HELD = 4;
 export class VolunteerPanel {
   state: VolunteerState = $state.raw(STATE_OFF);
   log: readonly LogEntry[] = $state.raw([]);
-  startedAtMs: number | null = $state(null);
 
   readonly #deps: VolunteerPanelDeps;
   readonly #held: Stored<HeldStages>;
   #handle: VolunteerHandle | null = null;
-  #isStarting = false;
+  /** Aborts when the person stops before there is a volunteer. */
+  #starting: AbortController | null = null;
   #letSleep: (() => void) | null = null;
   #nextId = 0;
 
@@ -63,19 +67,22 @@ export class VolunteerPanel {
 
   /** Starts with the settings as they are now. Failures end in the state, never in a rejection. */
   async start(): Promise<void> {
-    if (this.#isStarting || !this.isOff) return;
-    this.#isStarting = true;
+    if (this.#starting !== null || !this.isOff) return;
+    const starting = new AbortController();
+    this.#starting = starting;
     this.#show({ ...STATE_OFF, phase: 'connecting', message: 'Connecting to the signal server' });
     try {
-      const { settings, createVolunteer, clock } = this.#deps;
-      const handle = await createVolunteer(settings.volunteer.value, this.#held.value);
+      const { settings, createVolunteer } = this.#deps;
+      const handle = await createVolunteer(settings.volunteer.value, this.#held.value, starting.signal);
+      starting.signal.throwIfAborted();
+      this.#starting = null;
       this.#handle = handle;
-      this.startedAtMs = clock.wallMs();
       handle.onChange(() => this.#follow(handle));
       handle.start();
       this.#follow(handle);
       if (settings.volunteer.value.keepAwake) await this.#stayAwake(handle);
     } catch (thrown) {
+      if (starting.signal.aborted) return;
       const error = toChorusError(thrown);
       this.#show({
         ...STATE_OFF,
@@ -84,7 +91,7 @@ export class VolunteerPanel {
         error: { code: error.code, message: error.message },
       });
     } finally {
-      this.#isStarting = false;
+      if (this.#starting === starting) this.#starting = null;
     }
   }
 
@@ -99,6 +106,7 @@ export class VolunteerPanel {
 
   /** Ends the answers under way, then turns off. */
   async finish(): Promise<void> {
+    if (this.#starting !== null) return this.stop();
     const handle = this.#handle;
     await handle?.finish();
     this.#release(handle);
@@ -106,6 +114,11 @@ export class VolunteerPanel {
 
   /** Turns off at once; others take over what was under way. */
   stop(): void {
+    if (this.#starting !== null) {
+      this.#starting.abort();
+      this.#starting = null;
+      return this.#show(STATE_OFF);
+    }
     const handle = this.#handle;
     handle?.stop();
     this.#release(handle);
@@ -154,7 +167,6 @@ export class VolunteerPanel {
     this.#handle = null;
     this.#letSleep?.();
     this.#letSleep = null;
-    this.startedAtMs = null;
     if (!this.isOff) this.#show(handle.state.phase === 'failed' ? handle.state : STATE_OFF);
   }
 }

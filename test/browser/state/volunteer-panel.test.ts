@@ -9,7 +9,7 @@ import { downloadingState, servingState } from '../../support/page-gallery/fixtu
 beforeEach(() => localStorage.clear());
 
 /** A panel over a volunteer that shows the states it is told to. */
-function setUp(options: { fails?: boolean } = {}) {
+function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
   let state: VolunteerState = { ...downloadingState(0), phase: 'connecting' };
   let listener = (): void => undefined;
   const seen = { held: [] as HeldStages, slept: 0, calls: [] as string[] };
@@ -24,7 +24,8 @@ function setUp(options: { fails?: boolean } = {}) {
     clock: pageClock(),
     prefetch: () => undefined,
     keepAwake: () => Promise.resolve(() => seen.slept++),
-    createVolunteer: (_settings, held) => {
+    createVolunteer: async (_settings, held) => {
+      await options.until;
       if (options.fails === true) return Promise.reject(new ChorusError('server-lost', 'no server'));
       seen.held = held;
       return Promise.resolve({
@@ -68,6 +69,18 @@ test('a failed start says why and lets the person start again', async () => {
   const { panel } = setUp({ fails: true });
   await panel.start();
   expect([panel.state.phase, panel.state.error?.code, panel.isOff]).toEqual(['failed', 'server-lost', true]);
+});
+
+test('Stop before the server has answered turns it off, and what comes late is not started', async () => {
+  let answer = (): void => undefined;
+  const { panel, seen } = setUp({ until: new Promise((resolve) => (answer = resolve)) });
+  const started = panel.start();
+  expect(panel.isOff).toBe(false);
+  panel.stop();
+  expect(panel.isOff).toBe(true);
+  answer();
+  await started;
+  expect([panel.state.phase, seen.calls]).toEqual(['off', []]);
 });
 
 test('the log has each change once and leaves progress out', async () => {

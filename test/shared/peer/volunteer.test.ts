@@ -28,6 +28,7 @@ const settings: VolunteerSettings = {
   keepSubgroups: false,
   pledgeBytes: 1_000_000,
   slots: 2,
+  dutyShare: 1,
   webrtc: true,
   held: [],
   isHidden: () => false,
@@ -119,6 +120,17 @@ describe('a volunteer', () => {
     expect(said('heartbeat').at(-1)).toHaveProperty('tokens', volunteer.state.tokensServed);
   });
 
+  it('computes for the share of the time that is lent, and says how slow that makes it', async () => {
+    volunteer = makeVolunteer({ dutyShare: 0.25 });
+    await serve();
+    const startMs = network.clock.nowMs();
+    const { tokens } = await ask();
+    expect(tokens).toEqual(toyAnswer(prompt, 12));
+    // Each lap runs for 2 ms here, and rests for 6.
+    expect(network.clock.nowMs() - startMs).toBeGreaterThan(11 * 8);
+    expect(said('ready')).toMatchObject([{ layerMs: 2 }]);
+  });
+
   it('shows why it has nothing to do', async () => {
     volunteer.start();
     await network.clock.advance(10);
@@ -165,7 +177,7 @@ describe('a volunteer refuses an assignment', () => {
     await network.clock.advance(10);
     await assign();
     expect(said('failed')).toMatchObject([{ assignment: 1, code }]);
-    expect(volunteer.state).toMatchObject({ phase: 'idle', error: { code } });
+    expect(volunteer.state).toMatchObject({ phase: 'idle', error: { code }, model: null, range: null });
     expect(said('ready')).toEqual([]);
   });
 
@@ -243,6 +255,13 @@ describe('a volunteer that is given another stage', () => {
     await network.clock.advance(200);
     expect(said('ready')).toMatchObject([{ assignment: 2 }]);
     expect(said('failed')).toEqual([]);
+  });
+
+  it('shows what it still holds when it cannot take it', async () => {
+    await serve();
+    manifestAnswer = {} as Envelope;
+    await assign(other);
+    expect(volunteer.state).toMatchObject({ phase: 'idle', range: middle, model: { digest: toyDigest } });
   });
 
   it('need not load what it has', async () => {
@@ -378,6 +397,21 @@ describe('a person can', () => {
     expect(tokens).toEqual(toyAnswer(prompt, 12));
     expect([phase(), worker.isRunning]).toEqual(['off', false]);
     expect(network.releases[0]?.faults).toEqual([{ volunteer: control.id, code: 'cancelled' }]);
+  });
+
+  it('stop it: it shows nothing held any more, but what it served', async () => {
+    await serve();
+    await ask();
+    await network.clock.advance(2000);
+    volunteer.stop();
+    expect(volunteer.state).toMatchObject({
+      model: null,
+      range: null,
+      backend: null,
+      probeError: null,
+      memoryBytes: 0,
+    });
+    expect(volunteer.state.tokensServed).toBeGreaterThan(0);
   });
 
   it('start it again after it was stopped', async () => {
