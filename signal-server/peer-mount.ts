@@ -70,11 +70,7 @@ export function createPeerMount(httpServer: Server, deps: PeerMountDeps): PeerMo
         socket.close(1008, 'unknown id or token');
         return;
       }
-      const own = new FencedSocket(
-        socket,
-        (message) => message.type === 'HEARTBEAT' || fenced.has(message.dst),
-        deps,
-      );
+      const own = new FencedSocket(socket, (message) => message.type === 'HEARTBEAT' || fenced.has(message.dst), deps);
       const before = fenced.get(id.data);
       fenced.set(id.data, own);
       own.once('close', () => {
