@@ -47,6 +47,10 @@ export const MAX_LINKS_PER_PEER = 4;
 export const SESSION_IDLE_MS = 120_000;
 /** How long a route may be used at all. */
 export const SESSION_LEASE_MS = 15 * 60_000;
+/** How long the sessions of a requester that lost the server are kept for it. */
+export const RESUME_MS = 10_000;
+/** Sessions that one requester may have at once, whatever a server grants. */
+export const MAX_REQUESTER_SESSIONS = 1_000;
 /** How long a requester waits for one lap round the route before it asks for another route. */
 export const LAP_TIMEOUT_MS = 20_000;
 export const ROUTE_TIMEOUT_MS = 60_000;

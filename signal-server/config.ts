@@ -4,7 +4,9 @@ import {
   HEARTBEAT_MS,
   HEARTBEAT_TIMEOUT_MS,
   HANDSHAKE_TIMEOUT_MS,
+  MAX_REQUESTER_SESSIONS,
   MAX_STAGES,
+  RESUME_MS,
   ROUTE_TIMEOUT_MS,
   SESSION_LEASE_MS,
 } from '#shared/limits.ts';
@@ -84,6 +86,7 @@ export const configSchema = z.strictObject({
         .positive()
         .default(10 * 60_000),
       leaseMs: z.int().positive().default(SESSION_LEASE_MS),
+      resumeMs: z.int().min(0).default(RESUME_MS),
       /** Below what requesters wait, so that they hear why. */
       queueTimeoutMs: z
         .int()
@@ -117,7 +120,7 @@ export const configSchema = z.strictObject({
         .default(8 * MIB),
       introductions: rate(50, 300),
       queueLength: z.int().min(0).default(64),
-      routesPerRequester: z.int().positive().default(32),
+      routesPerRequester: z.int().positive().max(MAX_REQUESTER_SESSIONS).default(32),
     })
     .prefault({}),
 });

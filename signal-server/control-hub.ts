@@ -47,6 +47,7 @@ export class ControlHub implements ControlSocketOwner {
       case 'route':
       case 'abandon':
       case 'release':
+      case 'resume':
         this.#deps.routes.receive(member, message);
         return;
       case 'offer':

@@ -17,7 +17,7 @@ import { rangeOf } from './stage-grid.ts';
 const UNKNOWN_LAYER_MS = 5;
 
 type Release = Extract<PeerControlMessage, { type: 'release' }>;
-export type RequesterMessage = Release | RouteRequest | Extract<PeerControlMessage, { type: 'abandon' }>;
+export type RequesterMessage = Release | RouteRequest | Extract<PeerControlMessage, { type: 'abandon' | 'resume' }>;
 
 /** How a session ended, for the history. */
 export interface FinishedSession {
@@ -51,6 +51,8 @@ export class RouteDesk {
   readonly #deps: RouteDeskDeps;
   readonly #queue: RouteQueue;
   readonly #faults: FaultMemory;
+  /** Sessions whose requester is not connected, and when they end if it does not resume them. */
+  readonly #forsaken = new Map<SessionId, number>();
   /** The position each waiting request was last told. */
   readonly #told = new Map<Waiting, number>();
 
@@ -76,14 +78,18 @@ export class RouteDesk {
       case 'release':
         this.#release(member, message);
         return;
+      case 'resume':
+        this.#resume(member, new Set(message.sessions));
+        return;
     }
   }
 
-  /** Ends what a peer that left was waiting for and using. */
+  /** Ends what a peer that left was waiting for. Its sessions do not need us to go on, so it may come back to them. */
   left(requester: PeerId): void {
+    const { clock, leases, times } = this.#deps;
     this.#queue.remove((waiting) => waiting.requester === requester);
-    for (const lease of this.#deps.leases.ofRequester(requester))
-      this.#end(lease.route.session, 'cancelled', 0, null, []);
+    for (const { route } of leases.ofRequester(requester))
+      this.#forsaken.set(route.session, clock.nowMs() + times.resumeMs);
     this.retry();
   }
 
@@ -97,6 +103,8 @@ export class RouteDesk {
   tick(): void {
     const { clock, leases, times } = this.#deps;
     for (const lease of leases.expired()) this.#end(lease.route.session, 'failed', 0, null, []);
+    for (const [session, untilMs] of this.#forsaken)
+      if (untilMs <= clock.nowMs()) this.#end(session, 'cancelled', 0, null, []);
     const limitMs = clock.nowMs() - times.queueTimeoutMs;
     for (const { requester, request } of this.#queue.remove((waiting) => waiting.sinceMs <= limitMs)) {
       const seconds = Math.round(times.queueTimeoutMs / 1000);
@@ -253,6 +261,14 @@ export class RouteDesk {
     this.retry();
   }
 
+  #resume(member: Member, running: ReadonlySet<SessionId>): void {
+    for (const { route } of this.#deps.leases.ofRequester(member.id)) {
+      if (running.has(route.session)) this.#forsaken.delete(route.session);
+      else this.#end(route.session, 'cancelled', 0, null, []);
+    }
+    this.retry();
+  }
+
   #end(
     session: SessionId,
     outcome: Release['outcome'],
@@ -261,6 +277,7 @@ export class RouteDesk {
     faults: readonly PeerId[],
   ): void {
     const lease = this.#deps.leases.end(session);
+    this.#forsaken.delete(session);
     if (lease) this.#deps.onFinished({ lease, outcome, tokens, tokensPerSecond, faults });
   }
 

@@ -129,6 +129,7 @@ export class Requester {
   #onServerState(): void {
     const { state } = this.#board.deps.control;
     if (state.type === 'reconnecting') return;
+    if (state.type === 'open') this.#board.tell({ type: 'resume', sessions: [...this.#board.sessions.keys()] });
     const waiting = new Set(this.#board.requests.values());
     this.#board.requests.clear();
     for (const conversation of waiting) {
@@ -216,7 +217,7 @@ export class Conversation {
         return links.send(effect.to, effect.message);
       case 'release':
         sessions.delete(effect.release.session);
-        // A server that is gone has forgotten the session too.
+        // A server that is away learns from `resume` which sessions are left.
         this.#board.tell(effect.release);
         return;
       case 'announce':

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
+import { MAX_POSITIONS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { envelopeSchema } from '../session/route.ts';
 
@@ -14,7 +14,7 @@ import { envelopeSchema } from '../session/route.ts';
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
  *   volunteer        offer -> assign | idle; ready | failed; heartbeat; pause; withdraw
- *   requester        route -> queued* -> routed | refused; release
+ *   requester        route -> queued* -> routed | refused; release; resume, when it has connected again
  */
 
 const base64 = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9+/]*={0,2}$/);
@@ -119,6 +119,8 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     exclude: z.array(peerIdSchema).max(64),
   }),
   z.strictObject({ type: z.literal('abandon'), request: requestId }),
+  /** After connecting again: the sessions that still run. All others of this requester are over. */
+  z.strictObject({ type: z.literal('resume'), sessions: z.array(sessionIdSchema).max(MAX_REQUESTER_SESSIONS) }),
   z.strictObject({
     type: z.literal('release'),
     session: sessionIdSchema,

@@ -127,4 +127,41 @@ describe('the route desk', () => {
     expect(routes[0]!.expiresAtMs - routes[0]!.issuedAtMs).toBe(times.leaseMs);
     expect(routes[0]!.session).not.toBe(routes[1]!.session);
   });
+
+  describe('keeps the session of a requester that lost its connection', () => {
+    const [connected, waiting] = [1, 2].map((request) => routeRequest(model.digest, { request }));
+
+    beforeEach(async () => {
+      desk.receive(requester, connected!);
+      await settle();
+      desk.left(requester.id);
+      desk.receive(registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback'), waiting!);
+    });
+
+    it('until it releases it', async () => {
+      desk.receive(requester, { type: 'resume', sessions: [routes[0]!.session] });
+      await clock.advance(times.resumeMs);
+      desk.tick();
+      expect(types()).toEqual(['routed', 'queued']);
+      const figures = { outcome: 'done', tokens: 7, tokensPerSecond: 2, faults: [] } as const;
+      desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
+      await settle();
+      expect(types()).toEqual(['routed', 'queued', 'routed']);
+      expect(finished).toMatchObject([{ outcome: 'done', tokens: 7 }]);
+    });
+
+    it('but not when it comes back without it', async () => {
+      desk.receive(requester, { type: 'resume', sessions: [] });
+      await settle();
+      expect(types()).toEqual(['routed', 'queued', 'routed']);
+      expect(finished).toMatchObject([{ outcome: 'cancelled' }]);
+    });
+
+    it('and no longer than it may stay away', async () => {
+      await clock.advance(times.resumeMs);
+      desk.tick();
+      await settle();
+      expect(types()).toEqual(['routed', 'queued', 'routed']);
+    });
+  });
 });

@@ -17,7 +17,7 @@ describe('routes over real sockets', () => {
   beforeEach(async () => {
     server = await startTestServer({
       manifests: [smallManifest()],
-      config: { limits: { queueLength: 2 }, times: { rebalanceMs: 50 } },
+      config: { limits: { queueLength: 2 }, times: { rebalanceMs: 50, resumeMs: 100 } },
     });
     model = server.digests[0]!;
     requester = await connectPeer(server.url);
@@ -122,7 +122,7 @@ describe('routes over real sockets', () => {
     await routed(requester, 3);
   });
 
-  it('give their slots back when the requester leaves', async () => {
+  it('give their slots back when the requester leaves and does not come back', async () => {
     await connectVolunteer(server.url);
     await connectVolunteer(server.url);
     const leaving = await connectPeer(server.url);

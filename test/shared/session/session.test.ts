@@ -152,7 +152,12 @@ describe('a conversation', () => {
     for (const { compute } of network.of(0)) compute.runMs = 1000;
     const conversation = network.conversation();
     const abort = new AbortController();
-    await network.ask(conversation, greedy(prompt(600)), (event) => event.type === 'prompt' && abort.abort(), abort.signal);
+    await network.ask(
+      conversation,
+      greedy(prompt(600)),
+      (event) => event.type === 'prompt' && abort.abort(),
+      abort.signal,
+    );
     await network.ask(conversation, greedy([...prompt(600).slice(0, 100), 8]), undefined, AbortSignal.abort());
     const last = [...prompt(600).slice(0, 70), 9];
     expect((await network.ask(conversation, greedy(last, 8))).tokens).toEqual(toyAnswer(last, 8));
@@ -389,6 +394,22 @@ describe('a requester whose server', () => {
     await network.clock.advance(500);
     control.become({ type: 'open' });
     expect((await network.until(answer)).tokens).toEqual(toyAnswer(prompt(5), 5));
+  });
+
+  it('was away while an answer ran hears which sessions still run', async () => {
+    const network = new ToyNetwork();
+    const { control, requester } = network.requester();
+    const conversation = requester.openConversation(model);
+    const { tokens } = await network.ask(conversation, greedy(prompt(5), 3), (event) => {
+      if (event.type !== 'routed') return;
+      control.become({ type: 'reconnecting', attempt: 1, delayMs: 500, reason: 'restart' });
+      control.become({ type: 'open' });
+    });
+    expect(tokens).toEqual(toyAnswer(prompt(5), 3));
+    expect(control.sent.at(-1)).toEqual({ type: 'resume', sessions: [network.routes[0]!.session] });
+    conversation.close();
+    control.become({ type: 'open' });
+    expect(control.sent.at(-1)).toEqual({ type: 'resume', sessions: [] });
   });
 
   it('is gone for good fails with server-lost, while a running answer goes on', async () => {
