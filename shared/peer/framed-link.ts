@@ -9,6 +9,8 @@ import type { Channel } from './channel.ts';
 import { shakeHands, type HandshakeDeps, type PieceInbox } from './handshake.ts';
 import type { Link } from './link.ts';
 
+/** Far above what the sessions of one link have on the way; who makes more wait does not read. */
+const MAX_WAITING_MESSAGES = 4_096;
 const MAX_MISSED_PINGS = LINK_PING_TIMEOUT_MS / LINK_PING_MS;
 
 interface Outgoing {
@@ -87,6 +89,8 @@ export class FramedLink implements Link {
     return new Promise((resolve, reject) => {
       if (this.#closeReason !== undefined) throw new ChorusError('link-lost', this.#closeReason);
       const pieces = splitMessage(this.#nextNumber(), encodePeerMessage(message));
+      if (this.#outgoing.length >= MAX_WAITING_MESSAGES) this.close('the other side takes too long');
+      if (this.isClosed) throw new ChorusError('link-lost', 'the other side takes too long');
       this.#outgoing.push({ pieces, resolve, reject });
       this.#lastMessageAtMs = this.#clock.nowMs();
       this.#pump();

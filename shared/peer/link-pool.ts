@@ -182,6 +182,8 @@ export class LinkPool implements Links {
     } finally {
       this.#handshakes--;
     }
+    // Others of the same peer may have come through meanwhile.
+    if ((this.#links.get(peer)?.length ?? 0) >= MAX_LINKS_PER_PEER) return link.close('too many links');
     this.#add(peer, link, peer);
     const dial = this.#dials.get(peer);
     if (dial && this.#smaller(peer) === peer) {

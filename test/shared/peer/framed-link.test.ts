@@ -52,6 +52,16 @@ describe('a framed link', () => {
     expect(b.isClosed).toBe(false);
   });
 
+  it('closes when too many messages wait for a side that takes none', async () => {
+    const { a, channelA } = linked();
+    channelA.hold();
+    const sendings: Promise<void>[] = [];
+    while (!a.isClosed && sendings.length < 50_000) sendings.push(a.send(ready));
+    expect(a.isClosed).toBe(true);
+    expect(await codeOfAsync(sendings.at(-1)!)).toBe('link-lost');
+    await Promise.allSettled(sendings);
+  });
+
   it('smooths the round trips that it measures', async () => {
     const { a, channelB, clock } = linked();
     await clock.advance(0);

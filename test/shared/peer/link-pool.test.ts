@@ -1,10 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { WEBRTC_TIMEOUT_MS } from '#shared/limits.ts';
+import { MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '#shared/limits.ts';
 import type { Channel } from '#shared/peer/channel.ts';
+import { openLink } from '#shared/peer/framed-link.ts';
 import type { Link } from '#shared/peer/link.ts';
 import { createLinkPool, type LinkPool, type TransportNotice } from '#shared/peer/link-pool.ts';
 import { RelayMux } from '#shared/peer/relay-channel.ts';
@@ -118,6 +119,20 @@ describe('the link pool', () => {
     await world.clock.advance(0);
     expect(await dial(b.pool, small)).toBe(b.links[0]);
     expect(b.webrtc?.dials).toBe(0);
+  });
+
+  it('keeps only so many links of one peer, also where they come all at once', async () => {
+    const world = new World();
+    const b = world.join(large, 'works');
+    const deps = { identity: small, clock: world.clock, random: randomBytes, verify: verifySignature };
+    const opened = Array.from({ length: MAX_LINKS_PER_PEER + 3 }, () => {
+      const [ours, theirs] = LoopbackChannel.pair();
+      b.webrtc?.onIncoming?.(small.id, theirs);
+      return openLink(ours, large.id, deps, forever);
+    });
+    await Promise.allSettled(opened);
+    await vi.waitFor(() => expect(b.pool.links()).toHaveLength(MAX_LINKS_PER_PEER));
+    expect(b.links).toHaveLength(MAX_LINKS_PER_PEER);
   });
 
   it('dials anew once a link has closed', async () => {
