@@ -16,7 +16,7 @@ export interface ControlHubDeps {
   readonly relay: RelayRouter;
   readonly peerMount: Pick<PeerMount, 'drop'>;
   readonly metrics: Pick<Metrics, 'controlErrors'>;
-  /** A peer has offered itself as a volunteer. */
+  /** A peer has offered itself as a volunteer, for the first time on this connection. */
   readonly onVolunteer: (peer: ControlPeer) => void;
 }
 
@@ -24,6 +24,7 @@ export interface ControlHubDeps {
 export class ControlHub implements ControlSocketOwner {
   readonly #peers: Map<PeerId, ControlPeer>;
   readonly #deps: ControlHubDeps;
+  readonly #volunteers = new WeakSet<ControlPeer>();
 
   constructor(peers: Map<PeerId, ControlPeer>, deps: ControlHubDeps) {
     this.#peers = peers;
@@ -51,7 +52,8 @@ export class ControlHub implements ControlSocketOwner {
         this.#deps.routes.receive(member, message);
         return;
       case 'offer':
-        this.#deps.onVolunteer(peer);
+        if (!this.#volunteers.has(peer)) this.#deps.onVolunteer(peer);
+        this.#volunteers.add(peer);
         this.#deps.volunteers.receive(member, message);
         return;
       default:

@@ -196,6 +196,20 @@ describe('a peer that has gone without a word', () => {
   });
 });
 
+describe('a volunteer that offers itself again and again', () => {
+  it('is put on record once for each connection', async () => {
+    const logged: string[] = [];
+    const server = await startTestServer({ onLog: (line) => logged.push(line) });
+    const peer = await connectPeer(server.url);
+    for (let i = 0; i < 3; i++) {
+      peer.send(offerOf());
+      await peer.take('idle');
+    }
+    expect(logged.filter((line) => line.includes(peer.id))).toHaveLength(1);
+    await server.stop();
+  });
+});
+
 describe('the upgrade gate', () => {
   it('allows so many sockets per address and no more', async () => {
     const server = await startTestServer({ config: { limits: { connectionsPerAddress: 2 } } });
