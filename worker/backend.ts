@@ -37,7 +37,7 @@ export async function openWasm(fallbackReason: string): Promise<OpenBackend> {
 
 /**
  * A GPU device of our own making, so that it can be made without the `subgroups` feature where that computes wrongly,
- * and so that its loss is seen: `onLost` is called once, unless `close` came first. Throws `unsupported` where there
+ * and so that its loss or an error in it is seen: `onLost` is called then, unless `close` came first. Throws `unsupported` where there
  * is no adapter, or with `refuseSoftware` only one that is emulated on the processor, which WASM outruns by far.
  */
 export async function openWebGpu(
@@ -58,6 +58,10 @@ export async function openWebGpu(
   let isClosed = false;
   void device.lost.then(({ reason, message }) => {
     if (!isClosed) options.onLost(message === '' ? reason : message);
+  });
+  // Nobody sees what such a run should have written, so nothing that the device computes can be trusted after it.
+  device.addEventListener('uncapturederror', ({ error }) => {
+    if (!isClosed) options.onLost(error.message);
   });
   const runtime = await loadRuntime('webgpu');
   const hasSubgroups = device.features.has('subgroups');

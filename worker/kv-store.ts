@@ -1,3 +1,4 @@
+import { ChorusError } from '#shared/errors.ts';
 import type { Runtime, Tensor } from './runtime.ts';
 
 /** Names and element type of the KV tensors of a stage, and the sizes all of them share. */
@@ -85,8 +86,14 @@ export function bytesOf(tensor: Tensor): Uint8Array<ArrayBuffer> {
 /**
  * KV as GPU buffers of a fixed capacity [1, heads, capacity, headSize]. Each is input and output of a run at once,
  * and the attention mask's length says how much of it is valid, so that nothing is copied and a cut costs nothing.
+ * Throws `out-of-memory` where the device has no room: a buffer that was not made would let runs end without a result.
  */
-export function createDeviceKv(runtime: Runtime, device: GPUDevice, shape: KvShape, capacity: number): KvStore {
+export async function createDeviceKv(
+  runtime: Runtime,
+  device: GPUDevice,
+  shape: KvShape,
+  capacity: number,
+): Promise<KvStore> {
   const size = Math.ceil(tensorBytes(shape, capacity) / 16) * 16;
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   const buffers: GPUBuffer[] = [];
@@ -96,17 +103,26 @@ export function createDeviceKv(runtime: Runtime, device: GPUDevice, shape: KvSha
     const dims = [1, shape.heads, capacity, shape.headSize];
     return runtime.Tensor.fromGpuBuffer(buffer, { dataType: shape.type, dims });
   };
+  const release = () => buffers.forEach((buffer) => buffer.destroy());
   const past: Record<string, Tensor> = {};
   const present: Record<string, Tensor> = {};
+  device.pushErrorScope('out-of-memory');
+  device.pushErrorScope('validation');
   for (const name of shape.names) {
     present[name.presentKey] = past[name.key] = bind();
     present[name.presentValue] = past[name.value] = bind();
+  }
+  const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  const error = errors.find((found) => found !== null);
+  if (error) {
+    release();
+    throw new ChorusError('out-of-memory', `the graphics device has no room for a session: ${error.message}`);
   }
   return {
     past: () => past,
     present: () => present,
     keep: () => undefined,
     cut: () => undefined,
-    release: () => buffers.forEach((buffer) => buffer.destroy()),
+    release,
   };
 }

@@ -24,7 +24,8 @@ export type StageInput = Uint32Array | Float32Array;
 export interface LoadedGraph {
   /** Bytes one session of `capacity` positions takes at most. */
   kvBytes(capacity: number): number;
-  createKv(capacity: number): KvStore;
+  /** Throws `out-of-memory`. */
+  createKv(capacity: number): Promise<KvStore>;
   /**
    * Runs `count` positions from `start` on, where `kv` ends, and adds them to it. Returns f32 rows [count, hiddenSize],
    * or logits [wanted.length, vocabularySize] for the `wanted` places within this run. If it throws, `kv` is unchanged
@@ -79,7 +80,7 @@ export async function loadGraph(
 
   return {
     kvBytes: (capacity) => kvBytes(kvShape, capacity),
-    createKv: (capacity) =>
+    createKv: async (capacity) =>
       device === null ? createHostKv(runtime, kvShape) : createDeviceKv(runtime, device, kvShape, capacity),
     async forward(kv, start, count, input, wanted) {
       // A tensor without elements cannot be bound on a GPU, so one row is computed and dropped.

@@ -60,13 +60,13 @@ export async function createStageSession(options: StageSessionOptions): Promise<
     return session;
   }
 
-  function open(id: SessionId, capacity: number): void {
+  async function open(id: SessionId, capacity: number): Promise<void> {
     if (sessions.has(id)) throw new ChorusError('bad-message', 'the session is open already');
     if (capacity > maxPositions)
       throw new ChorusError('too-long', `the model has ${maxPositions} positions, not ${capacity}`);
     if (sessions.size >= maxSessions)
       throw new ChorusError('out-of-memory', `${maxSessions} sessions are open already`);
-    sessions.set(id, { kv: loaded.createKv(capacity), capacity, length: 0 });
+    sessions.set(id, { kv: await loaded.createKv(capacity), capacity, length: 0 });
   }
 
   async function run({ session: id, input, logitsFrom }: RunRequest, queuedAtMs: number): Promise<RunResult> {
@@ -115,7 +115,7 @@ export async function createStageSession(options: StageSessionOptions): Promise<
   async function trace(input: StageInput, counts: readonly number[]): Promise<StageTrace> {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const rowLength = input.length / total;
-    const kv = loaded.createKv(total);
+    const kv = await loaded.createKv(total);
     const parts: Float32Array[] = [];
     const runMs: number[] = [];
     try {

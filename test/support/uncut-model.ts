@@ -108,7 +108,7 @@ export async function loadStages(
 ): Promise<RunnableModel> {
   const loaded: LoadedGraph[] = [];
   for (const stage of stages) loaded.push(await loadGraph(backend, stage, sizes));
-  let kvs: KvStore[] = [];
+  let kvs: Promise<KvStore>[] = [];
   let length = 0;
   const reset = () => {
     kvs = loaded.map((graph) => graph.createKv(512));
@@ -124,7 +124,7 @@ export async function loadStages(
         if (rows instanceof Float32Array) seen[starts[i]!] = rows.slice();
         rows = (
           await graph.forward(
-            kvs[i]!,
+            await kvs[i]!,
             length,
             tokens.length,
             rows,
