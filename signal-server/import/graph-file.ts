@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { TensorProto } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
+import { MAX_BLOB_BYTES } from '#shared/limits.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { decodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
@@ -85,6 +86,7 @@ export async function openGraphFile(folder: ModelFolder, path: string): Promise<
 function readWeight(tensor: TensorProto, files: ReadonlyMap<string, number>): Uint8Array {
   const bytes = tensorByteLength(tensor);
   const name = tensor.name.slice(0, 200);
+  if (bytes > MAX_BLOB_BYTES) throw new ChorusError('bad-model', `the weight ${name} is too large`);
   const external = externalData(tensor);
   if (external === null) {
     const inside = tensor.rawData.length > 0 || bytes === 0 ? tensor.rawData : packFields(tensor);

@@ -1,16 +1,21 @@
 import type { TensorProto } from 'onnx-buf';
 import type { Anatomy } from '#shared/model/anatomy.ts';
+import { ChorusError } from '#shared/errors.ts';
+import { MAX_BLOB_BYTES } from '#shared/limits.ts';
 import { externalTensor } from '#shared/model/fold.ts';
 import { sortNodes } from '#shared/model/graph-index.ts';
 import type { Part } from '#shared/model/manifest.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
-import { tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
+import { tensorByteLength, tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
 import type { BlobWriter } from './blob-writer.ts';
 import { planParts } from './split-parts.ts';
 
 const WEIGHT_ALIGNMENT = 64;
 
-/** Writes one blob a part and makes every weight of `anatomy`'s graph point into it. */
+/**
+ * Writes one blob a part and makes every weight of `anatomy`'s graph point into it. Throws `bad-model` for a part that
+ * is larger than a blob may be, before it reads any of it: many weights may point at the same bytes of a file.
+ */
 export async function writeParts(
   anatomy: Anatomy,
   read: ReadWeight,
@@ -22,13 +27,14 @@ export async function writeParts(
   const external: TensorProto[] = [];
   for (const [done, { name, weights, uses }] of planned.entries()) {
     onProgress(done, planned.length, name);
-    const data = weights.map(read);
     const offsets: number[] = [];
     let length = 0;
-    for (const bytes of data) {
+    for (const weight of weights) {
       offsets.push(length);
-      length += Math.ceil(bytes.length / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT;
+      length += Math.ceil(tensorByteLength(weight) / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT;
     }
+    if (length > MAX_BLOB_BYTES) throw new ChorusError('bad-model', `${name} with its ${length} bytes is too large`);
+    const data = weights.map(read);
     const bytes = new Uint8Array(length);
     for (const [i, weight] of data.entries()) bytes.set(weight, offsets[i]);
     const blob = await writer.write(bytes);

@@ -115,6 +115,27 @@ describe('a folder is refused', { timeout: 60_000 }, () => {
   });
 });
 
+test('a layer whose weights all point at one huge file is refused before any of it is read', async () => {
+  const folder = await soundFolder(1);
+  const model = buildSyntheticModel(shape);
+  await writeSyntheticFolder(folder, { ...shape, dataFiles: 1 }, model);
+  const large = model.graph.initializer.filter(({ name }) =>
+    /layers\.0\..*(gate|up|down)_proj.*(quant|Q4|qweight)/i.test(name),
+  );
+  expect(large.length).toBeGreaterThan(2);
+  for (const tensor of large) {
+    tensor.dims = [2n ** 15n, 2n ** 15n];
+    const place = { offset: '0', length: String(2 ** 30) };
+    for (const entry of tensor.externalData) entry.value = place[entry.key as keyof typeof place] ?? entry.value;
+  }
+  await writeFile(join(folder, graphFile), encodeModel(model));
+  await truncate(join(folder, `${graphFile}_data`), 2 ** 30);
+  expect(await refusal(folder)).toMatchObject({
+    code: 'bad-model',
+    message: expect.stringContaining('layer.0') as string,
+  });
+});
+
 test('a refused model names the node and why', async () => {
   const folder = await soundFolder();
   const model = buildSyntheticModel(shape);
