@@ -177,7 +177,7 @@ export class Volunteer {
       if (!this.#isPaused) this.#offer();
     } catch (thrown) {
       if (signal.aborted) return;
-      const { code, message } = toChorusError(thrown, 'worker-lost');
+      const { code, message } = toChorusError(thrown, 'unsupported');
       // Where the thread died, `#onWorkerLost` sees to it.
       if (code !== 'worker-lost' && code !== 'device-lost') this.#giveUp(code, message);
     }

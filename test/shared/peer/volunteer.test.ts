@@ -302,6 +302,13 @@ describe('a volunteer whose thread dies', () => {
     expect(said('offer')).toHaveLength(2);
   });
 
+  it('cannot be made at all turns off and says why', async () => {
+    worker.start = () => Promise.reject(new Error('threads are forbidden here'));
+    volunteer.start();
+    await network.clock.advance(10);
+    expect(volunteer.state).toMatchObject({ phase: 'failed', error: { message: 'threads are forbidden here' } });
+  });
+
   it('again and again turns off', async () => {
     volunteer.start();
     for (let i = 0; i < 4; i++) {
