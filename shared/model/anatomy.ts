@@ -66,8 +66,8 @@ const pastName = /^past_key_values\.(\d{1,3})\.key$/;
 
 /**
  * Finds the layers of a decoder graph by its attention nodes and the residual stream between them; names of nodes
- * do not matter, names of inputs and outputs do. Rotary nodes of `model` are rewired to plain `position_ids`. Throws `unsupported-model` naming the node that is not understood,
- * `bad-model` for a graph that is none.
+ * do not matter, names of inputs and outputs do. Rotary nodes of `model` are rewired to plain `position_ids`. Throws
+ * `unsupported-model` naming the node that is not understood, `bad-model` for a graph that is none.
  */
 export function readAnatomy(model: OnnxModel): Anatomy {
   const index = indexGraph(model);

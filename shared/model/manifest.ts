@@ -27,7 +27,7 @@ const weightSchema = z.strictObject({
 });
 export type Weight = z.infer<typeof weightSchema>;
 
-/** The weights of one part of the model. `tied` parts also read weights of the parts they name. */
+/** The weights of one part of the model. */
 const partSchema = z.strictObject({
   /** `embedding`, `layer.N`, `head`, or `common` (caches and constants that several layers share). */
   name: z.string().regex(/^(embedding|head|common|layer\.\d{1,3})$/),

@@ -41,7 +41,7 @@ export function coversModel(ranges: readonly StageRange[], layers: number): bool
   });
 }
 
-/** Text such as `0–4 +embedding`, for people. */
+/** Text such as `embedding + layers 0–4`, for people. */
 export function describeRange(range: StageRange): string {
   const layers = range.start === range.end ? '' : `layers ${range.start}–${range.end - 1}`;
   return [range.embedding && 'embedding', layers, range.head && 'head'].filter(Boolean).join(' + ');
