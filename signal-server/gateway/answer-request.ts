@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_POSITIONS } from '#shared/limits.ts';
 import { ApiError } from './api-error.ts';
 
 /** What both completion endpoints come down to. */
@@ -120,7 +121,7 @@ const chatSchema = z.strictObject({
   safety_identifier: z.string().max(512).nullish(),
 });
 
-const tokenList = z.array(z.int().min(0)).min(1);
+const tokenList = z.array(z.int().min(0)).min(1).max(MAX_POSITIONS);
 
 const completionSchema = z.strictObject({
   ...sharedFields,

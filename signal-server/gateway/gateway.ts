@@ -69,6 +69,8 @@ export function createGateway(deps: GatewayDeps): Router {
     const request = endpoint.parse(httpRequest.body);
     const model = await deps.models.open(request.model);
     if (!model) throw unknownModel(request.model);
+    // A model's text may take a while to load; who left meanwhile is not told of again.
+    if (response.destroyed) return;
     const { temperature, topP, seed } = request.sampling;
     const plan = { ...planAnswer(model, request), temperature, topP, seed: seed ?? randomSeed(deps.random) };
     const shape = endpoint.shape({

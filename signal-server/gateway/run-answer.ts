@@ -1,10 +1,16 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester.ts';
 import type { Usage } from '#shared/session/answer-event.ts';
-import type { AnswerRequest, ChatMessage } from './answer-request.ts';
+import type { AnswerRequest, ChatMessage, Prompt } from './answer-request.ts';
 import { type AnswerEnd, type AnswerProvenance, toProvenance } from './answer-response.ts';
 import { ApiError } from './api-error.ts';
 import type { GatewayModel } from './gateway-models.ts';
+
+/**
+ * Above what the longest tokens of common vocabularies hold, such as 128 spaces. A text that cannot fit is refused unread,
+ * since a tokenizer takes seconds for the largest body, and all else waits for it.
+ */
+const MAX_TOKEN_CHARACTERS = 128;
 
 export type AnswerPart =
   | { readonly type: 'queued'; readonly position: number }
@@ -21,6 +27,11 @@ export function planAnswer(
 ): { promptTokens: number[]; maxNewTokens: number } {
   const { vocabularySize, maxPositions } = model.manifest.config;
   const param = request.prompt.type === 'messages' ? 'messages' : 'prompt';
+  const characters = charactersOf(request.prompt);
+  if (characters > maxPositions * MAX_TOKEN_CHARACTERS) {
+    const message = `This model's maximum context length is ${maxPositions} tokens, too few for a prompt of ${characters} characters.`;
+    throw new ApiError(400, 'context_length_exceeded', message, { param });
+  }
   const promptTokens = encodePrompt(model, request);
   if (promptTokens.length === 0) throw new ApiError(400, 'invalid_value', 'The prompt is empty.', { param });
   if (promptTokens.some((token) => token >= vocabularySize)) {
@@ -35,6 +46,17 @@ export function planAnswer(
     throw new ApiError(400, 'context_length_exceeded', message, { param });
   }
   return { promptTokens, maxNewTokens: request.maxNewTokens ?? room };
+}
+
+function charactersOf(prompt: Prompt): number {
+  switch (prompt.type) {
+    case 'messages':
+      return prompt.messages.reduce((sum, message) => sum + message.content.length, 0);
+    case 'text':
+      return prompt.text.length;
+    case 'tokens':
+      return 0;
+  }
 }
 
 function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): number[] {

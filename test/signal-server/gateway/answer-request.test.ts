@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { MAX_POSITIONS } from '#shared/limits.ts';
 import { parseChatRequest, parseCompletionRequest } from '../../../signal-server/gateway/answer-request.ts';
 import { ApiError } from '../../../signal-server/gateway/api-error.ts';
 
@@ -179,6 +180,11 @@ describe('parseCompletionRequest', () => {
       });
     },
   );
+
+  it('refuses more tokens than any model takes', () => {
+    const prompt = Array.from({ length: MAX_POSITIONS + 1 }, () => 1);
+    expect(refusal(() => parseCompletionRequest({ ...completion, prompt }))).toMatchObject({ param: 'prompt' });
+  });
 
   it.each([
     ['best_of', 2],

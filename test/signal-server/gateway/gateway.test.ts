@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import express from 'express';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -79,7 +79,7 @@ afterEach(() => {
   server?.close();
 });
 
-async function start(script: Script, limits: Partial<GatewayLimits> = {}) {
+async function start(script: Script, limits: Partial<GatewayLimits> = {}, opening = Promise.resolve()) {
   const open = new Set<Conversation>();
   const seen: GenerateRequest[] = [];
   const requester: Pick<Requester, 'openConversation'> = {
@@ -95,7 +95,7 @@ async function start(script: Script, limits: Partial<GatewayLimits> = {}) {
       return conversation;
     },
   };
-  const models = { list: () => [model], open: async (name: string) => (name === model.name ? model : null) };
+  const models = { list: () => [model], open: (name: string) => opening.then(() => (name === model.name ? model : null)) };
   const log = { error: () => {}, info: () => {} };
   const app = express();
   app.use('/v1', createGateway({ requester, models, clock: systemClock, random: systemRandom, log, limits }));
@@ -281,6 +281,25 @@ describe('createGateway', () => {
     const text = await response.text();
     expect(text.startsWith(': queued, position 2\n\ndata: {')).toBe(true);
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
+  });
+
+  it('asks nothing for a client that left before the model was there', async () => {
+    let finish = (): void => {};
+    const opening = new Promise<void>((resolve) => (finish = resolve));
+    const { client, seen } = await start(say('abc'), {}, opening);
+    const aborter = new AbortController();
+    const [arrived, left] = [once(server!, 'request'), once(server!, 'connection')];
+    const asking = client.chat.completions.create(chat, { signal: aborter.signal }).catch(() => 'left');
+    await arrived;
+    const [socket] = (await left) as [Socket];
+    const closed = once(socket, 'close');
+    aborter.abort();
+    expect(await asking).toBe('left');
+    await closed;
+    finish();
+    await opening;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen).toEqual([]);
   });
 
   it('cancels the session of a client that leaves', async () => {
