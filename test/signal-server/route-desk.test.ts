@@ -143,7 +143,7 @@ describe('the route desk', () => {
       await clock.advance(times.resumeMs);
       desk.tick();
       expect(types()).toEqual(['routed', 'queued']);
-      const figures = { outcome: 'done', tokens: 7, tokensPerSecond: 2, faults: [] } as const;
+      const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [] };
       desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
       await settle();
       expect(types()).toEqual(['routed', 'queued', 'routed']);

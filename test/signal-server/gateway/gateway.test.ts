@@ -95,7 +95,10 @@ async function start(script: Script, limits: Partial<GatewayLimits> = {}, openin
       return conversation;
     },
   };
-  const models = { list: () => [model], open: (name: string) => opening.then(() => (name === model.name ? model : null)) };
+  const models = {
+    list: () => [model],
+    open: (name: string) => opening.then(() => (name === model.name ? model : null)),
+  };
   const log = { error: () => {}, info: () => {} };
   const app = express();
   app.use('/v1', createGateway({ requester, models, clock: systemClock, random: systemRandom, log, limits }));
