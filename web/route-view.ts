@@ -2,11 +2,12 @@ import type { PeerId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { RouteLink } from '#shared/session/answer-event.ts';
 import type { Route } from '#shared/session/route.ts';
+import type { StageTime } from './state/answer.svelte.ts';
 
 /** One stretch of the way from one peer to the next. */
 export interface Leg {
   readonly transport: 'webrtc' | 'relay';
-  /** False where only the plan is known: two volunteers talk to each other, not to this page. */
+  /** False where only the plan is known: two volunteers tell of the link between them with the first lap. */
   readonly isReported: boolean;
   readonly roundTripMs: number | null;
 }
@@ -36,7 +37,7 @@ export interface RouteView {
 export interface RouteFacts {
   readonly route: Route;
   readonly links: readonly RouteLink[];
-  readonly stageTimes: readonly { readonly queueMs: number; readonly runMs: number }[];
+  readonly stageTimes: readonly StageTime[];
   readonly wireMs: number | null;
   readonly lapMs: number | null;
 }
@@ -45,7 +46,7 @@ export function toRouteView({ route, links, stageTimes, wireMs, lapMs }: RouteFa
   const lastStage = route.stages.length - 1;
   const stages = route.stages.map(({ range, primary }, stage): RouteStage => {
     const sender = stage === 0 ? route.requester : route.stages[stage - 1]!.primary;
-    const reported = stage === 0 ? links.find((link) => link.stage === 0) : undefined;
+    const reported = stage === 0 ? links.find((link) => link.stage === 0) : onwardOf(stageTimes[stage - 1]);
     const times = stageTimes[stage];
     return {
       range,
@@ -56,12 +57,18 @@ export function toRouteView({ route, links, stageTimes, wireMs, lapMs }: RouteFa
       runMs: times?.runMs ?? null,
     };
   });
-  const back = links.find((link) => link.stage === lastStage);
+  const back = links.find((link) => link.stage === lastStage) ?? onwardOf(stageTimes[lastStage]);
   const home = toLeg(back, route.stages[lastStage]!.primary.webrtc && route.requester.webrtc);
   return { stages, home, wireMs, lapMs, notes: route.notes };
 }
 
-function toLeg(reported: RouteLink | undefined, bothWebrtc: boolean): Leg {
+type Reported = Pick<RouteLink, 'transport'> & Partial<Pick<RouteLink, 'roundTripMs'>>;
+
+function onwardOf(time: StageTime | undefined): Reported | undefined {
+  return time === undefined || time.onward === null ? undefined : { transport: time.onward };
+}
+
+function toLeg(reported: Reported | undefined, bothWebrtc: boolean): Leg {
   if (reported === undefined) {
     return { transport: bothWebrtc ? 'webrtc' : 'relay', isReported: !bothWebrtc, roundTripMs: null };
   }

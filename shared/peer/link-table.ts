@@ -23,9 +23,11 @@ export class LinkTable {
     this.#stopListening = links.onLink((link) => this.#add(link));
   }
 
-  /** Makes sure that there is a link to `peer`; rejects as `Links.connect` does. */
-  async connect(peer: PeerId, webrtc: boolean, signal: AbortSignal): Promise<void> {
-    this.#add(await this.#links.connect(peer, { webrtc, signal }));
+  /** Makes sure that there is a link to `peer`, and answers with its transport; rejects as `Links.connect` does. */
+  async connect(peer: PeerId, webrtc: boolean, signal: AbortSignal): Promise<Link['transport']> {
+    const link = await this.#links.connect(peer, { webrtc, signal });
+    this.#add(link);
+    return link.transport;
   }
 
   /** Sends in the order of the calls. A message that cannot go out is reported as the loss of its peer, later. */

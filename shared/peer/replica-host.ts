@@ -123,9 +123,9 @@ export class ReplicaHost {
     const timeout = new ChorusError('timeout', 'the next peer cannot be reached');
     const limit = abortAfter(this.#deps.clock, CONNECT_TIMEOUT_MS, timeout, this.#abort.signal);
     this.#links.connect(peer, webrtc, limit.signal).then(
-      () => {
+      (transport) => {
         limit.clear();
-        this.#dispatch({ type: 'connected', session });
+        this.#dispatch({ type: 'connected', session, transport });
       },
       (error: unknown) => {
         limit.clear();

@@ -1,7 +1,7 @@
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { GAP_TIMEOUT_MS, MAX_QUEUED_ROWS, OPEN_TIMEOUT_MS, RUN_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
-import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
+import type { HopTiming, PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { checkRows, takeSeat, type LoadedRange, type Opening, type Seat } from './admission.ts';
 import type { Rows, RunResult } from './compute.ts';
 import { leaseMs, type Envelope } from './route.ts';
@@ -22,7 +22,8 @@ export type ReplicaEvent =
   /** The envelope of an `open` is the server's own and holds this route. */
   | { readonly type: 'verified'; readonly opening: Opening; readonly envelope: Envelope }
   | { readonly type: 'not-verified'; readonly opening: Omit<Opening, 'route'>; readonly error: ChorusError }
-  | { readonly type: 'opened' | 'connected' | 'cut-done'; readonly session: SessionId }
+  | { readonly type: 'opened' | 'cut-done'; readonly session: SessionId }
+  | { readonly type: 'connected'; readonly session: SessionId; readonly transport: HopTiming['onward'] }
   | { readonly type: 'ran'; readonly session: SessionId; readonly result: RunResult }
   | {
       readonly type: 'failed';
@@ -61,6 +62,8 @@ interface Session {
   readonly leaseEndMs: number;
   readonly order: RowOrder;
   /** In order, not yet given to compute. */
+  /** Of the link forward. */
+  onward: HopTiming['onward'];
   queue: OrderedMessage[];
   running: OrderedMessage | null;
   /** What must be there before the session is open: its KV, the link forward. */
@@ -215,6 +218,7 @@ export class ReplicaEngine {
       capacity: route.capacity,
       leaseEndMs,
       order: new RowOrder(),
+      onward: 'relay',
       queue: [],
       running: null,
       missing: new Set(['compute']),
@@ -239,6 +243,7 @@ export class ReplicaEngine {
         session.missing.delete('compute');
         return this.#onOpened(session);
       case 'connected':
+        session.onward = event.transport;
         session.missing.delete('forward');
         return this.#onOpened(session);
       case 'failed':
@@ -323,7 +328,7 @@ export class ReplicaEngine {
     const { seat, id } = session;
     if (seat.forward === null) return;
     const { epoch, sequence, chunk, logitsFrom } = input;
-    const hops = [...input.hops, { ...timings, stage: seat.stage }];
+    const hops = [...input.hops, { ...timings, stage: seat.stage, onward: session.onward }];
     const { stage } = seat.forward;
     this.#forward(session, rowsMessage({ session: id, stage, epoch, sequence, chunk, logitsFrom, rows: output, hops }));
   }

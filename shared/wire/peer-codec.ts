@@ -30,7 +30,7 @@ import type { HopTiming, PeerMessage, RowsMessage } from './peer-message.ts';
  *       40    32  SHA-256 of the row bytes
  *       72     1  count of hops
  *       73     3  zero
- *       76   20h  hops: u8 stage, 3 zero bytes, u32 queueUs, decodeUs, runUs, encodeUs
+ *       76   20h  hops: u8 stage, u8 onward (1 webrtc, 2 relay), 2 zero bytes, u32 queueUs, decodeUs, runUs, encodeUs
  *        …     …  row bytes, to the end
  */
 
@@ -39,6 +39,7 @@ const KINDS = ['tokens', 'hidden', 'logits'] as const;
 const SESSION_BYTES = 16;
 const ROWS_HEADER_BYTES = 76;
 const HOP_BYTES = 20;
+const ONWARD = ['webrtc', 'relay'] as const;
 const DIGEST_BYTES = 32;
 const MAX_U32 = 0xffffffff;
 /** Characters of a reason; the encoder cuts longer ones. */
@@ -153,6 +154,7 @@ function encodeRows(message: RowsMessage): Uint8Array<ArrayBuffer> {
   let offset = ROWS_HEADER_BYTES;
   for (const hop of message.hops) {
     bytes[offset] = hop.stage;
+    bytes[offset + 1] = ONWARD.indexOf(hop.onward) + 1;
     [hop.queueUs, hop.decodeUs, hop.runUs, hop.encodeUs].forEach((us, i) => {
       view.setUint32(offset + 4 + 4 * i, Math.min(MAX_U32, Math.max(0, Math.round(us))), true);
     });
@@ -174,9 +176,12 @@ function decodeRows(bytes: Uint8Array<ArrayBuffer>): RowsMessage {
   expectZero(bytes, 73, 76);
   const hops: HopTiming[] = [];
   for (let offset = ROWS_HEADER_BYTES; offset < rowsOffset; offset += HOP_BYTES) {
-    expectZero(bytes, offset + 1, offset + 4);
+    const onward = ONWARD[view.getUint8(offset + 1) - 1];
+    if (onward === undefined) throw bad('unknown kind of link');
+    expectZero(bytes, offset + 2, offset + 4);
     hops.push({
       stage: view.getUint8(offset),
+      onward,
       queueUs: view.getUint32(offset + 4, true),
       decodeUs: view.getUint32(offset + 8, true),
       runUs: view.getUint32(offset + 12, true),

@@ -6,6 +6,8 @@ import type { Envelope } from '../session/route.ts';
 /** What one stage adds to the frames that pass it, so that the requester can draw the route. */
 export interface HopTiming extends RunTimings {
   readonly stage: number;
+  /** The kind of link on which the stage passes its results on. */
+  readonly onward: 'webrtc' | 'relay';
 }
 
 /**

@@ -20,11 +20,21 @@ test('a leg between peers with WebRTC is only a plan until a link reports it', (
   });
 });
 
+test('a leg between volunteers is what the stage before it says of its own link', () => {
+  const stageTimes = [
+    { onward: 'webrtc', queueMs: 0, runMs: 4 } as const,
+    { onward: 'relay', queueMs: 0, runMs: 7 } as const,
+  ];
+  const { stages, home } = toRouteView({ ...FACTS, stageTimes });
+  expect(stages[1]?.arrival).toEqual({ transport: 'webrtc', isReported: true, roundTripMs: null });
+  expect(home).toEqual({ transport: 'relay', isReported: true, roundTripMs: null });
+});
+
 test('times are absent before the first lap and each stage’s own after it', () => {
   expect(toRouteView(FACTS).stages.map((stage) => stage.runMs)).toEqual([null, null]);
   const stageTimes = [
-    { queueMs: 0.1, runMs: 4 },
-    { queueMs: 1, runMs: 7 },
+    { onward: null, queueMs: 0.1, runMs: 4 },
+    { onward: null, queueMs: 1, runMs: 7 },
   ];
   expect(toRouteView({ ...FACTS, stageTimes }).stages.map((stage) => [stage.queueMs, stage.runMs])).toEqual([
     [0.1, 4],

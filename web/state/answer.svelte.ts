@@ -6,6 +6,8 @@ export type AnswerPhase = 'connecting' | 'queued' | 'opening' | 'reading' | 'wri
 
 /** Where one stage's part of a lap goes, in milliseconds, smoothed over the last laps. */
 export interface StageTime {
+  /** The kind of link on which the stage passes its results on; null before it has said so. */
+  readonly onward: 'webrtc' | 'relay' | null;
   readonly queueMs: number;
   readonly runMs: number;
 }
@@ -118,13 +120,13 @@ export class Answer {
       const before = this.stageTimes[stage];
       const hop = event.hops.find((candidate) => candidate.stage === stage);
       if (hop === undefined) {
-        times.push(before ?? { queueMs: 0, runMs: 0 });
+        times.push(before ?? { onward: null, queueMs: 0, runMs: 0 });
         continue;
       }
       const queueMs = hop.queueUs / 1000;
       const runMs = (hop.decodeUs + hop.runUs + hop.encodeUs) / 1000;
       inStagesMs += queueMs + runMs;
-      times.push({ queueMs: smooth(before?.queueMs, queueMs), runMs: smooth(before?.runMs, runMs) });
+      times.push({ onward: hop.onward, queueMs: smooth(before?.queueMs, queueMs), runMs: smooth(before?.runMs, runMs) });
     }
     this.stageTimes = times;
     this.wireMs = smooth(this.wireMs, Math.max(0, event.lapMs - inStagesMs));

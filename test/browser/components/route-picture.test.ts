@@ -28,8 +28,8 @@ test('names each stage’s layers, volunteer, device and the way to it', () => {
 
 test('shows each stage’s time, and its waiting only where it matters', () => {
   const stageTimes = [
-    { queueMs: 0.1, runMs: 4.2 },
-    { queueMs: 1.4, runMs: 7 },
+    { onward: null, queueMs: 0.1, runMs: 4.2 },
+    { onward: null, queueMs: 1.4, runMs: 7 },
   ];
   const text = show({ stageTimes, wireMs: 5, lapMs: 17.7 }).innerText;
   expect(text).toMatch(/4\.2 ms/);

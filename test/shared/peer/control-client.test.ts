@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
-import { HANDSHAKE_TIMEOUT_MS, HEARTBEAT_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
+import {
+  HANDSHAKE_TIMEOUT_MS,
+  HEARTBEAT_TIMEOUT_MS,
+  MAX_CONTROL_MESSAGE_BYTES,
+  PROTOCOL_VERSION,
+} from '#shared/limits.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control-client.ts';
 import type { Socket } from '#shared/peer/socket.ts';
 import { peerControlMessageSchema } from '#shared/wire/control-message.ts';

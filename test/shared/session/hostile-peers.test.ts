@@ -161,7 +161,7 @@ describe('rows that are wrong end their session', () => {
     [
       'hops of stages not passed',
       'bad-message',
-      { hops: [{ stage: 0, queueUs: 0, decodeUs: 0, runUs: 0, encodeUs: 0 }] },
+      { hops: [{ stage: 0, onward: 'relay', queueUs: 0, decodeUs: 0, runUs: 0, encodeUs: 0 }] },
       {},
     ],
   ])('with %s: %s', async (_, code, change, change2) => {

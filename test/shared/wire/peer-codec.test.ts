@@ -28,7 +28,7 @@ function rowsMessage(change: Partial<RowsMessage> = {}, rows: Partial<Rows> = {}
     logitsFrom: 33,
     rows: { kind: 'hidden', start: 40, count: 2, ...rows, bytes },
     digest: sha256(bytes),
-    hops: [{ stage: 0, queueUs: 1, decodeUs: 2, runUs: 3000, encodeUs: 4 }],
+    hops: [{ stage: 0, onward: 'relay', queueUs: 1, decodeUs: 2, runUs: 3000, encodeUs: 4 }],
     ...change,
   };
 }
@@ -71,7 +71,7 @@ describe('the peer message codec', () => {
     const bytes = encodePeerMessage(rowsMessage());
     expect([...bytes.subarray(0, 8)]).toEqual([3, 1, 1, 2, 0x00, 0x11, 0x22, 0x33]);
     expect([...bytes.subarray(20, 40)]).toEqual([2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 40, 0, 0, 0, 33, 0, 0, 0]);
-    expect([...bytes.subarray(72, 84)]).toEqual([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    expect([...bytes.subarray(72, 84)]).toEqual([1, 0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0]);
     expect(bytes.length).toBe(76 + 20 + 16);
   });
 
@@ -96,7 +96,14 @@ describe('the peer message codec', () => {
         sequence: u32,
         stage: fc.integer({ min: 0, max: 64 }),
         hops: fc.array(
-          fc.record({ stage: fc.integer({ min: 0, max: 63 }), queueUs: u32, decodeUs: u32, runUs: u32, encodeUs: u32 }),
+          fc.record({
+            stage: fc.integer({ min: 0, max: 63 }),
+            onward: fc.constantFrom('webrtc' as const, 'relay' as const),
+            queueUs: u32,
+            decodeUs: u32,
+            runUs: u32,
+            encodeUs: u32,
+          }),
           { maxLength: 64 },
         ),
       })
@@ -153,6 +160,7 @@ describe('hostile peer messages', () => {
     ['a chunk beyond all sessions', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint32(28, 1e9, true))],
     ['rows that straddle chunks', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint32(32, 63, true))],
     ['logitsFrom beyond all sessions', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint32(36, 1e9, true))],
+    ['a hop over an unknown kind of link', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint8(77, 3))],
     ['more hops than there are bytes', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint8(72, 3))],
     ['more hops than stages', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint8(72, 65))],
     ['a hop of no stage', 'bad-message', () => tampered(rowsMessage(), (v) => v.setUint8(76, 64))],

@@ -53,6 +53,7 @@ export function storyEvents(): ChatEvent[] {
   const words = STORY.split(/(?<= )/);
   const hop = (stage: number, runUs: number, queueUs: number) => ({
     stage,
+    onward: 'relay' as const,
     queueUs,
     decodeUs: 90,
     runUs,
