@@ -22,8 +22,8 @@ const heroes = ['a brave mouse', 'a shy dragon', 'two friends', 'a lost kite', '
 
 interface Runner {
   readonly name: string;
-  /** Stages of the route; 0 where there is none. */
-  readonly stages: number;
+  /** Stages that a token passes; null where they are not ours to time. */
+  readonly stages: number | null;
   run(prompt: readonly number[], count: number): Promise<BenchRun>;
 }
 
@@ -72,14 +72,16 @@ function decodeFigures({ name, stages }: Runner, runs: readonly BenchRun[]): Fig
   const speeds = runs.map((run) => (1000 * (run.tokens.length - 1)) / run.decodeMs);
   const figures = [figure(`${name}: speed`, 'tokens/s', speeds)];
   const laps = runs.flatMap((run) => run.laps);
-  if (stages === 0 || laps.length === 0) return figures;
+  if (stages === null || laps.length === 0) return figures;
   const perHop = (part: string, pick: (lap: LapSplit) => number): Figure =>
     figure(
       `${name}: ${part} per hop`,
       'ms',
       laps.map((lap) => pick(lap) / stages),
     );
-  const wire = (lap: LapSplit): number => lap.lapMs - lap.queueMs - lap.decodeMs - lap.runMs - lap.encodeMs;
+  // Stages count in microseconds; what is less than one of them is rounding.
+  const wire = (lap: LapSplit): number =>
+    Math.round(1000 * (lap.lapMs - lap.queueMs - lap.decodeMs - lap.runMs - lap.encodeMs)) / 1000;
   return [
     ...figures,
     perHop('queue', (lap) => lap.queueMs),
@@ -125,7 +127,7 @@ try {
   const runners: Runner[] = [
     {
       name: 'transformers.js, one tab',
-      stages: 0,
+      stages: null,
       run: await prepare(await openTab(browser, two.pageUrl), 'transformers'),
     },
     { name: 'our worker, one tab', stages: 1, run: await prepare(await openTab(browser, two.pageUrl), 'worker') },
