@@ -10,13 +10,14 @@ import { Conversation } from './state/conversation.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
+import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
 /** Wires the page. What talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-  const storage = localStorage;
+  const storage = pageStorage();
   const settings = new Settings(storage);
   const connection = new Connection();
   const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
@@ -61,6 +62,16 @@ function start(target: HTMLElement): void {
   });
   void network.refresh();
   mount(App, { target, props: { page: { settings, models, network, connection, conversation, volunteer } } });
+}
+
+/** `localStorage`, or this page's memory where the browser keeps nothing for it. */
+function pageStorage(): KeyValueStorage {
+  try {
+    return localStorage;
+  } catch {
+    const values = new Map<string, string>();
+    return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
+  }
 }
 
 /** What fails to load now is loaded again when it is needed, and the failure shown then. */

@@ -89,7 +89,13 @@ export class ComputeHost {
 
   /** What to try after `backend` failed the probe; null if nothing is left. */
   async #openNext(backend: OpenBackend, error: ChorusError): Promise<OpenBackend | null> {
-    if (backend.hasSubgroups && this.#request?.keepSubgroups === false) return this.#openWebGpu(false, false);
+    if (backend.hasSubgroups && this.#request?.keepSubgroups === false) {
+      try {
+        return await this.#openWebGpu(false, false);
+      } catch (thrown) {
+        if (this.#request.backend === 'webgpu') throw thrown;
+      }
+    }
     if (backend.info.backend === 'webgpu' && this.#request?.backend === 'auto') return openWasm(error.message);
     return null;
   }

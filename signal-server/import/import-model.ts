@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
-import { ChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy, type Anatomy } from '#shared/model/anatomy.ts';
@@ -10,6 +10,7 @@ import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
 import { encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData } from '#shared/model/tensor-bytes.ts';
+import { openModelText } from '#shared/text/model-text.ts';
 import { addProbe } from './add-probe.ts';
 import { BlobWriter } from './blob-writer.ts';
 import { countParameters } from './count-parameters.ts';
@@ -82,6 +83,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
     const graph = await writer.write(encodeModel(normalized.model));
     const card = readCard(folder.card);
     if (card.licence === '') warnings.push('the model card names no licence');
+    warnings.push(...textWarnings(folder));
     const drafted: Manifest = {
       format: 'chorus-manifest/1',
       name: folder.name,
@@ -173,4 +175,14 @@ function checkManifest(manifest: Manifest): Manifest {
   if (JSON.stringify(manifest).length > MAX_MANIFEST_BYTES)
     throw new ChorusError('bad-model', 'the manifest would be too large');
   return manifest;
+}
+
+/** Volunteers can run a model whose text cannot be read, but neither the page nor the API can ask it anything. */
+function textWarnings({ tokenizer, tokenizerConfig }: ModelFolder): string[] {
+  try {
+    openModelText(tokenizer, tokenizerConfig).encodeChat([{ role: 'user', content: 'Hello' }]);
+    return [];
+  } catch (thrown) {
+    return [`no chat with this model: ${toChorusError(thrown).message}`];
+  }
 }

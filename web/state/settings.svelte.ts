@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { digestSchema } from '#shared/ids.ts';
-import { Stored } from './stored.svelte.ts';
+import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 
 /** With less, runs of several sessions would wait longer for each other than a requester does. */
 export const MIN_DUTY_PERCENT = 25;
@@ -34,7 +34,7 @@ export class Settings {
   readonly volunteer: Stored<VolunteerSettings>;
   readonly ask: Stored<AskSettings>;
 
-  constructor(storage: Storage) {
+  constructor(storage: KeyValueStorage) {
     this.volunteer = new Stored(storage, 'chorus.volunteer', volunteerSettingsSchema, {
       backend: 'auto',
       pledgeMegabytes: 512,

@@ -1,12 +1,15 @@
 import type { z } from 'zod';
 
+/** What of `localStorage` is used. */
+export type KeyValueStorage = Pick<Storage, 'getItem' | 'setItem'>;
+
 /** A small value that outlives the page. What storage holds is parsed; anything unfit gives the first value back. */
 export class Stored<T> {
-  readonly #storage: Storage;
+  readonly #storage: KeyValueStorage;
   readonly #key: string;
   #value: T = $state.raw() as T;
 
-  constructor(storage: Storage, key: string, schema: z.ZodType<T>, first: T) {
+  constructor(storage: KeyValueStorage, key: string, schema: z.ZodType<T>, first: T) {
     this.#storage = storage;
     this.#key = key;
     this.#value = read(storage, key, schema) ?? first;
@@ -31,7 +34,7 @@ export class Stored<T> {
   }
 }
 
-function read<T>(storage: Storage, key: string, schema: z.ZodType<T>): T | null {
+function read<T>(storage: KeyValueStorage, key: string, schema: z.ZodType<T>): T | null {
   try {
     return schema.parse(JSON.parse(storage.getItem(key) ?? 'null'));
   } catch {

@@ -6,7 +6,7 @@ import { describeRange, stageRangeSchema } from '#shared/model/stage.ts';
 import { STATE_OFF, type VolunteerState } from '#shared/peer/volunteer-state.ts';
 import type { Volunteer } from '#shared/peer/volunteer.ts';
 import type { Settings, VolunteerSettings } from './settings.svelte.ts';
-import { Stored } from './stored.svelte.ts';
+import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 
 export type VolunteerHandle = Pick<Volunteer, 'state' | 'onChange' | 'start' | 'pause' | 'resume' | 'finish' | 'stop'>;
 
@@ -25,7 +25,7 @@ export interface VolunteerPanelDeps {
   /** Asks the device to stay awake; the returned function lets it sleep. */
   readonly keepAwake: () => Promise<() => void>;
   readonly settings: Settings;
-  readonly storage: Storage;
+  readonly storage: KeyValueStorage;
   readonly clock: Clock;
 }
 
