@@ -129,10 +129,13 @@ class ReconnectingClient implements ControlClient {
   #watch(socket: Socket): void {
     const { clock } = this.#deps;
     const limitMs = Math.max(HEARTBEAT_TIMEOUT_MS, 4 * this.#welcome.heartbeatMs);
-    this.#stopTimer = clock.setTimer(() => {
-      if (clock.nowMs() - this.#receivedAtMs < limitMs) this.#watch(socket);
-      else this.#lose(socket, new ChorusError('server-lost', 'the server has gone silent'));
-    }, limitMs - (clock.nowMs() - this.#receivedAtMs));
+    this.#stopTimer = clock.setTimer(
+      () => {
+        if (clock.nowMs() - this.#receivedAtMs < limitMs) this.#watch(socket);
+        else this.#lose(socket, new ChorusError('server-lost', 'the server has gone silent'));
+      },
+      limitMs - (clock.nowMs() - this.#receivedAtMs),
+    );
   }
 
   #receive(socket: Socket, message: string | Uint8Array<ArrayBuffer>): void {

@@ -300,8 +300,7 @@ export class ReplicaEngine {
     if (message.type === 'cut') {
       // Rows that the cut makes worthless need not run; a cut that waits before it still needs those before that one.
       session.queue = session.queue.filter(
-        (queued) =>
-          queued.type === 'cut' || queued.epoch < message.epoch - 1 || queued.rows.start < message.position,
+        (queued) => queued.type === 'cut' || queued.epoch < message.epoch - 1 || queued.rows.start < message.position,
       );
     }
     if (session.queue.length >= MAX_QUEUED_ROWS) {

@@ -17,10 +17,17 @@ import { envelopeSchema } from '../session/route.ts';
  *   requester        route -> queued* -> routed | refused; release; resume, when it has connected again
  */
 
-const base64 = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9+/]*={0,2}$/);
+const base64 = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[A-Za-z0-9+/]*={0,2}$/);
 const text = z.string().max(500);
 const requestId = z.int().min(0);
-const errorCode = z.string().max(40).transform((code) => code as ErrorCode);
+const errorCode = z
+  .string()
+  .max(40)
+  .transform((code) => code as ErrorCode);
 
 export const serverMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('challenge'), protocol: z.int(), nonce: base64(64), serverKey: base64(64) }),
@@ -30,13 +37,25 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     signature: base64(128),
     /** For the PeerJS socket; random, good for this control socket's lifetime. */
     peerToken: z.string().max(64),
-    iceServers: z.array(
-      z.strictObject({ urls: z.array(z.string().max(300)).max(8), username: z.string().max(300).optional(), credential: z.string().max(300).optional() }),
-    ).max(8),
+    iceServers: z
+      .array(
+        z.strictObject({
+          urls: z.array(z.string().max(300)).max(8),
+          username: z.string().max(300).optional(),
+          credential: z.string().max(300).optional(),
+        }),
+      )
+      .max(8),
     heartbeatMs: z.int().min(100),
   }),
   /** Load this stage of this model and say `ready`. Replaces any assignment before it. */
-  z.strictObject({ type: z.literal('assign'), assignment: z.int().min(0), model: digestSchema, range: stageRangeSchema, reason: text }),
+  z.strictObject({
+    type: z.literal('assign'),
+    assignment: z.int().min(0),
+    model: digestSchema,
+    range: stageRangeSchema,
+    reason: text,
+  }),
   /** There is nothing to do now, and why. */
   z.strictObject({ type: z.literal('idle'), reason: text }),
   z.strictObject({ type: z.literal('queued'), request: requestId, position: z.int().min(1) }),

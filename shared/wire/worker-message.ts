@@ -11,12 +11,21 @@ import type { RunRequest, RunResult } from '../session/compute.ts';
 export interface WorkerCalls {
   /** Picks a backend. `auto` takes WebGPU where there is an adapter that computes rightly, else WASM. */
   start: {
-    request: { backend: 'auto' | 'webgpu' | 'wasm'; /** Test only: keep the device's `subgroups` feature. */ keepSubgroups: boolean };
+    request: {
+      backend: 'auto' | 'webgpu' | 'wasm';
+      /** Test only: keep the device's `subgroups` feature. */ keepSubgroups: boolean;
+    };
     reply: BackendInfo;
   };
   /** Cuts, loads, warms up and probes one stage; replaces the one before. `blobs` are all that `stageBlobs` lists. */
   load: {
-    request: { manifest: Manifest; range: StageRange; blobs: ReadonlyMap<Digest, Blob | Uint8Array<ArrayBuffer>>; probe: boolean; maxSessions: number };
+    request: {
+      manifest: Manifest;
+      range: StageRange;
+      blobs: ReadonlyMap<Digest, Blob | Uint8Array<ArrayBuffer>>;
+      probe: boolean;
+      maxSessions: number;
+    };
     reply: LoadedStage;
   };
   unload: { request: null; reply: null };
@@ -53,7 +62,12 @@ export type WorkerRequest = {
 export type WorkerReply =
   | { readonly type: 'reply'; readonly id: number; readonly body: WorkerCalls[WorkerCallName]['reply'] }
   | { readonly type: 'failure'; readonly id: number; readonly code: ErrorCode; readonly message: string }
-  | { readonly type: 'progress'; readonly phase: 'cut' | 'create' | 'warm-up' | 'probe'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'progress';
+      readonly phase: 'cut' | 'create' | 'warm-up' | 'probe';
+      readonly done: number;
+      readonly total: number;
+    }
   /** The device is gone; the thread must be replaced. */
   | { readonly type: 'lost'; readonly code: ErrorCode; readonly message: string };
 

@@ -17,7 +17,8 @@ declare module 'vitest' {
 /** Builds the page if that has not been done, and lets a first server import the default model. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const root = fileURLToPath(new URL('../../', import.meta.url));
-  if (!existsSync(join(root, 'dist/web/index.html'))) await build({ configFile: join(root, 'vite.config.ts'), logLevel: 'warn' });
+  if (!existsSync(join(root, 'dist/web/index.html')))
+    await build({ configFile: join(root, 'vite.config.ts'), logLevel: 'warn' });
   const dataFolder = await mkdtemp(join(tmpdir(), 'chorus-template-'));
   const server = await startServer({ anchors: 0, dataFolder });
   await server.stop();

@@ -126,7 +126,11 @@ export class Answer {
       const queueMs = hop.queueUs / 1000;
       const runMs = (hop.decodeUs + hop.runUs + hop.encodeUs) / 1000;
       inStagesMs += queueMs + runMs;
-      times.push({ onward: hop.onward, queueMs: smooth(before?.queueMs, queueMs), runMs: smooth(before?.runMs, runMs) });
+      times.push({
+        onward: hop.onward,
+        queueMs: smooth(before?.queueMs, queueMs),
+        runMs: smooth(before?.runMs, runMs),
+      });
     }
     this.stageTimes = times;
     this.wireMs = smooth(this.wireMs, Math.max(0, event.lapMs - inStagesMs));
