@@ -9,6 +9,7 @@ import type { BackendInfo, LoadedStage } from '../wire/worker-message.ts';
 import type { ControlClient, ControlState } from './control-client.ts';
 import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import type { Links } from './link.ts';
+import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
@@ -53,8 +54,7 @@ interface Holding extends HeldStage {
   /** Of the model. */
   readonly name: string;
   readonly stage: LoadedStage;
-  /** Milliseconds a layer takes for one token, the pauses after it included. */
-  readonly layerMs: number;
+  readonly compute: MeasuredCompute;
   readonly host: ReplicaHost;
 }
 
@@ -201,7 +201,7 @@ export class Volunteer {
       webrtc: settings.webrtc,
       slots: settings.slots,
       held: [...now, ...before].slice(0, 8),
-      layerMs: this.#holding?.layerMs ?? null,
+      layerMs: this.#layerMs,
     });
   }
 
@@ -275,23 +275,23 @@ export class Volunteer {
     this.#update({ phase: 'loading', message: label, progress: null });
     const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
     signal.throwIfAborted();
+    const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
     const host = new ReplicaHost({
       config: { self: control.id, loaded: { model, range, manifest }, slots: settings.slots },
       authority,
       links,
-      compute: pacedCompute(worker.compute, clock, settings.dutyShare),
+      compute: pacedCompute(compute, clock, settings.dutyShare),
       clock,
       onActivity: () => this.#onActivity(),
     });
-    const layerMs = stage.layerMs / settings.dutyShare;
-    this.#serve({ name: manifest.name, model, range, stage, layerMs, host }, assignment);
+    this.#serve({ name: manifest.name, model, range, stage, compute, host }, assignment);
   }
 
   #serve(holding: Holding, { assignment }: Assignment): void {
     this.#holding = holding;
-    const { stage, range, layerMs, host } = holding;
+    const { stage, range, host } = holding;
     host.isAccepting = true;
-    this.#tell({ type: 'ready', assignment, layerMs, probeError: stage.probeError ?? 0 });
+    this.#tell({ type: 'ready', assignment, layerMs: this.#layerMs ?? 0, probeError: stage.probeError ?? 0 });
     this.#update({
       phase: 'serving',
       message: `Serving ${describeRange(range)}.`,
@@ -345,6 +345,11 @@ export class Volunteer {
     return { model: held && { name: held.name, digest: held.model }, range: held?.range ?? null };
   }
 
+  /** Milliseconds a layer takes for one token, the pauses after it included; null without a stage. */
+  get #layerMs(): number | null {
+    return this.#holding && this.#holding.compute.layerMs / this.#deps.settings.dutyShare;
+  }
+
   get #tokensServed(): number {
     return this.#servedBefore + (this.#holding?.host.positionsServed ?? 0);
   }
@@ -357,12 +362,11 @@ export class Volunteer {
 
   #heartbeat(): void {
     const { sessions } = this.#state;
-    const layerMs = this.#holding?.layerMs ?? null;
     this.#tell({
       type: 'heartbeat',
       sessions,
       tokens: this.#tokensServed,
-      layerMs,
+      layerMs: this.#layerMs,
       hidden: this.#deps.settings.isHidden(),
     });
   }

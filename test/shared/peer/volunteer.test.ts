@@ -116,7 +116,9 @@ describe('a volunteer', () => {
     await serve();
     await ask();
     await network.clock.advance(2000);
-    expect(said('heartbeat').at(-1)).toMatchObject({ sessions: 1, layerMs: 0.5, hidden: false });
+    expect(said('heartbeat').at(-1)).toMatchObject({ sessions: 1, hidden: false });
+    // What it measures now, and no longer what the probe measured.
+    expect(said('heartbeat').at(-1)?.layerMs).toBeGreaterThan(0.5);
     expect(said('heartbeat').at(-1)).toHaveProperty('tokens', volunteer.state.tokensServed);
   });
 
