@@ -215,12 +215,18 @@ describe('the link pool', () => {
         round % 2 ? [dial(a.pool, large), dial(b.pool, small)] : [dial(b.pool, small), dial(a.pool, large)].reverse(),
       );
       expect([atA?.isClosed, atB?.isClosed]).toEqual([false, false]);
-      await world.clock.advance(100);
-      // From now on both take the link that the smaller id dialled, so that a message of one reaches the other's.
-      const [nowA, nowB] = [await dial(a.pool, large), await dial(b.pool, small)];
-      const received = new Promise((resolve) => nowB.onMessage(resolve));
-      await nowA.send({ type: 'ready', session: '00'.repeat(16) as never });
-      expect(await received).toEqual({ type: 'ready', session: '00'.repeat(16) });
+      // Both come to take the link that the smaller id dialled, so that a message of one reaches the other's.
+      const received: unknown[] = [];
+      await vi.waitFor(
+        async () => {
+          const [nowA, nowB] = [await dial(a.pool, large), await dial(b.pool, small)];
+          nowB.onMessage((message) => received.push(message));
+          await nowA.send({ type: 'ready', session: '00'.repeat(16) as never });
+          await settle();
+          expect(received[0]).toEqual({ type: 'ready', session: '00'.repeat(16) });
+        },
+        { timeout: 10_000, interval: 5 },
+      );
     }
   });
 
