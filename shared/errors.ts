@@ -31,6 +31,10 @@ export type ErrorCode =
   | 'out-of-memory'
   | 'unknown-session'
   | 'gap'
+  /** A replica's work was not what the others found, or it did not take part in the check. */
+  | 'check-failed'
+  /** Text that was released early turned out to be wrong. */
+  | 'retracted'
   | 'timeout'
   | 'cancelled'
   | 'unsupported'

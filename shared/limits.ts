@@ -18,8 +18,8 @@ export const MAX_PEER_MESSAGE_BYTES = 4 * MIB;
 export const MAX_OPEN_MESSAGES = 16;
 /** Bytes a link may have handed to its channel and not seen leave; senders wait above it. */
 export const LINK_WINDOW_BYTES = 1 * MIB;
-/** One JSON message on the control socket. */
-export const MAX_CONTROL_MESSAGE_BYTES = 64 * KIB;
+/** One JSON message on the control socket; the largest is a report with its proof. */
+export const MAX_CONTROL_MESSAGE_BYTES = 512 * KIB;
 
 /** One piece of a blob; each has its own digest in the manifest. */
 export const BLOB_PIECE_BYTES = 1 * MIB;
@@ -73,3 +73,19 @@ export const EXCLUDE_MS = 60_000;
 export const DRAIN_TIMEOUT_MS = 30_000;
 /** Allowance for clocks that differ, when a route's end is checked. */
 export const CLOCK_SKEW_MS = 60_000;
+
+/** Numbers in the sketch of one row. */
+export const SKETCH_SIZE = 16;
+/** A span that is open this long without a new position is closed and checked as it is. */
+export const CHECK_SILENCE_MS = 2_000;
+/** How long a replica may take to commit, from when the requester asked, and to reveal. */
+export const COMMIT_TIMEOUT_MS = 20_000;
+export const REVEAL_TIMEOUT_MS = 5_000;
+/** Spans that a replica may be behind with; a shadow further behind has failed. */
+export const MAX_OPEN_CHECKS = 16;
+/** Spans of one session: the length of its seed chain. */
+export const MAX_CHECKS = 2_048;
+/** How long an arbiter or referee may take for one replay. */
+export const SETTLE_TIMEOUT_MS = 60_000;
+/** Checked chunks after which a key is no longer new. */
+export const PROBATION_CHUNKS = 10;

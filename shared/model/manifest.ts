@@ -39,7 +39,7 @@ const partSchema = z.strictObject({
 export type Part = z.infer<typeof partSchema>;
 
 export const manifestSchema = z.strictObject({
-  format: z.literal('chorus-manifest/1'),
+  format: z.literal('chorus-manifest/2'),
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
   description: z.string().max(2000),
   licence: z.string().max(200),
@@ -93,6 +93,14 @@ export const manifestSchema = z.strictObject({
     logits: blobRefSchema,
     /** Largest relative L2 difference of a row that a right device may show. */
     tolerance: z.number().positive(),
+    /**
+     * Base64 of f32 little-endian [hiddenSize], all positive: the usual size of each channel of the hidden rows over all
+     * boundaries, so that in a sketch no channel outweighs the others.
+     */
+    channelScale: z
+      .string()
+      .regex(/^[A-Za-z0-9+/]*={0,2}$/)
+      .max(4 * 65_536 * 2),
   }),
 });
 export type Manifest = z.infer<typeof manifestSchema>;

@@ -1,3 +1,4 @@
+import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../check/finding.ts';
 import type { PeerId } from '../ids.ts';
 import type { HopTiming } from '../wire/peer-message.ts';
 import type { Route } from './route.ts';
@@ -36,9 +37,43 @@ export type AnswerEvent =
       readonly lapMs: number;
       readonly hops: readonly HopTiming[];
     }
-  /** The answer goes on over another route; the tokens so far stand. `volunteer` is who was at fault, where known. */
-  | { readonly type: 'rerouted'; readonly reason: string; readonly volunteer: PeerId | null }
-  | { readonly type: 'end'; readonly reason: 'stop' | 'length' | 'cancelled'; readonly usage: Usage };
+  /**
+   * The answer goes on over another route. `volunteer` is who was at fault, where known. Tokens at positions >= `from`
+   * are made anew: `token` comes again for them, and takes the place of what came before.
+   */
+  | { readonly type: 'rerouted'; readonly reason: string; readonly volunteer: PeerId | null; readonly from: number }
+  /**
+   * Positions [check.start, check.end) have their verdict. Verdicts come in the order of positions; tokens at positions
+   * <= check.end (each is sampled from the row before it) are then as good as `check.tier` says.
+   */
+  | { readonly type: 'checked'; readonly check: SpanCheck }
+  /** Two replicas of a stage differ and a third is asked; the answer waits. */
+  | {
+      readonly type: 'settling';
+      readonly stage: number;
+      readonly start: number;
+      readonly end: number;
+      readonly role: 'arbiter' | 'referee';
+    }
+  /** A replica failed the check. `isProven` where its own signed messages and an anchor's show it to anybody. */
+  | {
+      readonly type: 'fault';
+      readonly volunteer: PeerId;
+      readonly stage: number;
+      readonly role: 'primary' | 'shadow';
+      readonly code: CheckFailure;
+      readonly start: number;
+      readonly end: number;
+      readonly isProven: boolean;
+    }
+  | {
+      readonly type: 'end';
+      readonly reason: 'stop' | 'length' | 'cancelled';
+      readonly usage: Usage;
+      /** The lowest tier of the answer's spans; `unchecked` for a cancelled answer whose last spans were not waited for. */
+      readonly tier: Tier;
+      readonly counts: CheckCounts;
+    };
 
 export interface Usage {
   readonly promptTokens: number;

@@ -16,6 +16,11 @@ export type Replica = z.infer<typeof replicaSchema>;
 /** Who runs which stage of a session. The server signs it; replicas take no work without it. */
 export const routeSchema = z.strictObject({
   session: sessionIdSchema,
+  /**
+   * `answer`: stages are a whole model. `replay`: one stage, of whatever range, fed by the requester with the inputs that
+   * another session's replicas committed to, and answering to the requester; it settles a difference between these.
+   */
+  purpose: z.enum(['answer', 'replay']),
   /** Digest of the manifest's bytes. */
   model: digestSchema,
   requester: replicaSchema.omit({ numericClass: true }),
@@ -51,6 +56,7 @@ export function checkRoute(route: Route, self: PeerId, model: Digest, layers: nu
   const refuse = (reason: string) => new ChorusError('bad-message', `the server gave a wrong route: ${reason}`);
   if (route.requester.id !== self) throw refuse('it is for another requester');
   if (route.model !== model) throw refuse('it is for another model');
+  if (route.purpose !== 'answer') throw refuse('it is not for an answer');
   if (route.stages.some((stage) => stage.primary.id === self)) throw refuse('it leads through the requester');
   const ranges = route.stages.map((stage) => stage.range);
   if (!coversModel(ranges, layers)) throw refuse('its stages are not a whole model');

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_POSITIONS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
+import { proofSchema } from '../check/proof-schema.ts';
 import { envelopeSchema } from '../session/route.ts';
 
 /**
@@ -14,7 +15,8 @@ import { envelopeSchema } from '../session/route.ts';
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
  *   volunteer        offer -> assign | idle; ready | failed; heartbeat; pause; withdraw
- *   requester        route -> queued* -> routed | refused; release; resume, when it has connected again
+ *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; release;
+ *                    resume, when it has connected again
  */
 
 const base64 = (max: number) =>
@@ -68,6 +70,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     /** The first layers nobody holds, where that is the reason. */
     missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
   }),
+  /** What became of a report. */
+  z.strictObject({ type: z.literal('reported'), request: requestId, accepted: z.boolean(), reason: text }),
   /** Sent every `heartbeatMs`, so that a peer notices a server that is gone without a word. */
   z.strictObject({ type: z.literal('alive') }),
   /** Close of the control socket follows. */
@@ -138,6 +142,23 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     exclude: z.array(peerIdSchema).max(64),
   }),
   z.strictObject({ type: z.literal('abandon'), request: requestId }),
+  /**
+   * Asks for a third replica of a stage of a running session of this requester: an `arbiter` of the primary's numeric
+   * class, or a `referee`, an anchor that computes with WASM. Answered with a route whose purpose is `replay`.
+   */
+  z.strictObject({
+    type: z.literal('replay'),
+    request: requestId,
+    session: sessionIdSchema,
+    stage: z
+      .int()
+      .min(0)
+      .max(MAX_STAGES - 1),
+    role: z.enum(['arbiter', 'referee']),
+    exclude: z.array(peerIdSchema).max(64),
+  }),
+  /** Says who computed wrongly, with what proves it to the server. */
+  z.strictObject({ type: z.literal('report'), request: requestId, proof: proofSchema }),
   /** After connecting again: the sessions that still run. All others of this requester are over. */
   z.strictObject({ type: z.literal('resume'), sessions: z.array(sessionIdSchema).max(MAX_REQUESTER_SESSIONS) }),
   z.strictObject({
@@ -148,6 +169,14 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     /** Generation speed as the requester saw it; null for fewer than two tokens. */
     tokensPerSecond: z.number().min(0).nullable(),
     faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
+    /** Spans by verdict, and those in which each volunteer took part and agreed; as the requester says. */
+    checks: z.strictObject({
+      checked: z.int().min(0),
+      settled: z.int().min(0),
+      unchecked: z.int().min(0),
+      disputed: z.int().min(0),
+      agreed: z.array(z.strictObject({ volunteer: peerIdSchema, spans: z.int().min(1) })).max(64 * 5),
+    }),
   }),
 ]);
 export type PeerControlMessage = z.infer<typeof peerControlMessageSchema>;

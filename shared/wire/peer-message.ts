@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
+import type { Commit, Reveal, Signed } from '../check/statement.ts';
 import type { Rows, RunTimings } from '../session/compute.ts';
 import type { Envelope } from '../session/route.ts';
 
@@ -13,9 +14,11 @@ export interface HopTiming extends RunTimings {
 /**
  * Messages between requester and replicas, and between replicas of neighbouring stages.
  *
- *   requester -> stage 0 primary -> ... -> last primary     open, rows, cut, close (each passed on forward)
+ *   requester -> stage 0 replicas, primary of stage i -> replicas of stage i + 1    open, rows, cut, close
  *   last primary -> requester                               ready, rows (kind logits)
- *   any replica -> the peer that sent it `open`             fault (passed on backward to the requester)
+ *   any replica -> the peer that sent it `open`             fault (a primary's is passed on backward to the requester)
+ *   requester -> every replica, on a link of its own        audit, check, challenge, recall, close (of a shadow)
+ *   every replica -> requester                              commit, reveal, recalled
  *
  * The codec is in peer-codec.ts; docs/protocol.md has the bytes.
  */
@@ -37,6 +40,30 @@ export type PeerMessage =
       /** Who is held to be at fault, where the reporter knows: the volunteer that cannot be reached, or itself. */
       readonly volunteer: PeerId | null;
     }
+  /** The requester will check this session; `anchor` is the end of its seed chain (seed-chain.ts), 32 bytes. */
+  | { readonly type: 'audit'; readonly session: SessionId; readonly anchor: Uint8Array<ArrayBuffer> }
+  /** Commit to this span. A shadow computes it now. Spans follow each other without a gap, but for cuts. */
+  | {
+      readonly type: 'check';
+      readonly session: SessionId;
+      readonly epoch: number;
+      readonly index: number;
+      readonly start: number;
+      readonly end: number;
+    }
+  | { readonly type: 'commit'; readonly commit: Signed<Commit> }
+  /** All have committed: the seed of span `index`, and the requester's own commit for it (stage = number of stages). */
+  | {
+      readonly type: 'challenge';
+      readonly session: SessionId;
+      readonly index: number;
+      readonly seed: Uint8Array<ArrayBuffer>;
+      readonly commit: Signed<Commit>;
+    }
+  | { readonly type: 'reveal'; readonly reveal: Signed<Reveal> }
+  /** Send the input rows of these positions back, to settle a difference; at most a chunk at a time. */
+  | { readonly type: 'recall'; readonly session: SessionId; readonly start: number; readonly end: number }
+  | { readonly type: 'recalled'; readonly session: SessionId; readonly rows: Rows }
   | { readonly type: 'ping'; readonly nonce: number }
   | { readonly type: 'pong'; readonly nonce: number };
 

@@ -1,0 +1,108 @@
+import type { PeerId } from '../ids.ts';
+import type { StageRange } from '../model/stage.ts';
+
+/** Every way in which a replica can fail a check by what it says, or does not say. */
+export type CheckFailure =
+  | 'unreachable'
+  | 'commit-missing'
+  | 'commit-late'
+  | 'commit-doubled'
+  | 'commit-replayed'
+  | 'commit-malformed'
+  | 'commit-signature'
+  | 'wrong-session'
+  | 'wrong-span'
+  | 'reveal-missing'
+  | 'reveal-late'
+  | 'reveal-doubled'
+  | 'reveal-malformed'
+  | 'reveal-signature'
+  | 'reveal-seed'
+  /** It says it took in other bytes than the stage before says it sent. */
+  | 'input-mismatch'
+  /** It committed to other bytes than it delivered to the requester. */
+  | 'output-mismatch'
+  /** Its sketch is not that of the bytes it delivered. */
+  | 'sketch-mismatch'
+  | 'not-finite'
+  /** It computed something else than the other replica, and a third sided with the other. */
+  | 'disagreement'
+  /** It fell behind by more than it may. */
+  | 'too-slow';
+
+/** How close two replicas of a stage came in one span: relative differences of their updates. */
+export interface Closeness {
+  /** Over the span's positions; `p95` is the nearest rank. */
+  readonly median: number;
+  readonly p95: number;
+  readonly max: number;
+  /** Size of the mean difference, relative: honest noise averages out, a push into one direction does not. */
+  readonly bias: number;
+  /** Median ratio of the updates' sizes. */
+  readonly norm: number;
+  /** Largest distance of a sampled token from what the other replica's logits would have given; 0 where it is the same. */
+  readonly tokenGap: number;
+}
+
+/** The limits one pair of numeric classes is held to, for one kind of output. */
+export interface Threshold {
+  /** The pair, sorted and joined with ` + `. */
+  readonly pair: string;
+  readonly kind: 'hidden' | 'logits';
+  /** False where no honest pair of these classes was measured and the family's cautious limits stand in. */
+  readonly isMeasured: boolean;
+  readonly accept: { readonly median: number; readonly p95: number; readonly max: number; readonly bias: number };
+  readonly reject: { readonly median: number; readonly p95: number; readonly max: number; readonly bias: number };
+  /** Largest token gap that is honest. */
+  readonly tokenGap: number;
+}
+
+export type Outcome =
+  /** Bit for bit, or within the accept limits. */
+  | 'agreed'
+  /** Between accept and reject. */
+  | 'suspect'
+  | 'rejected';
+
+/** What the comparison of a primary with one of its shadows in one span came to. */
+export interface Finding {
+  readonly shadow: PeerId;
+  readonly shadowClass: string;
+  readonly outcome: Outcome;
+  /** True where all bits were equal. */
+  readonly isExact: boolean;
+  readonly closeness: Closeness;
+  readonly threshold: Threshold;
+}
+
+/** `checked`: all its replicas agreed; `settled`: a third decided; `unchecked`: one replica only; `disputed`: nobody could decide. */
+export type Tier = 'checked' | 'settled' | 'unchecked' | 'disputed';
+
+/** One stage of one span, as the requester judged it. */
+export interface StageCheck {
+  readonly stage: number;
+  readonly range: StageRange;
+  readonly tier: Tier;
+  readonly primary: PeerId;
+  readonly primaryClass: string;
+  readonly findings: readonly Finding[];
+  /** Who settled it, where somebody did. */
+  readonly arbiter: { readonly id: PeerId; readonly role: 'arbiter' | 'referee'; readonly numericClass: string } | null;
+}
+
+/** The verdict on positions [start, end) of a session. */
+export interface SpanCheck {
+  readonly start: number;
+  readonly end: number;
+  /** The lowest tier of its stages, in the order disputed, unchecked, settled, checked. */
+  readonly tier: Tier;
+  readonly stages: readonly StageCheck[];
+}
+
+/** Counts of an answer's spans by tier. */
+export interface CheckCounts {
+  readonly checked: number;
+  readonly settled: number;
+  readonly unchecked: number;
+  readonly disputed: number;
+}

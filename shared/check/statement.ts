@@ -1,0 +1,48 @@
+import type { SessionId } from '../ids.ts';
+
+/**
+ * Positions [start, end) of a session, within one chunk and one epoch: what is checked at once. The requester numbers
+ * the spans of a session from 1 in the order in which it closes them.
+ */
+export interface Span {
+  readonly session: SessionId;
+  readonly epoch: number;
+  readonly index: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * What one party stands for in one span. Chains (row-chain.ts) are 32 bytes each and cover every position of the session
+ * from 0 on, so that two equal chains at `end` mean equal bytes in the whole session, not in this span alone.
+ */
+export interface Commit extends Span {
+  /** The stage; the number of stages for the requester, whose input are the logits and whose output are the tokens. */
+  readonly stage: number;
+  /** Chain of the input rows before `start` and before `end`. */
+  readonly inputFrom: Uint8Array<ArrayBuffer>;
+  readonly inputTo: Uint8Array<ArrayBuffer>;
+  readonly outputFrom: Uint8Array<ArrayBuffer>;
+  readonly outputTo: Uint8Array<ArrayBuffer>;
+  /** Chain of the runs in which the positions before `end` were computed: with equal ones, equal code gives equal bits. */
+  readonly shapes: Uint8Array<ArrayBuffer>;
+}
+
+/** What a replica shows of the tensors it committed to, once the seed is known. */
+export interface Reveal extends Span {
+  readonly stage: number;
+  /** The seed of this span, 32 bytes. */
+  readonly seed: Uint8Array<ArrayBuffer>;
+  /** Sketches (sketch.ts) of the input rows, f32 [end - start, SKETCH_SIZE]; empty where the input are tokens. */
+  readonly input: Uint8Array<ArrayBuffer>;
+  /** Sketches of the output rows; at the head the logits rows themselves, those that were asked for. */
+  readonly output: Uint8Array<ArrayBuffer>;
+}
+
+/** A statement with the key that signed it; `statement.ts` says which bytes are signed. */
+export interface Signed<Statement> {
+  readonly statement: Statement;
+  /** Raw Ed25519 public key; its digest is the signer's id. */
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly signature: Uint8Array<ArrayBuffer>;
+}
