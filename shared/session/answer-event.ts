@@ -17,6 +17,11 @@ export interface GenerateRequest {
   readonly promptTokens: readonly number[];
   readonly maxNewTokens: number;
   readonly sampling: Sampling;
+  /**
+   * Asked after each token with the answer so far: true where it needs no more (a stop string has come). It then ends with
+   * reason `stop`, once it is checked up to that token. Must depend on the tokens alone: they may be taken back and come again.
+   */
+  readonly isComplete?: (answer: readonly number[]) => boolean;
 }
 
 /** What an answer reports while it is made, in order. The last one is `end`, unless it fails with a ChorusError. */
