@@ -42,8 +42,20 @@ export const networkSnapshotSchema = z.object({
       tokens: z.number(),
       joinedAtMs: z.number(),
       hidden: z.boolean(),
+      trust: z.object({
+        /** Spans in which it took part and agreed. */
+        checkedSpans: z.number(),
+        /** True for keys with too few checked spans, which are watched by two shadows. */
+        isNew: z.boolean(),
+        /** Until when it is given no work after a proven fault; wall-clock time of the server. */
+        suspendedUntilMs: z.number().nullable(),
+      }),
     }),
   ),
+  /** Spans of all answers by verdict, as requesters reported them. */
+  checks: z.object({ checked: z.number(), settled: z.number(), unchecked: z.number(), disputed: z.number() }),
+  /** Faults that the server found proven, newest first, the last few. */
+  faults: z.array(z.object({ volunteer: peerIdSchema, range: stageRangeSchema, reason: z.string(), atMs: z.number() })),
   sessions: z.object({ running: z.number(), queued: z.number(), finished: z.number(), failed: z.number() }),
   /** One point every 10 s, oldest first, at most the last hour. */
   history: z.array(
