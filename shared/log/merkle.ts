@@ -15,17 +15,17 @@ const NODE = Uint8Array.of(1);
 
 /** SHA-256 of 0x00 and the entry. */
 export function leafHash(entry: Uint8Array): Hash {
-  return sha256.create().update(LEAF).update(entry).digest() as Hash;
+  return sha256.create().update(LEAF).update(entry).digest();
 }
 
 /** SHA-256 of 0x01 and both children. */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Hash {
-  return sha256.create().update(NODE).update(left).update(right).digest() as Hash;
+  return sha256.create().update(NODE).update(left).update(right).digest();
 }
 
 /** The root of a tree of `size` leaves; of the empty tree, SHA-256 of nothing. */
 export function treeRoot(size: number, read: ReadHash): Hash {
-  return size === 0 ? (sha256(new Uint8Array()) as Hash) : rangeRoot(0, size, read);
+  return size === 0 ? sha256(new Uint8Array()) : rangeRoot(0, size, read);
 }
 
 /** Hashes from the leaf's sibling up to the root's child (RFC 6962 section 2.1.1). Needs 0 <= index < size. */

@@ -34,7 +34,7 @@ const MAX_SIGNATURES = 64;
 const SIGNATURE_LINE = /^\u2014 ([^\s+\p{Cc}]+) ([A-Za-z0-9+/]+={0,2})$/u;
 
 export function keyIdOf({ name, type, publicKey }: NoteKey): Uint8Array<ArrayBuffer> {
-  return sha256(concatBytes(utf8(`${name}\n`), Uint8Array.of(type), publicKey)).slice(0, 4) as Uint8Array<ArrayBuffer>;
+  return sha256(concatBytes(utf8(`${name}\n`), Uint8Array.of(type), publicKey)).slice(0, 4);
 }
 
 /** `name+hex8+base64`, the way keys are handed round. */
@@ -66,7 +66,7 @@ export function formatSignature({ name, keyId, signature }: NoteSignature): stri
 /** Reads a note (decoded from UTF-8). Throws `too-large`, or `bad-message` for anything the spec does not allow. */
 export function parseNote(note: string): Note {
   if (note.length > MAX_NOTE_CHARACTERS) throw new ChorusError('too-large', 'a signed note has at most 64 KiB');
-  // eslint-disable-next-line no-control-regex -- the spec forbids exactly these
+
   if (/[\u0000-\u0009\u000b-\u001f]|\p{Surrogate}/u.test(note)) throw bad('a signed note has no control characters');
   const split = note.lastIndexOf('\n\n');
   if (split < 1 || !note.endsWith('\n')) throw bad('a signed note is a text, an empty line and signature lines');

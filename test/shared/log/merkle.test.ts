@@ -26,7 +26,7 @@ function readerOf(leaves: readonly Hash[]): ReadHash {
 
 /** RFC 6962 section 2.1, as it is written there. */
 function rootByDefinition(leaves: readonly Hash[]): Hash {
-  if (leaves.length === 0) return sha256(new Uint8Array()) as Hash;
+  if (leaves.length === 0) return sha256(new Uint8Array());
   if (leaves.length === 1) return leaves[0]!;
   let split = 1;
   while (split * 2 < leaves.length) split *= 2;

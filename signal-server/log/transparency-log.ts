@@ -1,0 +1,228 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { equalBytes, utf8 } from '#shared/bytes.ts';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { checkpointText, parseCheckpoint, type Checkpoint } from '#shared/log/checkpoint.ts';
+import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from '#shared/log/merkle.ts';
+import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
+import { MAX_ENTRY_BYTES, TILE_WIDTH } from '#shared/log/tile-path.ts';
+import { readIfThere, syncFolder, writeDurably } from './durable-file.ts';
+import { grow, TileFiles, widthAt } from './tile-files.ts';
+
+/** Entries of one batch; more wait for the next. */
+const MAX_BATCH = 4_096;
+/** Entries that may wait; beyond, appends are refused rather than kept in memory. */
+const MAX_WAITING = 65_536;
+
+export interface SignedHead extends Checkpoint {
+  /** The signed note, without cosignatures. */
+  readonly note: string;
+}
+
+interface Waiting {
+  readonly entry: Uint8Array;
+  readonly resolve: (index: number) => void;
+  readonly reject: (error: ChorusError) => void;
+}
+
+export interface LogOptions {
+  /** Holds nothing but the log: `checkpoint` and `tile/`, to be served as they are. */
+  readonly folder: string;
+  /** A URL without scheme. */
+  readonly origin: string;
+  readonly identity: Identity;
+  /** The size that was acknowledged last by another witness of it (the database), so that an old copy is noticed. */
+  readonly leastSize: number;
+}
+
+/**
+ * An append-only log with one writer (the data folder's lock sees to that). An index is given out only once the entry,
+ * its hashes and the signed checkpoint that covers them have reached the disk, in this order; a crash before that leaves
+ * files beyond the checkpoint that are no part of the log and are written over.
+ */
+export class TransparencyLog {
+  readonly key: NoteKey;
+  readonly #options: LogOptions;
+  readonly #tiles: TileFiles;
+  readonly #edge: Hash[][];
+  #bundle: readonly Uint8Array[];
+  #head: SignedHead;
+  readonly #waiting: Waiting[] = [];
+  #writing: Promise<void> | null = null;
+  #failure: ChorusError | null = null;
+
+  /** For `openLog`. */
+  constructor(options: LogOptions, tiles: TileFiles, head: SignedHead, edge: Hash[][], bundle: readonly Uint8Array[]) {
+    this.#options = options;
+    this.key = keyOf(options);
+    this.#tiles = tiles;
+    this.#head = head;
+    this.#edge = edge;
+    this.#bundle = bundle;
+  }
+
+  /** What is on the disk and acknowledged. */
+  get head(): SignedHead {
+    return this.#head;
+  }
+
+  /**
+   * Adds an entry and answers its index once nothing can take it back. Throws `too-large`, `rate-limited` if too many
+   * wait, and `internal` once a write has failed: the log then takes no more.
+   */
+  append(entry: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      if (entry.length > MAX_ENTRY_BYTES) throw new ChorusError('too-large', 'a log entry has at most 65,535 bytes');
+      if (this.#failure !== null) throw this.#failure;
+      if (this.#waiting.length >= MAX_WAITING) throw new ChorusError('rate-limited', 'the log is behind');
+      this.#waiting.push({ entry, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
+  }
+
+  /** Hashes that lead from the entry to the root of the tree of `size` entries. */
+  inclusion(index: number, size: number): Promise<Hash[]> {
+    return this.#tiles.withHashes(this.#sizeUpTo(size), (read) => inclusionProof(index, size, read));
+  }
+
+  /** Hashes that show the tree of `newSize` to begin with that of `oldSize`. */
+  consistency(oldSize: number, newSize: number): Promise<Hash[]> {
+    return this.#tiles.withHashes(this.#sizeUpTo(newSize), (read) => consistencyProof(oldSize, newSize, read));
+  }
+
+  async entry(index: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (index < 0 || index >= this.#head.size) throw new RangeError(`the log has no entry ${index}`);
+    const entries = await this.#tiles.entries(Math.floor(index / TILE_WIDTH), this.#head.size);
+    return entries[index % TILE_WIDTH]!;
+  }
+
+  /** Waits for the batch that is being written; what is not begun is refused. */
+  async close(): Promise<void> {
+    this.#failure ??= new ChorusError('cancelled', 'the log is closed');
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
+    await this.#writing;
+  }
+
+  /** Tiles are read at the size that is on the disk; smaller trees are parts of it. */
+  #sizeUpTo(size: number): number {
+    if (size > this.#head.size) throw new RangeError(`the log has ${this.#head.size} entries, not ${size}`);
+    return this.#head.size;
+  }
+
+  async #writeAll(): Promise<void> {
+    // Appends of the same turn share the first batch.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, MAX_BATCH);
+      try {
+        const first = this.#head.size;
+        await this.#write(batch.map(({ entry }) => entry));
+        batch.forEach(({ resolve }, i) => resolve(first + i));
+      } catch (thrown) {
+        // What reached the disk is unknown, and with it whether this tree may still be signed: the next start finds out.
+        this.#failure = new ChorusError('internal', `the log cannot be written: ${toChorusError(thrown).message}`);
+        for (const { reject } of [...batch, ...this.#waiting.splice(0)]) reject(this.#failure);
+      }
+    }
+    this.#writing = null;
+  }
+
+  async #write(entries: readonly Uint8Array[]): Promise<void> {
+    const { size } = this.#head;
+    const added = entries.map((entry) => ({ entry, leaf: leafHash(entry) }));
+    const { tiles, bundle } = grow(size, this.#edge, this.#bundle, added);
+    await this.#tiles.write(tiles);
+    const newSize = size + entries.length;
+    const root = await this.#tiles.withHashes(newSize, (read) => treeRoot(newSize, read));
+    const head = await signHead(this.#options, newSize, root);
+    await writeHead(this.#options.folder, head);
+    this.#bundle = bundle;
+    this.#head = head;
+  }
+}
+
+/**
+ * Opens the log of a folder, or begins one. It refuses to run on doubt, with `internal` and what to do: a checkpoint that
+ * is missing, not signed by this key, of another origin or smaller than what was acknowledged; a file that does
+ * not fit the others, all of which are read.
+ */
+export async function openLog(options: LogOptions): Promise<TransparencyLog> {
+  await mkdir(options.folder, { recursive: true });
+  const tiles = new TileFiles(options.folder);
+  const head = await readHead(options);
+  const { size, root } = head;
+  if (size < options.leastSize) {
+    throw doubt(`it has ${size} entries, but ${options.leastSize} were acknowledged`, 'an older copy was put back');
+  }
+  if (!equalBytes(await tiles.withHashes(size, (read) => treeRoot(size, read)), root)) {
+    throw doubt('its tiles do not give the root of its checkpoint', 'files were changed or lost');
+  }
+  const wrong = await tiles.firstWrong(size);
+  if (wrong !== null) throw doubt(`${wrong} is not what it was`, 'the file was changed');
+  const edge: Hash[][] = [];
+  for (let level = 0, count = size; count > 0; level++, count = Math.floor(count / TILE_WIDTH)) {
+    const index = Math.floor(count / TILE_WIDTH);
+    edge.push(widthAt(level, index, size) > 0 ? await tiles.hashes(level, index, size) : []);
+  }
+  const bundle = size % TILE_WIDTH === 0 ? [] : await tiles.entries(Math.floor(size / TILE_WIDTH), size);
+  return new TransparencyLog(options, tiles, head, edge, bundle);
+}
+
+async function readHead(options: LogOptions): Promise<SignedHead> {
+  const bytes = await readIfThere(join(options.folder, 'checkpoint'));
+  if (bytes === null) {
+    // A first batch that was cut off leaves tiles without a checkpoint; one that was acknowledged does not.
+    if (options.leastSize > 0) throw doubt('its checkpoint is missing', 'a file was removed');
+    const head = await signHead(
+      options,
+      0,
+      treeRoot(0, () => new Uint8Array(32)),
+    );
+    await writeHead(options.folder, head);
+    return head;
+  }
+  const note = new TextDecoder().decode(bytes);
+  try {
+    const parsed = parseNote(note);
+    const checkpoint = parseCheckpoint(parsed.text);
+    if (checkpoint.origin !== options.origin) {
+      throw new ChorusError('wrong-peer', `it is of ${checkpoint.origin}, not of ${options.origin}`);
+    }
+    if (!(await isSignedBy(parsed, keyOf(options), verifySignature))) {
+      throw new ChorusError('bad-signature', 'it is signed by another key');
+    }
+    return { ...checkpoint, note };
+  } catch (thrown) {
+    throw doubt(
+      `its checkpoint cannot be used: ${toChorusError(thrown).message}`,
+      'the key or the folder was exchanged',
+    );
+  }
+}
+
+async function signHead(options: LogOptions, size: number, root: Hash): Promise<SignedHead> {
+  const checkpoint = { origin: options.origin, size, root };
+  const text = checkpointText(checkpoint);
+  const key = keyOf(options);
+  const signature = await options.identity.sign(utf8(text));
+  return {
+    ...checkpoint,
+    note: formatNote({ text, signatures: [{ name: key.name, keyId: keyIdOf(key), signature }] }),
+  };
+}
+
+async function writeHead(folder: string, { note }: SignedHead): Promise<void> {
+  await writeDurably(join(folder, 'checkpoint'), utf8(note));
+  await syncFolder(folder);
+}
+
+function keyOf({ origin, identity }: Pick<LogOptions, 'origin' | 'identity'>): NoteKey {
+  return { name: origin, type: ED25519, publicKey: identity.publicKey };
+}
+
+function doubt(what: string, why: string): ChorusError {
+  const advice = 'Put the newest copy of the log folder back, or begin a new log under another origin.';
+  return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`);
+}
