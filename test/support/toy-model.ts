@@ -1,6 +1,6 @@
 import type { Clock } from '#shared/clock.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
-import { utf8 } from '#shared/bytes.ts';
+import { toBase64, utf8 } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
@@ -18,7 +18,7 @@ const ROW_BYTES = 4;
  * missing or doubled row anywhere changes all that follows. Token 0 ends an answer.
  */
 export const toyManifest: Manifest = {
-  format: 'chorus-manifest/1',
+  format: 'chorus-manifest/2',
   name: 'toy',
   description: '',
   licence: '',
@@ -54,7 +54,13 @@ export const toyManifest: Manifest = {
   })),
   tokenizer: { tokenizer: blob, config: blob },
   card: null,
-  probe: { tokens: [1], boundaries: new Array<BlobRef>(TOY_LAYERS + 1).fill(blob), logits: blob, tolerance: 0.01 },
+  probe: {
+    tokens: [1],
+    boundaries: new Array<BlobRef>(TOY_LAYERS + 1).fill(blob),
+    logits: blob,
+    tolerance: 0.01,
+    channelScale: toBase64(new Uint8Array(Float32Array.of(1).buffer)),
+  },
 };
 export const toyManifestBytes = utf8(JSON.stringify(toyManifest));
 export const toyDigest = digestOf(toyManifestBytes);
@@ -103,7 +109,8 @@ class ToyKv {
 
   step(input: number): number {
     return this.#layers.reduce((value, layer, i) => {
-      const next = mix(mix(layer.at(-1) ?? 1, value), this.#range.start + i);
+      // As bits of an f32 in [1, 2) or (-2, -1], so that hidden rows are numbers.
+      const next = ((mix(mix(layer.at(-1) ?? 1, value), this.#range.start + i) & 0x807fffff) | 0x3f800000) >>> 0;
       layer.push(next);
       return next;
     }, input);
