@@ -91,7 +91,7 @@ async function serve(given: Config): Promise<void> {
   const dataFolder = await openDataFolder(config.dataFolder);
   const store = openStore(dataFolder.databasePath);
   try {
-    await importDefaultModel(dataFolder);
+    await importDefaultModel(dataFolder, config);
     await run(config, dataFolder, store, log, hasPage);
   } finally {
     store.close();
@@ -119,10 +119,13 @@ async function run(
   await stopped;
 }
 
-/** A first start has no model: the one that comes with the package is imported. */
-async function importDefaultModel(dataFolder: DataFolder): Promise<void> {
-  if ((await dataFolder.listModels()).length > 0) return;
-  process.stdout.write('First start: importing the model that comes with Chorus.\n');
+/** A first start has no model, and a folder of an older version none that can be read: the package's own is imported. */
+async function importDefaultModel(dataFolder: DataFolder, { minStages }: Config): Promise<void> {
+  const catalog = new ModelCatalog(dataFolder, minStages);
+  const { refused } = await catalog.rescan();
+  if (catalog.entries.length > 0) return;
+  const why = refused.length === 0 ? 'First start' : 'No model here is of this version';
+  process.stdout.write(`${why}: importing the model that comes with Chorus.\n`);
   const { report } = await importIntoFolder(dataFolder, defaultModelFolder);
   process.stdout.write(`${report}\n`);
 }
