@@ -23,6 +23,12 @@ export function foldRows(from: Uint8Array, rows: readonly Uint8Array[]): Uint8Ar
   return chain;
 }
 
+/** The chain after `count` positions of which only the last ones have `rows`, the others none. */
+export function foldTail(from: Uint8Array, count: number, rows: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const none = Array.from({ length: count - rows.length }, () => new Uint8Array(0));
+  return foldRows(from, [...none, ...rows]);
+}
+
 /** Views of `count` rows of equal length that lie one after the other. Throws RangeError if they do not. */
 export function splitRows(bytes: Uint8Array<ArrayBuffer>, count: number): Uint8Array<ArrayBuffer>[] {
   const rowBytes = count === 0 ? bytes.length : bytes.length / count;
