@@ -1,0 +1,85 @@
+import { equalBytes } from '../bytes.ts';
+import type { PeerId } from '../ids.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { Dispute } from './audit-event.ts';
+import type { Blame } from './audit-binding.ts';
+import type { AuditPanel, AuditReplica } from './audit-replica.ts';
+import type { AuditSpan, StageResult } from './audit-span.ts';
+import type { OutputKind, Sampled } from './closeness.ts';
+import type { Finding, SpanCheck, StageCheck, Tier } from './finding.ts';
+import { judge } from './judge.ts';
+import { checkReveal } from './reveal-form.ts';
+
+const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
+
+/** Replicas whose outputs are no numbers, and not those of all replicas of their stage. In the order of stages. */
+export function finiteBlames(span: AuditSpan, panel: AuditPanel, { config }: Manifest): Blame[] {
+  return panel.live
+    .filter((replica) => checkReveal(span.revealOf(replica), replica.range, config, span.wanted) === 'not-finite')
+    .filter((replica) => !isShared(span, panel, replica))
+    .map((replica) => ({ replica, partner: null, code: 'not-finite' }));
+}
+
+/** True if another replica of the stage computed the very same: then it is the model that does this, not a device. */
+function isShared(span: AuditSpan, panel: AuditPanel, replica: AuditReplica): boolean {
+  const { outputTo } = span.commitOf(replica);
+  return panel.live.some(
+    (other) =>
+      other !== replica && other.stage === replica.stage && equalBytes(span.commitOf(other).outputTo, outputTo),
+  );
+}
+
+/** Compares each primary with its live shadows. */
+export function judgeStages(
+  span: AuditSpan,
+  panel: AuditPanel,
+  { config }: Manifest,
+  sampled: Sampled | null,
+): StageResult[] {
+  return Array.from({ length: panel.stages }, (_, stage) => {
+    const primary = panel.primary(stage);
+    const output: OutputKind = primary.range.head
+      ? { kind: 'logits', vocabularySize: config.vocabularySize, sampled }
+      : { kind: 'hidden' };
+    const findings = panel
+      .shadows(stage)
+      .map((shadow) => judge(span.testimony(primary), span.testimony(shadow), output));
+    return { findings, settled: new Set(), arbiter: null, dispute: null };
+  });
+}
+
+/** The next difference of a stage that a third must settle, the worst first; null if there is none. */
+export function nextDispute(span: AuditSpan, panel: AuditPanel, stage: number): Dispute | null {
+  const { findings, settled } = span.results![stage]!;
+  const open = findings.filter(({ outcome, shadow }) => outcome !== 'agreed' && !settled.has(shadow));
+  const finding = open.find(({ outcome }) => outcome === 'rejected') ?? open[0];
+  if (finding === undefined) return null;
+  const primary = span.testimony(panel.primary(stage));
+  return { span: span.span, stage, finding, primary, shadow: span.testimony(panel.find(finding.shadow)!) };
+}
+
+/** What can be said of the span, and who took part in it and agreed. */
+export function spanCheck(
+  span: AuditSpan,
+  panel: AuditPanel,
+): { readonly check: SpanCheck; readonly agreed: readonly PeerId[] } {
+  const stages = span.results!.map((result, stage) => stageCheck(result, panel.primary(stage)));
+  const tiers = stages.map(({ tier }) => tier);
+  const tier = TIERS.find((candidate) => tiers.includes(candidate))!;
+  const agreed = stages.flatMap(({ primary, findings, tier }) => {
+    const shadows = findings.filter(hasAgreed).map(({ shadow }) => shadow);
+    return tier === 'unchecked' ? [] : [primary, ...shadows];
+  });
+  return { check: { start: span.span.start, end: span.keptEnd, tier, stages }, agreed };
+}
+
+function stageCheck({ findings, arbiter }: StageResult, { stage, range, id, numericClass }: AuditReplica): StageCheck {
+  const stillOpen = arbiter === null && findings.some((finding) => !hasAgreed(finding));
+  // An open difference here is one that a cut took the rows away from: nobody can settle it.
+  const tier: Tier = findings.length === 0 || stillOpen ? 'unchecked' : arbiter === null ? 'checked' : 'settled';
+  return { stage, range, tier, primary: id, primaryClass: numericClass, findings, arbiter };
+}
+
+function hasAgreed({ outcome }: Finding): boolean {
+  return outcome === 'agreed';
+}

@@ -1,0 +1,366 @@
+import { equalBytes } from '../bytes.ts';
+import type { PeerId, SessionId } from '../ids.ts';
+import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_CHECKS, MAX_OPEN_CHECKS, REVEAL_TIMEOUT_MS } from '../limits.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { Now } from '../session/replica-engine.ts';
+import type { Envelope, Route } from '../session/route.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
+import { Accusations, commitBlames, revealBlames, type Blame } from './audit-binding.ts';
+import { AuditDeadlines } from './audit-deadlines.ts';
+import type { AuditEffect, AuditEvent } from './audit-event.ts';
+import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
+import { AuditRecord, type SamplingAt } from './audit-record.ts';
+import { AuditPanel, type AuditReplica } from './audit-replica.ts';
+import { isOwed, type AuditSpan, type Held, type Word } from './audit-span.ts';
+import { AuditSpans } from './audit-spans.ts';
+import { finiteBlames, judgeStages, nextDispute, spanCheck } from './audit-verdict.ts';
+import type { CheckFailure } from './finding.ts';
+import { equivocationProof, sketchProof } from './proof.ts';
+import type { Proof } from './proof-schema.ts';
+import type { SeedChain } from './seed-chain.ts';
+import { commitBytes } from './statement-codec.ts';
+import type { Commit, Reveal, Span } from './statement.ts';
+
+export interface AuditConfig {
+  readonly route: Route;
+  /** The route as the server signed it, for proofs. */
+  readonly envelope: Envelope;
+  readonly manifest: Manifest;
+  /** The requester's raw Ed25519 key. */
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly seeds: SeedChain;
+  readonly samplingAt: SamplingAt;
+}
+
+/** A signature that is being made or verified. */
+type Ticket =
+  | { readonly type: 'own'; readonly span: AuditSpan }
+  | {
+      readonly type: 'word';
+      readonly replica: AuditReplica;
+      readonly span: AuditSpan;
+      readonly kind: 'commit' | 'reveal';
+      readonly held: Held<Commit | Reveal>;
+    };
+
+interface Detail {
+  readonly span?: Span | undefined;
+  readonly partner?: PeerId | null;
+  readonly proof?: Proof | null;
+}
+
+/**
+ * The requester's check of one session as a state machine: `handle` takes an event and says what to do. It closes spans,
+ * has every replica commit to each, challenges them in order once all of them have, holds what they reveal against each
+ * other and gives a verdict on each span in order. A shadow that fails is dropped; with a failed primary it is all over.
+ */
+export class SessionAudit {
+  readonly #config: AuditConfig;
+  readonly #session: SessionId;
+  readonly #panel: AuditPanel;
+  readonly #record = new AuditRecord();
+  readonly #accusations = new Accusations();
+  readonly #deadlines = new AuditDeadlines();
+  readonly #tickets = new Map<number, Ticket>();
+  readonly #spans: AuditSpans;
+  #effects: AuditEffect[] = [];
+  #nowMs = 0;
+  #nextTicket = 0;
+  #isStarted = false;
+  #isOver = false;
+
+  constructor(config: AuditConfig) {
+    this.#config = config;
+    this.#session = config.route.session;
+    this.#panel = new AuditPanel(config.route);
+    this.#spans = new AuditSpans(this.#session, this.#panel.stages, this.#record);
+  }
+
+  /** Positions before it have their verdict. */
+  get checkedEnd(): number {
+    return this.#spans.checkedEnd;
+  }
+
+  /** True if everything that came back has its verdict. */
+  get isSettled(): boolean {
+    return this.checkedEnd >= this.#record.position;
+  }
+
+  /** True once the session has had as many spans as it may: go on in another. */
+  get isSpent(): boolean {
+    return this.#spans.lastIndex >= MAX_CHECKS;
+  }
+
+  /** True once a primary has failed: the session is of no more use. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** True if nobody checks the stage (any more). */
+  isStageBare(stage: number): boolean {
+    return this.#panel.shadows(stage).length === 0;
+  }
+
+  /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
+  get deadlineMs(): number {
+    return this.#isOver ? Infinity : this.#deadlines.next(this.#spans.open, this.#panel);
+  }
+
+  handle(event: AuditEvent, { nowMs }: Pick<Now, 'nowMs'>): AuditEffect[] {
+    this.#effects = [];
+    if (this.#isOver) return [];
+    this.#nowMs = nowMs;
+    this.#deadlines.excuse(this.#spans.open, this.#panel, nowMs);
+    if (!this.#isStarted) this.#begin();
+    this.#dispatch(event);
+    this.#advance();
+    return this.#effects;
+  }
+
+  #begin(): void {
+    this.#isStarted = true;
+    this.#deadlines.linkByMs = this.#nowMs + COMMIT_TIMEOUT_MS;
+    for (const { id: peer, webrtc } of this.#panel.all) this.#effects.push({ type: 'connect', peer, webrtc });
+  }
+
+  #dispatch(event: AuditEvent): void {
+    switch (event.type) {
+      case 'linked':
+        return this.#onLinked(event.peer);
+      case 'unreachable': {
+        const replica = this.#panel.find(event.peer);
+        return replica && this.#fail(replica, 'unreachable');
+      }
+      case 'sent':
+        return this.#record.send(event.rows);
+      case 'received':
+        return this.#closed(this.#spans.receive(event.rows, event.end), this.#nowMs + CHECK_SILENCE_MS);
+      case 'cut':
+        return this.#cut(event.epoch, event.position);
+      case 'close-span':
+        return this.#closed(this.#spans.close());
+      case 'message':
+        return this.#onMessage(event.from, event.message);
+      case 'verified':
+        return this.#onVerified(event.ticket, event.isGood);
+      case 'signed': {
+        const ticket = this.#tickets.get(event.ticket);
+        if (ticket?.type !== 'own') return;
+        this.#tickets.delete(event.ticket);
+        ticket.span.signature = event.signature;
+        return;
+      }
+      case 'settled':
+        return this.#onSettled(event);
+      case 'time':
+        return this.#onTime();
+    }
+  }
+
+  #onLinked(peer: PeerId): void {
+    const replica = this.#panel.find(peer);
+    if (replica === undefined || !replica.isLive || replica.isLinked) return;
+    replica.isLinked = true;
+    this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#config.seeds.anchor });
+  }
+
+  #closed(closed: readonly AuditSpan[], silentByMs = this.#deadlines.silentByMs): void {
+    this.#deadlines.silentByMs = this.#spans.isGrowing ? silentByMs : Infinity;
+    for (const span of closed) {
+      const ticket = this.#ticket({ type: 'own', span });
+      this.#effects.push({ type: 'sign', ticket, bytes: commitBytes(span.own) });
+      for (const replica of this.#panel.live) this.#askUpTo(replica, span);
+    }
+  }
+
+  /** Asks for the new span too, if it may; a replica that others keep from being asked is not behind. */
+  #askUpTo(replica: AuditReplica, span: AuditSpan): void {
+    this.#ask(replica);
+    const uncommitted = this.#spans.open.filter((open) => open.part(replica).commit.first === null);
+    const owed = uncommitted.filter((open) => isOwed(open.part(replica).commit)).length;
+    if (owed < MAX_OPEN_CHECKS && span.part(replica).commit.byMs === Infinity) replica.allowance += 1;
+    if (uncommitted.length > replica.allowance) this.#fail(replica, 'too-slow', { span: span.span });
+  }
+
+  /** Asks for commits in order, so that no more than MAX_OPEN_CHECKS spans wait for the replica to commit and reveal. */
+  #ask(replica: AuditReplica): void {
+    if (!replica.isLinked) return;
+    let waiting = 0;
+    for (const span of this.#spans.open) {
+      const { commit, reveal } = span.part(replica);
+      if (reveal.first !== null) continue;
+      if (++waiting > MAX_OPEN_CHECKS) return;
+      if (commit.byMs !== Infinity) continue;
+      commit.byMs = this.#nowMs + COMMIT_TIMEOUT_MS;
+      this.#send(replica, { type: 'check', ...span.span });
+    }
+  }
+
+  #cut(epoch: number, position: number): void {
+    for (const replica of this.#panel.all) if ((replica.last?.end ?? 0) > position) replica.last = null;
+    this.#closed(this.#spans.cut(epoch, position), this.#nowMs + CHECK_SILENCE_MS);
+  }
+
+  #onMessage(from: PeerId, message: PeerMessage): void {
+    const replica = this.#panel.find(from);
+    if (replica === undefined || !replica.isLive) return;
+    if (message.type === 'commit') {
+      this.#take(
+        replica,
+        'commit',
+        message.commit.statement.index,
+        takeCommit(this.#spans, replica, message.commit, this.#nowMs),
+      );
+    } else if (message.type === 'reveal') {
+      const { manifest, seeds } = this.#config;
+      const intake = takeReveal(this.#spans, replica, message.reveal, this.#nowMs, manifest, seeds);
+      this.#take(replica, 'reveal', message.reveal.statement.index, intake);
+    } else if (message.type === 'fault' && message.session === this.#session && replica.role === 'shadow') {
+      // It says itself that it has left the session.
+      this.#fail(replica, 'unreachable');
+    }
+  }
+
+  #take(replica: AuditReplica, kind: 'commit' | 'reveal', index: number, intake: Intake<Commit | Reveal>): void {
+    const span = this.#spans.find(index);
+    if (intake.type === 'failed') return this.#fail(replica, intake.code, { span: span?.span });
+    if (intake.type === 'ignored' || span === undefined) return;
+    const { held, isSecond } = intake;
+    const word: Word<Commit | Reveal> = span.part(replica)[kind];
+    if (isSecond) word.second = held;
+    else word.first = held;
+    const ticket = this.#ticket({ type: 'word', replica, span, kind, held });
+    const { publicKey, signature } = held.signed;
+    this.#effects.push({ type: 'verify', ticket, publicKey, bytes: held.bytes, signature });
+  }
+
+  #ticket(ticket: Ticket): number {
+    this.#tickets.set(++this.#nextTicket, ticket);
+    return this.#nextTicket;
+  }
+
+  #onVerified(number: number, isGood: boolean): void {
+    const ticket = this.#tickets.get(number);
+    if (ticket?.type !== 'word') return;
+    this.#tickets.delete(number);
+    const { replica, span, kind, held } = ticket;
+    if (this.#spans.find(span.span.index) !== span) return;
+    if (!isGood) return this.#fail(replica, `${kind}-signature`, { span: span.span });
+    held.isGood = true;
+    const { first, second } = span.part(replica)[kind];
+    if (first?.isGood !== true || second?.isGood !== true) return;
+    const proof = equivocationProof(this.#config.envelope, first.signed, second.signed);
+    this.#fail(replica, `${kind}-doubled`, { span: span.span, proof });
+  }
+
+  #onSettled({ index, stage, wrong, arbiter }: Extract<AuditEvent, { type: 'settled' }>): void {
+    const span = this.#spans.find(index);
+    const result = span?.results?.[stage];
+    if (span === undefined || result === undefined || result.dispute === null) return;
+    const { shadow } = result.dispute.finding;
+    result.arbiter = arbiter;
+    result.dispute = null;
+    // The primary is cleared, so those who merely doubted it need no third of their own.
+    for (const finding of result.findings) {
+      if (finding.outcome !== 'rejected' || finding.shadow === shadow) result.settled.add(finding.shadow);
+    }
+    if (wrong === 'shadow') this.#drop(this.#panel.find(shadow)!, true);
+  }
+
+  #onTime(): void {
+    if (this.#nowMs >= this.#deadlines.silentByMs) this.#closed(this.#spans.close());
+    const isLinkDue = this.#nowMs >= this.#deadlines.linkByMs;
+    if (isLinkDue) this.#deadlines.linkByMs = Infinity;
+    for (const replica of this.#panel.live) {
+      if (isLinkDue && !replica.isLinked) this.#fail(replica, 'unreachable');
+      for (const span of this.#spans.open) {
+        const { commit, reveal } = span.part(replica);
+        if (isOwed(commit) && this.#nowMs >= commit.byMs) this.#fail(replica, 'commit-missing', { span: span.span });
+        if (isOwed(reveal) && this.#nowMs >= reveal.byMs) this.#fail(replica, 'reveal-missing', { span: span.span });
+      }
+    }
+  }
+
+  /** Challenges and judges whatever can be by now. */
+  #advance(): void {
+    for (const span of this.#spans.open) {
+      if (span.isChallenged) continue;
+      if (this.#isOver || !span.isCommitted(this.#panel.live)) break;
+      this.#blame(span, commitBlames(span, this.#panel, this.#accusations));
+      if (!this.#isOver) this.#challenge(span);
+    }
+    for (let span = this.#spans.open[0]; span !== undefined && this.#isJudged(span); span = this.#spans.open[0]) {
+      this.#spans.finish();
+      this.#effects.push({ type: 'checked', ...spanCheck(span, this.#panel) });
+    }
+    if (!this.#isOver) for (const replica of this.#panel.live) this.#ask(replica);
+  }
+
+  #challenge(span: AuditSpan): void {
+    const { publicKey, seeds } = this.#config;
+    const { session, index } = span.span;
+    span.isChallenged = true;
+    const commit = { statement: span.own, publicKey, signature: span.signature! };
+    for (const replica of this.#panel.live) {
+      if (!span.isCutInto) replica.last = span.commitOf(replica);
+      span.part(replica).reveal.byMs = this.#nowMs + REVEAL_TIMEOUT_MS;
+      this.#send(replica, { type: 'challenge', session, index, seed: seeds.seed(index), commit });
+    }
+  }
+
+  /** Judges the first span if all have revealed; true once nothing of it is open. */
+  #isJudged(span: AuditSpan): boolean {
+    if (this.#isOver) return false;
+    if (span.results === null) {
+      if (!span.isRevealed(this.#panel.live)) return false;
+      this.#blame(span, revealBlames(span, this.#panel, this.#accusations));
+      if (!this.#isOver) this.#blame(span, finiteBlames(span, this.#panel, this.#config.manifest));
+      if (this.#isOver) return false;
+      const { wanted, keptEnd } = span;
+      const sampled = span.isCutInto ? null : this.#record.sampled(wanted, keptEnd, this.#config.samplingAt);
+      span.results = judgeStages(span, this.#panel, this.#config.manifest, sampled);
+    }
+    // What a cut took away cannot be run again.
+    if (span.isCutInto) return true;
+    let isOpen = false;
+    span.results.forEach((result, stage) => {
+      if (result.dispute === null) {
+        result.dispute = nextDispute(span, this.#panel, stage);
+        if (result.dispute !== null) this.#effects.push({ type: 'dispute', dispute: result.dispute });
+      }
+      isOpen ||= result.dispute !== null;
+    });
+    return !isOpen;
+  }
+
+  #blame(span: AuditSpan, blames: readonly Blame[]): void {
+    for (const { replica, partner, code } of blames) {
+      this.#fail(replica, code, { span: span.span, partner, proof: this.#proofOf(span, replica, code) });
+    }
+  }
+
+  /** Rows are in the requester's hands only where the last primary sent them. */
+  #proofOf(span: AuditSpan, replica: AuditReplica, code: CheckFailure): Proof | null {
+    if (code !== 'sketch-mismatch' || replica.role !== 'primary' || !replica.range.head) return null;
+    if (equalBytes(span.revealOf(replica).output, span.logits)) return null;
+    return sketchProof(this.#config.envelope, 'output', span.testimony(replica), span.logits);
+  }
+
+  #fail(replica: AuditReplica, code: CheckFailure, { span, partner = null, proof = null }: Detail = {}): void {
+    if (!replica.isLive || this.#isOver) return;
+    const { id: peer, stage, role } = replica;
+    this.#drop(replica, code !== 'unreachable');
+    const isStageBare = this.isStageBare(stage);
+    this.#effects.push({ type: 'failed', peer, partner, stage, role, code, span: span ?? null, isStageBare, proof });
+  }
+
+  #drop(replica: AuditReplica, isTold: boolean): void {
+    replica.isLive = false;
+    if (replica.role === 'primary') this.#isOver = true;
+    else if (isTold) this.#send(replica, { type: 'close', session: this.#session, reason: 'the check failed' });
+  }
+
+  #send(to: AuditReplica, message: PeerMessage): void {
+    if (to.isLinked) this.#effects.push({ type: 'send', to: to.id, message });
+  }
+}
