@@ -17,6 +17,10 @@ export interface VolunteerState {
   readonly sessions: number;
   /** Positions that passed its stage in this sitting. */
   readonly tokensServed: number;
+  /** Spans of others' work that it ran again and stood for, in this sitting. */
+  readonly spansShadowed: number;
+  /** Spans of its own work that it stood for, for others to check, in this sitting. */
+  readonly spansCommitted: number;
   /** Spans of others' work that it re-ran, and spans of its own work that it stood for in a check, in this sitting. */
   readonly spansShadowed: number;
   readonly spansCommitted: number;
@@ -44,6 +48,8 @@ export const STATE_OFF: VolunteerState = {
   memoryBytes: 0,
   sessions: 0,
   tokensServed: 0,
+  spansShadowed: 0,
+  spansCommitted: 0,
   spansShadowed: 0,
   spansCommitted: 0,
   tokensPerSecond: 0,

@@ -114,12 +114,14 @@ export class ToyNetwork {
   }
 
   addVolunteer(stage: number, slots = 4): ToyVolunteer {
-    const { id } = toyIdentity(`volunteer ${this.volunteers.length}`);
+    const identity = toyIdentity(`volunteer ${this.volunteers.length}`);
+    const { id } = identity;
     const range = toyRanges[stage] as StageRange;
     const compute = new ToyCompute(range, this.clock);
     const links = this.links.join(id);
     const host = new ReplicaHost({
-      config: { self: id, loaded: { model: toyDigest, range, manifest: toyManifest }, slots },
+      identity,
+      config: { loaded: { model: toyDigest, range, manifest: toyManifest }, slots },
       authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
       links,
       compute,
@@ -165,6 +167,7 @@ export class ToyNetwork {
     const wallMs = this.clock.wallMs();
     return {
       session: (++this.#sessions).toString(16).padStart(32, '0') as SessionId,
+      purpose: 'answer',
       model: toyDigest,
       requester: { id: requester, webrtc: true },
       capacity,

@@ -42,10 +42,12 @@ let volunteer: Volunteer;
 let assignments: number;
 
 function makeVolunteer(change: Partial<VolunteerSettings> = {}): Volunteer {
-  const { id } = toyIdentity('the volunteer');
+  const identity = toyIdentity('the volunteer');
+  const { id } = identity;
   control = new ToyControl(id);
   worker = new ToyWorker(network.clock);
   return new Volunteer({
+    identity,
     control,
     links: network.links.join(id),
     worker,

@@ -1,0 +1,234 @@
+import { isSeed } from '../check/seed-chain.ts';
+import { commitBytes, revealBytes } from '../check/statement-codec.ts';
+import type { Commit, Reveal, Signed, Span } from '../check/statement.ts';
+import { equalBytes } from '../bytes.ts';
+import { peerIdOf } from '../crypto/identity.ts';
+import { ChorusError } from '../errors.ts';
+import { MAX_OPEN_CHECKS } from '../limits.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
+import type { Seat } from './admission.ts';
+import type { Show } from './shown-rows.ts';
+import type { SpanRecord } from './stage-record.ts';
+
+type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
+
+/** A statement to be signed. */
+export interface Signing {
+  readonly statement: 'commit' | 'reveal';
+  readonly index: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A signature to be verified. */
+export interface Verifying {
+  readonly index: number;
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly signature: Uint8Array<ArrayBuffer>;
+}
+
+/** A span that was committed to and is not revealed yet, with all that it takes to reveal it. */
+interface OpenSpan {
+  readonly commit: Commit;
+  readonly record: SpanRecord;
+  isSent: boolean;
+  seed: Uint8Array<ArrayBuffer> | null;
+  reveal: Reveal | null;
+}
+
+/** As many again may be on their way when a requester gives up a replica that is MAX_OPEN_CHECKS behind. */
+const MAX_SPANS = 2 * MAX_OPEN_CHECKS;
+
+/**
+ * The check of one session as a replica sees it: which spans it owes a commit, and which of those it has committed to
+ * may now be revealed. A commit is made once for each span and cannot be taken back; what it takes to reveal it is kept
+ * aside, so that no cut comes between. Doubled messages change nothing. What no honest requester says throws.
+ */
+export class ReplicaAudit {
+  readonly #seat: Seat;
+  readonly #publicKey: Uint8Array<ArrayBuffer>;
+  #anchor: Uint8Array | null = null;
+  /** The last seed that is known to be right; the anchor is number 0. */
+  #known: { readonly seed: Uint8Array; readonly index: number } = { seed: new Uint8Array(), index: 0 };
+  /** Checks that came before the audit, or before a check with a lower number. */
+  readonly #early = new Map<number, MessageOf<'check'>>();
+  /** In order, not yet committed to. */
+  #pending: Span[] = [];
+  #last: Span | null = null;
+  readonly #open = new Map<number, OpenSpan>();
+  /** Cuts so far, without those that a later one made pointless: both numbers rise. */
+  #cuts: { readonly epoch: number; readonly position: number }[] = [];
+
+  constructor(seat: Seat, publicKey: Uint8Array<ArrayBuffer>) {
+    this.#seat = seat;
+    this.#publicKey = publicKey;
+  }
+
+  get isAudited(): boolean {
+    return this.#anchor !== null;
+  }
+
+  /** Bytes of the rows kept for spans that are not revealed. */
+  get bytes(): number {
+    const rows = [...this.#open.values()].flatMap(({ record }) => [...record.inputs, ...record.outputs]);
+    return rows.reduce((sum, row) => sum + row.length, 0);
+  }
+
+  /** Outputs of positions before this one were shown, or nobody can ask for them any more. */
+  get shownTo(): number {
+    const open = [...this.#open.values()].map(({ commit }) => commit.start);
+    return Math.min(...open, ...this.#pending.map(({ start }) => start), this.#last?.end ?? 0);
+  }
+
+  /** Throws `bad-message` for a second anchor. */
+  audit({ anchor }: MessageOf<'audit'>): void {
+    if (this.#anchor !== null) {
+      if (!equalBytes(this.#anchor, anchor)) throw bad('a session has one anchor');
+      return;
+    }
+    this.#anchor = anchor;
+    this.#known = { seed: anchor, index: 0 };
+    this.#acceptEarly();
+  }
+
+  /** Throws `bad-message` for a span that does not follow the one before, `rate-limited` for too many. */
+  check(message: MessageOf<'check'>): void {
+    if (message.index <= this.#lastIndex || this.#early.has(message.index)) return;
+    if (this.#early.size + this.#pending.length + this.#open.size >= MAX_SPANS) {
+      throw new ChorusError('rate-limited', `more than ${MAX_SPANS} spans wait to be checked`);
+    }
+    this.#early.set(message.index, message);
+    this.#acceptEarly();
+  }
+
+  get #lastIndex(): number {
+    return this.#last?.index ?? 0;
+  }
+
+  #acceptEarly(): void {
+    if (this.#anchor === null) return;
+    for (;;) {
+      const next = this.#early.get(this.#lastIndex + 1);
+      if (next === undefined) return;
+      const { session, epoch, index, start, end } = next;
+      this.#early.delete(index);
+      if (!this.#follows(next)) throw bad(`span ${index} does not follow the one before it`);
+      this.#last = { session, epoch, index, start, end };
+      this.#pending.push(this.#last);
+    }
+  }
+
+  /** A span begins where the last one ended, or before that after a cut; the first span of a replay anywhere. */
+  #follows({ epoch, start }: Span): boolean {
+    const last = this.#last;
+    if (last === null) return start === 0 || this.#seat.role === 'replay';
+    return epoch === last.epoch ? start === last.end : epoch > last.epoch && start <= last.end;
+  }
+
+  /** Rows at `position` and after are gone. */
+  cut(epoch: number, position: number): void {
+    this.#cuts = [...this.#cuts.filter((cut) => cut.position < position), { epoch, position }];
+  }
+
+  /** True for a span that a cut went into: its requester sent that cut, and does not want the span any more. */
+  #isGone(span: Span): boolean {
+    return this.#cuts.some((cut) => cut.epoch > span.epoch && cut.position < span.end);
+  }
+
+  /** The span to commit to next, once the session is in its epoch; null if there is none. */
+  next(epoch: number): Span | null {
+    while (this.#pending[0] !== undefined && this.#isGone(this.#pending[0])) this.#pending.shift();
+    const next = this.#pending[0];
+    return next === undefined || next.epoch > epoch ? null : next;
+  }
+
+  /** Commits to the span that `next` gave. */
+  commit(record: SpanRecord): Signing {
+    const span = this.#pending.shift()!;
+    const commit = { ...span, stage: this.#seat.stage, ...record.chains };
+    this.#open.set(span.index, { commit, record, isSent: false, seed: null, reveal: null });
+    return { statement: 'commit', index: span.index, bytes: commitBytes(commit) };
+  }
+
+  /** The message that a signature was made for. */
+  signed(
+    { statement, index }: Pick<Signing, 'statement' | 'index'>,
+    signature: Uint8Array<ArrayBuffer>,
+  ): PeerMessage | null {
+    const open = this.#open.get(index);
+    const seal = { publicKey: this.#publicKey, signature };
+    if (open === undefined) return null;
+    if (statement === 'commit') {
+      open.isSent = true;
+      return { type: 'commit', commit: { statement: open.commit, ...seal } };
+    }
+    if (open.reveal === null) return null;
+    this.#open.delete(index);
+    return { type: 'reveal', reveal: { statement: open.reveal, ...seal } };
+  }
+
+  /**
+   * The requester's own signature, to be verified before anything is revealed; null for a challenge that was met before.
+   * Throws `check-failed` where the requester does not stand to what it said: the seed is not that of its anchor, the
+   * commit is another's or to something else, or its tokens are not those that came here.
+   */
+  challenge({ index, seed, commit }: MessageOf<'challenge'>): Verifying | null {
+    const open = this.#open.get(index);
+    const isAhead = index > this.#lastIndex || this.#pending.some((span) => span.index === index);
+    if (isAhead || open?.isSent === false) throw failed('the challenge came before the commit');
+    if (open === undefined || open.seed !== null) return null;
+    this.#learn(seed, index);
+    this.#checkRequester(open, commit);
+    open.seed = seed;
+    // Challenges follow each other, so those before it that were cut away will get none.
+    for (const [other, { commit: span }] of this.#open)
+      if (other < index && this.#isGone(span)) this.#open.delete(other);
+    const { publicKey, signature, statement } = commit;
+    return { index, publicKey, signature, bytes: commitBytes(statement) };
+  }
+
+  #learn(seed: Uint8Array<ArrayBuffer>, index: number): void {
+    const known = this.#known;
+    const isLater = index > known.index;
+    const [low, high] = isLater ? [known, { seed, index }] : [{ seed, index }, known];
+    if (!isSeed({ known: low.seed, knownIndex: low.index, seed: high.seed, index: high.index })) {
+      throw failed('the seed is not that of the anchor');
+    }
+    if (isLater) this.#known = { seed, index };
+  }
+
+  #checkRequester({ commit, record }: OpenSpan, { statement, publicKey }: Signed<Commit>): void {
+    const { requester, stage, stages, role } = this.#seat;
+    if (peerIdOf(publicKey) !== requester) throw failed('the commit is not the requester’s');
+    const fields = ['session', 'epoch', 'index', 'start', 'end'] as const;
+    const isSameSpan = fields.every((field) => statement[field] === commit[field]);
+    if (!isSameSpan || statement.stage !== stages) throw failed('the requester committed to something else');
+    // In a replay the requester does not say what it sent: the others' commits do.
+    if (stage > 0 || role === 'replay') return;
+    const { inputFrom, inputTo } = record.chains;
+    if (!equalBytes(statement.outputFrom, inputFrom) || !equalBytes(statement.outputTo, inputTo)) {
+      throw failed('the requester committed to other tokens than it sent');
+    }
+  }
+
+  /** The reveal to sign; throws `check-failed` if the requester's signature was not good. */
+  verified(index: number, isGood: boolean, show: Show): Signing | null {
+    const open = this.#open.get(index);
+    if (open === undefined || open.seed === null || open.reveal !== null) return null;
+    if (!isGood) throw failed('the requester’s signature is not good');
+    const { record, seed } = open;
+    const { session, epoch, start, end, stage } = open.commit;
+    const input = show(record.inputs, 'input', seed);
+    const output = show(record.outputs, 'output', seed);
+    open.reveal = { session, epoch, index, start, end, stage, seed, input, output };
+    return { statement: 'reveal', index, bytes: revealBytes(open.reveal) };
+  }
+}
+
+function bad(message: string): ChorusError {
+  return new ChorusError('bad-message', message);
+}
+
+function failed(message: string): ChorusError {
+  return new ChorusError('check-failed', message);
+}
