@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { chooseMoves, choosePlace, whyIdle, type Hand } from '../../signal-server/placement.ts';
+import { choosePlace, whyIdle, type Hand } from '../../signal-server/placement.ts';
+import { chooseMoves } from '../../signal-server/placement-moves.ts';
 import { planModel, type PlannedModel } from '../../signal-server/planned-model.ts';
 import { coverageOf, type Span } from '../../signal-server/stage-grid.ts';
 import { smallManifest } from '../support/small-manifest.ts';

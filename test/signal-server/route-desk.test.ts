@@ -15,6 +15,9 @@ import { smallManifest } from '../support/small-manifest.ts';
 const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1);
 const { times, limits } = parseConfig({ limits: { routesPerRequester: 3 } });
 
+const trusted = { checkedSpans: 10, isNew: false, suspendedUntilMs: null };
+const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+
 describe('the route desk', () => {
   let clock: FakeClock;
   let registry: Registry;
@@ -37,6 +40,7 @@ describe('the route desk', () => {
       random: systemRandom,
       registry,
       leases,
+      trust: { standing: () => trusted },
       models: () => [model],
       send: (_to, message) => messages.push(message),
       sign(route) {
@@ -143,7 +147,7 @@ describe('the route desk', () => {
       await clock.advance(times.resumeMs);
       desk.tick();
       expect(types()).toEqual(['routed', 'queued']);
-      const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [] };
+      const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
       desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
       await settle();
       expect(types()).toEqual(['routed', 'queued', 'routed']);

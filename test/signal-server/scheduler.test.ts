@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
-import { planRoute, type Candidate, type Demand, type Planned } from '../../signal-server/scheduler.ts';
+import type { Candidate, Demand } from '../../signal-server/candidate.ts';
+import { planRoute, type Planned } from '../../signal-server/scheduler.ts';
 
 /** Units of a model of 8 layers: 0 to 9. */
 const LAYERS = 8;
@@ -18,6 +19,7 @@ function candidate(id: string, start: number, end: number, overrides: Partial<Ca
     isReady: true,
     isHidden: false,
     failedLately: false,
+    isNew: false,
     ...overrides,
   };
 }
@@ -131,7 +133,7 @@ describe('shadows', () => {
       shadows: 1,
     });
     expect(planned).toMatchObject({ stages: [{ primary: { id: 'a' }, shadows: [{ id: 'b' }] }, { shadows: [] }] });
-    expect(planned).toMatchObject({ notes: [expect.stringContaining('stage 2 has 0 of 1 shadows')] });
+    expect(planned).toMatchObject({ notes: [expect.stringContaining('stage 2 has no shadow')] });
   });
 
   it('are of another prefix than their primary where there is one', () => {

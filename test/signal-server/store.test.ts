@@ -21,6 +21,7 @@ const session: SessionRecord = {
   tokensPerSecond: 3.5,
   primaries: [volunteer],
   faults: [],
+  checks: { checked: 3, settled: 1, unchecked: 2, disputed: 0 },
 };
 
 describe('the store', () => {
@@ -48,7 +49,7 @@ describe('the store', () => {
       tokens: 7,
       faults: 0,
     });
-    expect(again.totals()).toEqual({ finished: 1, failed: 0, tokens: 7 });
+    expect(again.totals()).toEqual({ finished: 1, failed: 0, tokens: 7, ...session.checks });
     again.close();
   });
 

@@ -5,6 +5,7 @@ import { parseConfig } from '../../signal-server/config.ts';
 import { Leases } from '../../signal-server/leases.ts';
 import { planModel, type PlannedModel } from '../../signal-server/planned-model.ts';
 import { Registry } from '../../signal-server/registry.ts';
+import type { Suspension } from '../../signal-server/trust-store.ts';
 import { VolunteerDesk } from '../../signal-server/volunteer-desk.ts';
 import { offerOf } from '../support/control-peer.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -18,6 +19,7 @@ describe('the volunteer desk', () => {
   let registry: Registry;
   let desk: VolunteerDesk;
   let models: PlannedModel[];
+  let suspensions: Map<PeerId, Suspension>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -25,10 +27,12 @@ describe('the volunteer desk', () => {
     registry = new Registry(clock);
     models = [model];
     sent = [];
+    suspensions = new Map();
     desk = new VolunteerDesk({
       clock,
       registry,
       leases: new Leases(clock),
+      trust: { suspension: (id) => suspensions.get(id) ?? null },
       models: () => models,
       send: (to, message) => sent.push({ to, message }),
       onSupply: () => undefined,

@@ -5,6 +5,7 @@ import { register } from 'tsx/esm/api';
 register();
 const { openStore } = await import('../../signal-server/store.ts');
 const store = openStore(process.argv[2]);
+const checks = { checked: 1, settled: 0, unchecked: 0, disputed: 0 };
 const volunteer = 'a'.repeat(64);
 store.volunteerSeen(volunteer, 'tab', 1);
 for (let i = 0; ; i++) {
@@ -19,6 +20,6 @@ for (let i = 0; ; i++) {
     tokens: 1,
     tokensPerSecond: null,
   };
-  store.sessionEnded({ ...session, primaries: [volunteer], faults: [] });
+  store.sessionEnded({ ...session, primaries: [volunteer], faults: [], checks });
   process.stdout.write(`${id}\n`);
 }
