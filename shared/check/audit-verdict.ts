@@ -9,15 +9,28 @@ import type { OutputKind, Sampled } from './closeness.ts';
 import type { Finding, SpanCheck, StageCheck, Tier } from './finding.ts';
 import { judge } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
+import { readF32 } from './sketch.ts';
 
 const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
 
-/** Replicas whose outputs are no numbers, and not those of all replicas of their stage. In the order of stages. */
+/**
+ * Who made something that is no number, in the order of stages. Where a stage was given such rows it is the one before it,
+ * if its replicas could then not agree; where all of them made the same, or nobody can tell, it is no one.
+ */
 export function finiteBlames(span: AuditSpan, panel: AuditPanel, { config }: Manifest): Blame[] {
-  return panel.live
-    .filter((replica) => checkReveal(span.revealOf(replica), replica.range, config, span.wanted) === 'not-finite')
-    .filter((replica) => !isShared(span, panel, replica))
-    .map((replica) => ({ replica, partner: null, code: 'not-finite' }));
+  const blames: Blame[] = [];
+  for (let stage = 0; stage < panel.stages; stage++) {
+    const [primary, shadows] = [panel.primary(stage), panel.shadows(stage)];
+    const odd = [primary, ...shadows]
+      .filter((replica) => checkReveal(span.revealOf(replica), replica.range, config, span.wanted) === 'not-finite')
+      .filter((replica) => !isShared(span, panel, replica));
+    if (shadows.length === 0 || odd.length === 0) continue;
+    const isFed = readF32(span.revealOf(primary).input).every(Number.isFinite);
+    for (const replica of isFed ? odd : [panel.primary(stage - 1)]) {
+      blames.push({ replica, partner: null, code: 'not-finite' });
+    }
+  }
+  return blames;
 }
 
 /** True if another replica of the stage computed the very same: then it is the model that does this, not a device. */

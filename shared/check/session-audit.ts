@@ -17,7 +17,7 @@ import { finiteBlames, judgeStages, nextDispute, spanCheck } from './audit-verdi
 import type { CheckFailure } from './finding.ts';
 import { equivocationProof, sketchProof } from './proof.ts';
 import type { Proof } from './proof-schema.ts';
-import type { SeedChain } from './seed-chain.ts';
+import { createSeedChain, type SeedChain } from './seed-chain.ts';
 import { commitBytes } from './statement-codec.ts';
 import type { Commit, Reveal, Span } from './statement.ts';
 
@@ -28,8 +28,10 @@ export interface AuditConfig {
   readonly manifest: Manifest;
   /** The requester's raw Ed25519 key. */
   readonly publicKey: Uint8Array<ArrayBuffer>;
-  readonly seeds: SeedChain;
+  /** 32 random bytes, which the seeds of the spans come from. */
+  readonly secret: Uint8Array<ArrayBuffer>;
   readonly samplingAt: SamplingAt;
+  readonly nowMs: number;
 }
 
 /** A signature that is being made or verified. */
@@ -63,6 +65,7 @@ export class SessionAudit {
   readonly #deadlines = new AuditDeadlines();
   readonly #tickets = new Map<number, Ticket>();
   readonly #spans: AuditSpans;
+  readonly #seeds: SeedChain;
   #effects: AuditEffect[] = [];
   #nowMs = 0;
   #nextTicket = 0;
@@ -71,6 +74,8 @@ export class SessionAudit {
 
   constructor(config: AuditConfig) {
     this.#config = config;
+    this.#seeds = createSeedChain(config.secret);
+    this.#deadlines.linkByMs = config.nowMs + COMMIT_TIMEOUT_MS;
     this.#session = config.route.session;
     this.#panel = new AuditPanel(config.route);
     this.#spans = new AuditSpans(this.#session, this.#panel.stages, this.#record);
@@ -119,7 +124,6 @@ export class SessionAudit {
 
   #begin(): void {
     this.#isStarted = true;
-    this.#deadlines.linkByMs = this.#nowMs + COMMIT_TIMEOUT_MS;
     for (const { id: peer, webrtc } of this.#panel.all) this.#effects.push({ type: 'connect', peer, webrtc });
   }
 
@@ -161,7 +165,7 @@ export class SessionAudit {
     const replica = this.#panel.find(peer);
     if (replica === undefined || !replica.isLive || replica.isLinked) return;
     replica.isLinked = true;
-    this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#config.seeds.anchor });
+    this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#seeds.anchor });
   }
 
   #closed(closed: readonly AuditSpan[], silentByMs = this.#deadlines.silentByMs): void {
@@ -212,8 +216,8 @@ export class SessionAudit {
         takeCommit(this.#spans, replica, message.commit, this.#nowMs),
       );
     } else if (message.type === 'reveal') {
-      const { manifest, seeds } = this.#config;
-      const intake = takeReveal(this.#spans, replica, message.reveal, this.#nowMs, manifest, seeds);
+      const { manifest } = this.#config;
+      const intake = takeReveal(this.#spans, replica, message.reveal, this.#nowMs, manifest, this.#seeds);
       this.#take(replica, 'reveal', message.reveal.statement.index, intake);
     } else if (message.type === 'fault' && message.session === this.#session && replica.role === 'shadow') {
       // It says itself that it has left the session.
@@ -297,14 +301,14 @@ export class SessionAudit {
   }
 
   #challenge(span: AuditSpan): void {
-    const { publicKey, seeds } = this.#config;
+    const { publicKey } = this.#config;
     const { session, index } = span.span;
     span.isChallenged = true;
     const commit = { statement: span.own, publicKey, signature: span.signature! };
     for (const replica of this.#panel.live) {
       if (!span.isCutInto) replica.last = span.commitOf(replica);
       span.part(replica).reveal.byMs = this.#nowMs + REVEAL_TIMEOUT_MS;
-      this.#send(replica, { type: 'challenge', session, index, seed: seeds.seed(index), commit });
+      this.#send(replica, { type: 'challenge', session, index, seed: this.#seeds.seed(index), commit });
     }
   }
 
