@@ -143,14 +143,14 @@ describe('hostile messages of a check', () => {
   });
 
   it.each<[string, PeerMessage]>([
-    ['an audit with a long anchor', { ...audit, anchor: bytes(33) } as PeerMessage],
-    ['a check of two chunks', { ...check, end: 65 } as PeerMessage],
+    ['an audit with a long anchor', { ...audit, anchor: bytes(33) }],
+    ['a check of two chunks', { ...check, end: 65 }],
     ['a commit without a signature', { type: 'commit', commit: { ...commit, signature: bytes(0) } }],
     [
       'a commit with a chain of another size',
       { type: 'commit', commit: { ...commit, statement: { ...commit.statement, inputTo: bytes(31) } } },
     ],
-    ['a challenge with a short seed', { ...challenge, seed: bytes(31) } as PeerMessage],
+    ['a challenge with a short seed', { ...challenge, seed: bytes(31) }],
     [
       'a reveal of sketches of other rows',
       { type: 'reveal', reveal: { ...reveal, statement: { ...reveal.statement, input: bytes(64) } } },
