@@ -5,6 +5,37 @@ import type { WorkerReply, WorkerRequest } from '#shared/wire/worker-message.ts'
  * browser as text: nothing outside of it is there.
  */
 
+declare global {
+  interface Window {
+    /** Microseconds that the page's compute threads ran for each session. */
+    chorusTestRunUs?: Record<string, number>;
+  }
+}
+
+/** The time of each run is added up. */
+export function keepRunTimes(): void {
+  const runUs: Record<string, number> = {};
+  window.chorusTestRunUs = runUs;
+  window.Worker = class extends Worker {
+    readonly #sessions = new Map<number, string>();
+
+    constructor(url: string | URL, options?: WorkerOptions) {
+      super(url, options);
+      this.addEventListener('message', ({ data }: MessageEvent<WorkerReply>) => {
+        if (data.type !== 'reply' || data.body === null || !('timings' in data.body)) return;
+        const session = this.#sessions.get(data.id) ?? '';
+        runUs[session] = (runUs[session] ?? 0) + data.body.timings.runUs;
+        this.#sessions.delete(data.id);
+      });
+    }
+
+    override postMessage(message: WorkerRequest, options?: StructuredSerializeOptions | Transferable[]): void {
+      if (message.call === 'run') this.#sessions.set(message.id, message.body.session);
+      super.postMessage(message, options as Transferable[]);
+    }
+  };
+}
+
 /** The thread's results are changed: hidden rows turn their sign, and of the logits the second takes the first's place. */
 export function lieInRuns(): void {
   window.Worker = class extends Worker {
