@@ -248,7 +248,7 @@ export class SessionAudit {
     if (ticket?.type !== 'word') return;
     this.#tickets.delete(number);
     const { replica, span, kind, held } = ticket;
-    if (this.#spans.find(span.span.index) !== span) return;
+    if (this.#spans.isVoid(span.span.index)) return;
     if (!isGood) return this.#fail(replica, `${kind}-signature`, { span: span.span });
     held.isGood = true;
     const { first, second } = span.part(replica)[kind];

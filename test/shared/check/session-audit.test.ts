@@ -162,7 +162,7 @@ describe('the order of a check', () => {
   });
 
   test('after its last seed the session closes no more spans and says so', async () => {
-    const stand = await linked([1]);
+    const stand = await linked([0]);
     for (let i = 0; i < MAX_CHECKS; i++) {
       await stand.feed(tokens(1, i));
       await stand.tell({ type: 'close-span' });
