@@ -19,8 +19,6 @@ import type { TracedSession } from './trace-set.ts';
 export interface HonestSpan {
   readonly pair: string;
   readonly kind: 'hidden' | 'logits';
-  /** Activations in the graph; f16 arithmetic is as exact as f16 is. */
-  readonly arithmetic: 'f32' | 'f16';
   readonly model: string;
   readonly stage: string;
   readonly start: number;
@@ -89,7 +87,6 @@ export function compareSpan(
   return {
     pair: pairKey(primary.numericClass, shadow.numericClass),
     kind: output.kind,
-    arithmetic: /f16|fp16/i.test(manifest.pins.quantization) ? 'f16' : 'f32',
     model: name,
     stage: `${session.range.start}-${session.range.end}`,
     start,
