@@ -88,9 +88,14 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
     const now = counts.lacks(model.units);
     if (now.unpaired === 0) continue;
     let best: { move: Move; unpaired: number } | null = null;
+    // Who moves makes no difference to what the move achieves.
+    const tried = new Set<string>();
     for (const { hand, from } of movable(hands)) {
       if (from.model !== model.digest) continue;
       for (const span of spansThatFit(hand, model)) {
+        const way = `${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
+        if (tried.has(way)) continue;
+        tried.add(way);
         const after = counts.moved(from.span, span).lacks(model.units);
         if (after.uncovered > now.uncovered || after.unpaired >= (best?.unpaired ?? now.unpaired)) continue;
         best = { move: { id: hand.id, model: model.digest, span, reason }, unpaired: after.unpaired };

@@ -71,8 +71,9 @@ export class VolunteerDesk {
   suspended(id: PeerId): void {
     const { registry } = this.#deps;
     const member = registry.get(id);
-    if (member?.volunteer == null || member.volunteer.state === 'paused') return;
-    registry.release(member.volunteer);
+    const volunteer = member?.volunteer ?? null;
+    if (member === undefined || volunteer === null || volunteer.state === 'paused') return;
+    registry.release(volunteer);
     this.#placeIdle(member);
     this.#unsettle();
   }

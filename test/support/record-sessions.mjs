@@ -1,5 +1,5 @@
-// Run in a process of its own: records sessions in the store named by its first argument and prints the id of each
-// once the store has taken it, until it is killed.
+// Run in a process of its own: records sessions, each with a proven fault, in the store named by its first argument and
+// prints the id of each once the store has taken both, until it is killed.
 import { register } from 'tsx/esm/api';
 
 register();
@@ -21,5 +21,9 @@ for (let i = 0; ; i++) {
     tokensPerSecond: null,
   };
   store.sessionEnded({ ...session, primaries: [volunteer], faults: [], checks });
+  store.trust.credit(volunteer, 'wasm', 'c'.repeat(64), 1);
+  const range = { start: 0, end: 4, embedding: true, head: false };
+  const fault = { session: id, volunteer, model: 'b'.repeat(64), range, reason: 'it lied', atMs: i };
+  store.trust.convict(fault, '{"proof":true}', { times: i + 1, untilMs: i + 1, reason: 'it lied' });
   process.stdout.write(`${id}\n`);
 }
