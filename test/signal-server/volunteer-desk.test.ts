@@ -146,6 +146,50 @@ describe('the volunteer desk', () => {
     expect(member.volunteer).toMatchObject({ state: 'loading' });
   });
 
+  describe('when a key is suspended', () => {
+    const suspend = (name: string): void => {
+      suspensions.set(idOf(name), { times: 1, untilMs: clock.wallMs() + 5_000, reason: 'it lied' });
+      desk.suspended(idOf(name));
+    };
+
+    it('takes its work and says why', () => {
+      join('1');
+      ready('1');
+      suspend('1');
+      expect(registry.get(idOf('1'))!.volunteer).toMatchObject({ state: 'idle', assignment: null });
+      expect(sent.at(-1)!.message).toMatchObject({ type: 'idle', reason: expect.stringContaining('it lied') });
+      expect(sent.at(-1)!.message).toMatchObject({ reason: expect.stringContaining('2026-01-01 00:00 UTC') });
+    });
+
+    it('gives it none for another offer, and gives it some when the time is over', async () => {
+      join('1');
+      suspend('1');
+      join('1');
+      await tickAfter(1_000);
+      expect(startOf('1')).toBeUndefined();
+      suspensions.clear();
+      await tickAfter(1_000);
+      expect(startOf('1')).toBe(0);
+    });
+
+    it('gives its layers to others', async () => {
+      for (const name of ['1', '2', '3']) join(name);
+      for (const name of ['1', '2', '3']) ready(name);
+      suspend('2');
+      await tickAfter(1_100);
+      expect(['1', '3'].map(startOf).sort()).toEqual([0, 5]);
+    });
+
+    it('leaves who is not here, or is paused, alone', () => {
+      join('1');
+      desk.receive(registry.get(idOf('1'))!, { type: 'pause' });
+      const before = sent.length;
+      suspend('1');
+      suspend('9');
+      expect(sent).toHaveLength(before);
+    });
+  });
+
   it('ignores what a withdrawn volunteer still says', () => {
     join('1');
     const member = registry.get(idOf('1'))!;
