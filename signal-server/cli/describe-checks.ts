@@ -17,9 +17,14 @@ export function describeChecks(
   if (isExact) parts.push(`${who}, bit for bit`);
   else if (closestCall !== null) {
     const { value, limit } = closestCall;
-    const difference = `largest difference ${value.toPrecision(1)} of ${limit.toPrecision(1)} allowed`;
+    const difference = `largest difference ${short(value)} of ${short(limit)} allowed`;
     parts.push(`${who} within tolerance (${difference})`);
   } else parts.push('one volunteer per stage, nobody checked it');
   if (faults.length > 0) parts.push(`${faults.length} failed the check`);
   return `${tier}: ${parts.join(', ')}`;
+}
+
+/** Two digits that count. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(2)));
 }
