@@ -21,9 +21,6 @@ export interface VolunteerState {
   readonly spansShadowed: number;
   /** Spans of its own work that it stood for, for others to check, in this sitting. */
   readonly spansCommitted: number;
-  /** Spans of others' work that it re-ran, and spans of its own work that it stood for in a check, in this sitting. */
-  readonly spansShadowed: number;
-  readonly spansCommitted: number;
   /** Over the last few seconds. */
   readonly tokensPerSecond: number;
   /** Positions served in each of the last seconds, oldest first, for a chart. */
@@ -48,8 +45,6 @@ export const STATE_OFF: VolunteerState = {
   memoryBytes: 0,
   sessions: 0,
   tokensServed: 0,
-  spansShadowed: 0,
-  spansCommitted: 0,
   spansShadowed: 0,
   spansCommitted: 0,
   tokensPerSecond: 0,

@@ -1,7 +1,15 @@
 import type { PeerId } from '../ids.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
 
-/** Most that may be handed to the links to one peer and not yet be within their windows. */
+/** Most that may wait for one peer: its link is not there yet, or does not take it. */
 export const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
+/** What a message takes besides its rows, roughly. */
+const MESSAGE_BYTES = 512;
+
+/** What a message counts for in a backlog. */
+export function bytesOf(message: PeerMessage): number {
+  return MESSAGE_BYTES + ('rows' in message ? message.rows.bytes.length : 0);
+}
 
 /** Bytes on their way to peers that nothing waits for, and so may be slower than what is sent to them. */
 export class Backlog {

@@ -1,7 +1,7 @@
 import type { PeerId, SessionId } from '../ids.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
-import { Backlog } from './backlog.ts';
+import { Backlog, bytesOf } from './backlog.ts';
 import type { SessionEffect } from './replica-event.ts';
 import { ShadowFeed } from './shadow-feed.ts';
 
@@ -71,7 +71,7 @@ export class Onward {
 
   #feedOne(to: PeerId, message: PeerMessage): void {
     const session = this.#session;
-    const bytes = message.type === 'rows' ? message.rows.bytes.length : 0;
+    const bytes = bytesOf(message);
     if (this.#backlog.add(to, bytes)) return this.#perform({ type: 'send-counted', session, to, message, bytes });
     this.#feed.drop(to);
     const close = { type: 'close', session, reason: 'too far behind what it was sent' } as const;

@@ -54,7 +54,8 @@ export class ReplicaAudit {
   readonly #early = new Map<number, MessageOf<'check'>>();
   /** In order, not yet committed to. */
   #pending: Span[] = [];
-  #last: Span | null = null;
+  /** Of the last check that was accepted. */
+  #last: Pick<Span, 'epoch' | 'index' | 'end'> = { epoch: 0, index: 0, end: 0 };
   readonly #open = new Map<number, OpenSpan>();
   /** Cuts so far, without those that a later one made pointless: both numbers rise. */
   #cuts: { readonly epoch: number; readonly position: number }[] = [];
@@ -77,7 +78,7 @@ export class ReplicaAudit {
   /** Outputs of positions before this one were shown, or nobody can ask for them any more. */
   get shownTo(): number {
     const open = [...this.#open.values()].map(({ commit }) => commit.start);
-    return Math.min(...open, ...this.#pending.map(({ start }) => start), this.#last?.end ?? 0);
+    return Math.min(...open, ...this.#pending.map(({ start }) => start), this.#last.end);
   }
 
   /** Throws `bad-message` for a second anchor. */
@@ -93,35 +94,40 @@ export class ReplicaAudit {
 
   /** Throws `bad-message` for a span that does not follow the one before, `rate-limited` for too many. */
   check(message: MessageOf<'check'>): void {
-    if (message.index <= this.#lastIndex || this.#early.has(message.index)) return;
-    if (this.#early.size + this.#pending.length + this.#open.size >= MAX_SPANS) {
+    if (message.index <= this.#last.index || this.#early.has(message.index)) return;
+    if (this.#count >= MAX_SPANS) this.#forgetGone(message.index);
+    if (this.#count >= MAX_SPANS) {
       throw new ChorusError('rate-limited', `more than ${MAX_SPANS} spans wait to be checked`);
     }
     this.#early.set(message.index, message);
     this.#acceptEarly();
   }
 
-  get #lastIndex(): number {
-    return this.#last?.index ?? 0;
+  get #count(): number {
+    return this.#early.size + this.#pending.length + this.#open.size;
   }
 
   #acceptEarly(): void {
-    if (this.#anchor === null) return;
-    for (;;) {
-      const next = this.#early.get(this.#lastIndex + 1);
+    while (this.#anchor !== null) {
+      const next = [...this.#early.values()].sort((a, b) => a.index - b.index).find((check) => this.#isNext(check));
       if (next === undefined) return;
       const { session, epoch, index, start, end } = next;
-      this.#early.delete(index);
       if (!this.#follows(next)) throw bad(`span ${index} does not follow the one before it`);
-      this.#last = { session, epoch, index, start, end };
-      this.#pending.push(this.#last);
+      for (const early of this.#early.keys()) if (early <= index) this.#early.delete(early);
+      this.#last = { epoch, index, end };
+      this.#pending.push({ session, epoch, index, start, end });
     }
   }
 
-  /** A span begins where the last one ended, or before that after a cut; the first span of a replay anywhere. */
+  /** Numbers are left out only for spans that a cut made void before this replica was asked for them. */
+  #isNext(check: Span): boolean {
+    return check.index === this.#last.index + 1 || (check.epoch > this.#last.epoch && this.#follows(check));
+  }
+
+  /** A span begins where the last one ended, or before that after a cut; the span of a replay anywhere. */
   #follows({ epoch, start }: Span): boolean {
     const last = this.#last;
-    if (last === null) return start === 0 || this.#seat.role === 'replay';
+    if (last.index === 0 && this.#seat.role === 'replay') return true;
     return epoch === last.epoch ? start === last.end : epoch > last.epoch && start <= last.end;
   }
 
@@ -170,21 +176,26 @@ export class ReplicaAudit {
   /**
    * The requester's own signature, to be verified before anything is revealed; null for a challenge that was met before.
    * Throws `check-failed` where the requester does not stand to what it said: the seed is not that of its anchor, the
-   * commit is another's or to something else, or its tokens are not those that came here.
+   * commit is another's or to something else, or what it says it sent is not what came here.
    */
   challenge({ index, seed, commit }: MessageOf<'challenge'>): Verifying | null {
     const open = this.#open.get(index);
-    const isAhead = index > this.#lastIndex || this.#pending.some((span) => span.index === index);
+    const isAhead = index > this.#last.index || this.#pending.some((span) => span.index === index);
     if (isAhead || open?.isSent === false) throw failed('the challenge came before the commit');
     if (open === undefined || open.seed !== null) return null;
     this.#learn(seed, index);
     this.#checkRequester(open, commit);
     open.seed = seed;
-    // Challenges follow each other, so those before it that were cut away will get none.
-    for (const [other, { commit: span }] of this.#open)
-      if (other < index && this.#isGone(span)) this.#open.delete(other);
+    this.#forgetGone(index);
     const { publicKey, signature, statement } = commit;
     return { index, publicKey, signature, bytes: commitBytes(statement) };
+  }
+
+  /** Challenges follow each other, so spans before `index` that a cut went into will get none. */
+  #forgetGone(index: number): void {
+    for (const [other, { commit, seed }] of this.#open) {
+      if (other < index && seed === null && this.#isGone(commit)) this.#open.delete(other);
+    }
   }
 
   #learn(seed: Uint8Array<ArrayBuffer>, index: number): void {
@@ -198,16 +209,15 @@ export class ReplicaAudit {
   }
 
   #checkRequester({ commit, record }: OpenSpan, { statement, publicKey }: Signed<Commit>): void {
-    const { requester, stage, stages, role } = this.#seat;
+    const { requester, stage, stages } = this.#seat;
     if (peerIdOf(publicKey) !== requester) throw failed('the commit is not the requester’s');
     const fields = ['session', 'epoch', 'index', 'start', 'end'] as const;
     const isSameSpan = fields.every((field) => statement[field] === commit[field]);
     if (!isSameSpan || statement.stage !== stages) throw failed('the requester committed to something else');
-    // In a replay the requester does not say what it sent: the others' commits do.
-    if (stage > 0 || role === 'replay') return;
+    if (stage > 0) return;
     const { inputFrom, inputTo } = record.chains;
     if (!equalBytes(statement.outputFrom, inputFrom) || !equalBytes(statement.outputTo, inputTo)) {
-      throw failed('the requester committed to other tokens than it sent');
+      throw failed('the requester committed to other rows than it sent');
     }
   }
 

@@ -4,7 +4,7 @@ import type { PeerId, SessionId } from '../ids.ts';
 import { GAP_TIMEOUT_MS, MAX_QUEUED_ROWS, OPEN_TIMEOUT_MS, RUN_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { checkRows, inputOf, type Opening, type Seat } from './admission.ts';
-import { Backlog } from './backlog.ts';
+import { Backlog, bytesOf } from './backlog.ts';
 import type { RunResult } from './compute.ts';
 import { Onward } from './onward.ts';
 import { ReplicaAudit, type Signing } from './replica-audit.ts';
@@ -314,7 +314,7 @@ export class ReplicaSession {
       return this.fail(new ChorusError('bad-message', 'rows were recalled that never came'), null);
     }
     const message = { type: 'recalled', session: this.id, rows: this.#record.rows(start, end) } as const;
-    const bytes = message.rows.bytes.length;
+    const bytes = bytesOf(message);
     const to = this.seat.requester;
     if (!this.#backlog.add(to, bytes)) {
       return this.fail(new ChorusError('rate-limited', 'rows are recalled faster than they can be sent'), null);

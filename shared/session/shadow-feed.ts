@@ -1,8 +1,6 @@
 import type { PeerId } from '../ids.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
-
-/** Messages kept for a shadow whose link is not there yet; one that needs more has come too late. */
-const MAX_WAITING = 64;
+import { Backlog, bytesOf } from './backlog.ts';
 
 interface Outgoing {
   readonly to: PeerId;
@@ -13,6 +11,7 @@ interface Outgoing {
 export class ShadowFeed {
   /** Messages that wait for the link; null once it is open. */
   readonly #shadows: Map<PeerId, PeerMessage[] | null>;
+  readonly #backlog = new Backlog();
 
   constructor(shadows: readonly PeerId[]) {
     this.#shadows = new Map(shadows.map((shadow) => [shadow, []]));
@@ -39,7 +38,7 @@ export class ShadowFeed {
     const sent: Outgoing[] = [];
     for (const [peer, waiting] of this.#shadows) {
       if (waiting === null) sent.push({ to: peer, message });
-      else if (waiting.length < MAX_WAITING) waiting.push(message);
+      else if (this.#backlog.add(peer, bytesOf(message))) waiting.push(message);
       else this.#shadows.delete(peer);
     }
     return sent;

@@ -8,9 +8,15 @@ import type { Route } from '#shared/session/route.ts';
 import { chunkEnd, chunkOf, encodeTokens, rowsMessage } from '#shared/session/rows-message.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import type { FakeLinks } from './fake-links.ts';
+import { TOY_VOCABULARY } from './toy-model.ts';
 import { toyIdentity, type ToyNetwork, type ToyVolunteer } from './toy-network.ts';
 
 const ZERO = new Uint8Array(32);
+
+/** A prompt for the toy, another for each length. */
+export function toyPrompt(length: number): number[] {
+  return Array.from({ length }, (_, i) => 1 + ((7 * i + length) % (TOY_VOCABULARY - 1)));
+}
 
 /** A route of the toy network's whose every stage has its second volunteers for shadows. */
 export function shadowedRoute(network: ToyNetwork, requester: PeerId, capacity = 256): Route {
@@ -28,7 +34,8 @@ export class CheckDriver {
   readonly heard: { readonly from: PeerId; readonly message: PeerMessage }[] = [];
   readonly route: Route;
   readonly seeds = createSeedChain(new Uint8Array(32).fill(7), 64);
-  readonly tokens = new RowChain();
+  /** Of the rows that stage 0 was sent. */
+  readonly sent = new RowChain();
   readonly logits = new RowChain();
   readonly spans: Span[] = [];
   epoch = 0;
@@ -47,6 +54,15 @@ export class CheckDriver {
 
   get session(): SessionId {
     return this.route.session;
+  }
+
+  get primaries(): PeerId[] {
+    return this.route.stages.map(({ primary }) => primary.id);
+  }
+
+  /** The first shadow of each stage. */
+  get shadows(): PeerId[] {
+    return this.route.stages.map(({ shadows }) => shadows[0]!.id);
   }
 
   /** Primaries and shadows, stage by stage. */
@@ -80,6 +96,14 @@ export class CheckDriver {
     await this.sayAll(this.openers, [{ type: 'open', session, stage: 0, route: envelope }]);
   }
 
+  /** Opens, audits, and sends a prompt of 40 tokens and three of an answer, each on its own. */
+  async answer(): Promise<void> {
+    await this.open();
+    await this.audit();
+    await this.feed(toyPrompt(40));
+    for (const token of [3, 9, 27]) await this.feed([token]);
+  }
+
   async audit(): Promise<void> {
     await this.sayAll(this.replicas, [{ type: 'audit', session: this.session, anchor: this.seeds.anchor }]);
   }
@@ -102,7 +126,7 @@ export class CheckDriver {
       messages.push(
         rowsMessage({ session, stage: 0, epoch, sequence, chunk: chunkOf(start), logitsFrom, rows, hops: [] }),
       );
-      for (const row of splitRows(rows.bytes, part.length)) this.tokens.append(row);
+      for (const row of splitRows(rows.bytes, part.length)) this.sent.append(row);
       this.#end += part.length;
       done += part.length;
     }
@@ -112,7 +136,7 @@ export class CheckDriver {
   cutMessage(position: number): PeerMessage {
     this.epoch += 1;
     this.#end = position;
-    this.tokens.cut(position);
+    this.sent.cut(position);
     this.logits.cut(position);
     return { type: 'cut', session: this.session, epoch: this.epoch, position };
   }
@@ -135,9 +159,8 @@ export class CheckDriver {
 
   /** The requester's own commit. */
   async commit(span: Span, change: Partial<Commit> = {}, by = this.identity): Promise<Signed<Commit>> {
-    const { stages, purpose } = this.route;
-    const [outputFrom, outputTo] =
-      purpose === 'replay' ? [ZERO, ZERO] : [this.tokens.at(span.start), this.tokens.at(span.end)];
+    const { stages } = this.route;
+    const [outputFrom, outputTo] = [this.sent.at(span.start), this.sent.at(span.end)];
     const chains = { inputFrom: ZERO, inputTo: ZERO, outputFrom, outputTo, shapes: ZERO };
     const statement = { ...span, stage: stages.length, ...chains, ...change };
     return { statement, publicKey: by.publicKey, signature: await by.sign(commitBytes(statement)) };
@@ -158,6 +181,15 @@ export class CheckDriver {
 
   reveals(from: PeerId): Signed<Reveal>[] {
     return this.from(from).flatMap((message) => (message.type === 'reveal' ? [message.reveal] : []));
+  }
+
+  /** How many commits came from each. */
+  commitsOf(peers: readonly PeerId[] = this.replicas): number[] {
+    return peers.map((peer) => this.commits(peer).length);
+  }
+
+  revealsOf(peers: readonly PeerId[] = this.replicas): number[] {
+    return peers.map((peer) => this.reveals(peer).length);
   }
 
   faults(from: PeerId): string[] {

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 import type { Seat } from '#shared/session/admission.ts';
-import { MAX_BACKLOG_BYTES } from '#shared/session/backlog.ts';
+import { bytesOf, MAX_BACKLOG_BYTES } from '#shared/session/backlog.ts';
 import { Onward } from '#shared/session/onward.ts';
 import type { SessionEffect } from '#shared/session/replica-event.ts';
 import { rowsMessage } from '#shared/session/rows-message.ts';
@@ -19,18 +19,18 @@ const seat: Seat = {
   forward: { peer: next!, webrtc: true, stage: 1, isRequester: false },
   shadows: [slow!, quick!].map((peer) => ({ peer, webrtc: true })),
 };
-const MEGABYTE = 1024 * 1024;
-const rows = (start: number): PeerMessage =>
-  rowsMessage({
-    session,
-    stage: 1,
-    epoch: 0,
-    sequence: start,
-    chunk: 0,
-    logitsFrom: MAX_POSITIONS,
-    rows: { kind: 'hidden', start, count: 1, bytes: new Uint8Array(MEGABYTE) },
-    hops: [],
-  });
+const rows: PeerMessage = rowsMessage({
+  session,
+  stage: 1,
+  epoch: 0,
+  sequence: 0,
+  chunk: 0,
+  logitsFrom: MAX_POSITIONS,
+  rows: { kind: 'hidden', start: 0, count: 1, bytes: new Uint8Array(1024 * 1024) },
+  hops: [],
+});
+/** As many as may wait. */
+const most = Math.floor(MAX_BACKLOG_BYTES / bytesOf(rows));
 
 let effects: SessionEffect[];
 let onward: Onward;
@@ -55,19 +55,18 @@ describe('what goes on to the next stage', () => {
   });
 
   it('goes to the primary at once, and to a shadow when its link is there, in order', () => {
-    onward.send(rows(0));
+    onward.send(rows);
     onward.connected(quick!, 'webrtc');
-    onward.send(rows(1));
+    onward.send(rows);
     expect([sentTo(next!).length, sentTo(slow!).length, sentTo(quick!).length]).toEqual([2, 0, 2]);
     expect(sentTo(quick!)).toEqual(sentTo(next!));
   });
 
   it('does not pile up for a shadow that takes nothing, and goes on to the others', () => {
     for (const peer of [slow!, quick!]) onward.connected(peer, 'webrtc');
-    const most = MAX_BACKLOG_BYTES / MEGABYTE;
     for (let i = 0; i < most + 3; i++) {
-      onward.send(rows(i));
-      onward.sent(quick!, MEGABYTE);
+      onward.send(rows);
+      onward.sent(quick!, bytesOf(rows));
     }
     expect(sentTo(slow!)).toHaveLength(most + 1);
     expect(sentTo(slow!).at(-1)).toEqual({ type: 'close', session, reason: 'too far behind what it was sent' });
@@ -76,7 +75,7 @@ describe('what goes on to the next stage', () => {
   });
 
   it('does not pile up for a shadow whose link does not come', () => {
-    for (let i = 0; i < 100; i++) onward.send(rows(i));
+    for (let i = 0; i < most + 1; i++) onward.send(rows);
     expect(onward.connected(slow!, 'webrtc')).toBe(false);
     expect(sentTo(slow!)).toEqual([]);
   });
