@@ -1,5 +1,7 @@
-import type { AuditPanel } from './audit-replica.ts';
+import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import { isOwed, type AuditSpan, type Part } from './audit-span.ts';
+import type { CheckFailure } from './finding.ts';
+import type { Span } from './statement.ts';
 
 /** A deadline missed by this much was missed by the requester itself, whose timers did not run. */
 const ASLEEP_MS = 2_000;
@@ -43,4 +45,18 @@ function owedWords(spans: readonly AuditSpan[], panel: AuditPanel): Part[keyof P
   return spans
     .flatMap((span) => panel.live.flatMap((replica) => Object.values(span.part(replica)) as Part[keyof Part][]))
     .filter(isOwed);
+}
+
+/** What the replica should have said by now, the first of it; null if nothing is overdue. */
+export function overdue(
+  spans: readonly AuditSpan[],
+  replica: AuditReplica,
+  nowMs: number,
+): { readonly span: Span; readonly code: CheckFailure } | null {
+  for (const open of spans) {
+    const { commit, reveal } = open.part(replica);
+    if (isOwed(commit) && nowMs >= commit.byMs) return { span: open.span, code: 'commit-missing' };
+    if (isOwed(reveal) && nowMs >= reveal.byMs) return { span: open.span, code: 'reveal-missing' };
+  }
+  return null;
 }

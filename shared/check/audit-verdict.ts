@@ -61,14 +61,33 @@ export function judgeStages(
   });
 }
 
-/** The next difference of a stage that a third must settle, the worst first; null if there is none. */
-export function nextDispute(span: AuditSpan, panel: AuditPanel, stage: number): Dispute | null {
-  const { findings, settled } = span.results![stage]!;
-  const open = findings.filter(({ outcome, shadow }) => outcome !== 'agreed' && !settled.has(shadow));
-  const finding = open.find(({ outcome }) => outcome === 'rejected') ?? open[0];
-  if (finding === undefined) return null;
-  const primary = span.testimony(panel.primary(stage));
-  return { span: span.span, stage, finding, primary, shadow: span.testimony(panel.find(finding.shadow)!) };
+/**
+ * The differences of a judged span that a third must settle next: one of each stage that has any and none under way, the
+ * worst first.
+ */
+export function newDisputes(span: AuditSpan, panel: AuditPanel): Dispute[] {
+  // What a cut took away cannot be run again.
+  if (span.isCutInto) return [];
+  return span.results!.flatMap((result, stage) => {
+    if (result.dispute !== null) return [];
+    const open = result.findings.filter((finding) => !hasAgreed(finding) && !result.settled.has(finding.shadow));
+    const finding = open.find(({ outcome }) => outcome === 'rejected') ?? open[0];
+    if (finding === undefined) return [];
+    const primary = span.testimony(panel.primary(stage));
+    const shadow = span.testimony(panel.find(finding.shadow)!);
+    result.dispute = { span: span.span, stage, finding, primary, shadow };
+    return [result.dispute];
+  });
+}
+
+/** A third has cleared the primary. */
+export function settle(result: StageResult, arbiter: NonNullable<StageCheck['arbiter']>): void {
+  for (const { outcome, shadow } of result.findings) {
+    // Those who merely doubted the primary need no third of their own.
+    if (outcome !== 'rejected' || shadow === result.dispute?.finding.shadow) result.settled.add(shadow);
+  }
+  result.arbiter = arbiter;
+  result.dispute = null;
 }
 
 /** What can be said of the span, and who took part in it and agreed. */

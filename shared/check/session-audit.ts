@@ -1,24 +1,24 @@
 import { equalBytes } from '../bytes.ts';
 import type { PeerId, SessionId } from '../ids.ts';
-import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_CHECKS, MAX_OPEN_CHECKS, REVEAL_TIMEOUT_MS } from '../limits.ts';
+import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_CHECKS, REVEAL_TIMEOUT_MS } from '../limits.ts';
 import type { Manifest } from '../model/manifest.ts';
-import type { Now } from '../session/replica-engine.ts';
 import type { Envelope, Route } from '../session/route.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
+import { fallsBehind, spansToAsk } from './audit-asking.ts';
 import { Accusations, commitBlames, revealBlames, type Blame } from './audit-binding.ts';
-import { AuditDeadlines } from './audit-deadlines.ts';
+import { AuditDeadlines, overdue } from './audit-deadlines.ts';
 import type { AuditEffect, AuditEvent } from './audit-event.ts';
 import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
 import { AuditRecord, type SamplingAt } from './audit-record.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
-import { isOwed, type AuditSpan, type Held, type Word } from './audit-span.ts';
+import type { AuditSpan } from './audit-span.ts';
+import { AuditSignatures } from './audit-signatures.ts';
 import { AuditSpans } from './audit-spans.ts';
-import { finiteBlames, judgeStages, nextDispute, spanCheck } from './audit-verdict.ts';
+import { finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
 import type { CheckFailure } from './finding.ts';
-import { equivocationProof, sketchProof } from './proof.ts';
+import { sketchProof } from './proof.ts';
 import type { Proof } from './proof-schema.ts';
 import { createSeedChain, type SeedChain } from './seed-chain.ts';
-import { commitBytes } from './statement-codec.ts';
 import type { Commit, Reveal, Span } from './statement.ts';
 
 export interface AuditConfig {
@@ -33,17 +33,6 @@ export interface AuditConfig {
   readonly samplingAt: SamplingAt;
   readonly nowMs: number;
 }
-
-/** A signature that is being made or verified. */
-type Ticket =
-  | { readonly type: 'own'; readonly span: AuditSpan }
-  | {
-      readonly type: 'word';
-      readonly replica: AuditReplica;
-      readonly span: AuditSpan;
-      readonly kind: 'commit' | 'reveal';
-      readonly held: Held<Commit | Reveal>;
-    };
 
 interface Detail {
   readonly span?: Span | undefined;
@@ -63,12 +52,11 @@ export class SessionAudit {
   readonly #record = new AuditRecord();
   readonly #accusations = new Accusations();
   readonly #deadlines = new AuditDeadlines();
-  readonly #tickets = new Map<number, Ticket>();
+  readonly #signatures: AuditSignatures;
   readonly #spans: AuditSpans;
   readonly #seeds: SeedChain;
   #effects: AuditEffect[] = [];
   #nowMs = 0;
-  #nextTicket = 0;
   #isStarted = false;
   #isOver = false;
 
@@ -77,6 +65,7 @@ export class SessionAudit {
     this.#seeds = createSeedChain(config.secret);
     this.#deadlines.linkByMs = config.nowMs + COMMIT_TIMEOUT_MS;
     this.#session = config.route.session;
+    this.#signatures = new AuditSignatures(config.envelope);
     this.#panel = new AuditPanel(config.route);
     this.#spans = new AuditSpans(this.#session, this.#panel.stages, this.#record);
   }
@@ -111,7 +100,7 @@ export class SessionAudit {
     return this.#isOver ? Infinity : this.#deadlines.next(this.#spans.open, this.#panel);
   }
 
-  handle(event: AuditEvent, { nowMs }: Pick<Now, 'nowMs'>): AuditEffect[] {
+  handle(event: AuditEvent, { nowMs }: { readonly nowMs: number }): AuditEffect[] {
     this.#effects = [];
     if (this.#isOver) return [];
     this.#nowMs = nowMs;
@@ -147,13 +136,8 @@ export class SessionAudit {
         return this.#onMessage(event.from, event.message);
       case 'verified':
         return this.#onVerified(event.ticket, event.isGood);
-      case 'signed': {
-        const ticket = this.#tickets.get(event.ticket);
-        if (ticket?.type !== 'own') return;
-        this.#tickets.delete(event.ticket);
-        ticket.span.signature = event.signature;
-        return;
-      }
+      case 'signed':
+        return this.#signatures.signed(event.ticket, event.signature);
       case 'settled':
         return this.#onSettled(event);
       case 'time':
@@ -171,31 +155,17 @@ export class SessionAudit {
   #closed(closed: readonly AuditSpan[], silentByMs = this.#deadlines.silentByMs): void {
     this.#deadlines.silentByMs = this.#spans.isGrowing ? silentByMs : Infinity;
     for (const span of closed) {
-      const ticket = this.#ticket({ type: 'own', span });
-      this.#effects.push({ type: 'sign', ticket, bytes: commitBytes(span.own) });
-      for (const replica of this.#panel.live) this.#askUpTo(replica, span);
+      this.#effects.push(this.#signatures.sign(span));
+      for (const replica of this.#panel.live) {
+        this.#ask(replica);
+        if (fallsBehind(this.#spans.open, replica, span)) this.#fail(replica, 'too-slow', { span: span.span });
+      }
     }
   }
 
-  /** Asks for the new span too, if it may; a replica that others keep from being asked is not behind. */
-  #askUpTo(replica: AuditReplica, span: AuditSpan): void {
-    this.#ask(replica);
-    const uncommitted = this.#spans.open.filter((open) => open.part(replica).commit.first === null);
-    const owed = uncommitted.filter((open) => isOwed(open.part(replica).commit)).length;
-    if (owed < MAX_OPEN_CHECKS && span.part(replica).commit.byMs === Infinity) replica.allowance += 1;
-    if (uncommitted.length > replica.allowance) this.#fail(replica, 'too-slow', { span: span.span });
-  }
-
-  /** Asks for commits in order, so that no more than MAX_OPEN_CHECKS spans wait for the replica to commit and reveal. */
   #ask(replica: AuditReplica): void {
-    if (!replica.isLinked) return;
-    let waiting = 0;
-    for (const span of this.#spans.open) {
-      const { commit, reveal } = span.part(replica);
-      if (reveal.first !== null) continue;
-      if (++waiting > MAX_OPEN_CHECKS) return;
-      if (commit.byMs !== Infinity) continue;
-      commit.byMs = this.#nowMs + COMMIT_TIMEOUT_MS;
+    for (const span of spansToAsk(this.#spans.open, replica)) {
+      span.part(replica).commit.byMs = this.#nowMs + COMMIT_TIMEOUT_MS;
       this.#send(replica, { type: 'check', ...span.span });
     }
   }
@@ -208,15 +178,11 @@ export class SessionAudit {
   #onMessage(from: PeerId, message: PeerMessage): void {
     const replica = this.#panel.find(from);
     if (replica === undefined || !replica.isLive) return;
+    const { manifest } = this.#config;
     if (message.type === 'commit') {
-      this.#take(
-        replica,
-        'commit',
-        message.commit.statement.index,
-        takeCommit(this.#spans, replica, message.commit, this.#nowMs),
-      );
+      const intake = takeCommit(this.#spans, replica, message.commit, this.#nowMs);
+      this.#take(replica, 'commit', message.commit.statement.index, intake);
     } else if (message.type === 'reveal') {
-      const { manifest } = this.#config;
       const intake = takeReveal(this.#spans, replica, message.reveal, this.#nowMs, manifest, this.#seeds);
       this.#take(replica, 'reveal', message.reveal.statement.index, intake);
     } else if (message.type === 'fault' && message.session === this.#session && replica.role === 'shadow') {
@@ -228,46 +194,23 @@ export class SessionAudit {
   #take(replica: AuditReplica, kind: 'commit' | 'reveal', index: number, intake: Intake<Commit | Reveal>): void {
     const span = this.#spans.find(index);
     if (intake.type === 'failed') return this.#fail(replica, intake.code, { span: span?.span });
-    if (intake.type === 'ignored' || span === undefined) return;
-    const { held, isSecond } = intake;
-    const word: Word<Commit | Reveal> = span.part(replica)[kind];
-    if (isSecond) word.second = held;
-    else word.first = held;
-    const ticket = this.#ticket({ type: 'word', replica, span, kind, held });
-    const { publicKey, signature } = held.signed;
-    this.#effects.push({ type: 'verify', ticket, publicKey, bytes: held.bytes, signature });
+    if (intake.type === 'taken' && span !== undefined) {
+      this.#effects.push(this.#signatures.verify(replica, span, kind, intake));
+    }
   }
 
-  #ticket(ticket: Ticket): number {
-    this.#tickets.set(++this.#nextTicket, ticket);
-    return this.#nextTicket;
-  }
-
-  #onVerified(number: number, isGood: boolean): void {
-    const ticket = this.#tickets.get(number);
-    if (ticket?.type !== 'word') return;
-    this.#tickets.delete(number);
-    const { replica, span, kind, held } = ticket;
-    if (this.#spans.isVoid(span.span.index)) return;
-    if (!isGood) return this.#fail(replica, `${kind}-signature`, { span: span.span });
-    held.isGood = true;
-    const { first, second } = span.part(replica)[kind];
-    if (first?.isGood !== true || second?.isGood !== true) return;
-    const proof = equivocationProof(this.#config.envelope, first.signed, second.signed);
-    this.#fail(replica, `${kind}-doubled`, { span: span.span, proof });
+  #onVerified(ticket: number, isGood: boolean): void {
+    const failure = this.#signatures.verified(ticket, isGood);
+    if (failure === null || this.#spans.isVoid(failure.span.span.index)) return;
+    const { replica, span, code, proof } = failure;
+    this.#fail(replica, code, { span: span.span, proof });
   }
 
   #onSettled({ index, stage, wrong, arbiter }: Extract<AuditEvent, { type: 'settled' }>): void {
-    const span = this.#spans.find(index);
-    const result = span?.results?.[stage];
-    if (span === undefined || result === undefined || result.dispute === null) return;
-    const { shadow } = result.dispute.finding;
-    result.arbiter = arbiter;
-    result.dispute = null;
-    // The primary is cleared, so those who merely doubted it need no third of their own.
-    for (const finding of result.findings) {
-      if (finding.outcome !== 'rejected' || finding.shadow === shadow) result.settled.add(finding.shadow);
-    }
+    const result = this.#spans.find(index)?.results?.[stage];
+    const shadow = result?.dispute?.finding.shadow;
+    if (result === undefined || shadow === undefined) return;
+    settle(result, arbiter);
     if (wrong === 'shadow') this.#drop(this.#panel.find(shadow)!, true);
   }
 
@@ -277,11 +220,8 @@ export class SessionAudit {
     if (isLinkDue) this.#deadlines.linkByMs = Infinity;
     for (const replica of this.#panel.live) {
       if (isLinkDue && !replica.isLinked) this.#fail(replica, 'unreachable');
-      for (const span of this.#spans.open) {
-        const { commit, reveal } = span.part(replica);
-        if (isOwed(commit) && this.#nowMs >= commit.byMs) this.#fail(replica, 'commit-missing', { span: span.span });
-        if (isOwed(reveal) && this.#nowMs >= reveal.byMs) this.#fail(replica, 'reveal-missing', { span: span.span });
-      }
+      const missing = overdue(this.#spans.open, replica, this.#nowMs);
+      if (missing !== null) this.#fail(replica, missing.code, missing);
     }
   }
 
@@ -301,10 +241,9 @@ export class SessionAudit {
   }
 
   #challenge(span: AuditSpan): void {
-    const { publicKey } = this.#config;
     const { session, index } = span.span;
     span.isChallenged = true;
-    const commit = { statement: span.own, publicKey, signature: span.signature! };
+    const commit = { statement: span.own, publicKey: this.#config.publicKey, signature: span.signature! };
     for (const replica of this.#panel.live) {
       if (!span.isCutInto) replica.last = span.commitOf(replica);
       span.part(replica).reveal.byMs = this.#nowMs + REVEAL_TIMEOUT_MS;
@@ -324,17 +263,8 @@ export class SessionAudit {
       const sampled = span.isCutInto ? null : this.#record.sampled(wanted, keptEnd, this.#config.samplingAt);
       span.results = judgeStages(span, this.#panel, this.#config.manifest, sampled);
     }
-    // What a cut took away cannot be run again.
-    if (span.isCutInto) return true;
-    let isOpen = false;
-    span.results.forEach((result, stage) => {
-      if (result.dispute === null) {
-        result.dispute = nextDispute(span, this.#panel, stage);
-        if (result.dispute !== null) this.#effects.push({ type: 'dispute', dispute: result.dispute });
-      }
-      isOpen ||= result.dispute !== null;
-    });
-    return !isOpen;
+    for (const dispute of newDisputes(span, this.#panel)) this.#effects.push({ type: 'dispute', dispute });
+    return span.isCutInto || span.results.every(({ dispute }) => dispute === null);
   }
 
   #blame(span: AuditSpan, blames: readonly Blame[]): void {
