@@ -49,7 +49,7 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
   const transport = hasWebRtc() ? new PeerJsTransport({ control, serverUrl, clock }) : null;
   const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: transport });
   const webrtc = transport !== null;
-  const requester = new Requester({ control, links, clock, verify, webrtc });
+  const requester = new Requester({ control, links, identity, clock, random, verify, webrtc });
   links.onTransport(deps.onTransport);
   links.onLink(deps.onLink);
   control.onState((state) => {

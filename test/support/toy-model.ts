@@ -5,7 +5,7 @@ import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
+import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
 import { logitsRowBytes, readCandidates, sampleToken, type Sampling } from '#shared/session/sampler.ts';
 
 const blob: BlobRef = { digest: digestOf(utf8('')), bytes: 0, pieces: [] };
@@ -123,6 +123,8 @@ export class ToyCompute implements StageCompute {
   readonly #clock: Clock;
   readonly #sessions = new Map<SessionId, { readonly kv: ToyKv; readonly capacity: number }>();
   runMs = 2;
+  /** What a dishonest or broken device makes of its outputs. */
+  tamper: (output: Rows, session: SessionId) => Rows = (output) => output;
   /** Positions run in all, wasted ones included. */
   positions = 0;
   #isRunning = new Set<SessionId>();
@@ -156,12 +158,13 @@ export class ToyCompute implements StageCompute {
     const end = input.start + input.count;
     if (!this.#range.head) {
       const bytes = new Uint8Array(Uint32Array.from(values).buffer);
-      return { output: { kind: 'hidden', start: input.start, count: input.count, bytes }, timings };
+      const output: Rows = { kind: 'hidden', start: input.start, count: input.count, bytes };
+      return { output: this.tamper(output, session), timings };
     }
     const start = Math.min(Math.max(logitsFrom, input.start), end);
     const rows = values.slice(start - input.start).map(logitsRow);
     const bytes = new Uint8Array(rows.flatMap((row) => [...row]));
-    return { output: { kind: 'logits', start, count: end - start, bytes }, timings };
+    return { output: this.tamper({ kind: 'logits', start, count: end - start, bytes }, session), timings };
   }
 
   async cut(session: SessionId, position: number): Promise<void> {
