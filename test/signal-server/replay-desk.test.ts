@@ -155,7 +155,7 @@ describe('the replay desk', () => {
     anchors.add(idOf('5'));
     const refusal = await ask({ role: 'referee' });
     expect(refusal).toMatchObject({ type: 'refused', code: 'no-coverage' });
-    expect(refusal).toMatchObject({ message: expect.stringContaining('no other anchor') });
+    expect(refusal).toMatchObject({ message: expect.stringContaining('no other anchor') as string });
     volunteer(idOf('6'), left);
     anchors.add(idOf('6'));
     await ask({ role: 'referee' });

@@ -108,7 +108,7 @@ describe('the report desk', () => {
     for (let i = 0; i < 5; i++) await report();
     verify = () => Promise.resolve(fault);
     await report();
-    expect(answers.at(-1)).toMatchObject({ accepted: false, reason: expect.stringContaining('for an hour') });
+    expect(answers.at(-1)).toMatchObject({ accepted: false, reason: expect.stringContaining('for an hour') as string });
     expect(convicted).toEqual([]);
     await report(registry.join(idOf('b'), 'cli', 'loopback'));
     expect(answers.at(-1)).toMatchObject({ accepted: true });
@@ -135,7 +135,7 @@ describe('the report desk', () => {
     desk.prune();
     await report();
     await report();
-    expect(answers.at(-1)).toMatchObject({ reason: expect.stringContaining('for an hour') });
+    expect(answers.at(-1)).toMatchObject({ reason: expect.stringContaining('for an hour') as string });
   });
 
   it('holds a failure of its own against nobody', async () => {

@@ -124,7 +124,9 @@ describe('a network that checks, over real sockets', () => {
     expect((await liar.take('idle')).reason).toMatch(/^suspended until .* UTC after a proven fault: it signed two/);
     const snapshot = networkSnapshotSchema.parse(server.server.snapshot());
     const { range } = route.stages[0]!;
-    expect(snapshot.faults).toMatchObject([{ volunteer: liar.id, range, reason: expect.stringContaining('commits') }]);
+    expect(snapshot.faults).toMatchObject([
+      { volunteer: liar.id, range, reason: expect.stringContaining('commits') as string },
+    ]);
     expect(standingOf(liar.id)).toMatchObject({ state: 'idle', range: null, trust: { isNew: true } });
     expect(standingOf(liar.id).trust.suspendedUntilMs).toBeGreaterThan(Date.now());
     const again = await routed(requester, 2);
@@ -173,7 +175,7 @@ describe('a network that checks, over real sockets', () => {
     requester.send({ type: 'report', request: 7, proof });
     expect(await requester.take('reported')).toMatchObject({
       accepted: false,
-      reason: expect.stringContaining('hour'),
+      reason: expect.stringContaining('hour') as string,
     });
     const honest = await connectPeer(server.url);
     honest.send({ type: 'report', request: 1, proof });

@@ -227,7 +227,7 @@ describe('shadows', () => {
     const old = [candidate('o1', 0, 2), candidate('o2', 0, 2), candidate('o3', 2, 5), candidate('o4', 2, 5)];
     expect(primaries(plan([...fresh, ...old, end], { shadows: 1 }))).toEqual(['o1', 'o3', 'end']);
     expect(plan([...fresh, end], { shadows: 1 })).toMatchObject({
-      notes: expect.arrayContaining([expect.stringContaining('new volunteers only')]),
+      notes: expect.arrayContaining([expect.stringContaining('new volunteers only')]) as string[],
     });
   });
 

@@ -157,8 +157,11 @@ describe('the volunteer desk', () => {
       ready('1');
       suspend('1');
       expect(registry.get(idOf('1'))!.volunteer).toMatchObject({ state: 'idle', assignment: null });
-      expect(sent.at(-1)!.message).toMatchObject({ type: 'idle', reason: expect.stringContaining('it lied') });
-      expect(sent.at(-1)!.message).toMatchObject({ reason: expect.stringContaining('2026-01-01 00:00 UTC') });
+      expect(sent.at(-1)!.message).toMatchObject({
+        type: 'idle',
+        reason: expect.stringContaining('it lied') as string,
+      });
+      expect(sent.at(-1)!.message).toMatchObject({ reason: expect.stringContaining('2026-01-01 00:00 UTC') as string });
     });
 
     it('gives it none for another offer, and gives it some when the time is over', async () => {
