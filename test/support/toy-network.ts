@@ -102,6 +102,7 @@ export class ToyControl {
 
 /** Volunteers, requesters and a server that gives routes, all of them in this thread under one fake clock. */
 export class ToyNetwork {
+  readonly model = { manifest: toyManifest, digest: toyDigest };
   readonly clock = new FakeClock();
   readonly links = new FakeNetwork(this.clock);
   readonly volunteers: ToyVolunteer[] = [];
@@ -165,7 +166,7 @@ export class ToyNetwork {
   }
 
   conversation(options: ConversationOptions = {}): Conversation {
-    return this.requester().requester.openConversation({ manifest: toyManifest, digest: toyDigest }, options);
+    return this.requester().requester.openConversation(this.model, options);
   }
 
   /** A route over the first volunteers of each stage that are not left out. */
