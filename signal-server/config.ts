@@ -49,7 +49,7 @@ export const configSchema = z.strictObject({
   dataFolder: z.string().min(1).default('data'),
   /** Folder of the built page; null serves the API alone. */
   webFolder: z.string().nullable().default(null),
-  anchors: z.coerce.number().int().min(0).max(64).default(3),
+  anchors: z.coerce.number().int().min(0).max(64).default(4),
   /** Raises every model's own minimum. */
   minStages: z.coerce.number().int().min(1).max(MAX_STAGES).default(1),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -92,6 +92,13 @@ export const configSchema = z.strictObject({
         .int()
         .positive()
         .default(ROUTE_TIMEOUT_MS - 5_000),
+      /** How long a request waits for shadows that are busy or loading, before it goes without. */
+      shadowWaitMs: z.int().min(0).default(20_000),
+      /** How long a replay that settles a difference may take. */
+      replayMs: z
+        .int()
+        .positive()
+        .default(2 * 60_000),
       /** How long requests wait for the server's own anchors, counted from its start. */
       anchorsMs: z.int().positive().default(45_000),
       /** How long a volunteer that failed a requester comes last for that requester. */
@@ -119,8 +126,12 @@ export const configSchema = z.strictObject({
         .positive()
         .default(8 * MIB),
       introductions: rate(50, 300),
+      /** Reports of faults by one peer, and of all peers that wait to be verified. */
+      reports: rate(0.2, 16),
+      reportsWaiting: z.int().positive().default(64),
       queueLength: z.int().min(0).default(64),
       routesPerRequester: z.int().positive().max(MAX_REQUESTER_SESSIONS).default(32),
+      replaysPerRequester: z.int().positive().default(4),
     })
     .prefault({}),
 });

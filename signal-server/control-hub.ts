@@ -4,8 +4,10 @@ import { addressPrefix } from './address.ts';
 import type { ControlPeer, ControlSocketOwner } from './control-socket.ts';
 import type { Metrics } from './metrics.ts';
 import type { PeerMount } from './peer-mount.ts';
-import type { Registry } from './registry.ts';
+import type { PeerKind, Registry } from './registry.ts';
 import type { RelayRouter } from './relay-router.ts';
+import type { ReplayDesk } from './replay-desk.ts';
+import type { ReportDesk } from './report-desk.ts';
 import type { RouteDesk } from './route-desk.ts';
 import type { VolunteerDesk } from './volunteer-desk.ts';
 
@@ -13,11 +15,15 @@ export interface ControlHubDeps {
   readonly registry: Registry;
   readonly volunteers: VolunteerDesk;
   readonly routes: RouteDesk;
+  readonly replays: ReplayDesk;
+  readonly reports: ReportDesk;
   readonly relay: RelayRouter;
   readonly peerMount: Pick<PeerMount, 'drop'>;
   readonly metrics: Pick<Metrics, 'controlErrors'>;
+  /** True for the keys of the server's own anchors and gateway. */
+  readonly isOwn: (id: PeerId) => boolean;
   /** A peer has offered itself as a volunteer, for the first time on this connection. */
-  readonly onVolunteer: (peer: ControlPeer) => void;
+  readonly onVolunteer: (id: PeerId, kind: PeerKind) => void;
 }
 
 /** The peers that are connected now: joins their sockets to the desks. */
@@ -38,7 +44,7 @@ export class ControlHub implements ControlSocketOwner {
       before.fail('replaced', 'another page or program connected with the same key');
     }
     this.#peers.set(peer.id, peer);
-    this.#deps.registry.join(peer.id, peer.kind, addressPrefix(peer.address));
+    this.#deps.registry.join(peer.id, this.#kindOf(peer), addressPrefix(peer.address));
   }
 
   onMessage(peer: ControlPeer, message: Exclude<PeerControlMessage, { type: 'prove' }>): void {
@@ -51,8 +57,14 @@ export class ControlHub implements ControlSocketOwner {
       case 'resume':
         this.#deps.routes.receive(member, message);
         return;
+      case 'replay':
+        this.#deps.replays.receive(member, message);
+        return;
+      case 'report':
+        this.#deps.reports.receive(member, message);
+        return;
       case 'offer':
-        if (!this.#volunteers.has(peer)) this.#deps.onVolunteer(peer);
+        if (!this.#volunteers.has(peer)) this.#deps.onVolunteer(member.id, member.kind);
         this.#volunteers.add(peer);
         this.#deps.volunteers.receive(member, message);
         return;
@@ -87,6 +99,11 @@ export class ControlHub implements ControlSocketOwner {
   /** Lets every peer know that the server is there. */
   sayAlive(): void {
     for (const peer of this.#peers.values()) peer.send({ type: 'alive' });
+  }
+
+  /** Anybody can say that it is an anchor; only the keys that we made are. */
+  #kindOf({ id, kind }: ControlPeer): PeerKind {
+    return (kind === 'anchor' || kind === 'gateway') && !this.#deps.isOwn(id) ? 'cli' : kind;
   }
 
   #forget(peer: ControlPeer): void {

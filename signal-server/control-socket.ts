@@ -12,6 +12,9 @@ import type { Config } from './config.ts';
 import type { PeerKind } from './registry.ts';
 import { TokenBucket } from './token-bucket.ts';
 
+/** Large messages take longer to read: one counts as one more for every so many bytes. */
+const BYTES_PER_MESSAGE = 16 * 1024;
+
 /** A peer whose key is proven, as the rest of the server sees its socket. */
 export interface ControlPeer {
   readonly id: PeerId;
@@ -127,7 +130,8 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
         owner.onFrame(peer, new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.length));
         return;
       }
-      if (!messages.take(1)) throw new ChorusError('rate-limited', 'too many messages on the control socket');
+      if (!messages.take(1 + data.length / BYTES_PER_MESSAGE))
+        throw new ChorusError('rate-limited', 'too many messages on the control socket');
       const message = parsePeerMessage(data);
       if (peer === null) prove(message).catch(failWith);
       else if (message.type === 'prove') throw new ChorusError('bad-message', 'a second prove');

@@ -2,9 +2,13 @@ import type { Clock } from '#shared/clock.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Route } from '#shared/session/route.ts';
 
+/** What a session is for: an answer, or a replay of another session's stage that settles a difference there. */
+export type LeaseRole = 'answer' | 'arbiter' | 'referee';
+
 /** One session that may be running: it takes a slot of every volunteer on its route. */
 export interface Lease {
   readonly route: Route;
+  readonly role: LeaseRole;
   readonly requester: PeerId;
   readonly volunteers: readonly PeerId[];
   /** Monotonic milliseconds. */
@@ -24,10 +28,10 @@ export class Leases {
     return this.#bySession.size;
   }
 
-  take(route: Route): void {
+  take(route: Route, role: LeaseRole): void {
     const volunteers = route.stages.flatMap((stage) => [stage.primary.id, ...stage.shadows.map((shadow) => shadow.id)]);
     const endsAtMs = this.#clock.nowMs() + (route.expiresAtMs - route.issuedAtMs);
-    this.#bySession.set(route.session, { route, requester: route.requester.id, volunteers, endsAtMs });
+    this.#bySession.set(route.session, { route, role, requester: route.requester.id, volunteers, endsAtMs });
     this.#count(volunteers, 1);
   }
 

@@ -6,6 +6,9 @@ export interface Metrics {
   text(): Promise<string>;
   readonly sessions: Counter<'outcome'>;
   readonly tokens: Counter;
+  readonly spans: Counter<'tier'>;
+  readonly reports: Counter<'accepted'>;
+  readonly replays: Counter<'role' | 'outcome'>;
   readonly refusals: Counter<'code'>;
   readonly relayFrames: Counter;
   readonly relayBytes: Counter;
@@ -19,6 +22,7 @@ export interface MetricSources {
   readonly running: () => number;
   readonly queued: () => number;
   readonly sockets: () => number;
+  readonly suspended: () => number;
 }
 
 export function createMetrics(sources: MetricSources): Metrics {
@@ -38,6 +42,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   gauge('chorus_sessions_running', 'Sessions that hold slots now.', sources.running);
   gauge('chorus_requests_queued', 'Requests for a route that wait.', sources.queued);
   gauge('chorus_sockets_open', 'Open WebSockets.', sources.sockets);
+  gauge('chorus_volunteers_suspended', 'Keys that get no work after a proven fault.', sources.suspended);
   new Gauge({
     name: 'chorus_volunteers',
     help: 'Volunteers by state.',
@@ -57,6 +62,24 @@ export function createMetrics(sources: MetricSources): Metrics {
       registers,
     }),
     tokens: new Counter({ name: 'chorus_tokens_total', help: 'Tokens of ended sessions.', registers }),
+    spans: new Counter({
+      name: 'chorus_spans_total',
+      help: 'Checked spans of ended sessions by verdict, as requesters report them.',
+      labelNames: ['tier'],
+      registers,
+    }),
+    reports: new Counter({
+      name: 'chorus_reports_total',
+      help: 'Reports of faults.',
+      labelNames: ['accepted'],
+      registers,
+    }),
+    replays: new Counter({
+      name: 'chorus_replays_total',
+      help: 'Requests for a third replica that ended or were refused.',
+      labelNames: ['role', 'outcome'],
+      registers,
+    }),
     refusals: new Counter({
       name: 'chorus_routes_refused_total',
       help: 'Requests for a route refused.',

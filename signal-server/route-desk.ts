@@ -2,19 +2,18 @@ import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { Envelope, Replica, Route } from '#shared/session/route.ts';
+import type { Envelope, Route } from '#shared/session/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import { candidatesFor, replicaOf, type Candidate } from './candidate.ts';
 import type { Config } from './config.ts';
 import { FaultMemory } from './fault-memory.ts';
 import type { Lease, Leases } from './leases.ts';
 import type { PlannedModel } from './planned-model.ts';
 import type { Member, Registry } from './registry.ts';
 import { RouteQueue, type RouteRequest, type Waiting } from './route-queue.ts';
-import { planRoute, type Candidate, type Planned } from './scheduler.ts';
+import { planRoute, type Planned } from './scheduler.ts';
 import { rangeOf } from './stage-grid.ts';
-
-/** Milliseconds per layer of a volunteer that has not measured itself. */
-const UNKNOWN_LAYER_MS = 5;
+import type { Trust } from './trust.ts';
 
 type Release = Extract<PeerControlMessage, { type: 'release' }>;
 export type RequesterMessage = Release | RouteRequest | Extract<PeerControlMessage, { type: 'abandon' | 'resume' }>;
@@ -25,14 +24,22 @@ export interface FinishedSession {
   readonly outcome: Release['outcome'];
   readonly tokens: number;
   readonly tokensPerSecond: number | null;
-  readonly faults: readonly PeerId[];
+  /** As the requester says, one for each volunteer of the lease that it blames. */
+  readonly faults: readonly Release['faults'][number][];
+  /** As the requester says; nothing where it has not said anything. */
+  readonly checks: Release['checks'] | null;
 }
+
+/** Of sessions whose requester never said how they went. */
+const UNHEARD_OF = { outcome: 'failed', tokens: 0, tokensPerSecond: null, faults: [], checks: null } as const;
+const FORSAKEN = { ...UNHEARD_OF, outcome: 'cancelled' } as const;
 
 export interface RouteDeskDeps {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly registry: Registry;
   readonly leases: Leases;
+  readonly trust: Pick<Trust, 'standing'>;
   readonly models: () => readonly PlannedModel[];
   readonly send: (to: PeerId, message: ServerMessage) => void;
   readonly sign: (route: Route) => Promise<Envelope>;
@@ -102,9 +109,8 @@ export class RouteDesk {
   /** Ends leases and waits that have run out. To be called about once a second. */
   tick(): void {
     const { clock, leases, times } = this.#deps;
-    for (const lease of leases.expired()) this.#end(lease.route.session, 'failed', 0, null, []);
-    for (const [session, untilMs] of this.#forsaken)
-      if (untilMs <= clock.nowMs()) this.#end(session, 'cancelled', 0, null, []);
+    for (const lease of leases.expired()) this.#end(lease.route.session, UNHEARD_OF);
+    for (const [session, untilMs] of this.#forsaken) if (untilMs <= clock.nowMs()) this.#end(session, FORSAKEN);
     const limitMs = clock.nowMs() - times.queueTimeoutMs;
     for (const { requester, request } of this.#queue.remove((waiting) => waiting.sinceMs <= limitMs)) {
       const seconds = Math.round(times.queueTimeoutMs / 1000);
@@ -137,7 +143,7 @@ export class RouteDesk {
       return this.#refuse(member.id, request, 'too-long', message, null);
     }
     const inHand =
-      this.#deps.leases.ofRequester(member.id).length +
+      this.#deps.leases.ofRequester(member.id).filter((lease) => lease.role === 'answer').length +
       this.#queue.positions().filter(({ waiting }) => waiting.requester === member.id).length;
     if (inHand >= this.#deps.limits.routesPerRequester) {
       return this.#refuse(
@@ -150,22 +156,24 @@ export class RouteDesk {
     }
     // Who came first goes first: with others of this model waiting, a new request joins the line.
     const planned = this.#queue.has(model.digest) ? ({ type: 'wait' } as const) : this.#plan(model, member.id, request);
-    if (planned.type !== 'wait') return this.#answer(model, member.id, request, planned);
+    if (planned.type !== 'wait' && !this.#waitsForShadows(planned, request, 0))
+      return this.#answer(model, member.id, request, planned);
     const isQueued = this.#queue.add({ requester: member.id, request, sinceMs: this.#deps.clock.nowMs() });
-    if (!isQueued)
-      return this.#refuse(member.id, request, 'all-busy', 'all volunteers are busy and the queue is full', null);
-    this.retry();
+    if (isQueued) return this.retry();
+    if (planned.type !== 'wait') return this.#answer(model, member.id, request, planned);
+    this.#refuse(member.id, request, 'all-busy', 'all volunteers are busy and the queue is full', null);
   }
 
   /** True if the request needs to wait no longer. */
-  #tryWaiting({ requester, request }: Waiting): boolean {
+  #tryWaiting({ requester, request, sinceMs }: Waiting): boolean {
     const model = this.#deps.models().find((planned) => planned.digest === request.model);
     if (model === undefined) {
       this.#refuse(requester, request, 'unknown-model', 'this server no longer has the model', null);
       return true;
     }
     const planned = this.#plan(model, requester, request);
-    if (planned.type === 'wait') return false;
+    if (planned.type === 'wait' || this.#waitsForShadows(planned, request, this.#deps.clock.nowMs() - sinceMs))
+      return false;
     this.#answer(model, requester, request, planned);
     return true;
   }
@@ -182,27 +190,15 @@ export class RouteDesk {
     return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
   }
 
+  /** An answer that could be checked in a moment is better than one at once, but not for ever. */
+  #waitsForShadows(planned: Planned, { policy }: RouteRequest, waitedMs: number): boolean {
+    if (planned.type !== 'route' || policy.shadows === 0 || waitedMs >= this.#deps.times.shadowWaitMs) return false;
+    if (planned.lacksBusyShadows) return true;
+    return planned.stages.some((stage) => stage.shadows.length === 0) && this.#deps.isFilling();
+  }
+
   #candidates(model: PlannedModel, requester: PeerId): Candidate[] {
-    return this.#deps.registry.members.flatMap((member): Candidate[] => {
-      const { volunteer } = member;
-      if (volunteer?.assignment?.model !== model.digest) return [];
-      const running = this.#deps.leases.running(member.id);
-      return [
-        {
-          id: member.id,
-          span: volunteer.assignment.span,
-          prefix: member.prefix,
-          webrtc: volunteer.offer.webrtc,
-          numericClass: volunteer.offer.numericClass,
-          layerMs: volunteer.layerMs ?? UNKNOWN_LAYER_MS,
-          running,
-          freeSlots: volunteer.offer.slots - running,
-          isReady: volunteer.state === 'ready',
-          isHidden: volunteer.isHidden,
-          failedLately: this.#faults.failedLately(requester, member.id),
-        },
-      ];
-    });
+    return candidatesFor(model, (volunteer) => this.#faults.failedLately(requester, volunteer), this.#deps);
   }
 
   #answer(
@@ -216,6 +212,7 @@ export class RouteDesk {
     const issuedAtMs = Math.floor(this.#deps.clock.wallMs());
     const route: Route = {
       session: toHex(this.#deps.random(16)) as SessionId,
+      purpose: 'answer',
       model: model.digest,
       requester: { id: requester, webrtc: request.webrtc },
       capacity: request.capacity,
@@ -229,12 +226,12 @@ export class RouteDesk {
       })),
       notes: [...planned.notes],
     };
-    this.#deps.leases.take(route);
+    this.#deps.leases.take(route, 'answer');
     this.#deps.sign(route).then(
       (envelope) => this.#deps.send(requester, { type: 'routed', request: request.request, route: envelope }),
       (error: unknown) => {
         this.#deps.onError(error);
-        this.#end(route.session, 'failed', 0, null, []);
+        this.#end(route.session, UNHEARD_OF);
         this.#refuse(requester, request, 'internal', 'the route could not be signed', null);
       },
     );
@@ -251,34 +248,32 @@ export class RouteDesk {
     this.#deps.send(to, { type: 'refused', request, code, message: message.slice(0, 500), missing });
   }
 
-  #release(member: Member, { session, outcome, tokens, tokensPerSecond, faults }: Release): void {
+  #release(member: Member, { session, outcome, tokens, tokensPerSecond, faults, checks }: Release): void {
     const lease = this.#deps.leases.get(session);
     // Only who was given the route may give it back; anything else is late or made up.
     if (lease?.requester !== member.id) return;
-    const blamed = [...new Set(faults.map((fault) => fault.volunteer))].filter((id) => lease.volunteers.includes(id));
-    blamed.forEach((volunteer) => this.#faults.remember(member.id, volunteer));
-    this.#end(session, outcome, Math.min(tokens, lease.route.capacity), tokensPerSecond, blamed);
+    const blamed = faults.filter(
+      ({ volunteer }, i) =>
+        lease.volunteers.includes(volunteer) && faults.findIndex((other) => other.volunteer === volunteer) === i,
+    );
+    blamed.forEach(({ volunteer }) => this.#faults.remember(member.id, volunteer));
+    const counted = Math.min(tokens, lease.route.capacity);
+    this.#end(session, { outcome, tokens: counted, tokensPerSecond, faults: blamed, checks });
     this.retry();
   }
 
   #resume(member: Member, running: ReadonlySet<SessionId>): void {
     for (const { route } of this.#deps.leases.ofRequester(member.id)) {
       if (running.has(route.session)) this.#forsaken.delete(route.session);
-      else this.#end(route.session, 'cancelled', 0, null, []);
+      else this.#end(route.session, FORSAKEN);
     }
     this.retry();
   }
 
-  #end(
-    session: SessionId,
-    outcome: Release['outcome'],
-    tokens: number,
-    tokensPerSecond: number | null,
-    faults: readonly PeerId[],
-  ): void {
+  #end(session: SessionId, figures: Omit<FinishedSession, 'lease'>): void {
     const lease = this.#deps.leases.end(session);
     this.#forsaken.delete(session);
-    if (lease) this.#deps.onFinished({ lease, outcome, tokens, tokensPerSecond, faults });
+    if (lease) this.#deps.onFinished({ lease, ...figures });
   }
 
   #tellPositions(): void {
@@ -291,8 +286,4 @@ export class RouteDesk {
     const waiting = new Set(positions.map((entry) => entry.waiting));
     for (const known of this.#told.keys()) if (!waiting.has(known)) this.#told.delete(known);
   }
-}
-
-function replicaOf({ id, webrtc, numericClass }: Candidate): Replica {
-  return { id, webrtc, numericClass };
 }

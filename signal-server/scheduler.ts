@@ -1,5 +1,6 @@
-import type { PeerId } from '#shared/ids.ts';
-import { coverageOf, describeSpan, firstGap, type Span } from './stage-grid.ts';
+import type { Candidate, Demand } from './candidate.ts';
+import { ShadowPool, shadowNotes } from './shadows.ts';
+import { coverageOf, describeSpan, firstGap } from './stage-grid.ts';
 
 /** What a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
 const DIRECT_HOP_MS = 10;
@@ -14,32 +15,6 @@ const HIDDEN_FACTOR = 1.5;
 const MAX_PARTIAL_ROUTES = 64;
 const MAX_PER_STAGE = 16;
 
-/** A volunteer that holds a stage of the model asked for. */
-export interface Candidate {
-  readonly id: PeerId;
-  readonly span: Span;
-  readonly prefix: string;
-  readonly webrtc: boolean;
-  readonly numericClass: string;
-  readonly layerMs: number;
-  /** Sessions it takes part in now. */
-  readonly running: number;
-  readonly freeSlots: number;
-  /** False while it is still loading. */
-  readonly isReady: boolean;
-  readonly isHidden: boolean;
-  /** It failed this requester a moment ago. */
-  readonly failedLately: boolean;
-}
-
-export interface Demand {
-  readonly requester: PeerId;
-  readonly webrtc: boolean;
-  readonly minStages: number;
-  readonly shadows: number;
-  readonly exclude: ReadonlySet<PeerId>;
-}
-
 export interface PlannedStage {
   readonly primary: Candidate;
   readonly shadows: readonly Candidate[];
@@ -47,7 +22,13 @@ export interface PlannedStage {
 }
 
 export type Planned =
-  | { readonly type: 'route'; readonly stages: readonly PlannedStage[]; readonly notes: readonly string[] }
+  | {
+      readonly type: 'route';
+      readonly stages: readonly PlannedStage[];
+      readonly notes: readonly string[];
+      /** True if more of its stages could be checked by volunteers that are only busy or loading. */
+      readonly lacksBusyShadows: boolean;
+    }
   /** There will be a route when a slot is free or a stage has loaded. */
   | { readonly type: 'wait' }
   | {
@@ -60,17 +41,34 @@ export type Planned =
 
 /**
  * The route of lowest predicted latency over the volunteers with a free slot, of at least `minStages` stages, over as
- * many address prefixes as there are, without the requester itself; or why there is none.
+ * many address prefixes as there are, with shadows for as many stages as there can be, without the requester itself; or
+ * why there is none.
  */
 export function planRoute(layers: number, demand: Demand, candidates: readonly Candidate[]): Planned {
   const units = layers + 2;
   const present = candidates.filter((candidate) => !demand.exclude.has(candidate.id));
   const ready = present.filter((candidate) => candidate.isReady);
   const free = ready.filter((candidate) => candidate.freeSlots > 0);
-  const primaries = findRoute(units, demand, free);
-  if (primaries !== null) return withShadows(demand, primaries, free);
-  if (findRoute(units, demand, ready) !== null || findRoute(units, demand, present) !== null) return { type: 'wait' };
-  return refuse(layers, demand, ready);
+  const pool = new ShadowPool(demand, free);
+  const primaries = findRoute(units, demand, free, pool);
+  if (primaries === null) {
+    const isLater = [ready, present].some((some) => findRoute(units, demand, some, new ShadowPool(demand, some)));
+    return isLater ? { type: 'wait' } : refuse(layers, demand, ready);
+  }
+  const bare = countBare(primaries, pool);
+  const lacksBusyShadows = bare > 0 && leastBare(units, demand, present) < bare;
+  return withShadows(demand, primaries, free, pool, lacksBusyShadows);
+}
+
+/** Stages that would have no shadow if all were ready and nobody busy. */
+function leastBare(units: number, demand: Demand, present: readonly Candidate[]): number {
+  const pool = new ShadowPool(demand, present);
+  const primaries = findRoute(units, demand, present, pool);
+  return primaries === null ? Infinity : countBare(primaries, pool);
+}
+
+function countBare(primaries: readonly Candidate[], pool: ShadowPool): number {
+  return primaries.filter((primary) => pool.isBare(primary)).length;
 }
 
 function refuse(layers: number, demand: Demand, ready: readonly Candidate[]): Planned {
@@ -85,7 +83,7 @@ function refuse(layers: number, demand: Demand, ready: readonly Candidate[]): Pl
     const missing = { start: Math.max(0, gap.start - 1), end: Math.min(layers, gap.end - 1) };
     return { type: 'refused', code: 'no-coverage', message, missing };
   }
-  const most = findRoute(layers + 2, { ...demand, minStages: 1 }, ready)?.length ?? 0;
+  const most = findRoute(layers + 2, { ...demand, minStages: 1 }, ready, new ShadowPool(demand, []))?.length ?? 0;
   const message =
     most === 0
       ? 'volunteers hold every layer, but their stages do not join to a route yet'
@@ -99,10 +97,16 @@ interface PartialRoute {
 }
 
 /** Walks the model from its first unit to its last, keeping for each number of stages and set of prefixes the cheapest way there. */
-function findRoute(units: number, demand: Demand, candidates: readonly Candidate[]): Candidate[] | null {
+function findRoute(
+  units: number,
+  demand: Demand,
+  candidates: readonly Candidate[],
+  pool: ShadowPool,
+): Candidate[] | null {
   const reached = Array.from({ length: units + 1 }, () => new Map<string, PartialRoute>());
   reached[0]!.set('', { stages: [], costMs: 0 });
-  const considered = cheapestOfEachStage(demand, candidates);
+  const costs = new Map(candidates.map((candidate) => [candidate, ownMs(demand, candidate) + pool.costMs(candidate)]));
+  const considered = cheapestOfEachStage(candidates, costs);
   for (let unit = 0; unit < units; unit++) {
     const next = considered.filter((candidate) => candidate.span.start === unit);
     const cheapest = [...reached[unit]!.values()].sort((a, b) => a.costMs - b.costMs).slice(0, MAX_PARTIAL_ROUTES);
@@ -110,7 +114,7 @@ function findRoute(units: number, demand: Demand, candidates: readonly Candidate
       for (const candidate of next) {
         const longer = {
           stages: [...route.stages, candidate],
-          costMs: route.costMs + stepMs(demand, route, candidate),
+          costMs: route.costMs + costs.get(candidate)! + hopMs(demand, route, candidate),
         };
         const key = routeKey(longer.stages, demand.minStages);
         const known = reached[candidate.span.end]!.get(key);
@@ -124,8 +128,7 @@ function findRoute(units: number, demand: Demand, candidates: readonly Candidate
 }
 
 /** Of those that would do equally well for a stage (same span, prefix and reach), the cheapest; and not too many of these. */
-function cheapestOfEachStage(demand: Demand, candidates: readonly Candidate[]): Candidate[] {
-  const costs = new Map(candidates.map((candidate) => [candidate, ownMs(demand, candidate)]));
+function cheapestOfEachStage(candidates: readonly Candidate[], costs: ReadonlyMap<Candidate, number>): Candidate[] {
   const seen = new Map<string, Set<string>>();
   return [...candidates]
     .sort((a, b) => costs.get(a)! - costs.get(b)!)
@@ -145,11 +148,12 @@ function routeKey(stages: readonly Candidate[], minStages: number): string {
   return `${Math.min(stages.length, minStages)} ${prefixes.join(' ')}`;
 }
 
-function stepMs(demand: Demand, route: PartialRoute, candidate: Candidate): number {
+/** What it costs to go on from a route to this volunteer. */
+function hopMs(demand: Demand, route: PartialRoute, candidate: Candidate): number {
   const previous = route.stages.at(-1);
   const isDirect = candidate.webrtc && (previous?.webrtc ?? demand.webrtc);
   const isNear = route.stages.some((stage) => stage.prefix === candidate.prefix);
-  return ownMs(demand, candidate) + (isDirect ? DIRECT_HOP_MS : RELAY_HOP_MS) + (isNear ? SAME_PREFIX_MS : 0);
+  return (isDirect ? DIRECT_HOP_MS : RELAY_HOP_MS) + (isNear ? SAME_PREFIX_MS : 0);
 }
 
 /** What a volunteer costs wherever it stands in a route. */
@@ -164,7 +168,13 @@ function predictedMs(candidate: Candidate): number {
   return candidate.layerMs * units * (1 + candidate.running) * (candidate.isHidden ? HIDDEN_FACTOR : 1);
 }
 
-function withShadows(demand: Demand, primaries: readonly Candidate[], free: readonly Candidate[]): Planned {
+function withShadows(
+  demand: Demand,
+  primaries: readonly Candidate[],
+  free: readonly Candidate[],
+  pool: ShadowPool,
+  lacksBusyShadows: boolean,
+): Planned {
   const notes: string[] = [];
   const prefixes = new Set(primaries.map((primary) => primary.prefix));
   if (prefixes.size === 1 && new Set(free.map((candidate) => candidate.prefix)).size === 1) {
@@ -175,32 +185,11 @@ function withShadows(demand: Demand, primaries: readonly Candidate[], free: read
   if (primaries.some((primary) => primary.id === demand.requester)) {
     notes.push('you run a stage of your own answer: no other volunteer was free for it');
   }
-  const taken = new Set<PeerId>([demand.requester, ...primaries.map((primary) => primary.id)]);
+  // No two stages of a route hold the same layers, so what one takes the other could not.
   const stages = primaries.map((primary, stage) => {
-    const shadows = pickShadows(
-      primary,
-      demand.shadows,
-      free.filter((candidate) => !taken.has(candidate.id)),
-    );
-    shadows.forEach((shadow) => taken.add(shadow.id));
-    if (shadows.length < demand.shadows)
-      notes.push(
-        `stage ${stage + 1} has ${shadows.length} of ${demand.shadows} shadows: no other volunteer was free for it`,
-      );
-    else if (shadows.some((shadow) => shadow.prefix === primary.prefix))
-      notes.push(`stage ${stage + 1} and its shadow share an address prefix`);
+    const shadows = pool.pick(primary, (candidate) => ownMs(demand, candidate));
+    notes.push(...shadowNotes(stage, primary, shadows, pool.wanted(primary)));
     return { primary, shadows, predictedMs: predictedMs(primary) };
   });
-  return { type: 'route', stages, notes: notes.slice(0, 16) };
-}
-
-function pickShadows(primary: Candidate, count: number, free: readonly Candidate[]): Candidate[] {
-  const cost = (candidate: Candidate): number =>
-    predictedMs(candidate) +
-    (candidate.prefix === primary.prefix ? SAME_PREFIX_MS : 0) +
-    (candidate.failedLately ? FAILED_LATELY_MS : 0);
-  return free
-    .filter(({ span }) => span.start === primary.span.start && span.end === primary.span.end)
-    .sort((a, b) => cost(a) - cost(b))
-    .slice(0, count);
+  return { type: 'route', stages, notes: notes.slice(0, 16), lacksBusyShadows };
 }

@@ -3,35 +3,36 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
-import { utf8 } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
-import { ROUTE_PAYLOAD_TYPE } from '#shared/session/route.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import type { Config } from './config.ts';
 import { ControlHub, sendThrough } from './control-hub.ts';
 import { runControlSocket, type ControlPeer } from './control-socket.ts';
 import type { DataFolder } from './data-folder.ts';
+import { createDesks, type CompanionKind } from './desks.ts';
 import { createHttpApp } from './http.ts';
 import { iceServersFor } from './ice-servers.ts';
-import { Leases } from './leases.ts';
 import { createMetrics } from './metrics.ts';
 import type { ModelCatalog } from './model-catalog.ts';
 import { HISTORY_STEP_MS, NetworkHistory } from './network-history.ts';
 import { createPeerMount, PEER_MOUNT_PATH } from './peer-mount.ts';
-import { Registry } from './registry.ts';
+import type { Registry } from './registry.ts';
 import { RelayRouter } from './relay-router.ts';
 import { createRepeater } from './repeater.ts';
-import { RouteDesk, type FinishedSession } from './route-desk.ts';
 import { networkSnapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 import { createUpgradeGate } from './upgrade-gate.ts';
-import { VolunteerDesk } from './volunteer-desk.ts';
 
 /** How long requests and sockets may take to end by themselves when the server stops. */
 const STOP_GRACE_MS = 1_000;
+/** How long a snapshot is good for all who ask over HTTP. */
+const SNAPSHOT_MS = 1_000;
+/** How often what is too old is dropped. */
+const PRUNE_MS = 60 * 60_000;
+/** Proven faults that the network's snapshot names. */
+const SHOWN_FAULTS = 20;
 
 /** A part that runs inside the server process but speaks to it over its socket, as any peer does. */
 export interface Companion {
@@ -44,6 +45,8 @@ export interface CompanionContext {
   readonly dataFolder: DataFolder;
   readonly catalog: ModelCatalog;
   readonly log: Logger;
+  /** Makes a key known as one of the server's own; to be called before it connects. */
+  readonly enlist: (id: PeerId, kind: CompanionKind) => void;
 }
 
 export interface ServerDeps {
@@ -74,13 +77,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const { times, limits } = config;
   const identity = dataFolder.serverIdentity;
   const startedAtMs = clock.wallMs();
-  const registry = new Registry(clock);
-  const leases = new Leases(clock);
   const history = new NetworkHistory(clock.nowMs());
   const peers = new Map<PeerId, ControlPeer>();
   const send = sendThrough(peers);
   const onError = (error: unknown): void => log.error({ err: error }, 'unexpected failure');
-  const totals = store.totals();
+  const companionKeys = new Map<PeerId, CompanionKind>();
   /** Until then, requests wait for the server's own anchors. */
   let anchorsDueMs = -Infinity;
   const readyAnchors = (): number =>
@@ -91,31 +92,24 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     running: () => leases.size,
     queued: () => routes.queued,
     sockets: () => gate.open,
+    suspended: () => trust.suspended,
   });
-  const routes: RouteDesk = new RouteDesk({
+  const desks = createDesks({
     clock,
     random,
-    registry,
-    leases,
-    models: () => catalog.planned,
+    log,
+    identity,
+    catalog,
+    store,
+    metrics,
     send,
-    sign: (route) => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+    companionKeys,
     isFilling: () => clock.nowMs() < anchorsDueMs && readyAnchors() < config.anchors,
-    onRefused: (code) => metrics.refusals.inc({ code }),
-    onFinished: (session) => recordSession(session),
     onError,
     times,
     limits,
   });
-  const volunteers = new VolunteerDesk({
-    clock,
-    registry,
-    leases,
-    models: () => catalog.planned,
-    send,
-    onSupply: () => routes.retry(),
-    times,
-  });
+  const { registry, leases, trust, recorder, routes, replays, reports, volunteers } = desks;
   const relay = new RelayRouter({
     clock,
     peer: (id) => peers.get(id),
@@ -131,12 +125,15 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     registry,
     volunteers,
     routes,
+    replays,
+    reports,
     relay,
     peerMount,
     metrics,
-    onVolunteer: (peer) => {
-      log.info({ volunteer: peer.id, kind: peer.kind }, 'volunteer');
-      store.volunteerSeen(peer.id, peer.kind, clock.wallMs());
+    isOwn: (id) => companionKeys.has(id),
+    onVolunteer: (id, kind) => {
+      log.info({ volunteer: id, kind }, 'volunteer');
+      store.volunteerSeen(id, kind, clock.wallMs());
     },
   });
   const controlDeps = {
@@ -168,46 +165,37 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     config,
     blobsPath: dataFolder.blobsPath,
     catalog,
-    snapshot,
+    snapshot: recentSnapshot,
     metrics,
     gateway: () => gateway,
     onError,
   });
   server.on('request', app);
   const companions: Companion[] = [];
+  let recent: { readonly atMs: number; readonly snapshot: NetworkSnapshot } | null = null;
   const { every, stopAll } = createRepeater(clock, onError);
 
-  function recordSession({ lease, outcome, tokens, tokensPerSecond, faults }: FinishedSession): void {
-    const { session, model, issuedAtMs, stages } = lease.route;
-    const primaries = stages.map((stage) => stage.primary.id);
-    metrics.sessions.inc({ outcome });
-    metrics.tokens.inc(tokens);
-    totals[outcome === 'failed' ? 'failed' : 'finished'] += 1;
-    const times = { issuedMs: issuedAtMs, endedMs: Math.floor(clock.wallMs()) };
-    store.sessionEnded({
-      id: session,
-      model,
-      requester: lease.requester,
-      ...times,
-      outcome,
-      tokens,
-      tokensPerSecond,
-      primaries,
-      faults,
-    });
-    log.info({ session, outcome, tokens, tokensPerSecond, stages: stages.length, faults }, 'session ended');
+  /** Whoever asks within a second gets the same: each snapshot plans a route for each model. */
+  function recentSnapshot(): NetworkSnapshot {
+    const nowMs = clock.nowMs();
+    if (recent === null || nowMs - recent.atMs >= SNAPSHOT_MS) recent = { atMs: nowMs, snapshot: snapshot() };
+    return recent.snapshot;
   }
 
   function snapshot(): NetworkSnapshot {
+    const { finished, failed, checked, settled, unchecked, disputed } = recorder.totals;
     return networkSnapshot({
       serverTimeMs: clock.wallMs(),
       startedAtMs,
       version: deps.version,
       registry,
       leases,
+      trust,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
-      sessions: { running: leases.size, queued: routes.queued, finished: totals.finished, failed: totals.failed },
+      sessions: { running: leases.size, queued: routes.queued, finished, failed },
+      checks: { checked, settled, unchecked, disputed },
+      faults: store.trust.faults(SHOWN_FAULTS),
       history: [...history.points],
       tokensOf: (member) => store.volunteer(member.id)?.tokens ?? 0,
     });
@@ -246,7 +234,13 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       every(times.rebalanceMs, () => volunteers.tick());
       every(times.rescanMs, rescan);
       every(HISTORY_STEP_MS, addHistory);
-      const context = { url: `http://${ownHost(config.host)}:${port}`, dataFolder, catalog, log };
+      store.prune(clock.wallMs());
+      every(PRUNE_MS, () => {
+        store.prune(clock.wallMs());
+        reports.prune();
+      });
+      const enlist = (id: PeerId, kind: CompanionKind): void => void companionKeys.set(id, kind);
+      const context = { url: `http://${ownHost(config.host)}:${port}`, dataFolder, catalog, log, enlist };
       if (deps.startGateway) {
         const started = await deps.startGateway(context);
         companions.push(started);

@@ -4,6 +4,8 @@ import type { CatalogEntry } from './model-catalog.ts';
 import type { PlannedModel } from './planned-model.ts';
 import type { Member, Registry } from './registry.ts';
 import { coverageOf, rangeOf } from './stage-grid.ts';
+import type { Trust } from './trust.ts';
+import type { ProvenFault } from './trust-store.ts';
 
 export interface SnapshotParts {
   readonly serverTimeMs: number;
@@ -11,17 +13,21 @@ export interface SnapshotParts {
   readonly version: string;
   readonly registry: Registry;
   readonly leases: Leases;
+  readonly trust: Pick<Trust, 'standing'>;
   readonly models: readonly CatalogEntry[];
   readonly reasonNotServable: (model: PlannedModel) => string | null;
   readonly sessions: NetworkSnapshot['sessions'];
   readonly history: NetworkSnapshot['history'];
+  readonly checks: NetworkSnapshot['checks'];
+  /** Newest first. */
+  readonly faults: readonly ProvenFault[];
   /** Tokens each volunteer is on record for. */
   readonly tokensOf: (member: Member) => number;
 }
 
 /** What `/api/network` answers. */
 export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
-  const { registry, leases, models } = parts;
+  const { registry, models } = parts;
   const volunteers = registry.members.filter((member) => member.volunteer !== null);
   const prefixes = new Set(volunteers.map((member) => member.prefix));
   return {
@@ -29,7 +35,9 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     startedAtMs: parts.startedAtMs,
     version: parts.version,
     models: models.map((entry) => modelState(entry, registry, parts.reasonNotServable)),
-    volunteers: volunteers.map((member) => volunteerState(member, models, leases, parts.tokensOf(member))),
+    volunteers: volunteers.map((member) => volunteerState(member, parts)),
+    checks: parts.checks,
+    faults: parts.faults.map(({ volunteer, range, reason, atMs }) => ({ volunteer, range, reason, atMs })),
     sessions: parts.sessions,
     history: parts.history,
     sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
@@ -62,9 +70,7 @@ function modelState(
 
 function volunteerState(
   member: Member,
-  models: readonly CatalogEntry[],
-  leases: Leases,
-  tokens: number,
+  { models, leases, trust, tokensOf }: SnapshotParts,
 ): NetworkSnapshot['volunteers'][number] {
   const { offer, state, assignment, layerMs, isHidden } = member.volunteer!;
   const model = models.find((entry) => entry.digest === assignment?.model);
@@ -81,8 +87,9 @@ function volunteerState(
     layerMs,
     sessions: leases.running(member.id),
     slots: offer.slots,
-    tokens,
+    tokens: tokensOf(member),
     joinedAtMs: member.joinedAtMs,
     hidden: isHidden,
+    trust: trust.standing(member.id, offer.numericClass),
   };
 }

@@ -1,21 +1,13 @@
 import Database from 'libsql';
+import type { CheckCounts } from '#shared/check/finding.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { PeerKind } from './registry.ts';
+import { migrate } from './schema.ts';
+import { createTrustStore, type TrustStore } from './trust-store.ts';
 
-const SCHEMA_VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS volunteers (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
-    sessions INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS sessions (
-    id TEXT PRIMARY KEY, model TEXT NOT NULL, requester TEXT NOT NULL, issued_ms INTEGER NOT NULL,
-    ended_ms INTEGER NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, tokens_per_second REAL,
-    stages INTEGER NOT NULL
-  ) STRICT;
-  CREATE INDEX IF NOT EXISTS sessions_by_end ON sessions (ended_ms);
-`;
+/** Sessions older than this are kept as sums only, complaints not at all. */
+export const HISTORY_MS = 30 * 24 * 60 * 60_000;
 
 export interface SessionRecord {
   readonly id: SessionId;
@@ -29,6 +21,14 @@ export interface SessionRecord {
   /** One per stage. */
   readonly primaries: readonly PeerId[];
   readonly faults: readonly PeerId[];
+  /** Spans by verdict, as its requester reported them. */
+  readonly checks: CheckCounts;
+}
+
+export interface Totals extends CheckCounts {
+  readonly finished: number;
+  readonly failed: number;
+  readonly tokens: number;
 }
 
 export interface VolunteerRecord {
@@ -49,7 +49,11 @@ export interface Store {
   volunteerSeen(id: PeerId, kind: PeerKind, atMs: number): void;
   sessionEnded(session: SessionRecord): void;
   volunteer(id: PeerId): VolunteerRecord | null;
-  totals(): { finished: number; failed: number; tokens: number };
+  /** Of all sessions ever, those that are pruned included. */
+  totals(): Totals;
+  readonly trust: TrustStore;
+  /** Drops what is older than HISTORY_MS. */
+  prune(nowMs: number): void;
   close(): void;
 }
 
@@ -71,30 +75,36 @@ export function openStore(path: string): Store {
   return createStore(database);
 }
 
-function migrate(database: Database.Database): void {
-  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
-  if (version > SCHEMA_VERSION) throw new ChorusError('internal', 'the data folder was written by a newer Chorus');
-  database.exec('BEGIN IMMEDIATE');
-  database.exec(SCHEMA);
-  database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-  database.exec('COMMIT');
-}
-
 function createStore(database: Database.Database): Store {
   const seen = database.prepare(
     `INSERT INTO volunteers (id, kind, first_seen_ms, last_seen_ms) VALUES (?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, last_seen_ms = excluded.last_seen_ms`,
   );
-  const ended = database.prepare('INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  const ended = database.prepare('INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
   const served = database.prepare('UPDATE volunteers SET sessions = sessions + 1, tokens = tokens + ? WHERE id = ?');
   const blamed = database.prepare('UPDATE volunteers SET faults = faults + 1 WHERE id = ?');
   const one = database.prepare('SELECT * FROM volunteers WHERE id = ?');
+  const sums = `
+    SELECT count(*) FILTER (WHERE outcome <> 'failed') AS finished, count(*) FILTER (WHERE outcome = 'failed') AS failed,
+      coalesce(sum(tokens), 0) AS tokens, coalesce(sum(checked), 0) AS checked, coalesce(sum(settled), 0) AS settled,
+      coalesce(sum(unchecked), 0) AS unchecked, coalesce(sum(disputed), 0) AS disputed FROM sessions`;
   const totals = database.prepare(
-    `SELECT count(*) FILTER (WHERE outcome <> 'failed') AS finished, count(*) FILTER (WHERE outcome = 'failed') AS failed,
-       coalesce(sum(tokens), 0) AS tokens FROM sessions`,
+    `SELECT sum(finished) AS finished, sum(failed) AS failed, sum(tokens) AS tokens, sum(checked) AS checked,
+       sum(settled) AS settled, sum(unchecked) AS unchecked, sum(disputed) AS disputed
+     FROM (${sums} UNION ALL SELECT * FROM pruned_sessions)`,
   );
+  const keepSums = database.prepare(`INSERT INTO pruned_sessions ${sums} WHERE ended_ms < ?`);
+  const drop = database.prepare('DELETE FROM sessions WHERE ended_ms < ?');
+  const hasOld = database.prepare('SELECT 1 FROM sessions WHERE ended_ms < ? LIMIT 1');
+  const prune = database.transaction((beforeMs: number) => {
+    if (hasOld.get(beforeMs) === undefined) return;
+    keepSums.run(beforeMs);
+    drop.run(beforeMs);
+  });
+  const trust = createTrustStore(database);
   const end = database.transaction((session: SessionRecord) => {
-    const { id, model, requester, issuedMs, endedMs, outcome, tokens, tokensPerSecond, primaries, faults } = session;
+    const { id, model, requester, issuedMs, endedMs, outcome, tokens, tokensPerSecond, primaries, faults, checks } =
+      session;
     const { changes } = ended.run(
       id,
       model,
@@ -105,6 +115,10 @@ function createStore(database: Database.Database): Store {
       tokens,
       tokensPerSecond,
       primaries.length,
+      checks.checked,
+      checks.settled,
+      checks.unchecked,
+      checks.disputed,
     );
     if (changes === 0) return;
     for (const primary of primaries) served.run(tokens, primary);
@@ -126,8 +140,21 @@ function createStore(database: Database.Database): Store {
       };
     },
     totals() {
-      const row = totals.get() as Record<string, unknown>;
-      return { finished: Number(row['finished']), failed: Number(row['failed']), tokens: Number(row['tokens']) };
+      const row = totals.get() as Record<keyof Totals, unknown>;
+      return {
+        finished: Number(row.finished),
+        failed: Number(row.failed),
+        tokens: Number(row.tokens),
+        checked: Number(row.checked),
+        settled: Number(row.settled),
+        unchecked: Number(row.unchecked),
+        disputed: Number(row.disputed),
+      };
+    },
+    trust,
+    prune(nowMs) {
+      prune(nowMs - HISTORY_MS);
+      trust.prune(nowMs - HISTORY_MS);
     },
     close() {
       // The package closes the file only once its statements are collected, which may be never. Without WAL the lock can

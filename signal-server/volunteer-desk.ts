@@ -3,10 +3,12 @@ import type { PeerId } from '#shared/ids.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
 import type { Config } from './config.ts';
 import type { Leases } from './leases.ts';
-import { chooseMoves, choosePlace, whyIdle, type Choice, type Hand } from './placement.ts';
+import { choosePlace, whyIdle, type Choice, type Hand } from './placement.ts';
+import { chooseMoves } from './placement-moves.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { heldPlaces, type Member, type Registry, type Volunteer } from './registry.ts';
 import { rangeOf } from './stage-grid.ts';
+import type { Trust } from './trust.ts';
 
 export type VolunteerMessage = Extract<
   PeerControlMessage,
@@ -17,6 +19,7 @@ export interface VolunteerDeskDeps {
   readonly clock: Clock;
   readonly registry: Registry;
   readonly leases: Leases;
+  readonly trust: Pick<Trust, 'suspension'>;
   readonly models: () => readonly PlannedModel[];
   readonly send: (to: PeerId, message: ServerMessage) => void;
   /** Called after each change that may let a waiting request go on. */
@@ -64,6 +67,17 @@ export class VolunteerDesk {
     }
   }
 
+  /** Takes the work from a key that has been suspended, and says why. Its running sessions are their requesters' affair. */
+  suspended(id: PeerId): void {
+    const { registry } = this.#deps;
+    const member = registry.get(id);
+    const volunteer = member?.volunteer ?? null;
+    if (member === undefined || volunteer === null || volunteer.state === 'paused') return;
+    registry.release(volunteer);
+    this.#placeIdle(member);
+    this.#unsettle();
+  }
+
   /** A volunteer's socket closed. It may be back in a moment, so nobody is moved for a while. */
   left(): void {
     this.#unsettle();
@@ -106,9 +120,18 @@ export class VolunteerDesk {
     const models = this.#deps.models();
     const hand = this.#handOf(member, volunteer);
     const others = this.#hands().filter((other) => other.id !== member.id);
-    const choice = volunteer.barred === null ? choosePlace(hand, others, models) : null;
+    const barred = volunteer.barred ?? this.#whySuspended(member.id);
+    const choice = barred === null ? choosePlace(hand, others, models) : null;
     if (choice !== null) this.#assign(member, choice);
-    else if (!isRetry) this.#deps.send(member.id, { type: 'idle', reason: volunteer.barred ?? whyIdle(hand, models) });
+    else if (!isRetry)
+      this.#deps.send(member.id, { type: 'idle', reason: (barred ?? whyIdle(hand, models)).slice(0, 500) });
+  }
+
+  #whySuspended(id: PeerId): string | null {
+    const suspension = this.#deps.trust.suspension(id);
+    if (suspension === null) return null;
+    const until = new Date(suspension.untilMs).toISOString().slice(0, 16).replace('T', ' ');
+    return `suspended until ${until} UTC after a proven fault: ${suspension.reason}`;
   }
 
   #assign(member: Member, choice: Choice): void {

@@ -8,7 +8,7 @@ export interface ChatMessage {
 
 /**
  * An answer's events as the page shows them. Each token brings the text that is certain with it, often none or more
- * than one word; the end brings what was held back.
+ * than one word; the end brings what was held back. After `rerouted` the texts of the tokens that are kept stand.
  */
 export type ChatEvent =
   | Exclude<AnswerEvent, { type: 'token' | 'end' }>

@@ -98,6 +98,18 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     goTo: null,
     canRetry: true,
   },
+  'check-failed': {
+    title: 'The volunteers could not agree',
+    text: 'What they computed differs, and nobody could settle it. Trying again asks others where there are any.',
+    goTo: 'network',
+    canRetry: true,
+  },
+  retracted: {
+    title: 'Text was taken back',
+    text: 'What came before its check turned out to be computed wrongly.',
+    goTo: null,
+    canRetry: true,
+  },
   'bad-signature': {
     title: 'The other end could not prove who it is',
     text: 'The connection was refused. Reload the page; if this stays, do not trust this server.',

@@ -1,4 +1,5 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control-client.ts';
 import { LinkPool, type TransportNotice } from '#shared/peer/link-pool.ts';
@@ -20,6 +21,7 @@ export interface JoinDeps {
 
 /** This tab among its peers: one key, one control socket, one pool of links for asking and volunteering alike. */
 export interface Joined {
+  readonly identity: Identity;
   readonly control: ControlClient;
   readonly links: LinkPool;
   readonly requester: Requester;
@@ -47,7 +49,7 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
   const transport = hasWebRtc() ? new PeerJsTransport({ control, serverUrl, clock }) : null;
   const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: transport });
   const webrtc = transport !== null;
-  const requester = new Requester({ control, links, clock, verify, webrtc });
+  const requester = new Requester({ control, links, identity, clock, random, verify, webrtc });
   links.onTransport(deps.onTransport);
   links.onLink(deps.onLink);
   control.onState((state) => {
@@ -58,7 +60,7 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
     own.release();
   });
   deps.onState(control.state);
-  return { control, links, requester, webrtc };
+  return { identity, control, links, requester, webrtc };
 }
 
 function controlUrl(serverUrl: string): URL {

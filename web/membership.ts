@@ -35,12 +35,14 @@ export class Membership {
     try {
       // The peer code comes with the first question or the first Start, not with the page.
       const { joinNetwork } = await import('./join.ts');
-      return await joinNetwork({
+      const joined = await joinNetwork({
         ...deps,
         onState: (state) => this.#onState(state),
         onTransport: (notice) => this.#onTransport(notice),
         onLink: (link) => this.#onLink(link),
       });
+      connection.id = joined.control.id;
+      return joined;
     } catch (error) {
       connection.status = 'off';
       this.#joined = null;

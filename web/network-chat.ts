@@ -6,6 +6,7 @@ import type { Digest } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import { openManifest } from '#shared/peer/open-signed.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
+import { RewindableWriter } from '#shared/text/rewindable-writer.ts';
 import { fetchManifest, fetchRange } from './api.ts';
 import { openBlobStore, type IdbBlobStore } from './blob-store.ts';
 import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from './chat.ts';
@@ -28,7 +29,7 @@ export async function openNetworkChat(joined: Joined, model: Digest, clock: Cloc
     const promptTokens = text.encodeChat(messages);
     const room = manifest.config.maxPositions - promptTokens.length;
     if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
-    const writer = text.createWriter();
+    const writer = new RewindableWriter(() => text.createWriter());
     const events = conversation.generate({
       promptTokens,
       maxNewTokens: Math.min(maxNewTokens, room),
@@ -36,7 +37,8 @@ export async function openNetworkChat(joined: Joined, model: Digest, clock: Cloc
       signal: stop,
     });
     for await (const event of events) {
-      if (event.type === 'token') yield { ...event, text: writer.push(event.token) };
+      if (event.type === 'rerouted') writer.rewind(event.from);
+      if (event.type === 'token') yield { ...event, text: writer.push(event.position, event.token) };
       else if (event.type === 'end') yield { ...event, text: writer.end() };
       else yield event;
     }

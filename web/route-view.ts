@@ -1,8 +1,10 @@
+import type { SpanCheck } from '#shared/check/finding.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { RouteLink } from '#shared/session/answer-event.ts';
 import type { Route } from '#shared/session/route.ts';
 import type { StageTime } from './state/answer.svelte.ts';
+import type { Fault } from './state/answer-checks.svelte.ts';
 
 /** One stretch of the way from one peer to the next. */
 export interface Leg {
@@ -10,6 +12,16 @@ export interface Leg {
   /** False where only the plan is known: two volunteers tell of the link between them with the first lap. */
   readonly isReported: boolean;
   readonly roundTripMs: number | null;
+}
+
+/** A replica that re-runs a stage. */
+export interface ShadowView {
+  readonly volunteer: PeerId;
+  readonly numericClass: string;
+  /** `waiting` until its first verdict. */
+  readonly state: 'waiting' | 'agrees' | 'differs' | 'dropped';
+  /** Parts in which it agreed. */
+  readonly agreed: number;
 }
 
 export interface RouteStage {
@@ -21,6 +33,8 @@ export interface RouteStage {
   /** Null until the first lap. */
   readonly queueMs: number | null;
   readonly runMs: number | null;
+  /** Nobody re-runs a stage without any. */
+  readonly shadows: readonly ShadowView[];
 }
 
 /** A route as its picture shows it. */
@@ -40,11 +54,14 @@ export interface RouteFacts {
   readonly stageTimes: readonly StageTime[];
   readonly wireMs: number | null;
   readonly lapMs: number | null;
+  /** On this route. */
+  readonly checks: readonly SpanCheck[];
+  readonly faults: readonly Fault[];
 }
 
-export function toRouteView({ route, links, stageTimes, wireMs, lapMs }: RouteFacts): RouteView {
+export function toRouteView({ route, links, stageTimes, wireMs, lapMs, checks, faults }: RouteFacts): RouteView {
   const lastStage = route.stages.length - 1;
-  const stages = route.stages.map(({ range, primary }, stage): RouteStage => {
+  const stages = route.stages.map(({ range, primary, shadows }, stage): RouteStage => {
     const sender = stage === 0 ? route.requester : route.stages[stage - 1]!.primary;
     const reported = stage === 0 ? links.find((link) => link.stage === 0) : onwardOf(stageTimes[stage - 1]);
     const times = stageTimes[stage];
@@ -55,11 +72,31 @@ export function toRouteView({ route, links, stageTimes, wireMs, lapMs }: RouteFa
       arrival: toLeg(reported, sender.webrtc && primary.webrtc),
       queueMs: times?.queueMs ?? null,
       runMs: times?.runMs ?? null,
+      shadows: shadows.map(({ id, numericClass }) => {
+        const isDropped = faults.some((fault) => fault.volunteer === id);
+        return { volunteer: id, numericClass, ...followShadow(id, stage, checks, isDropped) };
+      }),
     };
   });
   const back = links.find((link) => link.stage === lastStage) ?? onwardOf(stageTimes[lastStage]);
   const home = toLeg(back, route.stages[lastStage]!.primary.webrtc && route.requester.webrtc);
   return { stages, home, wireMs, lapMs, notes: route.notes };
+}
+
+function followShadow(
+  id: PeerId,
+  stage: number,
+  checks: readonly SpanCheck[],
+  isDropped: boolean,
+): Pick<ShadowView, 'state' | 'agreed'> {
+  const findings = checks
+    .flatMap(({ stages }) => stages.find((check) => check.stage === stage)?.findings ?? [])
+    .filter(({ shadow }) => shadow === id);
+  const agreed = findings.filter(({ outcome }) => outcome === 'agreed').length;
+  const last = findings.at(-1);
+  if (isDropped) return { state: 'dropped', agreed };
+  if (last === undefined) return { state: 'waiting', agreed };
+  return { state: last.outcome === 'agreed' ? 'agrees' : 'differs', agreed };
 }
 
 type Reported = Pick<RouteLink, 'transport'> & Partial<Pick<RouteLink, 'roundTripMs'>>;

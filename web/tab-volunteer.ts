@@ -14,7 +14,7 @@ import { spawnWorker } from './worker-client.ts';
  * `openBlobStore` does, or if `signal` has aborted by then.
  */
 export async function createTabVolunteer(
-  { control, links, webrtc }: Joined,
+  { identity, control, links, webrtc }: Joined,
   { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
   held: readonly HeldStage[],
   clock: Clock,
@@ -27,6 +27,7 @@ export async function createTabVolunteer(
   }
   const worker = createWorkerClient({ spawn: spawnWorker, clock });
   const volunteer = new Volunteer({
+    identity,
     control,
     links,
     worker,

@@ -20,7 +20,7 @@ export type CheckFailure =
   | 'reveal-seed'
   /** It says it took in other bytes than the stage before says it sent. */
   | 'input-mismatch'
-  /** It committed to other bytes than it delivered to the requester. */
+  /** It committed to other bytes than it delivered, as the requester or two receivers say. */
   | 'output-mismatch'
   /** Its sketch is not that of the bytes it delivered. */
   | 'sketch-mismatch'

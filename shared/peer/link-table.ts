@@ -30,14 +30,23 @@ export class LinkTable {
     return link.transport;
   }
 
-  /** Sends in the order of the calls. A message that cannot go out is reported as the loss of its peer, later. */
-  send(to: PeerId, message: PeerMessage): void {
+  /**
+   * Sends in the order of the calls. A message that cannot go out is reported as the loss of its peer, later. `onSent` is
+   * called when the message is within the link's window, or lost.
+   */
+  send(to: PeerId, message: PeerMessage, onSent: () => void = () => undefined): void {
     const link = this.linkTo(to);
     if (link === undefined) {
-      queueMicrotask(() => this.#lost(to));
+      queueMicrotask(() => {
+        onSent();
+        this.#lost(to);
+      });
       return;
     }
-    link.send(message).catch((error: unknown) => this.#onSendFailed(link, toChorusError(error)));
+    link.send(message).then(onSent, (error: unknown) => {
+      onSent();
+      this.#onSendFailed(link, toChorusError(error));
+    });
   }
 
   /** The newest open link to `peer`. */

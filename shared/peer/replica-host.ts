@@ -1,9 +1,11 @@
 import type { Clock } from '../clock.ts';
+import type { Identity } from '../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { SessionId } from '../ids.ts';
 import { CONNECT_TIMEOUT_MS } from '../limits.ts';
 import type { StageCompute } from '../session/compute.ts';
-import { ReplicaEngine, type ReplicaConfig, type ReplicaEffect, type ReplicaEvent } from '../session/replica-engine.ts';
+import { ReplicaEngine } from '../session/replica-engine.ts';
+import type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from '../session/replica-event.ts';
 import { abortAfter } from './abort-after.ts';
 import { EngineLoop } from './engine-loop.ts';
 import { LinkTable } from './link-table.ts';
@@ -11,7 +13,8 @@ import type { Links } from './link.ts';
 import { openRoute, type Authority } from './open-signed.ts';
 
 export interface ReplicaHostDeps {
-  readonly config: ReplicaConfig;
+  readonly identity: Identity;
+  readonly config: Pick<ReplicaConfig, 'loaded' | 'slots'>;
   readonly authority: Authority;
   readonly links: Links;
   readonly compute: StageCompute;
@@ -31,7 +34,8 @@ export class ReplicaHost {
 
   constructor(deps: ReplicaHostDeps) {
     this.#deps = deps;
-    this.#engine = new ReplicaEngine(deps.config);
+    const { id: self, publicKey } = deps.identity;
+    this.#engine = new ReplicaEngine({ ...deps.config, self, publicKey });
     this.#loop = new EngineLoop(this.#engine, deps.clock, { type: 'time' }, (effect) => this.#perform(effect));
     this.#links = new LinkTable(deps.links, {
       onMessage: (from, message) => this.#dispatch({ type: 'message', from, message }),
@@ -43,8 +47,13 @@ export class ReplicaHost {
     return this.#engine.sessionCount;
   }
 
-  get positionsServed(): number {
-    return this.#engine.positionsServed;
+  get counts(): ReplicaCounts {
+    return this.#engine.counts;
+  }
+
+  /** Bytes of rows that sessions keep for their checks. */
+  get keptBytes(): number {
+    return this.#engine.keptBytes;
   }
 
   set isAccepting(isAccepting: boolean) {
@@ -83,10 +92,14 @@ export class ReplicaHost {
   }
 
   #perform(effect: ReplicaEffect): void {
-    const { compute, authority } = this.#deps;
+    const { compute, authority, identity } = this.#deps;
     switch (effect.type) {
       case 'send':
         return this.#links.send(effect.to, effect.message);
+      case 'send-counted': {
+        const { session, to, message, bytes } = effect;
+        return this.#links.send(to, message, () => this.#dispatch({ type: 'sent', session, peer: to, bytes }));
+      }
       case 'verify': {
         const { opening, envelope } = effect;
         openRoute(envelope, authority).then(
@@ -113,6 +126,25 @@ export class ReplicaHost {
           type: 'cut-done',
           session: effect.session,
         }));
+      case 'sign': {
+        const { session, statement, index, bytes } = effect;
+        return this.#settle(session, identity.sign(bytes), (signature) => ({
+          type: 'signed',
+          session,
+          statement,
+          index,
+          signature,
+        }));
+      }
+      case 'verify-signature': {
+        const { session, index, publicKey, bytes, signature } = effect;
+        return this.#settle(session, authority.verify(publicKey, bytes, signature), (isGood) => ({
+          type: 'signature-verified',
+          session,
+          index,
+          isGood,
+        }));
+      }
       case 'close':
         // Nothing waits for it, and a compute that cannot close has lost the session already.
         compute.close(effect.session).catch(() => undefined);
@@ -125,11 +157,11 @@ export class ReplicaHost {
     this.#links.connect(peer, webrtc, limit.signal).then(
       (transport) => {
         limit.clear();
-        this.#dispatch({ type: 'connected', session, transport });
+        this.#dispatch({ type: 'connected', session, peer, transport });
       },
       (error: unknown) => {
         limit.clear();
-        this.#dispatch({ type: 'failed', session, step: 'connect', error: toChorusError(error, 'link-lost') });
+        this.#dispatch({ type: 'connect-failed', session, peer, error: toChorusError(error, 'link-lost') });
       },
     );
   }
@@ -137,7 +169,7 @@ export class ReplicaHost {
   #settle<Value>(session: SessionId, promise: Promise<Value>, done: (value: Value) => ReplicaEvent): void {
     promise.then(
       (value) => this.#dispatch(done(value)),
-      (error: unknown) => this.#dispatch({ type: 'failed', session, step: 'compute', error: toChorusError(error) }),
+      (error: unknown) => this.#dispatch({ type: 'failed', session, error: toChorusError(error) }),
     );
   }
 }

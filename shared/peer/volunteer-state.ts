@@ -17,6 +17,10 @@ export interface VolunteerState {
   readonly sessions: number;
   /** Positions that passed its stage in this sitting. */
   readonly tokensServed: number;
+  /** Spans of others' work that it ran again and stood for, in this sitting. */
+  readonly spansShadowed: number;
+  /** Spans of its own work that it stood for, for others to check, in this sitting. */
+  readonly spansCommitted: number;
   /** Over the last few seconds. */
   readonly tokensPerSecond: number;
   /** Positions served in each of the last seconds, oldest first, for a chart. */
@@ -41,6 +45,8 @@ export const STATE_OFF: VolunteerState = {
   memoryBytes: 0,
   sessions: 0,
   tokensServed: 0,
+  spansShadowed: 0,
+  spansCommitted: 0,
   tokensPerSecond: 0,
   history: [],
   probeError: null,

@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.ts';
-import type { VerifySignature } from '../crypto/identity.ts';
+import type { Identity, VerifySignature } from '../crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { DRAIN_TIMEOUT_MS } from '../limits.ts';
 import { describeRange, sameRange, type StageRange } from '../model/stage.ts';
+import { addCounts, NO_COUNTS, type ReplicaCounts } from '../session/replica-event.ts';
 import type { PeerControlMessage, ServerMessage } from '../wire/control-message.ts';
 import type { BackendInfo, LoadedStage } from '../wire/worker-message.ts';
 import type { ControlClient, ControlState } from './control-client.ts';
@@ -41,6 +42,8 @@ export interface HeldStage {
 }
 
 export interface VolunteerDeps extends StageSource {
+  /** Of the key that `control` has proved. */
+  readonly identity: Identity;
   readonly control: Pick<ControlClient, 'id' | 'serverKey' | 'welcome' | 'state' | 'send' | 'onMessage' | 'onState'>;
   readonly links: Links;
   readonly worker: WorkerClient;
@@ -78,8 +81,8 @@ export class Volunteer {
   #backend: BackendInfo | null = null;
   #holding: Holding | null = null;
   #isPaused = false;
-  /** Served by stages held before, in this sitting. */
-  #servedBefore = 0;
+  /** Done with stages held before, in this sitting. */
+  #countsBefore = NO_COUNTS;
   #history = new ServingHistory();
   #restartsMs: number[] = [];
 
@@ -106,7 +109,7 @@ export class Volunteer {
     this.#sitting = sitting;
     this.#isPaused = false;
     this.#history = new ServingHistory();
-    this.#servedBefore = 0;
+    this.#countsBefore = NO_COUNTS;
     this.#restartsMs = [];
     this.#update({ ...STATE_OFF, phase: 'connecting', message: 'Starting the compute thread.' });
     this.#stops = [
@@ -163,8 +166,8 @@ export class Volunteer {
     this.#tell({ type: 'withdraw' });
     this.#deps.worker.stop();
     this.#backend = null;
-    const { tokensServed, history } = this.#state;
-    this.#update({ ...STATE_OFF, ...last, tokensServed, history });
+    const { tokensServed, spansShadowed, spansCommitted, history } = this.#state;
+    this.#update({ ...STATE_OFF, ...last, tokensServed, spansShadowed, spansCommitted, history });
   }
 
   async #startWorker(signal: AbortSignal): Promise<void> {
@@ -256,7 +259,7 @@ export class Volunteer {
     const held = this.#holding;
     if (held !== null && isSameStage(held, assignment)) return this.#serve(held, assignment);
     const { model, range } = assignment;
-    const { worker, settings, control, verify, links, clock } = this.#deps;
+    const { identity, worker, settings, control, verify, links, clock } = this.#deps;
     const authority = { serverKey: control.serverKey, verify };
     const runtimeVersion = this.#backend?.runtimeVersion ?? '';
     const before = held?.host.drain(DRAIN_TIMEOUT_MS, signal);
@@ -277,7 +280,8 @@ export class Volunteer {
     signal.throwIfAborted();
     const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
     const host = new ReplicaHost({
-      config: { self: control.id, loaded: { model, range, manifest }, slots: settings.slots },
+      identity,
+      config: { loaded: { model, range, manifest }, slots: settings.slots },
       authority,
       links,
       compute: pacedCompute(compute, clock, settings.dutyShare),
@@ -309,8 +313,8 @@ export class Volunteer {
     const { host } = this.#holding;
     this.#holding = null;
     host.stop(error);
-    this.#servedBefore += host.positionsServed;
-    this.#update({ sessions: 0, memoryBytes: 0, tokensServed: this.#tokensServed });
+    this.#countsBefore = addCounts(this.#countsBefore, host.counts);
+    this.#update({ sessions: 0, memoryBytes: 0, ...this.#done });
   }
 
   #onWorkerLost(error: ChorusError): void {
@@ -350,14 +354,19 @@ export class Volunteer {
     return this.#holding && this.#holding.compute.layerMs / this.#deps.settings.dutyShare;
   }
 
-  get #tokensServed(): number {
-    return this.#servedBefore + (this.#holding?.host.positionsServed ?? 0);
+  get #counts(): ReplicaCounts {
+    return this.#holding === null ? this.#countsBefore : addCounts(this.#countsBefore, this.#holding.host.counts);
+  }
+
+  get #done(): Pick<VolunteerState, 'tokensServed' | 'spansShadowed' | 'spansCommitted'> {
+    const { positions, spansShadowed, spansCommitted } = this.#counts;
+    return { tokensServed: positions, spansShadowed, spansCommitted };
   }
 
   #tick(): void {
-    this.#history.addSecond(this.#deps.clock.wallMs(), this.#tokensServed);
+    this.#history.addSecond(this.#deps.clock.wallMs(), this.#counts.positions);
     const { tokensPerSecond, seconds } = this.#history;
-    this.#update({ tokensServed: this.#tokensServed, tokensPerSecond, history: seconds });
+    this.#update({ ...this.#done, tokensPerSecond, history: seconds });
   }
 
   #heartbeat(): void {
@@ -365,7 +374,7 @@ export class Volunteer {
     this.#tell({
       type: 'heartbeat',
       sessions,
-      tokens: this.#tokensServed,
+      tokens: this.#counts.positions,
       layerMs: this.#layerMs,
       hidden: this.#deps.settings.isHidden(),
     });

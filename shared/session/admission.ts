@@ -13,18 +13,30 @@ export interface LoadedRange {
   readonly manifest: Manifest;
 }
 
+/** A volunteer or requester, and how it is reached. */
+export interface Hop {
+  readonly peer: PeerId;
+  readonly webrtc: boolean;
+}
+
 /** The part one volunteer has in a session. */
 export interface Seat {
   readonly stage: number;
+  /** How many stages the route has. */
+  readonly stages: number;
+  /**
+   * `primary`: its output goes on. `shadow`: runs the same rows again, a span at a time, and its output goes nowhere.
+   * `replay`: runs what the requester gives it and answers to the requester.
+   */
+  readonly role: 'primary' | 'shadow' | 'replay';
+  /** Who may check it. */
+  readonly requester: PeerId;
   /** Who sends it rows. */
   readonly upstream: PeerId;
-  /** Where its output goes; null for a shadow, whose output goes nowhere. */
-  readonly forward: {
-    readonly peer: PeerId;
-    readonly webrtc: boolean;
-    readonly stage: number;
-    readonly isRequester: boolean;
-  } | null;
+  /** Where its output goes; null for a shadow. */
+  readonly forward: (Hop & { readonly stage: number; readonly isRequester: boolean }) | null;
+  /** The shadows of the next stage, which are sent all that its primary is. */
+  readonly shadows: readonly Hop[];
 }
 
 export interface Opening {
@@ -52,12 +64,25 @@ export function takeSeat(opening: Opening, self: PeerId, loaded: LoadedRange, wa
   if (route.model !== loaded.model || !sameRange(here.range, loaded.range)) {
     throw unrouted('this volunteer holds another stage');
   }
-  const upstream = stage === 0 ? route.requester.id : route.stages[stage - 1]!.primary.id;
+  const requester = route.requester.id;
+  const upstream = stage === 0 ? requester : route.stages[stage - 1]!.primary.id;
   if (upstream !== opening.from) throw unrouted('the route names another peer before this stage');
-  if (!isPrimary) return { stage, upstream, forward: null };
-  const isRequester = stage + 1 === route.stages.length;
-  const next = isRequester ? route.requester : route.stages[stage + 1]!.primary;
-  return { stage, upstream, forward: { peer: next.id, webrtc: next.webrtc, stage: stage + 1, isRequester } };
+  const isReplay = route.purpose === 'replay';
+  if (isReplay && route.stages.length !== 1) throw unrouted('a replay has one stage');
+  const seat = { stage, stages: route.stages.length, requester, upstream };
+  if (!isPrimary) return { ...seat, role: 'shadow', forward: null, shadows: [] };
+  const next = route.stages[stage + 1];
+  const ahead = hopTo(next?.primary ?? route.requester);
+  return {
+    ...seat,
+    role: isReplay ? 'replay' : 'primary',
+    forward: { ...ahead, stage: stage + 1, isRequester: next === undefined },
+    shadows: (next?.shadows ?? []).map(hopTo).filter(({ peer }) => peer !== ahead.peer && peer !== self),
+  };
+}
+
+function hopTo({ id, webrtc }: { readonly id: PeerId; readonly webrtc: boolean }): Hop {
+  return { peer: id, webrtc };
 }
 
 /** Throws `bad-message` or `too-long` for rows that the stage cannot take as they are. */
@@ -75,7 +100,8 @@ export function checkRows(message: RowsMessage, seat: Seat, loaded: LoadedRange,
   if (kind === 'tokens') checkTokens(rows.bytes, loaded.manifest.config.vocabularySize);
 }
 
-function inputOf({ range, manifest }: LoadedRange): { kind: 'tokens' | 'hidden'; rowBytes: number } {
+/** What the stage takes in. */
+export function inputOf({ range, manifest }: LoadedRange): { kind: 'tokens' | 'hidden'; rowBytes: number } {
   if (range.embedding) return { kind: 'tokens', rowBytes: 4 };
   return { kind: 'hidden', rowBytes: manifest.config.hiddenSize * (manifest.pins.boundary === 'f16' ? 2 : 4) };
 }

@@ -1,100 +1,52 @@
 import { ChorusError, toChorusError } from '../errors.ts';
-import type { Digest, PeerId, SessionId } from '../ids.ts';
-import {
-  EXCLUDE_MS,
-  LAP_TIMEOUT_MS,
-  MAX_REROUTES,
-  OPEN_TIMEOUT_MS,
-  PROMPT_WINDOW,
-  ROUTE_TIMEOUT_MS,
-} from '../limits.ts';
-import type { Manifest } from '../model/manifest.ts';
-import type { PeerControlMessage } from '../wire/control-message.ts';
-import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
+import type { PeerId } from '../ids.ts';
+import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../limits.ts';
+import type { HopTiming } from '../wire/peer-message.ts';
+import { Answer, type Closing } from './answer.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
-import type { Now } from './replica-engine.ts';
-import { RequesterSession } from './requester-session.ts';
-import { checkRoute, type Envelope, type Route } from './route.ts';
-import { sampleToken, type Sampling } from './sampler.ts';
+import { faultEvent, FaultReports } from './fault-reports.ts';
+import { LiveSession, type LiveEffect, type SessionEvent } from './live-session.ts';
+import type { Now } from './replica-event.ts';
+import { releaseOfReplay } from './replay-session.ts';
+import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from './requester-event.ts';
+import type { Lap } from './requester-session.ts';
+import { checkRoute } from './route.ts';
+import { RouteSearch, type SearchStep } from './route-search.ts';
+import { sampleToken } from './sampler.ts';
+import type { CheckEffect, FoundFault } from './session-check.ts';
 
-export type Release = Extract<PeerControlMessage, { type: 'release' }>;
-type Fault = Extract<PeerMessage, { type: 'fault' }>;
-
-export type RequesterEvent =
-  | { readonly type: 'start'; readonly request: GenerateRequest }
-  /** Ends the answer; the session stays. */
-  | { readonly type: 'cancel' }
-  | { readonly type: 'close' }
-  | { readonly type: 'queued'; readonly position: number }
-  /** The envelope is the server's own and holds this route. */
-  | { readonly type: 'routed'; readonly route: Route; readonly envelope: Envelope }
-  | { readonly type: 'refused'; readonly error: ChorusError }
-  /** The server forgot what was asked of it. */
-  | { readonly type: 'server-back' }
-  | { readonly type: 'connected'; readonly session: SessionId }
-  | { readonly type: 'connect-failed'; readonly session: SessionId; readonly error: ChorusError }
-  | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
-  | { readonly type: 'link-lost'; readonly peer: PeerId }
-  | { readonly type: 'time' };
-
-export type RequesterEffect =
-  /** Asks the server for a route; takes the place of any request before it. */
-  | { readonly type: 'request-route'; readonly capacity: number; readonly exclude: readonly PeerId[] }
-  | { readonly type: 'abandon-route' }
-  | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
-  | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
-  | { readonly type: 'release'; readonly release: Release }
-  /** Every stage is open: the `routed` event, for the driver to add what it knows of the links. */
-  | { readonly type: 'announce'; readonly route: Route }
-  | { readonly type: 'emit'; readonly event: AnswerEvent }
-  | { readonly type: 'fail'; readonly error: ChorusError };
-
-export interface RequesterConfig {
-  readonly self: PeerId;
-  readonly model: Digest;
-  readonly manifest: Manifest;
-}
-
-interface Answer {
-  /** Prompt and answer so far. */
-  readonly history: number[];
-  readonly promptLength: number;
-  readonly maxNewTokens: number;
-  readonly sampling: Sampling;
-  reroutes: number;
-}
-
-/** A route this close to its end is not begun with. */
-const LEASE_MARGIN_MS = 10_000;
-const MIN_CAPACITY = 512;
-/** Refusals that may come from who was excluded. */
-const SCARCE = new Set(['no-coverage', 'too-few-volunteers', 'all-busy']);
+/** Between two verdicts of a complete answer; the check itself has shorter limits. */
+const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
  * holds, cuts these back to what a new prompt shares with them, sends the rest in chunks, then samples a token each lap.
- * If a volunteer fails it asks for a route without that one, replays every token and goes on where it was.
+ * An answer ends once all its rows have their verdict. If a volunteer fails, it asks for a route without that one, replays
+ * the tokens up to the last verdict and goes on from there.
  */
 export class RequesterEngine {
   readonly #config: RequesterConfig;
-  readonly #excluded = new Map<PeerId, number>();
+  readonly #search: RouteSearch;
+  readonly #reports = new FaultReports();
   #effects: RequesterEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
-  #session: RequesterSession | null = null;
-  #routeByMs = Infinity;
+  #session: LiveSession | null = null;
+  /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
+  #isAlignDue = false;
+  /** When a complete answer waits no longer for verdicts. */
+  #endByMs = Infinity;
+  #lastTicket = 0;
 
   constructor(config: RequesterConfig) {
     this.#config = config;
-  }
-
-  get isAnswering(): boolean {
-    return this.#answer !== null;
+    this.#search = new RouteSearch(config.self);
   }
 
   /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   get deadlineMs(): number {
-    return Math.min(this.#routeByMs, this.#session?.deadlineMs ?? Infinity);
+    const waits = [this.#search, this.#reports, this.#session];
+    return Math.min(this.#endByMs, ...waits.map((each) => each?.deadlineMs ?? Infinity));
   }
 
   handle(event: RequesterEvent, now: Now): RequesterEffect[] {
@@ -105,6 +57,7 @@ export class RequesterEngine {
   }
 
   #dispatch(event: RequesterEvent): void {
+    const { nowMs } = this.#now;
     switch (event.type) {
       case 'start':
         return this.#start(event.request);
@@ -113,198 +66,184 @@ export class RequesterEngine {
       case 'close':
         return this.#close();
       case 'queued':
-        if (this.#routeByMs === Infinity) return;
-        this.#routeByMs = this.#now.nowMs + ROUTE_TIMEOUT_MS;
+        if (!this.#search.isOn) return;
+        this.#search.wait(nowMs);
         return this.#emit({ type: 'queued', position: event.position });
       case 'routed':
-        return this.#onRouted(event.route, event.envelope);
+        return this.#onRouted(event);
       case 'refused':
-        return this.#onRefused(event.error);
+        if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
+        return;
       case 'server-back':
-        if (this.#routeByMs !== Infinity) this.#requestRoute();
+        if (this.#search.isOn) this.#requestRoute();
         return;
-      case 'connected':
-      case 'connect-failed':
-        if (this.#session?.id === event.session && this.#session.step === 'connecting') this.#onConnected(event);
-        return;
-      case 'message':
-        return this.#onMessage(event.from, event.message);
-      case 'link-lost':
-        return this.#onLinkLost(event.peer);
+      case 'reported':
+        return this.#onReported(event.ticket, event.isAccepted);
       case 'time':
         return this.#onTime();
+      default:
+        return this.#toSession(event);
     }
   }
 
-  #start({ promptTokens, maxNewTokens, sampling }: GenerateRequest): void {
-    const { maxPositions } = this.#config.manifest.config;
+  #start(request: GenerateRequest): void {
     if (this.#answer !== null) return;
-    if (promptTokens.length === 0) return this.#fail(new ChorusError('bad-message', 'the prompt is empty'));
-    if (promptTokens.length >= maxPositions) {
-      const text = `the prompt has ${promptTokens.length} tokens; this model takes fewer than ${maxPositions}`;
-      return this.#fail(new ChorusError('too-long', text));
-    }
-    this.#answer = {
-      history: [...promptTokens],
-      promptLength: promptTokens.length,
-      maxNewTokens: Math.min(maxNewTokens, maxPositions - promptTokens.length),
-      sampling,
-      reroutes: 0,
-    };
-    if (this.#session === null) return this.#requestRoute();
-    if (this.#isUsable(this.#session)) return this.#align(this.#session);
-    this.#renew(this.#session);
-  }
-
-  #isUsable(session: RequesterSession): boolean {
-    return session.route.capacity >= this.#neededPositions() && this.#now.nowMs < session.leaseEndMs - LEASE_MARGIN_MS;
-  }
-
-  #neededPositions(): number {
-    return this.#answer === null ? 0 : this.#answer.promptLength + this.#answer.maxNewTokens;
-  }
-
-  /** Grows by doubling, so that a chat seldom needs another session and short ones take little memory. */
-  #capacity(): number {
-    let capacity = MIN_CAPACITY;
-    while (capacity < this.#neededPositions()) capacity *= 2;
-    return Math.min(capacity, this.#config.manifest.config.maxPositions);
-  }
-
-  #requestRoute(): void {
-    const { nowMs } = this.#now;
-    this.#routeByMs = nowMs + ROUTE_TIMEOUT_MS;
-    for (const [peer, untilMs] of this.#excluded) if (untilMs <= nowMs) this.#excluded.delete(peer);
-    // No peer has a link to itself.
-    const exclude = [this.#config.self, ...this.#excluded.keys()].slice(0, 64);
-    this.#effects.push({ type: 'request-route', capacity: this.#capacity(), exclude });
-  }
-
-  #onRouted(route: Route, envelope: Envelope): void {
-    if (this.#routeByMs === Infinity) return;
-    this.#routeByMs = Infinity;
+    let answer: Answer;
     try {
-      checkRoute(route, this.#config.self, this.#config.model, this.#config.manifest.config.layers);
-      if (route.capacity < this.#neededPositions()) throw new ChorusError('too-long', 'the route is too short');
+      answer = new Answer(request, this.#config.manifest.config.maxPositions);
     } catch (error) {
       return this.#fail(toChorusError(error));
     }
-    const session = new RequesterSession(route, envelope, this.#now.nowMs);
-    this.#session = session;
-    const { id: peer, webrtc } = route.stages[0]!.primary;
-    this.#effects.push({ type: 'connect', session: session.id, peer, webrtc });
-  }
-
-  #onRefused(error: ChorusError): void {
-    if (this.#routeByMs === Infinity) return;
-    this.#routeByMs = Infinity;
-    if (this.#excluded.size === 0 || !SCARCE.has(error.code)) return this.#fail(error);
-    // Better those who failed once than nobody.
-    this.#excluded.clear();
-    this.#requestRoute();
-  }
-
-  #onConnected(event: Extract<RequesterEvent, { type: 'connected' | 'connect-failed' }>): void {
-    const session = this.#session!;
-    if (event.type === 'connect-failed') return this.#reroute(session, event.error, [session.first]);
-    session.toOpening(this.#now.nowMs);
-    this.#send(session, { type: 'open', session: session.id, stage: 0, route: session.envelope });
-  }
-
-  #onMessage(from: PeerId, message: PeerMessage): void {
     const session = this.#session;
-    if (session === null || !('session' in message) || message.session !== session.id) return;
-    if (message.type === 'fault' && from === session.first) return this.#onFault(session, message);
-    if (from !== session.last) return;
-    if (message.type === 'ready' && session.step === 'opening') {
-      session.toOpen();
-      this.#effects.push({ type: 'announce', route: session.route });
-      this.#align(session);
+    this.#answer = answer;
+    if (session === null) return this.#requestRoute();
+    const isUsable = session.route.capacity >= answer.neededPositions && !session.isEnding(this.#now.nowMs);
+    if (isUsable) this.#align(session);
+    else this.#renew(session, answer);
+  }
+
+  #requestRoute(): void {
+    this.#take(this.#search.start(this.#now.nowMs));
+  }
+
+  #take(step: SearchStep): void {
+    if (step.type === 'fail') return this.#fail(step.error);
+    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude });
+  }
+
+  #onRouted(signed: SignedRoute): void {
+    if (!this.#search.stop()) return;
+    const { self, model, manifest } = this.#config;
+    try {
+      checkRoute(signed.route, self, model, manifest.config.layers);
+      const isShort = signed.route.capacity < (this.#answer?.neededPositions ?? 0);
+      if (isShort) throw new ChorusError('too-long', 'the route is too short');
+    } catch (error) {
+      return this.#fail(toChorusError(error));
     }
-    if (message.type === 'rows' && message.rows.kind === 'logits') this.#onLogits(session, message);
+    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now);
+    this.#session = session;
+    this.#perform(session, session.connect());
   }
 
-  #onFault(session: RequesterSession, fault: Fault): void {
-    const { stages } = session.route;
-    const named = stages.find((stage) => stage.primary.id === fault.volunteer)?.primary.id;
-    const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
-    const blamed = isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? session.first];
-    this.#reroute(session, new ChorusError(fault.code, fault.message), blamed);
-  }
-
-  #onLinkLost(peer: PeerId): void {
+  #toSession(event: SessionEvent): void {
     const session = this.#session;
-    if (session === null || session.step === 'connecting') return;
-    if (peer !== session.first && peer !== session.last) return;
-    this.#reroute(session, new ChorusError('link-lost', 'the connection to a volunteer was lost'), [peer]);
+    if (session !== null) return this.#perform(session, session.handle(event, this.#now));
+    if (event.type === 'replay-routed') this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
   }
 
   #onTime(): void {
     const { nowMs } = this.#now;
-    if (nowMs >= this.#routeByMs) {
-      this.#routeByMs = Infinity;
+    if (nowMs >= this.#search.deadlineMs) {
       this.#effects.push({ type: 'abandon-route' });
-      return this.#fail(new ChorusError('timeout', 'the network has no free volunteers; try again in a while'));
+      this.#take(this.#search.timedOut());
     }
-    const session = this.#session;
-    if (session === null || nowMs < session.deadlineMs) return;
-    if (this.#answer === null) return this.#drop(session, 'done');
-    // Nobody told who is stuck, so all of them are left out.
-    const everyone = session.route.stages.map((stage) => stage.primary.id);
-    const seconds = (session.step === 'open' ? LAP_TIMEOUT_MS : OPEN_TIMEOUT_MS) / 1000;
-    this.#reroute(session, new ChorusError('timeout', `no volunteer answered for ${seconds} s`), everyone);
+    for (const event of this.#reports.expire(nowMs)) this.#emit(event);
+    if (nowMs >= (this.#session?.deadlineMs ?? Infinity)) this.#toSession({ type: 'time' });
+    this.#endIfWhole();
+  }
+
+  /** Does what a session asks for, and makes of the rest what it means for the answer. */
+  #perform(session: LiveSession, effects: readonly LiveEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'opened':
+          this.#effects.push({ type: 'announce', route: session.route });
+          this.#align(session);
+          break;
+        case 'lap':
+          if (this.#session === session) this.#onLap(session, effect.lap, effect.hops);
+          break;
+        case 'lost':
+          if (this.#session === session) this.#onLost(session, effect);
+          break;
+        case 'checked':
+        case 'settling':
+        case 'settled':
+        case 'fault':
+        case 'bare':
+        case 'broken':
+          this.#onCheck(session, effect);
+          break;
+        case 'connect':
+          if (this.#session === session) this.#effects.push(effect);
+          break;
+        default:
+          this.#effects.push(effect);
+      }
+    }
   }
 
   /** Cuts the session back to what it shares with the history, then sends the rest. */
-  #align(session: RequesterSession): void {
+  #align(session: LiveSession): void {
+    this.#isAlignDue = this.#answer !== null && session.isSettling;
+    if (this.#answer === null || this.#isAlignDue) return;
+    this.#perform(session, session.align(this.#answer.history, this.#now));
+    this.#feed(session);
+  }
+
+  #feed(session: LiveSession): void {
     const answer = this.#answer;
-    if (answer === null) return;
-    const cut = session.align(answer.history, this.#now.nowMs);
-    if (cut !== null) this.#send(session, cut);
-    this.#feed(session, answer);
+    if (this.#session !== session || answer === null || answer.closing !== null || session.isSettling) return;
+    if (this.#isAlignDue) return this.#align(session);
+    this.#perform(session, session.feed(answer.history, this.#now));
   }
 
-  #feed(session: RequesterSession, answer: Answer): void {
-    for (const rows of session.nextRows(answer.history, PROMPT_WINDOW, this.#now.nowMs)) this.#send(session, rows);
+  #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
+    const answer = this.#answer;
+    if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
+    const { prompt, candidates, lapMs } = lap;
+    if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
+    if (candidates === null) return this.#feed(session);
+    const position = answer.history.length;
+    const { token, logprob } = sampleToken(candidates, answer.sampling, position);
+    if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
+    session.drew(token, position, answer.sampling, lapMs);
+    const whole = answer.push(token);
+    this.#emit({ type: 'token', token, logprob, position, lapMs, hops });
+    const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
+    if (closing === null) this.#feed(session);
+    else this.#closeWith(session, answer, closing);
   }
 
-  #onLogits(session: RequesterSession, message: RowsMessage): void {
-    const { vocabularySize } = this.#config.manifest.config;
-    try {
-      const lap = session.take(message, vocabularySize, this.#now.nowMs);
-      const answer = this.#answer;
-      if (answer === null) return;
-      if (lap === null) return this.#feed(session, answer);
-      if (lap.prompt !== null) this.#emit({ type: 'prompt', ...lap.prompt });
-      if (lap.candidates === null) return this.#feed(session, answer);
-      const position = answer.history.length;
-      const { token, logprob } = sampleToken(lap.candidates, answer.sampling, position);
-      if (this.#config.manifest.config.endTokens.includes(token)) return this.#finish(session, answer, 'stop');
-      answer.history.push(token);
-      session.countToken(lap.lapMs);
-      this.#emit({ type: 'token', token, logprob, position, lapMs: lap.lapMs, hops: message.hops });
-      if (position + 1 - answer.promptLength >= answer.maxNewTokens) return this.#finish(session, answer, 'length');
-      if (this.#now.nowMs >= session.leaseEndMs - LEASE_MARGIN_MS) return this.#renew(session);
-      this.#feed(session, answer);
-    } catch (error) {
-      this.#reroute(session, toChorusError(error), [session.last]);
-    }
+  #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
+    answer.closing = closing;
+    this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
+    this.#perform(session, session.closeSpan(this.#now));
+    this.#endIfWhole();
   }
 
-  #finish(session: RequesterSession | null, answer: Answer, reason: 'stop' | 'length' | 'cancelled'): void {
+  /** Ends an answer that has all its tokens, once it has all its verdicts. */
+  #endIfWhole(): void {
+    const [answer, session] = [this.#answer, this.#session];
+    if (answer === null || answer.closing === null || session === null || session.isSettling) return;
+    const isWhole = answer.verdictEnd >= session.length;
+    if (!isWhole && this.#now.nowMs < this.#endByMs) return;
+    if (answer.closing === 'renew') return this.#renew(session, answer);
+    if (!this.#reports.isWaiting) this.#finish(answer, answer.closing, isWhole);
+  }
+
+  #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean): void {
+    this.#forgetAnswer();
+    this.#session?.rest(this.#now.nowMs);
+    this.#emit(answer.end(reason, isWhole));
+  }
+
+  #forgetAnswer(): void {
     this.#answer = null;
-    session?.rest(this.#now.nowMs);
-    const { history, promptLength } = answer;
-    const usage = { promptTokens: promptLength, completionTokens: history.length - promptLength };
-    this.#emit({ type: 'end', reason, usage });
+    this.#endByMs = Infinity;
+    this.#isAlignDue = false;
   }
 
   #cancel(): void {
     const answer = this.#answer;
     if (answer === null) return;
     this.#stopRouting();
-    if (this.#session !== null && this.#session.step !== 'open') this.#drop(this.#session, 'cancelled');
-    this.#finish(this.#session, answer, 'cancelled');
+    for (const event of this.#reports.expire(Infinity)) this.#emit(event);
+    if (this.#session?.isOpen === false) this.#drop(this.#session, 'cancelled');
+    const session = this.#session;
+    this.#finish(answer, 'cancelled', session !== null && answer.verdictEnd >= session.length);
+    if (session !== null) this.#perform(session, session.closeSpan(this.#now));
   }
 
   #close(): void {
@@ -314,45 +253,100 @@ export class RequesterEngine {
   }
 
   #stopRouting(): void {
-    if (this.#routeByMs === Infinity) return;
-    this.#routeByMs = Infinity;
-    this.#effects.push({ type: 'abandon-route' });
+    if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
+  }
+
+  #onCheck(session: LiveSession, effect: Exclude<CheckEffect, { type: 'connect' | 'send' | 'verify' | 'sign' }>): void {
+    const answer = this.#answer;
+    if (effect.type === 'fault') return this.#report(effect.fault);
+    if (this.#session !== session) return;
+    if (answer !== null && answer.closing !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
+    switch (effect.type) {
+      case 'checked': {
+        const check = answer?.accept(effect.check) ?? null;
+        if (check !== null) this.#emit({ type: 'checked', check });
+        return this.#endIfWhole();
+      }
+      case 'settling':
+        return this.#emit(effect);
+      case 'settled':
+        this.#endIfWhole();
+        return this.#feed(session);
+      case 'bare':
+        return this.#onBare(session, effect.shadow);
+      case 'broken':
+        return this.#onBroken(session, effect);
+    }
+  }
+
+  /** Goes on with a new shadow, as long as the answer gets on by that. */
+  #onBare(session: LiveSession, shadow: PeerId): void {
+    if (this.#answer?.mayReroute === false) return;
+    this.#reroute(session, new ChorusError('check-failed', 'a stage lost the replica that checked it'), [shadow]);
+  }
+
+  #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckEffect, { type: 'broken' }>): void {
+    const answer = this.#answer;
+    const text = disputed === null ? 'a replica failed the check' : 'two replicas differ, and nobody could settle it';
+    if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
+    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+  }
+
+  /** Tells the server what can be proven, and people once it has answered. */
+  #report(fault: FoundFault): void {
+    if (fault.proof === null) return this.#emit(faultEvent(fault, false));
+    const ticket = ++this.#lastTicket;
+    this.#effects.push({ type: 'report', ticket, proof: fault.proof });
+    if (this.#answer !== null) this.#reports.add(ticket, fault, this.#now.nowMs);
+  }
+
+  #onReported(ticket: number, isAccepted: boolean): void {
+    const event = this.#reports.reported(ticket, isAccepted);
+    if (event !== null) this.#emit(event);
+    this.#endIfWhole();
   }
 
   /** Another session in place of one that nobody failed. */
-  #renew(session: RequesterSession): void {
+  #renew(session: LiveSession, answer: Answer): void {
+    const before = answer.history.length;
     this.#drop(session, 'done');
+    const from = answer.withdraw();
+    if (from < before) {
+      if (!answer.reroute()) return this.#fail(new ChorusError('timeout', 'no session lasts until it is checked'));
+      this.#emit({ type: 'rerouted', reason: 'the time of the route is over', volunteer: null, from });
+    }
     this.#requestRoute();
   }
 
-  #reroute(session: RequesterSession, error: ChorusError, blamed: readonly PeerId[]): void {
-    const answer = this.#answer;
+  #onLost(session: LiveSession, { error, blamed }: Extract<LiveEffect, { type: 'lost' }>): void {
     // A time out that nobody is known for is no volunteer's fault on record.
     const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
+    this.#reroute(session, error, blamed, faults);
+  }
+
+  #reroute(session: LiveSession, error: ChorusError, blamed: readonly PeerId[], faults: Release['faults'] = []): void {
+    // What nobody checks keeps what it has: it will be as good as it is now.
+    if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
+    const answer = this.#answer;
     this.#drop(session, answer === null ? 'done' : 'failed', faults);
-    for (const peer of blamed) this.#excluded.set(peer, this.#now.nowMs + EXCLUDE_MS);
+    this.#search.exclude(blamed, this.#now.nowMs);
     if (answer === null) return;
-    answer.reroutes += 1;
-    if (answer.reroutes > MAX_REROUTES) return this.#fail(error);
-    this.#emit({ type: 'rerouted', reason: error.message, volunteer: faults[0]?.volunteer ?? null });
+    const from = answer.withdraw();
+    this.#endByMs = Infinity;
+    if (!answer.reroute()) return this.#fail(error);
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
     this.#requestRoute();
   }
 
-  #drop(session: RequesterSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {
+  #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {
     this.#session = null;
-    if (session.step !== 'connecting') {
-      this.#send(session, { type: 'close', session: session.id, reason: outcome });
-    }
-    this.#effects.push({ type: 'release', release: session.release(outcome, faults) });
+    this.#perform(session, session.drop(outcome, faults));
   }
 
   #fail(error: ChorusError): void {
-    this.#answer = null;
+    for (const event of this.#reports.expire(Infinity)) this.#emit(event);
+    this.#forgetAnswer();
     this.#effects.push({ type: 'fail', error });
-  }
-
-  #send(session: RequesterSession, message: PeerMessage): void {
-    this.#effects.push({ type: 'send', to: session.first, message });
   }
 
   #emit(event: AnswerEvent): void {

@@ -1,23 +1,28 @@
 import { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../limits.ts';
-import type { PeerControlMessage } from '../wire/control-message.ts';
 import type { RowsMessage } from '../wire/peer-message.ts';
+import type { Release, SignedRoute } from './requester-event.ts';
+import { Returns, type Returned } from './returns.ts';
 import type { CutMessage } from './row-order.ts';
 import { leaseMs, type Envelope, type Route } from './route.ts';
 import { checkDigest, chunkEnd, chunkOf, encodeTokens, rowsMessage } from './rows-message.ts';
-import { readCandidates, type Candidates } from './sampler.ts';
-
-type Release = Extract<PeerControlMessage, { type: 'release' }>;
+import { readCandidates, type Candidates, type Sampling } from './sampler.ts';
+import { ShadowFeed } from './shadow-feed.ts';
 
 /** Given back a little before the replicas would take it. */
 const IDLE_MS = SESSION_IDLE_MS - 20_000;
 
-/** Rows on their way round. */
-interface Flight {
+/** Positions that the primaries run at once. */
+export interface Run {
   readonly start: number;
   readonly end: number;
+  /** The first position whose logits are wanted; any number >= `end` where none are. */
   readonly logitsFrom: number;
+}
+
+/** Rows on their way round. */
+interface Flight extends Run {
   readonly sentMs: number;
 }
 
@@ -35,10 +40,20 @@ export class RequesterSession {
   readonly route: Route;
   readonly envelope: Envelope;
   readonly leaseEndMs: number;
+  /** Stage 0's shadows get what its primary gets. */
+  readonly shadows: ShadowFeed;
+  /** Who failed in this session, for the server to hear at its end. */
+  readonly faults: Release['faults'] = [];
   #step: 'connecting' | 'opening' | 'open' = 'connecting';
-  #deadlineMs: number;
+  /** When the session must be open; then when it has rested too long. */
+  #stepByMs: number;
+  #lapByMs = Infinity;
   /** Tokens sent, in the order of their positions. */
   #sent: number[] = [];
+  #runs: Run[] = [];
+  /** Tokens that were drawn from this session's logits, by position. */
+  readonly #drawn = new Map<number, { readonly token: number; readonly sampling: Sampling }>();
+  readonly #returns = new Returns();
   #epoch = 0;
   #sequence = 0;
   #flights = new Map<number, Flight>();
@@ -48,11 +63,12 @@ export class RequesterSession {
   #tokens = 0;
   #lapsMs = 0;
 
-  constructor(route: Route, envelope: Envelope, nowMs: number) {
+  constructor({ route, envelope }: SignedRoute, nowMs: number) {
     this.route = route;
     this.envelope = envelope;
     this.leaseEndMs = nowMs + leaseMs(route);
-    this.#deadlineMs = nowMs + CONNECT_TIMEOUT_MS;
+    this.shadows = new ShadowFeed(route.stages[0]!.shadows.map(({ id }) => id));
+    this.#stepByMs = nowMs + CONNECT_TIMEOUT_MS;
   }
 
   get id(): SessionId {
@@ -73,29 +89,46 @@ export class RequesterSession {
 
   /** When something must have happened. */
   get deadlineMs(): number {
-    return this.#deadlineMs;
+    if (this.#stepByMs !== Infinity) return this.#stepByMs;
+    return this.#flights.size === 0 ? Infinity : this.#lapByMs;
+  }
+
+  /** Positions the replicas hold, once what is on its way has arrived. */
+  get length(): number {
+    return this.#sent.length;
+  }
+
+  /** The runs of positions [0, end). A run that a cut went into is as short as what is left of it. */
+  runs(end: number): Run[] {
+    return this.#runs.filter(({ start }) => start < end).map((run) => ({ ...run, end: Math.min(run.end, end) }));
+  }
+
+  /** The tokens of positions [0, end), one row of bytes each. */
+  tokenRows(end: number): Uint8Array<ArrayBuffer>[] {
+    return this.#sent.slice(0, end).map((token) => encodeTokens([token]));
   }
 
   toOpening(nowMs: number): void {
     this.#step = 'opening';
-    this.#deadlineMs = nowMs + OPEN_TIMEOUT_MS;
+    this.#stepByMs = nowMs + OPEN_TIMEOUT_MS;
   }
 
   toOpen(): void {
     this.#step = 'open';
-    this.#deadlineMs = Infinity;
+    this.#stepByMs = Infinity;
   }
 
   /** Waits for nothing but the next answer, for a bounded time; from then on flights under way tell nothing. */
   rest(nowMs: number): void {
-    this.#deadlineMs = nowMs + IDLE_MS;
+    this.#stepByMs = nowMs + IDLE_MS;
     this.#forgotten = new Set(this.#flights.keys());
     this.#prompt = null;
   }
 
   /** Makes ready to send `history`: returns the cut back to what the session shares with it, if it holds more. */
   align(history: readonly number[], nowMs: number): CutMessage | null {
-    this.#deadlineMs = nowMs + LAP_TIMEOUT_MS;
+    this.#stepByMs = Infinity;
+    this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     const most = Math.min(this.#sent.length, history.length - 1);
     let shared = 0;
     while (shared < most && this.#sent[shared] === history[shared]) shared += 1;
@@ -105,19 +138,27 @@ export class RequesterSession {
     this.#epoch += 1;
     this.#flights.clear();
     this.#forgotten.clear();
+    this.#returns.cut(shared);
+    this.#runs = this.runs(shared);
+    // The token at the cut was drawn from the row before it, which stays.
+    for (const position of this.#drawn.keys()) if (position > shared) this.#drawn.delete(position);
     return { type: 'cut', session: this.id, epoch: this.#epoch, position: shared };
   }
 
   /** The rows of `history` to send now: what was not sent yet, in chunks, `window` of them on the way at most. */
   nextRows(history: readonly number[], window: number, nowMs: number): RowsMessage[] {
     const messages: RowsMessage[] = [];
+    if (this.#flights.size === 0) this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     while (this.#sent.length < history.length && this.#flights.size < window) {
       const start = this.#sent.length;
       const end = Math.min(chunkEnd(start), history.length);
       const tokens = history.slice(start, end);
       const flight = { start, end, logitsFrom: history.length - 1, sentMs: nowMs };
-      messages.push(this.#rows(flight, tokens));
+      const message = this.#rows(flight, tokens);
+      messages.push(message);
       this.#flights.set(this.#sequence, flight);
+      this.#runs.push(flight);
+      this.#returns.expect(message, this.route.stages.length);
       this.#sent.push(...tokens);
       this.#sequence += 1;
     }
@@ -153,7 +194,8 @@ export class RequesterSession {
     const candidates =
       wanted === 0 ? null : readCandidates(rows.bytes, vocabularySize, Math.min(TOP_K, vocabularySize));
     this.#flights.delete(message.sequence);
-    this.#deadlineMs = Math.max(this.#deadlineMs, nowMs + LAP_TIMEOUT_MS);
+    this.#returns.arrived(message);
+    this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     if (this.#forgotten.delete(message.sequence)) return null;
     const prompt = this.#prompt;
     if (prompt !== null) prompt.done += flight.end - flight.start;
@@ -161,13 +203,27 @@ export class RequesterSession {
     return { lapMs: nowMs - flight.sentMs, prompt: prompt && { ...prompt }, candidates };
   }
 
-  countToken(lapMs: number): void {
+  /** What came back since the last call, in the order in which it was sent. */
+  takeReturned(): Returned[] {
+    return this.#returns.take();
+  }
+
+  /** A token was drawn from the last logits. */
+  drew(token: number, position: number, sampling: Sampling, lapMs: number): void {
+    this.#drawn.set(position, { token, sampling });
     this.#tokens += 1;
     this.#lapsMs += lapMs;
   }
 
-  release(outcome: Release['outcome'], faults: Release['faults']): Release {
+  /** How the token that was sent for `position` was drawn; null if it was not drawn from this session's logits. */
+  samplingAt(position: number): Sampling | null {
+    const drawn = this.#drawn.get(position);
+    return drawn !== undefined && drawn.token === this.#sent[position] ? drawn.sampling : null;
+  }
+
+  release(outcome: Release['outcome'], checks: Release['checks']): Release {
     const tokensPerSecond = this.#tokens < 2 || this.#lapsMs <= 0 ? null : (1000 * this.#tokens) / this.#lapsMs;
-    return { type: 'release', session: this.id, outcome, tokens: this.#tokens, tokensPerSecond, faults };
+    const faults = this.faults.slice(0, 64);
+    return { type: 'release', session: this.id, outcome, tokens: this.#tokens, tokensPerSecond, faults, checks };
   }
 }

@@ -80,18 +80,24 @@ export function sampleToken(candidates: Candidates, sampling: Sampling, position
   return { token: candidates.tokens[index]!, logprob };
 }
 
-function drawIndex({ logits, logSumExp }: Candidates, { temperature, topP, seed }: Sampling, position: number): number {
-  const best = logits[0]!;
-  const running: number[] = [];
-  let mass = 0;
-  let total = 0;
-  for (const logit of logits) {
-    if (running.length > 0 && mass >= topP) break;
-    mass += Math.exp(logit - logSumExp);
-    total += Math.exp((logit - best) / temperature);
-    running.push(total);
-  }
-  const target = uniformAt(seed, position) * total;
+function drawIndex(candidates: Candidates, { temperature, topP, seed }: Sampling, position: number): number {
+  const running = runningWeights(candidates, temperature).slice(0, nucleusSize(candidates, topP));
+  const target = uniformAt(seed, position) * running.at(-1)!;
   const index = running.findIndex((weight) => weight > target);
   return index === -1 ? running.length - 1 : index;
+}
+
+/** How many candidates are in the nucleus; see `sampleToken`. */
+export function nucleusSize({ logits, logSumExp }: Candidates, topP: number): number {
+  let size = 0;
+  for (let mass = 0; size < logits.length && (size === 0 || mass < topP); size++) {
+    mass += Math.exp(logits[size]! - logSumExp);
+  }
+  return size;
+}
+
+/** For each candidate the weight of it and of all before it; see `sampleToken`. */
+export function runningWeights({ logits }: Candidates, temperature: number): number[] {
+  let total = 0;
+  return Array.from(logits, (logit) => (total += Math.exp((logit - logits[0]!) / temperature)));
 }

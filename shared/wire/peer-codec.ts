@@ -1,11 +1,13 @@
 import { z } from 'zod';
-import { concatBytes, fromHex, toHex, utf8 } from '../bytes.ts';
-import { ChorusError, type ErrorCode } from '../errors.ts';
-import { peerIdSchema, sessionIdSchema, type SessionId } from '../ids.ts';
-import { CHUNK_POSITIONS, MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES, TOP_K } from '../limits.ts';
-import type { Rows } from '../session/compute.ts';
+import { concatBytes, fromHex, utf8 } from '../bytes.ts';
+import type { ErrorCode } from '../errors.ts';
+import { peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES } from '../limits.ts';
 import { envelopeSchema } from '../session/route.ts';
-import type { HopTiming, PeerMessage, RowsMessage } from './peer-message.ts';
+import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
+import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
+import { decodeRows, encodeRows } from './peer-codec-rows.ts';
+import type { PeerMessage } from './peer-message.ts';
 
 /*
  * One peer message as bytes. All integers little-endian and unsigned; the first byte is the type.
@@ -14,38 +16,35 @@ import type { HopTiming, PeerMessage, RowsMessage } from './peer-message.ts';
  *   2 ready                    u8 type, session[16]
  *   4 cut                      u8 type, session[16], u32 epoch, u32 position
  *   7 ping, 8 pong             u8 type, u32 nonce
- *   3 rows                     as below
- *
- *   offset  size  rows
- *        0     1  type, 3
- *        1     1  kind: 0 tokens, 1 hidden, 2 logits
- *        2     1  stage
- *        3     1  count of rows
- *        4    16  session
- *       20     4  epoch
- *       24     4  sequence
- *       28     4  chunk
- *       32     4  start
- *       36     4  logitsFrom
- *       40    32  SHA-256 of the row bytes
- *       72     1  count of hops
- *       73     3  zero
- *       76   20h  hops: u8 stage, u8 onward (1 webrtc, 2 relay), 2 zero bytes, u32 queueUs, decodeUs, runUs, encodeUs
- *        …     …  row bytes, to the end
+ *   3 rows                     peer-codec-rows.ts
+ *   9 … 15                     peer-codec-check.ts
  */
 
-const TYPE_CODES = { open: 1, ready: 2, rows: 3, cut: 4, close: 5, fault: 6, ping: 7, pong: 8 } as const;
-const KINDS = ['tokens', 'hidden', 'logits'] as const;
-const SESSION_BYTES = 16;
-const ROWS_HEADER_BYTES = 76;
-const HOP_BYTES = 20;
-const ONWARD = ['webrtc', 'relay'] as const;
-const DIGEST_BYTES = 32;
-const MAX_U32 = 0xffffffff;
+const TYPE_CODES = {
+  open: 1,
+  ready: 2,
+  rows: 3,
+  cut: 4,
+  close: 5,
+  fault: 6,
+  ping: 7,
+  pong: 8,
+  audit: 9,
+  check: 10,
+  commit: 11,
+  challenge: 12,
+  reveal: 13,
+  recall: 14,
+  recalled: 15,
+} as const;
+const CHECK_TYPES = new Map<number | undefined, CheckMessage['type']>(
+  (['audit', 'check', 'commit', 'challenge', 'reveal', 'recall', 'recalled'] as const).map((type) => [
+    TYPE_CODES[type],
+    type,
+  ]),
+);
 /** Characters of a reason; the encoder cuts longer ones. */
 const MAX_TEXT_LENGTH = 500;
-/** Hidden size 65,536 in f32, the most a manifest may say. */
-const MAX_ROW_BYTES = 4 * 65_536;
 
 const stageSchema = z.int().min(0).max(MAX_STAGES);
 const openSchema = z.strictObject({ session: sessionIdSchema, stage: stageSchema, route: envelopeSchema });
@@ -97,7 +96,9 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
     case 'pong':
       return concatBytes(Uint8Array.of(code), u32(message.nonce));
     case 'rows':
-      return encodeRows(message);
+      return encodeRows(code, message);
+    default:
+      return encodeCheckMessage(code, message);
   }
 }
 
@@ -133,107 +134,11 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       return { type: 'pong', nonce: viewOf(bytes).getUint32(1, true) };
     case TYPE_CODES.rows:
       return decodeRows(bytes);
-    default:
-      throw bad('unknown message type');
-  }
-}
-
-function encodeRows(message: RowsMessage): Uint8Array<ArrayBuffer> {
-  checkRows(message);
-  const bytes = new Uint8Array(ROWS_HEADER_BYTES + HOP_BYTES * message.hops.length + message.rows.bytes.length);
-  const view = viewOf(bytes);
-  bytes.set([TYPE_CODES.rows, KINDS.indexOf(message.rows.kind), message.stage, message.rows.count]);
-  bytes.set(fromHex(message.session), 4);
-  view.setUint32(20, message.epoch, true);
-  view.setUint32(24, message.sequence, true);
-  view.setUint32(28, message.chunk, true);
-  view.setUint32(32, message.rows.start, true);
-  view.setUint32(36, message.logitsFrom, true);
-  bytes.set(message.digest, 40);
-  bytes[72] = message.hops.length;
-  let offset = ROWS_HEADER_BYTES;
-  for (const hop of message.hops) {
-    bytes[offset] = hop.stage;
-    bytes[offset + 1] = ONWARD.indexOf(hop.onward) + 1;
-    [hop.queueUs, hop.decodeUs, hop.runUs, hop.encodeUs].forEach((us, i) => {
-      view.setUint32(offset + 4 + 4 * i, Math.min(MAX_U32, Math.max(0, Math.round(us))), true);
-    });
-    offset += HOP_BYTES;
-  }
-  bytes.set(message.rows.bytes, offset);
-  return bytes;
-}
-
-function decodeRows(bytes: Uint8Array<ArrayBuffer>): RowsMessage {
-  if (bytes.length < ROWS_HEADER_BYTES) throw bad('rows shorter than their header');
-  const view = viewOf(bytes);
-  const kind = KINDS[view.getUint8(1)];
-  if (!kind) throw bad('unknown kind of rows');
-  const hopCount = view.getUint8(72);
-  if (hopCount > MAX_STAGES) throw bad('more hops than stages');
-  const rowsOffset = ROWS_HEADER_BYTES + HOP_BYTES * hopCount;
-  if (bytes.length < rowsOffset) throw bad('rows shorter than their hops');
-  expectZero(bytes, 73, 76);
-  const hops: HopTiming[] = [];
-  for (let offset = ROWS_HEADER_BYTES; offset < rowsOffset; offset += HOP_BYTES) {
-    const onward = ONWARD[view.getUint8(offset + 1) - 1];
-    if (onward === undefined) throw bad('unknown kind of link');
-    expectZero(bytes, offset + 2, offset + 4);
-    hops.push({
-      stage: view.getUint8(offset),
-      onward,
-      queueUs: view.getUint32(offset + 4, true),
-      decodeUs: view.getUint32(offset + 8, true),
-      runUs: view.getUint32(offset + 12, true),
-      encodeUs: view.getUint32(offset + 16, true),
-    });
-  }
-  const message: RowsMessage = {
-    type: 'rows',
-    session: sessionAt(bytes, 4),
-    stage: view.getUint8(2),
-    epoch: view.getUint32(20, true),
-    sequence: view.getUint32(24, true),
-    chunk: view.getUint32(28, true),
-    logitsFrom: view.getUint32(36, true),
-    rows: { kind, start: view.getUint32(32, true), count: view.getUint8(3), bytes: bytes.slice(rowsOffset) },
-    digest: bytes.slice(40, 40 + DIGEST_BYTES),
-    hops,
-  };
-  checkRows(message);
-  return message;
-}
-
-function checkRows(message: RowsMessage): void {
-  const { rows, chunk, hops } = message;
-  if (!isWithin(message.stage, MAX_STAGES)) throw bad('stage out of range');
-  if (!isWithin(message.epoch, MAX_U32) || !isWithin(message.sequence, MAX_U32)) throw bad('number out of range');
-  if (!isWithin(message.logitsFrom, MAX_POSITIONS)) throw bad('logitsFrom beyond the longest session');
-  if (!isWithin(rows.start, MAX_POSITIONS) || rows.start + rows.count > MAX_POSITIONS) {
-    throw bad('rows beyond the longest session');
-  }
-  if (!isWithin(rows.count, CHUNK_POSITIONS)) throw bad('more rows than a chunk');
-  // Without rows (a prompt chunk whose logits nobody asked for) `start` may be the chunk's end.
-  const chunkStart = chunk * CHUNK_POSITIONS;
-  const isInChunk = rows.start >= chunkStart && rows.start + rows.count <= chunkStart + CHUNK_POSITIONS;
-  if (!isWithin(chunk, MAX_POSITIONS / CHUNK_POSITIONS) || !isInChunk) throw bad('rows outside their chunk');
-  if (!hasRightSize(rows)) throw bad(`${rows.bytes.length} bytes do not hold ${rows.count} rows of ${rows.kind}`);
-  if (message.digest.length !== DIGEST_BYTES) throw bad('a digest has 32 bytes');
-  if (hops.length > MAX_STAGES || hops.some((hop) => !isWithin(hop.stage, MAX_STAGES - 1)))
-    throw bad('hops out of range');
-}
-
-function hasRightSize({ kind, count, bytes }: Rows): boolean {
-  if (count === 0) return kind === 'logits' && bytes.length === 0;
-  const rowBytes = bytes.length / count;
-  if (!Number.isInteger(rowBytes)) return false;
-  switch (kind) {
-    case 'tokens':
-      return rowBytes === 4;
-    case 'hidden':
-      return rowBytes > 0 && rowBytes % 2 === 0 && rowBytes <= MAX_ROW_BYTES;
-    case 'logits':
-      return rowBytes >= 12 && rowBytes <= 4 + 8 * TOP_K && (rowBytes - 4) % 8 === 0;
+    default: {
+      const type = CHECK_TYPES.get(bytes[0]);
+      if (type === undefined) throw bad('unknown message type');
+      return decodeCheckMessage(type, bytes);
+    }
   }
 }
 
@@ -251,39 +156,4 @@ function parseJson<Schema extends z.ZodType>(schema: Schema, bytes: Uint8Array<A
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw bad(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
   return parsed.data;
-}
-
-function u32(value: number): Uint8Array {
-  if (!isWithin(value, MAX_U32)) throw bad('number out of range');
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
-}
-
-function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function sessionAt(bytes: Uint8Array, offset: number): SessionId {
-  return toHex(bytes.subarray(offset, offset + SESSION_BYTES)) as SessionId;
-}
-
-function isWithin(value: number, max: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= max;
-}
-
-function expectLength(bytes: Uint8Array, length: number): void {
-  if (bytes.length !== length) throw bad(`${bytes.length} bytes where ${length} belong`);
-}
-
-function expectZero(bytes: Uint8Array, start: number, end: number): void {
-  if (bytes.subarray(start, end).some((byte) => byte !== 0)) throw bad('reserved bytes in use');
-}
-
-function bad(reason: string): ChorusError {
-  return new ChorusError('bad-message', `bad peer message: ${reason}`);
-}
-
-function tooLarge(length: number): ChorusError {
-  return new ChorusError('too-large', `a peer message of ${length} bytes is above ${MAX_PEER_MESSAGE_BYTES}`);
 }

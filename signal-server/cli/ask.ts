@@ -6,11 +6,13 @@ import { ChorusError } from '#shared/errors.ts';
 import type { BlobRef } from '#shared/model/manifest.ts';
 import { openManifest } from '#shared/peer/open-signed.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import { ReleasedText } from '#shared/session/released-text.ts';
 import { createNodeRequester } from '../node-peer/requester-program.ts';
 import { loadModelText } from '../node-peer/load-model-text.ts';
 import { createServerApi, type ServerApi } from '../node-peer/server-api.ts';
 import { systemRandom } from '../system-clock.ts';
 import { numberWithin, serverOption } from './option-values.ts';
+import { describeChecks } from './describe-checks.ts';
 import { RouteReport } from './route-report.ts';
 
 interface AskOptions {
@@ -22,6 +24,7 @@ interface AskOptions {
   readonly topP: number;
   readonly seed?: number;
   readonly route?: true;
+  readonly early?: true;
 }
 
 export function addAskCommand(program: Command): void {
@@ -40,6 +43,7 @@ export function addAskCommand(program: Command): void {
     .option('--temperature <number>', '0 takes the likeliest token each time', numberWithin(0, 2), 0)
     .option('--top-p <number>', 'share of the probability to choose from', numberWithin(0.001, 1), 1)
     .option('--seed <number>', 'makes a choice by chance repeatable', numberWithin(0, Number.MAX_SAFE_INTEGER, 'whole'))
+    .option('--early', 'print each token at once, before its check')
     .option('--route', 'say on standard error who answers and where the time goes')
     .action(ask);
 }
@@ -81,13 +85,15 @@ async function answer(prompt: string, options: AskOptions, signal: AbortSignal):
       sampling: { temperature, topP, seed },
       signal,
     };
-    const writer = text.createWriter();
+    const release = options.early ? 'early' : 'checked';
+    const released = new ReleasedText(() => text.createWriter(), promptTokens.length, release);
     const report = new RouteReport(performance.now());
     for await (const event of requester.openConversation({ manifest, digest }).generate(request)) {
       report.add(event, performance.now());
-      if (event.type === 'token') process.stdout.write(writer.push(event.token));
-      if (event.type === 'end') process.stdout.write(`${writer.end()}\n`);
+      process.stdout.write(released.take(event));
+      if (event.type === 'end') process.stdout.write('\n');
       if (options.route) for (const line of describe(event, report)) process.stderr.write(`${line}\n`);
+      if (event.type === 'end') process.stderr.write(`${describeChecks(event, released.summary)}\n`);
     }
   } finally {
     close();
@@ -102,10 +108,15 @@ function describe(event: AnswerEvent, report: RouteReport): string[] {
       return RouteReport.describeRoute(event);
     case 'rerouted':
       return [`another route: ${event.reason}`];
+    case 'settling':
+      return [`a difference at stage ${event.stage}: asking a third volunteer (${event.role})`];
+    case 'fault':
+      return [RouteReport.describeFault(event)];
     case 'end':
       return report.describeEnd();
     case 'prompt':
     case 'token':
+    case 'checked':
       return [];
   }
 }

@@ -28,6 +28,10 @@ export class RouteReport {
     ];
   }
 
+  static describeFault({ volunteer, stage, role, code, isProven }: Extract<AnswerEvent, { type: 'fault' }>): string {
+    return `${shortId(volunteer)}, ${role} of stage ${stage}, failed the check: ${code}${isProven ? ', proven' : ''}`;
+  }
+
   add(event: AnswerEvent, atMs: number): void {
     this.#endedAtMs = atMs;
     if (event.type !== 'token') return;

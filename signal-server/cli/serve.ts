@@ -12,8 +12,8 @@ import { openStore } from '../store.ts';
 import { systemClock, systemRandom } from '../system-clock.ts';
 import { reachableAt } from './addresses.ts';
 import { companions } from './companions.ts';
-import { importIntoFolder } from './import-into-folder.ts';
-import { builtPageFolder, defaultModelFolder, packageVersion } from './package-files.ts';
+import { importDefaultModel } from './default-model.ts';
+import { builtPageFolder, packageVersion } from './package-files.ts';
 import { runUntilStopped } from './run-until-stopped.ts';
 
 interface ServeOptions {
@@ -37,7 +37,7 @@ export function addServeCommand(program: Command): void {
     .description('run a signal server: the page, the network and the API')
     .option('--port <number>', 'port to listen on, 0 for any (PORT; 8787)')
     .option('--host <address>', 'address to listen on (HOST; 0.0.0.0)')
-    .option('--anchors <number>', 'built-in volunteers (CHORUS_ANCHORS; 3)')
+    .option('--anchors <number>', 'built-in volunteers (CHORUS_ANCHORS; 4)')
     .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
     .option('--min-stages <number>', 'never split an answer over fewer volunteers')
     .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')
@@ -91,7 +91,7 @@ async function serve(given: Config): Promise<void> {
   const dataFolder = await openDataFolder(config.dataFolder);
   const store = openStore(dataFolder.databasePath);
   try {
-    await importDefaultModel(dataFolder);
+    await importDefaultModel(dataFolder, config.minStages);
     await run(config, dataFolder, store, log, hasPage);
   } finally {
     store.close();
@@ -117,14 +117,6 @@ async function run(
   });
   announce(config, port, hasPage);
   await stopped;
-}
-
-/** A first start has no model: the one that comes with the package is imported. */
-async function importDefaultModel(dataFolder: DataFolder): Promise<void> {
-  if ((await dataFolder.listModels()).length > 0) return;
-  process.stdout.write('First start: importing the model that comes with Chorus.\n');
-  const { report } = await importIntoFolder(dataFolder, defaultModelFolder);
-  process.stdout.write(`${report}\n`);
 }
 
 function listenError(error: unknown, { port, host }: Config): unknown {

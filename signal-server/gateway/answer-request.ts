@@ -12,6 +12,8 @@ export interface AnswerRequest {
   readonly stop: readonly string[];
   /** Null: as many as the model has room for. */
   readonly maxNewTokens: number | null;
+  /** When text leaves: with its check, or at once. */
+  readonly release: 'checked' | 'early';
 }
 
 export interface ChatMessage {
@@ -82,6 +84,8 @@ const sharedFields = {
   max_tokens: z.int().min(1).nullish(),
   /** Says who asks. It changes nothing in the answer and is not kept. */
   user: z.string().max(512).nullish(),
+  /** What the OpenAI API does not have. */
+  chorus: z.strictObject({ release: z.enum(['checked', 'early']).nullish() }).nullish(),
 };
 
 /** What clients send back of an earlier answer: absent values only. */
@@ -174,9 +178,15 @@ function readShared(
       param: 'stream_options',
     });
   }
+  const release = request.chorus?.release ?? 'checked';
+  if (release === 'early' && !stream) {
+    const message = "'chorus.release' can only be 'early' when 'stream' is true.";
+    throw new ApiError(400, 'invalid_value', message, { param: 'chorus.release' });
+  }
   return {
     model: request.model,
     stream,
+    release,
     includeUsage: request.stream_options?.include_usage ?? false,
     sampling: { temperature: request.temperature ?? 1, topP: request.top_p ?? 1, seed: request.seed ?? null },
     stop: request.stop ?? [],

@@ -1,30 +1,76 @@
+import type { CheckSummary } from '#shared/check/check-summary.ts';
+import type { CheckCounts, CheckFailure, Tier } from '#shared/check/finding.ts';
+import { ChorusError } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { Usage } from '#shared/session/answer-event.ts';
+import type { AnswerEvent, Usage } from '#shared/session/answer-event.ts';
 import type { Route } from '#shared/session/route.ts';
 
 export type FinishReason = 'stop' | 'length';
 
-/** Who made an answer and how far it was checked: what Chorus adds to the responses of the OpenAI API. */
-export interface AnswerProvenance {
-  /** One replica ran each stage and nobody re-ran it. */
-  readonly tier: 'unchecked';
-  readonly session: SessionId;
-  readonly stages: readonly {
-    readonly start: number;
-    readonly end: number;
-    readonly primary: PeerId;
-    readonly shadows: readonly PeerId[];
-  }[];
+/** One stage of a route: layers [start, end) and who ran them. */
+interface StageKeys {
+  readonly start: number;
+  readonly end: number;
+  readonly primary: PeerId;
+  readonly shadows: readonly PeerId[];
 }
 
-export function toProvenance(route: Route): AnswerProvenance {
-  const stages = route.stages.map(({ range, primary, shadows }) => ({
-    start: range.start,
-    end: range.end,
-    primary: primary.id,
-    shadows: shadows.map((shadow) => shadow.id),
-  }));
-  return { tier: 'unchecked', session: route.session, stages };
+/** Who made an answer and how far it was checked: what Chorus adds to the responses of the OpenAI API. */
+export interface AnswerProvenance {
+  /** The lowest tier of its parts. */
+  readonly tier: Tier;
+  /** The route that the answer ended on. */
+  readonly session: SessionId;
+  readonly stages: readonly StageKeys[];
+  /** Routes that it was begun on and had to leave; what was kept of their work was checked. */
+  readonly earlier: readonly { readonly session: SessionId; readonly stages: readonly StageKeys[] }[];
+  readonly checks: CheckCounts & {
+    readonly chunks: number;
+    /** Positions of prompt and answer that have a verdict. */
+    readonly positions: number;
+    readonly worst: CheckSummary['worst'];
+    readonly faults: readonly {
+      readonly volunteer: PeerId;
+      readonly stage: number;
+      readonly code: CheckFailure;
+      readonly proven: boolean;
+    }[];
+  };
+}
+
+/** `routes` in the order in which they were used, at least one. */
+export function toProvenance(
+  routes: readonly Route[],
+  { tier, counts }: Extract<AnswerEvent, { type: 'end' }>,
+  { positions, worst, faults }: CheckSummary,
+): AnswerProvenance {
+  const last = routes.at(-1);
+  if (last === undefined) throw new ChorusError('internal', 'an answer ended before it had a route');
+  const { checked, settled, unchecked, disputed } = counts;
+  return {
+    tier,
+    ...toKeys(last),
+    earlier: routes.slice(0, -1).map(toKeys),
+    checks: {
+      chunks: checked + settled + unchecked + disputed,
+      ...{ checked, settled, unchecked, disputed },
+      positions,
+      worst,
+      faults: faults.map(({ volunteer, stage, code, isProven }) => ({ volunteer, stage, code, proven: isProven })),
+    },
+  };
+}
+
+function toKeys({ session, stages }: Route): { session: SessionId; stages: StageKeys[] } {
+  return {
+    session,
+    stages: stages.map(({ range, primary, shadows }) => ({
+      start: range.start,
+      end: range.end,
+      primary: primary.id,
+      shadows: shadows.map((shadow) => shadow.id),
+    })),
+  };
 }
 
 /** What is known of an answer once it is whole. */

@@ -47,6 +47,9 @@ const failures: Partial<
   'device-lost': { status: 503, retryAfterSeconds: 2 },
   'unknown-session': { status: 503, retryAfterSeconds: 2 },
   'out-of-memory': { status: 503, retryAfterSeconds: 5 },
+  'check-failed': { status: 503, retryAfterSeconds: 2 },
+  /** Only ever the end of a stream. */
+  retracted: { status: 503 },
   timeout: { status: 504, code: 'timeout' },
   cancelled: { status: 499, code: 'cancelled' },
 };

@@ -135,8 +135,8 @@ async function streamAnswer(
   };
   for await (const part of parts) {
     switch (part.type) {
-      case 'queued':
-        stream.comment(`queued, position ${part.position}`);
+      case 'notice':
+        stream.comment(part.text);
         break;
       case 'text':
         await sendFirst();

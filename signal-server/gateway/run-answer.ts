@@ -1,8 +1,11 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester.ts';
-import type { Usage } from '#shared/session/answer-event.ts';
+import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import { ReleasedText } from '#shared/session/released-text.ts';
+import type { Route } from '#shared/session/route.ts';
+import { endsAtStop } from '#shared/text/shown-text.ts';
 import type { AnswerRequest, ChatMessage, Prompt } from './answer-request.ts';
-import { type AnswerEnd, type AnswerProvenance, toProvenance } from './answer-response.ts';
+import { type AnswerEnd, toProvenance } from './answer-response.ts';
 import { ApiError } from './api-error.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
@@ -13,7 +16,8 @@ import type { GatewayModel } from './gateway-models.ts';
 const MAX_TOKEN_CHARACTERS = 128;
 
 export type AnswerPart =
-  | { readonly type: 'queued'; readonly position: number }
+  /** What a waiting client may be told. */
+  | { readonly type: 'notice'; readonly text: string }
   | { readonly type: 'text'; readonly text: string }
   | ({ readonly type: 'end' } & AnswerEnd);
 
@@ -82,55 +86,51 @@ function encodeChat(text: GatewayModel['text'], messages: readonly ChatMessage[]
 }
 
 /**
- * Makes one answer and turns its tokens into text, up to a stop string. Throws what `Conversation.generate` throws, and
- * `cancelled` when `signal` fires; the session is given back in every case.
+ * Makes one answer and turns its tokens into text, up to a stop string. A stream gets text as `request.release` says,
+ * otherwise all of it comes at the end. Throws what `Conversation.generate` and `ReleasedText.take` throw, and `cancelled`
+ * when `signal` fires; the session is given back in every case.
  */
 export async function* runAnswer(
   requester: Pick<Requester, 'openConversation'>,
   model: GatewayModel,
-  request: Pick<AnswerRequest, 'stop'>,
+  request: Pick<AnswerRequest, 'stop' | 'stream' | 'release'>,
   plan: { promptTokens: readonly number[]; maxNewTokens: number; temperature: number; topP: number; seed: number },
   signal: AbortSignal,
 ): AsyncGenerator<AnswerPart, void, undefined> {
   const conversation = requester.openConversation(model);
-  const writer = model.text.createWriter(request.stop);
   const { promptTokens, maxNewTokens, ...sampling } = plan;
-  let provenance: AnswerProvenance | null = null;
-  let completionTokens = 0;
-  const finish = (finishReason: 'stop' | 'length', usage: Usage): AnswerPart => {
-    if (!provenance) throw new ChorusError('internal', 'an answer ended before it had a route');
-    return { type: 'end', finishReason, usage, provenance };
-  };
+  const createWriter = () => model.text.createWriter(request.stop);
+  const released = new ReleasedText(createWriter, promptTokens.length, request.stream ? request.release : 'whole');
+  const toStop = request.stop.length > 0 && { isComplete: endsAtStop(createWriter) };
+  const routes: Route[] = [];
   try {
-    for await (const event of conversation.generate({ promptTokens, maxNewTokens, sampling, signal })) {
-      switch (event.type) {
-        case 'queued':
-          yield event;
-          break;
-        case 'routed':
-          provenance = toProvenance(event.route);
-          break;
-        case 'token': {
-          completionTokens += 1;
-          const text = writer.push(event.token);
-          if (text !== '') yield { type: 'text', text };
-          if (!writer.isStopped) break;
-          yield finish('stop', { promptTokens: promptTokens.length, completionTokens });
-          return;
-        }
-        case 'end': {
-          if (event.reason === 'cancelled') throw new ChorusError('cancelled', 'the answer was cancelled');
-          const text = writer.end();
-          if (text !== '') yield { type: 'text', text };
-          yield finish(event.reason, event.usage);
-          return;
-        }
-        case 'prompt':
-        case 'rerouted':
-          break;
+    for await (const event of conversation.generate({ promptTokens, maxNewTokens, sampling, signal, ...toStop })) {
+      if (event.type === 'end' && event.reason === 'cancelled') {
+        throw new ChorusError('cancelled', 'the answer was cancelled');
       }
+      if (event.type === 'routed') routes.push(event.route);
+      const notice = noticeOf(event);
+      if (notice !== null) yield { type: 'notice', text: notice };
+      const text = released.take(event);
+      if (text !== '') yield { type: 'text', text };
+      if (event.type !== 'end' || event.reason === 'cancelled') continue;
+      const provenance = toProvenance(routes, event, released.summary);
+      yield { type: 'end', finishReason: event.reason, usage: event.usage, provenance };
     }
   } finally {
     conversation.close();
+  }
+}
+
+function noticeOf(event: AnswerEvent): string | null {
+  switch (event.type) {
+    case 'queued':
+      return `queued, position ${event.position}`;
+    case 'settling':
+      return `settling a difference at stage ${event.stage}`;
+    case 'rerouted':
+      return 'going on over another route';
+    default:
+      return null;
   }
 }

@@ -15,9 +15,10 @@ import type { GatewayModels } from './gateway-models.ts';
 export async function startGateway(
   context: CompanionContext,
 ): Promise<Companion & { readonly router: RequestHandler }> {
-  const { url, dataFolder, catalog, log } = context;
+  const { url, dataFolder, catalog, enlist, log } = context;
   const aborter = new AbortController();
   const identity = await openKeyFile(join(dataFolder.path, 'keys', 'gateway.key'));
+  enlist(identity.id, 'gateway');
   const program = { serverUrl: new URL(url), identity, kind: 'gateway' as const, signal: aborter.signal };
   const { requester, close } = await createNodeRequester(program);
   const models = createGatewayModels(catalog, dataFolder.blobsPath);

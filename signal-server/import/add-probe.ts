@@ -5,6 +5,7 @@ import { stageParts } from '#shared/model/cut.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { BlobWriter } from './blob-writer.ts';
+import { encodeChannelScale, measureChannelScale } from './channel-scale.ts';
 import { startReference } from './reference-thread.ts';
 
 /** The worker probes runs of up to 39 positions; rows are the same however they are chunked. */
@@ -28,6 +29,7 @@ export async function addProbe(
   try {
     const graph = await readBlob(draft.graph);
     const outputs: BlobRef[] = [];
+    const boundaries: Float32Array[] = [];
     const stages = probeStages(layers);
     let input: Uint32Array | Float32Array = Uint32Array.from(tokens);
     let runtimeVersion = '';
@@ -38,14 +40,16 @@ export async function addProbe(
       const reply = await reference.compute({ manifest: draft, range, graph, blobs, input, positions: tokens.length });
       checkValues(reply.values, tokens.length * (range.head ? vocabularySize : hiddenSize), range);
       outputs.push(await writer.write(new Uint8Array(reply.values.buffer)));
+      if (!range.head) boundaries.push(reply.values);
       ({ runtimeVersion } = reply);
       input = reply.values;
     }
     const logits = outputs.pop()!;
+    const channelScale = encodeChannelScale(measureChannelScale(boundaries, hiddenSize));
     return {
       ...draft,
       pins: { ...draft.pins, runtimeVersion },
-      probe: { ...draft.probe, tokens, boundaries: outputs, logits },
+      probe: { ...draft.probe, tokens, boundaries: outputs, logits, channelScale },
     };
   } finally {
     await reference.stop();

@@ -85,7 +85,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
     if (card.licence === '') warnings.push('the model card names no licence');
     warnings.push(...textWarnings(folder));
     const drafted: Manifest = {
-      format: 'chorus-manifest/1',
+      format: 'chorus-manifest/2',
       name: folder.name,
       description: card.description,
       licence: card.licence || 'unknown',
@@ -119,7 +119,13 @@ export async function importModel(path: string, options: ImportOptions): Promise
         config: await writer.write(folder.tokenizerConfig),
       },
       card: folder.card && (await writer.write(folder.card)),
-      probe: { tokens: [], boundaries: [], logits: graph, tolerance: PROBE_TOLERANCE[anatomy.activationType] },
+      probe: {
+        tokens: [],
+        boundaries: [],
+        logits: graph,
+        tolerance: PROBE_TOLERANCE[anatomy.activationType],
+        channelScale: '',
+      },
     };
     const probed = await addProbe(drafted, dataFolder, writer, (done, total) =>
       onProgress({ label: 'computing probe values', done, total }),

@@ -66,11 +66,13 @@ async function keepRunning(name: string, blobs: BlobStore, context: AnchorContex
 
 /** One life of an anchor: resolves with what ended it. */
 async function runAnchor(name: string, blobs: BlobStore, context: AnchorContext): Promise<ChorusError | null> {
-  const { dataFolder, log, settings, signal, url } = context;
+  const { dataFolder, enlist, log, settings, signal, url } = context;
   const { pledgeBytes, slots, spawnWorker } = settings;
+  const identity = await openKeyFile(join(dataFolder.path, 'keys', `${name}.key`));
+  enlist(identity.id, 'anchor');
   const { volunteer, ended } = await startVolunteer({
     serverUrl: new URL(url),
-    identity: await openKeyFile(join(dataFolder.path, 'keys', `${name}.key`)),
+    identity,
     kind: 'anchor',
     blobs,
     settings: { backend: 'wasm', pledgeBytes, slots },

@@ -1,7 +1,7 @@
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { Requester } from '#shared/peer/requester.ts';
-import { systemClock as clock } from '../system-clock.ts';
+import { systemClock as clock, systemRandom as random } from '../system-clock.ts';
 import { connectPeer, type NodePeer } from './node-connection.ts';
 
 export interface NodeRequester {
@@ -19,7 +19,7 @@ export async function createNodeRequester(options: {
   readonly signal: AbortSignal;
 }): Promise<NodeRequester> {
   const { control, links, close } = await connectPeer(options);
-  const requester = new Requester({ control, links, clock, verify, webrtc: false });
+  const requester = new Requester({ control, links, identity: options.identity, clock, random, verify, webrtc: false });
   return {
     requester,
     control,

@@ -32,7 +32,7 @@ export interface NodeVolunteer {
 
 /** Starts a volunteer without a browser. Rejects as `connectControl` does; later losses of the server are mended. */
 export async function startVolunteer(options: VolunteerProgramOptions): Promise<NodeVolunteer> {
-  const { serverUrl, settings, signal } = options;
+  const { serverUrl, identity, settings, signal } = options;
   // Once connected, a stop must reach the volunteer before its connection closes.
   const connecting = new AbortController();
   const stopConnecting = () => connecting.abort();
@@ -44,6 +44,7 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
   const api = createServerApi(serverUrl);
   const worker = createWorkerClient({ spawn: options.spawnWorker ?? spawnWorkerThread, clock });
   const volunteer = new Volunteer({
+    identity,
     control,
     links,
     worker,

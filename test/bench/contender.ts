@@ -14,11 +14,26 @@ export interface BenchRun {
   readonly decodeMs: number;
   /** One for each token after the first; empty where there is no route. */
   readonly laps: readonly LapSplit[];
+  /** Where volunteers made it. */
+  readonly network?: NetworkRun;
+}
+
+export interface NetworkRun {
+  readonly session: string;
+  readonly primaries: readonly string[];
+  readonly tier: string;
+  /** From each token to the verdict on it. */
+  readonly checkDelaysMs: readonly number[];
+}
+
+export interface RunOptions {
+  /** Replicas besides the primary that each stage is wished to have. */
+  readonly shadows: number;
 }
 
 /** One way to get greedy tokens. */
 export interface Contender {
-  generate(prompt: readonly number[], count: number): Promise<BenchRun>;
+  generate(prompt: readonly number[], count: number, options: RunOptions): Promise<BenchRun>;
 }
 
 declare global {
@@ -26,7 +41,7 @@ declare global {
     chorusBench?: {
       /** Gets one contender ready; it stays in the page for `run`. */
       prepare(name: 'transformers' | 'worker' | 'network'): Promise<void>;
-      run(prompt: readonly number[], count: number): Promise<BenchRun>;
+      run(prompt: readonly number[], count: number, options: RunOptions): Promise<BenchRun>;
     };
   }
 }

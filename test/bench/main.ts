@@ -5,16 +5,18 @@ import { parseArgs } from 'node:util';
 import type { Browser } from 'playwright-core';
 import { loadOracle } from '../support/oracle.ts';
 import { startServer, type ServerProcess } from '../support/server-process.ts';
-import { launchChromium, openTab, type Tab } from '../support/tabs.ts';
+import { launchChromium, openTab } from '../support/tabs.ts';
 import { volunteerIn } from '../support/volunteer-tab.ts';
 import type { BenchRun, LapSplit } from './contender.ts';
 import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
+import { prepare, type Run } from './prepare.ts';
 import { startPageServer } from './page-server.ts';
+import { measurePrice } from './price.ts';
 
 /**
  * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our
  * worker, and cut into 2 and 4 stages over data channels. All take turns within one run, so that a busy machine
- * slows all of them alike.
+ * slows all of them alike. Then what it costs to have answers checked (price.ts).
  */
 const promptLengths = [16, 128, 384] as const;
 /** Each makes Wren write a story longer than what is measured. */
@@ -24,7 +26,7 @@ interface Runner {
   readonly name: string;
   /** Stages that a token passes; null where they are not ours to time. */
   readonly stages: number | null;
-  run(prompt: readonly number[], count: number): Promise<BenchRun>;
+  readonly run: Run;
 }
 
 const { values: options } = parseArgs({
@@ -42,21 +44,11 @@ function promptOf(length: number, round: number): number[] {
   return Array.from({ length }, (_, i) => 300 + ((i * 37 + round * 101) % 1500));
 }
 
-async function prepare(tab: Tab, name: 'transformers' | 'worker' | 'network'): Promise<Runner['run']> {
-  await tab.page.waitForFunction(() => window.chorusBench !== undefined);
-  await tab.page.evaluate((which) => window.chorusBench?.prepare(which), name);
-  return async (prompt, count) => {
-    const run = await tab.page.evaluate(([ids, n]) => window.chorusBench?.run(ids, n), [prompt, count] as const);
-    if (run === undefined) throw new Error('the bench page is gone');
-    return run;
-  };
-}
-
 async function startNetwork(
   browser: Browser,
   template: string,
   stages: number,
-): Promise<{ server: ServerProcess; run: Runner['run']; pageUrl: string; stop(): Promise<void> }> {
+): Promise<{ server: ServerProcess; run: Run; pageUrl: string; stop(): Promise<void> }> {
   const server = await startServer({ anchors: 0, minStages: stages, template });
   const page = await startPageServer(server.url);
   for (let i = 0; i < stages; i++) await volunteerIn(browser, server.url, { backend: 'wasm' });
@@ -99,10 +91,10 @@ async function measure(runners: readonly Runner[], stories: readonly (readonly n
   // Round -1 warms up and is thrown away.
   for (let round = -1; round < rounds; round++) {
     for (const runner of runners) {
-      const run = await runner.run(stories[(round + 1) % stories.length] ?? [], tokens);
+      const run = await runner.run(stories[(round + 1) % stories.length] ?? [], tokens, { shadows: 0 });
       if (round >= 0) decoded.get(runner)?.push(run);
       for (const length of promptLengths) {
-        const { firstTokenMs } = await runner.run(promptOf(length, round + 1), 1);
+        const { firstTokenMs } = await runner.run(promptOf(length, round + 1), 1, { shadows: 0 });
         const key = `${runner.name}: first token after ${length} tokens`;
         if (round >= 0) firsts.set(key, [...(firsts.get(key) ?? []), firstTokenMs]);
       }
@@ -138,6 +130,9 @@ try {
   const stories = heroes.map((hero) => oracle.chat([{ role: 'user', content: `Tell me a story about ${hero}.` }]));
   await oracle.dispose();
   const figures = await measure(runners, stories);
+  // The price is of a network that has the machine to itself.
+  for (const stop of stops.splice(-2)) await stop();
+  figures.push(...(await measurePrice(browser, template, { rounds, tokens, stories })));
   console.log(formatFigures(figures));
   if (options.json !== undefined) await writeFigures(options.json, 'npm run bench', figures);
 } finally {

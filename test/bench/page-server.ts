@@ -2,8 +2,14 @@ import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { createServer, type ViteDevServer } from 'vite';
 
-/** Serves the bench page and the repository's files, and passes everything else on to a Chorus server. */
-export async function startPageServer(serverUrl: string): Promise<{ url: string; stop(): Promise<void> }> {
+/**
+ * Serves the bench page and the repository's files, and passes everything else on to a Chorus server. `modules` are what
+ * the page will import.
+ */
+export async function startPageServer(
+  serverUrl: string,
+  modules: readonly string[] = ['test/bench/page/*.ts', 'worker/main.ts'],
+): Promise<{ url: string; stop(): Promise<void> }> {
   const target = { target: serverUrl, ws: true };
   const server: ViteDevServer = await createServer({
     configFile: false,
@@ -12,7 +18,7 @@ export async function startPageServer(serverUrl: string): Promise<{ url: string;
     logLevel: 'error',
     worker: { format: 'es' },
     optimizeDeps: {
-      entries: ['test/bench/page/*.ts', 'worker/main.ts'],
+      entries: [...modules],
       exclude: ['onnxruntime-web', '@xenova/transformers'],
     },
     server: {

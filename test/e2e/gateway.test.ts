@@ -9,7 +9,7 @@ import { loadOracle, type Oracle } from '../support/oracle.ts';
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
 const chorusSchema = z.object({
   chorus: z.object({
-    tier: z.literal('unchecked'),
+    tier: z.literal('checked'),
     session: z.string(),
     stages: z.array(
       z.object({ start: z.number(), end: z.number(), primary: peerIdSchema, shadows: z.array(peerIdSchema) }),
@@ -17,7 +17,7 @@ const chorusSchema = z.object({
   }),
 });
 
-describe('the API in front of two tabs', () => {
+describe('the API in front of two tabs for each stage', () => {
   let network: TestNetwork;
   let oracle: Oracle;
   let client: OpenAI;
@@ -26,7 +26,7 @@ describe('the API in front of two tabs', () => {
   beforeAll(async () => {
     oracle = await loadOracle('wren', 'q4');
     network = await startNetwork({ anchors: 0, minStages: 2 });
-    for (let i = 0; i < 2; i++) volunteers.push(await network.volunteer());
+    for (let i = 0; i < 4; i++) volunteers.push(await network.volunteer());
     await network.servable();
     client = new OpenAI({ baseURL: `${network.server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
@@ -36,7 +36,7 @@ describe('the API in front of two tabs', () => {
     await oracle.dispose();
   });
 
-  test('gives the uncut model’s answer and says which tabs made it', async () => {
+  test('gives the uncut model’s answer and says which tabs made it and which checked it', async () => {
     const completion = await client.chat.completions.create({
       model: 'wren',
       messages,
@@ -45,8 +45,8 @@ describe('the API in front of two tabs', () => {
     });
     expect(completion.choices[0]?.message.content?.trim()).toBe((await oracle.answer(messages, 32)).trim());
     const { chorus } = chorusSchema.parse(completion);
-    const primaries = chorus.stages.map((stage) => stage.primary);
-    expect(new Set(primaries)).toEqual(new Set(volunteers.map((volunteer) => volunteer.id)));
+    const replicas = chorus.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    expect(new Set(replicas)).toEqual(new Set(volunteers.map((volunteer) => volunteer.id)));
   });
 
   test('streams the same answer', async () => {

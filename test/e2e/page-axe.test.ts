@@ -23,7 +23,7 @@ describe('the page can be used by everyone', () => {
   let browser: Browser;
 
   beforeAll(async () => {
-    server = await startServer({ anchors: 2, template: inject('dataTemplate') });
+    server = await startServer({ anchors: 4, template: inject('dataTemplate') });
     browser = await launchChromium();
   });
 

@@ -8,7 +8,7 @@ describe('the configuration', () => {
     expect(parseConfig({})).toMatchObject({
       port: 8787,
       host: '0.0.0.0',
-      anchors: 3,
+      anchors: 4,
       dataFolder: 'data',
       minStages: 1,
       turn: null,

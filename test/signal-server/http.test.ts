@@ -2,7 +2,7 @@ import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
@@ -158,11 +158,18 @@ describe('HTTP', () => {
       exclude: [],
     });
     await b.take('routed');
-    const after = networkSnapshotSchema.parse(await (await get('/api/network')).json());
+    // Whoever asks within a second gets the same answer.
+    const after = await vi.waitFor(async () => {
+      const snapshot = networkSnapshotSchema.parse(await (await get('/api/network')).json());
+      expect(snapshot.volunteers).toHaveLength(2);
+      return snapshot;
+    }, 5_000);
     expect(after.volunteers.map((volunteer) => volunteer.id).sort()).toEqual([a.id, b.id].sort());
     expect(after.models[0]!.coverage).toEqual({ embedding: 1, layers: [1, 1, 1, 1, 1, 1, 1, 1], head: 1 });
     expect(after.models[0]!.servable).toBe(false);
     expect(after.models[0]!.reason).toContain('busy');
+    expect(after.volunteers[0]!.trust).toEqual({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
+    expect(after).toMatchObject({ checks: { checked: 0, disputed: 0 }, faults: [] });
     expect(after).toMatchObject({ sharedPrefix: true, sessions: { running: 1 } });
     await a.close();
     await b.close();
@@ -174,6 +181,7 @@ describe('HTTP', () => {
     const text = await response.text();
     expect(text).toMatch(/^chorus_volunteers\{state="ready"\} \d+$/m);
     expect(text).toMatch(/^chorus_sessions_running \d+$/m);
+    expect(text).toMatch(/^chorus_volunteers_suspended 0$/m);
   });
 
   it('answers what it does not know in JSON', async () => {

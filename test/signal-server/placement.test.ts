@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { chooseMoves, choosePlace, whyIdle, type Hand } from '../../signal-server/placement.ts';
+import { choosePlace, whyIdle, type Hand } from '../../signal-server/placement.ts';
+import { chooseMoves } from '../../signal-server/placement-moves.ts';
 import { planModel, type PlannedModel } from '../../signal-server/planned-model.ts';
+import { StageCounts } from '../../signal-server/stage-counts.ts';
 import { coverageOf, type Span } from '../../signal-server/stage-grid.ts';
 import { smallManifest } from '../support/small-manifest.ts';
 
@@ -32,9 +34,57 @@ function hand(id: string, overrides: Partial<Hand> = {}): Hand {
 
 const on = (span: Span, of: Digest = digest): Pick<Hand, 'placed'> => ({ placed: { model: of, span } });
 
+/** Where so many equal volunteers end up that join one after the other. */
+function placed(count: number): Span[] {
+  const hands: Hand[] = [];
+  for (let i = 0; i < count; i++) {
+    const one = hand(`v${i}`);
+    const { span } = choosePlace(one, hands, [model])!;
+    hands.push({ ...one, ...on(span) });
+  }
+  return hands.map((one) => one.placed!.span);
+}
+
 describe('choosing a place', () => {
   it('gives the first volunteer the largest stage that fits, never the whole model', () => {
     expect(choosePlace(hand('a', { pledgeBytes: 1e12 }), [], [model])).toMatchObject({ model: digest, span: left });
+  });
+
+  it('gives four volunteers, as the anchors of a new server are, two halves with two each', () => {
+    expect(placed(4)).toEqual([left, right, left, right]);
+  });
+
+  it('keeps the halves balanced while more join, so that there is a third who can settle a difference', () => {
+    const spans = placed(7);
+    expect(spans.slice(4)).toEqual([left, right, left]);
+  });
+
+  it('makes up pairs of one stage before it begins another', () => {
+    const quarter = model.grid.find((span) => span.start === 0 && span.end < left.end)!;
+    const small = { pledgeBytes: bytesOf(quarter) };
+    const others = [hand('a', on(left)), hand('b', on(right)), hand('c', { ...small, ...on(quarter) })];
+    expect(choosePlace(hand('d', small), others, [model])?.span).toEqual(quarter);
+    expect(choosePlace(hand('d'), others, [model])?.span).toEqual(right);
+  });
+
+  it('begins the next small stage once a small one has its pair, though the halves are single', () => {
+    const quarters = model.grid.filter((span) => span.end <= left.end && span.end - span.start === 2);
+    const small = { pledgeBytes: Math.max(...quarters.map(bytesOf)) };
+    let others = [hand('a', on(left)), hand('b', on(right))];
+    for (let i = 0; i < 12; i++) {
+      const one = hand(`small ${i}`, small);
+      const { span } = choosePlace(one, others, [model])!;
+      others = [...others, { ...one, placed: { model: digest, span } }];
+    }
+    const depths = new StageCounts(others.map((one) => one.placed!.span)).depths(model.units);
+    expect(Math.min(...depths)).toBe(2);
+  });
+
+  it('does not give the old stage back while another lacks its second holder', () => {
+    const held = [{ model: digest, span: left }];
+    const others = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left))];
+    expect(choosePlace(hand('d', { held }), others, [model])).toMatchObject({ span: right });
+    expect(choosePlace(hand('e', { held }), [...others, hand('d', on(right))], [model])).toMatchObject({ span: left });
   });
 
   it('gives the second volunteer the other half', () => {
@@ -124,6 +174,25 @@ describe('choosing moves', () => {
     expect(chooseMoves(hands, [model])).toEqual([]);
   });
 
+  it('moves one from a stage of its own to one that lacks a second holder', () => {
+    const part = model.grid.find((span) => span.start === 0 && span.end < left.end)!;
+    const hands = [hand('a', on(left)), hand('b', on(right)), hand('c', on(right)), hand('d', on(part))];
+    expect(chooseMoves(hands, [model])).toMatchObject([{ id: 'd', span: left }]);
+  });
+
+  it('takes nobody from a pair to make up another', () => {
+    const hands = [hand('a', on(left)), hand('b', on(right)), hand('c', on(right))];
+    expect(chooseMoves(hands, [model])).toEqual([]);
+  });
+
+  it('takes nobody from a pair to even out what others hold, but to hold a model that nobody holds', () => {
+    const second = planModel(other, smallManifest({ name: 'other' }), 1);
+    const pairs = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left)), hand('d', on(right))];
+    expect(chooseMoves(pairs, [model, second])).toMatchObject([{ model: other }]);
+    const singles = [hand('e', on(left, other)), hand('f', on(right, other))];
+    expect(chooseMoves([...pairs, ...singles], [model, second])).toEqual([]);
+  });
+
   it('evens nothing out while somebody is loading', () => {
     const hands = [
       hand('a', on(left)),
@@ -161,6 +230,7 @@ describe('a network where volunteers come and go', () => {
       network.settle();
     });
     expect(network.missing()).toBe(0);
+    expect(network.leastDepth()).toBeGreaterThanOrEqual(3);
     expect(network.moves).toBeLessThanOrEqual(10);
   });
 });
@@ -204,6 +274,11 @@ class Network {
       this.hands.flatMap((one) => (one.placed ? [one.placed.span] : [])),
       this.#model.units,
     ).filter((count) => count === 0).length;
+  }
+
+  leastDepth(): number {
+    const spans = this.hands.flatMap((one) => (one.placed ? [one.placed.span] : []));
+    return Math.min(...new StageCounts(spans).depths(this.#model.units));
   }
 
   /** True if the devices, the largest first, each with the largest span that is still free, hold the model. */

@@ -6,7 +6,8 @@ import { parseConfig } from '../../signal-server/config.ts';
 import { Leases } from '../../signal-server/leases.ts';
 import { planModel } from '../../signal-server/planned-model.ts';
 import { Registry, type Member } from '../../signal-server/registry.ts';
-import { RouteDesk, type FinishedSession } from '../../signal-server/route-desk.ts';
+import { RouteDesk, type FinishedSession, type RouteDeskDeps } from '../../signal-server/route-desk.ts';
+import type { Standing } from '../../signal-server/trust.ts';
 import { systemRandom } from '../../signal-server/system-clock.ts';
 import { offerOf, routeRequest } from '../support/control-peer.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
@@ -14,6 +15,11 @@ import { smallManifest } from '../support/small-manifest.ts';
 
 const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1);
 const { times, limits } = parseConfig({ limits: { routesPerRequester: 3 } });
+
+const trusted: Standing = { checkedSpans: 10, isNew: false, suspendedUntilMs: null };
+const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+
+const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
 
 describe('the route desk', () => {
   let clock: FakeClock;
@@ -26,17 +32,29 @@ describe('the route desk', () => {
   let finished: FinishedSession[];
   let signFails: boolean;
   let isFilling: boolean;
+  let standings: Map<PeerId, Standing>;
 
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
     leases = new Leases(clock);
     [messages, routes, finished, signFails, isFilling] = [[], [], [], false, false];
-    desk = new RouteDesk({
+    standings = new Map();
+    desk = new RouteDesk(deskDeps());
+    for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
+      const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback'), offerOf());
+      registry.ready(volunteer, registry.assign(volunteer, { model: model.digest, span }).number, 1);
+    }
+    requester = registry.join('f'.repeat(64) as PeerId, 'cli', 'loopback');
+  });
+
+  function deskDeps(): RouteDeskDeps {
+    return {
       clock,
       random: systemRandom,
       registry,
       leases,
+      trust: { standing: (id) => standings.get(id) ?? trusted },
       models: () => [model],
       send: (_to, message) => messages.push(message),
       sign(route) {
@@ -50,13 +68,8 @@ describe('the route desk', () => {
       onError: () => undefined,
       times,
       limits,
-    });
-    for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
-      const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback'), offerOf());
-      registry.ready(volunteer, registry.assign(volunteer, { model: model.digest, span }).number, 1);
-    }
-    requester = registry.join('f'.repeat(64) as PeerId, 'cli', 'loopback');
-  });
+    };
+  }
 
   const types = (): string[] => messages.map((message) => message.type);
 
@@ -128,6 +141,92 @@ describe('the route desk', () => {
     expect(routes[0]!.session).not.toBe(routes[1]!.session);
   });
 
+  describe('with a request for shadows', () => {
+    const checked = (request: number) => routeRequest(model.digest, { request, policy: { shadows: 1, minStages: 1 } });
+
+    /** A second holder of the first stage (0) or the second (1). */
+    function addTwin(stage: number, isReady = true): PeerId {
+      const id = `${8 + stage}`.repeat(64) as PeerId;
+      const volunteer = registry.offer(registry.join(id, 'tab', 'loopback'), offerOf());
+      const { number } = registry.assign(volunteer, { model: model.digest, span: model.grid[stage]! });
+      if (isReady) registry.ready(volunteer, number, 1);
+      return id;
+    }
+
+    it('waits for shadows that are busy, and gets them', async () => {
+      const twins = [addTwin(0), addTwin(1)];
+      desk.receive(requester, checked(1));
+      await settle();
+      expect(leases.running(twins[0]!)).toBe(1);
+      desk.receive(requester, checked(2));
+      desk.receive(requester, { ...figures, type: 'release', session: routes[0]!.session });
+      await settle();
+      expect(types()).toEqual(['routed', 'queued', 'routed']);
+      expect(routes[1]!.stages.map((stage) => stage.shadows.length)).toEqual([1, 1]);
+    });
+
+    it('waits for shadows that are loading, for a time, and then goes without and is told', async () => {
+      addTwin(0);
+      addTwin(1, false);
+      desk.receive(requester, checked(1));
+      await clock.advance(times.shadowWaitMs - 1);
+      desk.tick();
+      await settle();
+      expect(types()).toEqual(['queued']);
+      await clock.advance(1);
+      desk.tick();
+      await settle();
+      expect(types()).toEqual(['queued', 'routed']);
+      expect(routes[0]!.stages.map((stage) => stage.shadows.length)).toEqual([1, 0]);
+      expect(routes[0]!.notes.join()).toContain('stage 2 has no shadow');
+    });
+
+    it('waits for nobody where there is nobody to wait for', async () => {
+      desk.receive(requester, checked(1));
+      await settle();
+      expect(types()).toEqual(['routed']);
+      expect(routes[0]!.notes.join()).toContain('stage 1 has no shadow');
+    });
+
+    it('waits for anchors on their way', async () => {
+      isFilling = true;
+      desk.receive(requester, checked(1));
+      expect(types()).toEqual(['queued']);
+      addTwin(0);
+      addTwin(1);
+      desk.retry();
+      await settle();
+      expect(routes[0]!.stages.map((stage) => stage.shadows.length)).toEqual([1, 1]);
+    });
+
+    it('gets a route without shadows rather than none when the queue is full', async () => {
+      addTwin(0, false);
+      addTwin(1, false);
+      const unchecked = new RouteDesk({ ...deskDeps(), limits: { ...limits, queueLength: 0 } });
+      unchecked.receive(requester, checked(9));
+      await settle();
+      expect(messages.at(-1)).toMatchObject({ type: 'routed', request: 9 });
+    });
+
+    it('gives each replica a slot’s worth of work, and none to suspended keys', async () => {
+      const twins = [addTwin(0), addTwin(1)];
+      standings.set(twins[1]!, { ...trusted, suspendedUntilMs: clock.wallMs() + 1 });
+      desk.receive(requester, checked(1));
+      await settle();
+      expect(routes[0]!.stages.map((stage) => stage.shadows.length)).toEqual([1, 0]);
+      expect(leases.running(twins[0]!)).toBe(1);
+      expect(leases.running(twins[1]!)).toBe(0);
+    });
+
+    it('passes on what the requester says of the checks', async () => {
+      desk.receive(requester, checked(1));
+      await settle();
+      const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0, agreed: [] };
+      desk.receive(requester, { ...figures, type: 'release', session: routes[0]!.session, checks });
+      expect(finished).toMatchObject([{ checks }]);
+    });
+  });
+
   describe('keeps the session of a requester that lost its connection', () => {
     const [connected, waiting] = [1, 2].map((request) => routeRequest(model.digest, { request }));
 
@@ -143,7 +242,6 @@ describe('the route desk', () => {
       await clock.advance(times.resumeMs);
       desk.tick();
       expect(types()).toEqual(['routed', 'queued']);
-      const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [] };
       desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
       await settle();
       expect(types()).toEqual(['routed', 'queued', 'routed']);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
-import { planRoute, type Candidate, type Demand, type Planned } from '../../signal-server/scheduler.ts';
+import type { Candidate, Demand } from '../../signal-server/candidate.ts';
+import { planRoute, type Planned } from '../../signal-server/scheduler.ts';
 
 /** Units of a model of 8 layers: 0 to 9. */
 const LAYERS = 8;
@@ -18,6 +19,7 @@ function candidate(id: string, start: number, end: number, overrides: Partial<Ca
     isReady: true,
     isHidden: false,
     failedLately: false,
+    isNew: false,
     ...overrides,
   };
 }
@@ -27,6 +29,11 @@ const demand: Demand = { requester: 'requester' as PeerId, webrtc: true, minStag
 function primaries(planned: Planned): string[] {
   if (planned.type !== 'route') throw new Error(`no route: ${JSON.stringify(planned)}`);
   return planned.stages.map((stage) => stage.primary.id);
+}
+
+function shadowsOf(planned: Planned): string[][] {
+  if (planned.type !== 'route') throw new Error(`no route: ${JSON.stringify(planned)}`);
+  return planned.stages.map((stage) => stage.shadows.map((shadow) => shadow.id));
 }
 
 const plan = (candidates: Candidate[], overrides: Partial<Demand> = {}): Planned =>
@@ -113,12 +120,12 @@ describe('a route', () => {
     expect(planned).toMatchObject({ type: 'refused', code: 'no-coverage', missing: { start: 0, end: 4 } });
   });
 
-  it('is found in a large network within a second', () => {
+  it.each([0, 1])('is found in a large network within a second, with %d shadows each', (shadows) => {
     const many = Array.from({ length: 1000 }, (_, i) =>
       candidate(`v${i}`, (i % 5) * 2, (i % 5) * 2 + 2, { layerMs: 1 + (i % 7) }),
     );
     const startMs = performance.now();
-    expect(primaries(plan(many))).toHaveLength(5);
+    expect(primaries(plan(many, { shadows }))).toHaveLength(5);
     expect(performance.now() - startMs).toBeLessThan(1000);
   });
 });
@@ -131,7 +138,7 @@ describe('shadows', () => {
       shadows: 1,
     });
     expect(planned).toMatchObject({ stages: [{ primary: { id: 'a' }, shadows: [{ id: 'b' }] }, { shadows: [] }] });
-    expect(planned).toMatchObject({ notes: [expect.stringContaining('stage 2 has 0 of 1 shadows')] });
+    expect(planned).toMatchObject({ notes: [expect.stringContaining('stage 2 has no shadow')] });
   });
 
   it('are of another prefix than their primary where there is one', () => {
@@ -144,12 +151,96 @@ describe('shadows', () => {
 
   it('are never the requester', () => {
     const planned = plan([candidate('a', 0, 5), candidate('requester', 0, 5), end], { shadows: 1 });
-    expect(planned).toMatchObject({ stages: [{ shadows: [] }, {}] });
+    expect(planned).toMatchObject({ stages: [{ shadows: [] }, {}], lacksBusyShadows: false });
   });
 
-  it('are not asked of volunteers without a free slot', () => {
-    const planned = plan([candidate('a', 0, 5), candidate('full', 0, 5, { freeSlots: 0 }), end], { shadows: 1 });
-    expect(planned).toMatchObject({ stages: [{ shadows: [] }, {}] });
+  it('are not asked of volunteers without a free slot, which are worth waiting for', () => {
+    const full = candidate('full', 0, 5, { freeSlots: 0 });
+    const planned = plan([candidate('a', 0, 5), full, end], { shadows: 1 });
+    expect(planned).toMatchObject({ stages: [{ shadows: [] }, {}], lacksBusyShadows: true });
+  });
+
+  it('that are still loading are worth waiting for', () => {
+    const loading = candidate('loading', 0, 5, { isReady: false });
+    expect(plan([candidate('a', 0, 5), loading, end], { shadows: 1 })).toMatchObject({ lacksBusyShadows: true });
+  });
+
+  it('are worth waiting for only where they are missing', () => {
+    const pairs = [candidate('a', 0, 5), candidate('b', 0, 5), candidate('c', 0, 5, { isReady: false }), end];
+    expect(plan([...pairs, candidate('end 2', 5, 10)], { shadows: 1 })).toMatchObject({ lacksBusyShadows: false });
+    expect(plan([candidate('a', 0, 5, { freeSlots: 1 }), candidate('b', 0, 5, { isReady: false }), end])).toMatchObject(
+      {
+        lacksBusyShadows: false,
+      },
+    );
+  });
+
+  it('decide the route: a pair of slow volunteers comes before a fast one that nobody could check', () => {
+    const pair = [candidate('slow', 0, 5, { layerMs: 90 }), candidate('slow 2', 0, 5, { layerMs: 99 })];
+    const quarters = [candidate('fast', 0, 2), candidate('fast 2', 2, 5)];
+    const ends = [end, candidate('end 2', 5, 10)];
+    expect(primaries(plan([...pair, ...quarters, ...ends], { shadows: 1 }))).toEqual(['slow', 'end']);
+    expect(primaries(plan([...pair, ...quarters, ...ends]))).toEqual(['fast', 'fast 2', 'end']);
+  });
+
+  it('count less than a route over different networks', () => {
+    const pair = ['near', 'near 2'].map((id) => candidate(id, 0, 5, { prefix: 'prefix of end' }));
+    const far = [candidate('far', 0, 2), candidate('far 2', 2, 5)];
+    expect(
+      primaries(plan([...pair, ...far, end, candidate('end 2', 5, 10, { prefix: 'prefix of end' })], { shadows: 1 })),
+    ).toEqual(['far', 'far 2', 'end']);
+  });
+
+  it('are of different prefixes among each other too', () => {
+    const others = ['x', 'y'].map((id) => candidate(id, 0, 5, { prefix: 'one network', layerMs: 2 }));
+    const far = candidate('far', 0, 5, { layerMs: 50 });
+    const planned = plan([candidate('a', 0, 5), ...others, far, end], { shadows: 2 });
+    expect(shadowsOf(planned)[0]).toEqual(['x', 'far']);
+  });
+
+  it('are two for a new key, where there are that many, and one for others', () => {
+    const fresh = candidate('new', 0, 5, { isNew: true });
+    const old = [candidate('b', 0, 5, { layerMs: 2 }), candidate('c', 0, 5, { layerMs: 3 })];
+    expect(shadowsOf(plan([fresh, ...old, end], { shadows: 1 }))[0]).toEqual(['b', 'c']);
+    expect(shadowsOf(plan([candidate('a', 0, 5), ...old, end], { shadows: 1 }))[0]).toEqual(['b']);
+    expect(shadowsOf(plan([fresh, ...old, end]))[0]).toEqual([]);
+  });
+
+  it('of a new key leave it the smaller part where there is only one other', () => {
+    const planned = plan([candidate('new', 0, 5, { isNew: true }), candidate('old', 0, 5, { layerMs: 9 }), end], {
+      shadows: 1,
+    });
+    expect(primaries(planned)).toEqual(['old', 'end']);
+    expect(shadowsOf(planned)[0]).toEqual(['new']);
+  });
+
+  it('of a new key are not all new, though new ones are faster and of other networks', () => {
+    const fresh = ['n1', 'n2', 'n3'].map((id) => candidate(id, 0, 5, { isNew: true }));
+    const old = candidate('old', 0, 5, { prefix: 'prefix of n1', layerMs: 99 });
+    const planned = plan([...fresh, old, end], { shadows: 1 });
+    expect(primaries(planned)[0]).toBe('n1');
+    expect(shadowsOf(planned)[0]).toContain('old');
+  });
+
+  it('and their primary are never all new where another way through the model is not', () => {
+    const fresh = ['n1', 'n2', 'n3'].map((id) => candidate(id, 0, 5, { isNew: true }));
+    const old = [candidate('o1', 0, 2), candidate('o2', 0, 2), candidate('o3', 2, 5), candidate('o4', 2, 5)];
+    expect(primaries(plan([...fresh, ...old, end], { shadows: 1 }))).toEqual(['o1', 'o3', 'end']);
+    expect(plan([...fresh, end], { shadows: 1 })).toMatchObject({
+      notes: expect.arrayContaining([expect.stringContaining('new volunteers only')]) as string[],
+    });
+  });
+
+  it('never make a volunteer part of one route twice', () => {
+    const stages = [0, 5].flatMap((start) =>
+      Array.from({ length: 6 }, (_, i) => candidate(`${start} ${i}`, start, start + 5, { isNew: i % 2 === 0 })),
+    );
+    for (const shadows of [1, 2, 3, 4]) {
+      const planned = plan(stages, { shadows });
+      const ids = [...primaries(planned), ...shadowsOf(planned).flat()];
+      expect(new Set(ids).size).toBe(ids.length);
+      expect(ids.length).toBe(2 + 2 * Math.max(shadows, 2));
+    }
   });
 });
 

@@ -5,6 +5,7 @@ import { parseConfig } from '../../signal-server/config.ts';
 import { Leases } from '../../signal-server/leases.ts';
 import { planModel, type PlannedModel } from '../../signal-server/planned-model.ts';
 import { Registry } from '../../signal-server/registry.ts';
+import type { Suspension } from '../../signal-server/trust-store.ts';
 import { VolunteerDesk } from '../../signal-server/volunteer-desk.ts';
 import { offerOf } from '../support/control-peer.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -18,6 +19,7 @@ describe('the volunteer desk', () => {
   let registry: Registry;
   let desk: VolunteerDesk;
   let models: PlannedModel[];
+  let suspensions: Map<PeerId, Suspension>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -25,10 +27,12 @@ describe('the volunteer desk', () => {
     registry = new Registry(clock);
     models = [model];
     sent = [];
+    suspensions = new Map();
     desk = new VolunteerDesk({
       clock,
       registry,
       leases: new Leases(clock),
+      trust: { suspension: (id) => suspensions.get(id) ?? null },
       models: () => models,
       send: (to, message) => sent.push({ to, message }),
       onSupply: () => undefined,
@@ -140,6 +144,53 @@ describe('the volunteer desk', () => {
     expect(member.volunteer).toMatchObject({ state: 'idle', assignment: null });
     desk.receive(member, offerOf());
     expect(member.volunteer).toMatchObject({ state: 'loading' });
+  });
+
+  describe('when a key is suspended', () => {
+    const suspend = (name: string): void => {
+      suspensions.set(idOf(name), { times: 1, untilMs: clock.wallMs() + 5_000, reason: 'it lied' });
+      desk.suspended(idOf(name));
+    };
+
+    it('takes its work and says why', () => {
+      join('1');
+      ready('1');
+      suspend('1');
+      expect(registry.get(idOf('1'))!.volunteer).toMatchObject({ state: 'idle', assignment: null });
+      expect(sent.at(-1)!.message).toMatchObject({
+        type: 'idle',
+        reason: expect.stringContaining('it lied') as string,
+      });
+      expect(sent.at(-1)!.message).toMatchObject({ reason: expect.stringContaining('2026-01-01 00:00 UTC') as string });
+    });
+
+    it('gives it none for another offer, and gives it some when the time is over', async () => {
+      join('1');
+      suspend('1');
+      join('1');
+      await tickAfter(1_000);
+      expect(startOf('1')).toBeUndefined();
+      suspensions.clear();
+      await tickAfter(1_000);
+      expect(startOf('1')).toBe(0);
+    });
+
+    it('gives its layers to others', async () => {
+      for (const name of ['1', '2', '3']) join(name);
+      for (const name of ['1', '2', '3']) ready(name);
+      suspend('2');
+      await tickAfter(1_100);
+      expect(['1', '3'].map(startOf).sort()).toEqual([0, 5]);
+    });
+
+    it('leaves who is not here, or is paused, alone', () => {
+      join('1');
+      desk.receive(registry.get(idOf('1'))!, { type: 'pause' });
+      const before = sent.length;
+      suspend('1');
+      suspend('9');
+      expect(sent).toHaveLength(before);
+    });
   });
 
   it('ignores what a withdrawn volunteer still says', () => {

@@ -1,5 +1,5 @@
 import { digestOf } from '#shared/crypto/identity.ts';
-import { utf8 } from '#shared/bytes.ts';
+import { toBase64, utf8 } from '#shared/bytes.ts';
 import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
 
 /** A manifest that parses, of a model whose blobs are nowhere. Each layer has one f32 weight of `layerBytes`. */
@@ -20,7 +20,7 @@ export function smallManifest({
   });
   const layerNames = Array.from({ length: layers }, (_, layer) => `layer.${layer}`);
   return manifestSchema.parse({
-    format: 'chorus-manifest/1',
+    format: 'chorus-manifest/2',
     name,
     description: 'for tests',
     licence: 'none',
@@ -51,7 +51,13 @@ export function smallManifest({
     parts: ['embedding', ...layerNames, 'head'].map(part),
     tokenizer: { tokenizer: emptyBlobOf('tokenizer', 0), config: emptyBlobOf('config', 0) },
     card: null,
-    probe: { tokens: [1], boundaries: [], logits: emptyBlobOf('logits', 0), tolerance: 0.001 },
+    probe: {
+      tokens: [1],
+      boundaries: [],
+      logits: emptyBlobOf('logits', 0),
+      tolerance: 0.001,
+      channelScale: toBase64(new Uint8Array(new Float32Array(8).fill(1).buffer)),
+    },
   });
 }
 

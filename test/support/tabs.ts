@@ -13,6 +13,8 @@ export interface TabOptions {
   readonly backend?: 'auto' | 'webgpu' | 'wasm';
   /** Most tokens of an answer. */
   readonly maxNewTokens?: number;
+  /** Runs in the page before its own scripts (wrapped-workers.ts). */
+  readonly script?: () => void;
 }
 
 export async function launchChromium(): Promise<Browser> {
@@ -59,6 +61,7 @@ export async function openTab(browser: Browser, url: string, options: TabOptions
     'chorus.volunteer': { backend: options.backend ?? 'wasm', pledgeMegabytes: 512, slots: 4, keepAwake: false },
     'chorus.ask': { model: null, temperature: 0, topP: 1, maxNewTokens: options.maxNewTokens ?? 64, seed: 1 },
   });
+  if (options.script !== undefined) await context.addInitScript(options.script);
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   await page.goto(url);

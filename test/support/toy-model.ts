@@ -1,11 +1,11 @@
 import type { Clock } from '#shared/clock.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
-import { utf8 } from '#shared/bytes.ts';
+import { toBase64, utf8 } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
+import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
 import { logitsRowBytes, readCandidates, sampleToken, type Sampling } from '#shared/session/sampler.ts';
 
 const blob: BlobRef = { digest: digestOf(utf8('')), bytes: 0, pieces: [] };
@@ -18,7 +18,7 @@ const ROW_BYTES = 4;
  * missing or doubled row anywhere changes all that follows. Token 0 ends an answer.
  */
 export const toyManifest: Manifest = {
-  format: 'chorus-manifest/1',
+  format: 'chorus-manifest/2',
   name: 'toy',
   description: '',
   licence: '',
@@ -54,7 +54,13 @@ export const toyManifest: Manifest = {
   })),
   tokenizer: { tokenizer: blob, config: blob },
   card: null,
-  probe: { tokens: [1], boundaries: new Array<BlobRef>(TOY_LAYERS + 1).fill(blob), logits: blob, tolerance: 0.01 },
+  probe: {
+    tokens: [1],
+    boundaries: new Array<BlobRef>(TOY_LAYERS + 1).fill(blob),
+    logits: blob,
+    tolerance: 0.01,
+    channelScale: toBase64(new Uint8Array(Float32Array.of(1).buffer)),
+  },
 };
 export const toyManifestBytes = utf8(JSON.stringify(toyManifest));
 export const toyDigest = digestOf(toyManifestBytes);
@@ -103,7 +109,8 @@ class ToyKv {
 
   step(input: number): number {
     return this.#layers.reduce((value, layer, i) => {
-      const next = mix(mix(layer.at(-1) ?? 1, value), this.#range.start + i);
+      // As bits of an f32 in [1, 2) or (-2, -1], so that hidden rows are numbers.
+      const next = ((mix(mix(layer.at(-1) ?? 1, value), this.#range.start + i) & 0x807fffff) | 0x3f800000) >>> 0;
       layer.push(next);
       return next;
     }, input);
@@ -116,6 +123,8 @@ export class ToyCompute implements StageCompute {
   readonly #clock: Clock;
   readonly #sessions = new Map<SessionId, { readonly kv: ToyKv; readonly capacity: number }>();
   runMs = 2;
+  /** What a dishonest or broken device makes of its outputs. */
+  tamper: (output: Rows, session: SessionId) => Rows = (output) => output;
   /** Positions run in all, wasted ones included. */
   positions = 0;
   #isRunning = new Set<SessionId>();
@@ -149,12 +158,13 @@ export class ToyCompute implements StageCompute {
     const end = input.start + input.count;
     if (!this.#range.head) {
       const bytes = new Uint8Array(Uint32Array.from(values).buffer);
-      return { output: { kind: 'hidden', start: input.start, count: input.count, bytes }, timings };
+      const output: Rows = { kind: 'hidden', start: input.start, count: input.count, bytes };
+      return { output: this.tamper(output, session), timings };
     }
     const start = Math.min(Math.max(logitsFrom, input.start), end);
     const rows = values.slice(start - input.start).map(logitsRow);
     const bytes = new Uint8Array(rows.flatMap((row) => [...row]));
-    return { output: { kind: 'logits', start, count: end - start, bytes }, timings };
+    return { output: this.tamper({ kind: 'logits', start, count: end - start, bytes }, session), timings };
   }
 
   async cut(session: SessionId, position: number): Promise<void> {

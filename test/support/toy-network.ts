@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes, equalBytes, utf8 } from '#shared/bytes.ts';
+import { verifyProof, type ProvenFault } from '#shared/check/verify-proof.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { peerIdOf, type Identity, type VerifySignature } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
@@ -8,7 +9,7 @@ import { ReplicaHost } from '#shared/peer/replica-host.ts';
 import { Requester, type Conversation, type ConversationOptions } from '#shared/peer/requester.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/session/answer-event.ts';
-import { ROUTE_PAYLOAD_TYPE, type Envelope, type Route } from '#shared/session/route.ts';
+import { ROUTE_PAYLOAD_TYPE, type Envelope, type Replica, type Route } from '#shared/session/route.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { FakeNetwork, type FakeLinks } from './fake-links.ts';
@@ -44,6 +45,9 @@ export interface ToyVolunteer {
   readonly compute: ToyCompute;
   readonly links: FakeLinks;
   readonly host: ReplicaHost;
+  numericClass: string;
+  /** Kept for replays; null for those who serve answers. */
+  readonly reserve: 'arbiter' | 'referee' | null;
 }
 
 type ServerEvent = Parameters<Parameters<ControlClient['onMessage']>[0]>[0];
@@ -98,13 +102,20 @@ export class ToyControl {
 
 /** Volunteers, requesters and a server that gives routes, all of them in this thread under one fake clock. */
 export class ToyNetwork {
+  readonly model = { manifest: toyManifest, digest: toyDigest };
   readonly clock = new FakeClock();
   readonly links = new FakeNetwork(this.clock);
   readonly volunteers: ToyVolunteer[] = [];
   readonly routes: Route[] = [];
+  readonly replays: { readonly role: 'arbiter' | 'referee'; readonly route: Route }[] = [];
   readonly releases: Release[] = [];
+  /** What the server found in each report; null where it did not accept it. */
+  readonly reports: (ProvenFault | null)[] = [];
+  /** Shadows that the server grants each stage where it has them. */
+  shadows = 0;
   leaseMs = 15 * 60_000;
   #sessions = 0;
+  #secrets = 0;
 
   /** `replicas` volunteers for each of the three stages. */
   constructor(replicas = 1, slots = 4) {
@@ -113,20 +124,22 @@ export class ToyNetwork {
     }
   }
 
-  addVolunteer(stage: number, slots = 4): ToyVolunteer {
-    const { id } = toyIdentity(`volunteer ${this.volunteers.length}`);
+  addVolunteer(stage: number, slots = 4, reserve: ToyVolunteer['reserve'] = null): ToyVolunteer {
+    const identity = toyIdentity(`volunteer ${this.volunteers.length}`);
+    const { id } = identity;
     const range = toyRanges[stage] as StageRange;
     const compute = new ToyCompute(range, this.clock);
     const links = this.links.join(id);
     const host = new ReplicaHost({
-      config: { self: id, loaded: { model: toyDigest, range, manifest: toyManifest }, slots },
+      identity,
+      config: { loaded: { model: toyDigest, range, manifest: toyManifest }, slots },
       authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
       links,
       compute,
       clock: this.clock,
       onActivity: () => undefined,
     });
-    const volunteer = { id, stage, compute, links, host };
+    const volunteer = { id, stage, compute, links, host, numericClass: 'wasm', reserve };
     this.volunteers.push(volunteer);
     return volunteer;
   }
@@ -136,13 +149,16 @@ export class ToyNetwork {
   }
 
   requester(name = 'requester'): { readonly id: PeerId; readonly control: ToyControl; readonly requester: Requester } {
-    const { id } = toyIdentity(name);
+    const identity = toyIdentity(name);
+    const { id } = identity;
     const control = new ToyControl(id);
     control.onSend = (message) => void this.#answer(control, message);
     const requester = new Requester({
       control,
       links: this.links.join(id),
+      identity,
       clock: this.clock,
+      random: (count) => sha256(utf8(`${name} ${this.#secrets++}`)).slice(0, count) as Uint8Array<ArrayBuffer>,
       verify: toyVerify,
       webrtc: true,
     });
@@ -150,18 +166,28 @@ export class ToyNetwork {
   }
 
   conversation(options: ConversationOptions = {}): Conversation {
-    return this.requester().requester.openConversation({ manifest: toyManifest, digest: toyDigest }, options);
+    return this.requester().requester.openConversation(this.model, options);
   }
 
   /** A route over the first volunteers of each stage that are not left out. */
-  route(requester: PeerId, capacity: number, exclude: readonly PeerId[] = []): Route | null {
+  route(requester: PeerId, capacity: number, exclude: readonly PeerId[] = [], shadows = 0): Route | null {
     const stages = toyRanges.map((range, stage) => {
-      const chosen = this.of(stage).find(({ id }) => !exclude.includes(id) && this.links.peer(id) !== undefined);
-      return (
-        chosen && { range, primary: { id: chosen.id, webrtc: true, numericClass: 'toy' }, shadows: [], predictedMs: 1 }
-      );
+      const [primary, ...others] = this.#free(stage, null, exclude).map(toReplica);
+      return primary && { range, primary, shadows: others.slice(0, shadows), predictedMs: 1 };
     });
     if (stages.includes(undefined)) return null;
+    const found = stages.filter((stage) => stage !== undefined);
+    return { ...this.#routeParts(requester, capacity), purpose: 'answer', stages: found };
+  }
+
+  #free(stage: number, reserve: ToyVolunteer['reserve'], exclude: readonly PeerId[]): ToyVolunteer[] {
+    return this.of(stage).filter(
+      (volunteer) =>
+        volunteer.reserve === reserve && !exclude.includes(volunteer.id) && this.links.peer(volunteer.id) !== undefined,
+    );
+  }
+
+  #routeParts(requester: PeerId, capacity: number): Omit<Route, 'purpose' | 'stages'> {
     const wallMs = this.clock.wallMs();
     return {
       session: (++this.#sessions).toString(16).padStart(32, '0') as SessionId,
@@ -170,7 +196,6 @@ export class ToyNetwork {
       capacity,
       issuedAtMs: wallMs,
       expiresAtMs: wallMs + this.leaseMs,
-      stages: stages.filter((stage) => stage !== undefined),
       notes: [],
     };
   }
@@ -180,16 +205,46 @@ export class ToyNetwork {
   }
 
   async #answer(control: ToyControl, message: PeerControlMessage): Promise<void> {
-    if (message.type === 'release') this.releases.push(message);
-    if (message.type !== 'route') return;
-    const { request, capacity, exclude } = message;
-    const route = this.route(control.id, capacity, exclude);
-    if (route === null) {
-      control.say({ type: 'refused', request, code: 'no-coverage', message: 'nobody holds it', missing: null });
-      return;
+    switch (message.type) {
+      case 'release':
+        this.releases.push(message);
+        return;
+      case 'route': {
+        const { request, capacity, exclude, policy } = message;
+        const route = this.route(control.id, capacity, exclude, Math.min(this.shadows, policy.shadows));
+        if (route !== null) this.routes.push(route);
+        return this.#grant(control, request, route);
+      }
+      case 'replay': {
+        const { request, session, stage, role, exclude } = message;
+        const of = this.routes.find((route) => route.session === session)!;
+        const [third] = this.#free(stage, role, exclude).map(toReplica);
+        const { range } = of.stages[stage]!;
+        const stages = third && [{ range, primary: third, shadows: [], predictedMs: 1 }];
+        const parts = this.#routeParts(control.id, of.capacity);
+        const route: Route | null = stages === undefined ? null : { ...parts, purpose: 'replay', stages };
+        if (route !== null) this.replays.push({ role, route });
+        return this.#grant(control, request, route);
+      }
+      case 'report':
+        return this.#judge(control, message);
     }
-    this.routes.push(route);
-    control.say({ type: 'routed', request, route: await this.sign(route) });
+  }
+
+  async #grant(control: ToyControl, request: number, route: Route | null): Promise<void> {
+    if (route !== null) return control.say({ type: 'routed', request, route: await this.sign(route) });
+    control.say({ type: 'refused', request, code: 'no-coverage', message: 'nobody holds it', missing: null });
+  }
+
+  async #judge(control: ToyControl, report: Extract<PeerControlMessage, { type: 'report' }>): Promise<void> {
+    const fault = await verifyProof(report.proof, {
+      serverKey: serverIdentity.publicKey,
+      verify: toyVerify,
+      isReferee: (peer) => this.volunteers.some(({ id, reserve }) => id === peer && reserve === 'referee'),
+      manifest: () => toyManifest,
+    }).catch(() => null);
+    this.reports.push(fault);
+    control.say({ type: 'reported', request: report.request, accepted: fault !== null, reason: '' });
   }
 
   /** Sessions that some volunteer still has. */
@@ -222,6 +277,10 @@ export class ToyNetwork {
   ): Promise<{ tokens: number[]; events: AnswerEvent[] }> {
     return this.until(collect(conversation, { ...request, signal }, onEvent));
   }
+}
+
+function toReplica({ id, numericClass }: ToyVolunteer): Replica {
+  return { id, webrtc: true, numericClass };
 }
 
 /** Reads an answer to its end. */

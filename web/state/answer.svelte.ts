@@ -1,6 +1,8 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { Route } from '#shared/session/route.ts';
 import type { ChatEvent } from '../chat.ts';
+import { AnswerChecks } from './answer-checks.svelte.ts';
+import { AnswerText, type TextPart } from './answer-text.ts';
 
 export type AnswerPhase = 'connecting' | 'queued' | 'opening' | 'reading' | 'writing' | 'done' | 'failed';
 
@@ -20,10 +22,12 @@ type Routed = Extract<ChatEvent, { type: 'routed' }>;
 /** One answer being made or made: its text, and all the page shows about how it came to be. */
 export class Answer {
   phase: AnswerPhase = $state('connecting');
-  text = $state('');
+  /** The text with its verdicts. */
+  parts: readonly TextPart[] = $state.raw([]);
+  /** Tokens that have their verdict. */
+  decidedTokens = $state(0);
   queuePosition = $state(0);
   prompt: { done: number; total: number } | null = $state.raw(null);
-  route: Route | null = $state.raw(null);
   links: Routed['links'] = $state.raw([]);
   stageTimes: readonly StageTime[] = $state.raw([]);
   /** Of one lap: what no stage accounts for. */
@@ -35,14 +39,25 @@ export class Answer {
   tokensPerSecond: number | null = $state(null);
   endReason: 'stop' | 'length' | 'cancelled' | null = $state(null);
   error: ChorusError | null = $state.raw(null);
-  /** Why the route changed, newest last. */
-  reroutes: readonly string[] = $state.raw([]);
+  readonly checks = new AnswerChecks();
 
   readonly #startedAtMs: number;
+  readonly #text = new AnswerText();
   #firstTokenAtMs = 0;
+  /** With those that were taken back. */
+  #tokensMade = 0;
 
   constructor(startedAtMs: number) {
     this.#startedAtMs = startedAtMs;
+  }
+
+  /** The one it is on now. */
+  get route(): Route | null {
+    return this.checks.route;
+  }
+
+  get text(): string {
+    return this.parts.map((part) => part.text).join('');
   }
 
   get isRunning(): boolean {
@@ -57,7 +72,7 @@ export class Answer {
         break;
       case 'routed':
         this.phase = this.tokens > 0 ? 'writing' : 'opening';
-        this.route = event.route;
+        this.checks.take(event.route);
         this.links = event.links;
         this.stageTimes = [];
         break;
@@ -69,11 +84,27 @@ export class Answer {
         this.#token(event, nowMs);
         break;
       case 'rerouted':
-        this.reroutes = [...this.reroutes, event.reason];
+        this.#text.withdraw(event.from);
+        this.checks.reroute(event);
+        this.#show();
+        break;
+      case 'checked':
+        this.#text.mark(event.check);
+        this.checks.add(event.check);
+        this.#show();
+        break;
+      case 'settling':
+        this.checks.settle(event);
+        break;
+      case 'fault':
+        this.checks.fault(event);
         break;
       case 'end':
         this.phase = 'done';
-        this.text += event.text;
+        this.#text.append(event.text);
+        this.#text.close();
+        this.checks.end(event);
+        this.#show();
         this.endReason = event.reason;
         this.promptTokens = event.usage.promptTokens;
         break;
@@ -82,12 +113,15 @@ export class Answer {
 
   /** Shows the route of the answer before, which the same session goes on with until told otherwise. */
   continueOn(before: Answer): void {
-    this.route = before.route;
     this.links = before.links;
+    if (before.route !== null) this.checks.take(before.route);
   }
 
   fail(thrown: unknown): void {
     const error = toChorusError(thrown);
+    this.#text.close();
+    this.checks.breakOff();
+    this.#show();
     if (error.code === 'cancelled') {
       this.phase = 'done';
       this.endReason = 'cancelled';
@@ -99,8 +133,9 @@ export class Answer {
 
   #token(event: Extract<ChatEvent, { type: 'token' }>, nowMs: number): void {
     this.phase = 'writing';
-    this.text += event.text;
-    this.tokens++;
+    this.#text.push(event.position, event.text);
+    this.#show();
+    this.#tokensMade++;
     if (this.firstTokenMs === null) {
       this.firstTokenMs = nowMs - this.#startedAtMs;
       this.#firstTokenAtMs = nowMs;
@@ -108,8 +143,14 @@ export class Answer {
       return;
     }
     const elapsedMs = nowMs - this.#firstTokenAtMs;
-    this.tokensPerSecond = elapsedMs > 0 ? ((this.tokens - 1) * 1000) / elapsedMs : null;
+    this.tokensPerSecond = elapsedMs > 0 ? ((this.#tokensMade - 1) * 1000) / elapsedMs : null;
     this.#lap(event);
+  }
+
+  #show(): void {
+    this.parts = this.#text.parts();
+    this.tokens = this.#text.tokens;
+    this.decidedTokens = this.tokens - this.#text.waiting;
   }
 
   #lap(event: Extract<ChatEvent, { type: 'token' }>): void {

@@ -17,8 +17,8 @@ window.chorusBench = {
   async prepare(name) {
     contender = await create(name);
   },
-  run(prompt, count) {
+  run(prompt, count, options) {
     if (contender === null) throw new Error('nothing is prepared');
-    return contender.generate(prompt, count);
+    return contender.generate(prompt, count, options);
   },
 };

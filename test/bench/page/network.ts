@@ -16,12 +16,15 @@ export async function createNetworkRequester(): Promise<Contender> {
     onLink: () => undefined,
   });
   return {
-    async generate(prompt, count) {
-      const conversation = requester.openConversation(model);
+    async generate(prompt, count, { shadows }) {
+      const conversation = requester.openConversation(model, { shadows });
       const tokens: number[] = [];
       const laps: LapSplit[] = [];
+      const saidAtMs: number[] = [];
+      const checkDelaysMs: number[] = [];
+      let [session, tier] = ['', ''];
+      let primaries: string[] = [];
       let startedAtMs = performance.now();
-      let [firstAtMs, lastAtMs] = [0, 0];
       const events = conversation.generate({
         promptTokens: prompt,
         maxNewTokens: count,
@@ -29,16 +32,30 @@ export async function createNetworkRequester(): Promise<Contender> {
         signal: new AbortController().signal,
       });
       for await (const event of events) {
-        // Finding and opening a route is not the model's time; a conversation pays it once.
-        if (event.type === 'routed') startedAtMs = performance.now();
-        if (event.type !== 'token' && event.type !== 'end') continue;
-        lastAtMs = performance.now();
-        if (firstAtMs === 0) firstAtMs = lastAtMs;
-        if (event.type !== 'token') continue;
-        if (tokens.push(event.token) > 1) laps.push({ ...toMs(event.hops), lapMs: event.lapMs });
+        const nowMs = performance.now();
+        if (event.type === 'rerouted') throw new Error(`a bench run was rerouted: ${event.reason}`);
+        if (event.type === 'routed') {
+          // Finding and opening a route is not the model's time; a conversation pays it once.
+          startedAtMs = nowMs;
+          session = event.route.session;
+          primaries = event.route.stages.map(({ primary }) => primary.id);
+        }
+        if (event.type === 'token') {
+          saidAtMs.push(nowMs);
+          if (tokens.push(event.token) > 1) laps.push({ ...toMs(event.hops), lapMs: event.lapMs });
+        }
+        if (event.type === 'checked') {
+          const end = Math.min(saidAtMs.length, event.check.end + 1 - prompt.length);
+          for (let i = checkDelaysMs.length; i < end; i++) checkDelaysMs.push(nowMs - (saidAtMs[i] ?? nowMs));
+        }
+        if (event.type === 'end') tier = event.tier;
       }
       conversation.close();
-      return { tokens, firstTokenMs: firstAtMs - startedAtMs, decodeMs: lastAtMs - firstAtMs, laps };
+      const [firstAtMs = startedAtMs, lastAtMs = startedAtMs] = [saidAtMs[0], saidAtMs.at(-1)];
+      return {
+        ...{ tokens, firstTokenMs: firstAtMs - startedAtMs, decodeMs: lastAtMs - firstAtMs, laps },
+        network: { session, primaries, tier, checkDelaysMs },
+      };
     },
   };
 }

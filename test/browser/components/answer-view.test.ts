@@ -2,8 +2,18 @@ import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import AnswerView from '../../../web/components/AnswerView.svelte';
+import type { ChatEvent } from '../../../web/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
-import { storyEvents } from '../../support/page-gallery/fixtures.ts';
+import {
+  bareEvents,
+  disputedEvents,
+  liarEvents,
+  partlyEvents,
+  settledEvents,
+  settlingEvents,
+  storyEvents,
+} from '../../support/page-gallery/check-fixtures.ts';
+import { peer } from '../../support/page-gallery/fixtures.ts';
 
 const shown: object[] = [];
 afterEach(() => {
@@ -27,10 +37,53 @@ test('says the place in the queue', () => {
   expect(target.innerText).toContain('You are next');
 });
 
-test('calls an answer that nobody re-ran unchecked', () => {
+function after(events: readonly ChatEvent[]): Answer {
   const answer = new Answer(0);
-  for (const event of storyEvents()) answer.apply(event, 10);
-  expect(show(answer).innerText).toContain('Unchecked: one volunteer per stage ran this, nobody re-ran it.');
+  for (const event of events) answer.apply(event, 10);
+  return answer;
+}
+
+test.for([
+  ['Checked: 3 parts computed by two volunteers, agreed within tolerance', storyEvents],
+  ['Checked, with 1 of 3 parts settled by a third volunteer', settledEvents],
+  ['Unchecked: one volunteer per stage ran this, nobody re-ran it', bareEvents],
+  ['Partly unchecked: 1 of 3 parts were computed by one volunteer only', partlyEvents],
+  ['Disputed: volunteers differ on 1 of 3 parts, and nobody could decide', disputedEvents],
+  ['Settling a difference', settlingEvents],
+  ['Not checked yet', () => storyEvents().slice(0, 5)],
+] as const)('its mark says: %s', ([mark, events]) => {
+  expect(show(after(events())).querySelector('.mark button')?.textContent).toContain(mark);
+});
+
+test('text is pale until it is checked, as faint as can be read', () => {
+  const answer = after(storyEvents().slice(0, 5));
+  const target = show(answer);
+  expect([...target.querySelectorAll('.text > span')].map((span) => span.className.split(' ')[0])).toContain('pale');
+  for (const event of storyEvents().slice(5)) answer.apply(event, 10);
+  flushSync();
+  expect(target.querySelector('.pale')).toBeNull();
+  expect(target.querySelectorAll('.text > .checked')).toHaveLength(3);
+});
+
+test('names a liar, how it was found and what became of the text', () => {
+  const text = show(after(liarEvents())).innerText;
+  expect(text).toContain('Volunteer 3c6ef362 computed embedding + layers 0–3 wrongly.');
+  expect(text).toContain('Found by an anchor that recomputed it; what they signed proves it.');
+});
+
+test('says while a third is asked', () => {
+  expect(show(after(settlingEvents())).innerText).toContain(
+    'Two volunteers differ on layers 4–7 + head. Asking an anchor.',
+  );
+});
+
+test('never calls anything correct', () => {
+  for (const events of [storyEvents, settledEvents, bareEvents, partlyEvents, disputedEvents, liarEvents]) {
+    const target = show(after(events()));
+    target.querySelector<HTMLElement>('.mark button')?.click();
+    flushSync();
+    expect(target.innerText).not.toMatch(/\bcorrect/i);
+  }
 });
 
 test('text from the model stays text', () => {
@@ -56,6 +109,6 @@ test('names the layers that are missing, the way to help, and a second try', () 
 test('says that a volunteer left and the answer went on', () => {
   const answer = new Answer(0);
   for (const event of storyEvents().slice(0, 8)) answer.apply(event, 10);
-  answer.apply({ type: 'rerouted', reason: 'its link was lost', volunteer: null }, 10);
+  answer.apply({ type: 'rerouted', reason: 'its link was lost', volunteer: peer(2), from: 33 }, 10);
   expect(show(answer).innerText).toContain('A volunteer left (its link was lost)');
 });

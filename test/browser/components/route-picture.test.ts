@@ -2,7 +2,8 @@ import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import RoutePicture from '../../../web/components/RoutePicture.svelte';
 import { toRouteView } from '../../../web/route-view.ts';
-import { ROUTE, WREN } from '../../support/page-gallery/fixtures.ts';
+import { settledCheck, spanCheck } from '../../support/page-gallery/check-fixtures.ts';
+import { BARE_ROUTE, ROUTE, WREN } from '../../support/page-gallery/fixtures.ts';
 
 const shown: object[] = [];
 afterEach(() => {
@@ -12,14 +13,23 @@ afterEach(() => {
 function show(facts: Partial<Parameters<typeof toRouteView>[0]> = {}, isLive = false): HTMLElement {
   const target = document.createElement('div');
   document.body.append(target);
-  const view = toRouteView({ route: ROUTE, links: [], stageTimes: [], wireMs: null, lapMs: null, ...facts });
+  const view = toRouteView({
+    route: ROUTE,
+    links: [],
+    stageTimes: [],
+    wireMs: null,
+    lapMs: null,
+    checks: [],
+    faults: [],
+    ...facts,
+  });
   shown.push(mount(RoutePicture, { target, props: { view, layers: WREN.layers, isLive } }));
   flushSync();
   return target;
 }
 
 test('names each stage’s layers, volunteer, device and the way to it', () => {
-  const [you, first, second, home] = [...show().querySelectorAll('li')].map((item) => item.innerText);
+  const [you, first, second, home] = [...show().querySelectorAll<HTMLElement>('ol > li')].map((item) => item.innerText);
   expect(you).toContain('This page');
   expect(first).toMatch(/direct where possible[^]*3c6ef362[^]*nvidia\/ampere[^]*embedding \+ layers 0–3/);
   expect(second).toMatch(/through the relay[^]*daa66d13[^]*WASM[^]*layers 4–7 \+ head/);
@@ -45,4 +55,18 @@ test('moves only while tokens go round', () => {
 
 test('says what the scheduler could not grant', () => {
   expect(show().innerText).toContain(ROUTE.notes[0]);
+});
+
+test('shows who re-runs each stage and what that came to', () => {
+  const checks = [spanCheck(ROUTE, 0, 32), settledCheck(32, 64)];
+  const [first, second] = [...show({ checks }).querySelectorAll<HTMLElement>('.shadow')].map((item) => item.innerText);
+  expect(first).toMatch(/17156075\s*agreed on 2 parts/);
+  expect(second).toMatch(/b54cda26\s*differed/);
+});
+
+test('a shadow that failed is left out, and a stage without one says so', () => {
+  const [shadow] = ROUTE.stages[0]!.shadows;
+  const fault = { volunteer: shadow!.id, stage: 0, role: 'shadow', code: 'too-slow', start: 0, end: 32 } as const;
+  expect(show({ faults: [{ ...fault, isProven: false, range: null }] }).innerText).toContain('left out');
+  expect(show({ route: BARE_ROUTE }).innerText.match(/nobody re-runs this stage/g)).toHaveLength(2);
 });

@@ -5,7 +5,8 @@ import { pageClock } from '../../../web/page-clock.ts';
 import { Conversation } from '../../../web/state/conversation.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
-import { storyEvents, WREN } from '../../support/page-gallery/fixtures.ts';
+import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
+import { WREN } from '../../support/page-gallery/fixtures.ts';
 
 interface Asked {
   readonly messages: readonly ChatMessage[];

@@ -8,6 +8,7 @@ import { Volunteer, type VolunteerSettings } from '#shared/peer/volunteer.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
 import { MANIFEST_PAYLOAD_TYPE, type Envelope } from '#shared/session/route.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
+import { CheckDriver, shadowedRoute } from '../../support/check-driver.ts';
 import { MemoryBlobStore } from '../../support/memory-blob-store.ts';
 import { GREEDY, toyAnswer, toyDigest, toyManifest, toyManifestBytes } from '../../support/toy-model.ts';
 import {
@@ -42,10 +43,12 @@ let volunteer: Volunteer;
 let assignments: number;
 
 function makeVolunteer(change: Partial<VolunteerSettings> = {}): Volunteer {
-  const { id } = toyIdentity('the volunteer');
+  const identity = toyIdentity('the volunteer');
+  const { id } = identity;
   control = new ToyControl(id);
   worker = new ToyWorker(network.clock);
   return new Volunteer({
+    identity,
     control,
     links: network.links.join(id),
     worker,
@@ -110,6 +113,27 @@ describe('a volunteer', () => {
     expect(volunteer.state.tokensPerSecond).toBeGreaterThan(0);
     const inHistory = volunteer.state.history.reduce((sum, second) => sum + second.tokens, 0);
     expect(inHistory).toBe(volunteer.state.tokensServed);
+  });
+
+  it('counts the spans that it stood for, its own and those that it ran again', async () => {
+    await serve();
+    const checker = new CheckDriver(network);
+    expect(checker.primaries[1]).toBe(control.id);
+    await checker.answer();
+    await checker.check(0, 32);
+    await checker.check(32, 43);
+    const other = network.addVolunteer(1);
+    const stages = shadowedRoute(network, toyIdentity('second').id).stages.map((stage, i) =>
+      i === 1 ? { ...stage, primary: { ...stage.primary, id: other.id }, shadows: [stage.primary] } : stage,
+    );
+    const route = { ...network.route(toyIdentity('second').id, 64)!, stages };
+    const second = new CheckDriver(network, 'second', route);
+    await second.answer();
+    await second.check(0, 32);
+    await network.clock.advance(1000);
+    expect(volunteer.state).toMatchObject({ spansCommitted: 2, spansShadowed: 1 });
+    volunteer.stop();
+    expect(volunteer.state).toMatchObject({ spansCommitted: 2, spansShadowed: 1 });
   });
 
   it('tells the server how it is in heartbeats', async () => {

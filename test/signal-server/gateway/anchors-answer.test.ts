@@ -7,8 +7,10 @@ import { loadOracle, type Oracle } from '../../support/oracle.ts';
 
 const provenanceSchema = z.object({
   chorus: z.strictObject({
-    tier: z.literal('unchecked'),
+    tier: z.literal('checked'),
     session: sessionIdSchema,
+    earlier: z.array(z.unknown()),
+    checks: z.object({ chunks: z.int().min(1), positions: z.int().min(1), worst: z.object({ max: z.number() }) }),
     stages: z.array(
       z.strictObject({ start: z.int(), end: z.int(), primary: peerIdSchema, shadows: z.array(peerIdSchema) }),
     ),

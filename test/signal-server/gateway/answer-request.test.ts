@@ -28,6 +28,7 @@ describe('parseChatRequest', () => {
       sampling: { temperature: 1, topP: 1, seed: null },
       stop: [],
       maxNewTokens: null,
+      release: 'checked',
     });
   });
 
@@ -42,6 +43,7 @@ describe('parseChatRequest', () => {
       stop: ['a', 'b'],
       max_completion_tokens: 9,
       user: 'somebody',
+      chorus: { release: 'early' },
     });
     expect(parsed).toMatchObject({
       stream: true,
@@ -49,6 +51,7 @@ describe('parseChatRequest', () => {
       sampling: { temperature: 0, topP: 0.5, seed: 7 },
       stop: ['a', 'b'],
       maxNewTokens: 9,
+      release: 'early',
     });
   });
 
@@ -141,6 +144,10 @@ describe('parseChatRequest', () => {
     ['max_tokens', 'invalid_value', { ...chat, max_tokens: 5, max_completion_tokens: 6 }],
     ['stream_options', 'invalid_value', { ...chat, stream_options: { include_usage: true } }],
     ['top_k', 'unknown_parameter', { ...chat, top_k: 5 }],
+    ['chorus', 'invalid_type', { ...chat, stream: true, chorus: 'early' }],
+    ['chorus.release', 'invalid_value', { ...chat, stream: true, chorus: { release: 'now' } }],
+    ['chorus.release', 'invalid_value', { ...chat, chorus: { release: 'early' } }],
+    ['chorus.shadows', 'unknown_parameter', { ...chat, chorus: { release: 'checked', shadows: 2 } }],
     [
       '__proto__',
       'unknown_parameter',

@@ -1,115 +1,24 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import express from 'express';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ChorusError, type ErrorCode } from '#shared/errors.ts';
-import { digestOf } from '#shared/crypto/identity.ts';
-import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { Manifest } from '#shared/model/manifest.ts';
-import type { Conversation, Requester } from '#shared/peer/requester.ts';
-import type { AnswerEvent, GenerateRequest } from '#shared/session/answer-event.ts';
-import type { Route } from '#shared/session/route.ts';
-import { createGateway, type GatewayLimits } from '../../../signal-server/gateway/gateway.ts';
-import type { GatewayModel } from '../../../signal-server/gateway/gateway-models.ts';
-import { systemClock, systemRandom } from '../../../signal-server/system-clock.ts';
+import { ChorusError } from '#shared/errors.ts';
+import {
+  chat,
+  model,
+  route,
+  routed,
+  say,
+  startScripted,
+  stages,
+  fail,
+  type ScriptedGateway,
+} from '../../support/scripted-gateway.ts';
+import { checkedEvent, endEvent, tokenEvent } from '../../support/verdicts.ts';
+import type { Socket } from 'node:net';
 
-/** A model whose tokens are the codes of the characters. */
-const model: GatewayModel = {
-  name: 'letters',
-  digest: digestOf(new Uint8Array()),
-  createdSeconds: 1_700_000_000,
-  manifest: { config: { vocabularySize: 128, maxPositions: 64 } } as Manifest,
-  text: {
-    encodeChat(messages) {
-      if (messages[0]?.role === 'assistant') throw new ChorusError('bad-message', 'the template does not take these');
-      return [...`${messages.map(({ content }) => content).join('|')}>`].map((c) => c.charCodeAt(0));
-    },
-    encode: (text) => [...text].map((c) => c.charCodeAt(0)),
-    createWriter: (stop = []) => {
-      let isStopped = false;
-      return {
-        push(token) {
-          const text = String.fromCharCode(token);
-          isStopped = stop.includes(text);
-          return isStopped ? '' : text;
-        },
-        get isStopped() {
-          return isStopped;
-        },
-        end: () => '',
-      };
-    },
-  },
-};
-
-const id = (digit: string) => digit.repeat(64) as PeerId;
-const route = {
-  session: 'ab'.repeat(16) as SessionId,
-  stages: [
-    { range: { start: 0, end: 4, embedding: true, head: false }, primary: { id: id('1') }, shadows: [{ id: id('3') }] },
-    { range: { start: 4, end: 8, embedding: false, head: true }, primary: { id: id('2') }, shadows: [] },
-  ],
-} as unknown as Route;
-
-type Script = (request: GenerateRequest & { signal: AbortSignal }) => AsyncGenerator<AnswerEvent, void, undefined>;
-
-/** Says `text`, one letter a token, as far as it may. */
-const say = (text: string): Script =>
-  async function* ({ promptTokens, maxNewTokens }) {
-    yield { type: 'routed', route, links: [] };
-    const letters = [...text].slice(0, maxNewTokens);
-    for (const [i, letter] of letters.entries()) {
-      const position = promptTokens.length + i;
-      yield { type: 'token', token: letter.charCodeAt(0), logprob: -1, position, lapMs: 1, hops: [] };
-    }
-    const reason = letters.length < text.length ? 'length' : 'stop';
-    yield { type: 'end', reason, usage: { promptTokens: promptTokens.length, completionTokens: letters.length } };
-  };
-
-const fail = (code: ErrorCode): Script =>
-  async function* () {
-    throw new ChorusError(code, `failed with ${code}`);
-  };
-
-let server: Server | undefined;
-afterEach(() => {
-  server?.closeAllConnections();
-  server?.close();
-});
-
-async function start(script: Script, limits: Partial<GatewayLimits> = {}, opening = Promise.resolve()) {
-  const open = new Set<Conversation>();
-  const seen: GenerateRequest[] = [];
-  const requester: Pick<Requester, 'openConversation'> = {
-    openConversation() {
-      const conversation: Conversation = {
-        generate: (request: GenerateRequest & { signal: AbortSignal }) => {
-          seen.push(request);
-          return script(request);
-        },
-        close: () => void open.delete(conversation),
-      } as unknown as Conversation;
-      open.add(conversation);
-      return conversation;
-    },
-  };
-  const models = {
-    list: () => [model],
-    open: (name: string) => opening.then(() => (name === model.name ? model : null)),
-  };
-  const log = { error: () => {}, info: () => {} };
-  const app = express();
-  app.use('/v1', createGateway({ requester, models, clock: systemClock, random: systemRandom, log, limits }));
-  server = createServer(app).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  return { url, open, seen, client: new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 }) };
-}
-
-const messages = [{ role: 'user', content: 'Hi' }] as const;
-const chat = { model: 'letters', messages: [...messages] };
+let gateway: ScriptedGateway | undefined;
+afterEach(() => gateway?.stop());
+const start = async (...args: Parameters<typeof startScripted>) => (gateway = await startScripted(...args));
 
 describe('createGateway', () => {
   it('lists its models and finds one by name', async () => {
@@ -130,12 +39,15 @@ describe('createGateway', () => {
       choices: [{ index: 0, message: { role: 'assistant', content: 'Paris' }, finish_reason: 'stop' }],
       usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 },
       chorus: {
-        tier: 'unchecked',
+        tier: 'checked',
         session: route.session,
-        stages: [
-          { start: 0, end: 4, primary: id('1'), shadows: [id('3')] },
-          { start: 4, end: 8, primary: id('2'), shadows: [] },
-        ],
+        stages,
+        earlier: [],
+        checks: {
+          ...{ chunks: 1, checked: 1, settled: 0, unchecked: 0, disputed: 0, positions: 8 },
+          worst: { median: 0, p95: 0, max: 0, bias: 0 },
+          faults: [],
+        },
       },
     });
     expect(open.size).toBe(0);
@@ -155,7 +67,7 @@ describe('createGateway', () => {
     expect(chunks.at(-2)).toMatchObject({
       choices: [{ finish_reason: 'stop' }],
       usage: null,
-      chorus: { tier: 'unchecked' },
+      chorus: { tier: 'checked', stages, checks: { chunks: 1 } },
     });
     expect(chunks.at(-1)).toMatchObject({
       choices: [],
@@ -235,6 +147,7 @@ describe('createGateway', () => {
     ['server-lost', 503, 'server_lost', '2'],
     ['rate-limited', 429, 'rate_limit_exceeded', '5'],
     ['too-long', 400, 'context_length_exceeded', null],
+    ['check-failed', 503, 'check_failed', '2'],
     ['timeout', 504, 'timeout', null],
     ['gap', 500, 'internal_error', null],
   ] as const)('says %s as status %i', async (failure, status, code, retryAfter) => {
@@ -262,8 +175,9 @@ describe('createGateway', () => {
 
   it('tells a client that fails in the middle of its stream', async () => {
     const { client } = await start(async function* () {
-      yield { type: 'routed', route, links: [] };
-      yield { type: 'token', token: 97, logprob: 0, position: 3, lapMs: 1, hops: [] };
+      yield routed;
+      yield tokenEvent(3, 97);
+      yield checkedEvent(0, 3);
       throw new ChorusError('link-lost', 'nobody is left to go on');
     });
     const stream = await client.chat.completions.create({ ...chat, stream: true });
@@ -289,9 +203,9 @@ describe('createGateway', () => {
   it('asks nothing for a client that left before the model was there', async () => {
     let finish = (): void => {};
     const opening = new Promise<void>((resolve) => (finish = resolve));
-    const { client, seen } = await start(say('abc'), {}, opening);
+    const { client, seen, server } = await start(say('abc'), {}, opening);
     const aborter = new AbortController();
-    const [arrived, left] = [once(server!, 'request'), once(server!, 'connection')];
+    const [arrived, left] = [once(server, 'request'), once(server, 'connection')];
     const asking = client.chat.completions.create(chat, { signal: aborter.signal }).catch(() => 'left');
     await arrived;
     const [socket] = (await left) as [Socket];
@@ -309,11 +223,12 @@ describe('createGateway', () => {
     let cancelled: (reason: unknown) => void = () => {};
     const reason = new Promise((resolve) => (cancelled = resolve));
     const { client, open } = await start(async function* ({ signal }) {
-      yield { type: 'routed', route, links: [] };
-      yield { type: 'token', token: 97, logprob: 0, position: 3, lapMs: 1, hops: [] };
+      yield routed;
+      yield tokenEvent(3, 97);
+      yield checkedEvent(0, 3);
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
       cancelled(signal.reason);
-      yield { type: 'end', reason: 'cancelled', usage: { promptTokens: 3, completionTokens: 1 } };
+      yield endEvent(1, { reason: 'cancelled', tier: 'unchecked' });
     });
     const stream = await client.chat.completions.create({ ...chat, stream: true });
     for await (const chunk of stream) if (chunk.choices[0]?.delta.content === 'a') break;
@@ -326,7 +241,7 @@ describe('createGateway', () => {
       async function* ({ signal }) {
         yield { type: 'queued', position: 1 };
         await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
-        yield { type: 'end', reason: 'cancelled', usage: { promptTokens: 3, completionTokens: 0 } };
+        yield endEvent(0, { reason: 'cancelled', tier: 'unchecked' });
       },
       { answerTimeoutMs: 20 },
     );

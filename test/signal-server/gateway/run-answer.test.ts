@@ -19,7 +19,8 @@ describe('planAnswer', () => {
     const text = { encode: read, encodeChat: read, createWriter: read };
     const model = { name: 'small', digest: 'a'.repeat(64) as Digest, createdSeconds: 0, manifest, text };
     const sampling = { temperature: 0, topP: 1, seed: null };
-    const request = { model: 'small', prompt, stream: false, includeUsage: false, sampling, stop: [], maxNewTokens: 1 };
+    const options = { stream: false, includeUsage: false, stop: [], maxNewTokens: 1, release: 'checked' } as const;
+    const request = { model: 'small', prompt, sampling, ...options };
     expect(() => planAnswer(model, request)).toThrow(/too few for a prompt of \d+ characters/);
   });
 });

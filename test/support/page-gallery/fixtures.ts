@@ -25,8 +25,11 @@ export const WREN: ModelSummary = {
 const FIRST: StageRange = { start: 0, end: 4, embedding: true, head: false };
 const SECOND: StageRange = { start: 4, end: 8, embedding: false, head: true };
 
+const webgpu = 'webgpu/nvidia/ampere';
+
 export const ROUTE: Route = {
   session: '0'.repeat(32) as SessionId,
+  purpose: 'answer',
   model: WREN.digest,
   requester: { id: peer(1), webrtc: true },
   capacity: 512,
@@ -35,22 +38,49 @@ export const ROUTE: Route = {
   stages: [
     {
       range: FIRST,
-      primary: { id: peer(2), webrtc: true, numericClass: 'webgpu/nvidia/ampere' },
-      shadows: [],
+      primary: { id: peer(2), webrtc: true, numericClass: webgpu },
+      shadows: [{ id: peer(5), webrtc: true, numericClass: 'wasm' }],
       predictedMs: 6,
     },
-    { range: SECOND, primary: { id: peer(3), webrtc: false, numericClass: 'wasm' }, shadows: [], predictedMs: 9 },
+    {
+      range: SECOND,
+      primary: { id: peer(3), webrtc: false, numericClass: 'wasm' },
+      shadows: [{ id: peer(6), webrtc: false, numericClass: 'wasm' }],
+      predictedMs: 9,
+    },
   ],
   notes: ['All volunteers share one network, so this route could not be spread over several.'],
+};
+
+/** With one replica for each stage. */
+export const BARE_ROUTE: Route = {
+  ...ROUTE,
+  stages: ROUTE.stages.map((stage) => ({ ...stage, shadows: [] })),
+  notes: ['No second volunteer holds these layers, so nobody re-runs them.'],
 };
 
 const STORY =
   'Once upon a time there was a small fox named Pip. Pip found a lantern in the tall grass. "Who lost this light?" he asked. ' +
   'He carried it from door to door until an old owl laughed and said, "It is mine, and now I can read again." Pip was glad. The end.';
 
-/** The events of a whole answer, word by word. */
-export function storyEvents(): ChatEvent[] {
-  const words = STORY.split(/(?<= )/);
+export const PROMPT_TOKENS = 27;
+
+export function routedEvent(route: Route): ChatEvent {
+  return {
+    type: 'routed',
+    route,
+    links: [
+      { stage: 0, transport: 'webrtc', roundTripMs: 2.4 },
+      { stage: 1, transport: 'relay', roundTripMs: 5.1 },
+    ],
+  };
+}
+
+/** The tokens of an answer, word by word. */
+export function tokenEvents(repeat = 1): ChatEvent[] {
+  const words = Array.from({ length: repeat }, () => STORY)
+    .join(' ')
+    .split(/(?<= )/);
   const hop = (stage: number, runUs: number, queueUs: number) => ({
     stage,
     onward: 'relay' as const,
@@ -59,27 +89,15 @@ export function storyEvents(): ChatEvent[] {
     runUs,
     encodeUs: 110,
   });
-  return [
-    {
-      type: 'routed',
-      route: ROUTE,
-      links: [
-        { stage: 0, transport: 'webrtc', roundTripMs: 2.4 },
-        { stage: 1, transport: 'relay', roundTripMs: 5.1 },
-      ],
-    },
-    { type: 'prompt', done: 27, total: 27 },
-    ...words.map((text, i): ChatEvent => ({
-      type: 'token',
-      token: i,
-      text,
-      logprob: -0.3,
-      position: 27 + i,
-      lapMs: 17 + (i % 3),
-      hops: [hop(0, 3900 + 60 * (i % 4), 120), hop(1, 6800, 1400)],
-    })),
-    { type: 'end', text: '', reason: 'stop', usage: { promptTokens: 27, completionTokens: words.length } },
-  ];
+  return words.map((text, i): ChatEvent => ({
+    type: 'token',
+    token: i,
+    text,
+    logprob: -0.3,
+    position: PROMPT_TOKENS + i,
+    lapMs: 17 + (i % 3),
+    hops: [hop(0, 3900 + 60 * (i % 4), 120), hop(1, 6800, 1400)],
+  }));
 }
 
 export function servingState(atMs: number): VolunteerState {
@@ -102,11 +120,18 @@ export function servingState(atMs: number): VolunteerState {
     memoryBytes: 23_400_000,
     sessions: 2,
     tokensServed: 18_342,
+    spansShadowed: 412,
+    spansCommitted: 578,
     tokensPerSecond: 31.4,
     history,
     probeError: 0.00021,
     error: null,
   };
+}
+
+export function suspendedState(atMs: number): VolunteerState {
+  const message = 'This key is suspended';
+  return { ...servingState(atMs), phase: 'idle', message, model: null, range: null, memoryBytes: 0, sessions: 0 };
 }
 
 export function downloadingState(atMs: number): VolunteerState {
@@ -118,6 +143,8 @@ export function downloadingState(atMs: number): VolunteerState {
     memoryBytes: 0,
     sessions: 0,
     tokensServed: 0,
+    spansShadowed: 0,
+    spansCommitted: 0,
     tokensPerSecond: 0,
     history: [],
     probeError: null,
@@ -135,6 +162,8 @@ export function failedState(atMs: number): VolunteerState {
     error: { code: 'probe-failed', message: 'the probe differs by 0.31 where 0.01 is allowed' },
   };
 }
+
+const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot {
   const ranges = [
@@ -163,6 +192,11 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       tokens: 12_000 * (i + 1),
       joinedAtMs: atMs - (i + 1) * 1_260_000,
       hidden: i === 4,
+      trust: {
+        checkedSpans: i === 5 ? 3 : i === 3 ? 0 : 214 * (i + 1),
+        isNew: i === 5 || i === 3,
+        suspendedUntilMs: i === 3 ? atMs + 2_400_000 : null,
+      },
     }));
   const held = (test: (range: StageRange) => boolean) =>
     volunteers.filter((volunteer) => volunteer.state === 'ready' && volunteer.range !== null && test(volunteer.range))
@@ -185,6 +219,18 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       },
     ],
     volunteers,
+    checks: servable ? { checked: 8_412, settled: 17, unchecked: 322, disputed: 2 } : noChecks,
+    faults: servable
+      ? [
+          {
+            volunteer: peer(5),
+            range: FIRST,
+            reason: 'it computed something else than the referee',
+            atMs: atMs - 600_000,
+          },
+          { volunteer: peer(9), range: SECOND, reason: 'it signed two commits for one span', atMs: atMs - 7_900_000 },
+        ]
+      : [],
     sessions: { running: 2, queued: 0, finished: 1_284, failed: 3 },
     history: Array.from({ length: 180 }, (_, i) => ({
       atMs: atMs - (180 - i) * 10_000,

@@ -11,10 +11,29 @@ import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
 import { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
-import { downloadingState, failedState, networkSnapshot, servingState, storyEvents, WREN } from './fixtures.ts';
+import {
+  bareEvents,
+  disputedEvents,
+  liarEvents,
+  partlyEvents,
+  settledEvents,
+  settlingEvents,
+  storyEvents,
+} from './check-fixtures.ts';
+import {
+  downloadingState,
+  failedState,
+  networkSnapshot,
+  peer,
+  servingState,
+  suspendedState,
+  WREN,
+} from './fixtures.ts';
 
-/** The real page over made-up data. `?show=` picks what is happening. */
-const show = new URLSearchParams(location.search).get('show') ?? '';
+/** The real page over made-up data. `?show=` picks what is happening, `&pace=` the milliseconds of a token. */
+const query = new URLSearchParams(location.search);
+const show = query.get('show') ?? '';
+const paceMs = Number(query.get('pace') ?? 2);
 const clock = pageClock();
 const settings = new Settings(localStorage);
 const models = new Models(() => Promise.resolve([WREN]), settings);
@@ -27,6 +46,8 @@ const network = new Network({
   isHidden: () => document.hidden,
 });
 const connection = new Connection();
+// One of the volunteers that the network knows; the fifth is suspended.
+connection.id = peer(show === 'suspended' ? 5 : 3);
 const conversation = new Conversation({
   models,
   settings,
@@ -36,20 +57,32 @@ const conversation = new Conversation({
   openChat: () => Promise.resolve({ answer: () => answer(), close: () => undefined }),
 });
 
+const answers: Record<string, () => ChatEvent[]> = {
+  story: () => storyEvents(),
+  long: () => storyEvents(8),
+  // Stands still between two verdicts.
+  writing: () => storyEvents().slice(0, -10),
+  bare: bareEvents,
+  partly: partlyEvents,
+  settling: settlingEvents,
+  settled: settledEvents,
+  disputed: disputedEvents,
+  liar: liarEvents,
+  queued: () => [{ type: 'queued', position: 2 }],
+};
+
 async function* answer(): AsyncGenerator<ChatEvent> {
-  if (show === 'queued') yield { type: 'queued', position: 2 };
-  if (show === 'queued') await new Promise(() => undefined);
   if (show === 'uncovered') throw new ChorusError('no-coverage', 'no', { missing: { start: 6, end: 8 } });
-  const events = storyEvents();
-  for (const [i, event] of events.entries()) {
-    if (show === 'writing' && i === events.length - 12) await new Promise(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, event.type === 'token' ? 12 : 1));
+  for (const event of (answers[show] ?? storyEvents)()) {
+    await new Promise((resolve) => setTimeout(resolve, event.type === 'token' ? paceMs : 1));
     yield event;
   }
+  await new Promise(() => undefined);
 }
 
 const states: Record<string, (atMs: number) => VolunteerState> = {
   serving: servingState,
+  suspended: suspendedState,
   downloading: downloadingState,
   failed: failedState,
 };
@@ -79,5 +112,4 @@ mount(App, {
 await models.load();
 await network.refresh();
 if (show in states) await volunteer.start();
-if (['story', 'writing', 'queued', 'uncovered'].includes(show))
-  await conversation.send('Tell me a story about a fox and a lantern.');
+if (show in answers || show === 'uncovered') await conversation.send('Tell me a story about a fox and a lantern.');

@@ -1,0 +1,91 @@
+import { concatBytes } from '../bytes.ts';
+import type { RowsMessage } from '../wire/peer-message.ts';
+import type { Sampled } from './closeness.ts';
+import { RowChain, CHAIN_START, splitRows } from './row-chain.ts';
+import type { Commit, Span } from './statement.ts';
+import type { Sampling } from '../session/sampler.ts';
+
+const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
+
+/** How the token at a position of the history was drawn; null for one that was not. */
+export type SamplingAt = (position: number) => Sampling | null;
+
+/** Both ends of a session as its requester has them: the tokens it sent, and the logits that came back. */
+export class AuditRecord {
+  readonly #tokens: number[] = [];
+  readonly #tokenChain = new RowChain();
+  readonly #logitsChain = new RowChain();
+  /** Logits rows that a verdict may still need, by position. */
+  readonly #rows = new Map<number, Uint8Array<ArrayBuffer>>();
+
+  /** Positions whose lap is over. */
+  get position(): number {
+    return this.#logitsChain.position;
+  }
+
+  send({ rows: { bytes, count } }: RowsMessage): void {
+    for (const row of splitRows(bytes, count)) {
+      this.#tokens.push(new DataView(row.buffer, row.byteOffset, row.length).getUint32(0, true));
+      this.#tokenChain.append(row);
+    }
+  }
+
+  /** `rows` are the logits of the last positions before `end`; those between the last call's end and these have none. */
+  receive({ rows: { bytes, count } }: RowsMessage, end: number): void {
+    const rows = splitRows(bytes, count);
+    while (this.position < end) {
+      const row = rows[this.position - (end - count)];
+      if (row !== undefined) this.#rows.set(this.position, row);
+      this.#logitsChain.append(row ?? NO_ROW);
+    }
+  }
+
+  cut(position: number): void {
+    this.#tokens.length = Math.min(this.#tokens.length, position);
+    this.#tokenChain.cut(position);
+    this.#logitsChain.cut(position);
+    for (const key of this.#rows.keys()) if (key >= position) this.#rows.delete(key);
+  }
+
+  /** Logits before `position` are not needed any more. */
+  release(position: number): void {
+    for (const key of this.#rows.keys()) if (key < position) this.#rows.delete(key);
+  }
+
+  hasLogits(position: number): boolean {
+    return this.#rows.has(position);
+  }
+
+  /** The logits rows of [start, end), one after the other. */
+  logits(start: number, end: number): { readonly count: number; readonly bytes: Uint8Array<ArrayBuffer> } {
+    const rows: Uint8Array<ArrayBuffer>[] = [];
+    for (let position = start; position < end; position++) {
+      const row = this.#rows.get(position);
+      if (row !== undefined) rows.push(row);
+    }
+    return { count: rows.length, bytes: concatBytes(...rows) };
+  }
+
+  /** What the requester stands for in a span: it comes after the last of `stages` stages and before the first. */
+  commit(span: Span, stages: number): Commit {
+    const { start, end } = span;
+    return {
+      ...span,
+      stage: stages,
+      inputFrom: this.#logitsChain.at(start),
+      inputTo: this.#logitsChain.at(end),
+      outputFrom: this.#tokenChain.at(start),
+      outputTo: this.#tokenChain.at(end),
+      shapes: CHAIN_START.slice(),
+    };
+  }
+
+  /** The tokens that were drawn from the last `count` positions before `end`; null if none was. */
+  sampled(count: number, end: number, samplingAt: SamplingAt): Sampled | null {
+    const positions = Array.from({ length: count }, (_, i) => end - count + 1 + i);
+    const samplings = positions.map((position) => (position < this.#tokens.length ? samplingAt(position) : null));
+    const sampling = samplings.find((found) => found !== null);
+    if (sampling === undefined) return null;
+    return { sampling, tokens: positions.map((at, i) => (samplings[i] === null ? null : this.#tokens[at]!)) };
+  }
+}

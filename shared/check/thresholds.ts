@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import type { Threshold } from './finding.ts';
+import measured from './thresholds.json' with { type: 'json' };
+
+const difference = z.number().min(0);
+const limitsSchema = z.strictObject({ median: difference, p95: difference, max: difference, bias: difference });
+
+/** What `npm run calibrate` found for one pair of numeric classes and one kind of output. */
+const pairSchema = z
+  .strictObject({
+    /** The two classes, sorted and joined with ` + `. */
+    pair: z.string().max(405),
+    kind: z.enum(['hidden', 'logits']),
+    /** Honest chunks compared, and the positions in them. */
+    chunks: z.int().min(1),
+    positions: z.int().min(1),
+    /** Quantiles over the honest chunks, of each number by itself. */
+    quantiles: z.strictObject({
+      p50: limitsSchema,
+      p95: limitsSchema,
+      p99: limitsSchema,
+      p999: limitsSchema,
+      max: limitsSchema,
+    }),
+    accept: limitsSchema,
+    reject: limitsSchema,
+    /** Largest token gap that passes. */
+    tokenGap: difference,
+    /** The substitution (other weights, a layer left out, ...) that came closest to an honest chunk, and its median. */
+    weakestAttack: z.strictObject({ name: z.string().max(100), median: difference }),
+    /** weakestAttack.median / accept.median. */
+    gap: difference,
+    /** True where the gap is below MIN_GAP: this pair proves nothing unless it is equal bit for bit. */
+    isRefused: z.boolean(),
+    date: z.iso.date(),
+    command: z.string().max(300),
+  })
+  .refine(({ gap, isRefused }) => isRefused === gap < MIN_GAP, {
+    message: 'refused exactly where the gap is too small',
+  });
+
+export const thresholdsSchema = z.strictObject({
+  format: z.literal('chorus-thresholds/1'),
+  pairs: z.array(pairSchema).max(1000),
+});
+export type MeasuredPair = z.infer<typeof pairSchema>;
+
+/** The least distance of the weakest substitution from what is accepted, as a factor. */
+export const MIN_GAP = 3;
+
+/** A threshold and whether its pair can tell honest work from the weakest attack. */
+export interface PairThreshold extends Threshold {
+  readonly isRefused: boolean;
+}
+
+/** For devices that nobody compared yet: what f32 arithmetic keeps to. Others come out as suspect, and a third decides. */
+const CAUTIOUS = {
+  isMeasured: false,
+  accept: { median: 1e-3, p95: 5e-3, max: 2e-2, bias: 1e-3 },
+  reject: { median: 2e-2, p95: 1e-1, max: 4e-1, bias: 2e-2 },
+  tokenGap: 0.1,
+  isRefused: false,
+} as const;
+
+/** Reads a thresholds file; throws a ZodError on any other. */
+export function parseThresholds(value: unknown): readonly MeasuredPair[] {
+  return thresholdsSchema.parse(value).pairs;
+}
+
+const PAIRS = parseThresholds(measured);
+
+/** The name of a pair of numeric classes, whichever is named first. */
+export function pairKey(a: string, b: string): string {
+  return [a, b].sort().join(' + ');
+}
+
+/** The limits for two replicas of these numeric classes; the cautious ones where nobody measured the pair. */
+export function thresholdFor(
+  a: string,
+  b: string,
+  kind: Threshold['kind'],
+  pairs: readonly MeasuredPair[] = PAIRS,
+): PairThreshold {
+  const pair = pairKey(a, b);
+  const found = pairs.find((candidate) => candidate.pair === pair && candidate.kind === kind);
+  if (found === undefined) return { pair, kind, ...CAUTIOUS };
+  const { accept, reject, tokenGap, isRefused } = found;
+  return { pair, kind, isMeasured: true, accept, reject, tokenGap, isRefused };
+}

@@ -1,0 +1,264 @@
+import type { AuditEvent } from '../check/audit-event.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
+import type { PeerId } from '../ids.ts';
+import { LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, PROMPT_WINDOW } from '../limits.ts';
+import type { HopTiming, PeerMessage, RowsMessage } from '../wire/peer-message.ts';
+import type { Now } from './replica-event.ts';
+import type {
+  PeerEvent,
+  Release,
+  ReplayReply,
+  RequesterConfig,
+  SessionEffect,
+  SessionReply,
+  SignedRoute,
+} from './requester-event.ts';
+import { RequesterSession, type Lap } from './requester-session.ts';
+import type { Route } from './route.ts';
+import type { Sampling } from './sampler.ts';
+import { SessionCheck, type CheckEffect } from './session-check.ts';
+import type { SettlementEvent } from './settlement.ts';
+
+type Fault = Extract<PeerMessage, { type: 'fault' }>;
+export type SessionEvent = SessionReply | ReplayReply | PeerEvent | { readonly type: 'time' };
+
+export type LiveEffect =
+  | SessionEffect
+  | CheckEffect
+  /** Every stage is open. */
+  | { readonly type: 'opened' }
+  /** Something came back; null if it is of no use but that there is room for more. */
+  | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
+  /** The session cannot go on; `blamed` are those who may be why. */
+  | { readonly type: 'lost'; readonly error: ChorusError; readonly blamed: readonly PeerId[] };
+
+/** A route this close to its end is not begun with. */
+const LEASE_MARGIN_MS = 10_000;
+
+/** One session over its links: opens it, feeds it, takes what comes back, and has it checked. */
+export class LiveSession {
+  readonly #config: RequesterConfig;
+  readonly #session: RequesterSession;
+  readonly #nextTicket: () => number;
+  /** Of an open session. */
+  #check: SessionCheck | null = null;
+  #effects: LiveEffect[] = [];
+  #now: Now;
+
+  /** `nextTicket` numbers what is asked of the server. */
+  constructor(config: RequesterConfig, signed: SignedRoute, nextTicket: () => number, now: Now) {
+    this.#config = config;
+    this.#nextTicket = nextTicket;
+    this.#now = now;
+    this.#session = new RequesterSession(signed, now.nowMs);
+  }
+
+  get route(): Route {
+    return this.#session.route;
+  }
+
+  get isOpen(): boolean {
+    return this.#session.step === 'open';
+  }
+
+  /** True if each of its spans gets a verdict of more than one replica where that is possible. */
+  get isChecked(): boolean {
+    return this.#check?.isChecked === true;
+  }
+
+  /** True while nothing may be fed or cut. */
+  get isSettling(): boolean {
+    return this.#check?.isSettling === true;
+  }
+
+  /** Positions the replicas hold, once what is on its way has arrived. */
+  get length(): number {
+    return this.#session.length;
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#session.deadlineMs, this.#check?.deadlineMs ?? Infinity);
+  }
+
+  /** True if its lease is near its end, or it can be checked no longer. */
+  isEnding(nowMs: number): boolean {
+    return nowMs >= this.#session.leaseEndMs - LEASE_MARGIN_MS || this.#check?.isSpent === true;
+  }
+
+  connect(): LiveEffect[] {
+    const { session, stages } = this.route;
+    const { primary, shadows } = stages[0]!;
+    return [primary, ...shadows].map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
+  }
+
+  /** Takes what may be for this session; what is not does nothing. */
+  handle(event: SessionEvent, now: Now): LiveEffect[] {
+    return this.#collect(now, () => this.#dispatch(event));
+  }
+
+  /** Cuts the session back to what it shares with the history. */
+  align(history: readonly number[], now: Now): LiveEffect[] {
+    return this.#collect(now, () => {
+      const cut = this.#session.align(history, now.nowMs);
+      this.#tellReturned();
+      if (cut === null) return;
+      this.#broadcast(cut);
+      this.#tell({ type: 'cut', epoch: cut.epoch, position: cut.position });
+    });
+  }
+
+  /** Sends what there is room for of `history`. */
+  feed(history: readonly number[], now: Now): LiveEffect[] {
+    return this.#collect(now, () => {
+      for (const rows of this.#session.nextRows(history, PROMPT_WINDOW, now.nowMs)) {
+        this.#broadcast(rows);
+        this.#tell({ type: 'sent', rows });
+      }
+    });
+  }
+
+  /** `token` was drawn from the last logits. */
+  drew(token: number, position: number, sampling: Sampling, lapMs: number): void {
+    this.#session.drew(token, position, sampling, lapMs);
+  }
+
+  /** Has everything checked that is not yet. */
+  closeSpan(now: Now): LiveEffect[] {
+    return this.#collect(now, () => this.#tell({ type: 'close-span' }));
+  }
+
+  /** Waits for the next answer. */
+  rest(nowMs: number): void {
+    this.#session.rest(nowMs);
+  }
+
+  /** Ends it; `faults` add to those its check has found. */
+  drop(outcome: Release['outcome'], faults: Release['faults']): LiveEffect[] {
+    const session = this.#session;
+    session.faults.push(...faults);
+    return this.#collect(this.#now, () => {
+      this.#effects.push(...(this.#check?.stop() ?? []));
+      if (session.step !== 'connecting') this.#broadcast({ type: 'close', session: session.id, reason: outcome });
+      const checks = this.#check?.checks ?? { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+      this.#effects.push({ type: 'release', release: session.release(outcome, checks) });
+    });
+  }
+
+  #collect(now: Now, act: () => void): LiveEffect[] {
+    this.#now = now;
+    this.#effects = [];
+    act();
+    return this.#effects;
+  }
+
+  #dispatch(event: SessionEvent): void {
+    switch (event.type) {
+      case 'connected':
+      case 'connect-failed':
+        return this.#onConnected(event);
+      case 'message':
+        return this.#onMessage(event.from, event.message);
+      case 'link-lost':
+        return this.#onLinkLost(event.peer);
+      case 'time':
+        return this.#onTime();
+      default:
+        return this.#tell(event);
+    }
+  }
+
+  #onConnected(event: Extract<SessionReply, { type: 'connected' | 'connect-failed' }>): void {
+    const session = this.#session;
+    const { peer } = event;
+    if (event.session !== session.id) return this.#tell(event);
+    if (peer === session.first && session.step === 'connecting') {
+      if (event.type === 'connect-failed') return this.#lose(event.error, [peer]);
+      session.toOpening(this.#now.nowMs);
+      this.#broadcast({ type: 'open', session: session.id, stage: 0, route: session.envelope });
+    }
+    if (event.type === 'connect-failed') session.shadows.drop(peer);
+    else for (const sent of session.shadows.connected(peer)) this.#effects.push({ type: 'send', ...sent });
+    this.#tell(event);
+  }
+
+  #onMessage(from: PeerId, message: PeerMessage): void {
+    const session = this.#session;
+    const isOwn = 'session' in message && message.session === session.id;
+    if (isOwn && message.type === 'fault') return this.#onFault(from, message);
+    if (isOwn && message.type === 'ready') {
+      if (from === session.last && session.step === 'opening') this.#onReady();
+    } else if (isOwn && message.type === 'rows') {
+      if (from === session.last && message.rows.kind === 'logits') this.#onLogits(message);
+    } else this.#tell({ type: 'message', from, message });
+  }
+
+  #onReady(): void {
+    const session = this.#session;
+    session.toOpen();
+    const check = new SessionCheck(this.#config, session, this.#nextTicket, this.#now);
+    this.#check = check;
+    this.#effects.push(...check.start(this.#now), { type: 'opened' });
+  }
+
+  #onFault(from: PeerId, fault: Fault): void {
+    const session = this.#session;
+    const { stages } = session.route;
+    if (from !== session.first) {
+      // A shadow that says so checks nothing any more; the fault of a primary comes from the first one.
+      if (stages.every(({ primary }) => primary.id !== from)) this.#onLinkLost(from);
+      return;
+    }
+    const named = stages.find((stage) => stage.primary.id === fault.volunteer)?.primary.id;
+    const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
+    const blamed = isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? session.first];
+    this.#lose(new ChorusError(fault.code, fault.message), blamed);
+  }
+
+  #onLinkLost(peer: PeerId): void {
+    const session = this.#session;
+    session.shadows.drop(peer);
+    const isEnd = peer === session.first || peer === session.last;
+    if (session.step === 'connecting' || !isEnd) return this.#tell({ type: 'link-lost', peer });
+    this.#lose(new ChorusError('link-lost', 'the connection to a volunteer was lost'), [peer]);
+  }
+
+  #onTime(): void {
+    const session = this.#session;
+    this.#tell({ type: 'time' });
+    if (this.#now.nowMs < session.deadlineMs) return;
+    // Nobody told who is stuck, so all of them are left out.
+    const everyone = session.route.stages.map((stage) => stage.primary.id);
+    const seconds = (session.step === 'open' ? LAP_TIMEOUT_MS : OPEN_TIMEOUT_MS) / 1000;
+    this.#lose(new ChorusError('timeout', `no volunteer answered for ${seconds} s`), everyone);
+  }
+
+  #onLogits(message: RowsMessage): void {
+    const session = this.#session;
+    try {
+      const lap = session.take(message, this.#config.manifest.config.vocabularySize, this.#now.nowMs);
+      this.#effects.push({ type: 'lap', lap, hops: message.hops });
+    } catch (error) {
+      return this.#lose(toChorusError(error), [session.last]);
+    }
+    this.#tellReturned();
+  }
+
+  #tellReturned(): void {
+    for (const returned of this.#session.takeReturned()) this.#tell({ type: 'received', ...returned });
+  }
+
+  #tell(event: AuditEvent | SettlementEvent): void {
+    if (this.#check !== null) this.#effects.push(...this.#check.handle(event, this.#now));
+  }
+
+  /** To all replicas of the first stage. */
+  #broadcast(message: PeerMessage): void {
+    const session = this.#session;
+    this.#effects.push({ type: 'send', to: session.first, message });
+    for (const sent of session.shadows.feed(message)) this.#effects.push({ type: 'send', ...sent });
+  }
+
+  #lose(error: ChorusError, blamed: readonly PeerId[]): void {
+    this.#effects.push({ type: 'lost', error, blamed });
+  }
+}

@@ -1,0 +1,244 @@
+import { isSeed } from '../check/seed-chain.ts';
+import { commitBytes, revealBytes } from '../check/statement-codec.ts';
+import type { Commit, Reveal, Signed, Span } from '../check/statement.ts';
+import { equalBytes } from '../bytes.ts';
+import { peerIdOf } from '../crypto/identity.ts';
+import { ChorusError } from '../errors.ts';
+import { MAX_OPEN_CHECKS } from '../limits.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
+import type { Seat } from './admission.ts';
+import type { Show } from './shown-rows.ts';
+import type { SpanRecord } from './stage-record.ts';
+
+type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
+
+/** A statement to be signed. */
+export interface Signing {
+  readonly statement: 'commit' | 'reveal';
+  readonly index: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A signature to be verified. */
+export interface Verifying {
+  readonly index: number;
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly signature: Uint8Array<ArrayBuffer>;
+}
+
+/** A span that was committed to and is not revealed yet, with all that it takes to reveal it. */
+interface OpenSpan {
+  readonly commit: Commit;
+  readonly record: SpanRecord;
+  isSent: boolean;
+  seed: Uint8Array<ArrayBuffer> | null;
+  reveal: Reveal | null;
+}
+
+/** As many again may be on their way when a requester gives up a replica that is MAX_OPEN_CHECKS behind. */
+const MAX_SPANS = 2 * MAX_OPEN_CHECKS;
+
+/**
+ * The check of one session as a replica sees it: which spans it owes a commit, and which of those it has committed to
+ * may now be revealed. A commit is made once for each span and cannot be taken back; what it takes to reveal it is kept
+ * aside, so that no cut comes between. Doubled messages change nothing. What no honest requester says throws.
+ */
+export class ReplicaAudit {
+  readonly #seat: Seat;
+  readonly #publicKey: Uint8Array<ArrayBuffer>;
+  #anchor: Uint8Array | null = null;
+  /** The last seed that is known to be right; the anchor is number 0. */
+  #known: { readonly seed: Uint8Array; readonly index: number } = { seed: new Uint8Array(), index: 0 };
+  /** Checks that came before the audit, or before a check with a lower number. */
+  readonly #early = new Map<number, MessageOf<'check'>>();
+  /** In order, not yet committed to. */
+  #pending: Span[] = [];
+  /** Of the last check that was accepted. */
+  #last: Pick<Span, 'epoch' | 'index' | 'end'> = { epoch: 0, index: 0, end: 0 };
+  readonly #open = new Map<number, OpenSpan>();
+  /** Cuts so far, without those that a later one made pointless: both numbers rise. */
+  #cuts: { readonly epoch: number; readonly position: number }[] = [];
+
+  constructor(seat: Seat, publicKey: Uint8Array<ArrayBuffer>) {
+    this.#seat = seat;
+    this.#publicKey = publicKey;
+  }
+
+  get isAudited(): boolean {
+    return this.#anchor !== null;
+  }
+
+  /** Bytes of the rows kept for spans that are not revealed. */
+  get bytes(): number {
+    const rows = [...this.#open.values()].flatMap(({ record }) => [...record.inputs, ...record.outputs]);
+    return rows.reduce((sum, row) => sum + row.length, 0);
+  }
+
+  /** Outputs of positions before this one were shown, or nobody can ask for them any more. */
+  get shownTo(): number {
+    const open = [...this.#open.values()].map(({ commit }) => commit.start);
+    return Math.min(...open, ...this.#pending.map(({ start }) => start), this.#last.end);
+  }
+
+  /** Throws `bad-message` for a second anchor. */
+  audit({ anchor }: MessageOf<'audit'>): void {
+    if (this.#anchor !== null) {
+      if (!equalBytes(this.#anchor, anchor)) throw bad('a session has one anchor');
+      return;
+    }
+    this.#anchor = anchor;
+    this.#known = { seed: anchor, index: 0 };
+    this.#acceptEarly();
+  }
+
+  /** Throws `bad-message` for a span that does not follow the one before, `rate-limited` for too many. */
+  check(message: MessageOf<'check'>): void {
+    if (message.index <= this.#last.index || this.#early.has(message.index)) return;
+    if (this.#count >= MAX_SPANS) this.#forgetGone(message.index);
+    if (this.#count >= MAX_SPANS) {
+      throw new ChorusError('rate-limited', `more than ${MAX_SPANS} spans wait to be checked`);
+    }
+    this.#early.set(message.index, message);
+    this.#acceptEarly();
+  }
+
+  get #count(): number {
+    return this.#early.size + this.#pending.length + this.#open.size;
+  }
+
+  #acceptEarly(): void {
+    while (this.#anchor !== null) {
+      const next = [...this.#early.values()].sort((a, b) => a.index - b.index).find((check) => this.#isNext(check));
+      if (next === undefined) return;
+      const { session, epoch, index, start, end } = next;
+      if (!this.#follows(next)) throw bad(`span ${index} does not follow the one before it`);
+      for (const early of this.#early.keys()) if (early <= index) this.#early.delete(early);
+      this.#last = { epoch, index, end };
+      this.#pending.push({ session, epoch, index, start, end });
+    }
+  }
+
+  /** Numbers are left out only for spans that a cut made void before this replica was asked for them. */
+  #isNext(check: Span): boolean {
+    return check.index === this.#last.index + 1 || (check.epoch > this.#last.epoch && this.#follows(check));
+  }
+
+  /** A span begins where the last one ended, or before that after a cut; the span of a replay anywhere. */
+  #follows({ epoch, start }: Span): boolean {
+    const last = this.#last;
+    if (last.index === 0 && this.#seat.role === 'replay') return true;
+    return epoch === last.epoch ? start === last.end : epoch > last.epoch && start <= last.end;
+  }
+
+  /** Rows at `position` and after are gone. */
+  cut(epoch: number, position: number): void {
+    this.#cuts = [...this.#cuts.filter((cut) => cut.position < position), { epoch, position }];
+  }
+
+  /** True for a span that a cut went into: its requester sent that cut, and does not want the span any more. */
+  #isGone(span: Span): boolean {
+    return this.#cuts.some((cut) => cut.epoch > span.epoch && cut.position < span.end);
+  }
+
+  /** The span to commit to next, once the session is in its epoch; null if there is none. */
+  next(epoch: number): Span | null {
+    while (this.#pending[0] !== undefined && this.#isGone(this.#pending[0])) this.#pending.shift();
+    const next = this.#pending[0];
+    return next === undefined || next.epoch > epoch ? null : next;
+  }
+
+  /** Commits to the span that `next` gave. */
+  commit(record: SpanRecord): Signing {
+    const span = this.#pending.shift()!;
+    const commit = { ...span, stage: this.#seat.stage, ...record.chains };
+    this.#open.set(span.index, { commit, record, isSent: false, seed: null, reveal: null });
+    return { statement: 'commit', index: span.index, bytes: commitBytes(commit) };
+  }
+
+  /** The message that a signature was made for. */
+  signed(
+    { statement, index }: Pick<Signing, 'statement' | 'index'>,
+    signature: Uint8Array<ArrayBuffer>,
+  ): PeerMessage | null {
+    const open = this.#open.get(index);
+    const seal = { publicKey: this.#publicKey, signature };
+    if (open === undefined) return null;
+    if (statement === 'commit') {
+      open.isSent = true;
+      return { type: 'commit', commit: { statement: open.commit, ...seal } };
+    }
+    if (open.reveal === null) return null;
+    this.#open.delete(index);
+    return { type: 'reveal', reveal: { statement: open.reveal, ...seal } };
+  }
+
+  /**
+   * The requester's own signature, to be verified before anything is revealed; null for a challenge that was met before.
+   * Throws `check-failed` where the requester does not stand to what it said: the seed is not that of its anchor, the
+   * commit is another's or to something else, or what it says it sent is not what came here.
+   */
+  challenge({ index, seed, commit }: MessageOf<'challenge'>): Verifying | null {
+    const open = this.#open.get(index);
+    const isAhead = index > this.#last.index || this.#pending.some((span) => span.index === index);
+    if (isAhead || open?.isSent === false) throw failed('the challenge came before the commit');
+    if (open === undefined || open.seed !== null) return null;
+    this.#learn(seed, index);
+    this.#checkRequester(open, commit);
+    open.seed = seed;
+    this.#forgetGone(index);
+    const { publicKey, signature, statement } = commit;
+    return { index, publicKey, signature, bytes: commitBytes(statement) };
+  }
+
+  /** Challenges follow each other, so spans before `index` that a cut went into will get none. */
+  #forgetGone(index: number): void {
+    for (const [other, { commit, seed }] of this.#open) {
+      if (other < index && seed === null && this.#isGone(commit)) this.#open.delete(other);
+    }
+  }
+
+  #learn(seed: Uint8Array<ArrayBuffer>, index: number): void {
+    const known = this.#known;
+    const isLater = index > known.index;
+    const [low, high] = isLater ? [known, { seed, index }] : [{ seed, index }, known];
+    if (!isSeed({ known: low.seed, knownIndex: low.index, seed: high.seed, index: high.index })) {
+      throw failed('the seed is not that of the anchor');
+    }
+    if (isLater) this.#known = { seed, index };
+  }
+
+  #checkRequester({ commit, record }: OpenSpan, { statement, publicKey }: Signed<Commit>): void {
+    const { requester, stage, stages } = this.#seat;
+    if (peerIdOf(publicKey) !== requester) throw failed('the commit is not the requester’s');
+    const fields = ['session', 'epoch', 'index', 'start', 'end'] as const;
+    const isSameSpan = fields.every((field) => statement[field] === commit[field]);
+    if (!isSameSpan || statement.stage !== stages) throw failed('the requester committed to something else');
+    if (stage > 0) return;
+    const { inputFrom, inputTo } = record.chains;
+    if (!equalBytes(statement.outputFrom, inputFrom) || !equalBytes(statement.outputTo, inputTo)) {
+      throw failed('the requester committed to other rows than it sent');
+    }
+  }
+
+  /** The reveal to sign; throws `check-failed` if the requester's signature was not good. */
+  verified(index: number, isGood: boolean, show: Show): Signing | null {
+    const open = this.#open.get(index);
+    if (open === undefined || open.seed === null || open.reveal !== null) return null;
+    if (!isGood) throw failed('the requester’s signature is not good');
+    const { record, seed } = open;
+    const { session, epoch, start, end, stage } = open.commit;
+    const input = show(record.inputs, 'input', seed);
+    const output = show(record.outputs, 'output', seed);
+    open.reveal = { session, epoch, index, start, end, stage, seed, input, output };
+    return { statement: 'reveal', index, bytes: revealBytes(open.reveal) };
+  }
+}
+
+function bad(message: string): ChorusError {
+  return new ChorusError('bad-message', message);
+}
+
+function failed(message: string): ChorusError {
+  return new ChorusError('check-failed', message);
+}

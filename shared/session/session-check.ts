@@ -1,0 +1,318 @@
+import type { AuditEffect, AuditEvent, Dispute } from '../check/audit-event.ts';
+import type { CheckFailure, SpanCheck, StageCheck } from '../check/finding.ts';
+import type { Proof } from '../check/proof-schema.ts';
+import { SEED_BYTES } from '../check/seed-chain.ts';
+import { SessionAudit } from '../check/session-audit.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { PeerId } from '../ids.ts';
+import type { AnswerEvent } from './answer-event.ts';
+import type { Now } from './replica-event.ts';
+import { releaseOfReplay } from './replay-session.ts';
+import type { Release, RequesterConfig, SessionEffect } from './requester-event.ts';
+import type { RequesterSession } from './requester-session.ts';
+import { blamedOf, Settlement, type SettlementEvent, type Verdict } from './settlement.ts';
+import { UncheckedSpans } from './unchecked-spans.ts';
+
+const SILENT: ReadonlySet<CheckFailure> = new Set([
+  'commit-missing',
+  'commit-late',
+  'reveal-missing',
+  'reveal-late',
+  'too-slow',
+]);
+
+/** A replica that failed, with what shows it to the server where there is such a thing. */
+export interface FoundFault {
+  readonly volunteer: PeerId;
+  readonly stage: number;
+  readonly role: 'primary' | 'shadow';
+  readonly code: CheckFailure;
+  readonly start: number;
+  readonly end: number;
+  readonly proof: Proof | null;
+}
+
+export type CheckEffect =
+  | SessionEffect
+  | { readonly type: 'checked'; readonly check: SpanCheck }
+  | Extract<AnswerEvent, { type: 'settling' }>
+  /** The difference is settled; the answer may go on. */
+  | { readonly type: 'settled' }
+  | { readonly type: 'fault'; readonly fault: FoundFault }
+  /** A shadow is gone, with whom nobody checks its stage any more. */
+  | { readonly type: 'bare'; readonly shadow: PeerId }
+  /** The session is of no use: nothing that it gave after the last verdict counts. */
+  | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
+
+/**
+ * Everything about the check of one session: its audit, and the settling of differences one after the other. Takes what the
+ * audit takes, and what comes in for either of the two.
+ */
+export class SessionCheck {
+  readonly #config: RequesterConfig;
+  readonly #session: RequesterSession;
+  readonly #audit: SessionAudit | UncheckedSpans;
+  readonly #nextTicket: () => number;
+  readonly #disputes: Dispute[] = [];
+  #settlement: Settlement | null = null;
+  #announced: string | null = null;
+  readonly #live: Map<number, Set<PeerId>>;
+  readonly #counts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
+  readonly #agreed = new Map<PeerId, number>();
+  #effects: CheckEffect[] = [];
+  #now: Now = { nowMs: 0, wallMs: 0 };
+  #isBroken = false;
+  /** Shadows that left their stage without any, not told of yet. */
+  readonly #bare: PeerId[] = [];
+
+  /** `nextTicket` numbers what is asked of the server. */
+  constructor(config: RequesterConfig, session: RequesterSession, nextTicket: () => number, { nowMs }: Now) {
+    this.#config = config;
+    this.#session = session;
+    this.#nextTicket = nextTicket;
+    const { route, envelope } = session;
+    this.#live = new Map(route.stages.map(({ shadows }, stage) => [stage, new Set(shadows.map(({ id }) => id))]));
+    const samplingAt = (position: number) => session.samplingAt(position);
+    this.#audit = this.isChecked
+      ? new SessionAudit({
+          route,
+          envelope,
+          manifest: config.manifest,
+          publicKey: config.publicKey,
+          secret: config.random(SEED_BYTES),
+          samplingAt,
+          nowMs,
+        })
+      : new UncheckedSpans(route);
+  }
+
+  /** False where each stage had one replica from the start. */
+  get isChecked(): boolean {
+    return this.#session.route.stages.some(({ shadows }) => shadows.length > 0);
+  }
+
+  /** True while a third is asked: nothing new should be fed. */
+  get isSettling(): boolean {
+    return this.#settlement !== null;
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#audit.deadlineMs, this.#settlement?.deadlineMs ?? Infinity);
+  }
+
+  /** For the session's release. */
+  get checks(): Release['checks'] {
+    return { ...this.#counts, agreed: [...this.#agreed].map(([volunteer, spans]) => ({ volunteer, spans })) };
+  }
+
+  /** True if it has had as many spans as it may: the answer should go on in another session. */
+  get isSpent(): boolean {
+    return this.#audit.isSpent;
+  }
+
+  start(now: Now): CheckEffect[] {
+    this.#now = now;
+    this.#effects = [];
+    this.#tell({ type: 'time' });
+    for (const { id } of this.#session.route.stages[0]!.shadows) {
+      if (!this.#session.shadows.has(id)) this.#tell({ type: 'unreachable', peer: id });
+    }
+    return this.#effects;
+  }
+
+  handle(event: AuditEvent | SettlementEvent, now: Now): CheckEffect[] {
+    this.#now = now;
+    this.#effects = [];
+    this.#dispatch(event);
+    return this.#effects;
+  }
+
+  /** Gives back what is under way. */
+  stop(): SessionEffect[] {
+    return this.#settlement?.stop() ?? [];
+  }
+
+  #dispatch(event: AuditEvent | SettlementEvent): void {
+    switch (event.type) {
+      case 'replay-routed':
+        if (this.#settlement !== null) return this.#settle(event);
+        this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
+        return;
+      case 'replay-refused':
+        return this.#settle(event);
+      case 'connected':
+      case 'connect-failed':
+        if (event.session !== this.#session.id) return this.#settle(event);
+        return this.#tell({ type: event.type === 'connected' ? 'linked' : 'unreachable', peer: event.peer });
+      case 'verified':
+      case 'signed':
+        if ('session' in event && event.session !== this.#session.id) return this.#settle(event);
+        return this.#tell(event);
+      case 'link-lost':
+        this.#tell({ type: 'unreachable', peer: event.peer });
+        return this.#settle(event);
+      case 'message':
+        return this.#onMessage(event);
+      case 'time':
+        this.#tell(event);
+        return this.#settle(event);
+      default:
+        return this.#tell(event);
+    }
+  }
+
+  #onMessage(event: Extract<AuditEvent, { type: 'message' }>): void {
+    const isOfAnswer = sessionOf(event.message) === this.#session.id;
+    if (!isOfAnswer || event.message.type === 'recalled') this.#settle(event);
+    else this.#tell(event);
+  }
+
+  /** Something for the audit. */
+  #tell(event: AuditEvent): void {
+    if (this.#isBroken) return;
+    for (const effect of this.#audit.handle(event, this.#now)) this.#performAudit(effect);
+  }
+
+  #performAudit(effect: AuditEffect): void {
+    if (this.#isBroken) return;
+    const session = this.#session.id;
+    switch (effect.type) {
+      case 'connect':
+      case 'verify':
+      case 'sign':
+        this.#effects.push({ ...effect, session });
+        return;
+      case 'send':
+        if (effect.message.type === 'close') this.#session.shadows.drop(effect.to);
+        this.#effects.push(effect);
+        return;
+      case 'checked':
+        return this.#onChecked(effect.check, effect.agreed);
+      case 'dispute':
+        this.#disputes.push(effect.dispute);
+        return this.#settleNext();
+      case 'failed':
+        return this.#onFailed(effect);
+    }
+  }
+
+  #onChecked(check: SpanCheck, agreed: readonly PeerId[]): void {
+    this.#counts[check.tier] += 1;
+    for (const peer of agreed) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1);
+    this.#effects.push({ type: 'checked', check });
+  }
+
+  #onFailed(failed: Extract<AuditEffect, { type: 'failed' }>): void {
+    const { peer, partner, stage, role, code, span, proof, isStageBare } = failed;
+    const at = { start: span?.start ?? this.#session.length, end: span?.end ?? this.#session.length };
+    // One's word against another's is no fault of either.
+    if (partner === null) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
+    if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null);
+    this.#live.get(stage)?.delete(peer);
+    this.#session.shadows.drop(peer);
+    if (isStageBare) this.#bare.push(peer);
+    this.#tellBare();
+  }
+
+  /** Something for the settlement under way. */
+  #settle(event: SettlementEvent): void {
+    const settlement = this.#settlement;
+    if (settlement === null) return;
+    this.#effects.push(...settlement.handle(event, this.#now));
+    this.#afterSettlement(settlement);
+  }
+
+  #settleNext(): void {
+    if (this.#settlement !== null) return;
+    const dispute = this.#disputes.shift();
+    if (dispute === undefined) return;
+    const settlement = new Settlement(this.#config, this.#session, dispute, this.#nextTicket);
+    this.#settlement = settlement;
+    this.#effects.push(...settlement.start(this.#now));
+    this.#afterSettlement(settlement);
+  }
+
+  #afterSettlement(settlement: Settlement): void {
+    const { dispute, verdict, role } = settlement;
+    const { stage, span } = dispute;
+    if (verdict === null) {
+      const label = `${span.index} ${stage} ${role}`;
+      if (this.#announced === label) return;
+      this.#announced = label;
+      this.#effects.push({ type: 'settling', stage, start: span.start, end: span.end, role });
+      return;
+    }
+    this.#settlement = null;
+    this.#conclude(dispute, verdict);
+    if (this.#isBroken) return;
+    this.#settleNext();
+    if (this.isSettling) return;
+    this.#effects.push({ type: 'settled' });
+    this.#tellBare();
+  }
+
+  #conclude(dispute: Dispute, { wrong, arbiter, proofs }: Verdict): void {
+    const { stage, span } = dispute;
+    for (const role of ['primary', 'shadow'] as const) {
+      const proof = proofs.find(({ accused }) => accused === role)?.proof ?? null;
+      if (wrong !== role && wrong !== 'both' && proof === null) continue;
+      const { start, end } = span;
+      this.#blame({ volunteer: dispute[role].peer, stage, role, code: 'disagreement', start, end, proof });
+    }
+    if (wrong !== 'nobody' && wrong !== 'shadow') {
+      const isDisputed = wrong === 'unknown' || wrong === 'both';
+      return this.#break(blamedOf(dispute, wrong), isDisputed ? this.#disputedCheck(dispute) : null);
+    }
+    if (arbiter === null) return;
+    const shadow = dispute.shadow.peer;
+    this.#tell({ type: 'settled', index: span.index, stage, wrong, arbiter });
+    if (wrong === 'nobody' || this.#isBroken) return;
+    this.#session.shadows.drop(shadow);
+    if (!this.#live.get(stage)?.delete(shadow)) return;
+    if (this.#live.get(stage)!.size === 0) this.#bare.push(shadow);
+  }
+
+  /** While a difference is being settled, that comes first: it may name somebody. */
+  #tellBare(): void {
+    if (this.isSettling) return;
+    for (const shadow of this.#bare.splice(0)) this.#effects.push({ type: 'bare', shadow });
+  }
+
+  #disputedCheck({ span, stage, finding }: Dispute): SpanCheck {
+    const { range, primary } = this.#session.route.stages[stage]!;
+    const disputed: StageCheck = {
+      stage,
+      range,
+      tier: 'disputed',
+      primary: primary.id,
+      primaryClass: primary.numericClass,
+      findings: [finding],
+      arbiter: null,
+    };
+    return { start: span.start, end: span.end, tier: 'disputed', stages: [disputed] };
+  }
+
+  #blame(fault: FoundFault): void {
+    this.#session.faults.push({ volunteer: fault.volunteer, code: codeOf(fault.code) });
+    this.#effects.push({ type: 'fault', fault });
+  }
+
+  #break(blamed: readonly PeerId[], disputed: SpanCheck | null): void {
+    this.#isBroken = true;
+    if (disputed !== null) this.#counts.disputed += 1;
+    this.#effects.push({ type: 'broken', blamed, disputed });
+  }
+}
+
+/** A failure as a fault on record: nothing worse than that it did not answer, where that is all. */
+function codeOf(failure: CheckFailure): ErrorCode {
+  if (failure === 'unreachable') return 'link-lost';
+  return SILENT.has(failure) ? 'timeout' : 'check-failed';
+}
+
+/** The session that a message is about. */
+export function sessionOf(message: Extract<AuditEvent, { type: 'message' }>['message']) {
+  if (message.type === 'commit') return message.commit.statement.session;
+  if (message.type === 'reveal') return message.reveal.statement.session;
+  return 'session' in message ? message.session : null;
+}

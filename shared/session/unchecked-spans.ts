@@ -1,0 +1,48 @@
+import type { AuditEffect, AuditEvent } from '../check/audit-event.ts';
+import type { StageCheck } from '../check/finding.ts';
+import type { Route } from './route.ts';
+import { chunkEnd } from './rows-message.ts';
+
+/** The audit of a session that has one replica for each stage: tells for each span that nobody has checked it. */
+export class UncheckedSpans {
+  readonly deadlineMs = Infinity;
+  readonly isSpent = false;
+  readonly #stages: readonly StageCheck[];
+  #start = 0;
+  #end = 0;
+
+  constructor({ stages }: Route) {
+    this.#stages = stages.map(({ range, primary }, stage) => ({
+      stage,
+      range,
+      tier: 'unchecked',
+      primary: primary.id,
+      primaryClass: primary.numericClass,
+      findings: [],
+      arbiter: null,
+    }));
+  }
+
+  handle(event: AuditEvent): AuditEffect[] {
+    switch (event.type) {
+      case 'received':
+        this.#end = event.end;
+        return event.end === chunkEnd(this.#start) ? this.#close() : [];
+      case 'cut':
+        this.#start = Math.min(this.#start, event.position);
+        this.#end = Math.min(this.#end, event.position);
+        return [];
+      case 'close-span':
+        return this.#close();
+      default:
+        return [];
+    }
+  }
+
+  #close(): AuditEffect[] {
+    const [start, end] = [this.#start, this.#end];
+    if (start === end) return [];
+    this.#start = end;
+    return [{ type: 'checked', check: { start, end, tier: 'unchecked', stages: this.#stages }, agreed: [] }];
+  }
+}

@@ -1,0 +1,157 @@
+import type { PeerId } from '#shared/ids.ts';
+import {
+  gainedBy,
+  samePlace,
+  spansOn,
+  spansThatFit,
+  supplyOf,
+  type Choice,
+  type Hand,
+  type Placed,
+  type Supply,
+} from './placement.ts';
+import type { PlannedModel } from './planned-model.ts';
+import { StageCounts } from './stage-counts.ts';
+import { coverageOf, type Span } from './stage-grid.ts';
+
+export interface Move extends Choice {
+  readonly id: PeerId;
+}
+
+/**
+ * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it or, where no
+ * single move helps, all that a fresh plan needs. Without gaps: one move that gives a stage its second holder; else one to
+ * layers with at most half as many volunteers as those it leaves, and at least two fewer. Nobody with sessions is moved,
+ * no ready cover is given up, and no pair but to close a gap.
+ */
+export function chooseMoves(hands: readonly Hand[], models: readonly PlannedModel[]): Move[] {
+  for (const model of models) {
+    const hasGap = coverageOf(spansOn(model, hands), model.units).includes(0);
+    const moves = hasGap ? closeGap(model, hands) : [];
+    if (moves.length > 0) return moves;
+  }
+  const isSettled = hands.every((hand) => hand.placed === null || hand.isReady);
+  const move = isSettled ? (pairUp(hands, models) ?? evenOut(hands, models)) : null;
+  return move === null ? [] : [move];
+}
+
+function closeGap(model: PlannedModel, hands: readonly Hand[]): Move[] {
+  const reason = 'nobody held these layers';
+  const heldNow = countCovered(spansOn(model, hands), model.units);
+  let best: { move: Move; covered: number } | null = null;
+  const movable = hands.filter((hand) => hand.mayMove && hand.placed?.model === model.digest);
+  for (const hand of movable) {
+    const rest = spansOn(
+      model,
+      hands.filter((other) => other !== hand),
+    );
+    for (const span of spansThatFit(hand, model)) {
+      const covered = countCovered([...rest, span], model.units);
+      if (covered > (best?.covered ?? heldNow))
+        best = { move: { id: hand.id, model: model.digest, span, reason }, covered };
+    }
+  }
+  if (best !== null) return [best.move];
+  return planAfresh(model, hands)
+    .filter(({ hand, span }) => !samePlace(hand.placed, { model: model.digest, span }))
+    .map(({ hand, span }) => ({ id: hand.id, model: model.digest, span, reason }));
+}
+
+/** Who would hold what if all began anew, the largest device first; empty if that would leave a gap too. */
+function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; span: Span }[] {
+  const onModel = hands.filter((hand) => hand.placed?.model === model.digest);
+  const fixed = onModel.filter((hand) => !hand.mayMove).map((hand) => hand.placed!.span);
+  const free = onModel
+    .filter((hand) => hand.mayMove)
+    .map((hand) => ({ hand, spans: spansThatFit(hand, model) }))
+    .sort((a, b) => a.spans.length - b.spans.length)
+    .reverse();
+  const plan: { hand: Hand; span: Span }[] = [];
+  const spans = [...fixed];
+  for (const { hand, spans: fitting } of free) {
+    const coverage = coverageOf(spans, model.units);
+    const gain = (span: Span): number => gainedBy(span, coverage);
+    const stay = (span: Span): number => (samePlace(hand.placed, { model: model.digest, span }) ? 1 : 0);
+    const span = [...fitting].sort((a, b) => gain(b) - gain(a) || stay(b) - stay(a))[0];
+    if (span === undefined || gain(span) === 0) continue;
+    plan.push({ hand, span });
+    spans.push(span);
+  }
+  return countCovered(spans, model.units) === model.units ? plan : [];
+}
+
+/** The move that leaves fewest units without two holders of one stage. It takes nothing from a stage that needs it. */
+function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
+  const reason = 'only one other volunteer held just these layers, and two are needed to check each other';
+  for (const model of models) {
+    const counts = new StageCounts(spansOn(model, hands));
+    const now = counts.lacks(model.units);
+    if (now.unpaired === 0) continue;
+    let best: { move: Move; unpaired: number } | null = null;
+    // Who moves makes no difference to what the move achieves.
+    const tried = new Set<string>();
+    for (const { hand, from } of movable(hands)) {
+      if (from.model !== model.digest) continue;
+      for (const span of spansThatFit(hand, model)) {
+        const way = `${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
+        if (tried.has(way)) continue;
+        tried.add(way);
+        const after = counts.moved(from.span, span).lacks(model.units);
+        if (after.uncovered > now.uncovered || after.unpaired >= (best?.unpaired ?? now.unpaired)) continue;
+        best = { move: { id: hand.id, model: model.digest, span, reason }, unpaired: after.unpaired };
+      }
+    }
+    if (best !== null) return best.move;
+  }
+  return null;
+}
+
+function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
+  const supplies = new Map(models.map((model) => [model, supplyOf(model, hands)]));
+  const least = (model: PlannedModel | undefined, span: Span): number =>
+    model === undefined ? Infinity : Math.min(...supplies.get(model)!.coverage.slice(span.start, span.end));
+  let best: { move: Move; lift: number } | null = null;
+  for (const { hand, from } of movable(hands)) {
+    const home = models.find((model) => model.digest === from.model);
+    const leaves = least(home, from.span);
+    for (const model of models) {
+      for (const span of spansThatFit(hand, model)) {
+        const overlaps = model === home && span.start < from.span.end && from.span.start < span.end;
+        const lift = leaves - least(model, span);
+        const isClear = lift >= 2 && 2 * least(model, span) <= leaves;
+        if (overlaps || !isClear || lift <= (best?.lift ?? 0)) continue;
+        if (breaksPair(supplies, { model: home, span: from.span }, { model, span })) continue;
+        const reason = 'these layers had the fewest volunteers';
+        best = { move: { id: hand.id, model: model.digest, span, reason }, lift };
+      }
+    }
+  }
+  return best?.move ?? null;
+}
+
+/** True if a move would leave more units without two holders of one stage, and close no gap for it. */
+function breaksPair(
+  supplies: ReadonlyMap<PlannedModel, Supply>,
+  from: { model: PlannedModel | undefined; span: Span },
+  to: { model: PlannedModel; span: Span },
+): boolean {
+  const sums = { uncovered: 0, unpaired: 0 };
+  for (const [model, { counts }] of supplies) {
+    if (model !== from.model && model !== to.model) continue;
+    const moved = counts.moved(model === from.model ? from.span : null, model === to.model ? to.span : null);
+    const [before, after] = [counts.lacks(model.units), moved.lacks(model.units)];
+    sums.uncovered += after.uncovered - before.uncovered;
+    sums.unpaired += after.unpaired - before.unpaired;
+  }
+  return sums.uncovered > 0 || (sums.uncovered === 0 && sums.unpaired > 0);
+}
+
+function movable(hands: readonly Hand[]): { hand: Hand; from: Placed }[] {
+  return hands.flatMap((hand) =>
+    hand.mayMove && hand.isReady && hand.placed !== null ? [{ hand, from: hand.placed }] : [],
+  );
+}
+
+function countCovered(spans: readonly Span[], units: number): number {
+  return coverageOf(spans, units).filter((count) => count > 0).length;
+}

@@ -1,0 +1,53 @@
+import type Database from 'libsql';
+import { ChorusError } from '#shared/errors.ts';
+
+/** What each version of the schema added to the one before it. Steps are never changed, only added. */
+const STEPS: readonly string[] = [
+  `CREATE TABLE IF NOT EXISTS volunteers (
+     id TEXT PRIMARY KEY, kind TEXT NOT NULL, first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
+     sessions INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0
+   ) STRICT;
+   CREATE TABLE IF NOT EXISTS sessions (
+     id TEXT PRIMARY KEY, model TEXT NOT NULL, requester TEXT NOT NULL, issued_ms INTEGER NOT NULL,
+     ended_ms INTEGER NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, tokens_per_second REAL,
+     stages INTEGER NOT NULL
+   ) STRICT;
+   CREATE INDEX IF NOT EXISTS sessions_by_end ON sessions (ended_ms);`,
+  `ALTER TABLE sessions ADD COLUMN checked INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE sessions ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE sessions ADD COLUMN unchecked INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE sessions ADD COLUMN disputed INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE pruned_sessions (
+     finished INTEGER NOT NULL, failed INTEGER NOT NULL, tokens INTEGER NOT NULL, checked INTEGER NOT NULL,
+     settled INTEGER NOT NULL, unchecked INTEGER NOT NULL, disputed INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE trust (
+     volunteer TEXT NOT NULL, numeric_class TEXT NOT NULL, spans INTEGER NOT NULL,
+     PRIMARY KEY (volunteer, numeric_class)
+   ) STRICT;
+   CREATE TABLE trust_sources (
+     volunteer TEXT NOT NULL, numeric_class TEXT NOT NULL, requester TEXT NOT NULL, spans INTEGER NOT NULL,
+     PRIMARY KEY (volunteer, numeric_class, requester)
+   ) STRICT;
+   CREATE TABLE complaints (
+     volunteer TEXT NOT NULL, requester TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (volunteer, requester)
+   ) STRICT;
+   CREATE TABLE suspensions (
+     volunteer TEXT PRIMARY KEY, times INTEGER NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE proven_faults (
+     number INTEGER PRIMARY KEY, session TEXT NOT NULL, volunteer TEXT NOT NULL, model TEXT NOT NULL,
+     range TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL, proof TEXT, UNIQUE (session, volunteer)
+   ) STRICT;`,
+];
+
+/** Brings the database to the newest schema, whole or not at all. Throws `internal` if it is of a newer Chorus. */
+export function migrate(database: Database.Database): void {
+  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+  if (version > STEPS.length) throw new ChorusError('internal', 'the data folder was written by a newer Chorus');
+  if (version === STEPS.length) return;
+  database.exec('BEGIN IMMEDIATE');
+  for (const step of STEPS.slice(version)) database.exec(step);
+  database.exec(`PRAGMA user_version = ${STEPS.length}`);
+  database.exec('COMMIT');
+}

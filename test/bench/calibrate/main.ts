@@ -1,0 +1,90 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { cpus, platform } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { outcomeOf } from '#shared/check/judge.ts';
+import { thresholdFor, thresholdsSchema, type MeasuredPair } from '#shared/check/thresholds.ts';
+import { CHUNK_POSITIONS } from '#shared/limits.ts';
+import { flipFloor } from './flip-floor.ts';
+import { compareSpan, greedy, honestPairs, spansOf, warm, type HonestSpan } from './honest-pairs.ts';
+import { LOGITS_FLOOR, measurePair, type AttackSpan } from './limits.ts';
+import { record } from './record.ts';
+import { calibrationTables, replaceBlock } from './tables.ts';
+import { substituteSpans } from './substitute-spans.ts';
+
+/**
+ * Measures how far honest devices differ, and writes what is accepted of each pair of numeric classes to
+ * shared/check/thresholds.json and the tables in docs/verification.md. `--reuse` takes the rows that an earlier run
+ * computed; `--dry` writes nothing; `--json FILE` has every span.
+ */
+const { values: options } = parseArgs({
+  options: {
+    reuse: { type: 'boolean', default: false },
+    dry: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+const COMMAND = 'npm run calibrate';
+/** Sketches of one span differ with the seed; each span is compared under so many. */
+const SEEDS = 4;
+
+const recording = await record({ isFresh: !options.reuse, onProgress: console.error });
+const { sessions, substitutes, engines } = recording;
+
+const spans: HonestSpan[] = [];
+for (const session of sessions) {
+  const seeds = session.range.head ? 1 : SEEDS;
+  for (const pair of honestPairs(session)) {
+    const positions = Math.min(pair[0].output.length, pair[1].output.length);
+    for (const span of spansOf(positions, CHUNK_POSITIONS)) {
+      const name = `${session.model.name}:${session.session}:${span.start}`;
+      for (let i = 0; i < seeds; i++)
+        spans.push(compareSpan(session, pair, span, `${name}:${i}`, i % 2 === 0 ? greedy : warm));
+      // What is left of an answer, of any length.
+      const rows = 1 + ((span.start / CHUNK_POSITIONS + 7 * session.session) % (CHUNK_POSITIONS - 1));
+      spans.push(compareSpan(session, pair, { start: span.start, end: span.start + rows }, `${name}:short`, warm));
+    }
+  }
+}
+const attacks: AttackSpan[] = [...substitutes.flatMap((liar) => [...substituteSpans(liar)])];
+
+const made = { date: new Date().toISOString().slice(0, 10), command: COMMAND };
+const floors = { hidden: flipFloor(sessions), logits: LOGITS_FLOOR };
+// Float weights that were made of the eight-bit ones are the same numbers.
+const isOther = ({ name }: AttackSpan): boolean => name !== 'wren-q8 instead of wren-fp32';
+const keys = [...new Set(spans.map(({ pair, kind }) => `${pair}\n${kind}`))].sort();
+const pairs: MeasuredPair[] = keys.map((key) => {
+  const own = spans.filter(({ pair, kind, areShapesEqual }) => `${pair}\n${kind}` === key && !areShapesEqual);
+  const any = own.length > 0 ? own : spans.filter(({ pair, kind }) => `${pair}\n${kind}` === key);
+  const all = any[0]!.pair.includes('webgpu') ? spans.filter(({ pair, kind }) => `${pair}\n${kind}` === key) : any;
+  return measurePair(all, attacks.filter(isOther), floors[any[0]!.kind], made);
+});
+const thresholds = thresholdsSchema.parse({ format: 'chorus-thresholds/1', pairs });
+
+const outcomes = { agreed: 0, suspect: 0, rejected: 0 };
+for (const { pair, kind, closeness, rows } of spans) {
+  const [a = '', b = ''] = pair.split(' + ');
+  outcomes[outcomeOf(closeness, thresholdFor(a, b, kind, thresholds.pairs), rows)]++;
+}
+const [cpu] = cpus();
+const machine = `${cpus().length} × ${cpu?.model ?? 'unknown'}, ${platform()}, Node ${process.version.slice(1)}`;
+const tables = calibrationTables({
+  spans,
+  attacks,
+  thresholds: thresholds.pairs,
+  outcomes,
+  engines,
+  floors,
+  machine,
+  ...made,
+});
+console.log(tables);
+console.error(recording.webGpu.counts);
+if (options.json !== undefined)
+  await writeFile(options.json, JSON.stringify({ thresholds, outcomes, engines, floors, spans, attacks }));
+if (!options.dry) {
+  const path = (file: string) => fileURLToPath(new URL(`../../../${file}`, import.meta.url));
+  await writeFile(path('shared/check/thresholds.json'), `${JSON.stringify(thresholds, null, 2)}\n`);
+  const docs = await readFile(path('docs/verification.md'), 'utf8');
+  await writeFile(path('docs/verification.md'), replaceBlock(docs, 'calibrate', tables));
+}

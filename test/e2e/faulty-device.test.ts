@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { askGreedily, startAskingProgram, type AskingProgram } from '../support/asking-program.ts';
+import { startNetwork, type TestNetwork } from '../support/network.ts';
+import { loadOracle, type Oracle } from '../support/oracle.ts';
+import { pressStart } from '../support/volunteer-tab.ts';
+import { keepSubgroups, keepSubgroupsUnprobed } from '../support/wrapped-workers.ts';
+
+/** Longer than a chunk: SwiftShader with subgroups is only wrong where 32 positions are run at once. */
+const question =
+  'Tell me a story about a brave mouse, a shy dragon and a little owl who find a silver bell under an old tree on a windy morning by the sea.';
+/** Each takes a software GPU a second. */
+const maxNewTokens = 4;
+
+describe('a device that computes wrongly without wanting to', () => {
+  let network: TestNetwork;
+  let oracle: Oracle;
+  let program: AskingProgram;
+  let prompt: number[];
+
+  beforeAll(async () => {
+    oracle = await loadOracle('wren', 'q4');
+    prompt = oracle.chat([{ role: 'user', content: question }]);
+    network = await startNetwork({ anchors: 4, minStages: 2 });
+    await network.servable();
+    program = await startAskingProgram(network.server.url);
+  });
+
+  afterAll(async () => {
+    program.close();
+    await network.stop();
+    await oracle.dispose();
+  });
+
+  test('is refused by the probe', async () => {
+    const tab = await network.requester({ backend: 'webgpu', script: keepSubgroups });
+    await tab.page.goto(`${network.server.url}/#/volunteer`);
+    await pressStart(tab);
+    await tab.page.getByText('This device computes differently').first().waitFor();
+    const { volunteers } = await network.snapshot();
+    expect(volunteers.filter(({ backend, state }) => backend === 'webgpu' && state === 'ready')).toEqual([]);
+    await tab.context.close();
+  });
+
+  test('is caught by the check and named where the probe is left out, and the answer is the honest one', async () => {
+    expect(prompt.length).toBeGreaterThan(32);
+    const faulty = await network.volunteer({ backend: 'webgpu', script: keepSubgroupsUnprobed });
+    const held = (await network.snapshot()).volunteers.find(({ id }) => id === faulty.id);
+    expect(held?.numericClass).toBe('webgpu/google/swiftshader-subgroups');
+
+    const conversation = program.open({ shadows: 2 });
+    const { events, tokens } = await askGreedily(conversation, prompt, maxNewTokens);
+    conversation.close();
+    expect(tokens).toEqual(await oracle.greedy(prompt, maxNewTokens));
+    expect(events.filter((event) => event.type === 'fault')).toEqual([
+      expect.objectContaining({ volunteer: faulty.id, code: 'disagreement', isProven: true, start: 0, end: 32 }),
+    ]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', counts: { disputed: 0, unchecked: 0 } });
+    expect((await network.snapshot()).faults.map(({ volunteer }) => volunteer)).toEqual([faulty.id]);
+  });
+});

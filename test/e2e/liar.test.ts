@@ -1,0 +1,73 @@
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { shortId } from '#shared/ids.ts';
+import { askGreedily, startAskingProgram } from '../support/asking-program.ts';
+import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
+import { loadOracle, type Oracle } from '../support/oracle.ts';
+import type { VolunteerTab } from '../support/volunteer-tab.ts';
+import { lieInRuns } from '../support/wrapped-workers.ts';
+
+const question = 'Tell me a story about a brave mouse.';
+const messages = [{ role: 'user' as const, content: question }];
+const maxNewTokens = 48;
+
+describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
+  let network: TestNetwork;
+  let oracle: Oracle;
+  let honest: string;
+  let liar: VolunteerTab;
+
+  beforeAll(async () => {
+    oracle = await loadOracle('wren', 'q4');
+    honest = (await oracle.answer(messages, maxNewTokens)).trim();
+    network = await startNetwork({ anchors: 4, minStages: 2 });
+    liar = await network.volunteer({ script: lieInRuns });
+    for (let i = 0; i < 2; i++) await network.volunteer();
+    await network.servable();
+  });
+
+  afterAll(async () => {
+    await network.stop();
+    await oracle.dispose();
+  });
+
+  test('answers another text where nothing is checked and the liar takes part', async () => {
+    const program = await startAskingProgram(network.server.url);
+    const prompt = oracle.chat(messages);
+    const told: { isLiars: boolean; text: string }[] = [];
+    // Sessions stay open, so that the next one goes to volunteers with less to do.
+    for (let i = 0; i < 8 && !told.some(({ isLiars }) => isLiars); i++) {
+      const { events, tokens } = await askGreedily(program.open({ shadows: 0 }), prompt, maxNewTokens);
+      const routed = events.find((event) => event.type === 'routed');
+      const isLiars = routed?.route.stages.some(({ primary }) => primary.id === liar.id) ?? false;
+      told.push({ isLiars, text: oracle.decode(tokens).trim() });
+      expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'unchecked' });
+    }
+    program.close();
+    expect(told.map(({ text }) => text === honest)).toEqual(told.map(({ isLiars }) => !isLiars));
+    expect(told.at(-1)?.isLiars).toBe(true);
+  });
+
+  test('answers the honest text where it is checked, names the liar, and goes on without it', async () => {
+    const requester = await network.requester({ maxNewTokens });
+    await sendQuestion(requester, question);
+    expect((await finishedAnswer(requester)).trim()).toBe(honest);
+    await requester.page
+      .getByText(`Volunteer ${shortId(liar.id)} computed`)
+      .first()
+      .waitFor();
+
+    const { faults, volunteers } = await network.snapshot();
+    expect(faults.map(({ volunteer }) => volunteer)).toContain(liar.id);
+    expect(volunteers.find(({ id }) => id === liar.id)?.trust.suspendedUntilMs).toBeGreaterThan(Date.now());
+  });
+
+  test('answers honestly through the API, without the liar', async () => {
+    const client = new OpenAI({ baseURL: `${network.server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    const request = { model: 'wren', messages, temperature: 0, max_tokens: maxNewTokens };
+    const answer = await client.chat.completions.create(request);
+    expect(answer.choices[0]?.message.content?.trim()).toBe(honest);
+    expect(answer).toMatchObject({ chorus: { tier: 'checked', earlier: [], checks: { faults: [] } } });
+    expect(JSON.stringify(answer)).not.toContain(liar.id);
+  });
+});

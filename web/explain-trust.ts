@@ -1,0 +1,54 @@
+import { PROBATION_CHUNKS } from '#shared/limits.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { formatCount, plural } from './format.ts';
+
+export type Trust = NetworkSnapshot['volunteers'][number]['trust'];
+
+/** What the server makes of a volunteer's work so far. */
+export type TrustState = 'suspended' | 'new' | 'proven';
+
+export function trustState({ isNew, suspendedUntilMs }: Trust, serverTimeMs: number): TrustState {
+  if (suspendedUntilMs !== null && suspendedUntilMs > serverTimeMs) return 'suspended';
+  return isNew ? 'new' : 'proven';
+}
+
+/** A few words for a table. */
+export function nameTrust(trust: Trust, serverTimeMs: number): string {
+  switch (trustState(trust, serverTimeMs)) {
+    case 'suspended':
+      return `suspended until ${formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs)}`;
+    case 'new':
+      return `new, ${trust.checkedSpans} of ${PROBATION_CHUNKS}`;
+    case 'proven':
+      return formatCount(trust.checkedSpans);
+  }
+}
+
+/** The same for the volunteer itself, and what follows from it. */
+export function explainTrust(trust: Trust, serverTimeMs: number): string {
+  switch (trustState(trust, serverTimeMs)) {
+    case 'suspended': {
+      const until = formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs);
+      return (
+        `This tab’s key gets no work until ${until}: something it signed shows that it computed a part wrongly. ` +
+        'A driver or a browser can be at fault. The WASM backend may work where WebGPU does not: choose it in the settings.'
+      );
+    }
+    case 'new':
+      return (
+        `This tab’s key is new: two others re-run what it does until ${PROBATION_CHUNKS} parts agreed. ` +
+        `${trust.checkedSpans} did so far.`
+      );
+    case 'proven':
+      return `${plural(trust.checkedSpans, 'part')} of this tab’s work agreed with what others computed.`;
+  }
+}
+
+/** The time of a moment; with the day where that is not today's. */
+export function formatMoment(atMs: number, serverTimeMs: number): string {
+  const isSameDay = new Date(atMs).toDateString() === new Date(serverTimeMs).toDateString();
+  const time = { hour: '2-digit', minute: '2-digit' } as const;
+  return new Intl.DateTimeFormat(undefined, isSameDay ? time : { ...time, day: 'numeric', month: 'short' }).format(
+    atMs,
+  );
+}

@@ -1,0 +1,93 @@
+import type { CheckCounts, SpanCheck, Tier } from '#shared/check/finding.ts';
+import type { PeerId } from '#shared/ids.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import type { Route } from '#shared/session/route.ts';
+import type { ChatEvent } from '../chat.ts';
+
+type EventOf<Type extends ChatEvent['type']> = Extract<ChatEvent, { type: Type }>;
+
+/** What was checked while the answer was on one route. */
+export interface CheckedRoute {
+  readonly route: Route;
+  readonly checks: readonly SpanCheck[];
+  readonly faults: readonly Fault[];
+}
+
+/** Two replicas differ, and a third is asked. */
+export type Settling = Omit<EventOf<'settling'>, 'type'> & { readonly range: StageRange | null };
+
+/** A volunteer that failed the check. */
+export type Fault = Omit<EventOf<'fault'>, 'type'> & { readonly range: StageRange | null };
+
+/** A change of route that no fault in the check explains. */
+export interface Reroute {
+  readonly reason: string;
+  readonly volunteer: PeerId | null;
+}
+
+/** How an answer's parts were checked, by whom, and what was found. */
+export class AnswerChecks {
+  routes: readonly CheckedRoute[] = $state.raw([]);
+  settling: Settling | null = $state.raw(null);
+  reroutes: readonly Reroute[] = $state.raw([]);
+  /** Known at the end. */
+  tier: Tier | null = $state(null);
+  counts: CheckCounts = $state.raw({ checked: 0, settled: 0, unchecked: 0, disputed: 0 });
+
+  /** On all routes, in order. */
+  get faults(): readonly Fault[] {
+    return this.routes.flatMap(({ faults }) => faults);
+  }
+
+  get route(): Route | null {
+    return this.routes.at(-1)?.route ?? null;
+  }
+
+  /** The answer goes over this route from now on. */
+  take(route: Route): void {
+    const kept = this.routes.filter(({ checks, faults }) => checks.length + faults.length > 0);
+    this.routes = [...kept, { route, checks: [], faults: [] }];
+  }
+
+  add(check: SpanCheck): void {
+    this.#change(({ checks }) => ({ checks: [...checks, check] }));
+    this.counts = { ...this.counts, [check.tier]: this.counts[check.tier] + 1 };
+    this.settling = null;
+  }
+
+  settle({ type: _, ...event }: EventOf<'settling'>): void {
+    this.settling = { ...event, range: this.#range(event.stage) };
+  }
+
+  fault({ type: _, ...event }: EventOf<'fault'>): void {
+    const fault = { ...event, range: this.#range(event.stage) };
+    this.#change(({ faults }) => ({ faults: [...faults, fault] }));
+  }
+
+  reroute({ reason, volunteer }: EventOf<'rerouted'>): void {
+    this.settling = null;
+    const isExplained = volunteer !== null && this.faults.some((fault) => fault.volunteer === volunteer);
+    if (!isExplained) this.reroutes = [...this.reroutes, { reason, volunteer }];
+  }
+
+  end({ tier, counts }: Pick<EventOf<'end'>, 'tier' | 'counts'>): void {
+    this.settling = null;
+    this.tier = tier;
+    this.counts = counts;
+  }
+
+  /** The answer broke off: nothing that is open will be decided. */
+  breakOff(): void {
+    this.settling = null;
+    this.tier = this.counts.disputed > 0 ? 'disputed' : 'unchecked';
+  }
+
+  #change(change: (last: CheckedRoute) => Partial<CheckedRoute>): void {
+    const last = this.routes.at(-1);
+    if (last !== undefined) this.routes = [...this.routes.slice(0, -1), { ...last, ...change(last) }];
+  }
+
+  #range(stage: number): StageRange | null {
+    return this.route?.stages[stage]?.range ?? null;
+  }
+}

@@ -1,0 +1,19 @@
+import Anchor from '@lucide/svelte/icons/anchor';
+import DoorOpen from '@lucide/svelte/icons/door-open';
+import Globe from '@lucide/svelte/icons/globe';
+import Terminal from '@lucide/svelte/icons/terminal';
+import type { PeerId } from '#shared/ids.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+
+export type VolunteerKind = NetworkSnapshot['volunteers'][number]['kind'];
+
+/** What a volunteer runs in, in words and as a sign. */
+export const VOLUNTEER_KINDS = {
+  tab: { name: 'tab', icon: Globe },
+  anchor: { name: 'anchor', icon: Anchor },
+  cli: { name: 'command line', icon: Terminal },
+  gateway: { name: 'gateway', icon: DoorOpen },
+} as const satisfies Record<VolunteerKind, unknown>;
+
+/** What is known of a volunteer's kind; null for one that is not here now. */
+export type KindOf = (id: PeerId) => VolunteerKind | null;
