@@ -1,0 +1,43 @@
+import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../check/finding.ts';
+import type { PeerId } from '../ids.ts';
+import type { Sampling } from '../session/sampler.ts';
+import type { Envelope, Route } from '../session/route.ts';
+
+/** What a requester's engine has in hand when an answer ends; all that a receipt says of how it was made comes from here. */
+export interface Evidence {
+  readonly route: Route;
+  readonly envelope: Envelope;
+  /** The salt under which the attestations were asked for, 32 bytes. */
+  readonly salt: Uint8Array<ArrayBuffer>;
+  /** Prompt and answer, as they were fed and sampled. */
+  readonly tokens: readonly number[];
+  readonly promptTokens: number;
+  /** As they were used, after all defaults. */
+  readonly sampling: Sampling;
+  readonly maxNewTokens: number;
+  /** End of the seed chain, 32 bytes; null without a check. */
+  readonly anchor: Uint8Array<ArrayBuffer> | null;
+  /** Positions that were fed and checked. */
+  readonly positions: number;
+  /** Sizes of the rows messages fed to stage 0, in order, those that a cut took back left out. */
+  readonly runs: readonly number[];
+  /** From position 0 to `positions` without a gap. */
+  readonly spans: readonly SpanCheck[];
+  readonly tier: Tier;
+  readonly counts: CheckCounts;
+  readonly faults: readonly {
+    readonly volunteer: PeerId;
+    readonly stage: number;
+    readonly role: 'primary' | 'shadow';
+    readonly code: CheckFailure;
+    readonly isProven: boolean;
+  }[];
+  /** What the replicas signed, of those that did. */
+  readonly attestations: readonly {
+    readonly replica: PeerId;
+    readonly publicKey: Uint8Array<ArrayBuffer>;
+    readonly envelope: Envelope;
+  }[];
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+}
