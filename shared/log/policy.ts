@@ -1,0 +1,203 @@
+import type { VerifySignature } from '../crypto/identity.ts';
+import { equalBytes } from '../bytes.ts';
+import { ChorusError } from '../errors.ts';
+import { parseCheckpoint } from './checkpoint.ts';
+import { cosignedAt } from './cosignature.ts';
+import { COSIGNATURE, ED25519, isSignedBy, parseVerifierKey, type Note, type NoteKey } from './signed-note.ts';
+
+/** Which logs are accepted, and which witnesses must have cosigned (C2SP tlog-policy). */
+export interface TlogPolicy {
+  /** Empty where the log is known from elsewhere. */
+  readonly logs: readonly PolicyLog[];
+  readonly witnesses: readonly PolicyWitness[];
+  /** Null where no cosignature is asked for (`quorum none`). */
+  readonly quorum: PolicyRule | null;
+}
+
+export interface PolicyLog {
+  readonly key: NoteKey;
+  readonly url: string | null;
+}
+
+export interface PolicyWitness {
+  /** Its name within the policy; that of its key may be another. */
+  readonly name: string;
+  readonly key: NoteKey;
+  readonly url: string | null;
+}
+
+export type PolicyRule = PolicyWitness | PolicyGroup;
+
+export interface PolicyGroup {
+  readonly name: string;
+  /** How many of the members must have witnessed. */
+  readonly threshold: number;
+  readonly members: readonly PolicyRule[];
+}
+
+export interface PolicyVerdict {
+  readonly isSatisfied: boolean;
+  /** The listed log that signed; null if none did, or if none is listed. */
+  readonly log: PolicyLog | null;
+  /** Whether enough of the right witnesses cosigned. */
+  readonly hasQuorum: boolean;
+  readonly cosigners: readonly { readonly name: string; readonly timeSeconds: number }[];
+}
+
+const MAX_CHARACTERS = 64 * 1024;
+const MAX_LINES = 1_024;
+/** Reserved: no cosignature at all. */
+const NONE = 'none';
+
+/**
+ * Reads a policy (decoded from UTF-8). Throws `too-large`, or `bad-message` that names the line and what is wrong with
+ * it.
+ */
+export function parsePolicy(text: string): TlogPolicy {
+  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'a policy has at most 64 KiB');
+  const lines = text.split('\n');
+  if (lines.length > MAX_LINES) throw new ChorusError('too-large', `a policy has at most ${MAX_LINES} lines`);
+  const reader = new PolicyReader();
+  lines.forEach((line, i) => {
+    try {
+      reader.read(line);
+    } catch (error) {
+      if (!(error instanceof ChorusError)) throw error;
+      throw new ChorusError('bad-message', `line ${i + 1} of the policy: ${error.message}`);
+    }
+  });
+  return reader.finish();
+}
+
+/**
+ * What a checkpoint with its signatures is worth under a policy. Without logs in the policy the caller has to check the
+ * log's own signature. Throws `bad-signature` if a signature by a listed key is wrong, `bad-message` for a text that is
+ * no checkpoint.
+ */
+export async function evaluatePolicy(policy: TlogPolicy, note: Note, verify: VerifySignature): Promise<PolicyVerdict> {
+  const { origin } = parseCheckpoint(note.text);
+  let log: PolicyLog | null = null;
+  for (const each of policy.logs) {
+    if (each.key.name === origin && (await isSignedBy(note, each.key, verify))) log ??= each;
+  }
+  const cosigners: { name: string; timeSeconds: number }[] = [];
+  for (const { name, key } of policy.witnesses) {
+    const timeSeconds = await cosignedAt(note, key, verify);
+    if (timeSeconds !== null) cosigners.push({ name, timeSeconds });
+  }
+  const names = new Set(cosigners.map(({ name }) => name));
+  const hasQuorum = policy.quorum === null || hasWitnessed(policy.quorum, names);
+  return { isSatisfied: hasQuorum && (log !== null || policy.logs.length === 0), log, hasQuorum, cosigners };
+}
+
+function hasWitnessed(rule: PolicyRule, cosigners: ReadonlySet<string>): boolean {
+  if (!('members' in rule)) return cosigners.has(rule.name);
+  return rule.members.filter((member) => hasWitnessed(member, cosigners)).length >= rule.threshold;
+}
+
+/** Takes the lines one by one: a line may only name what earlier ones defined, so nothing can go round in circles. */
+class PolicyReader {
+  readonly #logs: PolicyLog[] = [];
+  readonly #witnesses: PolicyWitness[] = [];
+  readonly #rules = new Map<string, PolicyRule>();
+  readonly #members = new Set<string>();
+  #quorum: PolicyRule | null | undefined;
+
+  read(line: string): void {
+    // eslint-disable-next-line no-control-regex
+    if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) throw bad('a control character');
+    const [keyword, ...items] = line.split(/[ \t]+/).filter((item) => item !== '');
+    if (keyword === undefined || keyword.startsWith('#')) return;
+    switch (keyword) {
+      case 'log':
+        return this.#readLog(items);
+      case 'witness':
+        return this.#readWitness(items);
+      case 'group':
+        return this.#readGroup(items);
+      case 'quorum':
+        return this.#readQuorum(items);
+      default:
+        throw bad('it is neither a log, a witness, a group nor the quorum');
+    }
+  }
+
+  finish(): TlogPolicy {
+    if (this.#quorum === undefined) throw bad('a policy has a quorum line');
+    return { logs: this.#logs, witnesses: this.#witnesses, quorum: this.#quorum };
+  }
+
+  #readLog(items: readonly string[]): void {
+    const [line, url = null] = items;
+    if (line === undefined || items.length > 2) throw bad('a log has a key and perhaps a URL');
+    const key = keyOfType(line, ED25519, 'a log');
+    if (this.#logs.some((log) => isSameKey(log.key, key))) throw bad('this log is listed already');
+    this.#logs.push({ key, url });
+  }
+
+  #readWitness(items: readonly string[]): void {
+    const [name, line, url = null] = items;
+    if (name === undefined || line === undefined || items.length > 3) {
+      throw bad('a witness has a name, a key and perhaps a URL');
+    }
+    const witness = { name, key: keyOfType(line, COSIGNATURE, 'a witness'), url };
+    if (this.#witnesses.some(({ key }) => isSameKey(key, witness.key))) throw bad('this witness is listed already');
+    this.#define(witness);
+    this.#witnesses.push(witness);
+  }
+
+  #readGroup(items: readonly string[]): void {
+    const [name, count, ...names] = items;
+    if (name === undefined || count === undefined || names.length === 0) {
+      throw bad('a group has a name, a number and members');
+    }
+    const members = names.map((member) => {
+      if (this.#members.has(member)) throw bad(`${member} is a member already`);
+      const rule = this.#rule(member);
+      this.#members.add(member);
+      return rule;
+    });
+    this.#define({ name, threshold: thresholdOf(count, members.length), members });
+  }
+
+  #readQuorum(items: readonly string[]): void {
+    const [name] = items;
+    if (name === undefined || items.length > 1) throw bad('the quorum is one name');
+    if (this.#quorum !== undefined) throw bad('a policy has one quorum line');
+    this.#quorum = name === NONE ? null : this.#rule(name);
+  }
+
+  #define(rule: PolicyRule): void {
+    if (rule.name === NONE) throw bad(`${NONE} is a reserved name`);
+    if (this.#rules.has(rule.name)) throw bad(`${rule.name} is defined already`);
+    this.#rules.set(rule.name, rule);
+  }
+
+  #rule(name: string): PolicyRule {
+    const rule = this.#rules.get(name);
+    if (rule === undefined) throw bad(`${name} is not defined before`);
+    return rule;
+  }
+}
+
+function thresholdOf(count: string, members: number): number {
+  if (count === 'any') return 1;
+  if (count === 'all') return members;
+  const threshold = /^[1-9]\d{0,3}$/.test(count) ? Number(count) : NaN;
+  if (threshold >= 1 && threshold <= members) return threshold;
+  throw bad('of a group any, all or a number of its members witness');
+}
+
+function keyOfType(line: string, type: number, owner: string): NoteKey {
+  const key = parseVerifierKey(line);
+  if (key.type !== type) throw bad(`this is not the key of ${owner}`);
+  return key;
+}
+
+function isSameKey(a: NoteKey, b: NoteKey): boolean {
+  return equalBytes(a.publicKey, b.publicKey);
+}
+
+function bad(reason: string): ChorusError {
+  return new ChorusError('bad-message', reason);
+}
