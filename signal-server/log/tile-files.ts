@@ -1,13 +1,12 @@
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { concatBytes, equalBytes } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { leafHash, nodeHash, type Hash, type ReadHash } from '#shared/log/merkle.ts';
+import { leafHash, type Hash, type ReadHash } from '#shared/log/merkle.ts';
+import { HASH_BYTES, splitHashes, subtreeRoot, widthAt, withTiles } from '#shared/log/tile-hashes.ts';
 import { decodeEntries, encodeEntries, hashesAtLevel, TILE_WIDTH, tilePath, type Tile } from '#shared/log/tile-path.ts';
 import { makeFolder, readIfThere, syncFolder, writeDurably } from './durable-file.ts';
 
-const HASH_BYTES = 32;
-/** Levels of the tree that one tile spans. */
-const TILE_HEIGHT = 8;
 /** 8 KiB each. */
 const MAX_CACHED_TILES = 512;
 
@@ -24,17 +23,18 @@ export class TileFiles {
 
   /** The hashes of tile `index` of `level` in a log of `size` entries. Throws `internal` if the file is not whole. */
   async hashes(level: number, index: number, size: number): Promise<Hash[]> {
-    const tile = { level, index, width: widthAt(level, index, size) };
-    const bytes = await this.#read(tile);
-    return Array.from({ length: tile.width }, (_, i) => bytes.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES));
+    return splitHashes(await this.#read({ level, index, width: widthAt(level, index, size) }));
   }
 
   /** The entries of bundle `index` in a log of `size` entries. Throws `internal` if the file is not whole. */
   async entries(index: number, size: number): Promise<Uint8Array<ArrayBuffer>[]> {
-    const width = widthAt(0, index, size);
-    const entries = decodeEntries(await this.#read({ level: 'entries', index, width }));
-    if (entries.length !== width) throw damaged(tilePath({ level: 'entries', index, width }));
-    return entries;
+    return decodeEntries(await this.#read({ level: 'entries', index, width: widthAt(0, index, size) }));
+  }
+
+  /** A tile as it was at its width, in a log of `size` entries that has come so far. */
+  async bytes(tile: Tile, size: number): Promise<Uint8Array<ArrayBuffer>> {
+    const now = { ...tile, width: widthAt(tile.level === 'entries' ? 0 : tile.level, tile.index, size) };
+    return firstOf(await this.#read(now), tile);
   }
 
   /** Writes tiles so that they outlive a power cut. What lay under their names was never part of a signed tree. */
@@ -50,26 +50,20 @@ export class TileFiles {
     await Promise.all([...folders].map(syncFolder));
   }
 
+  /** Runs `compute`, which asks for complete subtrees of a log of `size` entries, with what the files hold. */
+  withHashes<Value>(size: number, compute: (read: ReadHash) => Value): Promise<Value> {
+    return withTiles((level, index) => this.hashes(level, index, size), compute);
+  }
+
   /**
-   * Runs `compute`, which asks for complete subtrees of a log of `size` entries, with what the files hold: once to learn
-   * which tiles it needs, then with these.
+   * Removes the unfinished tiles that led to full ones, which hold all that they held. To be called once the log is
+   * known to have come so far. What cannot be removed stays.
    */
-  async withHashes<Value>(size: number, compute: (read: ReadHash) => Value): Promise<Value> {
-    const needed = new Map<string, { level: number; index: number }>();
-    const placeholder = new Uint8Array(HASH_BYTES);
-    compute((level, index) => {
-      const tile = tileOf(level, index);
-      needed.set(`${tile.level} ${tile.index}`, tile);
-      return placeholder;
-    });
-    const read = await Promise.all(
-      [...needed].map(async ([key, tile]) => [key, await this.hashes(tile.level, tile.index, size)] as const),
+  async dropPartial(tiles: readonly Tile[]): Promise<void> {
+    const full = tiles.filter(({ width }) => width === TILE_WIDTH);
+    await Promise.allSettled(
+      full.map((tile) => rm(join(this.#folder, `${tilePath(tile)}.p`), { recursive: true, force: true })),
     );
-    const hashes = new Map(read);
-    return compute((level, index) => {
-      const tile = tileOf(level, index);
-      return subtree(hashes.get(`${tile.level} ${tile.index}`)!.slice(tile.start, tile.end));
-    });
   }
 
   /**
@@ -89,18 +83,28 @@ export class TileFiles {
         }
         if (hashes.length < TILE_WIDTH) continue;
         const above = await this.hashes(level + 1, Math.floor(index / TILE_WIDTH), size);
-        if (!equalBytes(subtree(hashes), above[index % TILE_WIDTH]!)) return tilePath(tile);
+        if (!equalBytes(subtreeRoot(hashes), above[index % TILE_WIDTH]!)) return tilePath(tile);
       }
     }
     return null;
   }
 
+  /** The bytes of a tile, cut from the full one where only that is left. Throws `internal` if its file is not whole. */
   async #read(tile: Tile): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await this.#readFile(tile);
+    if (bytes !== null) return bytes;
+    const full = tile.width === TILE_WIDTH ? null : await this.#readFile({ ...tile, width: TILE_WIDTH });
+    if (full === null) throw damaged(tilePath(tile));
+    return firstOf(full, tile);
+  }
+
+  async #readFile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null> {
     const path = tilePath(tile);
     const cached = this.#cache.get(path);
     if (cached !== undefined) return cached;
     const bytes = await readIfThere(join(this.#folder, path));
-    if (bytes === null || (tile.level !== 'entries' && bytes.length !== tile.width * HASH_BYTES)) throw damaged(path);
+    if (bytes === null) return null;
+    if (countIn(bytes, tile) !== tile.width) throw damaged(path);
     if (tile.width === TILE_WIDTH) {
       if (this.#cache.size === MAX_CACHED_TILES) this.#cache.delete(this.#cache.keys().next().value!);
       this.#cache.set(path, bytes);
@@ -109,9 +113,20 @@ export class TileFiles {
   }
 }
 
-/** How many of tile `index` of `level` a log of `size` entries fills. */
-export function widthAt(level: number, index: number, size: number): number {
-  return Math.max(0, Math.min(TILE_WIDTH, hashesAtLevel(size, level) - index * TILE_WIDTH));
+/** How many hashes or entries there are; NaN where they do not come out even. */
+function countIn(bytes: Uint8Array<ArrayBuffer>, { level }: Tile): number {
+  if (level !== 'entries') return bytes.length / HASH_BYTES;
+  try {
+    return decodeEntries(bytes).length;
+  } catch {
+    return NaN;
+  }
+}
+
+/** What a tile of `width` held, of one that has grown since. */
+function firstOf(bytes: Uint8Array<ArrayBuffer>, { level, width }: Tile): Uint8Array<ArrayBuffer> {
+  if (level !== 'entries') return bytes.slice(0, width * HASH_BYTES);
+  return encodeEntries(decodeEntries(bytes).slice(0, width));
 }
 
 /**
@@ -134,7 +149,7 @@ export function grow(
       open.push(hash);
       if (open.length < TILE_WIDTH) continue;
       tiles.push({ tile: { level, index, width: TILE_WIDTH }, bytes: concatBytes(...open) });
-      above.push(subtree(open));
+      above.push(subtreeRoot(open));
       open = [];
       index += 1;
     }
@@ -157,23 +172,6 @@ export function grow(
   return { tiles, bundle: entries.slice(entries.length - (entries.length % TILE_WIDTH)) };
 }
 
-/** Where a complete subtree lies in the tiles: hashes [start, end) of one. */
-function tileOf(level: number, index: number): { level: number; index: number; start: number; end: number } {
-  const tileLevel = Math.floor(level / TILE_HEIGHT);
-  const width = 2 ** (level % TILE_HEIGHT);
-  const first = index * width;
-  const tile = Math.floor(first / TILE_WIDTH);
-  const start = first - tile * TILE_WIDTH;
-  return { level: tileLevel, index: tile, start, end: start + width };
-}
-
-/** The root over hashes whose count is a power of two. */
-function subtree(hashes: readonly Hash[]): Hash {
-  let row = hashes;
-  while (row.length > 1) row = Array.from({ length: row.length / 2 }, (_, i) => nodeHash(row[2 * i]!, row[2 * i + 1]!));
-  return row[0]!;
-}
-
 function damaged(path: string): ChorusError {
-  return new ChorusError('internal', `the log's file ${path} is missing or not whole`);
+  return new ChorusError('internal', `its file ${path} is missing or not whole`);
 }

@@ -7,9 +7,10 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { checkpointText, parseCheckpoint, type Checkpoint } from '#shared/log/checkpoint.ts';
 import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from '#shared/log/merkle.ts';
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
-import { MAX_ENTRY_BYTES, TILE_WIDTH } from '#shared/log/tile-path.ts';
+import { widthAt } from '#shared/log/tile-hashes.ts';
+import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
 import { readIfThere, syncFolder, writeDurably } from './durable-file.ts';
-import { grow, TileFiles, widthAt } from './tile-files.ts';
+import { grow, TileFiles } from './tile-files.ts';
 
 /** Entries of one batch; more wait for the next. */
 const MAX_BATCH = 4_096;
@@ -98,6 +99,16 @@ export class TransparencyLog {
     return entries[index % TILE_WIDTH]!;
   }
 
+  /**
+   * A tile as it is served; null unless the log has come so far. Cut from the newest one, so that nothing shows that a
+   * crash left beyond the checkpoint.
+   */
+  async tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null> {
+    const { size } = this.#head;
+    const width = widthAt(tile.level === 'entries' ? 0 : tile.level, tile.index, size);
+    return tile.width > width ? null : this.#tiles.bytes(tile, size);
+  }
+
   /** Waits for the batch that is being written; what is not begun is refused. */
   async close(): Promise<void> {
     this.#failure ??= new ChorusError('cancelled', 'the log is closed');
@@ -140,6 +151,7 @@ export class TransparencyLog {
     await writeHead(this.#options.folder, head);
     this.#bundle = bundle;
     this.#head = head;
+    await this.#tiles.dropPartial(tiles.map(({ tile }) => tile));
   }
 }
 
@@ -156,11 +168,12 @@ export async function openLog(options: LogOptions): Promise<TransparencyLog> {
   if (size < options.leastSize) {
     throw doubt(`it has ${size} entries, but ${options.leastSize} were acknowledged`, 'an older copy was put back');
   }
-  if (!equalBytes(await tiles.withHashes(size, (read) => treeRoot(size, read)), root)) {
-    throw doubt('its tiles do not give the root of its checkpoint', 'files were changed or lost');
+  try {
+    await checkFiles(tiles, head);
+  } catch (thrown) {
+    const error = toChorusError(thrown);
+    throw error.code === 'internal' ? doubt(error.message, 'files were changed or lost') : error;
   }
-  const wrong = await tiles.firstWrong(size);
-  if (wrong !== null) throw doubt(`${wrong} is not what it was`, 'the file was changed');
   const edge: Hash[][] = [];
   for (let level = 0, count = size; count > 0; level++, count = Math.floor(count / TILE_WIDTH)) {
     const index = Math.floor(count / TILE_WIDTH);
@@ -168,6 +181,15 @@ export async function openLog(options: LogOptions): Promise<TransparencyLog> {
   }
   const bundle = size % TILE_WIDTH === 0 ? [] : await tiles.entries(Math.floor(size / TILE_WIDTH), size);
   return new TransparencyLog(options, tiles, head, edge, bundle);
+}
+
+/** Throws `internal` with what does not fit. */
+async function checkFiles(tiles: TileFiles, { size, root }: SignedHead): Promise<void> {
+  if (!equalBytes(await tiles.withHashes(size, (read) => treeRoot(size, read)), root)) {
+    throw new ChorusError('internal', 'its tiles do not give the root of its checkpoint');
+  }
+  const wrong = await tiles.firstWrong(size);
+  if (wrong !== null) throw new ChorusError('internal', `its file ${wrong} is not what it was`);
 }
 
 async function readHead(options: LogOptions): Promise<SignedHead> {
@@ -222,7 +244,8 @@ function keyOf({ origin, identity }: Pick<LogOptions, 'origin' | 'identity'>): N
   return { name: origin, type: ED25519, publicKey: identity.publicKey };
 }
 
-function doubt(what: string, why: string): ChorusError {
-  const advice = 'Put the newest copy of the log folder back, or begin a new log under another origin.';
+/** Why a log must not go on: `what` is wrong, probably because `why`. */
+export function doubt(what: string, why: string): ChorusError {
+  const advice = 'Put the newest copy of the log folder back, or begin a new log under another origin (docs/log.md).';
   return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`);
 }

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -89,12 +89,29 @@ describe('the transparency log', () => {
     await again.close();
   });
 
+  it('keeps no unfinished tiles once they are full, and still shows them', async () => {
+    const options = await newOptions();
+    const log = await openLog(options);
+    for (let i = 0; i < 5; i++) await log.append(entryOf(i));
+    const before = { level: 0, index: 0, width: 3 };
+    const shown = [await log.tile(before), await log.tile({ ...before, level: 'entries' })];
+    await Promise.all(Array.from({ length: 600 }, (_, i) => log.append(entryOf(5 + i))));
+    expect([await log.tile(before), await log.tile({ ...before, level: 'entries' })]).toEqual(shown);
+    expect(await readdir(join(options.folder, 'tile/0'))).toEqual(['000', '001', '002.p']);
+    expect(await readdir(join(options.folder, 'tile/entries'))).toEqual(['000', '001', '002.p']);
+    expect(await log.tile({ level: 0, index: 2, width: 94 })).toBeNull();
+    expect(await log.tile({ level: 1, index: 0, width: 3 })).toBeNull();
+    expect(await log.tile({ level: 9, index: 0, width: 1 })).toBeNull();
+    await log.close();
+  });
+
   it.each([
     ['its checkpoint is gone', (folder: string) => rm(join(folder, 'checkpoint'))],
     ['its checkpoint is empty', (folder: string) => writeFile(join(folder, 'checkpoint'), '')],
     ['a hash has changed', (folder: string) => flip(join(folder, 'tile/0/000'))],
     ['a tile is gone', (folder: string) => rm(join(folder, 'tile/0/001.p/44'))],
     ['a tile is cut off', (folder: string) => writeFile(join(folder, 'tile/0/000'), 'short')],
+    ['a bundle is cut off', (folder: string) => truncate(join(folder, 'tile/entries/000'), 100)],
     ['an entry has changed', (folder: string) => flip(join(folder, 'tile/entries/001.p/44'))],
     ['the checkpoint has changed', (folder: string) => flip(join(folder, 'checkpoint'))],
   ])('does not start where %s', async (_, damage) => {
@@ -103,7 +120,9 @@ describe('the transparency log', () => {
     await Promise.all(Array.from({ length: 300 }, (_, i) => log.append(entryOf(i))));
     await log.close();
     await damage(options.folder);
-    expect(await codeOfAsync(openLog({ ...options, leastSize: 300 }))).not.toBe('no error');
+    const opened = openLog({ ...options, leastSize: 300 });
+    await expect(opened).rejects.toThrow('the transparency log is in doubt');
+    expect(await codeOfAsync(opened)).toBe('internal');
   });
 
   it('does not start with an older copy, another key or another origin', async () => {
