@@ -6,12 +6,10 @@ import type { Blame } from './audit-binding.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, StageResult } from './audit-span.ts';
 import type { OutputKind, Sampled } from './closeness.ts';
-import type { Finding, SpanCheck, StageCheck, Tier } from './finding.ts';
+import { lowestTier, type Finding, type SpanCheck, type StageCheck, type Tier } from './finding.ts';
 import { judge } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
 import { readF32 } from './sketch.ts';
-
-const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
 
 /**
  * Who made something that is no number, in the order of stages. Where a stage was given such rows it is the one before it,
@@ -97,7 +95,7 @@ export function spanCheck(
 ): { readonly check: SpanCheck; readonly agreed: readonly PeerId[] } {
   const stages = span.results!.map((result, stage) => stageCheck(result, panel.primary(stage)));
   const tiers = stages.map(({ tier }) => tier);
-  const tier = TIERS.find((candidate) => tiers.includes(candidate))!;
+  const tier = lowestTier(tiers);
   const agreed = stages.flatMap(({ primary, findings, tier }) => {
     const shadows = findings.filter(hasAgreed).map(({ shadow }) => shadow);
     return tier === 'unchecked' ? [] : [primary, ...shadows];

@@ -78,6 +78,14 @@ export interface Finding {
 /** `checked`: all its replicas agreed; `settled`: a third decided; `unchecked`: one replica only; `disputed`: nobody could decide. */
 export type Tier = 'checked' | 'settled' | 'unchecked' | 'disputed';
 
+/** From the lowest to the highest. */
+export const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
+
+/** The lowest of some tiers; `unchecked` of none. */
+export function lowestTier(tiers: readonly Tier[]): Tier {
+  return TIERS.find((tier) => tiers.includes(tier)) ?? 'unchecked';
+}
+
 /** One stage of one span, as the requester judged it. */
 export interface StageCheck {
   readonly stage: number;

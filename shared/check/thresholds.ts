@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { utf8 } from '../bytes.ts';
+import { digestOf } from '../crypto/identity.ts';
 import type { Threshold } from './finding.ts';
 import measured from './thresholds.json' with { type: 'json' };
 
@@ -68,6 +70,18 @@ export function parseThresholds(value: unknown): readonly MeasuredPair[] {
 }
 
 const PAIRS = parseThresholds(measured);
+
+/** One calibration: the limits of all pairs, and the SHA-256 of the file that has them. */
+export interface Calibration {
+  readonly sha256: string;
+  readonly pairs: readonly MeasuredPair[];
+}
+
+/** The calibration in use. Its file is written as JSON.stringify writes it, so the digest is that of thresholds.json. */
+export const CALIBRATION: Calibration = {
+  sha256: digestOf(utf8(`${JSON.stringify(measured, null, 2)}\n`)),
+  pairs: PAIRS,
+};
 
 /** The name of a pair of numeric classes, whichever is named first. */
 export function pairKey(a: string, b: string): string {

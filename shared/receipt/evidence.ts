@@ -3,6 +3,14 @@ import type { PeerId } from '../ids.ts';
 import type { Sampling } from '../session/sampler.ts';
 import type { Envelope, Route } from '../session/route.ts';
 
+/** Rows as they were fed, and so as the primaries ran them, whatever a cut took of them later. */
+export interface FedRun {
+  readonly start: number;
+  readonly count: number;
+  /** Positions at its end whose logits were asked for. */
+  readonly logits: number;
+}
+
 /** What a requester's engine has in hand when an answer ends; all that a receipt says of how it was made comes from here. */
 export interface Evidence {
   readonly route: Route;
@@ -17,11 +25,11 @@ export interface Evidence {
   readonly maxNewTokens: number;
   /** End of the seed chain, 32 bytes; null without a check. */
   readonly anchor: Uint8Array<ArrayBuffer> | null;
-  /** Positions that were fed and checked. */
+  /** Positions that were fed: all of `tokens`, or all but the last. */
   readonly positions: number;
-  /** Sizes of the rows messages fed to stage 0, in order, those that a cut took back left out. */
-  readonly runs: readonly number[];
-  /** From position 0 to `positions` without a gap. */
+  /** The rows messages fed to stage 0, in order, those that a cut took back left out. */
+  readonly runs: readonly FedRun[];
+  /** From position 0 to `positions` without a gap; what has no verdict as a span of tier `unchecked`. */
   readonly spans: readonly SpanCheck[];
   readonly tier: Tier;
   readonly counts: CheckCounts;

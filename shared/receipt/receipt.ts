@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { envelopeSchema } from '../session/route.ts';
@@ -52,6 +52,17 @@ const spanSchema = z.object({
     .max(MAX_STAGES),
 });
 
+/**
+ * Runs of the primaries, in order: `times` of them, one after the other, each of `count` positions with the logits of the
+ * last `logits` of these wanted. One that begins before the end of the run before it follows a cut.
+ */
+const runSchema = z.object({
+  start: position,
+  count: z.int().min(1).max(MAX_POSITIONS),
+  logits: position,
+  times: z.int().min(1).max(MAX_POSITIONS),
+});
+
 const replicaSchema = z.object({
   id: peerIdSchema,
   role: z.enum(['primary', 'shadow']),
@@ -100,8 +111,7 @@ export const receiptPredicateSchema = z.object({
   route: z.object({ serverKey: publicKeySchema, envelope: envelopeSchema }),
   /** Positions that every stage ran: all tokens but those that nothing followed. */
   positions: z.int().min(1).max(MAX_POSITIONS),
-  /** [size, times] of the runs that the primaries ran, in order. */
-  runs: z.array(z.tuple([z.int().min(1), z.int().min(1)])).max(MAX_POSITIONS),
+  runs: z.array(runSchema).min(1).max(MAX_POSITIONS),
   stages: z
     .array(
       z.object({
@@ -155,5 +165,3 @@ export const receiptFileSchema = z.object({
     .nullable(),
 });
 export type ReceiptFile = z.infer<typeof receiptFileSchema>;
-
-export { digestSchema as receiptIdSchema };

@@ -22,3 +22,8 @@ export function statementSchema<Type extends string, Predicate extends z.ZodType
     predicate,
   });
 }
+
+/** RFC 3339, UTC, whole seconds. */
+export function timeOf(wallMs: number): string {
+  return `${new Date(wallMs).toISOString().slice(0, 19)}Z`;
+}

@@ -1,4 +1,4 @@
-import type { CheckCounts, SpanCheck, Tier } from '../check/finding.ts';
+import { TIERS, type CheckCounts, type SpanCheck, type Tier } from '../check/finding.ts';
 import { ChorusError } from '../errors.ts';
 import { MAX_REROUTES } from '../limits.ts';
 import type { AnswerEvent, GenerateRequest, Usage } from './answer-event.ts';
@@ -9,9 +9,6 @@ type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 export type Closing = 'stop' | 'length' | 'renew';
 
 const MIN_CAPACITY = 512;
-
-/** From the lowest to the highest. */
-const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
 
 /** The answer being made: its tokens, how far they are checked, and what it took. */
 export class Answer {

@@ -27,6 +27,10 @@ export interface ModelText {
    * template, `bad-message` if the template refuses the messages.
    */
   encodeChat(messages: readonly ChatMessage[]): number[];
+  /** The text of which `encodeChat` gives the tokens; throws as it does. */
+  renderChat(messages: readonly ChatMessage[]): string;
+  /** The tokens of a text that `renderChat` wrote: the special ones are in it already. */
+  encodeRendered(text: string): number[];
   /** Plain text, with the special tokens that the model begins with. */
   encode(text: string): number[];
   /** All of it at once, special tokens left out. */
@@ -59,12 +63,15 @@ export function openModelText(tokenizerFile: Uint8Array<ArrayBuffer>, configFile
   // The library takes no empty list.
   const decode = (tokens: readonly number[]) =>
     tokens.length === 0 ? '' : tokenizer.decode([...tokens], { skip_special_tokens: true });
+  const encodeRendered = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  const renderChat = (messages: readonly ChatMessage[]) => {
+    if (template === null) throw new ChorusError('unsupported', 'this model has no chat template');
+    return render(template, { ...config, messages, add_generation_prompt: true });
+  };
   return {
-    encodeChat(messages) {
-      if (template === null) throw new ChorusError('unsupported', 'this model has no chat template');
-      const text = render(template, { ...config, messages, add_generation_prompt: true });
-      return tokenizer.encode(text, { add_special_tokens: false }).ids;
-    },
+    encodeChat: (messages) => encodeRendered(renderChat(messages)),
+    renderChat,
+    encodeRendered,
     encode: (text) => tokenizer.encode(text).ids,
     decode,
     createWriter: (stop = []) => createWriter(new TokenDecoder(decode), new StopStrings(stop)),
