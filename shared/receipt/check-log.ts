@@ -8,6 +8,7 @@ import { CLOCK_SKEW_MS } from '../limits.ts';
 import { count, demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
 import { isWithinRoute } from './route-time.ts';
 import { parseReceiptEntry, receiptEntry } from './receipt-entry.ts';
+import { timeOf } from './statement-form.ts';
 
 /** The proof of a receipt, taken apart. */
 export interface LogPosition {
@@ -69,7 +70,7 @@ export const checkWitnesses: CheckReceipt = async (subject) => {
   }
   const { quorum } = parsePolicy(subject.holdings.policy);
   const { hasQuorum, cosigners } = await witnessed(subject, position);
-  const names = cosigners.map(({ name, timeSeconds }) => `${name} at ${new Date(1000 * timeSeconds).toISOString()}`);
+  const names = cosigners.map(({ name, timeSeconds }) => `${name} at ${timeOf(1000 * timeSeconds)}`);
   demand(hasQuorum, `too few of the policy's witnesses: ${names.join(', ') || 'none'}`);
   for (const { name, timeSeconds } of cosigners) {
     const isLater = 1000 * timeSeconds >= Date.parse(subject.predicate.finishedAt) - CLOCK_SKEW_MS;

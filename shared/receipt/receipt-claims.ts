@@ -66,7 +66,7 @@ function agreement({ spans }: ReceiptPredicate, { replicas }: Stage, stage: numb
     ...checked.map(({ findings }) => 1 + findings.filter(({ shadow }) => signed.has(shadow)).length),
   );
   if (checked.length === 0) return 'they are not said to agree';
-  const how = isExact ? 'bit for bit' : 'within tolerance';
+  const how = isExact ? 'bit for bit' : 'within tolerance, as the requester found,';
   return `${keys === 2 ? 'two' : keys} keys agreed ${how} in ${checked.length} of ${judged.length} spans`;
 }
 

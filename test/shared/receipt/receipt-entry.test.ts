@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { concatBytes, utf8 } from '#shared/bytes.ts';
+import { parseReceiptEntry, receiptEntry } from '#shared/receipt/receipt-entry.ts';
+import { codeOf } from '../../support/code-of.ts';
+import { giveAnswer, makePeople, makeReceipt } from '../../support/receipts.ts';
+
+const people = await makePeople();
+const receipt = await makeReceipt(await giveAnswer(people));
+const entry = receiptEntry(receipt);
+const text = new TextDecoder().decode(entry);
+
+describe('the log’s entry of a receipt', () => {
+  it('is six lines that say nothing of prompt and answer', () => {
+    const lines = text.split('\n');
+    expect(lines).toHaveLength(7);
+    expect(lines[0]).toBe('chorus-receipt-entry/1');
+    expect(lines.slice(3)).toEqual(['checked', people.requester.id, '2026-03-01T12:00:09Z', '']);
+    expect(parseReceiptEntry(entry)).toMatchObject({ tier: 'checked', requester: people.requester.id });
+  });
+
+  it('does not depend on whether the receipt has its proof', () => {
+    expect(receiptEntry({ ...receipt, proof: null })).toEqual(entry);
+  });
+
+  it.each([
+    ['a header of another form', text.replace('/1', '/2')],
+    ['an id that is none', text.replace(/\n./, '\nx')],
+    ['a tier that is none', text.replace('checked', 'perfect')],
+    ['a time with an offset', text.replace('Z\n', '+01:00\n')],
+    ['a time that is none', text.replace('2026-03', '2026-13')],
+    ['a line more', `${text}x\n`],
+    ['no end', text.slice(0, -1)],
+  ])('is not read with %s', (_, changed) => {
+    expect(codeOf(() => parseReceiptEntry(utf8(changed)))).toBe('bad-message');
+  });
+
+  it('is read in one way only', () => {
+    const mark = Uint8Array.of(0xef, 0xbb, 0xbf);
+    expect(codeOf(() => parseReceiptEntry(concatBytes(mark, entry)))).toBe('bad-message');
+    expect(codeOf(() => parseReceiptEntry(concatBytes(entry, Uint8Array.of(0xff))))).toBe('bad-message');
+  });
+});
