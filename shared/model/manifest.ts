@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { digestSchema } from '../ids.ts';
 import { BLOB_PIECE_BYTES, MAX_BLOB_BYTES, MAX_LAYERS, MAX_POSITIONS } from '../limits.ts';
+import { modelSourceSchema } from './model-source.ts';
 
 /** A content-addressed run of bytes; `pieces` are the SHA-256 of each BLOB_PIECE_BYTES of it, the last one shorter. */
 export const blobRefSchema = z
@@ -39,7 +40,7 @@ const partSchema = z.strictObject({
 export type Part = z.infer<typeof partSchema>;
 
 export const manifestSchema = z.strictObject({
-  format: z.literal('chorus-manifest/2'),
+  format: z.literal('chorus-manifest/3'),
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
   description: z.string().max(2000),
   licence: z.string().max(200),
@@ -83,6 +84,8 @@ export const manifestSchema = z.strictObject({
   }),
   /** The model card, as Markdown. */
   card: blobRefSchema.nullable(),
+  /** The files that all this was made of. */
+  source: modelSourceSchema,
   /**
    * Reference values for the probe: `tokens` fed from position 0; `boundaries[b]` holds the hidden rows (f32,
    * tokens.length × hiddenSize) that go into layer b (b = layers: into the head); `logits` holds all logits (f32, tokens.length × vocabularySize).

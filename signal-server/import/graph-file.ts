@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { TensorProto } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
 import { MAX_BLOB_BYTES } from '#shared/limits.ts';
@@ -58,6 +58,8 @@ export interface GraphFile {
   readonly model: OnnxModel;
   /** The weight's bytes, as its shape and type say. Throws `bad-model` where there are more or fewer. */
   readonly read: ReadWeight;
+  /** Paths, relative to the model folder, of all files that it lies in. */
+  readonly paths: readonly string[];
   readonly close: () => void;
 }
 
@@ -80,7 +82,8 @@ export async function openGraphFile(folder: ModelFolder, path: string): Promise<
     close();
     throw error;
   }
-  return { model, read: (tensor) => readWeight(tensor, files), close };
+  const paths = [path, ...[...files.keys()].map((location) => join(dirname(path), location))];
+  return { model, read: (tensor) => readWeight(tensor, files), paths, close };
 }
 
 function readWeight(tensor: TensorProto, files: ReadonlyMap<string, number>): Uint8Array {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
-import { digestOf } from '#shared/crypto/identity.ts';
+import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
@@ -16,7 +16,8 @@ import { BlobWriter } from './blob-writer.ts';
 import { countParameters } from './count-parameters.ts';
 import { chooseGraph, openGraphFile, type Quantization } from './graph-file.ts';
 import { readCard } from './model-card.ts';
-import { readModelFolder, type ModelFolder } from './model-folder.ts';
+import { locateFolder, readModelFolder, type ModelFolder } from './model-folder.ts';
+import { openSource } from './model-source.ts';
 import { normalizeGraph } from './normalize-graph.ts';
 import { countOperators, type ImportReport } from './report.ts';
 import { writeParts } from './write-parts.ts';
@@ -35,6 +36,12 @@ export interface ImportOptions {
   readonly dataFolder: string;
   readonly onProgress: (progress: ImportProgress) => void;
   readonly maxPositions?: number | undefined;
+  /** Signs the folder where it has no signature; without it such a folder stays unsigned. */
+  readonly signer?: Identity | undefined;
+  /** The public key, as PEM, that the folder's signature must be by. */
+  readonly publisherKey?: string | undefined;
+  /** Where the folder comes from, whatever its card says. */
+  readonly origin?: string | undefined;
 }
 
 export interface ImportProgress {
@@ -53,12 +60,15 @@ export interface ImportedModel {
 /**
  * Imports a Hugging Face style folder: writes the weightless graph, one blob for each part of the model, the
  * tokenizer and the probe's values, and gives the manifest that names them. Everything in the folder may be hostile.
- * Throws `bad-model` or `unsupported-model`, naming file or node and why.
+ * Throws `bad-model` or `unsupported-model`, naming file or node and why; for a `model.sig` that is wrong also
+ * `bad-message`, `unsupported`, `digest-mismatch` and `bad-signature`.
  */
 export async function importModel(path: string, options: ImportOptions): Promise<ImportedModel> {
   const { dataFolder, onProgress, maxPositions = DEFAULT_MAX_POSITIONS } = options;
   const warnings: string[] = [];
-  const folder = await readModelFolder(path);
+  const located = await locateFolder(path);
+  const openedSource = await openSource(located);
+  const folder = await readModelFolder(located);
   const chosen = chooseGraph(folder, options.quant);
   onProgress({ label: `reading ${chosen.path}`, done: 0, total: 1 });
   const file = await openGraphFile(folder, chosen.path);
@@ -84,8 +94,15 @@ export async function importModel(path: string, options: ImportOptions): Promise
     const card = readCard(folder.card);
     if (card.licence === '') warnings.push('the model card names no licence');
     warnings.push(...textWarnings(folder));
+    const source = await openedSource.seal(
+      [...folder.textFiles, ...file.paths],
+      { signer: options.signer ?? null, publisherKey: options.publisherKey, origin: options.origin ?? card.origin },
+      (done, total) => onProgress({ label: 'hashing the folder', done, total }),
+    );
+    if (source.signature !== null && source.signature.publicKey === null)
+      warnings.push('model.sig lists these files, but who signed it was not checked: there is no key to check it with');
     const drafted: Manifest = {
-      format: 'chorus-manifest/2',
+      format: 'chorus-manifest/3',
       name: folder.name,
       description: card.description,
       licence: card.licence || 'unknown',
@@ -119,6 +136,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
         config: await writer.write(folder.tokenizerConfig),
       },
       card: folder.card && (await writer.write(folder.card)),
+      source,
       probe: {
         tokens: [],
         boundaries: [],
@@ -135,6 +153,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
     const report: ImportReport = {
       name: manifest.name,
       source: join(folder.path, chosen.path),
+      root: source.root,
       parameters: manifest.parameters,
       operators: countOperators(normalized.model.graph.node),
       parts: parts.map(({ name, blob, weights }) => ({ name, bytes: blob.bytes, weights: weights.length })),

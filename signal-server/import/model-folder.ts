@@ -50,13 +50,22 @@ export interface ModelFolder {
   readonly card: Uint8Array<ArrayBuffer> | null;
   /** Paths of *.onnx files relative to the folder. */
   readonly graphs: readonly string[];
+  /** Names of the files that all this was read from. */
+  readonly textFiles: readonly string[];
 }
 
-/** Reads what a model folder holds beside its graphs. Throws `bad-model` naming the file that is missing or wrong. */
-export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const path = await realpath(folder).catch(() => {
+const requiredTexts = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
+const optionalTexts = ['generation_config.json', 'chat_template.jinja', 'README.md'];
+
+/** The folder's path without links on the way. Throws `bad-model` if it is not there. */
+export async function locateFolder(folder: string): Promise<string> {
+  return realpath(folder).catch(() => {
     throw new ChorusError('bad-model', `there is no folder ${folder}`);
   });
+}
+
+/** Reads what a model folder, a path without links, holds beside its graphs. Throws `bad-model` naming the file that is missing or wrong. */
+export async function readModelFolder(path: string): Promise<ModelFolder> {
   const config = configSchema.safeParse(await readJson(path, 'config.json'));
   if (!config.success) throw new ChorusError('bad-model', `config.json: ${z.prettifyError(config.error)}`);
   const generation = generationSchema.safeParse((await readJson(path, 'generation_config.json', true)) ?? {});
@@ -70,21 +79,27 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     endTokens: generation.data.eos_token_id ?? config.data.eos_token_id ?? [],
     tokenizer: await readInside(path, 'tokenizer.json', MAX_TOKENIZER_BYTES),
     tokenizerConfig: await readTokenizerConfig(path),
-    card: await readInside(path, 'README.md', MAX_CONFIG_BYTES).catch(ifMissing),
+    card: await readIfThere(path, 'README.md', MAX_CONFIG_BYTES),
     graphs: [...(await onnxFiles(path, 'onnx')), ...(await onnxFiles(path, ''))],
+    textFiles: [...requiredTexts, ...(await presentFiles(path, optionalTexts))],
   };
 }
 
 /** Newer repositories keep the template in a file of its own; here it travels inside the tokenizer's configuration. */
 async function readTokenizerConfig(path: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await readInside(path, 'tokenizer_config.json', MAX_CONFIG_BYTES);
-  const template = await readInside(path, 'chat_template.jinja', MAX_CONFIG_BYTES).catch(ifMissing);
+  const template = await readIfThere(path, 'chat_template.jinja', MAX_CONFIG_BYTES);
   const config = z.record(z.string(), z.unknown()).safeParse(await readJson(path, 'tokenizer_config.json'));
   if (!config.success) throw new ChorusError('bad-model', 'tokenizer_config.json is not an object');
   if (template === null || config.data.chat_template !== undefined) return bytes;
   return new TextEncoder().encode(
     JSON.stringify({ ...config.data, chat_template: new TextDecoder().decode(template) }),
   );
+}
+
+async function presentFiles(path: string, names: readonly string[]): Promise<string[]> {
+  const present = await Promise.all(names.map((name) => resolveInside(path, name).catch(ifMissing)));
+  return names.filter((_, i) => present[i] !== null);
 }
 
 async function onnxFiles(path: string, folder: string): Promise<string[]> {
@@ -135,6 +150,15 @@ export async function readInside(folder: string, path: string, maxBytes: number)
   } finally {
     await file.close();
   }
+}
+
+/** As readInside, null where there is no such file. */
+export async function readIfThere(
+  folder: string,
+  path: string,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  return readInside(folder, path, maxBytes).catch(ifMissing);
 }
 
 async function readJson(folder: string, path: string, isOptional = false): Promise<unknown> {

@@ -1,4 +1,5 @@
 import type { NodeProto } from 'onnx-buf';
+import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { operatorName, operatorSupport, type OperatorSupport } from '#shared/model/operators.ts';
 
@@ -6,6 +7,8 @@ import { operatorName, operatorSupport, type OperatorSupport } from '#shared/mod
 export interface ImportReport {
   readonly name: string;
   readonly source: string;
+  /** The folder's root digest. */
+  readonly root: Digest;
   readonly parameters: number;
   readonly operators: readonly (OperatorSupport & { name: string; count: number })[];
   readonly parts: readonly { name: string; bytes: number; weights: number }[];
@@ -37,6 +40,7 @@ export function formatReport(report: ImportReport): string {
   const pins = Object.entries(report.pins).map(([name, value]) => [name, String(value)]);
   return [
     `${report.name}: ${report.parameters.toLocaleString('en')} parameters, from ${report.source}`,
+    `root ${report.root}`,
     table(['operator', 'nodes', 'wasm', 'webgpu'], operators),
     table(['part', 'weights', 'bytes'], [...parts, ['together', '', formatBytes(total)]]),
     table(['pin', ''], pins),

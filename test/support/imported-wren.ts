@@ -22,7 +22,7 @@ export interface ImportedWren {
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cache = join(root, 'node_modules/.cache/chorus-test');
 /** What an import depends on: a change to any file here makes another folder. */
-const sources = ['models/wren', 'models/wren/onnx', 'signal-server/import', 'shared/model'];
+const sources = ['models/wren', 'models/wren/onnx', 'models/wren/recipe', 'signal-server/import', 'shared/model'];
 
 /** Imports once for all test processes: whoever is first to finish moves its folder into place, whole. */
 export async function importWren(quant: 'q4' | 'q8' | 'fp32' = 'q4'): Promise<ImportedWren> {

@@ -1,6 +1,7 @@
 import { digestOf } from '#shared/crypto/identity.ts';
 import { toBase64, utf8 } from '#shared/bytes.ts';
 import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
+import { unsignedSource } from './model-sources.ts';
 
 /** A manifest that parses, of a model whose blobs are nowhere. Each layer has one f32 weight of `layerBytes`. */
 export function smallManifest({
@@ -20,7 +21,7 @@ export function smallManifest({
   });
   const layerNames = Array.from({ length: layers }, (_, layer) => `layer.${layer}`);
   return manifestSchema.parse({
-    format: 'chorus-manifest/2',
+    format: 'chorus-manifest/3',
     name,
     description: 'for tests',
     licence: 'none',
@@ -51,6 +52,7 @@ export function smallManifest({
     parts: ['embedding', ...layerNames, 'head'].map(part),
     tokenizer: { tokenizer: emptyBlobOf('tokenizer', 0), config: emptyBlobOf('config', 0) },
     card: null,
+    source: unsignedSource(),
     probe: {
       tokens: [1],
       boundaries: [],

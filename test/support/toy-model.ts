@@ -7,6 +7,7 @@ import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
 import { logitsRowBytes, readCandidates, sampleToken, type Sampling } from '#shared/session/sampler.ts';
+import { unsignedSource } from './model-sources.ts';
 
 const blob: BlobRef = { digest: digestOf(utf8('')), bytes: 0, pieces: [] };
 export const TOY_LAYERS = 6;
@@ -18,7 +19,7 @@ const ROW_BYTES = 4;
  * missing or doubled row anywhere changes all that follows. Token 0 ends an answer.
  */
 export const toyManifest: Manifest = {
-  format: 'chorus-manifest/2',
+  format: 'chorus-manifest/3',
   name: 'toy',
   description: '',
   licence: '',
@@ -54,6 +55,7 @@ export const toyManifest: Manifest = {
   })),
   tokenizer: { tokenizer: blob, config: blob },
   card: null,
+  source: unsignedSource(),
   probe: {
     tokens: [1],
     boundaries: new Array<BlobRef>(TOY_LAYERS + 1).fill(blob),
