@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import {
   HEARTBEAT_MS,
   HEARTBEAT_TIMEOUT_MS,
@@ -10,10 +10,20 @@ import {
   ROUTE_TIMEOUT_MS,
   SESSION_LEASE_MS,
 } from '#shared/limits.ts';
+import { parseWitnessAddress, type WitnessAddress } from './log/witness-address.ts';
 
 const MIB = 1024 * 1024;
 const rate = (perSecond: number, burst: number) =>
   z.strictObject({ perSecond: z.number().positive(), burst: z.number().positive() }).default({ perSecond, burst });
+
+function witnessAddress(text: string, context: z.RefinementCtx): WitnessAddress {
+  try {
+    return parseWitnessAddress(text);
+  } catch (thrown) {
+    context.addIssue({ code: 'custom', message: toChorusError(thrown).message });
+    return z.NEVER;
+  }
+}
 
 const iceServerSchema = z.strictObject({
   urls: z.preprocess(
@@ -52,6 +62,14 @@ export const configSchema = z.strictObject({
   anchors: z.coerce.number().int().min(0).max(64).default(4),
   /** Raises every model's own minimum. */
   minStages: z.coerce.number().int().min(1).max(MAX_STAGES).default(1),
+  /** Name of the transparency log, a URL without scheme; null for one made of the public URL, or of the log's key. */
+  logOrigin: z
+    .string()
+    .regex(/^[\w.:/-]{1,200}$/)
+    .nullable()
+    .default(null),
+  /** Witnesses that cosign the log: `VKEY URL`, as `chorus witness` prints it. */
+  witnesses: z.array(z.string().transform(witnessAddress)).max(16).default([]),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   iceServers: z.array(iceServerSchema).max(7).default([]),
   /** A TURN server that shares a secret with us (coturn `use-auth-secret`). */

@@ -3,10 +3,10 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import helmet from 'helmet';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { digestSchema } from '#shared/ids.ts';
-import type { ModelList } from '#shared/wire/model-list.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { clientAddress } from './address.ts';
 import type { Config } from './config.ts';
+import { listModels } from './list-models.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelCatalog } from './model-catalog.ts';
 
@@ -16,10 +16,14 @@ export interface HttpDeps {
   readonly config: Pick<Config, 'webFolder' | 'trustProxy' | 'limits' | 'publicUrl'>;
   readonly blobsPath: string;
   readonly catalog: ModelCatalog;
+  /** The server's raw public key. */
+  readonly operatorKey: Uint8Array;
   readonly snapshot: () => NetworkSnapshot;
   readonly metrics: Metrics;
   /** Serves everything under /v1; null until there is a gateway. */
   readonly gateway: () => RequestHandler | null;
+  /** Mounted at /log; left out where there is no log. */
+  readonly log?: RequestHandler;
   readonly onError: (error: unknown) => void;
 }
 
@@ -44,7 +48,7 @@ export function createHttpApp(deps: HttpDeps): Express {
     response.set('Cache-Control', 'no-store').json(deps.snapshot());
   });
   app.get('/api/models', (_request, response) => {
-    response.set('Cache-Control', 'no-cache').json(modelList(deps.catalog));
+    response.set('Cache-Control', 'no-cache').json(listModels(deps.catalog.entries, deps.operatorKey));
   });
   app.get('/api/models/:digest', (request, response) => {
     const digest = digestSchema.safeParse(request.params.digest);
@@ -53,6 +57,7 @@ export function createHttpApp(deps: HttpDeps): Express {
     response.set({ 'Cache-Control': FOREVER, ETag: `"${entry.digest}"` }).json(entry.envelope);
   });
   app.get('/blobs/:digest', serveBlob(deps.blobsPath));
+  if (deps.log) app.use('/log', deps.log);
   app.use('/v1', (request, response, next) => {
     const gateway = deps.gateway();
     if (gateway === null) sendError(response, 503, 'server-lost', 'the API is still starting');
@@ -177,18 +182,4 @@ function statusOf(error: unknown): number {
 
 function isFileAbsent(error: Error): boolean {
   return statusOf(error) === 404;
-}
-
-function modelList(catalog: ModelCatalog): ModelList {
-  return {
-    models: catalog.entries.map(({ digest, manifest }) => ({
-      name: manifest.name,
-      digest,
-      description: manifest.description,
-      parameters: manifest.parameters,
-      layers: manifest.config.layers,
-      quantization: manifest.pins.quantization,
-      maxPositions: manifest.config.maxPositions,
-    })),
-  };
 }

@@ -1,4 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry as MetricsRegistry } from 'prom-client';
+import type { LogStatus } from './log/log-service.ts';
+import type { WitnessStatus } from './log/witness-client.ts';
 
 /** The figures behind `/metrics`. None carries an id, an address or a text. */
 export interface Metrics {
@@ -23,6 +25,7 @@ export interface MetricSources {
   readonly queued: () => number;
   readonly sockets: () => number;
   readonly suspended: () => number;
+  readonly log: () => LogStatus | null;
 }
 
 export function createMetrics(sources: MetricSources): Metrics {
@@ -43,6 +46,27 @@ export function createMetrics(sources: MetricSources): Metrics {
   gauge('chorus_requests_queued', 'Requests for a route that wait.', sources.queued);
   gauge('chorus_sockets_open', 'Open WebSockets.', sources.sockets);
   gauge('chorus_volunteers_suspended', 'Keys that get no work after a proven fault.', sources.suspended);
+  gauge('chorus_log_entries', 'Entries of the transparency log.', () => sources.log()?.size ?? 0);
+  gauge('chorus_log_in_doubt', '1 if the log takes no more entries.', () => (sources.log()?.doubt ? 1 : 0));
+  const witnessGauge = (name: string, help: string, read: (witness: WitnessStatus) => number | null): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['witness'],
+      registers,
+      collect() {
+        for (const witness of sources.log()?.witnesses ?? []) {
+          const value = read(witness);
+          if (value !== null) this.set({ witness: witness.name }, value);
+        }
+      },
+    });
+  };
+  witnessGauge('chorus_log_witness_entries', 'Entries that a witness has cosigned.', ({ size }) => size ?? 0);
+  witnessGauge('chorus_log_witness_time_seconds', 'When a witness cosigned last.', ({ timeSeconds }) => timeSeconds);
+  witnessGauge('chorus_log_witness_failing', '1 if a witness did not cosign when asked last.', ({ error }) =>
+    error === null ? 0 : 1,
+  );
   new Gauge({
     name: 'chorus_volunteers',
     help: 'Volunteers by state.',

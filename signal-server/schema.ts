@@ -39,6 +39,7 @@ const STEPS: readonly string[] = [
      number INTEGER PRIMARY KEY, session TEXT NOT NULL, volunteer TEXT NOT NULL, model TEXT NOT NULL,
      range TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL, proof TEXT, UNIQUE (session, volunteer)
    ) STRICT;`,
+  `CREATE TABLE log_acknowledged (origin TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;`,
 ];
 
 /** Brings the database to the newest schema, whole or not at all. Throws `internal` if it is of a newer Chorus. */

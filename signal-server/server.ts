@@ -14,6 +14,8 @@ import type { DataFolder } from './data-folder.ts';
 import { createDesks, type CompanionKind } from './desks.ts';
 import { createHttpApp } from './http.ts';
 import { iceServersFor } from './ice-servers.ts';
+import { createLogRouter } from './log/log-router.ts';
+import type { LogService } from './log/log-service.ts';
 import { createMetrics } from './metrics.ts';
 import type { ModelCatalog } from './model-catalog.ts';
 import { HISTORY_STEP_MS, NetworkHistory } from './network-history.ts';
@@ -57,6 +59,8 @@ export interface ServerDeps {
   readonly catalog: ModelCatalog;
   readonly store: Store;
   readonly version: string;
+  /** The transparency log; opened and stopped by the caller. */
+  readonly transparencyLog?: LogService;
   /** Called once the server listens; the router is then mounted at /v1. */
   readonly startGateway?: (context: CompanionContext) => Promise<Companion & { readonly router: RequestHandler }>;
   /** Called once the server listens. */
@@ -93,6 +97,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     queued: () => routes.queued,
     sockets: () => gate.open,
     suspended: () => trust.suspended,
+    log: () => deps.transparencyLog?.status ?? null,
   });
   const desks = createDesks({
     clock,
@@ -165,9 +170,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     config,
     blobsPath: dataFolder.blobsPath,
     catalog,
+    operatorKey: dataFolder.serverIdentity.publicKey,
     snapshot: recentSnapshot,
     metrics,
     gateway: () => gateway,
+    ...(deps.transparencyLog && { log: createLogRouter(deps.transparencyLog) }),
     onError,
   });
   server.on('request', app);

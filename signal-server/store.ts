@@ -1,7 +1,8 @@
-import Database from 'libsql';
+import type Database from 'libsql';
 import type { CheckCounts } from '#shared/check/finding.ts';
-import { ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import { closeLocked, openLocked } from './locked-database.ts';
+import { createAcknowledgedSizes, type AcknowledgedSizes } from './log/acknowledged-sizes.ts';
 import type { PeerKind } from './registry.ts';
 import { migrate } from './schema.ts';
 import { createTrustStore, type TrustStore } from './trust-store.ts';
@@ -52,6 +53,7 @@ export interface Store {
   /** Of all sessions ever, those that are pruned included. */
   totals(): Totals;
   readonly trust: TrustStore;
+  readonly acknowledged: AcknowledgedSizes;
   /** Drops what is older than HISTORY_MS. */
   prune(nowMs: number): void;
   close(): void;
@@ -59,20 +61,7 @@ export interface Store {
 
 /** Opens the database, and keeps it locked until `close`. Throws ChorusError `internal` if another process has it. */
 export function openStore(path: string): Store {
-  const database = new Database(path);
-  try {
-    database.exec('PRAGMA locking_mode = EXCLUSIVE');
-    database.exec('PRAGMA journal_mode = WAL');
-    database.exec('PRAGMA synchronous = FULL');
-    migrate(database);
-  } catch (error) {
-    database.close();
-    if (error instanceof Error && /locked|busy/i.test(error.message)) {
-      throw new ChorusError('internal', `another server is using ${path}`);
-    }
-    throw error;
-  }
-  return createStore(database);
+  return createStore(openLocked(path, migrate));
 }
 
 function createStore(database: Database.Database): Store {
@@ -152,17 +141,11 @@ function createStore(database: Database.Database): Store {
       };
     },
     trust,
+    acknowledged: createAcknowledgedSizes(database),
     prune(nowMs) {
       prune(nowMs - HISTORY_MS);
       trust.prune(nowMs - HISTORY_MS);
     },
-    close() {
-      // The package closes the file only once its statements are collected, which may be never. Without WAL the lock can
-      // be given back before that, with the next read, and the database is a single file again.
-      database.exec('PRAGMA journal_mode = DELETE');
-      database.exec('PRAGMA locking_mode = NORMAL');
-      totals.get();
-      database.close();
-    },
+    close: () => closeLocked(database),
   };
 }

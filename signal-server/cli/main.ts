@@ -6,8 +6,11 @@ import { packageVersion } from './package-files.ts';
 const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = {
   serve: async (program) => (await import('./serve.ts')).addServeCommand(program),
   'import-model': async (program) => (await import('./import-model.ts')).addImportModelCommand(program),
+  'sign-model': async (program) => (await import('./sign-model.ts')).addSignModelCommand(program),
+  'verify-model': async (program) => (await import('./verify-model.ts')).addVerifyModelCommand(program),
   ask: async (program) => (await import('./ask.ts')).addAskCommand(program),
   volunteer: async (program) => (await import('./volunteer.ts')).addVolunteerCommand(program),
+  witness: async (program) => (await import('./witness.ts')).addWitnessCommand(program),
 };
 
 /** Runs one command and sets the exit code: 1 with a sentence for people if it failed. */

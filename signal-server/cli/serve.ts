@@ -6,6 +6,7 @@ import { renderUnicodeCompact } from 'uqr';
 import { ChorusError } from '#shared/errors.ts';
 import { parseConfig, type Config } from '../config.ts';
 import { openDataFolder, type DataFolder } from '../data-folder.ts';
+import { openLogService } from '../log/log-service.ts';
 import { ModelCatalog } from '../model-catalog.ts';
 import { createSignalServer } from '../server.ts';
 import { openStore } from '../store.ts';
@@ -28,6 +29,8 @@ interface ServeOptions {
   readonly publicUrl?: string;
   readonly allowOrigin?: string[];
   readonly trustProxy?: boolean;
+  readonly logOrigin?: string;
+  readonly witness?: string[];
   readonly logLevel?: string;
 }
 
@@ -46,6 +49,8 @@ export function addServeCommand(program: Command): void {
     .option('--public-url <url>', 'address under which others reach this server')
     .option('--allow-origin <origin...>', 'other origins whose pages may connect')
     .option('--trust-proxy', 'believe X-Forwarded-For: only behind a proxy that writes it')
+    .option('--log-origin <name>', 'name of the transparency log, a URL without https:// (made of --public-url)')
+    .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
     .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent (CHORUS_LOG_LEVEL; info)')
     .action((options: ServeOptions) => serve(configOf(options, process.env)));
 }
@@ -70,8 +75,8 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
     turnUrls: undefined,
     turnSecret: undefined,
   };
-  const { data, allowOrigin, ...rest } = given;
-  const named = { ...rest, dataFolder: data, allowedOrigins: allowOrigin };
+  const { data, allowOrigin, witness, ...rest } = given;
+  const named = { ...rest, dataFolder: data, allowedOrigins: allowOrigin, witnesses: witness };
   const present = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined && value !== ''));
   return parseConfig(present);
 }
@@ -109,10 +114,23 @@ async function run(
 ): Promise<void> {
   const catalog = new ModelCatalog(dataFolder, config.minStages);
   const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, version: packageVersion() };
-  const server = createSignalServer(config, { ...base, ...companions });
-  const stopped = runUntilStopped(() => server.stop());
+  const transparencyLog = await openLogService({
+    dataFolder: dataFolder.path,
+    origin: config.logOrigin,
+    publicUrl: config.publicUrl,
+    witnesses: config.witnesses,
+    acknowledged: store.acknowledged,
+    clock: systemClock,
+    onDoubt: (error) => log.fatal(error.message),
+  });
+  const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
+  const stopped = runUntilStopped(async () => {
+    await server.stop();
+    await transparencyLog.stop();
+  });
   const { port } = await server.start().catch(async (error: unknown) => {
     await server.stop();
+    await transparencyLog.stop();
     throw listenError(error, config);
   });
   announce(config, port, hasPage);

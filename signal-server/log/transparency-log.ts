@@ -93,6 +93,11 @@ export class TransparencyLog {
     return this.#tiles.withHashes(this.#sizeUpTo(newSize), (read) => consistencyProof(oldSize, newSize, read));
   }
 
+  /** The root that the log had with its first `size` entries. */
+  rootAt(size: number): Promise<Hash> {
+    return this.#tiles.withHashes(this.#sizeUpTo(size), (read) => treeRoot(size, read));
+  }
+
   async entry(index: number): Promise<Uint8Array<ArrayBuffer>> {
     if (index < 0 || index >= this.#head.size) throw new RangeError(`the log has no entry ${index}`);
     const entries = await this.#tiles.entries(Math.floor(index / TILE_WIDTH), this.#head.size);
@@ -109,10 +114,15 @@ export class TransparencyLog {
     return tile.width > width ? null : this.#tiles.bytes(tile, size);
   }
 
+  /** Takes no more entries, for a reason that was found outside. */
+  halt(reason: ChorusError): void {
+    this.#failure ??= reason;
+  }
+
   /** Waits for the batch that is being written; what is not begun is refused. */
   async close(): Promise<void> {
-    this.#failure ??= new ChorusError('cancelled', 'the log is closed');
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
+    this.halt(new ChorusError('cancelled', 'the log is closed'));
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure!);
     await this.#writing;
   }
 
@@ -246,6 +256,7 @@ function keyOf({ origin, identity }: Pick<LogOptions, 'origin' | 'identity'>): N
 
 /** Why a log must not go on: `what` is wrong, probably because `why`. */
 export function doubt(what: string, why: string): ChorusError {
-  const advice = 'Put the newest copy of the log folder back, or begin a new log under another origin (docs/log.md).';
+  const advice =
+    'Put the newest copy of the log folder back, or put the folder away and begin a new log under another origin (docs/log.md).';
   return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`);
 }

@@ -4,6 +4,7 @@ import type { Digest } from '#shared/ids.ts';
 import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { type Envelope, envelopeSchema } from '#shared/session/route.ts';
 import { type ModelList, modelListSchema } from '#shared/wire/model-list.ts';
+import { describeCause, readBody } from '../http-answer.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const MAX_MODEL_LIST_BYTES = 4 * 1024 * 1024;
@@ -37,7 +38,7 @@ export function createServerApi(serverUrl: URL): ServerApi {
   }
 
   async function requestJson<T>(path: string, schema: ZodType<T>, maxBytes: number, signal: AbortSignal): Promise<T> {
-    const bytes = await readBytes(await request(path, { signal }), maxBytes);
+    const bytes = await readBody(await request(path, { signal }), maxBytes);
     try {
       return schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
     } catch {
@@ -55,35 +56,9 @@ export function createServerApi(serverUrl: URL): ServerApi {
     async fetchRange(digest, start, end, signal) {
       if (end - start > BLOB_PIECE_BYTES) throw new ChorusError('too-large', 'a blob is fetched one piece at a time');
       const response = await request(`/blobs/${digest}`, { signal, headers: { range: `bytes=${start}-${end - 1}` } });
-      const bytes = await readBytes(response, end - start);
+      const bytes = await readBody(response, end - start);
       if (bytes.length !== end - start) throw new ChorusError('bad-message', 'a blob came shorter than asked for');
       return bytes;
     },
   };
-}
-
-/** The whole body, given up as soon as it is longer than `maxBytes`. */
-async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const body: ReadableStream<Uint8Array> | null = response.body;
-  const reader = body?.getReader();
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
-      size += part.value.length;
-      if (size > maxBytes) throw new ChorusError('too-large', `the server answered more than ${maxBytes} bytes`);
-      parts.push(part.value);
-    }
-  } catch (error) {
-    await reader?.cancel().catch(() => {});
-    throw toChorusError(error, 'server-lost');
-  }
-  return new Uint8Array(Buffer.concat(parts, size));
-}
-
-/** `fetch` hides what went wrong with the connection one or two causes deep. */
-function describeCause(error: unknown): string {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
-  if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code;
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -1,0 +1,210 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '#shared/clock.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { ChorusError } from '#shared/errors.ts';
+import { parseCheckpoint } from '#shared/log/checkpoint.ts';
+import { formatVerifierKey, parseNote } from '#shared/log/signed-note.ts';
+import type { Tile } from '#shared/log/tile-path.ts';
+import { formatTlogProof } from '#shared/log/tlog-proof.ts';
+import { openKeyFile } from '../key-file.ts';
+import type { AcknowledgedSizes } from './acknowledged-sizes.ts';
+import { readIfThere } from './durable-file.ts';
+import { doubt, openLog, type TransparencyLog } from './transparency-log.ts';
+import type { WitnessAddress } from './witness-address.ts';
+import { WitnessClient, type WitnessStatus } from './witness-client.ts';
+
+/** How long the database may lag behind the log. */
+const ACKNOWLEDGED_LAG_MS = 1_000;
+
+export interface LogServiceOptions {
+  /** The server's; the log takes `log/`, `log.key` and `witnesses/` in it. */
+  readonly dataFolder: string;
+  /** The log's name, if the operator chose one. */
+  readonly origin: string | null;
+  /** Where others reach the server; the log's name is made of it if none was chosen. */
+  readonly publicUrl: string | null;
+  readonly witnesses: readonly WitnessAddress[];
+  readonly acknowledged: AcknowledgedSizes;
+  readonly clock: Clock;
+  /** Told once when the log stops taking entries because it is in doubt. */
+  readonly onDoubt: (error: ChorusError) => void;
+}
+
+export interface LogStatus {
+  readonly origin: string;
+  readonly verifierKey: string;
+  readonly size: number;
+  /** When the newest checkpoint was signed; null if that was before this start. */
+  readonly headAtMs: number | null;
+  readonly startedAtMs: number;
+  /** Entries added since then. */
+  readonly added: number;
+  /** Why the log takes no more entries; null while it does. */
+  readonly doubt: string | null;
+  readonly witnesses: readonly WitnessStatus[];
+}
+
+/** The log of a server, with its witnesses. */
+export interface LogService {
+  /** How others know the log: its origin and key. */
+  readonly verifierKey: string;
+  /** Adds an entry; its index is answered once nothing can take it back. Throws as `TransparencyLog.append`. */
+  append(entry: Uint8Array): Promise<number>;
+  /**
+   * A `.tlog-proof` of an entry, with as many cosignatures as there are after `waitMs` at most. Throws RangeError for an
+   * index that the log does not have.
+   */
+  prove(index: number, waitMs?: number): Promise<string>;
+  /** The newest checkpoint, with what cosignatures it has. */
+  readonly checkpoint: string;
+  /** As `TransparencyLog.tile`. */
+  tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null>;
+  readonly status: LogStatus;
+  stop(): Promise<void>;
+}
+
+/** Opens the log of a data folder. Throws `internal`, saying what to do, if it is in doubt. */
+export async function openLogService(options: LogServiceOptions): Promise<LogService> {
+  const { dataFolder, acknowledged, clock } = options;
+  const folder = join(dataFolder, 'log');
+  const identity = await openKeyFile(join(dataFolder, 'log.key'));
+  const origin = await chooseOrigin(options, folder, identity);
+  const log = await openLog({ folder, origin, identity, leastSize: acknowledged.read(origin) });
+  const witnesses = new WitnessClient({
+    witnesses: options.witnesses,
+    log,
+    folder: join(dataFolder, 'witnesses'),
+    clock,
+    onFork: (error) => service.halt(error),
+  });
+  const service = new RunningLog(log, witnesses, options);
+  await witnesses.start().catch(async (error: unknown) => {
+    await service.stop();
+    throw error instanceof ChorusError && error.code === 'wrong-peer' ? forkDoubt(error) : error;
+  });
+  return service;
+}
+
+class RunningLog implements LogService {
+  readonly verifierKey: string;
+  readonly #log: TransparencyLog;
+  readonly #witnesses: WitnessClient;
+  readonly #options: LogServiceOptions;
+  readonly #startedAtMs: number;
+  readonly #startSize: number;
+  #headAtMs: number | null = null;
+  #doubt: string | null = null;
+  /** Set while a write of the acknowledged size is due. */
+  #cancelWrite: (() => void) | null = null;
+
+  constructor(log: TransparencyLog, witnesses: WitnessClient, options: LogServiceOptions) {
+    this.verifierKey = formatVerifierKey(log.key);
+    this.#log = log;
+    this.#witnesses = witnesses;
+    this.#options = options;
+    this.#startedAtMs = options.clock.wallMs();
+    this.#startSize = log.head.size;
+    this.#writeAcknowledged();
+  }
+
+  async append(entry: Uint8Array): Promise<number> {
+    const index = await this.#log.append(entry);
+    this.#headAtMs = this.#options.clock.wallMs();
+    this.#cancelWrite ??= this.#options.clock.setTimer(() => this.#writeAcknowledged(), ACKNOWLEDGED_LAG_MS);
+    this.#witnesses.headChanged();
+    return index;
+  }
+
+  async prove(index: number, waitMs = 0): Promise<string> {
+    if (waitMs > 0) await this.#witnesses.cosigned(index + 1, waitMs);
+    const { head, note } = this.#witnesses.cosignedHead(index + 1) ?? {
+      head: this.#log.head,
+      note: this.#log.head.note,
+    };
+    const hashes = await this.#log.inclusion(index, head.size);
+    return formatTlogProof({ extra: null, index, hashes, checkpoint: note });
+  }
+
+  get checkpoint(): string {
+    const { head } = this.#log;
+    const cosigned = this.#witnesses.cosignedHead(head.size);
+    return cosigned?.head.size === head.size ? cosigned.note : head.note;
+  }
+
+  tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#log.tile(tile);
+  }
+
+  get status(): LogStatus {
+    const { size, origin } = this.#log.head;
+    return {
+      origin,
+      verifierKey: this.verifierKey,
+      size,
+      headAtMs: this.#headAtMs,
+      startedAtMs: this.#startedAtMs,
+      added: size - this.#startSize,
+      doubt: this.#doubt,
+      witnesses: this.#witnesses.status,
+    };
+  }
+
+  halt(error: ChorusError): void {
+    if (this.#doubt !== null) return;
+    const reason = forkDoubt(error);
+    this.#doubt = reason.message;
+    this.#log.halt(reason);
+    this.#options.onDoubt(reason);
+  }
+
+  async stop(): Promise<void> {
+    await this.#witnesses.stop();
+    await this.#log.close();
+    this.#writeAcknowledged();
+  }
+
+  #writeAcknowledged(): void {
+    this.#cancelWrite?.();
+    this.#cancelWrite = null;
+    const { origin, size } = this.#log.head;
+    this.#options.acknowledged.write(origin, size);
+  }
+}
+
+/**
+ * The operator's choice; else the public URL without scheme and `/log`; else what the folder's log is called already, and
+ * a name made of its key for a new one. Throws `internal` if the log in the folder, with entries in it, is called
+ * otherwise.
+ */
+async function chooseOrigin(options: LogServiceOptions, folder: string, identity: Identity): Promise<string> {
+  const there = await originThere(folder);
+  const url = options.publicUrl === null ? null : new URL(options.publicUrl);
+  const wanted = options.origin ?? (url && `${url.host}${url.pathname.replace(/\/+$/, '')}/log`);
+  if (wanted === null || wanted === there?.origin) return there?.origin ?? `${identity.id.slice(0, 16)}.localhost/log`;
+  if (there !== null && there.size > 0) {
+    throw new ChorusError(
+      'internal',
+      `the log in this data folder is ${there.origin} and has ${there.size} entries: it cannot become ${wanted}. ` +
+        `Go on with --log-origin ${there.origin}, or put the folder log/ away to begin a new log (docs/log.md).`,
+    );
+  }
+  // A log without entries has promised nothing.
+  if (there !== null) await rm(join(folder, 'checkpoint'));
+  return wanted;
+}
+
+/** Null if there is no log yet, or none that can be read: then `openLog` says so. */
+async function originThere(folder: string): Promise<{ origin: string; size: number } | null> {
+  const bytes = await readIfThere(join(folder, 'checkpoint'));
+  if (bytes === null) return null;
+  try {
+    return parseCheckpoint(parseNote(new TextDecoder().decode(bytes)).text);
+  } catch {
+    return null;
+  }
+}
+
+function forkDoubt(error: ChorusError): ChorusError {
+  return doubt(`of a witness ${error.message}`, 'an older copy was put back, and entries were acknowledged after it');
+}

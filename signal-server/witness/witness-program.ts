@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+import type { Clock } from '#shared/clock.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { ED25519, formatVerifierKey, parseVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
+import { request } from '../http-answer.ts';
+import { openKeyFile } from '../key-file.ts';
+import { createWitness } from './witness.ts';
+import { createWitnessApp } from './witness-app.ts';
+import { openWitnessStore } from './witness-store.ts';
+
+const MAX_KEY_BYTES = 1_024;
+const LEARN_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const MAX_CONNECTIONS = 256;
+const STOP_GRACE_MS = 1_000;
+
+export interface WitnessOptions {
+  /** Chorus servers, or the prefixes of other logs that show their key under `vkey`. */
+  readonly logs: readonly URL[];
+  readonly host: string;
+  /** 0 for any. */
+  readonly port: number;
+  /** Holds `witness.key` and `witness.sqlite`. */
+  readonly dataFolder: string;
+  /** A URL without scheme; null for one made of the key. */
+  readonly name: string | null;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onError: (error: unknown) => void;
+}
+
+export interface RunningWitness {
+  readonly port: number;
+  /** The line by which others know this witness. */
+  readonly verifierKey: string;
+  readonly logs: readonly NoteKey[];
+  /** Logs that did not say their key; those known from before are watched all the same. */
+  readonly unreachable: readonly { readonly url: URL; readonly error: ChorusError }[];
+  stop(): Promise<void>;
+}
+
+/**
+ * Runs a witness. A log's key is learned from its URL once and kept: throws `wrong-peer` if it shows another one later,
+ * and `server-lost` if no log is known at all.
+ */
+export async function startWitness(options: WitnessOptions): Promise<RunningWitness> {
+  const folder = resolve(options.dataFolder);
+  await mkdir(folder, { recursive: true });
+  const identity = await openKeyFile(join(folder, 'witness.key'));
+  const store = openWitnessStore(join(folder, 'witness.sqlite'));
+  try {
+    const name = store.name(options.name, `witness-${identity.id.slice(0, 8)}.localhost`);
+    const unreachable = await learnLogs(options, (key) => store.watch(key));
+    if (store.logs.length === 0) throw unreachable[0]?.error ?? new ChorusError('bad-message', 'no log to watch');
+    const witness = createWitness(name, identity, store, options.clock);
+    const server = createServer(createWitnessApp(witness, options.onError));
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.maxConnections = MAX_CONNECTIONS;
+    server.listen(options.port, options.host);
+    await once(server, 'listening');
+    return {
+      port: (server.address() as AddressInfo).port,
+      verifierKey: formatVerifierKey(witness.key),
+      logs: store.logs,
+      unreachable,
+      async stop() {
+        const closed = once(server, 'close');
+        server.close();
+        server.closeIdleConnections();
+        const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+        await closed;
+        clearTimeout(force);
+        store.close();
+      },
+    };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+/** Where a log lies: a Chorus server has it under `/log`. */
+export function logPrefix(url: URL): URL {
+  const path = url.pathname.replace(/\/+$/, '');
+  return new URL(`${path.endsWith('/log') ? path : `${path}/log`}/`, url);
+}
+
+async function learnLogs(
+  { logs, signal }: WitnessOptions,
+  watch: (key: NoteKey) => void,
+): Promise<{ url: URL; error: ChorusError }[]> {
+  const unreachable: { url: URL; error: ChorusError }[] = [];
+  for (const url of logs) {
+    let key: NoteKey;
+    try {
+      key = await fetchKey(url, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      unreachable.push({ url, error: toChorusError(thrown) });
+      continue;
+    }
+    watch(key);
+  }
+  return unreachable;
+}
+
+async function fetchKey(url: URL, signal: AbortSignal): Promise<NoteKey> {
+  const place = new URL('vkey', logPrefix(url));
+  const limits = { maxBytes: MAX_KEY_BYTES, timeoutMs: LEARN_TIMEOUT_MS, signal };
+  const { status, body } = await request(place, {}, limits);
+  if (status !== 200) throw new ChorusError('server-lost', `${place.href} answered ${status}: is a log there?`);
+  const key = parseVerifierKey(new TextDecoder().decode(body).trim());
+  if (key.type !== ED25519) throw new ChorusError('bad-message', `${place.href} does not show the key of a log`);
+  return key;
+}
