@@ -42,6 +42,7 @@ async function createKey(path: string): Promise<string> {
 }
 
 function identityOf(privateKey: KeyObject): Identity {
+  if (privateKey.asymmetricKeyType !== 'ed25519') throw new Error('the key file holds no Ed25519 key');
   const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
   const publicKey = new Uint8Array(spki.subarray(SPKI_PREFIX.length));
   return {

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import { digestSchema } from '../ids.ts';
 import { MAX_LAYERS, MAX_POSITIONS } from '../limits.ts';
+import { blobRefSchema } from '../model/manifest.ts';
+import { webAddressSchema } from '../model/model-source.ts';
+
+/** Whose signature lies on a model's folder. */
+const modelSignerSchema = z.object({
+  /** `publisher`: checked with the key given when the model was imported; `unknown`: there was no key to check it with. */
+  who: z.enum(['operator', 'publisher', 'unknown']),
+  /** SHA-256 of the key's PEM; null where a certificate stands for the key. */
+  keyHint: z.string().max(200).nullable(),
+});
+export type ModelSigner = z.infer<typeof modelSignerSchema>;
 
 /** What `GET /api/models` answers: the models this server has manifests of, the default one first. */
 export const modelListSchema = z.object({
@@ -15,6 +26,13 @@ export const modelListSchema = z.object({
         layers: z.int().min(1).max(MAX_LAYERS),
         quantization: z.string().max(20),
         maxPositions: z.int().min(1).max(MAX_POSITIONS),
+        licence: z.string().max(200),
+        /** The model card as Markdown, at `/blobs/<digest>`. */
+        card: blobRefSchema.nullable(),
+        /** The root digest of the folder it was imported from. */
+        root: digestSchema,
+        origin: webAddressSchema.nullable(),
+        signedBy: modelSignerSchema.nullable(),
       }),
     )
     .max(1000),

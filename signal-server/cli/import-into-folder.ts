@@ -4,17 +4,18 @@ import type { DataFolder } from '../data-folder.ts';
 import { formatReport, importModel, type ImportOptions } from '../import/import-model.ts';
 import { storeManifest } from '../model-catalog.ts';
 
-/** Imports a model folder with its progress on the terminal, then signs and stores the manifest. */
+/** Imports a model folder with its progress on the terminal; signs folder and manifest with the server's key, and stores the latter. */
 export async function importIntoFolder(
   dataFolder: DataFolder,
   folder: string,
-  quant?: ImportOptions['quant'],
+  options: Pick<ImportOptions, 'quant' | 'publisherKey' | 'origin'> = {},
 ): Promise<{ digest: Digest; report: string }> {
   const bar = new SingleBar({ format: '[{bar}] {percentage}%  {label}', noTTYOutput: false }, Presets.shades_classic);
   bar.start(1, 0, { label: 'reading the folder' });
   try {
     const { manifest, report } = await importModel(folder, {
-      quant,
+      ...options,
+      signer: dataFolder.serverIdentity,
       dataFolder: dataFolder.path,
       onProgress({ label, done, total }) {
         bar.setTotal(Math.max(1, total));

@@ -17,6 +17,7 @@ import {
   sortSourceFiles,
   verifyOmsSignature,
   type OmsBundle,
+  type SourceFile,
 } from '#shared/model/oms.ts';
 import { readIfThere } from './model-folder.ts';
 import { hashSourceFiles, listSourceFiles, type SourceListing } from './source-files.ts';
@@ -61,7 +62,7 @@ export class OpenSource {
     if (publisherKey !== undefined) throw new ChorusError('bad-signature', `the folder has no ${OMS_FILE}`);
     const files = sortSourceFiles(hashed);
     const signature = signer && {
-      bundle: await signFolder(this.#listing, files, signer),
+      bundle: await signFiles(this.#listing, files, IGNORED_PATHS, signer),
       publicKey: publicKeyPem(signer.publicKey),
     };
     return { root: omsRoot(files), files, signature, origin };
@@ -83,13 +84,14 @@ export function ignoredBy(bundle: OmsBundle, signatureFile = OMS_FILE): string[]
   return [...new Set([...ignoredPaths, ...unlisted, signatureFile])];
 }
 
-async function signFolder(listing: SourceListing, files: ModelSource['files'], signer: Identity): Promise<OmsBundle> {
-  const { statement } = omsStatement(files, {
-    modelName: basename(listing.folder),
-    ignoredPaths: IGNORED_PATHS,
-    hasLinks: listing.hasLinks,
-  });
-  return signOms(signer, statement);
+/** A folder's signature, whose file is among `ignoredPaths`. */
+export async function signFiles(
+  { folder, hasLinks }: SourceListing,
+  files: readonly SourceFile[],
+  ignoredPaths: readonly string[],
+  signer: Identity,
+): Promise<OmsBundle> {
+  return signOms(signer, omsStatement(files, { modelName: basename(folder), ignoredPaths, hasLinks }).statement);
 }
 
 async function checkSigned(

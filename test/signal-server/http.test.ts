@@ -128,6 +128,8 @@ describe('HTTP', () => {
   it('the models are listed, and their manifests signed by the server', async () => {
     const { models } = modelListSchema.parse(await (await get('/api/models')).json());
     expect(models.map((model) => model.name)).toEqual(['small']);
+    const { root } = smallManifest().source;
+    expect(models[0]).toMatchObject({ root, licence: 'none', origin: null, card: null, signedBy: null });
     const response = await get(`/api/models/${models[0]!.digest}`);
     const envelope = envelopeSchema.parse(await response.json());
     const key = server.dataFolder.serverIdentity.publicKey;

@@ -20,6 +20,11 @@ export const WREN: ModelSummary = {
   layers: 8,
   quantization: 'q4',
   maxPositions: 512,
+  licence: 'mit',
+  card: null,
+  root: 'c0ffee'.padEnd(64, '1') as Digest,
+  origin: 'https://example.com/wren',
+  signedBy: { who: 'operator', keyHint: 'b'.repeat(64) },
 };
 
 const FIRST: StageRange = { start: 0, end: 4, embedding: true, head: false };
