@@ -61,9 +61,9 @@ export async function record({ isFresh, onProgress }: RecordOptions): Promise<Re
     sessions.push(...wren);
     substitutes.push(...(await substituteWeights(wren, await liarsOf(q4), wasm, webGpu, say)));
     say('wren-q4, four stages');
-    const short = corpus.slice(0, 4).map((history) => history.slice(0, 128));
+    const short = corpus.slice(0, 12).map((history) => history.slice(0, 128));
     const fourPlans: SessionPlan[] = [
-      ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
+      ...short.map((_, session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
       { tracer: webGpu, session: 0, chunk: 128, primary: [48, 64] },
     ];
     sessions.push(...(await traceModel(tracedWren(q4), evenRanges(8, 4), short, fourPlans, wasm)));
@@ -74,7 +74,7 @@ export async function record({ isFresh, onProgress }: RecordOptions): Promise<Re
         ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
         { tracer: webGpu, session: 0, chunk: 96, primary: null },
       ];
-      const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), short, plans, wasm);
+      const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), short.slice(0, 4), plans, wasm);
       sessions.push(...traced);
       substitutes.push(...(await substituteWeights(traced, await liarsOf(imported), wasm, null, say)));
     }

@@ -24,7 +24,7 @@ export function cachedTracer(device: string, open: () => Promise<Tracer>, isFres
     numericClass: device,
     async trace(model, range, runs) {
       const paths = runs.map((run) => join(folder, `${keyOf(device, model, range, run)}.rows`));
-      const kept = await Promise.all(paths.map((path) => (isFresh ? null : readRows(path))));
+      const kept = await Promise.all(paths.map(async (path) => (isFresh ? null : await readRows(path))));
       const missing = runs.filter((_, i) => kept[i] === null);
       let recorded: Uint8Array<ArrayBuffer>[] = [];
       if (missing.length > 0) {
@@ -36,7 +36,11 @@ export function cachedTracer(device: string, open: () => Promise<Tracer>, isFres
       counts.recorded += missing.length;
       counts.kept += runs.length - missing.length;
       const outputs = kept.map((rows) => rows ?? (recorded.shift() as Uint8Array<ArrayBuffer>));
-      await Promise.all(paths.map((path, i) => (kept[i] === null ? writeFile(path, outputs[i]!) : null)));
+      await Promise.all(
+        paths.map(async (path, i) => {
+          if (kept[i] === null) await writeFile(path, outputs[i]!);
+        }),
+      );
       return outputs;
     },
     async stop() {
