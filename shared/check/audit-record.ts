@@ -2,6 +2,7 @@ import { concatBytes } from '../bytes.ts';
 import type { RowsMessage } from '../wire/peer-message.ts';
 import type { Sampled } from './closeness.ts';
 import { RowChain, CHAIN_START, splitRows } from './row-chain.ts';
+import { NO_OPENING } from './statement-codec.ts';
 import type { Commit, Span } from './statement.ts';
 import type { Sampling } from '../session/sampler.ts';
 
@@ -71,6 +72,7 @@ export class AuditRecord {
     const { start, end } = span;
     return {
       ...span,
+      opening: NO_OPENING,
       stage: stages,
       inputFrom: this.#logitsChain.at(start),
       inputTo: this.#logitsChain.at(end),

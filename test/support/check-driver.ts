@@ -1,6 +1,6 @@
 import { RowChain, splitRows } from '#shared/check/row-chain.ts';
 import { createSeedChain } from '#shared/check/seed-chain.ts';
-import { commitBytes } from '#shared/check/statement-codec.ts';
+import { commitBytes, NO_OPENING } from '#shared/check/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '#shared/check/statement.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
@@ -162,7 +162,7 @@ export class CheckDriver {
     const { stages } = this.route;
     const [outputFrom, outputTo] = [this.sent.at(span.start), this.sent.at(span.end)];
     const chains = { inputFrom: ZERO, inputTo: ZERO, outputFrom, outputTo, shapes: ZERO };
-    const statement = { ...span, stage: stages.length, ...chains, ...change };
+    const statement = { ...span, opening: NO_OPENING, stage: stages.length, ...chains, ...change };
     return { statement, publicKey: by.publicKey, signature: await by.sign(commitBytes(statement)) };
   }
 

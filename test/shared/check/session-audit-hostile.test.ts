@@ -116,6 +116,25 @@ const lies: Record<string, [string, Lies]> = {
   'a reveal of another end': ['wrong-span', { reveal: secondReveal(({ end }) => ({ end: end - 1 })) }],
   'a reveal of another stage': ['wrong-span', { reveal: secondReveal(({ stage }) => ({ stage: stage + 1 })) }],
   'a reveal of a span that nobody asked for': ['wrong-span', { reveal: secondReveal(() => ({ index: 3 })) }],
+  'a commit under another opening than its last one': [
+    'opening-changed',
+    { commit: second(({ opening }) => ({ opening: flipped(opening) })) },
+  ],
+  'a second commit to something else under another opening': [
+    'opening-changed',
+    {
+      send: async (message, again) => {
+        if (message.type !== 'commit') return [message];
+        const other = { outputTo: flipped(message.commit.statement.outputTo) };
+        const opening = flipped(message.commit.statement.opening);
+        return [message, await again({ commit: (commit) => ({ ...commit, ...other, opening }) })];
+      },
+    },
+  ],
+  'a reveal under another opening than its commits': [
+    'opening-changed',
+    { reveal: secondReveal(({ opening }) => ({ opening: flipped(opening) })) },
+  ],
   'a reveal under another seed': ['reveal-seed', { reveal: secondReveal(({ seed }) => ({ seed: flipped(seed) })) }],
   'a reveal with too little output': [
     'reveal-malformed',
@@ -201,10 +220,10 @@ describe('a reveal before the challenge', () => {
     stand.at('V1a').lies.send = (message) => {
       if (message.type !== 'commit') return [message];
       const { statement, publicKey, signature } = message.commit;
-      const { session, epoch, index, start, end, stage } = statement;
+      const { session, opening, epoch, index, start, end, stage } = statement;
       const sketch = new Uint8Array(64 * (end - start));
       const reveal: Reveal = {
-        ...{ session, epoch, index, start, end, stage },
+        ...{ session, opening, epoch, index, start, end, stage },
         seed: new Uint8Array(32),
         input: sketch,
         output: sketch,

@@ -48,7 +48,15 @@ export const spanSeed = (name: string): Uint8Array<ArrayBuffer> => sha256(utf8(n
 export function testimonyOf(replica: ReplicaRows, span: ComparedSpan): Testimony {
   const { manifest, range, start, end, seed } = span;
   const { hiddenSize } = manifest.config;
-  const header = { session: '00'.repeat(16) as SessionId, opening: NO_OPENING, epoch: 0, index: 1, start, end, stage: 0 };
+  const header = {
+    session: '00'.repeat(16) as SessionId,
+    opening: NO_OPENING,
+    epoch: 0,
+    index: 1,
+    start,
+    end,
+    stage: 0,
+  };
   const input = replica.input.slice(start, end);
   const output = replica.output.slice(start, end);
   const sketch = (rows: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> =>
