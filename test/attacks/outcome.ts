@@ -8,11 +8,13 @@ export interface Outcome {
   readonly liedChunks: number;
   readonly isCaught: boolean;
   readonly codes: readonly string[];
-  /** Named faults of volunteers that did nothing wrong. */
+  /** Volunteers that did nothing wrong, and were named at fault or left out of the next route as if they had. */
   readonly falseAccusations: number;
   /** Tokens that differ from the honest answer and were reported as checked or settled. */
   readonly wrongShown: number;
-  /** Whether the whole text, and every tier in it, is as without the liar. */
+  /** Whether some token that was shown, checked or not, was another than the honest one. */
+  readonly hasMoved: boolean;
+  /** Whether the text that stands in the end is the honest one. */
   readonly isTextRight: boolean;
   readonly tier: string;
   readonly spans: number;
@@ -31,17 +33,31 @@ export function outcomeOf(
   const codes: string[] = [];
   let caughtAt = Infinity;
   let falseAccusations = 0;
+  let hasMoved = false;
   let tier = 'none';
   let spans = 0;
+  const named = new Set<PeerId>();
+  const accuse = (volunteer: PeerId, position: number): void => {
+    named.add(volunteer);
+    if (liars.includes(volunteer)) caughtAt = Math.min(caughtAt, Math.floor(position / CHUNK_POSITIONS));
+    else falseAccusations++;
+  };
   for (const event of events) {
-    if (event.type === 'token') shown.set(event.position, event.token);
-    if (event.type === 'rerouted')
+    if (event.type === 'token') {
+      shown.set(event.position, event.token);
+      hasMoved ||= event.token !== truth[event.position - promptLength];
+    }
+    if (event.type === 'rerouted') {
       for (const position of shown.keys()) if (position >= event.from) shown.delete(position);
+      if (event.volunteer !== null && !named.has(event.volunteer)) {
+        codes.push('left out');
+        accuse(event.volunteer, event.from);
+      }
+    }
     if (event.type === 'end') tier = event.tier;
     if (event.type === 'fault') {
       codes.push(event.code);
-      if (liars.includes(event.volunteer)) caughtAt = Math.min(caughtAt, Math.floor(event.start / CHUNK_POSITIONS));
-      else falseAccusations++;
+      accuse(event.volunteer, event.start);
     }
     if (event.type === 'checked') {
       spans += event.check.stages.length;
@@ -58,6 +74,7 @@ export function outcomeOf(
     codes,
     falseAccusations,
     wrongShown: wrong.size,
+    hasMoved,
     isTextRight: answer.length === truth.length && answer.every((token, i) => token === truth[i]),
     tier,
     spans,

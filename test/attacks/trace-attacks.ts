@@ -15,7 +15,8 @@ import { joined, outputKind, spanSeed, testimonyOf, type ReplicaRows } from '../
 import { chunkPlan, type TracedModel, type Tracer } from '../support/traces/tracer.ts';
 import { runComputedLiars, type LiarRows } from './computed-liars.ts';
 import { decodeCandidateRow, encodeCandidateRow } from './logits-rows.ts';
-import { rowLiars, WANTED_TOKEN, type RowLiar } from './row-liars.ts';
+import { embeddingRow } from './embedding-row.ts';
+import { rowLiars, type RowLiar } from './row-liars.ts';
 
 /** What became of a lie in one whole chunk of one stage. */
 export interface Trial {
@@ -171,7 +172,7 @@ function lieInHidden(
     base: range.embedding ? rows.map((row) => new Float32Array(row.length)) : values(stage.input),
     others: values(others),
     channelScale: channelScale(model.manifest),
-    wanted: embeddingRow(stage.session),
+    wanted: embeddingRow(stage.session.model),
     honest: honestLevel(shadowClass, 'hidden'),
     random,
   });
@@ -204,14 +205,6 @@ export function honestLevel(shadowClass: string, kind: 'hidden' | 'logits'): num
   const found = parseThresholds(measured).find((candidate) => candidate.pair === pair && candidate.kind === kind);
   if (found === undefined) throw new Error(`nobody measured ${pair}`);
   return found.quantiles.p99.max;
-}
-
-function embeddingRow({ model }: TracedSession): Float32Array {
-  const part = model.manifest.parts.find(({ name }) => name === 'embedding')!;
-  const weight = part.weights.find(({ type, dims }) => type === 'float32' && dims.length === 2)!;
-  const { hiddenSize } = model.manifest.config;
-  const offset = weight.offset + 4 * hiddenSize * WANTED_TOKEN;
-  return new Float32Array(model.blob(part.blob.digest).slice(offset, offset + 4 * hiddenSize).buffer);
 }
 
 /** Numbers in [0, 1), the same ones for the same name. */

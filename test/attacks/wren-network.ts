@@ -17,6 +17,7 @@ import { FakeClock, settle } from '../support/fake-clock.ts';
 import { FakeNetwork } from '../support/fake-links.ts';
 import { collect, serverIdentity, ToyControl, toyIdentity, toyVerify } from '../support/toy-network.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';
+import { lyingLinks, type Forge } from './lying-links.ts';
 import type { ComputePool } from './memo-compute.ts';
 
 export type Role = 'primary' | 'shadow' | 'spare' | 'arbiter' | 'referee';
@@ -34,6 +35,8 @@ export interface WrenNetworkOptions {
   readonly pool: ComputePool;
   /** What a member computes with, in place of `honest`. */
   readonly computeOf?: (member: Member, honest: StageCompute) => StageCompute;
+  /** What a member sends in place of what its engine says. */
+  readonly forgeOf?: (member: Member, network: WrenNetwork) => Forge | null;
   /** Replicas of a stage that may be given: the first is the primary, then come shadows. */
   readonly roles?: readonly Role[];
   readonly shadows?: number;
@@ -66,17 +69,19 @@ export class WrenNetwork {
   }
 
   #join(stage: number, role: Role): void {
-    const { model, ranges, pool, computeOf } = this.#options;
+    const { model, ranges, pool, computeOf, forgeOf } = this.#options;
     const identity = toyIdentity(`${role} ${stage} ${this.members.length}`);
     const member: Member = { identity, id: identity.id, stage, role };
     const range = ranges[stage]!;
     const honest = pool.compute(model, range);
     this.members.push(member);
+    const links = this.links.join(identity.id);
+    const forge = forgeOf?.(member, this) ?? null;
     new ReplicaHost({
       identity,
       config: { loaded: { model: this.#digest, range, manifest: model.manifest }, slots: SLOTS },
       authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
-      links: this.links.join(identity.id),
+      links: forge === null ? links : lyingLinks(links, forge),
       compute: computeOf?.(member, honest) ?? honest,
       clock: this.clock,
       random: randomBytes,

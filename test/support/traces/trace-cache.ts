@@ -49,6 +49,21 @@ export function cachedTracer(device: string, open: () => Promise<Tracer>, isFres
   };
 }
 
+/** Bytes that `make` gives once; later they are read. `key` names all that they depend on. */
+export async function keptBytes(
+  key: object,
+  isFresh: boolean,
+  make: () => Promise<Uint8Array<ArrayBuffer>>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const path = join(folder, `${createHash('sha256').update(JSON.stringify(key)).digest('hex')}.rows`);
+  const kept = isFresh ? null : await readRows(path);
+  if (kept !== null) return kept;
+  const made = await make();
+  await mkdir(folder, { recursive: true });
+  await writeFile(path, made);
+  return made;
+}
+
 function keyOf(device: string, { name, manifest }: TracedModel, range: StageRange, { input, plan }: TraceRun): string {
   const weights = [manifest.graph, ...manifest.parts.map((part) => part.blob)].map((blob) => blob.digest);
   const described = { device, name, weights, runtime: manifest.pins.runtimeVersion, range, plan };
