@@ -284,6 +284,28 @@ describe('what passes from stage to stage', () => {
     expect(stand.faults).toEqual(['P2 output-mismatch']);
   });
 
+  test('the first stage’s primary must have computed in the runs that it was given', async () => {
+    const stand = await withLiar('P0', { commit: second(({ shapes }) => ({ shapes: flipped(shapes) })) });
+    expect(stand.faults).toEqual(['P0 shapes-mismatch']);
+    expect(stand.verdicts[0]).toBe('0-6 checked');
+  });
+
+  test.each([
+    ['P1', 'P0'],
+    ['P2', 'P1'],
+  ])('a later %s that did not stands against %s, which may have sent it other ones', async (name, before) => {
+    const stand = await withLiar(name, { commit: second(({ shapes }) => ({ shapes: flipped(shapes) })) });
+    expect(stand.faults).toEqual([`${name} shapes-mismatch (${before})`]);
+  });
+
+  test('a shadow may compute in runs of its own', async () => {
+    const stand = await withLiar('V1a', {
+      commit: ({ shapes, ...commit }) => ({ ...commit, shapes: flipped(shapes) }),
+    });
+    expect(stand.faults).toEqual([]);
+    expect(stand.verdicts).toEqual(['0-6 checked', '6-12 checked']);
+  });
+
   test('a primary that reveals another sketch than both receivers is named', async () => {
     const stand = await withLiar('P0', { reveal: (reveal) => ({ ...reveal, output: flipped(reveal.output) }) });
     expect(stand.faults).toEqual(['P0 sketch-mismatch']);

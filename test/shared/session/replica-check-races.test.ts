@@ -76,7 +76,12 @@ describe('a session whose messages come in whatever order', () => {
           expect(primaries![1]!.inputTo).toEqual(primaries![0]!.outputTo);
           expect(primaries![2]!.inputTo).toEqual(primaries![1]!.outputTo);
           // A later cut may have changed what the requester has now; the last span is of now.
-          if (index === spans.at(-1)!.index) expect(primaries![0]!.inputTo).toEqual(driver.sent.at(end));
+          if (index !== spans.at(-1)!.index) continue;
+          expect(primaries![0]!.inputTo).toEqual(driver.sent.at(end));
+          for (const peer of driver.primaries) {
+            const commit = driver.commits(peer).find(({ statement }) => statement.index === index)!;
+            expect(commit.statement.shapes).toEqual(driver.shapes.at(end));
+          }
         }
         expect(driver.allFaults).toEqual([]);
         const revealed = driver.replicas.map((peer) => driver.reveals(peer).map(({ statement }) => statement.index));
