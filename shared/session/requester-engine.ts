@@ -288,7 +288,8 @@ export class RequesterEngine {
   /** Goes on with a new shadow, as long as the answer gets on by that. */
   #onBare(session: LiveSession, shadow: PeerId): void {
     if (this.#answer?.mayReroute === false) return;
-    this.#reroute(session, new ChorusError('check-failed', 'a stage lost the replica that checked it'), [shadow]);
+    const blamed = [shadow, ...session.accusedBy(shadow)];
+    this.#reroute(session, new ChorusError('check-failed', 'a stage lost the replica that checked it'), blamed);
   }
 
   #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckNews, { type: 'broken' }>): void {

@@ -10,6 +10,7 @@ import type { Now } from './replica-event.ts';
 import { releaseOfReplay } from './replay-session.ts';
 import type { Release, RequesterConfig, SessionEffect } from './requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';
+import { sessionOf } from './session-of.ts';
 import { blamedOf, Settlement, type SettlementEvent, type Verdict } from './settlement.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
@@ -319,11 +320,4 @@ export class SessionCheck {
 function codeOf(failure: CheckFailure): ErrorCode {
   if (failure === 'unreachable') return 'link-lost';
   return SILENT.has(failure) ? 'timeout' : 'check-failed';
-}
-
-/** The session that a message is about. */
-export function sessionOf(message: Extract<AuditEvent, { type: 'message' }>['message']) {
-  if (message.type === 'commit') return message.commit.statement.session;
-  if (message.type === 'reveal') return message.reveal.statement.session;
-  return 'session' in message ? message.session : null;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PeerId } from '#shared/ids.ts';
+import { ChorusError } from '#shared/errors.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
@@ -71,6 +72,24 @@ describe('while a difference is settled', () => {
     const edited = [...prompt(40).slice(0, 20), 5];
     const { events } = await network.ask(conversation, greedy(edited, 8));
     expect(standing(events, edited.length)).toEqual(toyAnswer(edited, 8));
+    expect(only(events, 'fault')).toMatchObject([{ volunteer: liar.id, isProven: true }]);
+    expect(events.at(-1)).toMatchObject({ tier: 'checked' });
+  });
+
+  it('what is heard of sessions before is nothing to it', async () => {
+    const { network, liar, referee } = withLiar();
+    const conversation = network.conversation();
+    const session = 'f'.repeat(32) as SessionId;
+    const late = () => {
+      if (network.replays.length === 0) return;
+      const error = new ChorusError('timeout', 'a volunteer cannot be reached');
+      conversation.take({ type: 'connect-failed', session, peer: referee.id, error });
+      conversation.take({ type: 'verified', session, ticket: 3, isGood: false });
+      const fault = { type: 'fault', session, stage: 0, code: 'timeout', message: '', volunteer: null } as const;
+      conversation.take({ type: 'message', from: referee.id, message: fault });
+    };
+    for (let atMs = 0; atMs < 500; atMs++) network.clock.setTimer(late, atMs);
+    const { events } = await network.ask(conversation, greedy(prompt(40)));
     expect(only(events, 'fault')).toMatchObject([{ volunteer: liar.id, isProven: true }]);
     expect(events.at(-1)).toMatchObject({ tier: 'checked' });
   });
@@ -265,7 +284,7 @@ describe('honest replicas', () => {
       }),
       { numRuns: 15 },
     );
-  });
+  }, 60_000);
 
   it('check the answers of several conversations at once', async () => {
     const network = checkedNetwork();
