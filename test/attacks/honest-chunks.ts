@@ -1,11 +1,12 @@
-import { outcomeOf } from '#shared/check/judge.ts';
-import { thresholdFor } from '#shared/check/thresholds.ts';
+import { judge } from '#shared/check/judge.ts';
+import { pairKey, thresholdFor } from '#shared/check/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import { compareSpan, greedy, honestPairs, spansOf, warm } from '../bench/calibrate/honest-pairs.ts';
+import { greedy, honestPairs, spansOf } from '../bench/calibrate/honest-pairs.ts';
 import { CALIBRATED, type Recording } from '../bench/calibrate/record.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
+import { outputKind, spanSeed, testimonyOf } from '../support/traces/span-comparison.ts';
 
-/** How many chunks of two honest devices the limits that are in force accept. */
+/** How the judge finds chunks of two honest devices. */
 export interface HonestRow {
   readonly pair: string;
   readonly kind: 'hidden' | 'logits';
@@ -17,23 +18,31 @@ export interface HonestRow {
   readonly rejected: number;
 }
 
-/** Judges every honest pair, chunk by chunk, under seeds that no limit was made with. */
+/** Judges every honest pair, chunk by chunk, each chunk of hidden rows under `seeds` seeds that no limit was made with. */
 export function honestRows({ sessions }: Recording, seeds: number): HonestRow[] {
   const rows = new Map<string, HonestRow>();
   for (const session of sessions) {
-    for (const pair of honestPairs(session)) {
-      const positions = Math.min(pair[0].output.length, pair[1].output.length);
-      for (const span of spansOf(positions, CHUNK_POSITIONS)) {
-        for (let i = 0; i < (session.range.head ? 1 : seeds); i++) {
-          const name = `unseen:${session.model.name}:${session.session}:${span.start}:${i}`;
-          const found = compareSpan(session, pair, span, name, i % 2 === 0 ? greedy : warm);
-          const [a = '', b = ''] = found.pair.split(' + ');
-          const outcome = outcomeOf(found.closeness, thresholdFor(a, b, found.kind), found.rows);
-          const key = `${found.pair}|${found.kind}`;
-          const { pair: name_, kind } = found;
-          const row = rows.get(key) ?? { pair: name_, kind, chunks: 0, unseen: 0, agreed: 0, suspect: 0, rejected: 0 };
-          const unseen = row.unseen + (isUnseen(session, found.pair) ? 1 : 0);
-          rows.set(key, { ...row, chunks: row.chunks + 1, unseen, [outcome]: row[outcome] + 1 });
+    const { range, model } = session;
+    for (const [primary, shadow] of honestPairs(session)) {
+      const pair = pairKey(primary.numericClass, shadow.numericClass);
+      const kind = range.head ? 'logits' : 'hidden';
+      const isNew = isUnseen(session, pair);
+      for (const { start, end } of spansOf(Math.min(primary.output.length, shadow.output.length), CHUNK_POSITIONS)) {
+        for (let i = 0; i < (range.head ? 1 : seeds); i++) {
+          const seed = spanSeed(`unseen:${model.name}:${session.session}:${start}:${i}`);
+          const span = { manifest: model.manifest, range, start, end, seed };
+          const [mine, theirs] = [testimonyOf(primary, span), testimonyOf(shadow, span)];
+          const limits = thresholdFor(primary.numericClass, shadow.numericClass, kind, model.manifest.config);
+          const output = outputKind(range, model.manifest, mine.reveal.statement, greedy);
+          const { outcome } = judge(mine, theirs, output, limits);
+          const none = { pair, kind, chunks: 0, unseen: 0, agreed: 0, suspect: 0, rejected: 0 } as const;
+          const row: HonestRow = rows.get(`${pair}|${kind}`) ?? none;
+          rows.set(`${pair}|${kind}`, {
+            ...row,
+            chunks: row.chunks + 1,
+            unseen: row.unseen + (isNew ? 1 : 0),
+            [outcome]: row[outcome] + 1,
+          });
         }
       }
     }

@@ -30,7 +30,7 @@ const { values: options } = parseArgs({
   },
 });
 const PROMPTS = 24;
-const HONEST_SEEDS = 4;
+const HONEST_SEEDS = 6;
 /** Of the chunks of hidden rows that passed in one line of the table, so many are run to the end. */
 const LOOK_AT = 12;
 
