@@ -10,6 +10,7 @@ import type { Finding, SpanCheck, StageCheck, Tier } from './finding.ts';
 import { judge } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
 import { readF32 } from './sketch.ts';
+import { thresholdFor } from './thresholds.ts';
 
 const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
 
@@ -54,9 +55,10 @@ export function judgeStages(
     const output: OutputKind = primary.range.head
       ? { kind: 'logits', vocabularySize: config.vocabularySize, sampled }
       : { kind: 'hidden' };
-    const findings = panel
-      .shadows(stage)
-      .map((shadow) => judge(span.testimony(primary), span.testimony(shadow), output));
+    const findings = panel.shadows(stage).map((shadow) => {
+      const limits = thresholdFor(primary.numericClass, shadow.numericClass, output.kind, config);
+      return judge(span.testimony(primary), span.testimony(shadow), output, limits);
+    });
     return { findings, settled: new Set(), arbiter: null, dispute: null };
   });
 }

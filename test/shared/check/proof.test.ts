@@ -151,6 +151,17 @@ describe('a proof of a wrong computation', () => {
     expect(await code(proofOf({ route, claimed: chunk }))).toBe('bad-message');
   });
 
+  test('needs more than the limits of a measured pair, where these are tighter than the cautious ones', async () => {
+    const route = answerRoute('wasm');
+    const off = (by: number): Chunk => ({
+      ...chunk,
+      output: chunk.output.map((value, i) => value + by * (value - chunk.input[i]!)),
+    });
+    const spoken = { runs: [31, 1] };
+    expect(await code(proofOf({ route, claimed: off(1e-2), spoken }))).toBe('bad-message');
+    expect(await verdict(proofOf({ route, claimed: off(1e-1), spoken }))).toMatchObject({ reason: 'disagreement' });
+  });
+
   test('shows rows that are no numbers', async () => {
     const claimed = { ...chunk, output: chunk.output.map(() => NaN) };
     expect(await verdict(proofOf({ claimed }))).toMatchObject({ reason: 'not-finite' });

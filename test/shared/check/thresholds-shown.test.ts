@@ -13,7 +13,7 @@ const shown = readFileSync(new URL('../../../docs/verification.md', import.meta.
       .split('|')
       .map((cell) => cell.trim()),
   );
-const pairs = parseThresholds(measured);
+const { pairs } = parseThresholds(measured);
 
 it.each(pairs.map((pair) => [`${pair.pair}, ${pair.kind}`, pair] as const))(
   'the limits in force for %s are those in docs/verification.md',
