@@ -192,9 +192,9 @@ export class RouteDesk {
 
   /** An answer that could be checked in a moment is better than one at once, but not for ever. */
   #waitsForShadows(planned: Planned, { policy }: RouteRequest, waitedMs: number): boolean {
-    if (planned.type !== 'route' || policy.shadows === 0 || waitedMs >= this.#deps.times.shadowWaitMs) return false;
-    if (planned.lacksBusyShadows) return true;
-    return planned.stages.some((stage) => stage.shadows.length === 0) && this.#deps.isFilling();
+    if (planned.type !== 'route' || policy.shadows === 0) return false;
+    if (planned.stages.some((stage) => stage.shadows.length === 0) && this.#deps.isFilling()) return true;
+    return planned.lacksBusyShadows && waitedMs < this.#deps.times.shadowWaitMs;
   }
 
   #candidates(model: PlannedModel, requester: PeerId): Candidate[] {

@@ -43,6 +43,7 @@ const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> 
   'commit-replayed': 'sent the commitment of another part again',
   'commit-malformed': 'sent a commitment that cannot be read',
   'commit-signature': 'sent a commitment whose signature is false',
+  'opening-changed': 'answered as if it had joined anew',
   'wrong-session': 'answered for another session',
   'wrong-span': 'answered for other positions than it was asked about',
   'reveal-missing': 'did not show what it had committed itself to',
@@ -54,6 +55,7 @@ const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> 
   'input-mismatch': 'says that it took in other numbers than the stage before says it passed on',
   'output-mismatch': 'committed itself to other numbers than those it delivered',
   'sketch-mismatch': 'showed other numbers than those it had committed itself to',
+  'shapes-mismatch': 'computed in other portions than those it was given',
   'not-finite': 'computed numbers that are not finite',
   'too-slow': 'fell too far behind with its check',
 };

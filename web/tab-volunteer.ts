@@ -1,5 +1,5 @@
 import type { Clock } from '#shared/clock.ts';
-import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { Volunteer, type HeldStage } from '#shared/peer/volunteer.ts';
 import { createWorkerClient } from '#shared/peer/worker-client.ts';
 import { fetchManifest, fetchRange } from './api.ts';
@@ -36,6 +36,7 @@ export async function createTabVolunteer(
     fetchManifest,
     clock,
     verify,
+    random,
     settings: {
       backend,
       keepSubgroups: false,

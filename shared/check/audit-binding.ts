@@ -41,7 +41,7 @@ const SKETCHES = { sender: 'sketch-mismatch', receiver: 'sketch-mismatch' } as c
 
 /**
  * Holds the commits of a span, which all live replicas have made, against each other: each stage must have taken in what
- * the one before says it gave, the first one the requester's tokens; the requester must have what the last one gave; and
+ * the one before says it gave, the first one the requester's tokens, and each primary in the runs that were sent; the requester must have what the last one gave; and
  * nobody may contradict what it said of the span before. In the order of stages.
  */
 export function commitBlames(span: AuditSpan, panel: AuditPanel, accusations: Accusations): Blame[] {
@@ -58,6 +58,11 @@ export function commitBlames(span: AuditSpan, panel: AuditPanel, accusations: Ac
       for (const replica of others) blames.push({ replica, partner: null, code: 'input-mismatch' });
     } else {
       blames.push(...accusations.contradict(sender, others, CHAINS));
+    }
+    const primary = panel.primary(stage);
+    if (!torn.includes(primary) && !equalBytes(span.commitOf(primary).shapes, span.shapes)) {
+      // The stage before may have put its rows together in another way.
+      blames.push({ replica: primary, partner: sender?.id ?? null, code: 'shapes-mismatch' });
     }
   }
   const last = panel.primary(panel.stages - 1);

@@ -7,7 +7,7 @@ import type { AuditSpans } from './audit-spans.ts';
 import type { CheckFailure } from './finding.ts';
 import { checkReveal } from './reveal-form.ts';
 import type { SeedChain } from './seed-chain.ts';
-import { commitBytes, revealBytes } from './statement-codec.ts';
+import { commitBytes, NO_OPENING, revealBytes } from './statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from './statement.ts';
 
 /** What a commit or a reveal turns out to be before its signature is verified. */
@@ -36,6 +36,9 @@ export function takeCommit(
   }
   const bytes = bytesOf(() => commitBytes(statement));
   if (bytes === null) return failed('commit-malformed');
+  // What it is held to from here on; without a good signature it fails anyway.
+  replica.opening ??= statement.opening;
+  if (!equalBytes(replica.opening, statement.opening)) return failed('opening-changed');
   return takeWord(word, { signed, bytes, isGood: false }, nowMs >= word.byMs ? 'commit-late' : null);
 }
 
@@ -57,6 +60,7 @@ export function takeReveal(
   if (!isSameSpan(span.span, statement) || statement.stage !== replica.stage) return failed('wrong-span');
   // Before the challenge nobody can know the seed.
   if (!span.isChallenged || !equalBytes(statement.seed, seeds.seed(span.span.index))) return failed('reveal-seed');
+  if (!equalBytes(statement.opening, replica.opening ?? NO_OPENING)) return failed('opening-changed');
   if (checkReveal(statement, replica.range, config, span.wanted) === 'reveal-malformed') {
     return failed('reveal-malformed');
   }

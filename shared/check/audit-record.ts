@@ -1,7 +1,8 @@
 import { concatBytes } from '../bytes.ts';
 import type { RowsMessage } from '../wire/peer-message.ts';
 import type { Sampled } from './closeness.ts';
-import { RowChain, CHAIN_START, splitRows } from './row-chain.ts';
+import { RowChain, CHAIN_START, ShapeChain, splitRows } from './row-chain.ts';
+import { NO_OPENING } from './statement-codec.ts';
 import type { Commit, Span } from './statement.ts';
 import type { Sampling } from '../session/sampler.ts';
 
@@ -15,6 +16,7 @@ export class AuditRecord {
   readonly #tokens: number[] = [];
   readonly #tokenChain = new RowChain();
   readonly #logitsChain = new RowChain();
+  readonly #shapes = new ShapeChain();
   /** Logits rows that a verdict may still need, by position. */
   readonly #rows = new Map<number, Uint8Array<ArrayBuffer>>();
 
@@ -23,7 +25,8 @@ export class AuditRecord {
     return this.#logitsChain.position;
   }
 
-  send({ rows: { bytes, count } }: RowsMessage): void {
+  send({ rows: { start, bytes, count } }: RowsMessage): void {
+    this.#shapes.append(start, count);
     for (const row of splitRows(bytes, count)) {
       this.#tokens.push(new DataView(row.buffer, row.byteOffset, row.length).getUint32(0, true));
       this.#tokenChain.append(row);
@@ -44,6 +47,7 @@ export class AuditRecord {
     this.#tokens.length = Math.min(this.#tokens.length, position);
     this.#tokenChain.cut(position);
     this.#logitsChain.cut(position);
+    this.#shapes.cut(position);
     for (const key of this.#rows.keys()) if (key >= position) this.#rows.delete(key);
   }
 
@@ -71,6 +75,7 @@ export class AuditRecord {
     const { start, end } = span;
     return {
       ...span,
+      opening: NO_OPENING,
       stage: stages,
       inputFrom: this.#logitsChain.at(start),
       inputTo: this.#logitsChain.at(end),
@@ -78,6 +83,11 @@ export class AuditRecord {
       outputTo: this.#tokenChain.at(end),
       shapes: CHAIN_START.slice(),
     };
+  }
+
+  /** Chain of the runs in which every primary computes the positions before `end`: one for each rows message that was sent. */
+  shapes(end: number): Uint8Array<ArrayBuffer> {
+    return this.#shapes.at(end);
   }
 
   /** The tokens that were drawn from the last `count` positions before `end`; null if none was. */

@@ -17,6 +17,8 @@ export interface AuditReplica {
   isLinked: boolean;
   /** Uncommitted spans it may have at once; more where it was not its fault that it was not asked. */
   allowance: number;
+  /** Under which it made its first commit. */
+  opening: Uint8Array<ArrayBuffer> | null;
   /** Its last commit that was held against the others'. */
   last: Commit | null;
 }
@@ -37,6 +39,7 @@ export class AuditPanel {
         isLive: true,
         isLinked: false,
         allowance: MAX_OPEN_CHECKS,
+        opening: null,
         last: null,
       })),
     );

@@ -46,6 +46,8 @@ export class AuditSpan {
   /** The logits rows that came from the last primary: of the last `wanted` positions. */
   readonly logits: Uint8Array<ArrayBuffer>;
   readonly wanted: number;
+  /** Chain of the runs that primaries were given. */
+  readonly shapes: Uint8Array<ArrayBuffer>;
   isChallenged = false;
   /** Where a cut went into the span; the positions after it are gone. */
   keptEnd: number;
@@ -53,12 +55,17 @@ export class AuditSpan {
   results: StageResult[] | null = null;
   readonly #parts = new Map<PeerId, Part>();
 
-  constructor(own: Commit, logits: { readonly count: number; readonly bytes: Uint8Array<ArrayBuffer> }) {
+  constructor(
+    own: Commit,
+    logits: { readonly count: number; readonly bytes: Uint8Array<ArrayBuffer> },
+    shapes: Uint8Array<ArrayBuffer>,
+  ) {
     const { session, epoch, index, start, end } = own;
     this.span = { session, epoch, index, start, end };
     this.own = own;
     this.logits = logits.bytes;
     this.wanted = logits.count;
+    this.shapes = shapes;
     this.keptEnd = end;
   }
 

@@ -108,7 +108,9 @@ export class AuditSpans {
     if (!this.isGrowing) return [];
     const index = ++this.#lastIndex;
     const place = { session: this.session, epoch: this.#epoch, index, start: this.#start, end };
-    const span = new AuditSpan(this.#record.commit(place, this.#stages), this.#record.logits(this.#start, end));
+    const record = this.#record;
+    const own = record.commit(place, this.#stages);
+    const span = new AuditSpan(own, record.logits(this.#start, end), record.shapes(end));
     this.#open.push(span);
     this.#start = end;
     return [span];

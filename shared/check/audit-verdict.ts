@@ -10,6 +10,7 @@ import { lowestTier, type Finding, type SpanCheck, type StageCheck, type Tier } 
 import { judge } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
 import { readF32 } from './sketch.ts';
+import { thresholdFor } from './thresholds.ts';
 
 /**
  * Who made something that is no number, in the order of stages. Where a stage was given such rows it is the one before it,
@@ -52,9 +53,10 @@ export function judgeStages(
     const output: OutputKind = primary.range.head
       ? { kind: 'logits', vocabularySize: config.vocabularySize, sampled }
       : { kind: 'hidden' };
-    const findings = panel
-      .shadows(stage)
-      .map((shadow) => judge(span.testimony(primary), span.testimony(shadow), output));
+    const findings = panel.shadows(stage).map((shadow) => {
+      const limits = thresholdFor(primary.numericClass, shadow.numericClass, output.kind, config);
+      return judge(span.testimony(primary), span.testimony(shadow), output, limits);
+    });
     return { findings, settled: new Set(), arbiter: null, dispute: null };
   });
 }

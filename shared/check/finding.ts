@@ -10,6 +10,8 @@ export type CheckFailure =
   | 'commit-replayed'
   | 'commit-malformed'
   | 'commit-signature'
+  /** It speaks under another opening than in its first commit: it forgot the session and joined it anew, or says so. */
+  | 'opening-changed'
   | 'wrong-session'
   | 'wrong-span'
   | 'reveal-missing'
@@ -24,6 +26,8 @@ export type CheckFailure =
   | 'output-mismatch'
   /** Its sketch is not that of the bytes it delivered. */
   | 'sketch-mismatch'
+  /** It computed in other runs than those it was given. */
+  | 'shapes-mismatch'
   | 'not-finite'
   /** It computed something else than the other replica, and a third sided with the other. */
   | 'disagreement'

@@ -3,7 +3,7 @@ import { CHUNK_POSITIONS } from '../limits.ts';
 import type { Testimony } from './audit-event.ts';
 import { closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
 import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
-import { thresholdFor, type PairThreshold } from './thresholds.ts';
+import type { PairThreshold } from './thresholds.ts';
 
 /** The numeric class whose bits depend on nothing but the input and the shapes of the runs. */
 export const EXACT_CLASS = 'wasm';
@@ -17,12 +17,7 @@ const FEW_ROWS = 8;
  * what each says by itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas of the exact
  * class with equal shapes must have them; otherwise the limits of their pair of classes decide.
  */
-export function judge(
-  primary: Testimony,
-  shadow: Testimony,
-  output: OutputKind,
-  threshold: PairThreshold = thresholdFor(primary.numericClass, shadow.numericClass, output.kind),
-): Finding {
+export function judge(primary: Testimony, shadow: Testimony, output: OutputKind, threshold: PairThreshold): Finding {
   const [mine, theirs] = [primary.commit.statement, shadow.commit.statement];
   const isExact = equalBytes(mine.outputTo, theirs.outputTo);
   const closeness = isExact ? EXACT : measured(primary, shadow, output);

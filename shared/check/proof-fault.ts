@@ -11,7 +11,7 @@ import { mustMatch, outcomeOf } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
 import { foldRows, foldTail, splitRows } from './row-chain.ts';
 import { readF32, rowValues, sketchRows } from './sketch.ts';
-import { thresholdFor } from './thresholds.ts';
+import { convictionLimits, thresholdFor, type ModelSize } from './thresholds.ts';
 
 /** A testimony with the layers it is about. */
 export interface Suspect extends Testimony {
@@ -38,17 +38,19 @@ export function computationFault(
   // Rows that are no numbers would make fools of honest devices.
   if (!readF32(right.input).every(Number.isFinite)) throw nothing('the input is no numbers');
   if (!equalBytes(shown.input, right.input)) return 'sketch-mismatch';
-  return accused.range.head ? logitsFault(accused, referee, manifest, form) : hiddenFault(accused, referee, form);
+  return accused.range.head
+    ? logitsFault(accused, referee, manifest, form)
+    : hiddenFault(accused, referee, manifest, form);
 }
 
-function hiddenFault(accused: Suspect, referee: Suspect, form: 'not-finite' | null) {
+function hiddenFault(accused: Suspect, referee: Suspect, { config }: Manifest, form: 'not-finite' | null) {
   const areOutputsEqual = equalBytes(accused.commit.statement.outputTo, referee.commit.statement.outputTo);
   const areSketchesEqual = equalBytes(accused.reveal.statement.output, referee.reveal.statement.output);
   if (areOutputsEqual && areSketchesEqual) throw nothing('the outputs are equal');
   if (areOutputsEqual) return 'sketch-mismatch';
   if (form !== null) return form;
   if (mustMatch(accused, referee)) return 'disagreement';
-  return disagreement(accused, referee, { kind: 'hidden' });
+  return disagreement(accused, referee, { kind: 'hidden' }, config);
 }
 
 /**
@@ -65,7 +67,7 @@ function logitsFault(accused: Suspect, referee: Suspect, manifest: Manifest, for
   if (equalBytes(mine, theirs)) throw nothing('the logits are equal');
   if (form !== null) return form;
   if (mustMatch(accused, referee)) return 'disagreement';
-  return disagreement(accused, referee, output);
+  return disagreement(accused, referee, output, manifest.config);
 }
 
 function isCommittedTail({ commit: { statement }, reveal }: Suspect, output: OutputKind): boolean {
@@ -74,8 +76,8 @@ function isCommittedTail({ commit: { statement }, reveal }: Suspect, output: Out
   return equalBytes(folded, statement.outputTo);
 }
 
-function disagreement(accused: Suspect, referee: Suspect, output: OutputKind): 'disagreement' {
-  const threshold = thresholdFor(accused.numericClass, referee.numericClass, output.kind);
+function disagreement(accused: Suspect, referee: Suspect, output: OutputKind, size: ModelSize): 'disagreement' {
+  const threshold = convictionLimits(thresholdFor(accused.numericClass, referee.numericClass, output.kind, size));
   const closeness = closenessOf(accused.reveal.statement, referee.reveal.statement, output);
   if (outcomeOf(closeness, threshold, rowCount(referee.reveal.statement, output)) === 'rejected') return 'disagreement';
   throw nothing('the outputs are not far enough apart');

@@ -13,19 +13,24 @@ import type { Commit, Reveal, Span } from './statement.ts';
  *   offset  size                                      offset  size
  *        0    16  "chorus-commit/1" LF                     0    16  "chorus-reveal/1" LF
  *       16    16  session                                 16    16  session
- *       32    20  epoch, index, start, end, stage         32    20  epoch, index, start, end, stage
- *       52    32  inputFrom                               52    32  seed
- *       84    32  inputTo                                 84    32  SHA-256 of input
- *      116    32  outputFrom                             116    32  SHA-256 of output
- *      148    32  outputTo                               148
- *      180    32  shapes
- *      212
+ *       32    16  opening                                 32    16  opening
+ *       48    20  epoch, index, start, end, stage         48    20  epoch, index, start, end, stage
+ *       68    32  inputFrom                               68    32  seed
+ *      100    32  inputTo                                100    32  SHA-256 of input
+ *      132    32  outputFrom                             132    32  SHA-256 of output
+ *      164    32  outputTo                               164
+ *      196    32  shapes
+ *      228
  */
 
 const COMMIT_DOMAIN = utf8('chorus-commit/1\n');
 const REVEAL_DOMAIN = utf8('chorus-reveal/1\n');
-const FIELDS_OFFSET = 52;
+const NUMBERS_OFFSET = 48;
+const FIELDS_OFFSET = 68;
 const DIGEST_BYTES = 32;
+export const OPENING_BYTES = 16;
+/** The opening in what a requester signs. */
+export const NO_OPENING: Uint8Array<ArrayBuffer> = new Uint8Array(OPENING_BYTES);
 export const COMMIT_BYTES = FIELDS_OFFSET + 5 * DIGEST_BYTES;
 export const REVEAL_BYTES = FIELDS_OFFSET + 3 * DIGEST_BYTES;
 const MAX_INPUT_BYTES = CHUNK_POSITIONS * SKETCH_BYTES;
@@ -33,6 +38,7 @@ const MAX_OUTPUT_BYTES = CHUNK_POSITIONS * (4 + 8 * TOP_K);
 
 /** A reveal as it is signed: with the digests of its values. */
 export interface SealedReveal extends Span {
+  readonly opening: Uint8Array<ArrayBuffer>;
   readonly stage: number;
   readonly seed: Uint8Array<ArrayBuffer>;
   readonly inputDigest: Uint8Array<ArrayBuffer>;
@@ -93,25 +99,27 @@ export function parseReveal(
 
 function encode(
   domain: Uint8Array,
-  { session, epoch, index, start, end, stage }: Span & { readonly stage: number },
+  { session, opening, epoch, index, start, end, stage }: Span & Pick<Commit, 'opening' | 'stage'>,
   fields: readonly Uint8Array[],
 ): Uint8Array<ArrayBuffer> {
   const numbers = new Uint8Array(20);
   const view = new DataView(numbers.buffer);
   [epoch, index, start, end, stage].forEach((number, i) => view.setUint32(4 * i, number, true));
-  const bytes = concatBytes(domain, fromHex(session), numbers, ...fields);
+  const bytes = concatBytes(domain, fromHex(session), opening, numbers, ...fields);
   // Whatever is signed here must be readable there; a field of a wrong size would move the others.
-  if (bytes.length !== FIELDS_OFFSET + DIGEST_BYTES * fields.length) throw bad('a digest of a wrong size');
+  const isRight = opening.length === OPENING_BYTES && fields.every(({ length }) => length === DIGEST_BYTES);
+  if (!isRight) throw bad('a field of a wrong size');
   return bytes;
 }
 
 function decode(domain: Uint8Array, bytes: Uint8Array<ArrayBuffer>, length: number) {
   if (bytes.length !== length) throw bad(`${bytes.length} bytes where ${length} belong`);
   if (!equalBytes(bytes.subarray(0, domain.length), domain)) throw bad('another kind of statement');
-  const view = new DataView(bytes.buffer, bytes.byteOffset + 32, 20);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + NUMBERS_OFFSET, 20);
   const [epoch, index, start, end, stage] = [0, 4, 8, 12, 16].map((offset) => view.getUint32(offset, true));
   const fields = {
     session: toHex(bytes.subarray(16, 32)) as SessionId,
+    opening: bytes.slice(32, NUMBERS_OFFSET),
     epoch: epoch!,
     index: index!,
     start: start!,

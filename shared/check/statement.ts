@@ -17,6 +17,12 @@ export interface Span {
  * from 0 on, so that two equal chains at `end` mean equal bytes in the whole session, not in this span alone.
  */
 export interface Commit extends Span {
+  /**
+   * 16 bytes that a replica draws when it joins the session, and puts into all that it signs there. A replica that forgot a
+   * session, because its tab was loaded again, may be made to join it a second time: what it signs then is told apart from
+   * what it signed before. Zeros in what the requester signs.
+   */
+  readonly opening: Uint8Array<ArrayBuffer>;
   /** The stage; the number of stages for the requester, whose input are the logits and whose output are the tokens. */
   readonly stage: number;
   /** Chain of the input rows before `start` and before `end`. */
@@ -30,6 +36,8 @@ export interface Commit extends Span {
 
 /** What a replica shows of the tensors it committed to, once the seed is known. */
 export interface Reveal extends Span {
+  /** As in the commit. */
+  readonly opening: Uint8Array<ArrayBuffer>;
   readonly stage: number;
   /** The seed of this span, 32 bytes. */
   readonly seed: Uint8Array<ArrayBuffer>;

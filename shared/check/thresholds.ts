@@ -43,9 +43,13 @@ const pairSchema = z
 
 export const thresholdsSchema = z.strictObject({
   format: z.literal('chorus-thresholds/1'),
+  /** The largest model that was measured; what was found says nothing of larger ones. */
+  largest: z.strictObject({ hiddenSize: z.int().min(1), layers: z.int().min(1) }),
   pairs: z.array(pairSchema).max(1000),
 });
+export type Thresholds = z.infer<typeof thresholdsSchema>;
 export type MeasuredPair = z.infer<typeof pairSchema>;
+export type ModelSize = Readonly<Thresholds['largest']>;
 
 /** The least distance of the weakest substitution from what is accepted, as a factor. */
 export const MIN_GAP = 3;
@@ -65,11 +69,11 @@ const CAUTIOUS = {
 } as const;
 
 /** Reads a thresholds file; throws a ZodError on any other. */
-export function parseThresholds(value: unknown): readonly MeasuredPair[] {
-  return thresholdsSchema.parse(value).pairs;
+export function parseThresholds(value: unknown): Thresholds {
+  return thresholdsSchema.parse(value);
 }
 
-const PAIRS = parseThresholds(measured);
+const MEASURED = parseThresholds(measured);
 
 /** One calibration: the limits of all pairs, and the SHA-256 of the file that has them. */
 export interface Calibration {
@@ -88,16 +92,33 @@ export function pairKey(a: string, b: string): string {
   return [a, b].sort().join(' + ');
 }
 
-/** The limits for two replicas of these numeric classes; the cautious ones where nobody measured the pair. */
+/** The limits for two replicas of these numeric classes; the cautious ones where nobody measured the pair, or so large a model. */
 export function thresholdFor(
   a: string,
   b: string,
   kind: Threshold['kind'],
-  pairs: readonly MeasuredPair[] = PAIRS,
+  { hiddenSize, layers }: ModelSize,
+  { largest, pairs }: Thresholds = MEASURED,
 ): PairThreshold {
   const pair = pairKey(a, b);
-  const found = pairs.find((candidate) => candidate.pair === pair && candidate.kind === kind);
+  const isWithin = hiddenSize <= largest.hiddenSize && layers <= largest.layers;
+  const found = pairs.find((candidate) => isWithin && candidate.pair === pair && candidate.kind === kind);
   if (found === undefined) return { pair, kind, ...CAUTIOUS };
   const { accept, reject, tokenGap, isRefused } = found;
   return { pair, kind, isMeasured: true, accept, reject, tokenGap, isRefused };
+}
+
+/**
+ * The limits beyond which a key is suspended: never tighter than the cautious ones, for a device that was not among those
+ * measured may bear the name of one that was.
+ */
+export function convictionLimits(threshold: PairThreshold): PairThreshold {
+  const [own, cautious] = [threshold.reject, CAUTIOUS.reject];
+  const reject = {
+    median: Math.max(own.median, cautious.median),
+    p95: Math.max(own.p95, cautious.p95),
+    max: Math.max(own.max, cautious.max),
+    bias: Math.max(own.bias, cautious.bias),
+  };
+  return { ...threshold, reject };
 }

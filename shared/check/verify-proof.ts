@@ -12,10 +12,10 @@ import { computationFault, sketchFault, type Suspect } from './proof-fault.ts';
 import { EXACT_CLASS } from './judge.ts';
 import type { Proof } from './proof-schema.ts';
 import { parseCommit, parseReveal, parseSealedReveal } from './statement-codec.ts';
-import type { Span } from './statement.ts';
+import type { Commit, Span } from './statement.ts';
 
 type ProofOf<Type extends Proof['type']> = Extract<Proof, { type: Type }>;
-type StageSpan = Span & { readonly stage: number };
+type StageSpan = Span & Pick<Commit, 'opening' | 'stage'>;
 
 export interface ProofDeps extends Authority {
   /** True for the anchors of this server. */
@@ -87,6 +87,8 @@ async function verifyEquivocation(
   if (!equalBytes(keyA, keyB)) throw new ChorusError('wrong-peer', 'two keys signed the two statements');
   const isSame = (['session', 'epoch', 'index', 'stage'] as const).every((field) => a.span[field] === b.span[field]);
   if (a.kind !== b.kind || !isSame) throw nothing('the statements are not about the same span');
+  // A replica that forgot the session may have joined it twice, and stands for each time by itself.
+  if (!equalBytes(a.span.opening, b.span.opening)) throw nothing('the statements are of two openings');
   if (equalBytes(one, two)) throw nothing('the statements are the same');
   const place = placeOf(peerIdOf(keyA), a.span, route);
   return place.fault(a.kind === 'commit' ? 'commit-doubled' : 'reveal-doubled');
@@ -112,6 +114,7 @@ async function openTestimony(
   if (!equalBytes(publicKey, revealKey)) throw new ChorusError('wrong-peer', 'two keys signed commit and reveal');
   const fields = ['session', 'epoch', 'index', 'start', 'end', 'stage'] as const;
   if (fields.some((field) => spoken[field] !== shown[field])) throw nothing('commit and reveal are of different spans');
+  if (!equalBytes(spoken.opening, shown.opening)) throw nothing('commit and reveal are of two openings');
   const { peer, numericClass, range, fault } = placeOf(peerIdOf(publicKey), spoken, route);
   const signed = { publicKey, signature: new Uint8Array(0) };
   const testimony: Testimony = {

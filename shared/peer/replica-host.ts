@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock, RandomBytes } from '../clock.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { SessionId } from '../ids.ts';
@@ -19,6 +19,7 @@ export interface ReplicaHostDeps {
   readonly links: Links;
   readonly compute: StageCompute;
   readonly clock: Clock;
+  readonly random: RandomBytes;
   /** Called after each event, when counts may have changed. */
   readonly onActivity: () => void;
 }
@@ -35,7 +36,7 @@ export class ReplicaHost {
   constructor(deps: ReplicaHostDeps) {
     this.#deps = deps;
     const { id: self, publicKey } = deps.identity;
-    this.#engine = new ReplicaEngine({ ...deps.config, self, publicKey });
+    this.#engine = new ReplicaEngine({ ...deps.config, random: deps.random, self, publicKey });
     this.#loop = new EngineLoop(this.#engine, deps.clock, { type: 'time' }, (effect) => this.#perform(effect));
     this.#links = new LinkTable(deps.links, {
       onMessage: (from, message) => this.#dispatch({ type: 'message', from, message }),

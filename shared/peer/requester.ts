@@ -2,7 +2,7 @@ import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
 import { releaseMessage } from '../session/replay-session.ts';
 import type { Envelope, Route } from '../session/route.ts';
-import { sessionOf } from '../session/session-check.ts';
+import { sessionOf } from '../session/session-of.ts';
 import type { PeerControlMessage, ServerMessage } from '../wire/control-message.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import {

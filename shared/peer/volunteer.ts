@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock, RandomBytes } from '../clock.ts';
 import type { Identity, VerifySignature } from '../crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { Digest } from '../ids.ts';
@@ -48,6 +48,7 @@ export interface VolunteerDeps extends StageSource {
   readonly links: Links;
   readonly worker: WorkerClient;
   readonly verify: VerifySignature;
+  readonly random: RandomBytes;
   readonly settings: VolunteerSettings;
 }
 
@@ -286,6 +287,7 @@ export class Volunteer {
       links,
       compute: pacedCompute(compute, clock, settings.dutyShare),
       clock,
+      random: this.#deps.random,
       onActivity: () => this.#onActivity(),
     });
     this.#serve({ name: manifest.name, model, range, stage, compute, host }, assignment);

@@ -25,8 +25,9 @@ export class Answer {
   #reroutes = 0;
   /** Tokens there were at the last reroute. */
   #reroutedAt = 0;
-  /** While its last spans are checked. */
-  closing: Closing | null = null;
+  #closing: Closing | null = null;
+  /** Rows before this position need a verdict for the answer to be whole. */
+  #closedAt = Infinity;
 
   /** Throws `bad-message` for an empty prompt, `too-long` for one that leaves no room for an answer. */
   constructor({ promptTokens, maxNewTokens, sampling, isComplete }: GenerateRequest, maxPositions: number) {
@@ -57,6 +58,22 @@ export class Answer {
     return this.#verdictEnd;
   }
 
+  /** Set while its last spans are checked. */
+  get closing(): Closing | null {
+    return this.#closing;
+  }
+
+  /** True once it is closed and every row has its verdict. */
+  get isWhole(): boolean {
+    return this.#verdictEnd >= this.#closedAt;
+  }
+
+  /** Nothing more is fed; `rows` have been. */
+  close(closing: Closing, rows: number): void {
+    this.#closing = closing;
+    this.#closedAt = rows;
+  }
+
   /** Adds a token; says whether the answer is whole with it. */
   push(token: number): 'stop' | 'length' | null {
     this.#history.push(token);
@@ -74,16 +91,12 @@ export class Answer {
     return { ...check, start };
   }
 
-  /** A span nobody could decide on, with which the answer ends. */
-  countDisputed(): void {
-    this.#counts.disputed += 1;
-  }
-
   /** Takes back the tokens that no verdict covers; returns the position from which they come again. */
   withdraw(): number {
     const kept = Math.max(this.promptLength, this.#verdictEnd + 1);
     this.#history.length = Math.min(this.#history.length, kept);
-    this.closing = null;
+    this.#closing = null;
+    this.#closedAt = Infinity;
     return this.#history.length;
   }
 

@@ -42,6 +42,8 @@ export class LiveSession {
   readonly #nextTicket: () => number;
   /** Of an open session. */
   #check: SessionCheck | null = null;
+  /** Shadows that left because of what the stage before sent them, with its primary. */
+  readonly #accused = new Map<PeerId, PeerId>();
   #effects: LiveEffect[] = [];
   #now: Now;
 
@@ -69,6 +71,12 @@ export class LiveSession {
   /** True while nothing may be fed or cut. */
   get isSettling(): boolean {
     return this.#check?.isSettling === true;
+  }
+
+  /** Whom this shadow held to be at fault when it left, next to itself. One's word against another's. */
+  accusedBy(shadow: PeerId): readonly PeerId[] {
+    const accused = this.#accused.get(shadow);
+    return accused === undefined ? [] : [accused];
   }
 
   /** Positions the replicas hold, once what is on its way has arrived. */
@@ -205,8 +213,11 @@ export class LiveSession {
     const { stages } = session.route;
     if (from !== session.first) {
       // A shadow that says so checks nothing any more; the fault of a primary comes from the first one.
-      if (stages.every(({ primary }) => primary.id !== from)) this.#onLinkLost(from);
-      return;
+      if (stages.some(({ primary }) => primary.id === from)) return;
+      const stage = stages.findIndex(({ shadows }) => shadows.some(({ id }) => id === from));
+      const before = stages[stage - 1]?.primary.id;
+      if (before !== undefined && fault.volunteer === before) this.#accused.set(from, before);
+      return this.#onLinkLost(from);
     }
     const named = stages.find((stage) => stage.primary.id === fault.volunteer)?.primary.id;
     const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;

@@ -5,7 +5,7 @@ import { channelScale } from '../check/channel-scale.ts';
 import { checkReveal } from '../check/reveal-form.ts';
 import { RowChain, splitRows } from '../check/row-chain.ts';
 import { rowValues, sketchRows } from '../check/sketch.ts';
-import { commitBytes, revealBytes } from '../check/statement-codec.ts';
+import { commitBytes, NO_OPENING, revealBytes } from '../check/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '../check/statement.ts';
 import { peerIdOf } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
@@ -226,6 +226,7 @@ export class ReplaySession {
     const { manifest } = this.#config;
     const { range } = this.#stage;
     if (!equalBytes(reveal.publicKey, this.#commit.publicKey)) throw wrong('it revealed with another key');
+    if (!equalBytes(statement.opening, this.#commit.statement.opening)) throw wrong('it revealed for another opening');
     if (!equalBytes(statement.seed, this.#task.seed)) throw wrong('it revealed under another seed');
     if (checkReveal(statement, range, manifest.config, range.head ? this.#shown.length : null) !== null) {
       throw wrong('it revealed no sketches');
@@ -283,6 +284,7 @@ export class ReplaySession {
     const span = { session: this.id, epoch: 0, index: INDEX, start, end };
     return {
       ...span,
+      opening: NO_OPENING,
       stage: this.#signed.route.stages.length,
       inputFrom: this.#output.at(start),
       inputTo: this.#output.at(end),

@@ -1,5 +1,5 @@
 import { isSeed } from '../check/seed-chain.ts';
-import { commitBytes, revealBytes } from '../check/statement-codec.ts';
+import { commitBytes, NO_OPENING, revealBytes } from '../check/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '../check/statement.ts';
 import { equalBytes } from '../bytes.ts';
 import { peerIdOf } from '../crypto/identity.ts';
@@ -47,6 +47,7 @@ const MAX_SPANS = 2 * MAX_OPEN_CHECKS;
 export class ReplicaAudit {
   readonly #seat: Seat;
   readonly #publicKey: Uint8Array<ArrayBuffer>;
+  readonly #opening: Uint8Array<ArrayBuffer>;
   #anchor: Uint8Array | null = null;
   /** The last seed that is known to be right; the anchor is number 0. */
   #known: { readonly seed: Uint8Array; readonly index: number } = { seed: new Uint8Array(), index: 0 };
@@ -60,9 +61,11 @@ export class ReplicaAudit {
   /** Cuts so far, without those that a later one made pointless: both numbers rise. */
   #cuts: { readonly epoch: number; readonly position: number }[] = [];
 
-  constructor(seat: Seat, publicKey: Uint8Array<ArrayBuffer>) {
+  /** `opening` is random, and drawn for this session alone. */
+  constructor(seat: Seat, publicKey: Uint8Array<ArrayBuffer>, opening: Uint8Array<ArrayBuffer>) {
     this.#seat = seat;
     this.#publicKey = publicKey;
+    this.#opening = opening;
   }
 
   get isAudited(): boolean {
@@ -151,7 +154,7 @@ export class ReplicaAudit {
   /** Commits to the span that `next` gave. */
   commit(record: SpanRecord): Signing {
     const span = this.#pending.shift()!;
-    const commit = { ...span, stage: this.#seat.stage, ...record.chains };
+    const commit = { ...span, opening: this.#opening, stage: this.#seat.stage, ...record.chains };
     this.#open.set(span.index, { commit, record, isSent: false, seed: null, reveal: null });
     return { statement: 'commit', index: span.index, bytes: commitBytes(commit) };
   }
@@ -213,7 +216,8 @@ export class ReplicaAudit {
     if (peerIdOf(publicKey) !== requester) throw failed('the commit is not the requester’s');
     const fields = ['session', 'epoch', 'index', 'start', 'end'] as const;
     const isSameSpan = fields.every((field) => statement[field] === commit[field]);
-    if (!isSameSpan || statement.stage !== stages) throw failed('the requester committed to something else');
+    if (!isSameSpan || statement.stage !== stages || !equalBytes(statement.opening, NO_OPENING))
+      throw failed('the requester committed to something else');
     if (stage > 0) return;
     const { inputFrom, inputTo } = record.chains;
     if (!equalBytes(statement.outputFrom, inputFrom) || !equalBytes(statement.outputTo, inputTo)) {
@@ -227,10 +231,10 @@ export class ReplicaAudit {
     if (open === undefined || open.seed === null || open.reveal !== null) return null;
     if (!isGood) throw failed('the requester’s signature is not good');
     const { record, seed } = open;
-    const { session, epoch, start, end, stage } = open.commit;
+    const { session, opening, epoch, start, end, stage } = open.commit;
     const input = show(record.inputs, 'input', seed);
     const output = show(record.outputs, 'output', seed);
-    open.reveal = { session, epoch, index, start, end, stage, seed, input, output };
+    open.reveal = { session, opening, epoch, index, start, end, stage, seed, input, output };
     return { statement: 'reveal', index, bytes: revealBytes(open.reveal) };
   }
 }

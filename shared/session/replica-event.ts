@@ -1,3 +1,4 @@
+import type { RandomBytes } from '../clock.ts';
 import type { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
@@ -77,6 +78,7 @@ export interface ReplicaConfig {
   readonly self: PeerId;
   /** Raw Ed25519 key of `self`, which signs what is said in a check. */
   readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly random: RandomBytes;
   readonly loaded: LoadedRange;
   /** Sessions at once. */
   readonly slots: number;

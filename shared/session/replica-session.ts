@@ -1,3 +1,4 @@
+import { OPENING_BYTES } from '../check/statement-codec.ts';
 import type { Span } from '../check/statement.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
@@ -73,7 +74,7 @@ export class ReplicaSession {
     this.#capacity = route.capacity;
     this.#envelope = envelope;
     this.#record = new StageRecord(inputOf(config.loaded).kind);
-    this.#audit = new ReplicaAudit(seat, config.publicKey);
+    this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
     if (seat.forward !== null) this.#missing.add('forward');
     this.#openByMs = nowMs + OPEN_TIMEOUT_MS;

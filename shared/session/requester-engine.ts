@@ -13,7 +13,7 @@ import type { Lap } from './requester-session.ts';
 import { checkRoute } from './route.ts';
 import { RouteSearch, type SearchStep } from './route-search.ts';
 import { sampleToken } from './sampler.ts';
-import type { CheckEffect, FoundFault } from './session-check.ts';
+import type { CheckNews, FoundFault } from './session-check.ts';
 
 /** Between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
@@ -46,7 +46,14 @@ export class RequesterEngine {
   /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   get deadlineMs(): number {
     const waits = [this.#search, this.#reports, this.#session];
-    return Math.min(this.#endByMs, ...waits.map((each) => each?.deadlineMs ?? Infinity));
+    return Math.min(this.#isEnding ? this.#endByMs : Infinity, ...waits.map((each) => each?.deadlineMs ?? Infinity));
+  }
+
+  /** True if a complete answer waits for nothing but its last verdicts; what else it may wait for has limits of its own. */
+  get #isEnding(): boolean {
+    const closing = this.#answer?.closing ?? null;
+    if (closing === null || this.#session?.isSettling === true) return false;
+    return closing === 'renew' || !this.#reports.isWaiting;
   }
 
   handle(event: RequesterEvent, now: Now): RequesterEffect[] {
@@ -148,6 +155,7 @@ export class RequesterEngine {
     for (const effect of effects) {
       switch (effect.type) {
         case 'opened':
+          if (this.#session !== session) break;
           this.#effects.push({ type: 'announce', route: session.route });
           this.#align(session);
           break;
@@ -207,7 +215,7 @@ export class RequesterEngine {
   }
 
   #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
-    answer.closing = closing;
+    answer.close(closing, session.length);
     this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
     this.#perform(session, session.closeSpan(this.#now));
     this.#endIfWhole();
@@ -216,11 +224,10 @@ export class RequesterEngine {
   /** Ends an answer that has all its tokens, once it has all its verdicts. */
   #endIfWhole(): void {
     const [answer, session] = [this.#answer, this.#session];
-    if (answer === null || answer.closing === null || session === null || session.isSettling) return;
-    const isWhole = answer.verdictEnd >= session.length;
-    if (!isWhole && this.#now.nowMs < this.#endByMs) return;
-    if (answer.closing === 'renew') return this.#renew(session, answer);
-    if (!this.#reports.isWaiting) this.#finish(answer, answer.closing, isWhole);
+    if (answer === null || answer.closing === null || !this.#isEnding) return;
+    if (!answer.isWhole && this.#now.nowMs < this.#endByMs) return;
+    if (answer.closing !== 'renew') this.#finish(answer, answer.closing, answer.isWhole);
+    else if (session !== null) this.#renew(session, answer);
   }
 
   #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean): void {
@@ -231,7 +238,6 @@ export class RequesterEngine {
 
   #forgetAnswer(): void {
     this.#answer = null;
-    this.#endByMs = Infinity;
     this.#isAlignDue = false;
   }
 
@@ -256,7 +262,7 @@ export class RequesterEngine {
     if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
   }
 
-  #onCheck(session: LiveSession, effect: Exclude<CheckEffect, { type: 'connect' | 'send' | 'verify' | 'sign' }>): void {
+  #onCheck(session: LiveSession, effect: CheckNews): void {
     const answer = this.#answer;
     if (effect.type === 'fault') return this.#report(effect.fault);
     if (this.#session !== session) return;
@@ -282,10 +288,11 @@ export class RequesterEngine {
   /** Goes on with a new shadow, as long as the answer gets on by that. */
   #onBare(session: LiveSession, shadow: PeerId): void {
     if (this.#answer?.mayReroute === false) return;
-    this.#reroute(session, new ChorusError('check-failed', 'a stage lost the replica that checked it'), [shadow]);
+    const blamed = [shadow, ...session.accusedBy(shadow)];
+    this.#reroute(session, new ChorusError('check-failed', 'a stage lost the replica that checked it'), blamed);
   }
 
-  #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckEffect, { type: 'broken' }>): void {
+  #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckNews, { type: 'broken' }>): void {
     const answer = this.#answer;
     const text = disputed === null ? 'a replica failed the check' : 'two replicas differ, and nobody could settle it';
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
@@ -331,8 +338,9 @@ export class RequesterEngine {
     this.#drop(session, answer === null ? 'done' : 'failed', faults);
     this.#search.exclude(blamed, this.#now.nowMs);
     if (answer === null) return;
+    // All of it is there, and all its verdicts.
+    if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
     const from = answer.withdraw();
-    this.#endByMs = Infinity;
     if (!answer.reroute()) return this.#fail(error);
     this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
     this.#requestRoute();

@@ -10,6 +10,7 @@ import type { Now } from './replica-event.ts';
 import { releaseOfReplay } from './replay-session.ts';
 import type { Release, RequesterConfig, SessionEffect } from './requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';
+import { sessionOf } from './session-of.ts';
 import { blamedOf, Settlement, type SettlementEvent, type Verdict } from './settlement.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
@@ -32,14 +33,19 @@ export interface FoundFault {
   readonly proof: Proof | null;
 }
 
-export type CheckEffect =
-  | SessionEffect
+export type CheckEffect = SessionEffect | CheckNews;
+
+/** What the check of a session means for the answer. */
+export type CheckNews =
   | { readonly type: 'checked'; readonly check: SpanCheck }
   | Extract<AnswerEvent, { type: 'settling' }>
   /** The difference is settled; the answer may go on. */
   | { readonly type: 'settled' }
   | { readonly type: 'fault'; readonly fault: FoundFault }
-  /** A shadow is gone, with whom nobody checks its stage any more. */
+  /**
+   * A shadow is gone, with whom nobody checks its stage any more. Comes before the first verdict that is the worse for it,
+   * and after the settling of any difference.
+   */
   | { readonly type: 'bare'; readonly shadow: PeerId }
   /** The session is of no use: nothing that it gave after the last verdict counts. */
   | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
@@ -64,6 +70,8 @@ export class SessionCheck {
   #isBroken = false;
   /** Shadows that left their stage without any, not told of yet. */
   readonly #bare: PeerId[] = [];
+  /** Verdicts from the first one on that is the worse for it. */
+  readonly #held: SpanCheck[] = [];
 
   /** `nextTicket` numbers what is asked of the server. */
   constructor(config: RequesterConfig, session: RequesterSession, nextTicket: () => number, { nowMs }: Now) {
@@ -199,7 +207,9 @@ export class SessionCheck {
   #onChecked(check: SpanCheck, agreed: readonly PeerId[]): void {
     this.#counts[check.tier] += 1;
     for (const peer of agreed) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1);
-    this.#effects.push({ type: 'checked', check });
+    const isHeld = this.#held.length > 0 || (this.#bare.length > 0 && check.tier === 'unchecked');
+    if (isHeld) this.#held.push(check);
+    else this.#effects.push({ type: 'checked', check });
   }
 
   #onFailed(failed: Extract<AuditEffect, { type: 'failed' }>): void {
@@ -247,8 +257,8 @@ export class SessionCheck {
     if (this.#isBroken) return;
     this.#settleNext();
     if (this.isSettling) return;
-    this.#effects.push({ type: 'settled' });
     this.#tellBare();
+    this.#effects.push({ type: 'settled' });
   }
 
   #conclude(dispute: Dispute, { wrong, arbiter, proofs }: Verdict): void {
@@ -265,17 +275,19 @@ export class SessionCheck {
     }
     if (arbiter === null) return;
     const shadow = dispute.shadow.peer;
+    if (wrong === 'shadow') {
+      const others = this.#live.get(stage)!;
+      this.#session.shadows.drop(shadow);
+      if (others.delete(shadow) && others.size === 0) this.#bare.push(shadow);
+    }
     this.#tell({ type: 'settled', index: span.index, stage, wrong, arbiter });
-    if (wrong === 'nobody' || this.#isBroken) return;
-    this.#session.shadows.drop(shadow);
-    if (!this.#live.get(stage)?.delete(shadow)) return;
-    if (this.#live.get(stage)!.size === 0) this.#bare.push(shadow);
   }
 
   /** While a difference is being settled, that comes first: it may name somebody. */
   #tellBare(): void {
     if (this.isSettling) return;
     for (const shadow of this.#bare.splice(0)) this.#effects.push({ type: 'bare', shadow });
+    for (const check of this.#held.splice(0)) this.#effects.push({ type: 'checked', check });
   }
 
   #disputedCheck({ span, stage, finding }: Dispute): SpanCheck {
@@ -308,11 +320,4 @@ export class SessionCheck {
 function codeOf(failure: CheckFailure): ErrorCode {
   if (failure === 'unreachable') return 'link-lost';
   return SILENT.has(failure) ? 'timeout' : 'check-failed';
-}
-
-/** The session that a message is about. */
-export function sessionOf(message: Extract<AuditEvent, { type: 'message' }>['message']) {
-  if (message.type === 'commit') return message.commit.statement.session;
-  if (message.type === 'reveal') return message.reveal.statement.session;
-  return 'session' in message ? message.session : null;
 }

@@ -5,6 +5,7 @@ import type { OutputKind } from '../check/closeness.ts';
 import { computationFault } from '../check/proof-fault.ts';
 import { computationProof } from '../check/proof.ts';
 import type { Proof } from '../check/proof-schema.ts';
+import { thresholdFor } from '../check/thresholds.ts';
 import { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { SETTLE_TIMEOUT_MS } from '../limits.ts';
@@ -21,6 +22,7 @@ import type {
   SignedRoute,
 } from './requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';
+import { sessionOf } from './session-of.ts';
 import { decide, type Blame, type Word } from './verdict.ts';
 
 type Role = 'arbiter' | 'referee';
@@ -190,7 +192,7 @@ export class Settlement {
 
   #onReplay(event: SessionReply | PeerEvent): void {
     const replay = this.#attempt?.replay;
-    if (!replay) return;
+    if (!replay || !isAbout(event, replay.id)) return;
     this.#effects.push(...replay.handle(event));
     const { outcome } = replay;
     if (outcome === null) return;
@@ -218,11 +220,12 @@ export class Settlement {
   }
 
   #judge(party: Testimony, third: Testimony): Finding['outcome'] {
-    const { vocabularySize } = this.#config.manifest.config;
+    const { config } = this.#config.manifest;
     const output: OutputKind = this.#range.head
-      ? { kind: 'logits', vocabularySize, sampled: null }
+      ? { kind: 'logits', vocabularySize: config.vocabularySize, sampled: null }
       : { kind: 'hidden' };
-    return judge(party, third, output).outcome;
+    const limits = thresholdFor(party.numericClass, third.numericClass, output.kind, config);
+    return judge(party, third, output, limits).outcome;
   }
 
   /** What the server will find as well; null where it would find nothing. */
@@ -261,6 +264,12 @@ export class Settlement {
     const { wrong, by } = decide(this.dispute.finding.outcome, this.#words);
     this.#verdict = { wrong, arbiter: by, proofs: this.#proofs };
   }
+}
+
+/** False for what was asked, or said, in the name of a session before. */
+function isAbout(event: SessionReply | PeerEvent, replay: SessionId): boolean {
+  if (event.type === 'link-lost') return true;
+  return (event.type === 'message' ? sessionOf(event.message) : event.session) === replay;
 }
 
 /** Gives back what an attempt has taken; a route that is still to come is given back when it does. */

@@ -21,9 +21,9 @@ import type { PeerMessage } from './peer-message.ts';
  *
  *    9 audit      u8 type, session[16], anchor[32]
  *   10 check      u8 type, session[16], u32 epoch, u32 index, u32 start, u32 end
- *   11 commit     u8 type, seal[96], statement[212]
- *   12 challenge  u8 type, session[16], u32 index, seed[32], seal[96], statement[212]: the requester's commit
- *   13 reveal     u8 type, seal[96], statement[148], u32 bytes of input, input, output to the end
+ *   11 commit     u8 type, seal[96], statement[228]
+ *   12 challenge  u8 type, session[16], u32 index, seed[32], seal[96], statement[228]: the requester's commit
+ *   13 reveal     u8 type, seal[96], statement[164], u32 bytes of input, input, output to the end
  *   14 recall     u8 type, session[16], u32 start, u32 end
  *   15 recalled   u8 type, u8 kind as in rows, u8 count, u8 zero, session[16], u32 start, row bytes to the end
  */

@@ -11,13 +11,13 @@ const KEEP_ALIVE_MS = 5_000;
 export interface EventStream {
   /** A line that clients skip. */
   comment(text: string): void;
-  /** One event; resolves when the client has taken enough of what came before, or has gone. */
+  /** One event; resolves when the client has taken enough of what came before, has gone, or `signal` fires. */
   send(data: unknown): Promise<void>;
   /** Sends the API's end mark and closes. */
   end(): void;
 }
 
-export function createEventStream(response: Response, clock: Clock): EventStream {
+export function createEventStream(response: Response, clock: Clock, signal: AbortSignal): EventStream {
   let cancelTimer = () => {};
   response.once('close', () => cancelTimer());
 
@@ -39,13 +39,15 @@ export function createEventStream(response: Response, clock: Clock): EventStream
   return {
     comment: (text) => void write(`: ${text.replaceAll(/[\r\n]+/g, ' ')}\n\n`),
     async send(data) {
-      if (write(`data: ${JSON.stringify(data)}\n\n`) || response.destroyed) return;
+      if (write(`data: ${JSON.stringify(data)}\n\n`) || response.destroyed || signal.aborted) return;
       await new Promise<void>((resolve) => {
         const settle = () => {
           response.off('drain', settle).off('close', settle);
+          signal.removeEventListener('abort', settle);
           resolve();
         };
         response.on('drain', settle).on('close', settle);
+        signal.addEventListener('abort', settle);
       });
     },
     end() {

@@ -88,9 +88,10 @@ export function createGateway(deps: GatewayDeps): Router {
     response.once('close', () => aborter.abort(new ChorusError('cancelled', 'the client left')));
     try {
       const parts = runAnswer(deps.requester, model, request, plan, aborter.signal);
-      if (request.stream)
-        await streamAnswer(parts, shape, request.includeUsage, createEventStream(response, deps.clock));
-      else response.json(await wholeAnswer(parts, shape));
+      if (request.stream) {
+        const stream = createEventStream(response, deps.clock, aborter.signal);
+        await streamAnswer(parts, shape, request.includeUsage, stream);
+      } else response.json(await wholeAnswer(parts, shape));
     } catch (error) {
       throw aborter.signal.aborted ? aborter.signal.reason : error;
     } finally {

@@ -1,6 +1,6 @@
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
-import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { Volunteer, type VolunteerSettings } from '#shared/peer/volunteer.ts';
 import { createWorkerClient, type WorkerPort } from '#shared/peer/worker-client.ts';
@@ -53,6 +53,7 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
     fetchManifest: (digest, fetchSignal) => api.fetchManifest(digest, fetchSignal),
     clock,
     verify,
+    random,
     settings: { ...settings, keepSubgroups: false, dutyShare: 1, webrtc: false, held: [], isHidden: () => false },
   });
 

@@ -32,6 +32,8 @@ interface Runner {
 const { values: options } = parseArgs({
   options: {
     json: { type: 'string' },
+    /** Of `sections`, if not all. */
+    only: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     tokens: { type: 'string', default: '64' },
   },
@@ -85,7 +87,7 @@ function decodeFigures({ name, stages }: Runner, runs: readonly BenchRun[]): Fig
   ];
 }
 
-async function measure(runners: readonly Runner[], stories: readonly (readonly number[])[]): Promise<Figure[]> {
+async function takeTurns(runners: readonly Runner[], stories: readonly (readonly number[])[]): Promise<Figure[]> {
   const decoded = new Map<Runner, BenchRun[]>(runners.map((runner) => [runner, []]));
   const firsts = new Map<string, number[]>();
   // Round -1 warms up and is thrown away.
@@ -106,33 +108,57 @@ async function measure(runners: readonly Runner[], stories: readonly (readonly n
   ];
 }
 
+/** One tab against stages in several. */
+async function measureSpeed(
+  browser: Browser,
+  template: string,
+  stories: readonly (readonly number[])[],
+): Promise<Figure[]> {
+  const networks: Awaited<ReturnType<typeof startNetwork>>[] = [];
+  try {
+    const two = await startNetwork(browser, template, 2);
+    networks.push(two);
+    const four = await startNetwork(browser, template, 4);
+    networks.push(four);
+    const alone = async (name: 'transformers' | 'worker'): Promise<Run> =>
+      prepare(await openTab(browser, two.pageUrl), name);
+    const runners: Runner[] = [
+      { name: 'transformers.js, one tab', stages: null, run: await alone('transformers') },
+      { name: 'our worker, one tab', stages: 1, run: await alone('worker') },
+      { name: '2 stages in tabs', stages: 2, run: two.run },
+      { name: '4 stages in tabs', stages: 4, run: four.run },
+    ];
+    return await takeTurns(runners, stories);
+  } finally {
+    for (const network of networks) await network.stop();
+  }
+}
+
+const sections = {
+  speed: measureSpeed,
+  /** Of a network that has the machine to itself. */
+  price: (browser: Browser, folder: string, stories: readonly (readonly number[])[]): Promise<Figure[]> =>
+    measurePrice(browser, folder, { rounds, tokens, stories }),
+};
+
+if (options.only !== undefined && !Object.hasOwn(sections, options.only)) {
+  throw new Error(`there is no section ${options.only}: ${Object.keys(sections).join(' and ')} there are`);
+}
 const template = await mkdtemp(join(tmpdir(), 'chorus-bench-'));
 const stops: (() => Promise<unknown>)[] = [() => rm(template, { recursive: true, force: true })];
 try {
   await (await startServer({ anchors: 0, dataFolder: template })).stop();
-  const browser = await launchChromium();
-  stops.push(() => browser.close());
-  const two = await startNetwork(browser, template, 2);
-  stops.push(two.stop);
-  const four = await startNetwork(browser, template, 4);
-  stops.push(four.stop);
-  const runners: Runner[] = [
-    {
-      name: 'transformers.js, one tab',
-      stages: null,
-      run: await prepare(await openTab(browser, two.pageUrl), 'transformers'),
-    },
-    { name: 'our worker, one tab', stages: 1, run: await prepare(await openTab(browser, two.pageUrl), 'worker') },
-    { name: '2 stages in tabs', stages: 2, run: two.run },
-    { name: '4 stages in tabs', stages: 4, run: four.run },
-  ];
   const oracle = await loadOracle('wren', 'q4');
   const stories = heroes.map((hero) => oracle.chat([{ role: 'user', content: `Tell me a story about ${hero}.` }]));
   await oracle.dispose();
-  const figures = await measure(runners, stories);
-  // The price is of a network that has the machine to itself.
-  for (const stop of stops.splice(-2)) await stop();
-  figures.push(...(await measurePrice(browser, template, { rounds, tokens, stories })));
+  const figures: Figure[] = [];
+  for (const [name, measure] of Object.entries(sections)) {
+    if (options.only !== undefined && options.only !== name) continue;
+    const browser = await launchChromium();
+    stops.push(() => browser.close());
+    figures.push(...(await measure(browser, template, stories)));
+    await stops.pop()?.();
+  }
   console.log(formatFigures(figures));
   if (options.json !== undefined) await writeFigures(options.json, 'npm run bench', figures);
 } finally {

@@ -48,11 +48,25 @@ describe('the page can be used by everyone', () => {
       expect(await seriousFindings(page), path).toEqual([]);
       expect(await overflowPx(page), path).toBe(0);
     }
+    await page.getByText('What checking means').click();
+    expect(await seriousFindings(page), 'what checking means').toEqual([]);
+    expect(await overflowPx(page), 'what checking means').toBe(0);
     const tab: Tab = { page, context };
     await sendQuestion(tab, 'What is the capital of France?');
     await finishedAnswer(tab);
     expect(await seriousFindings(page), 'an answer').toEqual([]);
     expect(await overflowPx(page), 'an answer').toBe(0);
+
+    const mark = page.getByRole('button', { name: /agreed within tolerance/ });
+    await mark.focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('grid', { name: 'Checks by stage and by positions' }).waitFor();
+    expect(await seriousFindings(page), 'who checked it').toEqual([]);
+    expect(await overflowPx(page), 'who checked it').toBe(0);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Escape');
+    expect(await mark.evaluate((button) => document.activeElement === button)).toBe(true);
+    expect(await mark.getAttribute('aria-expanded')).toBe('false');
     expect(errors).toEqual([]);
     await context.close();
   });

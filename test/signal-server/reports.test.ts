@@ -78,7 +78,7 @@ describe('a network that checks, over real sockets', () => {
   ): Promise<Signed<Commit>> {
     const chain = new Uint8Array(32).fill(value);
     const chains = { inputFrom: chain, inputTo: chain, outputFrom: chain, outputTo: chain, shapes: chain };
-    const statement = { session, epoch: 0, index: 1, start: 0, end: 8, stage, ...chains };
+    const statement = { session, opening: new Uint8Array(16), epoch: 0, index: 1, start: 0, end: 8, stage, ...chains };
     return {
       statement,
       publicKey: identity.publicKey,

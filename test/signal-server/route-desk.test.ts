@@ -188,9 +188,12 @@ describe('the route desk', () => {
       expect(routes[0]!.notes.join()).toContain('stage 1 has no shadow');
     });
 
-    it('waits for anchors on their way', async () => {
+    it('waits for anchors on their way, longer than for others', async () => {
       isFilling = true;
       desk.receive(requester, checked(1));
+      await clock.advance(times.shadowWaitMs);
+      desk.tick();
+      await settle();
       expect(types()).toEqual(['queued']);
       addTwin(0);
       addTwin(1);

@@ -79,10 +79,12 @@ export class StandReplica {
   readonly #outputs = new RowChain();
   readonly #shapes = new ShapeChain();
   #rows: { input: Uint8Array<ArrayBuffer>; output: Uint8Array<ArrayBuffer> }[] = [];
+  readonly #opening: Uint8Array<ArrayBuffer>;
   readonly #spans = new Map<number, Span>();
 
   constructor(name: string, stage: number, range: StageRange) {
     this.identity = toyIdentity(name);
+    this.#opening = sha256(utf8(`opening ${name}`)).slice(0, 16);
     this.stage = stage;
     this.range = range;
   }
@@ -141,6 +143,7 @@ export class StandReplica {
     const span = this.#spans.get(index)!;
     const right: Commit = {
       ...span,
+      opening: this.#opening,
       stage: this.stage,
       inputFrom: this.#inputs.at(span.start),
       inputTo: this.#inputs.at(span.end),
@@ -160,6 +163,7 @@ export class StandReplica {
     const outputs = rows.map(({ output }) => output);
     const right: Reveal = {
       ...span,
+      opening: this.#opening,
       stage: this.stage,
       seed,
       input: this.range.embedding ? new Uint8Array() : sketch(rows.map(({ input }) => input)),

@@ -1,6 +1,6 @@
-import { RowChain, splitRows } from '#shared/check/row-chain.ts';
+import { RowChain, ShapeChain, splitRows } from '#shared/check/row-chain.ts';
 import { createSeedChain } from '#shared/check/seed-chain.ts';
-import { commitBytes } from '#shared/check/statement-codec.ts';
+import { commitBytes, NO_OPENING } from '#shared/check/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '#shared/check/statement.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
@@ -36,6 +36,8 @@ export class CheckDriver {
   readonly seeds = createSeedChain(new Uint8Array(32).fill(7), 64);
   /** Of the rows that stage 0 was sent. */
   readonly sent = new RowChain();
+  /** Of the messages in which it was. */
+  readonly shapes = new ShapeChain();
   readonly logits = new RowChain();
   readonly spans: Span[] = [];
   epoch = 0;
@@ -127,6 +129,7 @@ export class CheckDriver {
         rowsMessage({ session, stage: 0, epoch, sequence, chunk: chunkOf(start), logitsFrom, rows, hops: [] }),
       );
       for (const row of splitRows(rows.bytes, part.length)) this.sent.append(row);
+      this.shapes.append(start, part.length);
       this.#end += part.length;
       done += part.length;
     }
@@ -137,6 +140,7 @@ export class CheckDriver {
     this.epoch += 1;
     this.#end = position;
     this.sent.cut(position);
+    this.shapes.cut(position);
     this.logits.cut(position);
     return { type: 'cut', session: this.session, epoch: this.epoch, position };
   }
@@ -162,7 +166,7 @@ export class CheckDriver {
     const { stages } = this.route;
     const [outputFrom, outputTo] = [this.sent.at(span.start), this.sent.at(span.end)];
     const chains = { inputFrom: ZERO, inputTo: ZERO, outputFrom, outputTo, shapes: ZERO };
-    const statement = { ...span, stage: stages.length, ...chains, ...change };
+    const statement = { ...span, opening: NO_OPENING, stage: stages.length, ...chains, ...change };
     return { statement, publicKey: by.publicKey, signature: await by.sign(commitBytes(statement)) };
   }
 

@@ -14,7 +14,7 @@ export class FakeNetwork {
   /** By default every message takes 1 ms, in order. */
   fate: Fate = () => [1];
   /** What a dishonest peer sends in place of a message. */
-  rewrite: (message: PeerMessage, from: PeerId) => PeerMessage = (message) => message;
+  rewrite: (message: PeerMessage, from: PeerId, to: PeerId) => PeerMessage = (message) => message;
   /** Every message that was sent. */
   readonly log: { readonly from: PeerId; readonly to: PeerId; readonly message: PeerMessage }[] = [];
   readonly #peers = new Map<PeerId, FakeLinks>();
@@ -112,7 +112,7 @@ class FakeLink implements Link {
 
   async send(message: PeerMessage): Promise<void> {
     if (this.isClosed) throw new ChorusError('link-lost', 'closed');
-    const bytes = encodePeerMessage(this.#network.rewrite(message, this.#self));
+    const bytes = encodePeerMessage(this.#network.rewrite(message, this.#self, this.peer));
     this.#network.log.push({ from: this.#self, to: this.peer, message });
     for (const delayMs of this.#network.fate(message, this.#self, this.peer)) {
       this.#network.clock.setTimer(() => {

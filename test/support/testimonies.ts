@@ -27,6 +27,7 @@ const bytesOf = (values: Float32Array<ArrayBuffer>) => new Uint8Array(values.buf
 export interface SpokenChunk {
   readonly seed?: Uint8Array<ArrayBuffer>;
   readonly session?: SessionId;
+  readonly opening?: Uint8Array<ArrayBuffer>;
   readonly stage?: number;
   readonly numericClass?: string;
   /** Sizes of the runs, in order. */
@@ -71,13 +72,14 @@ export function speakLogits(
 
 function statements(count: number, options: SpokenChunk): { commit: Commit; reveal: Reveal } {
   const { session = 'ab'.repeat(16) as SessionId, stage = 1, seed = new Uint8Array(32).fill(3), index = 1 } = options;
+  const { opening = new Uint8Array(16).fill(5) } = options;
   const shapes = new ShapeChain();
   let start = 0;
   for (const run of options.runs ?? [count]) {
     shapes.append(start, run);
     start += run;
   }
-  const span = { session, epoch: 0, index, start: 0, end: count, stage };
+  const span = { session, opening, epoch: 0, index, start: 0, end: count, stage };
   const none = new Uint8Array(0);
   const chains = { inputFrom: CHAIN_START, inputTo: CHAIN_START, outputFrom: CHAIN_START, outputTo: CHAIN_START };
   return {

@@ -2,6 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes, equalBytes, utf8 } from '#shared/bytes.ts';
 import { verifyProof, type ProvenFault } from '#shared/check/verify-proof.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { peerIdOf, type Identity, type VerifySignature } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { ControlClient, ControlState } from '#shared/peer/control-client.ts';
@@ -24,7 +25,8 @@ export function toyIdentity(name: string): Identity {
 export const toyVerify: VerifySignature = async (publicKey, message, signature) =>
   equalBytes(toySignature(publicKey, message), signature);
 
-function toySignature(publicKey: Uint8Array, message: Uint8Array): Uint8Array<ArrayBuffer> {
+/** What `toyVerify` takes for the signature of this key. */
+export function toySignature(publicKey: Uint8Array, message: Uint8Array): Uint8Array<ArrayBuffer> {
   const half = sha256(concatBytes(publicKey, message));
   return concatBytes(half, half);
 }
@@ -125,7 +127,20 @@ export class ToyNetwork {
   }
 
   addVolunteer(stage: number, slots = 4, reserve: ToyVolunteer['reserve'] = null): ToyVolunteer {
-    const identity = toyIdentity(`volunteer ${this.volunteers.length}`);
+    const volunteer = this.#start(toyIdentity(`volunteer ${this.volunteers.length}`), stage, slots, reserve);
+    this.volunteers.push(volunteer);
+    return volunteer;
+  }
+
+  /** Its tab is loaded again: it has its key, and has forgotten everything else. */
+  reload(id: PeerId): void {
+    const index = this.volunteers.findIndex((volunteer) => volunteer.id === id);
+    const { stage, reserve } = this.volunteers[index]!;
+    this.links.kill(id);
+    this.volunteers[index] = this.#start(toyIdentity(`volunteer ${index}`), stage, 4, reserve);
+  }
+
+  #start(identity: Identity, stage: number, slots: number, reserve: ToyVolunteer['reserve']): ToyVolunteer {
     const { id } = identity;
     const range = toyRanges[stage] as StageRange;
     const compute = new ToyCompute(range, this.clock);
@@ -137,11 +152,10 @@ export class ToyNetwork {
       links,
       compute,
       clock: this.clock,
+      random: randomBytes,
       onActivity: () => undefined,
     });
-    const volunteer = { id, stage, compute, links, host, numericClass: 'wasm', reserve };
-    this.volunteers.push(volunteer);
-    return volunteer;
+    return { id, stage, compute, links, host, numericClass: 'wasm', reserve };
   }
 
   of(stage: number): ToyVolunteer[] {
@@ -158,7 +172,7 @@ export class ToyNetwork {
       links: this.links.join(id),
       identity,
       clock: this.clock,
-      random: (count) => sha256(utf8(`${name} ${this.#secrets++}`)).slice(0, count) as Uint8Array<ArrayBuffer>,
+      random: (count) => sha256(utf8(`${name} ${this.#secrets++}`)).slice(0, count),
       verify: toyVerify,
       webrtc: true,
     });
@@ -228,6 +242,8 @@ export class ToyNetwork {
       }
       case 'report':
         return this.#judge(control, message);
+      default:
+        return;
     }
   }
 

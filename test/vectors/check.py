@@ -56,8 +56,9 @@ def sketch(row):
 sketches = [sketch(values[i * HIDDEN : (i + 1) * HIDDEN]) for i in range(3)]
 
 session = bytes(range(16))
-span = {"session": session.hex(), "epoch": 1, "index": 2, "start": 40, "end": 43, "stage": 5}
-header = session + struct.pack("<5I", 1, 2, 40, 43, 5)
+opening = bytes(range(16, 32))
+span = {"session": session.hex(), "opening": opening.hex(), "epoch": 1, "index": 2, "start": 40, "end": 43, "stage": 5}
+header = session + opening + struct.pack("<5I", 1, 2, 40, 43, 5)
 names = ["inputFrom", "inputTo", "outputFrom", "outputTo", "shapes"]
 chains = {name: sha(name.encode()) for name in names}
 revealed = {"input": b"".join(sketches), "output": b"".join(reversed(sketches))}

@@ -59,12 +59,17 @@ const pairs: MeasuredPair[] = keys.map((key) => {
   const all = any[0]!.pair.includes('webgpu') ? spans.filter(({ pair, kind }) => `${pair}\n${kind}` === key) : any;
   return measurePair(all, attacks.filter(isOther), floors[any[0]!.kind], made);
 });
-const thresholds = thresholdsSchema.parse({ format: 'chorus-thresholds/1', pairs });
+const configs = sessions.map(({ model }) => model.manifest.config);
+const largest = {
+  hiddenSize: Math.max(...configs.map(({ hiddenSize }) => hiddenSize)),
+  layers: Math.max(...configs.map(({ layers }) => layers)),
+};
+const thresholds = thresholdsSchema.parse({ format: 'chorus-thresholds/1', largest, pairs });
 
 const outcomes = { agreed: 0, suspect: 0, rejected: 0 };
 for (const { pair, kind, closeness, rows } of spans) {
   const [a = '', b = ''] = pair.split(' + ');
-  outcomes[outcomeOf(closeness, thresholdFor(a, b, kind, thresholds.pairs), rows)]++;
+  outcomes[outcomeOf(closeness, thresholdFor(a, b, kind, largest, thresholds), rows)]++;
 }
 const [cpu] = cpus();
 const machine = `${cpus().length} × ${cpu?.model ?? 'unknown'}, ${platform()}, Node ${process.version.slice(1)}`;

@@ -1,8 +1,8 @@
-import { equalBytes } from '#shared/bytes.ts';
+import { concatBytes, equalBytes } from '#shared/bytes.ts';
 import { importWren, type ImportedWren } from '../../support/imported-wren.ts';
 import { wrenCorpus } from '../../support/traces/corpus.ts';
 import { withNeighbourWeights, withThreeBits, withUnroundedWeights } from '../../support/traces/substitutes.ts';
-import { cachedTracer, type CachedTracer } from '../../support/traces/trace-cache.ts';
+import { cachedTracer, keptBytes, type CachedTracer } from '../../support/traces/trace-cache.ts';
 import { chunkPlan, type TracedModel, type Tracer } from '../../support/traces/tracer.ts';
 import { createWasmTracer } from '../../support/traces/wasm-tracer.ts';
 import {
@@ -36,6 +36,11 @@ export interface Recording {
 export interface RecordOptions {
   /** Computes everything anew instead of reading what an earlier run of the same left. */
   readonly isFresh: boolean;
+  /**
+   * For attacks on the limits that were made of the smaller set: more of the default model, and neither synthetic graphs nor
+   * the comparison of two engines.
+   */
+  readonly forAttacks?: boolean;
   readonly onProgress: (what: string) => void;
 }
 
@@ -43,9 +48,11 @@ const SWIFTSHADER = 'webgpu/google/swiftshader';
 /** Histories of the default model, and their length. */
 const HISTORIES = 14;
 const POSITIONS = 480;
+/** How many histories the limits are made of: short ones, and those that WebGPU ran. */
+export const CALIBRATED = { short: 4, webGpu: 3 } as const;
 
 /** Runs honest devices and those with wrong weights over the default model and the synthetic graphs. */
-export async function record({ isFresh, onProgress }: RecordOptions): Promise<Recording> {
+export async function record({ isFresh, forAttacks = false, onProgress }: RecordOptions): Promise<Recording> {
   const wasm = cachedTracer('wasm', () => Promise.resolve(createWasmTracer()), isFresh);
   const webGpu = cachedTracer(SWIFTSHADER, () => createChromiumTracer('webgpu'), isFresh);
   const sessions: TracedSession[] = [];
@@ -55,30 +62,31 @@ export async function record({ isFresh, onProgress }: RecordOptions): Promise<Re
   try {
     const q4 = await importWren('q4');
     say('histories');
-    const corpus = await wrenCorpus(q4, HISTORIES, POSITIONS);
+    const corpus = await keptHistories(q4, isFresh);
     say('wren-q4, two stages');
-    const wren = await traceModel(tracedWren(q4), evenRanges(8, 2), corpus, wrenPlans(wasm, webGpu), wasm);
+    const wren = await traceModel(tracedWren(q4), evenRanges(8, 2), corpus, wrenPlans(wasm, webGpu, forAttacks), wasm);
     sessions.push(...wren);
     substitutes.push(...(await substituteWeights(wren, await liarsOf(q4), wasm, webGpu, say)));
     say('wren-q4, four stages');
-    const short = corpus.slice(0, 4).map((history) => history.slice(0, 128));
+    const short = corpus.slice(0, forAttacks ? 12 : CALIBRATED.short).map((history) => history.slice(0, 128));
     const fourPlans: SessionPlan[] = [
-      ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
+      ...short.map((_, session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
       { tracer: webGpu, session: 0, chunk: 128, primary: [48, 64] },
     ];
     sessions.push(...(await traceModel(tracedWren(q4), evenRanges(8, 4), short, fourPlans, wasm)));
     for (const quant of ['q8', 'fp32'] as const) {
       say(`wren-${quant}`);
       const imported = await importWren(quant);
+      const histories = forAttacks && quant === 'q8' ? corpus.slice(0, 7) : short.slice(0, CALIBRATED.short);
       const plans: SessionPlan[] = [
         ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
         { tracer: webGpu, session: 0, chunk: 96, primary: null },
       ];
-      const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), short, plans, wasm);
+      const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), histories, plans, wasm);
       sessions.push(...traced);
       substitutes.push(...(await substituteWeights(traced, await liarsOf(imported), wasm, null, say)));
     }
-    for (const model of await syntheticModels()) {
+    for (const model of forAttacks ? [] : await syntheticModels()) {
       say(model.name);
       const { layers, vocabularySize } = model.manifest.config;
       const histories = [1, 2, 3, 4].map((seed) => randomHistory(96, vocabularySize, seed));
@@ -90,10 +98,24 @@ export async function record({ isFresh, onProgress }: RecordOptions): Promise<Re
       sessions.push(...(await traceModel(model, evenRanges(layers, 2), histories, plans, wasm)));
     }
     say('recorded');
-    return { sessions, substitutes, webGpu, engines: await compareEngines(wren) };
+    const engines = forAttacks ? { chunks: 0, equal: 0 } : await compareEngines(wren);
+    return { sessions, substitutes, webGpu, engines };
   } finally {
     await webGpu.stop();
   }
+}
+
+/** The histories of the default model, read where an earlier run left them. */
+export async function keptHistories(wren: ImportedWren, isFresh: boolean): Promise<Uint32Array[]> {
+  const weights = wren.manifest.parts.map((part) => part.blob.digest);
+  const key = { what: 'histories', weights, count: HISTORIES, positions: POSITIONS };
+  const bytes = await keptBytes(key, isFresh, async () => {
+    const histories = await wrenCorpus(wren, HISTORIES, POSITIONS);
+    return concatBytes(...histories.map((tokens) => new Uint8Array(tokens.buffer)));
+  });
+  return Array.from({ length: HISTORIES }, (_, i) => {
+    return new Uint32Array(bytes.slice(4 * POSITIONS * i, 4 * POSITIONS * (i + 1)).buffer);
+  });
 }
 
 /** WebAssembly is the same in every engine, so its rows must be. */
@@ -120,7 +142,7 @@ function hasHalfArithmetic({ manifest }: TracedModel): boolean {
   return manifest.pins.quantization === 'q4f16' || manifest.pins.quantization === 'fp16';
 }
 
-function wrenPlans(wasm: Tracer, webGpu: Tracer): SessionPlan[] {
+function wrenPlans(wasm: Tracer, webGpu: Tracer, forAttacks: boolean): SessionPlan[] {
   const primaries = [
     [32, 96],
     [192, 224],
@@ -132,6 +154,9 @@ function wrenPlans(wasm: Tracer, webGpu: Tracer): SessionPlan[] {
       return { tracer: wasm, session, chunk: 0, primary: [prompt, prompt + 224] };
     }),
     ...primaries.map((primary, session): SessionPlan => ({ tracer: webGpu, session, chunk: 256, primary })),
+    ...Array.from({ length: forAttacks ? HISTORIES - CALIBRATED.webGpu : 0 }, (_, i): SessionPlan => {
+      return { tracer: webGpu, session: CALIBRATED.webGpu + i, chunk: POSITIONS, primary: null };
+    }),
   ];
 }
 

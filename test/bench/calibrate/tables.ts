@@ -26,17 +26,7 @@ export function calibrationTables(calibration: Calibration): string {
     `**Limits.** For each pair and kind of output, accepted / rejected above:`,
     table(
       ['pair', 'of', 'chunks', 'median', 'p95 and max', 'bias', 'token gap', 'weakest substitution', 'gap'],
-      thresholds.map((pair) => [
-        pair.pair,
-        pair.kind,
-        String(pair.chunks),
-        `${short(pair.accept.median)} / ${short(pair.reject.median)}`,
-        `${short(pair.accept.max)} / ${short(pair.reject.max)}`,
-        `${short(pair.accept.bias)} / ${short(pair.reject.bias)}`,
-        short(pair.tokenGap),
-        `${short(pair.weakestAttack.median)}: ${pair.weakestAttack.name}`,
-        `${Math.round(pair.gap)}${pair.isRefused ? ', refused' : ''}`,
-      ]),
+      thresholds.map(limitCells),
     ),
     `**Honest pairs,** whole chunks, p50 / p99 / largest. _Equal_: shares of rows that are equal bit for bit.`,
     table(
@@ -84,6 +74,21 @@ export function calibrationTables(calibration: Calibration): string {
       `${outcomes['suspect']} are suspect and ${outcomes['rejected']} rejected.`,
     ].join(' '),
   ].join('\n\n');
+}
+
+/** One pair's line in the table of limits. */
+export function limitCells(pair: MeasuredPair): string[] {
+  return [
+    pair.pair,
+    pair.kind,
+    String(pair.chunks),
+    `${short(pair.accept.median)} / ${short(pair.reject.median)}`,
+    `${short(pair.accept.max)} / ${short(pair.reject.max)}`,
+    `${short(pair.accept.bias)} / ${short(pair.reject.bias)}`,
+    short(pair.tokenGap),
+    `${short(pair.weakestAttack.median)}: ${pair.weakestAttack.name}`,
+    `${Math.round(pair.gap)}${pair.isRefused ? ', refused' : ''}`,
+  ];
 }
 
 /** Puts `text` between the marks `<!-- NAME -->` and `<!-- /NAME -->`. Throws where there are none. */

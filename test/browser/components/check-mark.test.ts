@@ -52,7 +52,7 @@ test('shows who ran a part and who re-ran it, on what, and how close they came a
   const text = open(storyEvents()).innerText;
   expect(text).toMatch(/3c6ef362\s*ran it\s*WebGPU · nvidia\/ampere, anchor/);
   expect(text).toMatch(/17156075\s*re-ran it, agreed within tolerance\s*WASM, tab/);
-  expect(text).toMatch(/median\s*0\.0021 %[\s,]*of 0\.020 %/);
+  expect(text).toMatch(/typical\s*0\.0021 %[\s,]*of 0\.020 %/);
   expect(text).toContain('Two volunteers computed this part separately and agreed within tolerance.');
 });
 
@@ -61,7 +61,7 @@ test('says that bits are equal where they are, and draws no distances then', () 
   cells(target)[3]?.click();
   flushSync();
   expect(target.innerText).toContain('re-ran it, every bit the same');
-  expect(target.innerText).not.toContain('median');
+  expect(target.innerText).not.toContain('typical');
 });
 
 test('begins with the part that most wants to be looked at', () => {
@@ -81,12 +81,31 @@ test('arrow keys go from cell to cell, and one of them is in the order of tabs',
   expect(document.activeElement?.getAttribute('aria-pressed')).toBe('true');
 });
 
+test('Escape closes the mark from within and gives its button the focus back', () => {
+  const target = open(storyEvents());
+  const button = target.querySelector('button');
+  cells(target)[2]?.focus();
+  press(document.activeElement as HTMLElement, 'Escape');
+  expect(button?.getAttribute('aria-expanded')).toBe('false');
+  expect(document.activeElement).toBe(button);
+  expect(cells(target)).toEqual([]);
+});
+
+test('explains the signs that occur, and no others', () => {
+  const key = open(settledEvents()).querySelector('.key');
+  expect(key?.textContent).toMatch(/every bit the same\s*within tolerance\s*settled by a third/);
+  expect(key?.textContent).not.toContain('differed');
+});
+
 test('says honestly where the limits were not measured', () => {
+  expect(open(storyEvents()).innerText).toContain('The limits come from honest runs of these two kinds of device.');
+  expect(open(liarEvents()).innerText).toContain('have not been measured yet, so cautious limits of their family');
+});
+
+test('begins on the route that the text is from, not on one that was given up', () => {
   const target = open(liarEvents());
-  expect(target.innerText).toContain('The limits come from honest runs of these two kinds of device.');
-  cells(target).at(-6)?.click();
-  flushSync();
-  expect(target.innerText).toContain('have not been measured yet, so cautious limits of their family stand in.');
+  const last = [...target.querySelectorAll('table')].at(-1);
+  expect(last?.querySelectorAll('[aria-pressed=true]')).toHaveLength(1);
 });
 
 test('shows the work that was thrown away on the route that was given up', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import type { Testimony } from '#shared/check/audit-event.ts';
 import type { OutputKind } from '#shared/check/closeness.ts';
-import { judge, outcomeOf } from '#shared/check/judge.ts';
+import { judge as judgeBy, outcomeOf } from '#shared/check/judge.ts';
 import { thresholdFor } from '#shared/check/thresholds.ts';
 import { decodeF16, encodeF16 } from '#shared/wire/f16.ts';
 import { normal } from '../../support/normal.ts';
@@ -15,9 +16,12 @@ import {
 } from '../../support/testimonies.ts';
 
 const HIDDEN: OutputKind = { kind: 'hidden' };
+const SIZE = { hiddenSize: 256, layers: 8 };
 const CHUNKS = 50;
 const GPU = 'webgpu/maker/model';
 
+const judge = (primary: Testimony, shadow: Testimony, output: OutputKind) =>
+  judgeBy(primary, shadow, output, thresholdFor(primary.numericClass, shadow.numericClass, output.kind, SIZE));
 const seedOf = (i: number) => new Uint8Array(32).fill(i);
 
 /** How many chunks of a primary that does `change` are judged how, next to an honest shadow of another class. */
@@ -127,7 +131,7 @@ describe('the judge', () => {
 });
 
 describe('the limits', () => {
-  const threshold = thresholdFor(GPU, 'wasm', 'hidden');
+  const threshold = thresholdFor(GPU, 'wasm', 'hidden', SIZE);
   const fine = { median: 0, p95: 0, max: 0, bias: 0, norm: 1, tokenGap: 0 };
   const outcome = (change: object, rows = 32, limits = threshold) => outcomeOf({ ...fine, ...change }, limits, rows);
 

@@ -151,6 +151,17 @@ describe('a proof of a wrong computation', () => {
     expect(await code(proofOf({ route, claimed: chunk }))).toBe('bad-message');
   });
 
+  test('needs more than the limits of a measured pair, where these are tighter than the cautious ones', async () => {
+    const route = answerRoute('wasm');
+    const off = (by: number): Chunk => ({
+      ...chunk,
+      output: chunk.output.map((value, i) => value + by * (value - chunk.input[i]!)),
+    });
+    const spoken = { runs: [31, 1] };
+    expect(await code(proofOf({ route, claimed: off(1e-2), spoken }))).toBe('bad-message');
+    expect(await verdict(proofOf({ route, claimed: off(1e-1), spoken }))).toMatchObject({ reason: 'disagreement' });
+  });
+
   test('shows rows that are no numbers', async () => {
     const claimed = { ...chunk, output: chunk.output.map(() => NaN) };
     expect(await verdict(proofOf({ claimed }))).toMatchObject({ reason: 'not-finite' });
@@ -252,6 +263,12 @@ describe('a proof of a wrong computation', () => {
     expect(await code({ ...proof, accused: { ...proof.accused, reveal: foreign.accused.reveal } })).toBe('wrong-peer');
     const later = (await proofOf({ spoken: { index: 5 } })) as typeof proof;
     expect(await code({ ...proof, accused: { ...proof.accused, reveal: later.accused.reveal } })).toBe('bad-message');
+    const anew = { opening: new Uint8Array(16) };
+    const again = (await proofOf({ spoken: anew, refereed: anew })) as typeof proof;
+    for (const party of ['accused', 'referee'] as const) {
+      const mixed = { ...proof[party], reveal: again[party].reveal };
+      expect(await code({ ...proof, [party]: mixed })).toBe('bad-message');
+    }
   });
 
   test('holds a reveal to the values that were signed', async () => {
@@ -322,6 +339,7 @@ describe('a proof of two words on one span', () => {
     ['words on two spans', () => said(wrong, { index: 2 }), 'bad-message'],
     ['words on two sessions', () => said(wrong, { session: replaySession }), 'bad-message'],
     ['words on two stages', () => said(wrong, { stage: 2 }), 'bad-message'],
+    ['words under two openings', () => said(wrong, { opening: new Uint8Array(16) }), 'bad-message'],
     ['words of two', () => said(wrong, {}, shadow), 'wrong-peer'],
   ])('shows nothing in %s', async (_, second, expected) => {
     const route = await envelope(answerRoute());

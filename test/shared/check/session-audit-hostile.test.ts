@@ -116,6 +116,25 @@ const lies: Record<string, [string, Lies]> = {
   'a reveal of another end': ['wrong-span', { reveal: secondReveal(({ end }) => ({ end: end - 1 })) }],
   'a reveal of another stage': ['wrong-span', { reveal: secondReveal(({ stage }) => ({ stage: stage + 1 })) }],
   'a reveal of a span that nobody asked for': ['wrong-span', { reveal: secondReveal(() => ({ index: 3 })) }],
+  'a commit under another opening than its last one': [
+    'opening-changed',
+    { commit: second(({ opening }) => ({ opening: flipped(opening) })) },
+  ],
+  'a second commit to something else under another opening': [
+    'opening-changed',
+    {
+      send: async (message, again) => {
+        if (message.type !== 'commit') return [message];
+        const other = { outputTo: flipped(message.commit.statement.outputTo) };
+        const opening = flipped(message.commit.statement.opening);
+        return [message, await again({ commit: (commit) => ({ ...commit, ...other, opening }) })];
+      },
+    },
+  ],
+  'a reveal under another opening than its commits': [
+    'opening-changed',
+    { reveal: secondReveal(({ opening }) => ({ opening: flipped(opening) })) },
+  ],
   'a reveal under another seed': ['reveal-seed', { reveal: secondReveal(({ seed }) => ({ seed: flipped(seed) })) }],
   'a reveal with too little output': [
     'reveal-malformed',
@@ -201,10 +220,10 @@ describe('a reveal before the challenge', () => {
     stand.at('V1a').lies.send = (message) => {
       if (message.type !== 'commit') return [message];
       const { statement, publicKey, signature } = message.commit;
-      const { session, epoch, index, start, end, stage } = statement;
+      const { session, opening, epoch, index, start, end, stage } = statement;
       const sketch = new Uint8Array(64 * (end - start));
       const reveal: Reveal = {
-        ...{ session, epoch, index, start, end, stage },
+        ...{ session, opening, epoch, index, start, end, stage },
         seed: new Uint8Array(32),
         input: sketch,
         output: sketch,
@@ -263,6 +282,28 @@ describe('what passes from stage to stage', () => {
   test('the last primary must have given the logits that came', async () => {
     const stand = await withLiar('P2', { commit: second(({ outputTo }) => ({ outputTo: flipped(outputTo) })) });
     expect(stand.faults).toEqual(['P2 output-mismatch']);
+  });
+
+  test('the first stage’s primary must have computed in the runs that it was given', async () => {
+    const stand = await withLiar('P0', { commit: second(({ shapes }) => ({ shapes: flipped(shapes) })) });
+    expect(stand.faults).toEqual(['P0 shapes-mismatch']);
+    expect(stand.verdicts[0]).toBe('0-6 checked');
+  });
+
+  test.each([
+    ['P1', 'P0'],
+    ['P2', 'P1'],
+  ])('a later %s that did not stands against %s, which may have sent it other ones', async (name, before) => {
+    const stand = await withLiar(name, { commit: second(({ shapes }) => ({ shapes: flipped(shapes) })) });
+    expect(stand.faults).toEqual([`${name} shapes-mismatch (${before})`]);
+  });
+
+  test('a shadow may compute in runs of its own', async () => {
+    const stand = await withLiar('V1a', {
+      commit: ({ shapes, ...commit }) => ({ ...commit, shapes: flipped(shapes) }),
+    });
+    expect(stand.faults).toEqual([]);
+    expect(stand.verdicts).toEqual(['0-6 checked', '6-12 checked']);
   });
 
   test('a primary that reveals another sketch than both receivers is named', async () => {

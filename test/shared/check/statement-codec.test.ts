@@ -12,7 +12,15 @@ import { MAX_CHECKS, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
 import { codeOf } from '../../support/code-of.ts';
 
 const digest = (value: number) => new Uint8Array(32).fill(value);
-const span = { session: '0f'.repeat(16) as SessionId, epoch: 4_000_000_000, index: 7, start: 33, end: 64, stage: 2 };
+const span = {
+  session: '0f'.repeat(16) as SessionId,
+  opening: new Uint8Array(16).fill(10),
+  epoch: 4_000_000_000,
+  index: 7,
+  start: 33,
+  end: 64,
+  stage: 2,
+};
 const commit: Commit = {
   ...span,
   inputFrom: digest(1),
@@ -55,6 +63,14 @@ describe('a commit', () => {
     expect(codeOf(() => parseCommit(other))).toBe('bad-message');
   });
 
+  test.each([15, 17])('with an opening of %i bytes is not written', (length) => {
+    expect(codeOf(() => commitBytes({ ...commit, opening: new Uint8Array(length) }))).toBe('bad-message');
+    // Nor where the next field makes up for it.
+    const shapes = new Uint8Array(48 - length);
+    expect(codeOf(() => commitBytes({ ...commit, opening: new Uint8Array(length), shapes }))).toBe('bad-message');
+    expect(codeOf(() => revealBytes({ ...reveal, opening: new Uint8Array(length) }))).toBe('bad-message');
+  });
+
   test('with a chain of a wrong size is not written', () => {
     expect(codeOf(() => commitBytes({ ...commit, shapes: new Uint8Array(31) }))).toBe('bad-message');
   });
@@ -62,6 +78,7 @@ describe('a commit', () => {
   test('has other bytes for every field', () => {
     const changes: Partial<Commit>[] = [
       { session: '1f'.repeat(16) as SessionId },
+      { opening: new Uint8Array(16).fill(11) },
       ...(['epoch', 'index', 'start', 'end', 'stage'] as const).map((field) => ({ [field]: commit[field] + 1 })),
       ...(['inputFrom', 'inputTo', 'outputFrom', 'outputTo', 'shapes'] as const).map((field) => ({
         [field]: digest(9),

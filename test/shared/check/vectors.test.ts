@@ -38,7 +38,7 @@ describe('what another program computed', () => {
   });
 
   test('the signed bytes of a commit', () => {
-    const { bytes, inputFrom, inputTo, outputFrom, outputTo, shapes, ...span } = vectors.commit;
+    const { bytes, inputFrom, inputTo, outputFrom, outputTo, shapes, opening, ...span } = vectors.commit;
     const chains = {
       inputFrom: fromHex(inputFrom),
       inputTo: fromHex(inputTo),
@@ -46,15 +46,15 @@ describe('what another program computed', () => {
       outputTo: fromHex(outputTo),
       shapes: fromHex(shapes),
     };
-    const commit = { ...span, session: session(span.session), ...chains };
+    const commit = { ...span, session: session(span.session), opening: fromHex(opening), ...chains };
     expect(toHex(commitBytes(commit))).toBe(bytes);
     expect(parseCommit(fromHex(bytes))).toEqual(commit);
   });
 
   test('the signed bytes of a reveal', () => {
-    const { bytes, seed, input, output, ...span } = vectors.reveal;
+    const { bytes, seed, input, output, opening, ...span } = vectors.reveal;
     const values = { seed: fromHex(seed), input: fromHex(input), output: fromHex(output) };
-    const reveal = { ...span, session: session(span.session), ...values };
+    const reveal = { ...span, session: session(span.session), opening: fromHex(opening), ...values };
     expect(toHex(revealBytes(reveal))).toBe(bytes);
     expect(parseReveal(fromHex(bytes), values.input, values.output)).toEqual(reveal);
   });

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { DRAIN_TIMEOUT_MS } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
@@ -57,6 +58,7 @@ function makeVolunteer(change: Partial<VolunteerSettings> = {}): Volunteer {
     fetchManifest: async () => manifestAnswer,
     clock: network.clock,
     verify: toyVerify,
+    random: randomBytes,
     settings: { ...settings, ...change },
   });
 }

@@ -1,47 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
-import type { Rows } from '#shared/session/compute.ts';
-import { GREEDY, toyAnswer, TOY_VOCABULARY } from '../../support/toy-model.ts';
-import { ToyNetwork, type ToyVolunteer } from '../../support/toy-network.ts';
+import { checkedNetwork, only, prompt, scaled, standing, type EventOf } from '../../support/checked-network.ts';
+import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
+import type { ToyNetwork, ToyVolunteer } from '../../support/toy-network.ts';
 
 const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({
   promptTokens,
   maxNewTokens,
   sampling: GREEDY,
 });
-const prompt = (length: number) => Array.from({ length }, (_, i) => 1 + ((7 * i + length) % (TOY_VOCABULARY - 1)));
-
-type Event<Type extends AnswerEvent['type']> = Extract<AnswerEvent, { type: Type }>;
-function only<Type extends AnswerEvent['type']>(events: readonly AnswerEvent[], type: Type): Event<Type>[] {
-  return events.filter((event): event is Event<Type> => event.type === type);
-}
-
-/** The tokens that stand, where some were taken back. */
-function standing(events: readonly AnswerEvent[], promptLength: number): number[] {
-  const tokens: number[] = [];
-  for (const event of events) {
-    if (event.type === 'rerouted') tokens.length = Math.min(tokens.length, event.from - promptLength);
-    if (event.type === 'token') tokens.push(event.token);
-  }
-  return tokens;
-}
-
-/** Two replicas for each stage, and a referee and an arbiter for each where wished. */
-function checkedNetwork(reserves: readonly ('arbiter' | 'referee')[] = ['arbiter', 'referee'], replicas = 2) {
-  const network = new ToyNetwork(replicas);
-  network.shadows = 1;
-  for (const stage of [0, 1, 2]) for (const reserve of reserves) network.addVolunteer(stage, 4, reserve);
-  return network;
-}
-
-/** Hidden rows, each number times `factor`, from `start` on. */
-const scaled = (factor: number, start: number) => (rows: Rows) => {
-  const values = new Float32Array(rows.bytes.slice().buffer);
-  const from = Math.max(0, start - rows.start);
-  for (let i = from; i < values.length; i++) values[i] = values[i]! * factor;
-  return rows.kind === 'hidden' ? { ...rows, bytes: new Uint8Array(values.buffer) } : rows;
-};
-
 const spansOf = (events: readonly AnswerEvent[]) =>
   only(events, 'checked').map(({ check }) => [check.start, check.end]);
 
@@ -52,7 +19,7 @@ describe('a checked answer', () => {
       const network = checkedNetwork();
       const { tokens, events } = await network.ask(network.conversation(), greedy(prompt(length)));
       expect(tokens).toEqual(toyAnswer(prompt(length), 24));
-      const end = events.at(-1) as Event<'end'>;
+      const end = events.at(-1) as EventOf<'end'>;
       const spans = only(events, 'checked').map(({ check }) => check);
       expect(end).toMatchObject({ type: 'end', tier: 'checked', counts: { checked: spans.length, unchecked: 0 } });
       expect(spans[0]!.start).toBe(0);
@@ -83,7 +50,7 @@ describe('a checked answer', () => {
   it('without shadows is unchecked, and nothing is sent for a check', async () => {
     const network = checkedNetwork();
     const { events } = await network.ask(network.conversation({ shadows: 0 }), greedy(prompt(40)));
-    const { counts, tier } = events.at(-1) as Event<'end'>;
+    const { counts, tier } = events.at(-1) as EventOf<'end'>;
     expect(tier).toBe('unchecked');
     expect(counts).toMatchObject({ checked: 0, unchecked: only(events, 'checked').length });
     expect(spansOf(events)[0]).toEqual([0, 32]);
@@ -235,7 +202,7 @@ describe('a difference', () => {
       tier: 'settled',
       stages: { 1: { arbiter: { role: 'referee' } } },
     });
-    expect((events.at(-1) as Event<'end'>).counts).toMatchObject({ settled: 1, unchecked: 0, disputed: 0 });
+    expect((events.at(-1) as EventOf<'end'>).counts).toMatchObject({ settled: 1, unchecked: 0, disputed: 0 });
     expect(network.releases.flatMap(({ faults }) => faults.map(({ volunteer }) => volunteer))).toEqual([bad.id]);
   });
 

@@ -1,9 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { equivocationProof } from '#shared/check/proof.ts';
+import { verifyProof } from '#shared/check/verify-proof.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_OPEN_CHECKS, OPEN_TIMEOUT_MS } from '#shared/limits.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { CheckDriver, toyPrompt } from '../../support/check-driver.ts';
-import { toyIdentity, ToyNetwork } from '../../support/toy-network.ts';
+import { codeOfAsync } from '../../support/code-of.ts';
+import { toyManifest } from '../../support/toy-model.ts';
+import { serverIdentity, toyIdentity, ToyNetwork, toyVerify } from '../../support/toy-network.ts';
 
 let network: ToyNetwork;
 let driver: CheckDriver;
@@ -156,6 +160,13 @@ describe('a replica refuses', () => {
       async (good) => ({ ...good, commit: await driver.commit(driver.spans[0]!, { stage: 1 }) }),
     ],
     [
+      'a commit under an opening',
+      async (good) => ({
+        ...good,
+        commit: await driver.commit(driver.spans[0]!, { opening: new Uint8Array(16).fill(1) }),
+      }),
+    ],
+    [
       'a commit to other tokens than it sent',
       async (good) => ({ ...good, commit: await driver.commit(driver.spans[0]!, { outputTo: new Uint8Array(32) }) }),
     ],
@@ -175,5 +186,36 @@ describe('a replica refuses', () => {
     const { session, index } = span;
     await driver.say(shadows[1]!, [{ type: 'challenge', session, index, seed: driver.seeds.seed(index), commit }]);
     expect(driver.faults(shadows[1]!)).toEqual(['check-failed']);
+  });
+});
+
+describe('a volunteer whose tab was loaded again', () => {
+  it('signs nothing under the route it forgot that stands against what it signed before', async () => {
+    const network = new ToyNetwork(2);
+    const first = new CheckDriver(network);
+    const { route } = first;
+    const shadow = first.shadows[0]!;
+    const commit = async (driver: CheckDriver, tokens: readonly number[]) => {
+      await driver.open();
+      await driver.audit();
+      await driver.feed(tokens);
+      await driver.check(0, tokens.length, [shadow]);
+      return driver.commits(shadow)[0]!;
+    };
+    const before = await commit(first, [3, 9, 27]);
+    network.reload(shadow);
+    const after = await commit(new CheckDriver(network, 'checker', route), [3, 9, 26]);
+    const fields = ['session', 'epoch', 'index', 'start', 'end', 'stage'] as const;
+    for (const field of fields) expect(after.statement[field]).toBe(before.statement[field]);
+    expect(after.statement.outputTo).not.toEqual(before.statement.outputTo);
+    expect(after.statement.opening).not.toEqual(before.statement.opening);
+    const proof = equivocationProof(await network.sign(route), before, after);
+    const verified = verifyProof(proof, {
+      serverKey: serverIdentity.publicKey,
+      verify: toyVerify,
+      isReferee: () => true,
+      manifest: () => toyManifest,
+    });
+    expect(await codeOfAsync(verified)).toBe('bad-message');
   });
 });

@@ -6,6 +6,7 @@ import type { Rows } from '#shared/session/compute.ts';
 import type { Route } from '#shared/session/route.ts';
 import { encodeTokens, rowsMessage } from '#shared/session/rows-message.ts';
 import type { PeerMessage, RowsMessage } from '#shared/wire/peer-message.ts';
+import { checkedNetwork, standing } from '../../support/checked-network.ts';
 import type { FakeLinks } from '../../support/fake-links.ts';
 import { GREEDY, toyAnswer, toyDigest, toyManifest } from '../../support/toy-model.ts';
 import { collect, toyIdentity, ToyNetwork, toyRanges, type ToyVolunteer } from '../../support/toy-network.ts';
@@ -312,5 +313,21 @@ describe('a requester', () => {
     });
     expect(tokens).toEqual(toyAnswer(prompt, 12));
     expect(network.releases[0]?.faults).toEqual([{ volunteer: liar.id, code: 'digest-mismatch' }]);
+  });
+
+  it('leaves out a volunteer that gives shadows other rows than their digest says, and not the shadows alone', async () => {
+    network = checkedNetwork([], 3);
+    const liar = network.of(0)[0]!;
+    network.links.rewrite = (message, from) =>
+      message.type === 'rows' && from === liar.id ? { ...message, digest: new Uint8Array(32) } : message;
+    const { events } = await network.ask(network.conversation(), {
+      promptTokens: prompt,
+      maxNewTokens: 12,
+      sampling: GREEDY,
+    });
+    expect(standing(events, prompt.length)).toEqual(toyAnswer(prompt, 12));
+    expect(events.at(-1)).toMatchObject({ tier: 'checked' });
+    expect(network.routes).toHaveLength(2);
+    expect(JSON.stringify(network.routes[1])).not.toContain(liar.id);
   });
 });

@@ -73,14 +73,27 @@ describe('a session with shadows', () => {
       }
       expect(first!.map(({ publicKey }) => peerIdOf(publicKey))).toEqual(primaries);
       expect(second!.map(({ statement }) => statement.stage)).toEqual([0, 1, 2]);
-      const chains = first!.map(({ statement: { shapes: _shapes, ...rest } }) => rest);
-      expect(second!.map(({ statement: { shapes: _shapes, ...rest } }) => rest)).toEqual(chains);
+      const chains = first!.map(({ statement: { shapes: _shapes, opening: _opening, ...rest } }) => rest);
+      expect(second!.map(({ statement: { shapes: _shapes, opening: _opening, ...rest } }) => rest)).toEqual(chains);
       expect(chains[0]!.inputTo).toEqual(driver.sent.at(span.end));
       expect(chains[1]!.inputTo).toEqual(chains[0]!.outputTo);
       expect(chains[2]!.inputTo).toEqual(chains[1]!.outputTo);
       expect(chains[2]!.outputTo).toEqual(driver.logits.at(span.end));
       expect(chains[2]!.outputFrom).toEqual(driver.logits.at(span.start));
     }
+  });
+
+  it('has each replica sign under an opening of its own', async () => {
+    await driver.answer();
+    const spans = [await driver.check(0, 32), await driver.check(32, 43)];
+    for (const span of spans) await driver.challenge(span);
+    const openings = driver.replicas.map((peer) => {
+      const statements = [...driver.commits(peer), ...driver.reveals(peer)].map(({ statement }) => statement);
+      expect(statements).toHaveLength(4);
+      return new Set(statements.map(({ opening }) => opening.join()));
+    });
+    expect(openings.map(({ size }) => size)).toEqual(openings.map(() => 1));
+    expect(new Set(openings.flatMap((own) => [...own])).size).toBe(driver.replicas.length);
   });
 
   it('reveals sketches that fit from stage to stage, and the logits themselves at the head', async () => {

@@ -10,11 +10,13 @@ import { codeOf } from '../../support/code-of.ts';
 
 const session = '00112233445566778899aabbccddeeff' as SessionId;
 const bytes = (length: number, first = 0) => new Uint8Array(length).map((_, i) => first + i);
+const opening = bytes(16, 12);
 const span = { session, epoch: 2, index: 3, start: 40, end: 44 };
 const seal = { publicKey: bytes(32, 1), signature: bytes(64, 2) };
 const commit: Signed<Commit> = {
   statement: {
     ...span,
+    opening,
     stage: 1,
     inputFrom: bytes(32, 3),
     inputTo: bytes(32, 4),
@@ -25,7 +27,7 @@ const commit: Signed<Commit> = {
   ...seal,
 };
 const reveal: Signed<Reveal> = {
-  statement: { ...span, stage: 1, seed: bytes(32, 8), input: bytes(4 * 64), output: bytes(4 * 64, 9) },
+  statement: { ...span, opening, stage: 1, seed: bytes(32, 8), input: bytes(4 * 64), output: bytes(4 * 64, 9) },
   ...seal,
 };
 const rows = { kind: 'hidden', start: 40, count: 2, bytes: bytes(16) } as const;
@@ -64,7 +66,7 @@ describe('the codec of a check', () => {
   it('lays messages out as docs/protocol.md says', () => {
     expect(messages.map((message) => encodePeerMessage(message)[0])).toEqual([9, 10, 11, 12, 13, 13, 14, 15, 15]);
     const lengths = messages.map((message) => encodePeerMessage(message).length);
-    expect(lengths).toEqual([49, 33, 309, 361, 761, 765, 25, 40, 40]);
+    expect(lengths).toEqual([49, 33, 325, 377, 777, 781, 25, 40, 40]);
     expect([...encodePeerMessage(check).subarray(17)]).toEqual([2, 0, 0, 0, 3, 0, 0, 0, 40, 0, 0, 0, 44, 0, 0, 0]);
     expect([...encodePeerMessage(recalled).subarray(0, 4)]).toEqual([15, 1, 2, 0]);
   });
@@ -98,24 +100,24 @@ describe('hostile messages of a check', () => {
           v.setUint32(29, MAX_POSITIONS + 1, true);
         }),
     ],
-    ['a commit that is cut short', () => encodePeerMessage({ type: 'commit', commit }).subarray(0, 308)],
+    ['a commit that is cut short', () => encodePeerMessage({ type: 'commit', commit }).subarray(0, 324)],
     ['a commit of another domain', () => tampered({ type: 'commit', commit }, (v) => v.setUint8(97, 0))],
-    ['a commit to two chunks', () => tampered({ type: 'commit', commit }, (v) => v.setUint32(97 + 44, 65, true))],
-    ['a commit of a stage above the limit', () => tampered({ type: 'commit', commit }, (v) => v.setUint8(97 + 48, 65))],
+    ['a commit to two chunks', () => tampered({ type: 'commit', commit }, (v) => v.setUint32(97 + 60, 65, true))],
+    ['a commit of a stage above the limit', () => tampered({ type: 'commit', commit }, (v) => v.setUint8(97 + 64, 65))],
     ['a challenge of no span', () => tampered(challenge, (v) => v.setUint32(17, 0, true))],
-    ['a challenge that is cut short', () => encodePeerMessage(challenge).subarray(0, 360)],
+    ['a challenge that is cut short', () => encodePeerMessage(challenge).subarray(0, 376)],
     ['a challenge with a commit of another domain', () => tampered(challenge, (v) => v.setUint8(149, 0))],
-    ['a reveal without values', () => encodePeerMessage({ type: 'reveal', reveal }).subarray(0, 245)],
+    ['a reveal without values', () => encodePeerMessage({ type: 'reveal', reveal }).subarray(0, 261)],
     ['a reveal shorter than what is signed', () => encodePeerMessage({ type: 'reveal', reveal }).subarray(0, 200)],
     [
       'a reveal whose input ends beyond it',
-      () => tampered({ type: 'reveal', reveal }, (v) => v.setUint32(245, 4000, true)),
+      () => tampered({ type: 'reveal', reveal }, (v) => v.setUint32(261, 4000, true)),
     ],
     [
       'a reveal whose input is not one sketch for each row',
-      () => tampered({ type: 'reveal', reveal }, (v) => v.setUint32(245, 260, true)),
+      () => tampered({ type: 'reveal', reveal }, (v) => v.setUint32(261, 260, true)),
     ],
-    ['a reveal of other values', () => tampered({ type: 'reveal', reveal }, (v) => v.setUint8(249, 77))],
+    ['a reveal of other values', () => tampered({ type: 'reveal', reveal }, (v) => v.setUint8(265, 77))],
     ['a recall of no rows', () => tampered(recall, (v) => v.setUint32(21, 32, true))],
     ['a recall of two chunks', () => tampered(recall, (v) => v.setUint32(21, 65, true))],
     ['recalled logits', () => tampered(recalled, (v) => v.setUint8(1, 2))],

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
@@ -14,7 +15,6 @@ import {
   type ScriptedGateway,
 } from '../../support/scripted-gateway.ts';
 import { checkedEvent, endEvent, tokenEvent } from '../../support/verdicts.ts';
-import type { Socket } from 'node:net';
 
 let gateway: ScriptedGateway | undefined;
 afterEach(() => gateway?.stop());
@@ -246,6 +246,27 @@ describe('createGateway', () => {
       { answerTimeoutMs: 20 },
     );
     await expect(client.chat.completions.create(chat)).rejects.toMatchObject({ status: 504, code: 'timeout' });
+  });
+
+  it('gives the session of a client that does not read its stream back, after its time limit', async () => {
+    const lone = route.stages.map((stage) => ({ ...stage, shadows: [] }));
+    const bare = { type: 'routed', route: { ...route, stages: lone }, links: [] } as const;
+    const { server, url, open, seen } = await start(
+      async function* ({ signal }) {
+        yield bare;
+        for (let i = 0; !signal.aborted; i++) yield tokenEvent(3 + i, 97);
+        yield endEvent(1, { reason: 'cancelled', tier: 'unchecked' });
+      },
+      { answerTimeoutMs: 1_000 },
+    );
+    const body = JSON.stringify({ ...chat, stream: true });
+    const asked = once(server, 'request');
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').pause();
+    socket.write('POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n');
+    socket.write(`content-length: ${body.length}\r\n\r\n${body}`);
+    await asked;
+    await expect.poll(() => [seen.length, open.size], { timeout: 10_000 }).toEqual([1, 0]);
+    socket.destroy();
   });
 
   it.each([

@@ -5,6 +5,7 @@ import { channelScale } from '#shared/check/channel-scale.ts';
 import { candidatesOf, type OutputKind, type Sampled } from '#shared/check/closeness.ts';
 import { CHAIN_START, foldRows, ShapeChain, splitRows } from '#shared/check/row-chain.ts';
 import { rowValues, sketchRows } from '#shared/check/sketch.ts';
+import { NO_OPENING } from '#shared/check/statement-codec.ts';
 import type { Commit, Reveal } from '#shared/check/statement.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
@@ -38,7 +39,7 @@ export function replicaRows(
   return { numericClass, input: input.slice(0, positions), output: splitRows(output, positions), plan };
 }
 
-export const spanSeed = (name: string): Uint8Array<ArrayBuffer> => sha256(utf8(name)) as Uint8Array<ArrayBuffer>;
+export const spanSeed = (name: string): Uint8Array<ArrayBuffer> => sha256(utf8(name));
 
 /**
  * What a replica that computed these rows says of a span, unsigned: both of its chains begin at the span, so that two
@@ -47,7 +48,15 @@ export const spanSeed = (name: string): Uint8Array<ArrayBuffer> => sha256(utf8(n
 export function testimonyOf(replica: ReplicaRows, span: ComparedSpan): Testimony {
   const { manifest, range, start, end, seed } = span;
   const { hiddenSize } = manifest.config;
-  const header = { session: '00'.repeat(16) as SessionId, epoch: 0, index: 1, start, end, stage: 0 };
+  const header = {
+    session: '00'.repeat(16) as SessionId,
+    opening: NO_OPENING,
+    epoch: 0,
+    index: 1,
+    start,
+    end,
+    stage: 0,
+  };
   const input = replica.input.slice(start, end);
   const output = replica.output.slice(start, end);
   const sketch = (rows: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> =>

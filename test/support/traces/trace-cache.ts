@@ -24,7 +24,7 @@ export function cachedTracer(device: string, open: () => Promise<Tracer>, isFres
     numericClass: device,
     async trace(model, range, runs) {
       const paths = runs.map((run) => join(folder, `${keyOf(device, model, range, run)}.rows`));
-      const kept = await Promise.all(paths.map((path) => (isFresh ? null : readRows(path))));
+      const kept = await Promise.all(paths.map(async (path) => (isFresh ? null : await readRows(path))));
       const missing = runs.filter((_, i) => kept[i] === null);
       let recorded: Uint8Array<ArrayBuffer>[] = [];
       if (missing.length > 0) {
@@ -36,13 +36,32 @@ export function cachedTracer(device: string, open: () => Promise<Tracer>, isFres
       counts.recorded += missing.length;
       counts.kept += runs.length - missing.length;
       const outputs = kept.map((rows) => rows ?? (recorded.shift() as Uint8Array<ArrayBuffer>));
-      await Promise.all(paths.map((path, i) => (kept[i] === null ? writeFile(path, outputs[i]!) : null)));
+      await Promise.all(
+        paths.map(async (path, i) => {
+          if (kept[i] === null) await writeFile(path, outputs[i]!);
+        }),
+      );
       return outputs;
     },
     async stop() {
       await (await opened)?.stop();
     },
   };
+}
+
+/** Bytes that `make` gives once; later they are read. `key` names all that they depend on. */
+export async function keptBytes(
+  key: object,
+  isFresh: boolean,
+  make: () => Promise<Uint8Array<ArrayBuffer>>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const path = join(folder, `${createHash('sha256').update(JSON.stringify(key)).digest('hex')}.rows`);
+  const kept = isFresh ? null : await readRows(path);
+  if (kept !== null) return kept;
+  const made = await make();
+  await mkdir(folder, { recursive: true });
+  await writeFile(path, made);
+  return made;
 }
 
 function keyOf(device: string, { name, manifest }: TracedModel, range: StageRange, { input, plan }: TraceRun): string {

@@ -1,0 +1,149 @@
+import { quantile } from '#shared/check/statistics.ts';
+import { short, table } from '../bench/calibrate/tables.ts';
+import type { NetworkTrial } from './network-trials.ts';
+import type { Trial } from './trace-attacks.ts';
+
+/** What became of one liar in networks of engines. */
+export interface NetworkRow {
+  readonly liar: string;
+  readonly stages: string;
+  /** Answers in which it lied, and the chunks of them in which it did until it was caught. */
+  readonly answers: number;
+  readonly chunks: number;
+  readonly caught: number;
+  /** Chunks of lies up to the one it was caught in: mean and most. */
+  readonly until: { readonly mean: number; readonly most: number };
+  readonly proven: number;
+  readonly falseAccusations: number;
+  readonly wrongShown: number;
+  /** Answers in which a token that was shown pale was not the honest one; and that ended with another text. */
+  readonly moved: number;
+  readonly wrongEnd: number;
+  /** Answers that failed as a whole. */
+  readonly failed: number;
+  readonly codes: readonly string[];
+  /** Spans of stages in answers of the same run in which it did not lie. */
+  readonly honestSpans: number;
+}
+
+export function networkRow(liar: string, trials: readonly NetworkTrial[]): NetworkRow {
+  const lied = trials.filter(({ liedChunks }) => liedChunks > 0);
+  const caught = lied.filter(({ isCaught }) => isCaught);
+  const until = caught.map(({ liedChunks }) => liedChunks);
+  const sum = (of: (trial: NetworkTrial) => number): number => trials.reduce((total, trial) => total + of(trial), 0);
+  return {
+    liar,
+    stages: [...new Set(trials.map(({ stage }) => stage + 1))].join(', '),
+    answers: lied.length,
+    chunks: sum(({ liedChunks }) => liedChunks),
+    caught: caught.length,
+    until: { mean: until.reduce((total, count) => total + count, 0) / until.length, most: Math.max(0, ...until) },
+    proven: lied.filter(({ proven }) => proven > 0).length,
+    falseAccusations: sum(({ falseAccusations, falseProofs }) => falseAccusations + falseProofs),
+    wrongShown: sum(({ wrongShown }) => wrongShown),
+    moved: lied.filter(({ hasMoved }) => hasMoved).length,
+    wrongEnd: lied.filter(({ isTextRight, failure }) => !isTextRight && failure === null).length,
+    failed: lied.filter(({ failure }) => failure !== null).length,
+    codes: [...new Set(lied.flatMap(({ codes }) => codes))],
+    honestSpans: trials.filter(({ liedChunks }) => liedChunks === 0).reduce((total, { spans }) => total + spans, 0),
+  };
+}
+
+export function networkTable(rows: readonly NetworkRow[]): string {
+  return table(
+    [
+      ...['liar', 'stages', 'answers', 'chunks with lies', 'caught', 'chunks until caught', 'proven to the server'],
+      ...[
+        'false accusations',
+        'wrong tokens shown as checked',
+        'answers it moved before',
+        'wrong in the end',
+        'failed',
+        'as',
+      ],
+    ],
+    rows.map((row) => [
+      row.liar,
+      row.stages,
+      String(row.answers),
+      String(row.chunks),
+      share(row.caught, row.answers),
+      row.caught === 0 ? '–' : `${short(row.until.mean)}, at most ${row.until.most}`,
+      share(row.proven, row.answers),
+      ...[row.falseAccusations, row.wrongShown, row.moved, row.wrongEnd, row.failed].map(String),
+      row.codes.join(', '),
+    ]),
+  );
+}
+
+/** What became of one liar in chunks that were computed beforehand, for one pair of classes. */
+export interface TraceRow {
+  readonly liar: string;
+  readonly kind: Trial['kind'];
+  readonly pair: string;
+  readonly chunks: number;
+  readonly rejected: number;
+  readonly suspect: number;
+  readonly agreed: number;
+  /** Median over chunks of the median difference. */
+  readonly median: number;
+  /** Of those that agreed: how many were run to the end, and how many of these moved the greedy text. */
+  readonly looked: number;
+  readonly moved: number;
+}
+
+/** Groups trials by liar, kind and pair; `moved` says how many of the chunks that passed move the text. */
+export async function traceRows(
+  trials: readonly Trial[],
+  moves: (trial: Trial) => Promise<boolean>,
+  lookAt: number,
+): Promise<TraceRow[]> {
+  const groups = new Map<string, Trial[]>();
+  for (const trial of trials) {
+    const key = `${trial.liar}|${trial.kind}|${trial.pair}`;
+    groups.set(key, [...(groups.get(key) ?? []), trial]);
+  }
+  const rows: TraceRow[] = [];
+  for (const group of groups.values()) {
+    const [{ liar, kind, pair }] = group as [Trial];
+    const passed = group.filter(({ outcome }) => outcome === 'agreed');
+    // Spread over all of them.
+    const step = Math.max(1, passed.length / lookAt);
+    const looked =
+      kind === 'logits' ? passed : passed.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
+    let moved = 0;
+    for (const trial of looked) if (await moves(trial)) moved++;
+    rows.push({
+      ...{ liar, kind, pair, moved },
+      chunks: group.length,
+      rejected: group.filter(({ outcome }) => outcome === 'rejected' || outcome === 'form').length,
+      suspect: group.filter(({ outcome }) => outcome === 'suspect').length,
+      agreed: passed.length,
+      median: quantile(
+        group.map(({ median }) => median),
+        0.5,
+      ),
+      looked: looked.length,
+    });
+  }
+  return rows;
+}
+
+export function traceTable(rows: readonly TraceRow[]): string {
+  return table(
+    ['liar', 'of', 'liar + shadow', 'chunks', 'rejected', 'doubted', 'passed', 'of these move the text', 'difference'],
+    rows.map((row) => [
+      row.liar,
+      row.kind,
+      row.pair.replaceAll('webgpu/google/swiftshader', 'webgpu'),
+      String(row.chunks),
+      ...[row.rejected, row.suspect, row.agreed].map((count) => share(count, row.chunks)),
+      row.agreed === 0 ? '–' : `${row.moved} of ${row.looked}`,
+      row.median >= 1e6 ? 'beyond measure' : short(row.median),
+    ]),
+  );
+}
+
+function share(part: number, whole: number): string {
+  return whole === 0 ? '–' : `${Number(((100 * part) / whole).toPrecision(3))} %`;
+}

@@ -1,0 +1,249 @@
+import { channelScale } from '#shared/check/channel-scale.ts';
+import { judge } from '#shared/check/judge.ts';
+import { checkReveal } from '#shared/check/reveal-form.ts';
+import { splitRows } from '#shared/check/row-chain.ts';
+import { rowValues } from '#shared/check/sketch.ts';
+import { pairKey, parseThresholds, thresholdFor } from '#shared/check/thresholds.ts';
+import measured from '#shared/check/thresholds.json' with { type: 'json' };
+import { CHUNK_POSITIONS } from '#shared/limits.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import { encodeF16 } from '#shared/wire/f16.ts';
+import { greedy } from '../bench/calibrate/honest-pairs.ts';
+import type { Recording } from '../bench/calibrate/record.ts';
+import type { TracedSession } from '../bench/calibrate/trace-set.ts';
+import { joined, outputKind, spanSeed, testimonyOf, type ReplicaRows } from '../support/traces/span-comparison.ts';
+import { chunkPlan, type TracedModel, type Tracer } from '../support/traces/tracer.ts';
+import { runComputedLiars, type LiarRows } from './computed-liars.ts';
+import { decodeCandidateRow, encodeCandidateRow } from './logits-rows.ts';
+import { embeddingRow } from './embedding-row.ts';
+import { rowLiars, type RowLiar } from './row-liars.ts';
+
+/** What became of a lie in one whole chunk of one stage. */
+export interface Trial {
+  readonly liar: string;
+  readonly pair: string;
+  readonly kind: 'hidden' | 'logits';
+  /** `form`: the reveal itself was no possible one, or no numbers. */
+  readonly outcome: 'agreed' | 'suspect' | 'rejected' | 'form';
+  readonly median: number;
+  /** Whether the likeliest token of some row is another with these logits; null for hidden rows. */
+  readonly movesText: boolean | null;
+  /** For hidden rows that passed: what it takes to see whether they move the text. */
+  readonly escaped: Escaped | null;
+}
+
+export interface Escaped {
+  readonly session: TracedSession;
+  readonly start: number;
+  readonly rows: readonly Uint8Array<ArrayBuffer>[];
+}
+
+/** A session whose honest rows are at hand: as WASM computes whole chunks, and every shadow that was traced. */
+interface Stage {
+  readonly session: TracedSession;
+  readonly input: readonly Uint8Array<ArrayBuffer>[];
+  readonly honest: readonly Uint8Array<ArrayBuffer>[];
+  readonly shadows: readonly ReplicaRows[];
+}
+
+/** All liars of which rows can be made beforehand, against every honest shadow, chunk by chunk under `seeds` seeds. */
+export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: number): AsyncGenerator<Trial> {
+  const sessions = recording.sessions.filter(
+    ({ model, range }) => model.name === 'wren-q4' && range.end - range.start === model.manifest.config.layers / 2,
+  );
+  const stages = new Map(sessions.map((session) => [session, stageOf(session)]));
+  for (const [session, stage] of stages) {
+    const other = [...stages.values()].find(
+      (candidate) => candidate.session.range === session.range && candidate.session.session !== session.session,
+    );
+    for (const liar of rowLiars) yield* rowTrials(stage, other?.honest ?? stage.honest, liar, seeds);
+  }
+  for (const range of new Set(sessions.map((session) => session.range))) {
+    const own = sessions.filter((session) => session.range === range);
+    for await (const lie of runComputedLiars(own, wasm))
+      yield* rowsTrials(lie, 'wasm', stages.get(lie.session)!, seeds);
+  }
+  for (const { name, numericClass, of: session, rows, positions } of recording.substitutes) {
+    const lie = {
+      name: `${name} instead of ${session.model.name}`,
+      session,
+      from: 0,
+      rows: splitRows(rows, positions),
+    };
+    yield* rowsTrials(lie, numericClass, stages.get(session) ?? stageOf(session), seeds);
+  }
+}
+
+function stageOf(session: TracedSession): Stage {
+  const [first] = session.traces;
+  const positions = first!.plan.reduce((sum, count) => sum + count, 0);
+  const input = splitRows(session.input, positions);
+  const honest = splitRows(first!.rows, positions);
+  const shadows = session.traces
+    .filter(({ shape }) => shape === 'chunk')
+    .map(({ numericClass, plan, rows }) => {
+      const count = plan.reduce((sum, run) => sum + run, 0);
+      return { numericClass, input: input.slice(0, count), output: splitRows(rows, count), plan };
+    });
+  return { session, input, honest, shadows };
+}
+
+/** Every other chunk against WASM, of which there are enough. */
+function isTried({ session }: TracedSession, shadowClass: string, start: number): boolean {
+  return shadowClass !== 'wasm' || (start / CHUNK_POSITIONS + session) % 2 === 0;
+}
+
+function* rowTrials(stage: Stage, others: Stage['honest'], liar: RowLiar, seeds: number): Generator<Trial> {
+  const { range, model } = stage.session;
+  for (const shadow of stage.shadows) {
+    for (let start = 0; start + CHUNK_POSITIONS <= shadow.output.length; start += CHUNK_POSITIONS) {
+      if (!isTried(stage.session, shadow.numericClass, start)) continue;
+      const end = start + CHUNK_POSITIONS;
+      const random = generator(`${liar.name}:${model.name}:${start}`);
+      const rows = range.head
+        ? lieInLogits(stage, others, liar, start, end, shadow.numericClass, random)
+        : lieInHidden(stage, others, liar, start, end, shadow.numericClass, random);
+      if (rows === null) return;
+      yield* trials(stage, liar.name, 'wasm', shadow, start, rows, seeds);
+    }
+  }
+}
+
+function* rowsTrials(lie: LiarRows, numericClass: string, stage: Stage, seeds: number): Generator<Trial> {
+  for (const shadow of stage.shadows) {
+    const end = Math.min(lie.from + lie.rows.length, shadow.output.length);
+    for (let start = lie.from; start + CHUNK_POSITIONS <= end; start += CHUNK_POSITIONS) {
+      if (!isTried(stage.session, shadow.numericClass, start)) continue;
+      const rows = lie.rows.slice(start - lie.from, start - lie.from + CHUNK_POSITIONS);
+      yield* trials(stage, lie.name, numericClass, shadow, start, rows, seeds);
+    }
+  }
+}
+
+function* trials(
+  stage: Stage,
+  liar: string,
+  numericClass: string,
+  shadow: ReplicaRows,
+  start: number,
+  rows: readonly Uint8Array<ArrayBuffer>[],
+  seeds: number,
+): Generator<Trial> {
+  const { model, range } = stage.session;
+  const { manifest } = model;
+  const end = start + rows.length;
+  const output = [...stage.honest.slice(0, start), ...rows];
+  // A liar says that it ran single positions: two WASM replicas with other runs need not be equal bit for bit.
+  const primary: ReplicaRows = { numericClass, input: stage.input, output, plan: chunkPlan(end, 1) };
+  const kind = range.head ? 'logits' : 'hidden';
+  for (let i = 0; i < (range.head ? 1 : seeds); i++) {
+    const span = { manifest, range, start, end, seed: spanSeed(`${liar}:${stage.session.session}:${start}:${i}`) };
+    const [mine, theirs] = [testimonyOf(primary, span), testimonyOf(shadow, span)];
+    const form = checkReveal(mine.reveal.statement, range, manifest.config, range.head ? rows.length : null);
+    const limits = thresholdFor(numericClass, shadow.numericClass, kind, manifest.config);
+    const finding = judge(mine, theirs, outputKind(range, manifest, mine.reveal.statement, greedy), limits);
+    const outcome = form === null ? finding.outcome : 'form';
+    yield {
+      liar,
+      pair: pairKey(numericClass, shadow.numericClass),
+      kind,
+      outcome,
+      median: finding.closeness.median,
+      movesText:
+        kind === 'logits' ? rows.some((row, t) => bestToken(row) !== bestToken(stage.honest[start + t]!)) : null,
+      escaped: outcome === 'agreed' && kind === 'hidden' ? { session: stage.session, start, rows } : null,
+    };
+  }
+}
+
+/** The first candidate of a logits row. */
+function bestToken(row: Uint8Array<ArrayBuffer>): number {
+  return new DataView(row.buffer, row.byteOffset).getUint32(4, true);
+}
+
+function lieInHidden(
+  stage: Stage,
+  others: Stage['honest'],
+  liar: RowLiar,
+  start: number,
+  end: number,
+  shadowClass: string,
+  random: () => number,
+): Uint8Array<ArrayBuffer>[] | null {
+  const { model, range } = stage.session;
+  const { config, pins } = model.manifest;
+  const values = (rows: readonly Uint8Array<ArrayBuffer>[]) =>
+    rows.slice(start, end).map((row) => rowValues(row, pins.boundary));
+  const rows = values(stage.honest);
+  const lies = liar.hidden({
+    kind: 'hidden',
+    hiddenSize: config.hiddenSize,
+    rows,
+    base: range.embedding ? rows.map((row) => new Float32Array(row.length)) : values(stage.input),
+    others: values(others),
+    channelScale: channelScale(model.manifest),
+    wanted: embeddingRow(stage.session.model),
+    honest: honestLevel(shadowClass, 'hidden'),
+    random,
+  });
+  return lies && lies.map((row) => encodeF16(row.slice()));
+}
+
+function lieInLogits(
+  stage: Stage,
+  others: Stage['honest'],
+  liar: RowLiar,
+  start: number,
+  end: number,
+  shadowClass: string,
+  random: () => number,
+): Uint8Array<ArrayBuffer>[] | null {
+  const { vocabularySize } = stage.session.model.manifest.config;
+  const candidates = (rows: Stage['honest']) =>
+    rows.slice(start, end).map((row) => decodeCandidateRow(row, vocabularySize));
+  const honest = honestLevel(shadowClass, 'logits');
+  const [rows, other] = [candidates(stage.honest), candidates(others)];
+  return (
+    liar.logits({ kind: 'logits', rows, others: other, vocabularySize, honest, random })?.map(encodeCandidateRow) ??
+    null
+  );
+}
+
+/** The difference of the worst row in the worst of a hundred honest chunks, between WASM and this class. */
+export function honestLevel(shadowClass: string, kind: 'hidden' | 'logits'): number {
+  const pair = pairKey('wasm', shadowClass);
+  const found = parseThresholds(measured).pairs.find((candidate) => candidate.pair === pair && candidate.kind === kind);
+  if (found === undefined) throw new Error(`nobody measured ${pair}`);
+  return found.quantiles.p99.max;
+}
+
+/** Numbers in [0, 1), the same ones for the same name. */
+export function generator(name: string): () => number {
+  let state = new DataView(spanSeed(name).buffer).getUint32(0) | 1;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return (((state >>> 8) ^ (state << 16)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** The logits rows that honest stages after `range` give for a session's rows. */
+export type Tail = (range: StageRange, rows: readonly Uint8Array[]) => Promise<readonly Uint8Array<ArrayBuffer>[]>;
+
+/** Whether rows that passed a check change the likeliest token somewhere in their chunk. */
+export async function movesGreedyText({ session, start, rows }: Escaped, tail: Tail): Promise<boolean> {
+  const { honest } = stageOf(session);
+  const before = honest.slice(0, start);
+  const told = await tail(session.range, [...before, ...rows]);
+  const truth = await tail(session.range, honest.slice(0, start + rows.length));
+  return rows.some((_, t) => bestToken(told[start + t]!) !== bestToken(truth[start + t]!));
+}
+
+/** A tail of stages that WASM computes, each loaded once. */
+export function createTail(model: TracedModel, wasm: Tracer): Tail {
+  const { layers } = model.manifest.config;
+  return async ({ end }, rows) => {
+    const range = { start: end, end: layers, embedding: false, head: true };
+    const [logits] = await wasm.trace(model, range, [{ input: joined(rows), plan: chunkPlan(rows.length) }]);
+    return splitRows(logits!, rows.length);
+  };
+}

@@ -1,0 +1,38 @@
+import { flushSync, mount, unmount } from 'svelte';
+import { afterEach, expect, test } from 'vitest';
+import AnswerAnnouncer from '../../../web/components/AnswerAnnouncer.svelte';
+import type { ChatEvent } from '../../../web/chat.ts';
+import { Answer } from '../../../web/state/answer.svelte.ts';
+import { settlingEvents, storyEvents } from '../../support/page-gallery/check-fixtures.ts';
+
+const shown: object[] = [];
+afterEach(() => {
+  for (const component of shown.splice(0)) void unmount(component);
+});
+
+/** What a screen reader is given to say while these events come, one entry for each change. */
+function listen(events: readonly ChatEvent[]): string[] {
+  const answer = new Answer(0);
+  const target = document.createElement('div');
+  document.body.append(target);
+  shown.push(mount(AnswerAnnouncer, { target, props: { answer } }));
+  const said: string[] = [];
+  for (const event of events) {
+    answer.apply(event, 10);
+    flushSync();
+    const now = target.querySelector('[aria-live=polite]')?.textContent ?? '';
+    if (now !== '' && now !== said.at(-1)) said.push(now);
+  }
+  return said;
+}
+
+test('tells of an answer in many parts once while it is written and once with its verdict', () => {
+  const said = listen(storyEvents(8));
+  expect(said).toHaveLength(2);
+  expect(said[0]).toBe('The answer is being written. It is not checked yet.');
+  expect(said[1]).toMatch(/^Answer: Once upon a time .* Checked: 14 parts .* agreed within tolerance\.$/);
+});
+
+test('tells that a difference is being settled', () => {
+  expect(listen(settlingEvents()).at(-1)).toBe('Two volunteers differ on layers 4–7 + head. Asking an anchor.');
+});
