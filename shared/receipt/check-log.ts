@@ -5,7 +5,7 @@ import { evaluatePolicy, parsePolicy, type PolicyVerdict } from '../log/policy.t
 import { parseNote, type Note } from '../log/signed-note.ts';
 import { parseTlogProof, type TlogProof } from '../log/tlog-proof.ts';
 import { CLOCK_SKEW_MS } from '../limits.ts';
-import { count, demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
+import { demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
 import { isWithinRoute } from './route-time.ts';
 import { parseReceiptEntry, receiptEntry } from './receipt-entry.ts';
 import { timeOf } from './statement-form.ts';

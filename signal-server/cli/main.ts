@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   'verify-model': async (program) => (await import('./verify-model.ts')).addVerifyModelCommand(program),
   ask: async (program) => (await import('./ask.ts')).addAskCommand(program),
   volunteer: async (program) => (await import('./volunteer.ts')).addVolunteerCommand(program),
+  verify: async (program) => (await import('./verify.ts')).addVerifyCommand(program),
   witness: async (program) => (await import('./witness.ts')).addWitnessCommand(program),
 };
 

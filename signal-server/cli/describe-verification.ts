@@ -1,0 +1,53 @@
+import { shortId } from '#shared/ids.ts';
+import type { Verification } from '#shared/receipt/verify-receipt.ts';
+import type { FolderReport } from './replay-receipt.ts';
+
+const MARKS = { passed: 'ok', failed: 'FAILED', 'not-checked': '-' };
+
+/** What was found of a receipt: each check by name, then what it shows and what it does not. */
+export function describeVerification({ id, summary, checks, proved, notProved }: Verification): string[] {
+  const lines = [`Receipt ${id ?? 'unknown'}`];
+  if (summary !== null) {
+    const { model, tokens, stages, tier, finishedAt } = summary;
+    const said = `${model.name} (${model.quantization}), ${stages.length} stages, ${tokens.answer} tokens, ${finishedAt}`;
+    lines.push(`It says: ${said}, ${tier}`);
+  }
+  lines.push('');
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  for (const { name, status, detail } of checks) {
+    lines.push(`${MARKS[status].padEnd(6)}  ${name.padEnd(width)}  ${printable(detail)}`);
+  }
+  if (proved.length > 0) lines.push('', 'What this shows:', ...proved.map((line) => `  ${printable(line)}`));
+  lines.push('', 'What it does not show:', ...notProved.map((line) => `  ${printable(line)}`));
+  return lines;
+}
+
+/** What a replay compared. */
+export function describeReplay({ outputs, tokens, isSpelt }: FolderReport): string[] {
+  const lines = ['Computed again here:'];
+  const replicas = new Map<string, FolderReport['outputs'][number][]>();
+  for (const output of outputs) {
+    const key = `stage ${output.stage} of ${shortId(output.replica)}`;
+    replicas.set(key, [...(replicas.get(key) ?? []), output]);
+  }
+  for (const [key, chunks] of replicas) {
+    const list = (outcome: string) => chunks.filter((each) => each.outcome === outcome).map(({ chunk }) => chunk);
+    const parts = [
+      { found: list('equal'), text: 'equal bit for bit' },
+      { found: list('differs'), text: 'DIFFERENT' },
+      { found: list('not-compared'), text: `not compared (${chunks.find(({ reason }) => reason !== '')?.reason})` },
+    ].filter(({ found }) => found.length > 0);
+    lines.push(`  ${key}: ${parts.map(({ found, text }) => `chunks ${found.join(', ')} ${text}`).join('; ')}`);
+  }
+  const { compared, equal, largestGap, limit } = tokens;
+  const gap = equal === compared ? '' : `, the others off by ${largestGap.toPrecision(2)} of ${limit} allowed`;
+  lines.push(`  tokens: ${equal} of ${compared} are those the sampler draws here${gap}`);
+  if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? 'spell the answer' : 'DO NOT spell the answer'}`);
+  return lines;
+}
+
+/** A receipt is by strangers, and a terminal does what control characters say. */
+function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
