@@ -75,16 +75,16 @@ export function parseThresholds(value: unknown): Thresholds {
 
 const MEASURED = parseThresholds(measured);
 
-/** One calibration: the limits of all pairs, and the SHA-256 of the file that has them. */
+/** One calibration, and the SHA-256 of its file. */
 export interface Calibration {
   readonly sha256: string;
-  readonly pairs: readonly MeasuredPair[];
+  readonly thresholds: Thresholds;
 }
 
 /** The calibration in use. Its file is written as JSON.stringify writes it, so the digest is that of thresholds.json. */
 export const CALIBRATION: Calibration = {
   sha256: digestOf(utf8(`${JSON.stringify(measured, null, 2)}\n`)),
-  pairs: PAIRS,
+  thresholds: MEASURED,
 };
 
 /** The name of a pair of numeric classes, whichever is named first. */

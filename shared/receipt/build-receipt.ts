@@ -22,8 +22,6 @@ export interface ReceiptParts {
   readonly evidence: Evidence;
   readonly manifest: Manifest;
   readonly manifestDigest: Digest;
-  /** Root digest of the model's published files (OpenSSF model signing), in hexadecimal; null where there is none. */
-  readonly modelRoot: string | null;
   readonly text: ModelText;
   /** What `text.renderChat` wrote, or the plain text that was completed; null where the prompt came as token ids. */
   readonly renderedPrompt: string | null;
@@ -61,8 +59,9 @@ export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatemen
       model: {
         name: manifest.name,
         manifest: { sha256: manifestDigest },
-        root: parts.modelRoot === null ? null : { sha256: parts.modelRoot },
+        root: { sha256: manifest.source.root },
         layers: manifest.config.layers,
+        hiddenSize: manifest.config.hiddenSize,
         quantization: manifest.pins.quantization,
         runtime,
       },

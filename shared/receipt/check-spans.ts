@@ -98,7 +98,7 @@ export const checkThresholds: CheckReceipt = ({ predicate, holdings: { calibrati
       const isPair = limits.pair === pairKey(...classes) && limits.kind === kind;
       demand(isPair, `stage ${stage} was held to limits of another pair of classes (${limits.pair}, ${limits.kind})`);
       if (calibration === undefined) continue;
-      const { isRefused, ...measured } = thresholdFor(...classes, kind, calibration.pairs);
+      const { isRefused, ...measured } = thresholdFor(...classes, kind, predicate.model, calibration.thresholds);
       demand(isSame(measured, limits), `stage ${stage} was held to limits that the calibration does not have`);
       const isUsable = !isRefused || isExact || outcome !== 'agreed';
       demand(isUsable, `stage ${stage} agreed within limits that prove nothing for ${limits.pair}`);

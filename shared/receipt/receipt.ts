@@ -85,9 +85,10 @@ export const receiptPredicateSchema = z.object({
   model: z.object({
     name: z.string().max(64),
     manifest: sha256Schema,
-    /** Root digest of the model's files as published (OpenSSF model signing); null where the manifest has none. */
-    root: sha256Schema.nullable(),
+    /** Root digest of the model's files as published (OpenSSF model signing). */
+    root: sha256Schema,
     layers: z.int().min(1),
+    hiddenSize: z.int().min(1),
     quantization: z.string().max(20),
     runtime: z.object({ name: z.string().max(100), version: z.string().max(100) }),
   }),

@@ -171,7 +171,7 @@ function compareTokens(
 ): ReplayReport['tokens'] {
   const { request, stages } = predicate;
   const primaryClass = stages.at(-1)!.replicas[0]!.numericClass;
-  const limit = thresholdFor(primaryClass, EXACT_CLASS, 'logits').tokenGap;
+  const limit = thresholdFor(primaryClass, EXACT_CLASS, 'logits', manifest.config).tokenGap;
   const { vocabularySize } = manifest.config;
   const ends = attestedEnds(predicate.positions);
   const chosen = new Set(chunks.map((chunk) => ends[chunk]!));

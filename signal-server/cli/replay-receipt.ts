@@ -79,7 +79,10 @@ async function readManifest(dataFolder: string, digest: Digest): Promise<Manifes
   return manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
 }
 
-async function readBlobs(refs: readonly BlobRef[], read: (ref: BlobRef) => Promise<Blob | Uint8Array<ArrayBuffer> | null>) {
+async function readBlobs(
+  refs: readonly BlobRef[],
+  read: (ref: BlobRef) => Promise<Blob | Uint8Array<ArrayBuffer> | null>,
+) {
   const blobs = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
   for (const ref of refs) {
     const blob = await read(ref);
@@ -99,6 +102,6 @@ function encoded({ prompt, answer, salt }: ReplayFromFolder, predicate: ReceiptP
   }
   throw new ChorusError(
     'bad-message',
-    'a replay needs the tokens: the opening that the requester keeps, or a prompt and an answer that encode to them',
+    'a replay needs the tokens: the secrets that the requester keeps, or a prompt and an answer that encode to them',
   );
 }

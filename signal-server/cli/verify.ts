@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import { parseOpening, parseSalt } from '#shared/receipt/opening.ts';
+import { parseReceiptSecrets, parseSalt } from '#shared/receipt/receipt-secrets.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { verifyReceipt, type Verification, type VerifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import { describeReplay, describeVerification } from './describe-verification.ts';
@@ -13,7 +13,7 @@ interface VerifyOptions {
   readonly answer?: string;
   readonly prompt?: string;
   readonly salt?: string;
-  readonly opening?: string;
+  readonly secrets?: string;
   readonly policy?: string;
   readonly json?: true;
   readonly replay?: true;
@@ -29,7 +29,7 @@ export function addVerifyCommand(program: Command): void {
     .option('--answer <file>', 'the answer, to compare with the receipt')
     .option('--prompt <file>', 'the prompt as the chat template wrote it; needs the salt')
     .option('--salt <hex>', 'the salt that the requester keeps')
-    .option('--opening <file>', 'salt, prompt and tokens in one file, as the requester keeps them')
+    .option('--secrets <file>', 'salt, prompt and tokens in one file, as the requester keeps them')
     .option('--policy <file>', 'which log and which witnesses are trusted (C2SP tlog-policy)')
     .option('--json', 'print what was found as JSON')
     .option('--replay', 'compute the answer again, with the model in the data folder')
@@ -60,9 +60,10 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
 async function readRequest(path: string, options: VerifyOptions): Promise<VerifyReceipt> {
   const read = async (file: string | undefined) => (file === undefined ? undefined : await readText(file));
   const [answer, prompt, policy] = await Promise.all([options.answer, options.prompt, options.policy].map(read));
-  const opening = options.opening === undefined ? null : parseOpening(parseJson(await readText(options.opening)));
-  const salt = options.salt === undefined ? opening?.salt : parseSalt(options.salt);
-  const asked = prompt ?? opening?.prompt ?? undefined;
+  const secrets =
+    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets)));
+  const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
+  const asked = prompt ?? secrets?.prompt ?? undefined;
   return {
     receipt: parseJson(await readText(path)),
     verify,
@@ -70,7 +71,7 @@ async function readRequest(path: string, options: VerifyOptions): Promise<Verify
     ...(policy !== undefined && { policy }),
     ...(asked !== undefined && { prompt: asked }),
     ...(salt !== undefined && { salt }),
-    ...(opening !== null && { tokens: opening.tokens }),
+    ...(secrets !== null && { tokens: secrets.tokens }),
   };
 }
 
@@ -84,7 +85,10 @@ async function verifyWith(request: VerifyReceipt): Promise<{ verification: Verif
   return again.isValid ? { verification: again, used: shorter } : { verification, used: request };
 }
 
-async function replayOf(request: VerifyReceipt, { data, chunks, json }: VerifyOptions): Promise<FolderReport | ChorusError> {
+async function replayOf(
+  request: VerifyReceipt,
+  { data, chunks, json }: VerifyOptions,
+): Promise<FolderReport | ChorusError> {
   try {
     if (request.salt === undefined) throw new ChorusError('bad-message', 'a replay needs the salt');
     return await replayFromFolder({
@@ -123,6 +127,7 @@ function parseJson(text: string): unknown {
 
 function chunkList(text: string): readonly number[] | 'all' {
   if (text === 'all') return 'all';
-  if (!/^\d{1,6}(,\d{1,6})*$/.test(text)) throw new InvalidArgumentError('Expected numbers with commas between, or all.');
+  if (!/^\d{1,6}(,\d{1,6})*$/.test(text))
+    throw new InvalidArgumentError('Expected numbers with commas between, or all.');
   return text.split(',').map(Number);
 }

@@ -3,7 +3,7 @@ import { toBase64, utf8 } from '#shared/bytes.ts';
 import { EXACT } from '#shared/check/closeness.ts';
 import type { Finding, SpanCheck, StageCheck } from '#shared/check/finding.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/check/row-chain.ts';
-import { thresholdFor } from '#shared/check/thresholds.ts';
+import { thresholdFor, type ModelSize } from '#shared/check/thresholds.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
@@ -99,7 +99,7 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     anchor: new Uint8Array(32).fill(9),
     positions,
     runs,
-    ...verdicts(route, positions),
+    ...verdicts(route, positions, manifest.config),
     faults: [],
     attestations: await attest(people, route, { tokens, positions, runs, salt, promptTokens: promptTokens.length }),
     startedAtMs: ISSUED_AT_MS + 1_000,
@@ -109,7 +109,6 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     evidence,
     manifest,
     manifestDigest,
-    modelRoot: 'ab'.repeat(32),
     text: wrenText,
     renderedPrompt: prompt,
     answer,
@@ -161,14 +160,14 @@ function runsOf(promptTokens: number, positions: number): FedRun[] {
 }
 
 /** Spans of a chunk each, all of them checked. */
-function verdicts(route: Route, positions: number): Pick<Evidence, 'spans' | 'tier' | 'counts'> {
+function verdicts(route: Route, positions: number, size: ModelSize): Pick<Evidence, 'spans' | 'tier' | 'counts'> {
   const findings: Finding[] = route.stages.map(({ primary, shadows: [shadow], range }, stage) => ({
     shadow: shadow!.id,
     shadowClass: shadow!.numericClass,
     outcome: 'agreed',
     isExact: stage === 0,
     closeness: stage === 0 ? EXACT : { median: 1e-7, p95: 2e-7, max: 2e-7, bias: 1e-9, norm: 1, tokenGap: 0 },
-    threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden'),
+    threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden', size),
   }));
   const stages: StageCheck[] = route.stages.map(({ range, primary: { id, numericClass } }, stage) => {
     return {

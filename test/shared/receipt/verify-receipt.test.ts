@@ -173,7 +173,7 @@ describe('a requester that says one thing which is not so', () => {
     ],
     ['another model', ['route-match', 'attestation-match'], saying(({ model }) => (model.manifest.sha256 = other))],
     ['another runtime', ['attestation-match'], saying(({ model }) => (model.runtime.version = '9'))],
-    ['more layers', ['coverage'], saying(({ model }) => (model.layers += 1))],
+    ['more layers', ['coverage', 'thresholds'], saying(({ model }) => (model.layers += 1))],
     [
       'another session',
       ['route-match', 'attestation-match'],

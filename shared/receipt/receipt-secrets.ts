@@ -5,7 +5,7 @@ import { MAX_POSITIONS } from '../limits.ts';
 import { SALT_BYTES } from './salted.ts';
 
 /** What the requester keeps, and may show to whom it likes: with it the receipt's salted hashes can be compared. */
-export interface Opening {
+export interface ReceiptSecrets {
   readonly salt: Uint8Array<ArrayBuffer>;
   /** As the chat template wrote it; null where the prompt came as token ids. */
   readonly prompt: string | null;
@@ -13,8 +13,8 @@ export interface Opening {
   readonly tokens: readonly number[];
 }
 
-const openingSchema = z.object({
-  format: z.literal('chorus-opening/1'),
+const secretsSchema = z.object({
+  format: z.literal('chorus-receipt-secrets/1'),
   salt: z.string().regex(/^[0-9a-f]{64}$/),
   prompt: z
     .string()
@@ -24,14 +24,14 @@ const openingSchema = z.object({
 });
 
 /** As a JSON file. */
-export function formatOpening({ salt, prompt, tokens }: Opening): string {
-  return JSON.stringify({ format: 'chorus-opening/1', salt: toHex(salt), prompt, tokens });
+export function formatReceiptSecrets({ salt, prompt, tokens }: ReceiptSecrets): string {
+  return JSON.stringify({ format: 'chorus-receipt-secrets/1', salt: toHex(salt), prompt, tokens });
 }
 
 /** Throws `bad-message`. */
-export function parseOpening(value: unknown): Opening {
-  const parsed = openingSchema.safeParse(value);
-  if (!parsed.success) throw new ChorusError('bad-message', 'this is no opening of a receipt');
+export function parseReceiptSecrets(value: unknown): ReceiptSecrets {
+  const parsed = secretsSchema.safeParse(value);
+  if (!parsed.success) throw new ChorusError('bad-message', 'these are no secrets of a receipt');
   const { salt, prompt, tokens } = parsed.data;
   return { salt: parseSalt(salt), prompt, tokens };
 }
