@@ -1,0 +1,255 @@
+import { utf8 } from '#shared/bytes.ts';
+import { EXACT } from '#shared/check/closeness.ts';
+import type { Finding, SpanCheck } from '#shared/check/finding.ts';
+import { thresholdFor } from '#shared/check/thresholds.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import { concatBytes } from '#shared/bytes.ts';
+import type { SessionId } from '#shared/ids.ts';
+import { CHUNK_POSITIONS, TOP_K } from '#shared/limits.ts';
+import type { Manifest } from '#shared/model/manifest.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import { attestationStatement, attestedEnds } from '#shared/receipt/attest.ts';
+import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/build-receipt.ts';
+import type { Evidence, FedRun } from '#shared/receipt/evidence.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
+import type { Rows, StageCompute } from '#shared/session/compute.ts';
+import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/session/route.ts';
+import { encodeTokens } from '#shared/session/rows-message.ts';
+import { readCandidates, sampleToken, type Sampling } from '#shared/session/sampler.ts';
+import { StageRecord } from '#shared/session/stage-record.ts';
+import type { ModelText } from '#shared/text/model-text.ts';
+import { ISSUED_AT_MS, logReceipt, type People } from './receipts.ts';
+
+const SAMPLING: Sampling = { temperature: 0.8, topP: 0.9, seed: 11 };
+const SALT = new Uint8Array(32).fill(5);
+const SESSION = 'fe'.repeat(16) as SessionId;
+
+export interface Play {
+  readonly manifest: Manifest;
+  readonly manifestBytes: Uint8Array<ArrayBuffer>;
+  /** Two stages. */
+  readonly ranges: readonly [StageRange, StageRange];
+  readonly openStage: (range: StageRange) => Promise<StageCompute>;
+  readonly text: ModelText;
+  readonly prompt: string;
+  /** Tokens of the answer. */
+  readonly count: number;
+  /** Fed after the prompt and cut away again, before the answer. */
+  readonly withdrawn?: readonly number[];
+  /** Class that the primaries claim to be of. */
+  readonly numericClass?: string;
+}
+
+export interface Played {
+  readonly receipt: ReceiptFile;
+  readonly tokens: readonly number[];
+  readonly salt: Uint8Array<ArrayBuffer>;
+  readonly answer: string;
+}
+
+/** An answer that real stages computed, each once by a primary in the runs of an answer and once by a shadow in chunks. */
+export async function playAnswer(people: People, play: Play): Promise<Played> {
+  const { manifest, text, prompt, ranges, count, numericClass = 'wasm' } = play;
+  const promptTokens = text.encodeRendered(prompt);
+  const positions = promptTokens.length + count - 1;
+  const stages = await Promise.all(
+    ranges.map(async (range) => ({ range, ...(await openBoth(play, range, positions)) })),
+  );
+  const runs: FedRun[] = [];
+  const tokens = [...promptTokens];
+  const vocabulary = manifest.config.vocabularySize;
+
+  async function feed(fed: readonly number[], start: number, logits: number): Promise<Rows> {
+    const end = start + fed.length;
+    runs.push({ start, count: fed.length, logits });
+    let rows: Rows = { kind: 'tokens', start, count: fed.length, bytes: encodeTokens(fed) };
+    for (const { primary, record, inputs } of stages) {
+      inputs.push(rows);
+      record.take(rows, end - logits);
+      rows = (await primary.run({ session: SESSION, input: rows, logitsFrom: end - logits })).output;
+      record.complete(end, rows);
+    }
+    return rows;
+  }
+
+  async function cut(position: number): Promise<void> {
+    for (const { primary, record, inputs } of stages) {
+      await primary.cut(SESSION, position);
+      record.cut(position);
+      inputs.splice(0, inputs.length, ...inputs.filter(({ start }) => start < position));
+    }
+    while ((runs.at(-1)?.start ?? -1) >= position) runs.pop();
+  }
+
+  let logits: Rows | null = null;
+  const whole = [...promptTokens.slice(0, -3), ...(play.withdrawn ?? [])];
+  if (play.withdrawn !== undefined) {
+    await feed(whole, 0, 1);
+    await cut(promptTokens.length - 5);
+  }
+  for (let start = play.withdrawn ? promptTokens.length - 5 : 0; start < promptTokens.length;) {
+    const end = Math.min(promptTokens.length, (Math.floor(start / CHUNK_POSITIONS) + 1) * CHUNK_POSITIONS);
+    logits = await feed(promptTokens.slice(start, end), start, end === promptTokens.length ? 1 : 0);
+    start = end;
+  }
+  while (tokens.length < promptTokens.length + count) {
+    const candidates = readCandidates(logits!.bytes, vocabulary, Math.min(TOP_K, vocabulary));
+    const { token } = sampleToken(candidates, SAMPLING, tokens.length);
+    tokens.push(token);
+    if (tokens.length <= positions) logits = await feed([token], tokens.length - 1, 1);
+  }
+
+  const route = routeOf(people, play, tokens.length, numericClass);
+  const attestations: Evidence['attestations'][number][] = [];
+  const exact: boolean[] = [];
+  for (const [stage, { range, shadow, record }] of stages.entries()) {
+    const again = await runShadow(shadow, record, range, positions);
+    const [mine, theirs] = [record, again].map((each) => each.span(0, positions).chains);
+    exact.push(mine!.outputTo.every((byte, i) => byte === theirs!.outputTo[i]));
+    for (const [place, each] of [record, again].entries()) {
+      const identity = people.replicas[2 * stage + place]!;
+      const payload = attestationStatement(
+        {
+          session: SESSION,
+          stage,
+          range,
+          role: place === 0 ? 'primary' : 'shadow',
+          model: route.model,
+          numericClass,
+          runtime: { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion },
+          positions,
+          inputAt: (end) => each.span(0, end).chains.inputTo,
+          outputAt: (end) => each.span(0, end).chains.outputTo,
+          runsAt: (end) => each.span(0, end).chains.shapes,
+        },
+        SALT,
+        ISSUED_AT_MS + 2_000,
+      );
+      const envelope = await signEnvelope(identity, STATEMENT_PAYLOAD_TYPE, payload);
+      attestations.push({ replica: identity.id, publicKey: identity.publicKey, envelope });
+    }
+  }
+
+  const answer = text.decode(tokens.slice(promptTokens.length));
+  const spans = spansOf(route, manifest, positions, exact);
+  const evidence: Evidence = {
+    route,
+    envelope: await signEnvelope(people.server, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+    salt: SALT,
+    tokens,
+    promptTokens: promptTokens.length,
+    sampling: SAMPLING,
+    maxNewTokens: count,
+    anchor: new Uint8Array(32),
+    positions,
+    runs,
+    spans,
+    tier: 'checked',
+    counts: { checked: spans.length, settled: 0, unchecked: 0, disputed: 0 },
+    faults: [],
+    attestations,
+    startedAtMs: ISSUED_AT_MS + 500,
+    finishedAtMs: ISSUED_AT_MS + 1_900,
+  };
+  const parts: ReceiptParts = {
+    evidence,
+    manifest,
+    manifestDigest: route.model,
+    text,
+    renderedPrompt: prompt,
+    answer,
+    requester: { kind: 'cli', identity: people.requester },
+    serverKey: people.server.publicKey,
+    random: (bytes) => new Uint8Array(bytes),
+    verify: verifySignature,
+  };
+  const receipt = await logReceipt(people, await signReceipt(await buildReceipt(parts), people.requester));
+  return { receipt, tokens, salt: SALT, answer };
+}
+
+async function openBoth({ openStage, withdrawn = [] }: Play, range: StageRange, positions: number) {
+  const [primary, shadow] = [await openStage(range), await openStage(range)];
+  for (const compute of [primary, shadow]) await compute.open(SESSION, positions + 1 + withdrawn.length);
+  const kind: 'tokens' | 'hidden' = range.embedding ? 'tokens' : 'hidden';
+  return { primary, shadow, record: new StageRecord(kind), inputs: [] as Rows[] };
+}
+
+/** The same in chunks. */
+async function runShadow(
+  compute: StageCompute,
+  primary: StageRecord,
+  range: StageRange,
+  positions: number,
+): Promise<StageRecord> {
+  const record = new StageRecord(range.embedding ? 'tokens' : 'hidden');
+  let start = 0;
+  for (const end of attestedEnds(positions)) {
+    const { inputs } = primary.span(start, end);
+    const bytes = concatBytes(...inputs);
+    const input: Rows = { kind: range.embedding ? 'tokens' : 'hidden', start, count: end - start, bytes };
+    for (let at = start; at < end; at++) {
+      const logitsFrom = primary.logitsFrom(at, at + 1);
+      const row: Rows = { ...input, start: at, count: 1, bytes: inputs[at - start]! };
+      record.take(row, logitsFrom);
+    }
+    const logitsFrom = record.logitsFrom(start, end);
+    record.complete(end, (await compute.run({ session: SESSION, input, logitsFrom })).output);
+    start = end;
+  }
+  return record;
+}
+
+function routeOf(people: People, { ranges, manifestBytes }: Play, capacity: number, numericClass: string): Route {
+  const replica = (place: number) => ({ id: people.replicas[place]!.id, webrtc: false, numericClass });
+  return {
+    session: SESSION,
+    purpose: 'answer',
+    model: digestOf(manifestBytes),
+    requester: { id: people.requester.id, webrtc: false },
+    capacity,
+    issuedAtMs: ISSUED_AT_MS,
+    expiresAtMs: ISSUED_AT_MS + 600_000,
+    stages: ranges.map((range, stage) => ({
+      range,
+      primary: replica(2 * stage),
+      shadows: [replica(2 * stage + 1)],
+      predictedMs: 1,
+    })),
+    notes: [],
+  };
+}
+
+function spansOf({ stages }: Route, { config }: Manifest, positions: number, exact: readonly boolean[]): SpanCheck[] {
+  const checks = stages.map(({ range, primary, shadows: [shadow] }, stage) => {
+    const isExact = exact[stage]!;
+    const { numericClass } = primary;
+    const { isRefused: _, ...threshold } = thresholdFor(
+      numericClass,
+      numericClass,
+      range.head ? 'logits' : 'hidden',
+      config,
+    );
+    const finding: Finding = {
+      shadow: shadow!.id,
+      shadowClass: numericClass,
+      outcome: 'agreed',
+      isExact,
+      closeness: isExact ? EXACT : { median: 1e-9, p95: 1e-9, max: 1e-9, bias: 1e-12, norm: 1, tokenGap: 0 },
+      threshold,
+    };
+    return {
+      stage,
+      range,
+      tier: 'checked' as const,
+      primary: primary.id,
+      primaryClass: numericClass,
+      findings: [finding],
+      arbiter: null,
+    };
+  });
+  const ends = attestedEnds(positions);
+  return ends.map((end, i) => ({ start: ends[i - 1] ?? 0, end, tier: 'checked', stages: checks }));
+}
