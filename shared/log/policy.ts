@@ -104,7 +104,6 @@ class PolicyReader {
   #quorum: PolicyRule | null | undefined;
 
   read(line: string): void {
-    // eslint-disable-next-line no-control-regex
     if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) throw bad('a control character');
     const [keyword, ...items] = line.split(/[ \t]+/).filter((item) => item !== '');
     if (keyword === undefined || keyword.startsWith('#')) return;

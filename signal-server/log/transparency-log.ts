@@ -174,7 +174,7 @@ export async function openLog(options: LogOptions): Promise<TransparencyLog> {
   await mkdir(options.folder, { recursive: true });
   const tiles = new TileFiles(options.folder);
   const head = await readHead(options);
-  const { size, root } = head;
+  const { size } = head;
   if (size < options.leastSize) {
     throw doubt(`it has ${size} entries, but ${options.leastSize} were acknowledged`, 'an older copy was put back');
   }
