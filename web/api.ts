@@ -1,12 +1,19 @@
+import { z } from 'zod';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
 import { envelopeSchema, type Envelope } from '#shared/session/route.ts';
+import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
+import { receiptListSchema, type ReceiptList } from '#shared/wire/receipt-list.ts';
 import { modelListSchema, type ModelSummary } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
 const JSON_TIMEOUT_MS = 10_000;
 const RANGE_TIMEOUT_MS = 60_000;
+
+/** How the server says why not; its codes are not all ours. */
+const errorSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });
 
 /** The models this server has. Throws `server-lost`, `timeout`, `cancelled` or `bad-message`, as all here do. */
 export async function fetchModels(signal: AbortSignal): Promise<readonly ModelSummary[]> {
@@ -44,39 +51,95 @@ export async function fetchRange(
   });
 }
 
-async function fetchJson(path: string, signal: AbortSignal): Promise<unknown> {
-  return load(
-    path,
-    { headers: { accept: 'application/json' }, signal, timeoutMs: JSON_TIMEOUT_MS },
-    async (response) => {
-      const text = await response.text();
-      // An envelope carries the manifest in base64, a third longer than its bytes.
-      if (text.length > 2 * MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the server’s answer is too large');
-      try {
-        return JSON.parse(text) as unknown;
-      } catch {
-        throw new ChorusError('bad-message', 'the server’s answer is not JSON');
-      }
-    },
-  );
+/** Gives the server a signed receipt for its log; the answer is the receipt with its proof, which whoever uses it checks. */
+export async function postReceipt(envelope: Envelope, signal: AbortSignal): Promise<ReceiptFile> {
+  const body = JSON.stringify({ envelope });
+  const parsed = receiptFileSchema.safeParse(await fetchJson('/api/receipts', signal, body));
+  if (!parsed.success) throw new ChorusError('bad-message', 'what the server gave back is no receipt');
+  return parsed.data;
+}
+
+/** A logged receipt with its newest proof, neither of them checked; null if the server has none of this id. */
+export async function fetchReceipt(id: Digest, signal: AbortSignal): Promise<ReceiptFile | null> {
+  const answer = await fetchJson(`/v1/receipts/${id}`, signal).catch((error: unknown) => {
+    if (error instanceof ChorusError && error.details['status'] === 404) return null;
+    throw error;
+  });
+  if (answer === null) return null;
+  const parsed = receiptFileSchema.safeParse(answer);
+  if (!parsed.success) throw new ChorusError('bad-message', 'what the server gave is no receipt');
+  return parsed.data;
+}
+
+/** Logged receipts, the newest first; those before entry `before` unless it is null. */
+export async function fetchReceipts(
+  { before, limit }: { readonly before: number | null; readonly limit: number },
+  signal: AbortSignal,
+): Promise<ReceiptList> {
+  const query = before === null ? `limit=${limit}` : `before=${before}&limit=${limit}`;
+  const parsed = receiptListSchema.safeParse(await fetchJson(`/api/receipts?${query}`, signal));
+  if (!parsed.success) throw new ChorusError('bad-message', 'the server’s list of receipts cannot be read');
+  return parsed.data;
+}
+
+/** What the server says of its log. */
+export async function fetchLog(signal: AbortSignal): Promise<LogStatus> {
+  const parsed = logStatusSchema.safeParse(await fetchJson('/api/log', signal));
+  if (!parsed.success) throw new ChorusError('bad-message', 'what the server says of its log cannot be read');
+  return parsed.data;
+}
+
+/** A file of the log (C2SP tlog-tiles); whoever uses it checks it. Throws `too-large` above `maxBytes`. */
+export async function fetchLogFile(
+  path: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return load(`/log/${path}`, { headers: {}, signal, timeoutMs: JSON_TIMEOUT_MS }, async (response) => {
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (bytes.length > maxBytes) throw new ChorusError('too-large', 'a file of the log is too large');
+    return bytes;
+  });
+}
+
+/** Asks with GET, or with POST where there is a `body`. */
+async function fetchJson(path: string, signal: AbortSignal, body: string | null = null): Promise<unknown> {
+  const headers = { accept: 'application/json', ...(body !== null && { 'content-type': 'application/json' }) };
+  return load(path, { headers, signal, timeoutMs: JSON_TIMEOUT_MS, body }, async (response) => {
+    const text = await response.text();
+    // An envelope carries the manifest in base64, a third longer than its bytes.
+    if (text.length > 2 * MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the server’s answer is too large');
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      throw new ChorusError('bad-message', 'the server’s answer is not JSON');
+    }
+  });
 }
 
 interface LoadOptions {
   readonly headers: Record<string, string>;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
+  /** Sent with POST; null or left out for GET. */
+  readonly body?: string | null;
 }
 
 async function load<T>(
   path: string,
-  { headers, signal, timeoutMs }: LoadOptions,
+  { headers, signal, timeoutMs, body = null }: LoadOptions,
   read: (response: Response) => Promise<T>,
 ): Promise<T> {
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(path, { headers, signal: AbortSignal.any([signal, timeout]) });
-    if (!response.ok)
-      throw new ChorusError(codeOf(response.status), `the server answered ${response.status} for ${path}`);
+    const method = body === null ? 'GET' : 'POST';
+    const response = await fetch(path, { method, body, headers, signal: AbortSignal.any([signal, timeout]) });
+    if (!response.ok) {
+      const { status } = response;
+      const told = errorSchema.safeParse(await response.json().catch(() => null));
+      const message = told.success ? told.data.error.message : `the server answered ${status} for ${path}`;
+      throw new ChorusError(codeOf(status), message, { status });
+    }
     return await read(response);
   } catch (thrown) {
     if (thrown instanceof ChorusError) throw thrown;
@@ -88,5 +151,7 @@ async function load<T>(
 
 function codeOf(status: number): ErrorCode {
   if (status === 404) return 'unknown-model';
+  if (status === 400) return 'bad-message';
+  if (status === 413) return 'too-large';
   return status === 429 ? 'rate-limited' : 'server-lost';
 }
