@@ -89,3 +89,10 @@ export const MAX_CHECKS = 2_048;
 export const SETTLE_TIMEOUT_MS = 60_000;
 /** Checked chunks after which a key is no longer new. */
 export const PROBATION_CHUNKS = 10;
+
+/** One replica's signed record as JSON: 128 bytes for each chunk of the longest session. */
+export const MAX_ATTESTATION_BYTES = 640 * KIB;
+/** How long a complete answer waits for its replicas' signed records. */
+export const RECORD_TIMEOUT_MS = 3_000;
+/** Records that a replica signs in one session; a requester goes on in another before it asks for more. */
+export const MAX_RECORDS = 128;

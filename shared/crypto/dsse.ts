@@ -1,5 +1,6 @@
 import { concatBytes, fromBase64, toBase64, utf8 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
+import type { PeerId } from '../ids.ts';
 import type { Envelope } from '../session/route.ts';
 import type { Identity, VerifySignature } from './identity.ts';
 
@@ -11,11 +12,17 @@ export function preAuthEncoding(payloadType: string, payload: Uint8Array): Uint8
 
 export async function signEnvelope(identity: Identity, payloadType: string, payload: Uint8Array): Promise<Envelope> {
   const signature = await identity.sign(preAuthEncoding(payloadType, payload));
-  return {
-    payloadType,
-    payload: toBase64(payload),
-    signatures: [{ keyid: identity.id, sig: toBase64(signature) }],
-  };
+  return sealEnvelope(identity.id, payloadType, payload, signature);
+}
+
+/** The envelope, where the signature over `preAuthEncoding` is made already. */
+export function sealEnvelope(
+  keyid: PeerId,
+  payloadType: string,
+  payload: Uint8Array,
+  signature: Uint8Array,
+): Envelope {
+  return { payloadType, payload: toBase64(payload), signatures: [{ keyid, sig: toBase64(signature) }] };
 }
 
 /**

@@ -14,7 +14,7 @@ import { openRoute, type Authority } from './open-signed.ts';
 
 export interface ReplicaHostDeps {
   readonly identity: Identity;
-  readonly config: Pick<ReplicaConfig, 'loaded' | 'slots'>;
+  readonly config: Pick<ReplicaConfig, 'loaded' | 'slots' | 'backend'>;
   readonly authority: Authority;
   readonly links: Links;
   readonly compute: StageCompute;

@@ -282,7 +282,7 @@ export class Volunteer {
     const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
     const host = new ReplicaHost({
       identity,
-      config: { loaded: { model, range, manifest }, slots: settings.slots },
+      config: { loaded: { model, range, manifest }, slots: settings.slots, backend: stage },
       authority,
       links,
       compute: pacedCompute(compute, clock, settings.dutyShare),

@@ -3,11 +3,12 @@ import type { PeerMessage } from '../wire/peer-message.ts';
 
 /** Most that may wait for one peer: its link is not there yet, or does not take it. */
 export const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
-/** What a message takes besides its rows, roughly. */
+/** What a message takes besides its rows or its payload, roughly. */
 const MESSAGE_BYTES = 512;
 
 /** What a message counts for in a backlog. */
 export function bytesOf(message: PeerMessage): number {
+  if (message.type === 'recorded') return MESSAGE_BYTES + message.envelope.payload.length;
   return MESSAGE_BYTES + ('rows' in message ? message.rows.bytes.length : 0);
 }
 

@@ -58,6 +58,10 @@ export class ReplicaAudit {
   /** Of the last check that was accepted. */
   #last: Pick<Span, 'epoch' | 'index' | 'end'> = { epoch: 0, index: 0, end: 0 };
   readonly #open = new Map<number, OpenSpan>();
+  /** Positions before it were committed to, and no cut has taken them since. */
+  #committedEnd = 0;
+  /** The same, whatever was cut. */
+  #mostCommitted = 0;
   /** Cuts so far, without those that a later one made pointless: both numbers rise. */
   #cuts: { readonly epoch: number; readonly position: number }[] = [];
 
@@ -70,6 +74,14 @@ export class ReplicaAudit {
 
   get isAudited(): boolean {
     return this.#anchor !== null;
+  }
+
+  get committedEnd(): number {
+    return this.#committedEnd;
+  }
+
+  get mostCommitted(): number {
+    return this.#mostCommitted;
   }
 
   /** Bytes of the rows kept for spans that are not revealed. */
@@ -136,6 +148,7 @@ export class ReplicaAudit {
 
   /** Rows at `position` and after are gone. */
   cut(epoch: number, position: number): void {
+    this.#committedEnd = Math.min(this.#committedEnd, position);
     this.#cuts = [...this.#cuts.filter((cut) => cut.position < position), { epoch, position }];
   }
 
@@ -154,6 +167,8 @@ export class ReplicaAudit {
   /** Commits to the span that `next` gave. */
   commit(record: SpanRecord): Signing {
     const span = this.#pending.shift()!;
+    this.#committedEnd = span.end;
+    this.#mostCommitted = Math.max(this.#mostCommitted, span.end);
     const commit = { ...span, opening: this.#opening, stage: this.#seat.stage, ...record.chains };
     this.#open.set(span.index, { commit, record, isSent: false, seed: null, reveal: null });
     return { statement: 'commit', index: span.index, bytes: commitBytes(commit) };

@@ -37,12 +37,15 @@ export class ReplicaEngine {
 
   constructor(config: ReplicaConfig) {
     this.#config = config;
-    const nowMs = (): number => this.#now.nowMs;
+    const now = (): Now => this.#now;
     this.#host = {
       config,
       show: showRows(config.loaded),
       get nowMs() {
-        return nowMs();
+        return now().nowMs;
+      },
+      get wallMs() {
+        return now().wallMs;
       },
       perform: (effect) => this.#effects.push(effect),
       count: (what, by) => {
@@ -114,6 +117,7 @@ export class ReplicaEngine {
       case 'check':
       case 'challenge':
       case 'recall':
+      case 'record':
         return this.#onAudit(from, message);
       case 'close':
         this.#verifying.delete(verifyingKey({ session: message.session, from }));
@@ -124,6 +128,7 @@ export class ReplicaEngine {
       case 'commit':
       case 'reveal':
       case 'recalled':
+      case 'recorded':
       case 'ping':
       case 'pong':
         return;
@@ -186,7 +191,7 @@ export class ReplicaEngine {
     // Of a session that ended after its audit, the end was told.
     if (isEnded && message.type !== 'audit') return;
     try {
-      if (isEnded || message.type === 'challenge' || message.type === 'recall') {
+      if (isEnded || (message.type !== 'audit' && message.type !== 'check')) {
         throw new ChorusError('unknown-session', 'no such session here');
       }
       this.#early.hold(from, message, this.#now.nowMs);

@@ -2,6 +2,7 @@ import type { RandomBytes } from '../clock.ts';
 import type { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
+import type { BackendInfo } from '../wire/worker-message.ts';
 import type { LoadedRange, Opening } from './admission.ts';
 import type { Rows, RunResult } from './compute.ts';
 import type { Signing, Verifying } from './replica-audit.ts';
@@ -30,7 +31,7 @@ export type SessionReply =
       readonly type: 'signed';
       readonly session: SessionId;
       readonly signature: Uint8Array<ArrayBuffer>;
-    } & Pick<Signing, 'statement' | 'index'>)
+    } & Pick<SignEffect, 'statement' | 'index'>)
   | {
       readonly type: 'signature-verified';
       readonly session: SessionId;
@@ -53,6 +54,13 @@ export type ReplicaEvent =
   | { readonly type: 'stop'; readonly error: ChorusError }
   | { readonly type: 'time' };
 
+/** `index` is that of the span, or the number of the record. */
+export interface SignEffect extends Pick<Signing, 'index' | 'bytes'> {
+  readonly type: 'sign';
+  readonly session: SessionId;
+  readonly statement: Signing['statement'] | 'record';
+}
+
 export type SessionEffect =
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
   | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
@@ -68,7 +76,7 @@ export type SessionEffect =
   | { readonly type: 'run'; readonly session: SessionId; readonly input: Rows; readonly logitsFrom: number }
   | { readonly type: 'cut'; readonly session: SessionId; readonly position: number }
   | { readonly type: 'close'; readonly session: SessionId }
-  | ({ readonly type: 'sign'; readonly session: SessionId } & Signing)
+  | SignEffect
   | ({ readonly type: 'verify-signature'; readonly session: SessionId } & Verifying);
 
 export type ReplicaEffect =
@@ -80,6 +88,8 @@ export interface ReplicaConfig {
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly random: RandomBytes;
   readonly loaded: LoadedRange;
+  /** What its signed records name as the device it computes on. */
+  readonly backend: Pick<BackendInfo, 'numericClass' | 'runtimeVersion'>;
   /** Sessions at once. */
   readonly slots: number;
 }

@@ -8,21 +8,23 @@ import { checkRows, inputOf, type Opening, type Seat } from './admission.ts';
 import { Backlog, bytesOf } from './backlog.ts';
 import type { RunResult } from './compute.ts';
 import { Onward } from './onward.ts';
-import { ReplicaAudit, type Signing } from './replica-audit.ts';
+import { ReplicaAudit } from './replica-audit.ts';
 import type { ReplicaConfig, SessionEffect, SessionReply } from './replica-event.ts';
-import { leaseMs, type Envelope } from './route.ts';
+import { ReplicaRecords } from './replica-records.ts';
+import { leaseMs, type Envelope, type Route } from './route.ts';
 import { RowOrder, type CutMessage, type OrderedMessage } from './row-order.ts';
 import { checkDigest, chunkEnd, rowsMessage } from './rows-message.ts';
 import type { Show } from './shown-rows.ts';
 import { StageRecord } from './stage-record.ts';
 
-export type AuditMessage = Extract<PeerMessage, { type: 'audit' | 'check' | 'challenge' | 'recall' }>;
+export type AuditMessage = Extract<PeerMessage, { type: 'audit' | 'check' | 'challenge' | 'recall' | 'record' }>;
 
 /** What a session has the engine do. */
 export interface SessionHost {
   readonly config: ReplicaConfig;
   readonly show: Show;
   readonly nowMs: number;
+  readonly wallMs: number;
   perform(effect: SessionEffect): void;
   /** Positions were run, or a commit was sent. */
   count(what: 'positions' | 'spansShadowed' | 'spansCommitted', by: number): void;
@@ -43,13 +45,14 @@ export class ReplicaSession {
   readonly seat: Seat;
   readonly leaseEndMs: number;
   readonly #host: SessionHost;
-  readonly #capacity: number;
+  readonly #route: Route;
   readonly #envelope: Envelope;
   readonly #order = new RowOrder();
   readonly #record: StageRecord;
   readonly #audit: ReplicaAudit;
+  readonly #records: ReplicaRecords;
   readonly #onward: Onward;
-  /** Of rows recalled. */
+  /** Of rows recalled, and of records. */
   readonly #backlog = new Backlog();
   /** In order, not yet taken up. */
   #queue: OrderedMessage[] = [];
@@ -71,10 +74,11 @@ export class ReplicaSession {
     this.seat = seat;
     this.leaseEndMs = nowMs + leaseMs(route);
     this.#host = host;
-    this.#capacity = route.capacity;
+    this.#route = route;
     this.#envelope = envelope;
     this.#record = new StageRecord(inputOf(config.loaded).kind);
     this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
+    this.#records = new ReplicaRecords(config);
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
     if (seat.forward !== null) this.#missing.add('forward');
     this.#openByMs = nowMs + OPEN_TIMEOUT_MS;
@@ -83,7 +87,7 @@ export class ReplicaSession {
 
   /** Asks for what the session needs. */
   open(): void {
-    this.#perform({ type: 'open', session: this.id, capacity: this.#capacity });
+    this.#perform({ type: 'open', session: this.id, capacity: this.#route.capacity });
     this.#onward.connect();
   }
 
@@ -102,7 +106,7 @@ export class ReplicaSession {
     this.#idleAtMs = nowMs + SESSION_IDLE_MS;
     try {
       if (message.type === 'rows') {
-        checkRows(message, this.seat, config.loaded, this.#capacity);
+        checkRows(message, this.seat, config.loaded, this.#route.capacity);
         checkDigest(message);
       }
       for (const next of this.#order.accept(message)) this.#enqueue(next);
@@ -131,6 +135,8 @@ export class ReplicaSession {
         }
         case 'recall':
           return this.#recall(message.start, message.end);
+        case 'record':
+          return this.#signRecord(message);
       }
     } catch (error) {
       return this.fail(toChorusError(error), null);
@@ -200,7 +206,7 @@ export class ReplicaSession {
       );
     }
     // A shadow's run takes as long as its primary's of a whole chunk, and what comes meanwhile is no flood.
-    const most = this.seat.role === 'shadow' ? this.#capacity : MAX_QUEUED_ROWS;
+    const most = this.seat.role === 'shadow' ? this.#route.capacity : MAX_QUEUED_ROWS;
     if (this.#queue.length >= most) {
       throw new ChorusError('rate-limited', 'more rows wait than a session may have on the way');
     }
@@ -292,8 +298,42 @@ export class ReplicaSession {
     this.#perform({ type: 'run', session: this.id, input, logitsFrom: this.#record.logitsFrom(from, end) });
   }
 
-  #onSigned(signing: Pick<Signing, 'statement' | 'index'>, signature: Uint8Array<ArrayBuffer>): void {
-    const message = this.#audit.signed(signing, signature);
+  /**
+   * Signs for all that was computed and committed to, or for all that was computed where nothing is checked. What a cut has
+   * taken in the meantime is not signed for, nor what is no longer the end.
+   */
+  #signRecord({ end, salt }: Extract<AuditMessage, { type: 'record' }>): void {
+    const record = this.#record;
+    const { committedEnd, mostCommitted, isAudited } = this.#audit;
+    if (end > (isAudited ? mostCommitted : record.mostComputed)) {
+      throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
+    }
+    if (end !== (isAudited ? committedEnd : record.computed)) return;
+    const { config, wallMs } = this.#host;
+    const { stage, role } = this.seat;
+    const { model, range, manifest } = config.loaded;
+    const run = {
+      session: this.id,
+      stage,
+      range,
+      role,
+      model,
+      numericClass: config.backend.numericClass,
+      runtime: { name: manifest.pins.runtime, version: config.backend.runtimeVersion },
+      positions: end,
+      inputAt: (at: number) => record.chainsAt(at).input,
+      outputAt: (at: number) => record.chainsAt(at).output,
+      runsAt: (at: number) => record.chainsAt(at).runs,
+    };
+    this.#perform(this.#records.sign(run, salt, wallMs));
+  }
+
+  #onSigned(
+    { statement, index }: Extract<SessionReply, { type: 'signed' }>,
+    signature: Uint8Array<ArrayBuffer>,
+  ): void {
+    if (statement === 'record') return this.#sendRecord(this.#records.signed(this.id, index, signature));
+    const message = this.#audit.signed({ statement, index }, signature);
     if (message === null) return;
     this.#send(this.seat.requester, message);
     if (message.type === 'commit')
@@ -314,11 +354,19 @@ export class ReplicaSession {
     if (end > this.#record.received) {
       return this.fail(new ChorusError('bad-message', 'rows were recalled that never came'), null);
     }
-    const message = { type: 'recalled', session: this.id, rows: this.#record.rows(start, end) } as const;
+    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#record.rows(start, end) });
+  }
+
+  #sendRecord(message: PeerMessage | null): void {
+    if (message !== null) this.#giveBack(message);
+  }
+
+  /** Sends the requester what it asked for, as long as it takes it. */
+  #giveBack(message: PeerMessage): void {
     const bytes = bytesOf(message);
     const to = this.seat.requester;
     if (!this.#backlog.add(to, bytes)) {
-      return this.fail(new ChorusError('rate-limited', 'rows are recalled faster than they can be sent'), null);
+      return this.fail(new ChorusError('rate-limited', 'more is asked for than can be sent'), null);
     }
     this.#perform({ type: 'send-counted', session: this.id, to, message, bytes });
   }

@@ -27,6 +27,7 @@ export class StageRecord {
   readonly #shapes = new ShapeChain();
   /** Outputs before it are no longer kept. */
   #keptFrom = 0;
+  #mostComputed = 0;
 
   constructor(kind: 'tokens' | 'hidden') {
     this.#kind = kind;
@@ -40,6 +41,11 @@ export class StageRecord {
   /** Positions computed. */
   get computed(): number {
     return this.#outputs.length;
+  }
+
+  /** Most positions that were ever computed, whatever was cut. */
+  get mostComputed(): number {
+    return this.#mostComputed;
   }
 
   /** Bytes of the rows kept. */
@@ -68,6 +74,7 @@ export class StageRecord {
       this.#outputChain.append(row);
     }
     this.#shapes.append(start, end - start);
+    this.#mostComputed = Math.max(this.#mostComputed, end);
   }
 
   /** Forgets everything at `position` and after. */
@@ -111,6 +118,11 @@ export class StageRecord {
       inputs: this.#inputs.slice(start, end),
       outputs: this.#outputs.slice(start, end),
     };
+  }
+
+  /** Chains before `end`, up to where all must be computed. */
+  chainsAt(end: number): Record<'input' | 'output' | 'runs', Uint8Array<ArrayBuffer>> {
+    return { input: this.#inputChain.at(end), output: this.#outputChain.at(end), runs: this.#shapes.at(end) };
   }
 
   /** Outputs before `position` need not be shown any more. */

@@ -6,6 +6,7 @@ import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES } from '../limits.ts'
 import { envelopeSchema } from '../session/route.ts';
 import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
+import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';
 import { decodeRows, encodeRows } from './peer-codec-rows.ts';
 import type { PeerMessage } from './peer-message.ts';
 
@@ -18,6 +19,7 @@ import type { PeerMessage } from './peer-message.ts';
  *   7 ping, 8 pong             u8 type, u32 nonce
  *   3 rows                     peer-codec-rows.ts
  *   9 … 15                     peer-codec-check.ts
+ *   16 record, 17 recorded     peer-codec-record.ts
  */
 
 const TYPE_CODES = {
@@ -36,6 +38,8 @@ const TYPE_CODES = {
   reveal: 13,
   recall: 14,
   recalled: 15,
+  record: 16,
+  recorded: 17,
 } as const;
 const CHECK_TYPES = new Map<number | undefined, CheckMessage['type']>(
   (['audit', 'check', 'commit', 'challenge', 'reveal', 'recall', 'recalled'] as const).map((type) => [
@@ -97,6 +101,9 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
       return concatBytes(Uint8Array.of(code), u32(message.nonce));
     case 'rows':
       return encodeRows(code, message);
+    case 'record':
+    case 'recorded':
+      return encodeRecordMessage(code, message);
     default:
       return encodeCheckMessage(code, message);
   }
@@ -134,6 +141,10 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       return { type: 'pong', nonce: viewOf(bytes).getUint32(1, true) };
     case TYPE_CODES.rows:
       return decodeRows(bytes);
+    case TYPE_CODES.record:
+      return decodeRecordMessage('record', bytes);
+    case TYPE_CODES.recorded:
+      return decodeRecordMessage('recorded', bytes);
     default: {
       const type = CHECK_TYPES.get(bytes[0]);
       if (type === undefined) throw bad('unknown message type');

@@ -17,8 +17,8 @@ export interface HopTiming extends RunTimings {
  *   requester -> stage 0 replicas, primary of stage i -> replicas of stage i + 1    open, rows, cut, close
  *   last primary -> requester                               ready, rows (kind logits)
  *   any replica -> the peer that sent it `open`             fault (a primary's is passed on backward to the requester)
- *   requester -> every replica, on a link of its own        audit, check, challenge, recall, close (of a shadow)
- *   every replica -> requester                              commit, reveal, recalled
+ *   requester -> every replica, on a link of its own        audit, check, challenge, recall, record, close (of a shadow)
+ *   every replica -> requester                              commit, reveal, recalled, recorded
  *
  * The codec is in peer-codec.ts; docs/protocol.md has the bytes.
  */
@@ -64,6 +64,20 @@ export type PeerMessage =
   /** Send the input rows of these positions back, to settle a difference; at most a chunk at a time. */
   | { readonly type: 'recall'; readonly session: SessionId; readonly start: number; readonly end: number }
   | { readonly type: 'recalled'; readonly session: SessionId; readonly rows: Rows }
+  /** Sign what you computed of positions [0, end), with chains under this salt of 32 bytes (receipt/attestation.ts). */
+  | {
+      readonly type: 'record';
+      readonly session: SessionId;
+      readonly end: number;
+      readonly salt: Uint8Array<ArrayBuffer>;
+    }
+  | {
+      readonly type: 'recorded';
+      readonly session: SessionId;
+      /** Raw Ed25519 key, 32 bytes, that signed the envelope. */
+      readonly publicKey: Uint8Array<ArrayBuffer>;
+      readonly envelope: Envelope;
+    }
   | { readonly type: 'ping'; readonly nonce: number }
   | { readonly type: 'pong'; readonly nonce: number };
 

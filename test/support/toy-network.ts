@@ -145,9 +145,10 @@ export class ToyNetwork {
     const range = toyRanges[stage] as StageRange;
     const compute = new ToyCompute(range, this.clock);
     const links = this.links.join(id);
+    const backend = { numericClass: 'wasm', runtimeVersion: toyManifest.pins.runtimeVersion };
     const host = new ReplicaHost({
       identity,
-      config: { loaded: { model: toyDigest, range, manifest: toyManifest }, slots },
+      config: { loaded: { model: toyDigest, range, manifest: toyManifest }, slots, backend },
       authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
       links,
       compute,
@@ -155,7 +156,15 @@ export class ToyNetwork {
       random: randomBytes,
       onActivity: () => undefined,
     });
-    return { id, stage, compute, links, host, numericClass: 'wasm', reserve };
+    return {
+      ...{ id, stage, compute, links, host, reserve },
+      get numericClass() {
+        return backend.numericClass;
+      },
+      set numericClass(numericClass) {
+        backend.numericClass = numericClass;
+      },
+    };
   }
 
   of(stage: number): ToyVolunteer[] {

@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { utf8 } from '#shared/bytes.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
+import { cutStage } from '#shared/model/cut.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import { formatReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/session/route.ts';
+import type { Verification } from '#shared/receipt/verify-receipt.ts';
+import { loadRuntime } from '../../../worker/runtime.ts';
+import { createStageSession, type StageSession } from '../../../worker/stage-session.ts';
+import { importWren } from '../../support/imported-wren.ts';
+import { playAnswer, type Played } from '../../support/played-answer.ts';
+import { makePeople, policyOf, wrenText } from '../../support/receipts.ts';
+
+const people = await makePeople();
+const prompt = wrenText.renderChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);
+let folder = '';
+let played: Played;
+let stages: StageSession[] = [];
+const at = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'chorus-verify-'));
+  const wren = await importWren();
+  const { manifest, blob } = wren;
+  const manifestBytes = utf8(JSON.stringify(manifest));
+  const backend = { runtime: await loadRuntime('wasm'), device: null };
+  const openStage = async (range: StageRange) => {
+    const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
+    const stage = await createStageSession({ backend, manifest, range, graph, maxSessions: 1 });
+    stages.push(stage);
+    return stage;
+  };
+  const { layers } = manifest.config;
+  const ranges = [
+    { start: 0, end: 2, embedding: true, head: false },
+    { start: 2, end: layers, embedding: false, head: true },
+  ] as const;
+  played = await playAnswer(people, { manifest, manifestBytes, ranges, openStage, text: wrenText, prompt, count: 24 });
+  await Promise.all(stages.map((stage) => stage.release()));
+  stages = [];
+
+  await mkdir(at('data/models'), { recursive: true });
+  await symlink(join(wren.dataFolder, 'blobs'), at('data/blobs'));
+  const envelope = await signEnvelope(people.server, MANIFEST_PAYLOAD_TYPE, manifestBytes);
+  await writeFile(at(`data/models/${digestOf(manifestBytes)}.json`), JSON.stringify(envelope));
+  await writeFile(at('receipt.json'), JSON.stringify(played.receipt));
+  await writeFile(at('answer.txt'), `${played.answer}\n`);
+  await writeFile(at('prompt.txt'), prompt);
+  await writeFile(at('policy.txt'), policyOf(people));
+  await writeFile(at('secrets.json'), formatReceiptSecrets({ salt: played.salt, prompt, tokens: played.tokens }));
+}, 240_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Runs `chorus verify`. */
+function chorusVerify(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const options = { maxBuffer: 1 << 24 };
+    const child = execFile('node', ['bin/chorus.mjs', 'verify', ...args], options, (_, out, err) => {
+      resolve({ code: child.exitCode ?? -1, out, err });
+    });
+  });
+}
+
+describe('chorus verify', () => {
+  it('succeeds where nothing is wrong, and names each check', { timeout: 120_000 }, async () => {
+    const salt = Buffer.from(played.salt).toString('hex');
+    const more = [
+      '--answer',
+      at('answer.txt'),
+      '--prompt',
+      at('prompt.txt'),
+      '--salt',
+      salt,
+      '--policy',
+      at('policy.txt'),
+    ];
+    const { code, out, err } = await chorusVerify(at('receipt.json'), ...more);
+    expect([code, err]).toEqual([0, '']);
+    for (const name of ['requester-signature', 'answer', 'prompt', 'chains', 'verdict', 'log-inclusion', 'witnesses']) {
+      expect(out).toMatch(new RegExp(`^ok +${name} `, 'm'));
+    }
+    expect(out).toMatch(/^- +tokens /m);
+    expect(out).toContain('collusion of both is not excluded');
+    expect(out).toContain('Nothing of this is wrong.');
+  });
+
+  it('fails with the name of what is wrong, as JSON too', { timeout: 120_000 }, async () => {
+    await writeFile(at('other.txt'), 'another answer');
+    const { code, out } = await chorusVerify(at('receipt.json'), '--answer', at('other.txt'), '--json');
+    const { isValid, checks } = JSON.parse(out) as Verification;
+    expect([code, isValid]).toEqual([1, false]);
+    expect(checks.filter(({ status }) => status === 'failed').map(({ name }) => name)).toEqual(['answer']);
+    await writeFile(at('none.json'), 'no receipt');
+    expect(await chorusVerify(at('none.json'))).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/^FAILED +format /m),
+    });
+    expect(await chorusVerify(at('absent.json'))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('cannot be read'),
+    });
+  });
+
+  it('computes the answer again from the model at hand', { timeout: 240_000 }, async () => {
+    const options = ['--secrets', at('secrets.json'), '--answer', at('answer.txt'), '--replay', '--data', at('data')];
+    const { code, out } = await chorusVerify(at('receipt.json'), ...options);
+    expect(out).toMatch(/stage 0 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
+    expect(out).toMatch(/stage 1 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
+    expect(out).toContain('tokens: 24 of 24 are those the sampler draws here');
+    expect(out).toContain('the tokens spell the answer');
+    expect(code).toBe(0);
+    const without = await chorusVerify(at('receipt.json'), '--replay', '--data', at('data'));
+    expect(without).toMatchObject({ code: 1, out: expect.stringContaining('a replay needs the salt') });
+  });
+});

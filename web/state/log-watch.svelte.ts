@@ -1,0 +1,133 @@
+import { z } from 'zod';
+import type { Clock } from '#shared/clock.ts';
+import { toChorusError, type ChorusError } from '#shared/errors.ts';
+import type { HeadMemory, LogClient, LogView } from '#shared/log/log-client.ts';
+import type { LogStatus } from '#shared/wire/log-status.ts';
+import { Stored, type KeyValueStorage } from './stored.svelte.ts';
+
+const WATCHED_MS = 5_000;
+/** A look that began less than this ago stands for another. */
+const FRESH_MS = 2_000;
+
+const memorySchema = z
+  .object({
+    /** The log's verifier key when it was first seen. */
+    vkey: z.string().max(400),
+    /** The newest checkpoint that was seen of it. */
+    note: z.string().max(64 * 1024),
+    seenAtMs: z.number(),
+    firstSeenAtMs: z.number(),
+  })
+  .nullable();
+export type RememberedLog = NonNullable<z.infer<typeof memorySchema>>;
+
+export interface LogWatchDeps {
+  readonly fetchLog: (signal: AbortSignal) => Promise<LogStatus>;
+  /** A client of the log with this verifier key. Throws `bad-message` if it is none. */
+  readonly openClient: (vkey: string, memory: HeadMemory) => Promise<Pick<LogClient, 'look'>>;
+  readonly storage: KeyValueStorage;
+  readonly clock: Clock;
+}
+
+/** What was found of the log when this page looked last; `other-key` where it shows another key than the one remembered. */
+export type LogFinding = LogView | { readonly kind: 'other-key'; readonly remembered: string; readonly shown: string };
+
+/** The server's log as it says it is, and as this page finds it: with the checkpoint that this browser saw last time. */
+export class LogWatch {
+  status: LogStatus | null = $state.raw(null);
+  /** Why the server could not be asked last. */
+  error: ChorusError | null = $state.raw(null);
+  finding: LogFinding | null = $state.raw(null);
+  /** Wall-clock time of the last look. */
+  lookedAtMs: number | null = $state(null);
+
+  readonly #deps: LogWatchDeps;
+  readonly #memory: Stored<RememberedLog | null>;
+  /** What is remembered, for views; the stored value has no runes of its own. */
+  remembered: RememberedLog | null = $state.raw(null);
+  #watchers = 0;
+  #cancelTimer = (): void => {};
+  #looking: Promise<void> | null = null;
+  #beganAtMs = -Infinity;
+
+  constructor(deps: LogWatchDeps) {
+    this.#deps = deps;
+    this.#memory = new Stored<RememberedLog | null>(deps.storage, 'chorus.log', memorySchema, null);
+    this.remembered = this.#memory.value;
+  }
+
+  /** True where the log is not what it was: nobody should rely on it before that is cleared up. */
+  get isAlarming(): boolean {
+    return ['split-view', 'shrunk', 'other-key'].includes(this.finding?.kind ?? '');
+  }
+
+  /** Looks again and again while a view shows it; call the returned function when it no longer does. */
+  watch(): () => void {
+    this.#watchers++;
+    void this.#round();
+    return () => {
+      this.#watchers--;
+      if (this.#watchers === 0) this.#cancelTimer();
+    };
+  }
+
+  /** Asks the server and holds the log to what is remembered. Never rejects; looks that come together are one. */
+  look(): Promise<void> {
+    if (this.#looking !== null) return this.#looking;
+    if (this.#deps.clock.nowMs() - this.#beganAtMs < FRESH_MS) return Promise.resolve();
+    this.#beganAtMs = this.#deps.clock.nowMs();
+    this.#looking = this.#look().finally(() => (this.#looking = null));
+    return this.#looking;
+  }
+
+  /** Begins anew with what the log shows next. */
+  async forget(): Promise<void> {
+    await this.#looking;
+    this.#memory.value = null;
+    this.remembered = null;
+    this.finding = null;
+    this.#beganAtMs = -Infinity;
+    await this.look();
+  }
+
+  async #round(): Promise<void> {
+    this.#cancelTimer();
+    await this.look();
+    this.#cancelTimer();
+    if (this.#watchers > 0) this.#cancelTimer = this.#deps.clock.setTimer(() => void this.#round(), WATCHED_MS);
+  }
+
+  async #look(): Promise<void> {
+    const { fetchLog, openClient, clock } = this.#deps;
+    const { signal } = new AbortController();
+    try {
+      const status = await fetchLog(signal);
+      this.status = status;
+      this.error = null;
+      const known = this.#memory.value;
+      if (known !== null && known.vkey !== status.vkey) {
+        this.finding = { kind: 'other-key', remembered: known.vkey, shown: status.vkey };
+      } else {
+        const client = await openClient(status.vkey, this.#headMemory(status.vkey));
+        this.finding = await client.look(signal);
+      }
+    } catch (thrown) {
+      this.error = toChorusError(thrown, 'server-lost');
+    } finally {
+      this.lookedAtMs = clock.wallMs();
+    }
+  }
+
+  #headMemory(vkey: string): HeadMemory {
+    return {
+      load: () => Promise.resolve(this.#memory.value?.note ?? null),
+      save: (note) => {
+        const nowMs = this.#deps.clock.wallMs();
+        const firstSeenAtMs = this.#memory.value?.firstSeenAtMs ?? nowMs;
+        this.#memory.value = { vkey, note, seenAtMs: nowMs, firstSeenAtMs };
+        this.remembered = this.#memory.value;
+        return Promise.resolve();
+      },
+    };
+  }
+}

@@ -1,0 +1,140 @@
+import { toHex } from '#shared/bytes.ts';
+import { toChorusError, type ChorusError } from '#shared/errors.ts';
+import { parseSalt } from '#shared/receipt/receipt-secrets.ts';
+import type { Verification } from '#shared/receipt/verify-receipt.ts';
+import { readGivenFile, recognize, type Given } from '../given-files.ts';
+import type { VerifyRequest } from '../verify-here.ts';
+import type { Verifier } from './verifier.svelte.ts';
+
+/** What somebody wants verified, and what came of it. It lives outside its view, so that looking elsewhere loses nothing. */
+export class VerifyForm {
+  /** As JSON has it, with its file's name; null before there is one. */
+  receipt: { readonly name: string; readonly value: unknown } | null = $state.raw(null);
+  answer = $state('');
+  prompt = $state('');
+  salt = $state('');
+  policy = $state('');
+  /** From a file of secrets. */
+  tokens: readonly number[] | null = $state.raw(null);
+  /** Names of the files that were taken in, beside the receipt's. */
+  others: readonly string[] = $state.raw([]);
+  isWorking = $state(false);
+  result: Verification | null = $state.raw(null);
+  /** Why there is no result. */
+  error: ChorusError | null = $state.raw(null);
+
+  readonly #verifier: Verifier;
+  #proof: string | null = null;
+  #round = 0;
+
+  constructor(verifier: Verifier) {
+    this.#verifier = verifier;
+  }
+
+  prepare(): void {
+    this.#verifier.prepare();
+  }
+
+  get isReady(): boolean {
+    return this.#verifier.status === 'ready';
+  }
+
+  /** Takes files in by what they are, and verifies. Failures end in `error`. */
+  async take(files: readonly Pick<File, 'name' | 'size' | 'arrayBuffer'>[]): Promise<void> {
+    try {
+      const read = await Promise.all(
+        files.map(async (file) => ({ name: file.name, given: recognize(await readGivenFile(file)) })),
+      );
+      const receipts = read.filter(({ given }) => given.kind === 'receipt');
+      if (receipts.length > 0) this.#begin();
+      for (const { name, given } of read) this.#take(name, given);
+    } catch (thrown) {
+      this.result = null;
+      this.error = toChorusError(thrown);
+      return;
+    }
+    await this.verify();
+  }
+
+  /** Verifies what is there now. */
+  async verify(): Promise<void> {
+    if (this.receipt === null) return;
+    const round = ++this.#round;
+    this.isWorking = true;
+    this.error = null;
+    try {
+      const result = await this.#verifier.verify(this.#request(this.receipt.value));
+      if (round === this.#round) this.result = result;
+    } catch (thrown) {
+      if (round !== this.#round) return;
+      this.result = null;
+      this.error = toChorusError(thrown, 'server-lost');
+    } finally {
+      if (round === this.#round) this.isWorking = false;
+    }
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#begin();
+    this.#round++;
+    this.receipt = null;
+    this.isWorking = false;
+    this.policy = '';
+  }
+
+  /** Nothing that was said of one receipt is compared with the next; the policy says whom its owner trusts, and stays. */
+  #begin(): void {
+    this.answer = '';
+    this.prompt = '';
+    this.salt = '';
+    this.tokens = null;
+    this.others = [];
+    this.result = null;
+    this.error = null;
+    this.#proof = null;
+  }
+
+  #take(name: string, given: Given): void {
+    if (given.kind === 'receipt') {
+      this.receipt = { name, value: given.value };
+      return;
+    }
+    if (given.kind === 'text' && this.receipt === null) {
+      // Nothing else was given, so this is meant to be one; that it is none is said by its verification.
+      this.receipt = { name, value: null };
+      return;
+    }
+    this.others = [...this.others, name];
+    switch (given.kind) {
+      case 'secrets':
+        this.salt = toHex(given.secrets.salt);
+        this.prompt = given.secrets.prompt ?? '';
+        this.tokens = given.secrets.tokens;
+        break;
+      case 'proof':
+        this.#proof = given.text;
+        break;
+      case 'policy':
+        this.policy = given.text;
+        break;
+      case 'text':
+        this.answer = given.text;
+        break;
+    }
+  }
+
+  #request(value: unknown): VerifyRequest {
+    const { answer, prompt, policy, tokens } = this;
+    const salt = this.salt.trim().toLowerCase();
+    const receipt = this.#proof !== null && typeof value === 'object' ? { ...value, proof: this.#proof } : value;
+    return {
+      receipt,
+      ...(answer !== '' && { answer }),
+      ...(prompt !== '' && { prompt }),
+      ...(salt !== '' && { salt: parseSalt(salt) }),
+      ...(tokens !== null && { tokens }),
+      ...(policy.trim() !== '' && { policy }),
+    };
+  }
+}
