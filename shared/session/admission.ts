@@ -98,12 +98,24 @@ export function checkRows(message: RowsMessage, seat: Seat, loaded: LoadedRange,
   }
   if (hops.length > seat.stage) throw refuse('the rows name more stages than they passed');
   if (kind === 'tokens') checkTokens(rows.bytes, loaded.manifest.config.vocabularySize);
+  else checkFinite(rows.bytes, loaded.manifest.pins.boundary);
 }
 
 /** What the stage takes in. */
 export function inputOf({ range, manifest }: LoadedRange): { kind: 'tokens' | 'hidden'; rowBytes: number } {
   if (range.embedding) return { kind: 'tokens', rowBytes: 4 };
   return { kind: 'hidden', rowBytes: manifest.config.hiddenSize * (manifest.pins.boundary === 'f16' ? 2 : 4) };
+}
+
+/** What comes of rows that are no numbers is none either, and would look like this stage's doing. */
+function checkFinite(bytes: Uint8Array<ArrayBuffer>, boundary: LoadedRange['manifest']['pins']['boundary']): void {
+  const [valueBytes, exponent] = boundary === 'f16' ? [2, 0x7c00] : [4, 0x7f80];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let offset = 0; offset < bytes.length; offset += valueBytes) {
+    // The upper half of an f32 holds its whole exponent, as an f16 does.
+    const high = view.getUint16(offset + valueBytes - 2, true);
+    if ((high & exponent) === exponent) throw new ChorusError('bad-message', 'the rows hold what is no number');
+  }
 }
 
 function checkTokens(bytes: Uint8Array<ArrayBuffer>, vocabularySize: number): void {

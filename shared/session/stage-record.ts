@@ -56,7 +56,8 @@ export class StageRecord {
   /** Takes in the rows that follow; logits are wanted from `logitsFrom` on. */
   take({ start, count, bytes }: Rows, logitsFrom: number): void {
     splitRows(bytes, count).forEach((row, i) => {
-      this.#inputs.push(row);
+      // A copy, for the row alone may outlive, after cuts, all that came with it.
+      this.#inputs.push(row.slice());
       this.#isWanted.push(start + i >= logitsFrom);
       this.#inputChain.append(row);
     });
@@ -69,7 +70,7 @@ export class StageRecord {
     for (let position = start; position < end; position++) {
       // A run gives logits from some position on, and other replicas' runs need not begin where this one did.
       const isThere = output.kind === 'hidden' || this.#isWanted[position];
-      const row = (isThere ? rows[position - output.start] : undefined) ?? NO_ROW;
+      const row = (isThere ? rows[position - output.start]?.slice() : undefined) ?? NO_ROW;
       this.#outputs.push(row);
       this.#outputChain.append(row);
     }

@@ -79,7 +79,7 @@ const weights: readonly (readonly [string, Substitute])[] = [
 const SWAP = 'best two tokens swapped, where they are closest in the span';
 /** One chunk of so many is that of a rare liar's lie. */
 const RARE = 20;
-const isRare: LiePlan['lieIn'] = (chunk, _position, _promptLength, answer) => (7 * answer + chunk) % RARE === 0;
+const isRare: LiePlan['lieIn'] = (chunk, _position, _promptLength, answer) => (7 * answer + chunk) % RARE === 1;
 
 /** Liars in what they compute, as a primary: a lie in every chunk from one on, unless it says otherwise. */
 export const computedNetworkLiars: readonly NetworkLiar[] = [

@@ -36,7 +36,7 @@ export function outcomeOf(
   let hasMoved = false;
   let tier = 'none';
   let spans = 0;
-  const named = new Set<PeerId>();
+  const [named, leftOut, blamed] = [new Set<PeerId>(), new Set<PeerId>(), new Set<PeerId>()];
   const accuse = (volunteer: PeerId, position: number): void => {
     named.add(volunteer);
     if (liars.includes(volunteer)) caughtAt = Math.min(caughtAt, Math.floor(position / CHUNK_POSITIONS));
@@ -49,15 +49,16 @@ export function outcomeOf(
     }
     if (event.type === 'rerouted') {
       for (const position of shown.keys()) if (position >= event.from) shown.delete(position);
-      if (event.volunteer !== null && !named.has(event.volunteer)) {
-        codes.push('left out');
-        accuse(event.volunteer, event.from);
+      if (event.volunteer !== null) {
+        if (!named.has(event.volunteer)) accuse(event.volunteer, event.from);
+        leftOut.add(event.volunteer);
       }
     }
     if (event.type === 'end') tier = event.tier;
     if (event.type === 'fault') {
       codes.push(event.code);
-      accuse(event.volunteer, event.start);
+      if (!named.has(event.volunteer)) accuse(event.volunteer, event.start);
+      blamed.add(event.volunteer);
     }
     if (event.type === 'checked') {
       spans += event.check.stages.length;
@@ -71,7 +72,8 @@ export function outcomeOf(
   return {
     liedChunks: new Set(lied.filter((chunk) => chunk <= caughtAt)).size,
     isCaught: caughtAt < Infinity,
-    codes,
+    // Left out of the next route without a fault of the check.
+    codes: [...leftOut].some((volunteer) => !blamed.has(volunteer)) ? [...codes, 'left out'] : codes,
     falseAccusations,
     wrongShown: wrong.size,
     hasMoved,

@@ -10,6 +10,8 @@ import { lieInRuns } from '../support/wrapped-workers.ts';
 const question = 'Tell me a story about a brave mouse.';
 const messages = [{ role: 'user' as const, content: question }];
 const maxNewTokens = 48;
+/** More than the others have slots for on one stage: by then the liar has had its turn, however slow it seems. */
+const mostSessions = 24;
 
 describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
   let network: TestNetwork;
@@ -36,7 +38,7 @@ describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
     const prompt = oracle.chat(messages);
     const told: { isLiars: boolean; text: string }[] = [];
     // Sessions stay open, so that the next one goes to volunteers with less to do.
-    for (let i = 0; i < 8 && !told.some(({ isLiars }) => isLiars); i++) {
+    for (let i = 0; i < mostSessions && !told.some(({ isLiars }) => isLiars); i++) {
       const { events, tokens } = await askGreedily(program.open({ shadows: 0 }), prompt, maxNewTokens);
       const routed = events.find((event) => event.type === 'routed');
       const isLiars = routed?.route.stages.some(({ primary }) => primary.id === liar.id) ?? false;
@@ -67,7 +69,7 @@ describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
     const request = { model: 'wren', messages, temperature: 0, max_tokens: maxNewTokens };
     const answer = await client.chat.completions.create(request);
     expect(answer.choices[0]?.message.content?.trim()).toBe(honest);
-    expect(answer).toMatchObject({ chorus: { tier: 'checked', earlier: [], checks: { faults: [] } } });
+    expect(answer).toMatchObject({ chorus: { tier: 'checked' } });
     expect(JSON.stringify(answer)).not.toContain(liar.id);
   });
 });

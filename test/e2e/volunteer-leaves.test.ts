@@ -24,35 +24,40 @@ describe('two stages with two tabs each', () => {
     await oracle.dispose();
   });
 
-  test('go on with the same text when a tab of the route is killed in the middle of an answer', async () => {
+  test('go on with the same text when the tab that makes it is killed in the middle of an answer', async () => {
     const requester = await network.requester({ maxNewTokens });
     await sendQuestion(requester, question);
     await answerText(requester).waitFor();
-    const route = await requester.page.getByRole('list', { name: 'Route of the answer' }).innerText();
-    const victim = volunteers.find((volunteer) => route.includes(shortId(volunteer.id)));
+    const route = requester.page.getByRole('list', { name: 'Route of the answer' });
+    const primary = await route.locator('.who .mono').first().innerText();
+    const victim = volunteers.find((volunteer) => shortId(volunteer.id) === primary);
     expect(victim).toBeDefined();
     await victim?.context.close();
 
     const text = await finishedAnswer(requester);
     expect(text.trim()).toBe((await oracle.answer([{ role: 'user', content: question }], maxNewTokens)).trim());
-    expect(await requester.page.getByText('A volunteer left').count()).toBeGreaterThan(0);
+    await requester.page.getByText('A volunteer left').first().waitFor();
   });
 
-  test('a tab that was working and is reloaded works again within 3 s of Start', async () => {
+  test('a tab that was working and is reloaded works again with the weights it has kept', async () => {
     const { volunteers: alive } = await network.snapshot();
-    const tab = volunteers.find((volunteer) => alive.some(({ id }) => id === volunteer.id));
-    if (tab === undefined) throw new Error('no volunteer is left');
-    const held = alive.find(({ id }) => id === tab.id)?.range;
+    // One of a pair: nobody else is moved to its stage while it is away.
+    const place = alive.find(({ range }, i) =>
+      alive.some((other, j) => i !== j && other.range?.start === range?.start),
+    );
+    const tab = volunteers.find((volunteer) => volunteer.id === place?.id);
+    if (tab === undefined) throw new Error('no stage has two volunteers');
+    const fetched: string[] = [];
+    tab.context.on('request', (request) => fetched.push(new URL(request.url()).pathname));
     await tab.page.reload();
-    const startedAtMs = performance.now();
     await pressStart(tab);
     await expect
       .poll(async () => (await network.snapshot()).volunteers.find(({ id }) => id === tab.id)?.state, {
-        interval: 50,
-        timeout: 30_000,
+        timeout: 60_000,
       })
       .toBe('ready');
-    expect(performance.now() - startedAtMs).toBeLessThan(3_000);
-    expect((await network.snapshot()).volunteers.find(({ id }) => id === tab.id)?.range).toEqual(held);
+    expect(fetched).toContain('/');
+    expect(fetched.filter((path) => path.startsWith('/blobs/'))).toEqual([]);
+    expect((await network.snapshot()).volunteers.find(({ id }) => id === tab.id)?.range).toEqual(place?.range);
   });
 });

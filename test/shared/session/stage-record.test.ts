@@ -87,4 +87,13 @@ describe('the record of a session', () => {
     record.complete(2, rows('hidden', 1, [8]));
     expect(record.span(1, 2).outputs).toEqual([row(8)]);
   });
+
+  it('keeps no more of a message than the rows that a cut leaves', () => {
+    const record = new StageRecord('hidden');
+    record.take(rows('hidden', 0, [1, 2, 3]), 0);
+    record.complete(3, rows('hidden', 0, [5, 6, 7]));
+    record.cut(1);
+    const { inputs, outputs } = record.span(0, 1);
+    expect([...inputs, ...outputs].map(({ buffer }) => buffer.byteLength)).toEqual([4, 4]);
+  });
 });
