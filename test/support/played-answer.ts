@@ -55,9 +55,9 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
   const { manifest, text, prompt, ranges, count, numericClass = 'wasm' } = play;
   const promptTokens = text.encodeRendered(prompt);
   const positions = promptTokens.length + count - 1;
-  const stages = await Promise.all(
-    ranges.map(async (range) => ({ range, ...(await openBoth(play, range, positions)) })),
-  );
+  const stages: Stage[] = [];
+  // The runtime loads one model at a time.
+  for (const range of ranges) stages.push({ range, ...(await openBoth(play, range, positions)) });
   const runs: FedRun[] = [];
   const tokens = [...promptTokens];
   const vocabulary = manifest.config.vocabularySize;
@@ -66,8 +66,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     const end = start + fed.length;
     runs.push({ start, count: fed.length, logits });
     let rows: Rows = { kind: 'tokens', start, count: fed.length, bytes: encodeTokens(fed) };
-    for (const { primary, record, inputs } of stages) {
-      inputs.push(rows);
+    for (const { primary, record } of stages) {
       record.take(rows, end - logits);
       rows = (await primary.run({ session: SESSION, input: rows, logitsFrom: end - logits })).output;
       record.complete(end, rows);
@@ -76,10 +75,9 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
   }
 
   async function cut(position: number): Promise<void> {
-    for (const { primary, record, inputs } of stages) {
+    for (const { primary, record } of stages) {
       await primary.cut(SESSION, position);
       record.cut(position);
-      inputs.splice(0, inputs.length, ...inputs.filter(({ start }) => start < position));
     }
     while ((runs.at(-1)?.start ?? -1) >= position) runs.pop();
   }
@@ -170,11 +168,18 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
   return { receipt, tokens, salt: SALT, answer };
 }
 
+interface Stage {
+  readonly range: StageRange;
+  readonly primary: StageCompute;
+  readonly shadow: StageCompute;
+  readonly record: StageRecord;
+}
+
 async function openBoth({ openStage, withdrawn = [] }: Play, range: StageRange, positions: number) {
   const [primary, shadow] = [await openStage(range), await openStage(range)];
   for (const compute of [primary, shadow]) await compute.open(SESSION, positions + 1 + withdrawn.length);
   const kind: 'tokens' | 'hidden' = range.embedding ? 'tokens' : 'hidden';
-  return { primary, shadow, record: new StageRecord(kind), inputs: [] as Rows[] };
+  return { primary, shadow, record: new StageRecord(kind) };
 }
 
 /** The same in chunks. */
