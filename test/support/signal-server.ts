@@ -7,6 +7,7 @@ import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { parseConfig, type ConfigInput } from '../../signal-server/config.ts';
 import { openDataFolder, type DataFolder } from '../../signal-server/data-folder.ts';
+import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
 import { ModelCatalog, storeManifest } from '../../signal-server/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
 import { openStore, type Store } from '../../signal-server/store.ts';
@@ -18,6 +19,7 @@ export interface TestServer {
   readonly server: SignalServer;
   readonly dataFolder: DataFolder;
   readonly store: Store;
+  readonly transparencyLog: LogService;
   readonly digests: readonly Digest[];
   stop(): Promise<void>;
 }
@@ -43,7 +45,17 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const log = onLog ? pino({ level: 'trace' }, { write: onLog }) : pino({ level: 'silent' });
   const catalog = new ModelCatalog(dataFolder, config.minStages);
   const base = { clock, random: systemRandom, log, dataFolder, catalog, store, version: 'test' };
-  const server = createSignalServer(config, { ...base, ...companions });
+  const transparencyLog = await openLogService({
+    dataFolder: folder,
+    origin: config.logOrigin,
+    publicUrl: config.publicUrl,
+    witnesses: config.witnesses,
+    acknowledged: store.acknowledged,
+    // Its waits are for disks and witnesses, which are real.
+    clock: systemClock,
+    onDoubt: (error) => log.fatal(error.message),
+  });
+  const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
   const { port } = await server.start();
   return {
     port,
@@ -51,9 +63,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     server,
     dataFolder,
     store,
+    transparencyLog,
     digests,
     async stop() {
       await server.stop();
+      await transparencyLog.stop();
       store.close();
       await rm(folder, { recursive: true, force: true });
     },
