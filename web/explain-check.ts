@@ -58,11 +58,19 @@ const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> 
   'shapes-mismatch': 'computed in other portions than those it was given',
   'not-finite': 'computed numbers that are not finite',
   'too-slow': 'fell too far behind with its check',
+  'record-malformed': 'signed a record that cannot be read, or is about something else',
+  'record-signature': 'sent a record whose signature is false',
+  'record-mismatch': 'signed a record of other numbers than it had committed itself to',
 };
 
 /** Failures that may happen to any device, and accuse nobody. */
 const LAPSES: ReadonlySet<CheckFailure> = new Set([
   ...(['unreachable', 'commit-missing', 'commit-late', 'reveal-missing', 'reveal-late', 'too-slow'] as const),
+]);
+
+/** Failures after the last check, which change nothing of the answer. */
+const RECORDS: ReadonlySet<CheckFailure> = new Set([
+  ...(['record-malformed', 'record-signature', 'record-mismatch'] as const),
 ]);
 
 export interface FaultText {
@@ -92,8 +100,11 @@ export function explainFault(fault: Fault): FaultText {
     : code === 'disagreement'
       ? 'Found by a third volunteer.'
       : null;
-  const after =
-    role === 'primary' ? 'Its part is made again by others.' : 'It only re-ran the stage; the text is not from it.';
+  const after = RECORDS.has(code)
+    ? 'The answer is complete; the receipt goes without its record.'
+    : role === 'primary'
+      ? 'Its part is made again by others.'
+      : 'It only re-ran the stage; the text is not from it.';
   return {
     title: `Volunteer ${shortId(volunteer)} ${did}`,
     text: [found, after].filter((sentence) => sentence !== null).join(' '),

@@ -32,7 +32,12 @@ export type CheckFailure =
   /** It computed something else than the other replica, and a third sided with the other. */
   | 'disagreement'
   /** It fell behind by more than it may. */
-  | 'too-slow';
+  | 'too-slow'
+  /** Its record, which it signs at the end of an answer, cannot be read or is about something else. */
+  | 'record-malformed'
+  | 'record-signature'
+  /** Its record says other than it committed to. */
+  | 'record-mismatch';
 
 /** How close two replicas of a stage came in one span: relative differences of their updates. */
 export interface Closeness {

@@ -70,6 +70,16 @@ export class SessionAudit {
     this.#spans = new AuditSpans(this.#session, this.#panel.stages, this.#record);
   }
 
+  /** End of the chain of the seeds. */
+  get anchor(): Uint8Array<ArrayBuffer> {
+    return this.#seeds.anchor;
+  }
+
+  /** Replicas that were not dropped. */
+  get live(): readonly AuditReplica[] {
+    return this.#panel.live;
+  }
+
   /** Positions before it have their verdict. */
   get checkedEnd(): number {
     return this.#spans.checkedEnd;

@@ -16,12 +16,7 @@ export async function signEnvelope(identity: Identity, payloadType: string, payl
 }
 
 /** The envelope, where the signature over `preAuthEncoding` is made already. */
-export function sealEnvelope(
-  keyid: PeerId,
-  payloadType: string,
-  payload: Uint8Array,
-  signature: Uint8Array,
-): Envelope {
+export function sealEnvelope(keyid: PeerId, payloadType: string, payload: Uint8Array, signature: Uint8Array): Envelope {
   return { payloadType, payload: toBase64(payload), signatures: [{ keyid, sig: toBase64(signature) }] };
 }
 

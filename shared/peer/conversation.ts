@@ -147,6 +147,8 @@ export class Conversation {
         return links.send(effect.to, effect.message);
       case 'verify':
         return this.#verify(effect);
+      case 'verify-record':
+        return this.#verifyRecord(effect);
       case 'sign':
         return this.#sign(effect);
       case 'request-replay': {
@@ -227,6 +229,12 @@ export class Conversation {
 
   #verify({ session, ticket, publicKey, bytes, signature }: Extract<SessionEffect, { type: 'verify' }>): void {
     const done = (isGood: boolean): void => this.#loop.dispatch({ type: 'verified', session, ticket, isGood });
+    this.#board.deps.verify(publicKey, bytes, signature).then(done, () => done(false));
+  }
+
+  #verifyRecord(effect: Extract<SessionEffect, { type: 'verify-record' }>): void {
+    const { session, peer, publicKey, bytes, signature } = effect;
+    const done = (isGood: boolean): void => this.#loop.dispatch({ type: 'record-verified', session, peer, isGood });
     this.#board.deps.verify(publicKey, bytes, signature).then(done, () => done(false));
   }
 

@@ -1,5 +1,6 @@
 import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../check/finding.ts';
 import type { PeerId } from '../ids.ts';
+import type { Evidence } from '../receipt/evidence.ts';
 import type { HopTiming } from '../wire/peer-message.ts';
 import type { Route } from './route.ts';
 import type { Sampling } from './sampler.ts';
@@ -78,6 +79,8 @@ export type AnswerEvent =
       /** The lowest tier of the answer's spans; `unchecked` for a cancelled answer whose last spans were not waited for. */
       readonly tier: Tier;
       readonly counts: CheckCounts;
+      /** What a receipt is made from; null for a cancelled answer and for one that did not get all its verdicts. */
+      readonly evidence: Evidence | null;
     };
 
 export interface Usage {

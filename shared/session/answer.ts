@@ -1,6 +1,7 @@
 import { TIERS, type CheckCounts, type SpanCheck, type Tier } from '../check/finding.ts';
 import { ChorusError } from '../errors.ts';
 import { MAX_REROUTES } from '../limits.ts';
+import type { Evidence } from '../receipt/evidence.ts';
 import type { AnswerEvent, GenerateRequest, Usage } from './answer-event.ts';
 import type { Sampling } from './sampler.ts';
 
@@ -9,6 +10,8 @@ type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 export type Closing = 'stop' | 'length' | 'renew';
 
 const MIN_CAPACITY = 512;
+/** As many as a receipt may name. */
+const MAX_FAULTS = 256;
 
 /** The answer being made: its tokens, how far they are checked, and what it took. */
 export class Answer {
@@ -17,10 +20,13 @@ export class Answer {
   readonly capacity: number;
   readonly maxNewTokens: number;
   readonly sampling: Sampling;
+  /** Wall clock. */
+  readonly startedAtMs: number;
   readonly #isComplete: (answer: readonly number[]) => boolean;
   /** Prompt and answer so far. */
   readonly #history: number[];
   readonly #counts: Record<Tier, number> = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
+  readonly #faults: Evidence['faults'][number][] = [];
   #verdictEnd = 0;
   #reroutes = 0;
   /** Tokens there were at the last reroute. */
@@ -30,7 +36,11 @@ export class Answer {
   #closedAt = Infinity;
 
   /** Throws `bad-message` for an empty prompt, `too-long` for one that leaves no room for an answer. */
-  constructor({ promptTokens, maxNewTokens, sampling, isComplete }: GenerateRequest, maxPositions: number) {
+  constructor(
+    { promptTokens, maxNewTokens, sampling, isComplete }: GenerateRequest,
+    maxPositions: number,
+    startedAtMs: number,
+  ) {
     const { length } = promptTokens;
     if (length === 0) throw new ChorusError('bad-message', 'the prompt is empty');
     if (length >= maxPositions) {
@@ -40,7 +50,10 @@ export class Answer {
     this.#history = [...promptTokens];
     this.promptLength = length;
     this.maxNewTokens = Math.min(maxNewTokens, maxPositions - length);
-    this.sampling = sampling;
+    // A copy, as of the tokens: whoever asked may change what it asked with.
+    const { temperature, topP, seed } = sampling;
+    this.sampling = { temperature, topP, seed };
+    this.startedAtMs = startedAtMs;
     this.capacity = Math.min(capacityFor(this.neededPositions), maxPositions);
     this.#isComplete = isComplete ?? (() => false);
   }
@@ -66,6 +79,15 @@ export class Answer {
   /** True once it is closed and every row has its verdict. */
   get isWhole(): boolean {
     return this.#verdictEnd >= this.#closedAt;
+  }
+
+  /** Replicas that failed it, in whatever session. */
+  get faults(): Evidence['faults'] {
+    return this.#faults;
+  }
+
+  note({ volunteer, stage, role, code, isProven }: Extract<AnswerEvent, { type: 'fault' }>): void {
+    if (this.#faults.length < MAX_FAULTS) this.#faults.push({ volunteer, stage, role, code, isProven });
   }
 
   /** Nothing more is fed; `rows` have been. */
@@ -114,14 +136,14 @@ export class Answer {
   }
 
   /** The answer as it ends; `isWhole` if every row has its verdict. */
-  end(reason: EndEvent['reason'], isWhole: boolean): EndEvent {
+  end(reason: EndEvent['reason'], isWhole: boolean, evidence: Evidence | null): EndEvent {
     const counts: CheckCounts = { ...this.#counts, unchecked: this.#counts.unchecked + (isWhole ? 0 : 1) };
     const tier = TIERS.find((each) => counts[each] > 0) ?? 'unchecked';
     const usage: Usage = {
       promptTokens: this.promptLength,
       completionTokens: this.#history.length - this.promptLength,
     };
-    return { type: 'end', reason, usage, tier, counts };
+    return { type: 'end', reason, usage, tier, counts, evidence };
   }
 }
 

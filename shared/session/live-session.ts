@@ -2,6 +2,7 @@ import type { AuditEvent } from '../check/audit-event.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
 import { LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, PROMPT_WINDOW } from '../limits.ts';
+import type { Evidence } from '../receipt/evidence.ts';
 import type { HopTiming, PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import type { Now } from './replica-event.ts';
 import type {
@@ -31,6 +32,8 @@ export type LiveEffect =
   | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
   /** The session cannot go on; `blamed` are those who may be why. */
   | { readonly type: 'lost'; readonly error: ChorusError; readonly blamed: readonly PeerId[] };
+
+export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;
 
 /** A route this close to its end is not begun with. */
 const LEASE_MARGIN_MS = 10_000;
@@ -77,6 +80,21 @@ export class LiveSession {
   accusedBy(shadow: PeerId): readonly PeerId[] {
     const accused = this.#accused.get(shadow);
     return accused === undefined ? [] : [accused];
+  }
+
+  /** What it was fed, in which runs, and the verdicts on that; the tokens and runs are copies. */
+  get account(): SessionAccount {
+    const { route, envelope, tokens, fedRuns: runs } = this.#session;
+    return { route, envelope, tokens, runs, spans: this.#check?.spans ?? [], anchor: this.#check?.anchor ?? null };
+  }
+
+  /** True while replicas' records may still come. */
+  get isRecording(): boolean {
+    return this.#check?.isRecording === true;
+  }
+
+  get attestations(): Evidence['attestations'] {
+    return this.#check?.attestations ?? [];
   }
 
   /** Positions the replicas hold, once what is on its way has arrived. */
@@ -135,8 +153,14 @@ export class LiveSession {
     return this.#collect(now, () => this.#tell({ type: 'close-span' }));
   }
 
+  /** Has every replica sign what it did; `recorded` follows. */
+  record(salt: Uint8Array<ArrayBuffer>, now: Now): LiveEffect[] {
+    return this.#collect(now, () => this.#effects.push(...(this.#check?.record(salt, now) ?? [{ type: 'recorded' }])));
+  }
+
   /** Waits for the next answer. */
   rest(nowMs: number): void {
+    this.#check?.stopRecords();
     this.#session.rest(nowMs);
   }
 

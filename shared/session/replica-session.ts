@@ -328,10 +328,7 @@ export class ReplicaSession {
     this.#perform(this.#records.sign(run, salt, wallMs));
   }
 
-  #onSigned(
-    { statement, index }: Extract<SessionReply, { type: 'signed' }>,
-    signature: Uint8Array<ArrayBuffer>,
-  ): void {
+  #onSigned({ statement, index }: Extract<SessionReply, { type: 'signed' }>, signature: Uint8Array<ArrayBuffer>): void {
     if (statement === 'record') return this.#sendRecord(this.#records.signed(this.id, index, signature));
     const message = this.#audit.signed({ statement, index }, signature);
     if (message === null) return;

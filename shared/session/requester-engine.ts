@@ -1,9 +1,12 @@
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../limits.ts';
+import type { Evidence } from '../receipt/evidence.ts';
+import { SALT_BYTES } from '../receipt/salted.ts';
 import type { HopTiming } from '../wire/peer-message.ts';
 import { Answer, type Closing } from './answer.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
+import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
 import { LiveSession, type LiveEffect, type SessionEvent } from './live-session.ts';
 import type { Now } from './replica-event.ts';
@@ -37,6 +40,8 @@ export class RequesterEngine {
   /** When a complete answer waits no longer for verdicts. */
   #endByMs = Infinity;
   #lastTicket = 0;
+  /** Of a complete answer, while its replicas' records come in. */
+  #draft: EvidenceDraft | null = null;
 
   constructor(config: RequesterConfig) {
     this.#config = config;
@@ -53,7 +58,7 @@ export class RequesterEngine {
   get #isEnding(): boolean {
     const closing = this.#answer?.closing ?? null;
     if (closing === null || this.#session?.isSettling === true) return false;
-    return closing === 'renew' || !this.#reports.isWaiting;
+    return closing === 'renew' || (!this.#reports.isWaiting && this.#draft?.isOpen !== true);
   }
 
   handle(event: RequesterEvent, now: Now): RequesterEffect[] {
@@ -97,7 +102,7 @@ export class RequesterEngine {
     if (this.#answer !== null) return;
     let answer: Answer;
     try {
-      answer = new Answer(request, this.#config.manifest.config.maxPositions);
+      answer = new Answer(request, this.#config.manifest.config.maxPositions, this.#now.wallMs);
     } catch (error) {
       return this.#fail(toChorusError(error));
     }
@@ -170,6 +175,7 @@ export class RequesterEngine {
         case 'settled':
         case 'fault':
         case 'bare':
+        case 'recorded':
         case 'broken':
           this.#onCheck(session, effect);
           break;
@@ -221,22 +227,33 @@ export class RequesterEngine {
     this.#endIfWhole();
   }
 
-  /** Ends an answer that has all its tokens, once it has all its verdicts. */
+  /** Ends an answer that has all its tokens, once it has all its verdicts and its replicas' records. */
   #endIfWhole(): void {
     const [answer, session] = [this.#answer, this.#session];
-    if (answer === null || answer.closing === null || !this.#isEnding) return;
+    if (answer === null || answer.closing === null) return;
+    if (answer.closing !== 'renew' && answer.isWhole && session !== null) this.#record(session, answer);
+    if (!this.#isEnding) return;
     if (!answer.isWhole && this.#now.nowMs < this.#endByMs) return;
-    if (answer.closing !== 'renew') this.#finish(answer, answer.closing, answer.isWhole);
+    const evidence = this.#draft?.finish(answer, this.#now.wallMs) ?? null;
+    if (answer.closing !== 'renew') this.#finish(answer, answer.closing, answer.isWhole, evidence);
     else if (session !== null) this.#renew(session, answer);
   }
 
-  #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean): void {
+  /** Has the replicas sign what they did, once. */
+  #record(session: LiveSession, answer: Answer): void {
+    if (this.#draft !== null) return;
+    this.#draft = new EvidenceDraft(session, answer, this.#config.random(SALT_BYTES));
+    this.#perform(session, session.record(this.#draft.salt, this.#now));
+  }
+
+  #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean, evidence: Evidence | null): void {
     this.#forgetAnswer();
     this.#session?.rest(this.#now.nowMs);
-    this.#emit(answer.end(reason, isWhole));
+    this.#emit(answer.end(reason, isWhole, evidence));
   }
 
   #forgetAnswer(): void {
+    this.#draft = null;
     this.#answer = null;
     this.#isAlignDue = false;
   }
@@ -248,7 +265,7 @@ export class RequesterEngine {
     for (const event of this.#reports.expire(Infinity)) this.#emit(event);
     if (this.#session?.isOpen === false) this.#drop(this.#session, 'cancelled');
     const session = this.#session;
-    this.#finish(answer, 'cancelled', session !== null && answer.verdictEnd >= session.length);
+    this.#finish(answer, 'cancelled', session !== null && answer.verdictEnd >= session.length, null);
     if (session !== null) this.#perform(session, session.closeSpan(this.#now));
   }
 
@@ -278,6 +295,8 @@ export class RequesterEngine {
       case 'settled':
         this.#endIfWhole();
         return this.#feed(session);
+      case 'recorded':
+        return this.#endIfWhole();
       case 'bare':
         return this.#onBare(session, effect.shadow);
       case 'broken':
@@ -358,6 +377,7 @@ export class RequesterEngine {
   }
 
   #emit(event: AnswerEvent): void {
+    if (event.type === 'fault') this.#answer?.note(event);
     this.#effects.push({ type: 'emit', event });
   }
 }

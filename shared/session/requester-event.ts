@@ -31,6 +31,12 @@ export type SessionReply =
       readonly session: SessionId;
       readonly ticket: number;
       readonly signature: Uint8Array<ArrayBuffer>;
+    }
+  | {
+      readonly type: 'record-verified';
+      readonly session: SessionId;
+      readonly peer: PeerId;
+      readonly isGood: boolean;
     };
 
 /** The server's answer to `request-replay`. */
@@ -77,6 +83,15 @@ export type SessionEffect =
       readonly session: SessionId;
       readonly ticket: number;
       readonly bytes: Uint8Array<ArrayBuffer>;
+    }
+  /** To be answered by `record-verified`. */
+  | {
+      readonly type: 'verify-record';
+      readonly session: SessionId;
+      readonly peer: PeerId;
+      readonly publicKey: Uint8Array<ArrayBuffer>;
+      readonly bytes: Uint8Array<ArrayBuffer>;
+      readonly signature: Uint8Array<ArrayBuffer>;
     }
   /** Asks the server for a third replica of `stage` of `session`. */
   | {

@@ -1,6 +1,7 @@
 import { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../limits.ts';
+import type { FedRun } from '../receipt/evidence.ts';
 import type { RowsMessage } from '../wire/peer-message.ts';
 import type { Release, SignedRoute } from './requester-event.ts';
 import { Returns, type Returned } from './returns.ts';
@@ -51,6 +52,8 @@ export class RequesterSession {
   /** Tokens sent, in the order of their positions. */
   #sent: number[] = [];
   #runs: Run[] = [];
+  /** Those of which a cut left something, as they were sent. */
+  readonly #fed: FedRun[] = [];
   /** Tokens that were drawn from this session's logits, by position. */
   readonly #drawn = new Map<number, { readonly token: number; readonly sampling: Sampling }>();
   readonly #returns = new Returns();
@@ -103,6 +106,16 @@ export class RequesterSession {
     return this.#runs.filter(({ start }) => start < end).map((run) => ({ ...run, end: Math.min(run.end, end) }));
   }
 
+  /** The tokens of all positions. */
+  get tokens(): number[] {
+    return [...this.#sent];
+  }
+
+  /** What the primaries ran, and still hold something of. */
+  get fedRuns(): FedRun[] {
+    return [...this.#fed];
+  }
+
   /** The tokens of positions [0, end), one row of bytes each. */
   tokenRows(end: number): Uint8Array<ArrayBuffer>[] {
     return this.#sent.slice(0, end).map((token) => encodeTokens([token]));
@@ -140,6 +153,7 @@ export class RequesterSession {
     this.#forgotten.clear();
     this.#returns.cut(shared);
     this.#runs = this.runs(shared);
+    while ((this.#fed.at(-1)?.start ?? -1) >= shared) this.#fed.pop();
     // The token at the cut was drawn from the row before it, which stays.
     for (const position of this.#drawn.keys()) if (position > shared) this.#drawn.delete(position);
     return { type: 'cut', session: this.id, epoch: this.#epoch, position: shared };
@@ -158,6 +172,7 @@ export class RequesterSession {
       messages.push(message);
       this.#flights.set(this.#sequence, flight);
       this.#runs.push(flight);
+      this.#fed.push({ start, count: end - start, logits: wantedOf(flight) });
       this.#returns.expect(message, this.route.stages.length);
       this.#sent.push(...tokens);
       this.#sequence += 1;
@@ -186,7 +201,7 @@ export class RequesterSession {
     const flight = this.#flights.get(message.sequence);
     if (flight === undefined || message.epoch !== this.#epoch) return null;
     const { rows } = message;
-    const wanted = Math.max(0, flight.end - Math.max(flight.start, flight.logitsFrom));
+    const wanted = wantedOf(flight);
     if (message.stage !== this.route.stages.length || rows.count !== wanted) {
       throw new ChorusError('bad-message', `${rows.count} rows of logits came where ${wanted} were asked for`);
     }
@@ -226,4 +241,9 @@ export class RequesterSession {
     const faults = this.faults.slice(0, 64);
     return { type: 'release', session: this.id, outcome, tokens: this.#tokens, tokensPerSecond, faults, checks };
   }
+}
+
+/** Positions of a run whose logits are wanted. */
+function wantedOf({ start, end, logitsFrom }: Run): number {
+  return Math.max(0, end - Math.max(start, logitsFrom));
 }

@@ -5,13 +5,17 @@ import { SEED_BYTES } from '../check/seed-chain.ts';
 import { SessionAudit } from '../check/session-audit.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
+import { MAX_RECORDS } from '../limits.ts';
+import type { Evidence } from '../receipt/evidence.ts';
 import type { AnswerEvent } from './answer-event.ts';
 import type { Now } from './replica-event.ts';
 import { releaseOfReplay } from './replay-session.ts';
+import { RecordCollector, type CollectorEffect } from './record-collector.ts';
 import type { Release, RequesterConfig, SessionEffect } from './requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';
 import { sessionOf } from './session-of.ts';
 import { blamedOf, Settlement, type SettlementEvent, type Verdict } from './settlement.ts';
+import { SpanLedger } from './span-ledger.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
 const SILENT: ReadonlySet<CheckFailure> = new Set([
@@ -47,6 +51,8 @@ export type CheckNews =
    * and after the settling of any difference.
    */
   | { readonly type: 'bare'; readonly shadow: PeerId }
+  /** The replicas' records are there, as far as they came in time. */
+  | { readonly type: 'recorded' }
   /** The session is of no use: nothing that it gave after the last verdict counts. */
   | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
 
@@ -65,6 +71,9 @@ export class SessionCheck {
   readonly #live: Map<number, Set<PeerId>>;
   readonly #counts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
   readonly #agreed = new Map<PeerId, number>();
+  readonly #ledger = new SpanLedger();
+  #records: RecordCollector | null = null;
+  #recordCount = 0;
   #effects: CheckEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isBroken = false;
@@ -105,7 +114,8 @@ export class SessionCheck {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#audit.deadlineMs, this.#settlement?.deadlineMs ?? Infinity);
+    const waits = [this.#audit, this.#settlement, this.#records];
+    return Math.min(...waits.map((each) => each?.deadlineMs ?? Infinity));
   }
 
   /** For the session's release. */
@@ -113,9 +123,48 @@ export class SessionCheck {
     return { ...this.#counts, agreed: [...this.#agreed].map(([volunteer, spans]) => ({ volunteer, spans })) };
   }
 
-  /** True if it has had as many spans as it may: the answer should go on in another session. */
+  /** True if it has had as many spans, or records, as it may: the answer should go on in another session. */
   get isSpent(): boolean {
-    return this.#audit.isSpent;
+    return this.#audit.isSpent || this.#recordCount >= MAX_RECORDS;
+  }
+
+  /** End of the seed chain; null where nothing is checked. */
+  get anchor(): Uint8Array<ArrayBuffer> | null {
+    return this.#audit.anchor;
+  }
+
+  /** The verdicts on the session as it is now, from position 0 on. */
+  get spans(): SpanCheck[] {
+    return this.#ledger.upTo(this.#session.length);
+  }
+
+  /** True while replicas' records may still come. */
+  get isRecording(): boolean {
+    return this.#records?.isDone === false;
+  }
+
+  get attestations(): Evidence['attestations'] {
+    return this.#records?.attestations ?? [];
+  }
+
+  /** Asks every replica that was not dropped to sign what it did, up to the end of the session as it is now. */
+  record(salt: Uint8Array<ArrayBuffer>, now: Now): CheckEffect[] {
+    this.#now = now;
+    this.#effects = [];
+    const { model, manifest } = this.#config;
+    const { id: session, tokens, fedRuns: runs } = this.#session;
+    const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
+    const task = { session, model, runtime, salt, tokens, runs };
+    const records = new RecordCollector(task, this.#audit.live, now.nowMs);
+    this.#records = records;
+    this.#recordCount += 1;
+    this.#collect(records.start());
+    return this.#effects;
+  }
+
+  /** Waits for no more records. */
+  stopRecords(): void {
+    this.#records?.stop();
   }
 
   start(now: Now): CheckEffect[] {
@@ -137,11 +186,15 @@ export class SessionCheck {
 
   /** Gives back what is under way. */
   stop(): SessionEffect[] {
+    this.stopRecords();
     return this.#settlement?.stop() ?? [];
   }
 
   #dispatch(event: AuditEvent | SettlementEvent): void {
+    if (this.isRecording) this.#collect(this.#toRecords(event));
     switch (event.type) {
+      case 'record-verified':
+        return;
       case 'replay-routed':
         if (this.#settlement !== null) return this.#settle(event);
         this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
@@ -169,6 +222,41 @@ export class SessionCheck {
     }
   }
 
+  /** Something that may be about the records. */
+  #toRecords(event: AuditEvent | SettlementEvent): CollectorEffect[] {
+    const records = this.#records!;
+    const isOwn = !('session' in event) || event.session === this.#session.id;
+    if (!isOwn) return [];
+    switch (event.type) {
+      case 'connected':
+        return records.onLinked(event.peer);
+      case 'connect-failed':
+      case 'link-lost':
+        records.onLost(event.peer);
+        return [];
+      case 'message':
+        return event.message.type === 'recorded' ? records.onMessage(event.from, event.message) : [];
+      case 'record-verified':
+        return records.onVerified(event.peer, event.isGood);
+      case 'time':
+        records.onTime(this.#now.nowMs);
+        return [];
+      default:
+        return [];
+    }
+  }
+
+  #collect(effects: readonly CollectorEffect[]): void {
+    for (const effect of effects) {
+      if (effect.type !== 'wrong-record') this.#effects.push(effect);
+      else {
+        const { id: volunteer, stage, role } = effect.source;
+        this.#blame({ volunteer, stage, role, code: effect.code, start: 0, end: this.#session.length, proof: null });
+      }
+    }
+    if (!this.isRecording) this.#effects.push({ type: 'recorded' });
+  }
+
   #onMessage(event: Extract<AuditEvent, { type: 'message' }>): void {
     const isOfAnswer = sessionOf(event.message) === this.#session.id;
     if (!isOfAnswer || event.message.type === 'recalled') this.#settle(event);
@@ -178,6 +266,7 @@ export class SessionCheck {
   /** Something for the audit. */
   #tell(event: AuditEvent): void {
     if (this.#isBroken) return;
+    if (event.type === 'cut') this.#ledger.cut(event.position);
     for (const effect of this.#audit.handle(event, this.#now)) this.#performAudit(effect);
   }
 
@@ -206,6 +295,7 @@ export class SessionCheck {
 
   #onChecked(check: SpanCheck, agreed: readonly PeerId[]): void {
     this.#counts[check.tier] += 1;
+    this.#ledger.add(check);
     for (const peer of agreed) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1);
     const isHeld = this.#held.length > 0 || (this.#bare.length > 0 && check.tier === 'unchecked');
     if (isHeld) this.#held.push(check);

@@ -1,5 +1,6 @@
 import type { AuditEffect, AuditEvent } from '../check/audit-event.ts';
 import type { StageCheck } from '../check/finding.ts';
+import type { RecordSource } from './record-collector.ts';
 import type { Route } from './route.ts';
 import { chunkEnd } from './rows-message.ts';
 
@@ -7,6 +8,9 @@ import { chunkEnd } from './rows-message.ts';
 export class UncheckedSpans {
   readonly deadlineMs = Infinity;
   readonly isSpent = false;
+  readonly anchor = null;
+  /** Of those in the middle there is no link, for nothing is asked of them before their record. */
+  readonly live: readonly RecordSource[];
   readonly #stages: readonly StageCheck[];
   #start = 0;
   #end = 0;
@@ -21,6 +25,9 @@ export class UncheckedSpans {
       findings: [],
       arbiter: null,
     }));
+    this.live = stages.map(({ range, primary }, stage) => {
+      return { ...primary, stage, range, role: 'primary', isLinked: false, last: null };
+    });
   }
 
   handle(event: AuditEvent): AuditEffect[] {

@@ -79,7 +79,11 @@ export class WrenNetwork {
     const forge = forgeOf?.(member, this) ?? null;
     new ReplicaHost({
       identity,
-      config: { loaded: { model: this.#digest, range, manifest: model.manifest }, slots: SLOTS },
+      config: {
+        loaded: { model: this.#digest, range, manifest: model.manifest },
+        slots: SLOTS,
+        backend: { numericClass: 'wasm', runtimeVersion: model.manifest.pins.runtimeVersion },
+      },
       authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
       links: forge === null ? links : lyingLinks(links, forge),
       compute: computeOf?.(member, honest) ?? honest,

@@ -58,7 +58,7 @@ export function endEvent(
   { reason = 'stop', tier = 'checked', promptTokens = 3, spans = 1 }: Partial<EndOptions> = {},
 ): Extract<AnswerEvent, { type: 'end' }> {
   const counts = { checked: 0, settled: 0, unchecked: 0, disputed: 0, [tier]: spans };
-  return { type: 'end', reason, usage: { promptTokens, completionTokens }, tier, counts };
+  return { type: 'end', reason, usage: { promptTokens, completionTokens }, tier, counts, evidence: null };
 }
 
 interface EndOptions {
