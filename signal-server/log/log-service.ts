@@ -14,6 +14,8 @@ import { doubt, openLog, type TransparencyLog } from './transparency-log.ts';
 import type { WitnessAddress } from './witness-address.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
+/** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */
+const FIRST_LOOK_MS = 3_000;
 /** How long the database may lag behind the log. */
 const ACKNOWLEDGED_LAG_MS = 1_000;
 
@@ -83,6 +85,7 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     await service.stop();
     throw error instanceof ChorusError && error.code === 'wrong-peer' ? forkDoubt(error) : error;
   });
+  if (log.head.size > 0) await witnesses.heard(FIRST_LOOK_MS);
   return service;
 }
 

@@ -50,6 +50,8 @@ interface Member {
   error: string | null;
   failures: number;
   isBusy: boolean;
+  /** It has answered, or failed to, since the start. */
+  isHeard: boolean;
   /** It is not asked before this. */
   retryAtMs: number;
   /** It is asked then, even if nothing has changed. */
@@ -57,7 +59,7 @@ interface Member {
 }
 
 interface Waiter {
-  readonly size: number;
+  readonly isOver: () => boolean;
   readonly done: () => void;
 }
 
@@ -84,6 +86,7 @@ export class WitnessClient {
       error: null,
       failures: 0,
       isBusy: false,
+      isHeard: false,
       retryAtMs: -Infinity,
       refreshAtMs: -Infinity,
     }));
@@ -132,18 +135,14 @@ export class WitnessClient {
   }
 
   /** Resolves once every witness that is not in trouble has cosigned at least `size` entries, or after `timeoutMs`. */
-  async cosigned(size: number, timeoutMs: number): Promise<void> {
-    if (this.#isCosigned(size)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        stopTimer();
-        this.#waiters.delete(waiter);
-        resolve();
-      };
-      const waiter = { size, done };
-      const stopTimer = this.#deps.clock.setTimer(done, timeoutMs);
-      this.#waiters.add(waiter);
-    });
+  cosigned(size: number, timeoutMs: number): Promise<void> {
+    const hasCosigned = ({ newest, error }: Member): boolean => error !== null || (newest?.head.size ?? 0) >= size;
+    return this.#wait(() => this.#members.every(hasCosigned), timeoutMs);
+  }
+
+  /** Resolves once every witness has been asked since the start, or after `timeoutMs`. */
+  heard(timeoutMs: number): Promise<void> {
+    return this.#wait(() => this.#members.every(({ isHeard }) => isHeard), timeoutMs);
   }
 
   /** Ends what is under way. */
@@ -154,8 +153,18 @@ export class WitnessClient {
     await this.#running;
   }
 
-  #isCosigned(size: number): boolean {
-    return this.#members.every(({ newest, error }) => error !== null || (newest?.head.size ?? 0) >= size);
+  async #wait(isOver: () => boolean, timeoutMs: number): Promise<void> {
+    if (isOver() || this.#aborter.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        stopTimer();
+        this.#waiters.delete(waiter);
+        resolve();
+      };
+      const waiter = { isOver, done };
+      const stopTimer = this.#deps.clock.setTimer(done, timeoutMs);
+      this.#waiters.add(waiter);
+    });
   }
 
   async #run(): Promise<void> {
@@ -210,7 +219,8 @@ export class WitnessClient {
       member.failures += 1;
     } finally {
       member.isBusy = false;
-      for (const { size, done } of [...this.#waiters]) if (this.#isCosigned(size)) done();
+      member.isHeard = true;
+      for (const { isOver, done } of [...this.#waiters]) if (isOver()) done();
       this.#ring();
     }
   }

@@ -168,12 +168,12 @@ describe('a client of a log', () => {
   });
 
   it.each([
-    ['another origin', 'wrong-peer', (log: StaticLog) => (log.name = 'other.example')],
-    ['another key', 'bad-signature', (log: StaticLog) => (log.signer = stranger)],
-    ['no checkpoint', 'bad-message', (log: StaticLog) => void (log.tamper = () => utf8('hello\n'))],
-    ['no text', 'bad-message', (log: StaticLog) => void (log.tamper = () => Uint8Array.of(0xff))],
-    ['too much', 'too-large', (log: StaticLog) => void (log.tamper = () => new Uint8Array(70_000))],
-    ['short tiles', 'digest-mismatch', (log: StaticLog) => void (log.tamper = cutTiles)],
+    ['another origin', 'wrong-peer', (log: StaticLog): void => void (log.name = 'other.example')],
+    ['another key', 'bad-signature', (log: StaticLog): void => void (log.signer = stranger)],
+    ['no checkpoint', 'bad-message', (log: StaticLog): void => void (log.tamper = () => utf8('hello\n'))],
+    ['no text', 'bad-message', (log: StaticLog): void => void (log.tamper = () => Uint8Array.of(0xff))],
+    ['too much', 'too-large', (log: StaticLog): void => void (log.tamper = () => new Uint8Array(70_000))],
+    ['short tiles', 'digest-mismatch', (log: StaticLog): void => void (log.tamper = cutTiles)],
   ] as const)('uses nothing of a log with %s', async (_, code, change) => {
     const before = await noteAt(100);
     const { view, memory } = await look(before, 300, change);
