@@ -14,6 +14,8 @@ import { systemRandom } from './system-clock.ts';
  *   models/<digest>.json    signed manifests; the digest is that of the manifest's bytes
  *   blobs/<digest>          weights, graphs, tokenizers
  *   keys/                   keys of the anchors and the gateway
+ *   log.key, log/           the transparency log
+ *   witnesses/              what witnesses have cosigned of it
  *   chorus.sqlite           history; locked while a server runs
  */
 export interface DataFolder {
