@@ -4,6 +4,7 @@ import {
   HEARTBEAT_MS,
   HEARTBEAT_TIMEOUT_MS,
   HANDSHAKE_TIMEOUT_MS,
+  MAX_RECORDS,
   MAX_REQUESTER_SESSIONS,
   MAX_STAGES,
   RESUME_MS,
@@ -70,6 +71,10 @@ export const configSchema = z.strictObject({
     .default(null),
   /** Witnesses that cosign the log: `VKEY URL`, as `chorus witness` prints it. */
   witnesses: z.array(z.string().transform(witnessAddress)).max(16).default([]),
+  /** How long receipts are kept, longer than one may come late; their entries in the log stay for ever. */
+  receiptDays: z.coerce.number().min(2).default(365),
+  /** Receipts that are kept at most, the newest. */
+  receiptCount: z.coerce.number().int().positive().default(20_000),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   iceServers: z.array(iceServerSchema).max(7).default([]),
   /** A TURN server that shares a secret with us (coturn `use-auth-secret`). */
@@ -150,6 +155,12 @@ export const configSchema = z.strictObject({
       queueLength: z.int().min(0).default(64),
       routesPerRequester: z.int().positive().max(MAX_REQUESTER_SESSIONS).default(32),
       replaysPerRequester: z.int().positive().default(4),
+      /** As many as a replica signs records for. */
+      receiptsPerSession: z.int().positive().default(MAX_RECORDS),
+      /** Not for this server's own gateway. */
+      receiptsPerRequesterPerMinute: z.int().positive().default(60),
+      /** From one address: each is verified, which takes some milliseconds. */
+      receiptPostsPerMinute: z.int().positive().default(240),
     })
     .prefault({}),
 });

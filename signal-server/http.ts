@@ -24,6 +24,8 @@ export interface HttpDeps {
   readonly gateway: () => RequestHandler | null;
   /** Mounted at /log; left out where there is no log. */
   readonly log?: RequestHandler;
+  /** Mounted at the root; left out where there is no log. */
+  readonly receipts?: RequestHandler;
   readonly onError: (error: unknown) => void;
 }
 
@@ -58,6 +60,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   });
   app.get('/blobs/:digest', serveBlob(deps.blobsPath));
   if (deps.log) app.use('/log', deps.log);
+  if (deps.receipts) app.use(deps.receipts);
   app.use('/v1', (request, response, next) => {
     const gateway = deps.gateway();
     if (gateway === null) sendError(response, 503, 'server-lost', 'the API is still starting');

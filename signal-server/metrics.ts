@@ -11,6 +11,8 @@ export interface Metrics {
   readonly spans: Counter<'tier'>;
   readonly reports: Counter<'accepted'>;
   readonly replays: Counter<'role' | 'outcome'>;
+  readonly receipts: Counter;
+  readonly receiptsRefused: Counter<'reason'>;
   readonly refusals: Counter<'code'>;
   readonly relayFrames: Counter;
   readonly relayBytes: Counter;
@@ -48,6 +50,16 @@ export function createMetrics(sources: MetricSources): Metrics {
   gauge('chorus_volunteers_suspended', 'Keys that get no work after a proven fault.', sources.suspended);
   gauge('chorus_log_entries', 'Entries of the transparency log.', () => sources.log()?.size ?? 0);
   gauge('chorus_log_in_doubt', '1 if the log takes no more entries.', () => (sources.log()?.doubt ? 1 : 0));
+  new Gauge({
+    name: 'chorus_log_checkpoint_time_seconds',
+    help: 'When the newest checkpoint was signed; not there before the first since the start.',
+    registers,
+    collect() {
+      const headAtMs = sources.log()?.headAtMs;
+      if (typeof headAtMs === 'number') this.set(headAtMs / 1000);
+      else this.remove();
+    },
+  });
   const witnessGauge = (name: string, help: string, read: (witness: WitnessStatus) => number | null): void => {
     new Gauge({
       name,
@@ -63,6 +75,9 @@ export function createMetrics(sources: MetricSources): Metrics {
     });
   };
   witnessGauge('chorus_log_witness_entries', 'Entries that a witness has cosigned.', ({ size }) => size ?? 0);
+  witnessGauge('chorus_log_witness_lag_entries', 'Entries that a witness has not cosigned.', ({ size }) =>
+    Math.max(0, (sources.log()?.size ?? 0) - (size ?? 0)),
+  );
   witnessGauge('chorus_log_witness_time_seconds', 'When a witness cosigned last.', ({ timeSeconds }) => timeSeconds);
   witnessGauge('chorus_log_witness_failing', '1 if a witness did not cosign when asked last.', ({ error }) =>
     error === null ? 0 : 1,
@@ -102,6 +117,13 @@ export function createMetrics(sources: MetricSources): Metrics {
       name: 'chorus_replays_total',
       help: 'Requests for a third replica that ended or were refused.',
       labelNames: ['role', 'outcome'],
+      registers,
+    }),
+    receipts: new Counter({ name: 'chorus_receipts_total', help: 'Receipts put into the log.', registers }),
+    receiptsRefused: new Counter({
+      name: 'chorus_receipts_refused_total',
+      help: 'Receipts refused, by the check that failed or the code of the error.',
+      labelNames: ['reason'],
       registers,
     }),
     refusals: new Counter({

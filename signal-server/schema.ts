@@ -40,6 +40,13 @@ const STEPS: readonly string[] = [
      range TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL, proof TEXT, UNIQUE (session, volunteer)
    ) STRICT;`,
   `CREATE TABLE log_acknowledged (origin TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;`,
+  `CREATE TABLE receipts (
+     id TEXT PRIMARY KEY, session TEXT NOT NULL, log TEXT NOT NULL, log_size INTEGER NOT NULL, log_index INTEGER,
+     at_ms INTEGER NOT NULL, envelope TEXT
+   ) STRICT;
+   CREATE INDEX receipts_by_session ON receipts (session);
+   CREATE INDEX receipts_by_time ON receipts (at_ms);
+   CREATE TABLE log_growth (log TEXT NOT NULL, at_ms INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (log, at_ms)) STRICT;`,
 ];
 
 /** Brings the database to the newest schema, whole or not at all. Throws `internal` if it is of a newer Chorus. */

@@ -20,6 +20,8 @@ import { createMetrics } from './metrics.ts';
 import type { ModelCatalog } from './model-catalog.ts';
 import { HISTORY_STEP_MS, NetworkHistory } from './network-history.ts';
 import { createPeerMount, PEER_MOUNT_PATH } from './peer-mount.ts';
+import { openReceipts } from './receipts/open-receipts.ts';
+import type { ReceiptDesk } from './receipts/receipt-desk.ts';
 import type { Registry } from './registry.ts';
 import { RelayRouter } from './relay-router.ts';
 import { createRepeater } from './repeater.ts';
@@ -49,6 +51,8 @@ export interface CompanionContext {
   readonly log: Logger;
   /** Makes a key known as one of the server's own; to be called before it connects. */
   readonly enlist: (id: PeerId, kind: CompanionKind) => void;
+  /** Null where there is no log. */
+  readonly receipts: Pick<ReceiptDesk, 'accept'> | null;
 }
 
 export interface ServerDeps {
@@ -165,6 +169,20 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     onRefused: (status) => metrics.upgradesRefused.inc({ status }),
   });
 
+  const receipts =
+    deps.transparencyLog &&
+    openReceipts({
+      clock,
+      log: deps.transparencyLog,
+      store: store.receipts,
+      catalog,
+      serverKey: identity.publicKey,
+      isGateway: (id) => companionKeys.get(id) === 'gateway',
+      config,
+      onAccepted: () => metrics.receipts.inc(),
+      onRefused: (reason) => metrics.receiptsRefused.inc({ reason }),
+      onError,
+    });
   let gateway: RequestHandler | null = null;
   const app = createHttpApp({
     config,
@@ -175,6 +193,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     metrics,
     gateway: () => gateway,
     ...(deps.transparencyLog && { log: createLogRouter(deps.transparencyLog) }),
+    ...(receipts && { receipts: receipts.router }),
     onError,
   });
   server.on('request', app);
@@ -230,6 +249,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     snapshot,
     async start() {
       await rescan();
+      await receipts?.desk.recover();
       await listen(server, config);
       const { port } = server.address() as AddressInfo;
       every(1_000, () => routes.tick());
@@ -241,13 +261,18 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       every(times.rebalanceMs, () => volunteers.tick());
       every(times.rescanMs, rescan);
       every(HISTORY_STEP_MS, addHistory);
-      store.prune(clock.wallMs());
-      every(PRUNE_MS, () => {
+      const prune = (): void => {
         store.prune(clock.wallMs());
+        receipts?.desk.tidy();
+      };
+      prune();
+      every(PRUNE_MS, () => {
+        prune();
         reports.prune();
       });
       const enlist = (id: PeerId, kind: CompanionKind): void => void companionKeys.set(id, kind);
-      const context = { url: `http://${ownHost(config.host)}:${port}`, dataFolder, catalog, log, enlist };
+      const url = `http://${ownHost(config.host)}:${port}`;
+      const context = { url, dataFolder, catalog, log, enlist, receipts: receipts?.desk ?? null };
       if (deps.startGateway) {
         const started = await deps.startGateway(context);
         companions.push(started);

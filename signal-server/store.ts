@@ -3,6 +3,7 @@ import type { CheckCounts } from '#shared/check/finding.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import { closeLocked, openLocked } from './locked-database.ts';
 import { createAcknowledgedSizes, type AcknowledgedSizes } from './log/acknowledged-sizes.ts';
+import { createReceiptStore, type ReceiptStore } from './receipts/receipt-store.ts';
 import type { PeerKind } from './registry.ts';
 import { migrate } from './schema.ts';
 import { createTrustStore, type TrustStore } from './trust-store.ts';
@@ -54,6 +55,7 @@ export interface Store {
   totals(): Totals;
   readonly trust: TrustStore;
   readonly acknowledged: AcknowledgedSizes;
+  readonly receipts: ReceiptStore;
   /** Drops what is older than HISTORY_MS. */
   prune(nowMs: number): void;
   close(): void;
@@ -142,6 +144,7 @@ function createStore(database: Database.Database): Store {
     },
     trust,
     acknowledged: createAcknowledgedSizes(database),
+    receipts: createReceiptStore(database),
     prune(nowMs) {
       prune(nowMs - HISTORY_MS);
       trust.prune(nowMs - HISTORY_MS);

@@ -1,0 +1,38 @@
+import { decodeEntries, TILE_WIDTH } from '#shared/log/tile-path.ts';
+import { parseReceiptEntry, type ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
+import type { LogService } from '../log/log-service.ts';
+
+export interface LoggedEntry extends ReceiptEntry {
+  readonly index: number;
+}
+
+/**
+ * The receipts among entries [start, end) of a log that has come as far as `end`, the newest first. They are read a
+ * bundle at a time, as far as whoever iterates wants them.
+ */
+export async function* newestFirst(
+  log: Pick<LogService, 'tile'>,
+  start: number,
+  end: number,
+): AsyncGenerator<LoggedEntry, void, undefined> {
+  for (let bundle = Math.ceil(end / TILE_WIDTH) - 1; bundle >= Math.floor(start / TILE_WIDTH); bundle--) {
+    const first = bundle * TILE_WIDTH;
+    const width = Math.min(TILE_WIDTH, end - first);
+    const bytes = width < 1 ? null : await log.tile({ level: 'entries', index: bundle, width });
+    if (bytes === null) continue;
+    const entries = decodeEntries(bytes);
+    for (let at = entries.length - 1; at >= Math.max(0, start - first); at--) {
+      const entry = parse(entries[at]!);
+      if (entry !== null) yield { index: first + at, ...entry };
+    }
+  }
+}
+
+/** Null for an entry of another kind, of a newer version perhaps. */
+function parse(bytes: Uint8Array<ArrayBuffer>): ReceiptEntry | null {
+  try {
+    return parseReceiptEntry(bytes);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,235 @@
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { toBase64 } from '#shared/bytes.ts';
+import type { Clock } from '#shared/clock.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest, PeerId } from '#shared/ids.ts';
+import { CLOCK_SKEW_MS } from '#shared/limits.ts';
+import { formatVerifierKey } from '#shared/log/signed-note.ts';
+import { parseReceiptFile, parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
+import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
+import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import type { LogStatus } from '#shared/wire/log-status.ts';
+import type { ListedReceipt, ReceiptList } from '#shared/wire/receipt-list.ts';
+import type { Config } from '../config.ts';
+import type { LogService } from '../log/log-service.ts';
+import type { ModelCatalog } from '../model-catalog.ts';
+import { newestFirst } from './log-entries.ts';
+import type { ReceiptStore } from './receipt-store.ts';
+
+export const MAX_RECEIPT_BYTES = 1024 * 1024;
+const DAY_MS = 24 * 60 * 60_000;
+/** Receipts of older answers are not logged: an entry says about when its answer was given. */
+const MAX_AGE_MS = DAY_MS;
+
+export interface ReceiptDeskDeps {
+  readonly clock: Clock;
+  readonly log: Pick<LogService, 'append' | 'prove' | 'tile' | 'status' | 'verifierKey'>;
+  readonly store: ReceiptStore;
+  readonly catalog: Pick<ModelCatalog, 'get'>;
+  /** Raw key that signs this server's routes, 32 bytes. */
+  readonly serverKey: Uint8Array<ArrayBuffer>;
+  /** True for the key of this server's own gateway. */
+  readonly isGateway: (id: PeerId) => boolean;
+  readonly config: Pick<Config, 'witnesses' | 'receiptDays' | 'receiptCount'> & {
+    readonly limits: Pick<Config['limits'], 'receiptsPerSession' | 'receiptsPerRequesterPerMinute'>;
+  };
+  readonly onAccepted: () => void;
+  /** The check that failed, or the code of the error. */
+  readonly onRefused: (reason: string) => void;
+}
+
+/** Takes receipts of answers over this server's routes into the log, keeps them, and gives them out with their proofs. */
+export class ReceiptDesk {
+  readonly #deps: ReceiptDeskDeps;
+  readonly #serverKey: string;
+  readonly #limiter: RateLimiterMemory;
+  readonly #entering = new Map<Digest, Promise<number>>();
+  /** Set once the log has failed to write: whether it has the entry shows at the next start. */
+  #failure: ChorusError | null = null;
+
+  constructor(deps: ReceiptDeskDeps) {
+    this.#deps = deps;
+    this.#serverKey = toBase64(deps.serverKey);
+    this.#limiter = new RateLimiterMemory({ points: deps.config.limits.receiptsPerRequesterPerMinute, duration: 60 });
+  }
+
+  /** Settles what a crash left between the store and the log. To be called before anything else. */
+  async recover(): Promise<void> {
+    const { log, store } = this.#deps;
+    const pending = store.pending();
+    const wanted = new Map(pending.filter((each) => each.log === log.verifierKey).map((each) => [each.id, each]));
+    const start = Math.min(...[...wanted.values()].map(({ logSize }) => logSize));
+    for await (const { id, index } of newestFirst(log, start, log.status.size)) {
+      if (wanted.delete(id)) store.confirm(id, index);
+      if (wanted.size === 0) break;
+    }
+    for (const { id, log: of } of pending) if (of !== log.verifierKey || wanted.has(id)) store.abandon(id);
+  }
+
+  /**
+   * Verifies a receipt and puts it into the log; answers once nothing can take it back, the same for the same receipt
+   * again. Waits up to `waitMs` for cosignatures. Throws `too-large`; `bad-message`, with the name of the failed check as
+   * `details.check`; `rate-limited`; and as `LogService.append`.
+   */
+  async accept(envelope: unknown, waitMs = 0): Promise<ReceiptFile> {
+    try {
+      const file = parse(envelope);
+      const predicate = await this.#verified(file);
+      return await this.#withProof(file, await this.#indexOf(file, predicate), waitMs);
+    } catch (thrown) {
+      const error = toChorusError(thrown);
+      this.#deps.onRefused(reasonOf(error));
+      throw error;
+    }
+  }
+
+  /** A logged receipt with its newest proof; `file` is null if its envelope is no longer kept. Null if there is none. */
+  async read(id: Digest): Promise<{ readonly index: number; readonly file: ReceiptFile | null } | null> {
+    const { log, store } = this.#deps;
+    const stored = store.get(id, log.verifierKey);
+    if (stored === null) return null;
+    const { index, envelope } = stored;
+    if (envelope === null) return { index, file: null };
+    return { index, file: await this.#withProof({ format: 'chorus-receipt/1', envelope, proof: null }, index, 0) };
+  }
+
+  /** Up to `limit` receipts of the log before entry `before`, the newest first. */
+  async list({ before, limit }: { readonly before: number | null; readonly limit: number }): Promise<ReceiptList> {
+    const { log, catalog } = this.#deps;
+    const { size } = log.status;
+    const receipts: ListedReceipt[] = [];
+    for await (const { manifest, ...entry } of newestFirst(log, 0, Math.min(before ?? size, size))) {
+      const modelName = catalog.get(manifest)?.manifest.name ?? null;
+      receipts.push({ ...entry, model: manifest, modelName });
+      if (receipts.length === limit) break;
+    }
+    return { size, receipts };
+  }
+
+  /** What is told of the log. */
+  get status(): LogStatus {
+    const { log, store, clock, config } = this.#deps;
+    const { origin, verifierKey, size, headAtMs, witnesses, doubt } = log.status;
+    const now = { atMs: Math.floor(clock.wallMs()), size };
+    return {
+      origin,
+      vkey: verifierKey,
+      size,
+      checkpointAtMs: headAtMs,
+      history: [...store.growth(verifierKey), now],
+      witnesses: witnesses.map(({ name, size, timeSeconds, error }) => ({
+        name,
+        vkey: formatVerifierKey(config.witnesses.find(({ key }) => key.name === name)!.key),
+        size,
+        cosignedAtMs: timeSeconds === null ? null : 1000 * timeSeconds,
+        error: error?.slice(0, 500) ?? null,
+      })),
+      doubt: doubt?.slice(0, 1000) ?? null,
+    };
+  }
+
+  /** Puts the log's size on record and drops what is too old or too much. */
+  tidy(): void {
+    const { log, store, clock, config } = this.#deps;
+    const wallMs = clock.wallMs();
+    store.addGrowth(log.verifierKey, wallMs, log.status.size);
+    store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount);
+  }
+
+  async #verified(file: ReceiptFile): Promise<ReceiptPredicate> {
+    const { checks } = await verifyReceipt({ receipt: file, verify });
+    const failed = checks.find(({ status }) => status === 'failed');
+    if (failed !== undefined) throw refusal(failed.name, failed.detail);
+    const { predicate } = parseStatement(file);
+    this.#checkOurs(predicate);
+    return predicate;
+  }
+
+  /** The receipt is of this server: of its route, its model, and its gateway if it says so. */
+  #checkOurs({ requester, route, model }: ReceiptPredicate): void {
+    if (route.serverKey !== this.#serverKey) throw refusal('server', 'another server signed the route');
+    if ((requester.kind === 'gateway') !== this.#deps.isGateway(requester.id)) {
+      throw refusal('requester-kind', "only this server's gateway is its gateway");
+    }
+    const known = this.#deps.catalog.get(model.manifest.sha256 as Digest);
+    if (known === undefined) return;
+    const { name, source, config, pins } = known.manifest;
+    const isSame =
+      model.name === name &&
+      model.root.sha256 === source.root &&
+      model.layers === config.layers &&
+      model.hiddenSize === config.hiddenSize &&
+      model.quantization === pins.quantization &&
+      model.runtime.name === pins.runtime &&
+      model.runtime.version === pins.runtimeVersion;
+    if (!isSame) throw refusal('model', 'the manifest says something else of the model');
+  }
+
+  /** The entry of a verified receipt, made unless it is there. */
+  #indexOf(file: ReceiptFile, predicate: ReceiptPredicate): number | Promise<number> {
+    const id = receiptId(file);
+    const known = this.#deps.store.get(id, this.#deps.log.verifierKey);
+    if (known !== null) return known.index;
+    const entering =
+      this.#entering.get(id) ?? this.#enter(id, file, predicate).finally(() => this.#entering.delete(id));
+    this.#entering.set(id, entering);
+    return entering;
+  }
+
+  async #enter(id: Digest, file: ReceiptFile, { requester, session, finishedAt }: ReceiptPredicate): Promise<number> {
+    const { clock, config, log, store } = this.#deps;
+    const ageMs = clock.wallMs() - Date.parse(finishedAt);
+    if (ageMs > MAX_AGE_MS || ageMs < -CLOCK_SKEW_MS) throw refusal('age', 'by the clock here it is not of today');
+    if (!this.#deps.isGateway(requester.id)) await this.#limit(requester.id);
+    if (this.#failure !== null) throw this.#failure;
+    if (store.countOf(session) >= config.limits.receiptsPerSession) {
+      throw new ChorusError('rate-limited', 'this session has too many receipts');
+    }
+    const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
+    store.begin({ id, session, envelope: file.envelope, ...at });
+    try {
+      const index = await log.append(receiptEntry(file));
+      store.confirm(id, index);
+      this.#deps.onAccepted();
+      return index;
+    } catch (thrown) {
+      const error = toChorusError(thrown);
+      if (error.code === 'internal') this.#failure = error;
+      else store.abandon(id);
+      throw error;
+    }
+  }
+
+  async #limit(requester: PeerId): Promise<void> {
+    await this.#limiter.consume(requester).catch(() => {
+      throw new ChorusError('rate-limited', 'too many receipts of this key: wait a minute');
+    });
+  }
+
+  async #withProof(file: ReceiptFile, index: number, waitMs: number): Promise<ReceiptFile> {
+    return { ...file, proof: await this.#deps.log.prove(index, waitMs) };
+  }
+}
+
+function parse(envelope: unknown): ReceiptFile {
+  let file: ReceiptFile;
+  try {
+    file = parseReceiptFile({ format: 'chorus-receipt/1', envelope, proof: null });
+  } catch (thrown) {
+    throw refusal('format', toChorusError(thrown).message);
+  }
+  if (file.envelope.payload.length > MAX_RECEIPT_BYTES) {
+    throw new ChorusError('too-large', `a receipt has at most ${MAX_RECEIPT_BYTES} bytes`);
+  }
+  return file;
+}
+
+function refusal(check: string, reason: string): ChorusError {
+  return new ChorusError('bad-message', `the receipt fails the check ${check}: ${reason}`, { check });
+}
+
+function reasonOf({ code, details }: ChorusError): string {
+  return typeof details['check'] === 'string' ? details['check'] : code;
+}

@@ -1,0 +1,118 @@
+import express, { type ErrorRequestHandler, type RequestHandler, type Response, type Router } from 'express';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { z } from 'zod';
+import { ChorusError, type ErrorCode } from '#shared/errors.ts';
+import { digestSchema } from '#shared/ids.ts';
+import { MAX_LISTED_RECEIPTS } from '#shared/wire/receipt-list.ts';
+import { clientAddress } from '../address.ts';
+import type { Config } from '../config.ts';
+import { ApiError } from '../gateway/api-error.ts';
+import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';
+
+/** How long who brings a receipt waits for witnesses to cosign it. */
+const COSIGNATURE_WAIT_MS = 2_000;
+const DEFAULT_PAGE = 50;
+
+const wholeNumber = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number);
+const pageSchema = z.object({
+  before: wholeNumber.optional(),
+  limit: wholeNumber.pipe(z.number().min(1).max(MAX_LISTED_RECEIPTS)).default(DEFAULT_PAGE),
+});
+const postSchema = z.object({ envelope: z.unknown() });
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  'bad-message': 400,
+  'too-large': 413,
+  'rate-limited': 429,
+  cancelled: 503,
+  internal: 503,
+};
+
+export interface ReceiptRouterDeps {
+  readonly desk: Pick<ReceiptDesk, 'accept' | 'read' | 'list' | 'status'>;
+  readonly config: Pick<Config, 'trustProxy'> & { readonly limits: Pick<Config['limits'], 'receiptPostsPerMinute'> };
+  /** A receipt was refused before the desk saw it, with this code. */
+  readonly onRefused: (reason: string) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * What the server answers of receipts and its log: `POST` and `GET /api/receipts`, `GET /api/log`, and, in the form of the
+ * OpenAI API, `GET /v1/receipts/<id>`. To be mounted at the root.
+ */
+export function createReceiptRouter({ desk, config, onRefused, onError }: ReceiptRouterDeps): Router {
+  const router = express.Router();
+  // JSON spends a few bytes on the rest of an envelope.
+  const readBody = express.json({ limit: MAX_RECEIPT_BYTES + 4096 });
+  router.post('/api/receipts', limitPosts(config, onRefused), readBody, async (request, response) => {
+    const body = postSchema.safeParse(request.body);
+    if (!body.success) throw new ChorusError('bad-message', 'expected {"envelope": …} as application/json');
+    const file = await desk.accept(body.data.envelope, COSIGNATURE_WAIT_MS);
+    response.set('Cache-Control', 'no-store').json(file);
+  });
+  router.get('/api/receipts', async (request, response) => {
+    const page = pageSchema.safeParse(request.query);
+    if (!page.success) {
+      throw new ChorusError('bad-message', `before and limit are whole numbers, limit up to ${MAX_LISTED_RECEIPTS}`);
+    }
+    const { before = null, limit } = page.data;
+    response.set('Cache-Control', 'no-store').json(await desk.list({ before, limit }));
+  });
+  router.get('/api/log', (_request, response) => {
+    response.set('Cache-Control', 'no-store').json(desk.status);
+  });
+  router.get('/v1/receipts/:id', async (request, response) => {
+    response.set({ 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' });
+    const id = digestSchema.safeParse(request.params.id);
+    const found = id.success ? await desk.read(id.data) : null;
+    // Its proof grows newer, and gets cosignatures.
+    if (found?.file) response.set('Cache-Control', 'no-cache').json(found.file);
+    else sendAbsent(response, found?.index ?? null);
+  });
+  router.use('/api', answerRefusal(onError));
+  return router;
+}
+
+function sendAbsent(response: Response, index: number | null): void {
+  const message =
+    index === null
+      ? 'This server has no such receipt.'
+      : `This server no longer keeps that receipt. It is entry ${index} of its log.`;
+  const { status, body } = new ApiError(404, 'receipt_not_found', message, { param: 'id' });
+  response.status(status).json(body);
+}
+
+function limitPosts({ limits, trustProxy }: ReceiptRouterDeps['config'], onRefused: (reason: string) => void) {
+  const limiter = new RateLimiterMemory({ points: limits.receiptPostsPerMinute, duration: 60 });
+  const handler: RequestHandler = (request, _response, next) => {
+    limiter.consume(clientAddress(request, trustProxy)).then(
+      () => next(),
+      () => {
+        onRefused('rate-limited');
+        next(new ChorusError('rate-limited', 'too many receipts from this address: wait a minute'));
+      },
+    );
+  };
+  return handler;
+}
+
+/** Refusals in the form of the other routes under /api; what is none goes on. */
+function answerRefusal(onError: (error: unknown) => void): ErrorRequestHandler {
+  return (thrown: unknown, _request, response, next) => {
+    const isTooLarge = typeof thrown === 'object' && thrown !== null && 'status' in thrown && thrown.status === 413;
+    const error = isTooLarge ? new ChorusError('too-large', 'a receipt is smaller') : thrown;
+    if (!(error instanceof ChorusError) || response.headersSent) {
+      next(thrown);
+      return;
+    }
+    const status = STATUS[error.code] ?? 500;
+    if (status === 500) onError(error);
+    if (status === 429) response.set('Retry-After', '60');
+    const { check } = error.details;
+    const more = typeof check === 'string' ? { check } : {};
+    response.status(status).json({ error: { code: error.code, message: error.message.slice(0, 1000), ...more } });
+  };
+}

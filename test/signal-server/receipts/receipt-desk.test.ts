@@ -1,0 +1,364 @@
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { fromBase64, toHex, utf8 } from '#shared/bytes.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
+import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/build-receipt.ts';
+import { parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
+import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
+import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { parseConfig, type ConfigInput } from '../../../signal-server/config.ts';
+import { openLogService, type LogService } from '../../../signal-server/log/log-service.ts';
+import { ReceiptDesk, type ReceiptDeskDeps } from '../../../signal-server/receipts/receipt-desk.ts';
+import { openStore, type Store } from '../../../signal-server/store.ts';
+import { newFolder, removeFolder } from '../../support/log-stand.ts';
+import { realClock } from '../../support/real-clock.ts';
+import {
+  giveAnswer,
+  ISSUED_AT_MS,
+  makePeople,
+  reattest,
+  reroute,
+  statementOf,
+  type GivenAnswer,
+  type People,
+} from '../../support/receipts.ts';
+
+const DAY_MS = 24 * 60 * 60_000;
+
+interface Stand {
+  readonly desk: ReceiptDesk;
+  readonly deps: ReceiptDeskDeps;
+  readonly log: LogService;
+  readonly store: Store;
+  readonly refused: string[];
+  accepted: number;
+  close(): Promise<void>;
+}
+
+let people: People;
+let given: GivenAnswer;
+let folder: string;
+let stand: Stand;
+let nowMs: number;
+
+beforeAll(async () => {
+  people = await makePeople();
+  given = await giveAnswer(people);
+});
+beforeEach(async () => {
+  nowMs = ISSUED_AT_MS + 20_000;
+  folder = await newFolder();
+  stand = await open();
+});
+afterEach(async () => {
+  await stand.close();
+  await removeFolder(folder);
+});
+
+/** The desk of a server with this data folder. */
+async function open(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {}): Promise<Stand> {
+  const store = openStore(join(folder, 'chorus.sqlite'));
+  const log = await openLogService({
+    ...{ dataFolder: folder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
+    acknowledged: store.acknowledged,
+    clock: realClock,
+    onDoubt: (error) => {
+      throw error;
+    },
+  });
+  const opened: Omit<Stand, 'desk' | 'deps'> = {
+    log,
+    store,
+    refused: [],
+    accepted: 0,
+    async close() {
+      await log.stop();
+      store.close();
+    },
+  };
+  const deps: ReceiptDeskDeps = {
+    clock: { ...realClock, wallMs: () => nowMs },
+    log,
+    store: store.receipts,
+    catalog: { get: () => undefined },
+    serverKey: people.server.publicKey,
+    isGateway: () => false,
+    config: parseConfig(config),
+    onAccepted: () => void (result.accepted += 1),
+    onRefused: (reason) => opened.refused.push(reason),
+    ...more,
+  };
+  const desk = new ReceiptDesk(deps);
+  const result: Stand = { ...opened, desk, deps };
+  await desk.recover();
+  return result;
+}
+
+async function reopen(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {}): Promise<void> {
+  await stand.close();
+  stand = await open(config, more);
+}
+
+/** A receipt that differs from others by its nonce, or by what `more` says. */
+async function receipt(nonce = 0, more: Partial<ReceiptParts> = {}): Promise<ReceiptFile> {
+  const random = (bytes: number) => new Uint8Array(bytes).fill(nonce);
+  return signReceipt(await buildReceipt({ ...given.parts, random, ...more }), people.requester);
+}
+
+/** What the requester says instead, over its own signature. */
+async function told(change: (statement: ReceiptStatement) => unknown): Promise<ReceiptFile> {
+  const statement = statementOf(await receipt());
+  await change(statement);
+  return signReceipt(statement, people.requester);
+}
+
+async function refusalOf(file: Pick<ReceiptFile, 'envelope'>): Promise<string> {
+  const error: unknown = await stand.desk.accept(file.envelope).catch((thrown: unknown) => thrown);
+  if (!(error instanceof ChorusError)) throw new Error('it was accepted');
+  return typeof error.details['check'] === 'string' ? error.details['check'] : error.code;
+}
+
+describe('the desk of receipts', () => {
+  it('puts a receipt into the log and proves it', async () => {
+    const file = await receipt();
+    const logged = await stand.desk.accept(file.envelope);
+    expect(logged.envelope).toEqual(file.envelope);
+    expect(stand.log.status.size).toBe(1);
+    const policy = `log ${stand.log.verifierKey}\nquorum none\n`;
+    const found = await verifyReceipt({ receipt: logged, verify, policy, answer: given.answer });
+    expect(found.checks.filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(found.summary?.log).toEqual({ origin: 'log.example/chorus', index: 0, size: 1 });
+    expect(stand.accepted).toBe(1);
+  });
+
+  it('gives the same entry for the same receipt, at once or later', async () => {
+    const file = await receipt();
+    const both = await Promise.all([stand.desk.accept(file.envelope), stand.desk.accept(file.envelope)]);
+    expect(both[1]).toEqual(both[0]);
+    nowMs += 2 * DAY_MS;
+    expect(await stand.desk.accept(file.envelope)).toEqual(both[0]);
+    expect(stand.log.status.size).toBe(1);
+    expect(stand.accepted).toBe(1);
+  });
+
+  it('reads a receipt with the newest proof, after a restart too', async () => {
+    const file = await receipt();
+    await stand.desk.accept(file.envelope);
+    await stand.desk.accept((await receipt(1)).envelope);
+    await reopen();
+    const found = await stand.desk.read(receiptId(file));
+    expect(found?.file?.envelope).toEqual(file.envelope);
+    const { summary } = await verifyReceipt({ receipt: found?.file, verify });
+    expect(summary?.log).toMatchObject({ index: 0, size: 2 });
+    expect(await stand.desk.read(receiptId(await receipt(2)))).toBeNull();
+  });
+
+  it('lists receipts of the log, the newest first, page by page', async () => {
+    const files = await Promise.all([0, 1, 2, 3].map((nonce) => receipt(nonce)));
+    for (const { envelope } of files.slice(0, 2)) await stand.desk.accept(envelope);
+    await stand.log.append(utf8('an entry of another kind'));
+    for (const { envelope } of files.slice(2)) await stand.desk.accept(envelope);
+    const first = await stand.desk.list({ before: null, limit: 3 });
+    expect(first.size).toBe(5);
+    expect(first.receipts.map(({ index }) => index)).toEqual([4, 3, 1]);
+    expect(first.receipts[0]).toEqual({
+      index: 4,
+      id: receiptId(files[3]!),
+      model: given.parts.manifestDigest,
+      modelName: null,
+      tier: 'checked',
+      requester: people.requester.id,
+      finishedAt: '2026-03-01T12:00:09Z',
+    });
+    const second = await stand.desk.list({ before: 1, limit: 3 });
+    expect(second.receipts.map(({ id }) => id)).toEqual([receiptId(files[0]!)]);
+    expect((await stand.desk.list({ before: 0, limit: 3 })).receipts).toEqual([]);
+    expect((await stand.desk.list({ before: 99, limit: 1 })).receipts[0]?.index).toBe(4);
+  });
+
+  it('tells of the log', async () => {
+    await stand.desk.accept((await receipt()).envelope);
+    stand.desk.tidy();
+    nowMs += 1_000;
+    const { status } = stand.desk;
+    expect(status).toMatchObject({ origin: 'log.example/chorus', vkey: stand.log.verifierKey, size: 1, doubt: null });
+    expect(status.history).toEqual([
+      { atMs: nowMs - 1_000, size: 1 },
+      { atMs: nowMs, size: 1 },
+    ]);
+  });
+
+  const wrong: [string, string, () => Promise<Pick<ReceiptFile, 'envelope'>>][] = [
+    ['is no envelope', 'format', async () => ({ envelope: null as never })],
+    [
+      'is larger than 1 MiB',
+      'too-large',
+      async () => ({ envelope: { ...(await receipt()).envelope, payload: 'A'.repeat(2 ** 20 + 4) } }),
+    ],
+    [
+      'was signed by somebody else',
+      'requester-signature',
+      async () => signReceipt(statementOf(await receipt()), people.log),
+    ],
+    ['says another verdict', 'verdict', () => told(({ predicate }) => (predicate.verdict.tier = 'unchecked'))],
+    [
+      'has a route of another server',
+      'server',
+      async () => {
+        const { evidence } = (await giveAnswer({ ...people, server: people.log })).parts;
+        return receipt(0, { evidence, serverKey: people.log.publicKey });
+      },
+    ],
+    [
+      'has a route of another requester',
+      'route-match',
+      () => told((statement) => reroute(people, statement, (route) => (route.requester.id = people.log.id))),
+    ],
+    [
+      'has an attestation of another stage',
+      'attestation-match',
+      () => told((statement) => reattest(people, statement, [0, 0], ({ predicate }) => (predicate.stage = 1))),
+    ],
+    [
+      'says it is of the gateway',
+      'requester-kind',
+      () => receipt(0, { requester: { kind: 'gateway', identity: people.requester } }),
+    ],
+  ];
+  it.each(wrong)('refuses one that %s, by name', async (_what, check, make) => {
+    expect(await refusalOf(await make())).toBe(check);
+    expect(stand.refused).toEqual([check]);
+    expect(stand.log.status.size).toBe(0);
+    expect(stand.store.receipts.pending()).toEqual([]);
+  });
+
+  it.each([
+    ['yesterday', DAY_MS + 30_000],
+    ['tomorrow', -90_000],
+  ])('refuses an answer of %s', async (_when, aheadMs) => {
+    nowMs += aheadMs;
+    expect(await refusalOf(await receipt())).toBe('age');
+  });
+
+  it('refuses what the manifest does not say of its model', async () => {
+    const manifest = { ...given.parts.manifest, name: 'another' };
+    await reopen({}, { catalog: { get: () => ({ manifest }) as never } });
+    expect(await refusalOf(await receipt())).toBe('model');
+  });
+
+  it('takes a bounded number of receipts of a session, and of a key in a minute', async () => {
+    await reopen({ limits: { receiptsPerSession: 2 } });
+    for (const nonce of [0, 1]) await stand.desk.accept((await receipt(nonce)).envelope);
+    expect(await refusalOf(await receipt(2))).toBe('rate-limited');
+    await reopen({ limits: { receiptsPerRequesterPerMinute: 1 } });
+    await stand.desk.accept((await receipt(3)).envelope);
+    expect(await refusalOf(await receipt(4))).toBe('rate-limited');
+    expect(stand.log.status.size).toBe(3);
+  });
+
+  it('does not hold its own gateway to a number in a minute', async () => {
+    await reopen({ limits: { receiptsPerRequesterPerMinute: 1 } }, { isGateway: (id) => id === people.requester.id });
+    const requester = { kind: 'gateway', identity: people.requester } as const;
+    for (const nonce of [0, 1]) await stand.desk.accept((await receipt(nonce, { requester })).envelope);
+    expect(stand.log.status.size).toBe(2);
+    expect(await refusalOf(await receipt(2))).toBe('requester-kind');
+  });
+
+  it('drops the oldest envelopes, then all but the entry', async () => {
+    const files = await Promise.all([0, 1].map((nonce) => receipt(nonce)));
+    await reopen({ receiptCount: 1, receiptDays: 2 });
+    for (const { envelope } of files) {
+      await stand.desk.accept(envelope);
+      nowMs += 1;
+    }
+    stand.desk.tidy();
+    expect(await stand.desk.read(receiptId(files[0]!))).toEqual({ index: 0, file: null });
+    expect((await stand.desk.read(receiptId(files[1]!)))?.file).not.toBeNull();
+    expect((await stand.desk.accept(files[0]!.envelope)).proof).toContain('\nindex 0\n');
+    nowMs += 3 * DAY_MS;
+    stand.desk.tidy();
+    expect(await stand.desk.read(receiptId(files[1]!))).toBeNull();
+    expect((await stand.desk.list({ before: null, limit: 9 })).receipts.length).toBe(2);
+  });
+});
+
+describe('a desk after a crash', () => {
+  /** What a desk has on the disk before it appends the entry. */
+  const begin = (file: ReceiptFile, log = stand.log.verifierKey): void => {
+    const { session } = parseStatement(file).predicate;
+    const { envelope } = file;
+    stand.store.receipts.begin({
+      ...{ id: receiptId(file), session, log, logSize: stand.log.status.size, atMs: nowMs, envelope },
+    });
+  };
+
+  it('finds the entry of a receipt that it was about to confirm', async () => {
+    await stand.desk.accept((await receipt(1)).envelope);
+    const file = await receipt();
+    begin(file);
+    await stand.desk.accept((await receipt(2)).envelope);
+    await stand.log.append(receiptEntry(file));
+    await stand.desk.accept((await receipt(3)).envelope);
+    await reopen();
+    expect(await stand.desk.read(receiptId(file))).toMatchObject({ index: 2, file: { envelope: file.envelope } });
+    expect(stand.store.receipts.pending()).toEqual([]);
+    await stand.desk.accept(file.envelope);
+    expect(stand.log.status.size).toBe(4);
+  });
+
+  it('forgets a receipt that the log does not have, and takes it when it comes again', async () => {
+    const file = await receipt();
+    begin(file);
+    expect(await stand.desk.read(receiptId(file))).toBeNull();
+    await reopen();
+    expect(stand.store.receipts.pending()).toEqual([]);
+    expect(await stand.desk.read(receiptId(file))).toBeNull();
+    await stand.desk.accept(file.envelope);
+    expect(await stand.desk.read(receiptId(file))).toMatchObject({ index: 0 });
+  });
+
+  it('gives no receipt of another log a proof of this one', async () => {
+    const [pending, confirmed] = [await receipt(), await receipt(1)];
+    begin(pending, 'log.example/other+00000000+AA==');
+    begin(confirmed, 'log.example/other+00000000+AA==');
+    stand.store.receipts.confirm(receiptId(confirmed), 0);
+    await stand.log.append(utf8('the first entry'));
+    await reopen();
+    expect(await stand.desk.read(receiptId(confirmed))).toBeNull();
+    expect(stand.store.receipts.pending()).toEqual([]);
+    await stand.desk.accept(confirmed.envelope);
+    expect(await stand.desk.read(receiptId(confirmed))).toMatchObject({ index: 1 });
+  });
+
+  it('takes no more once the log has failed to write', async () => {
+    const failure = new ChorusError('internal', 'the disk is full');
+    let appended = 0;
+    const append = (): Promise<number> => {
+      appended += 1;
+      return Promise.reject(failure);
+    };
+    const { status, verifierKey } = stand.log;
+    const log = { status, verifierKey, append, prove: () => Promise.resolve(''), tile: () => Promise.resolve(null) };
+    const desk = new ReceiptDesk({ ...stand.deps, log });
+    for (const nonce of [0, 1]) {
+      await expect(desk.accept((await receipt(nonce)).envelope)).rejects.toBe(failure);
+    }
+    expect(appended).toBe(1);
+    expect(stand.store.receipts.pending().length).toBe(1);
+  });
+});
+
+describe('what the server keeps of a receipt', () => {
+  it('has nothing of the prompt and its salt', async () => {
+    const file = await receipt();
+    await stand.desk.accept(file.envelope);
+    const kept = JSON.stringify(stand.store.receipts.get(receiptId(file), stand.log.verifierKey));
+    const payload = new TextDecoder().decode(fromBase64(file.envelope.payload));
+    for (const text of [kept, payload]) {
+      expect(text).not.toContain(toHex(given.salt));
+      expect(text).not.toContain('wren, and of the song');
+    }
+  });
+});
