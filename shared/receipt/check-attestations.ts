@@ -1,8 +1,10 @@
-import { mismatchOf, openAttestation, type Expected } from './attest.ts';
+import { mismatchOf, type Expected } from './attest.ts';
 import { count, demand, refuse, type CheckReceipt, type Replica, type Signer } from './check.ts';
 import { contradictionOf } from './contradiction.ts';
 import type { ReceiptPredicate } from './receipt.ts';
 import { shapeOf, unpackRuns } from './runs.ts';
+import { STATEMENT_PAYLOAD_TYPE } from './statement-form.ts';
+import { openStrictly } from './strict-envelope.ts';
 
 const NOBODY = { notChecked: 'no replica signed what it did' };
 
@@ -10,7 +12,8 @@ const NOBODY = { notChecked: 'no replica signed what it did' };
 export const checkAttestationSignatures: CheckReceipt = async ({ predicate, signers, unreadable, holdings }) => {
   for (const { id } of unreadable) refuse(`what ${id} is said to have signed is no attestation`);
   for (const { replica, publicKey } of signers) {
-    await openAttestation(replica.signed!.attestation, publicKey, holdings.verify).catch(() =>
+    const { attestation } = replica.signed!;
+    await openStrictly(attestation, STATEMENT_PAYLOAD_TYPE, publicKey, holdings.verify).catch(() =>
       refuse(`the signature of ${replica.id} is not over its attestation`),
     );
   }

@@ -7,7 +7,7 @@ import { parseTlogProof, type TlogProof } from '../log/tlog-proof.ts';
 import { CLOCK_SKEW_MS } from '../limits.ts';
 import { demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
 import { isWithinRoute } from './route-time.ts';
-import { parseReceiptEntry, receiptEntry } from './receipt-entry.ts';
+import { entryOf, parseReceiptEntry } from './receipt-entry.ts';
 import { timeOf } from './statement-form.ts';
 
 /** The proof of a receipt, taken apart. */
@@ -26,9 +26,9 @@ export function logPosition({ file }: Pick<Subject, 'file'>): LogPosition | null
 }
 
 /** The log's entry for this receipt can be written from it, and is one. */
-export const checkLogEntry: CheckReceipt = ({ file, id, holdings }) => {
+export const checkLogEntry: CheckReceipt = ({ file, id, predicate, holdings }) => {
   if (file.proof === null) return unlogged(holdings);
-  const entry = parseReceiptEntry(receiptEntry(file));
+  const entry = parseReceiptEntry(entryOf(id, predicate));
   demand(entry.id === id, 'the entry is of another receipt');
   return `the entry says: receipt ${id}, ${entry.tier}, finished at ${entry.finishedAt}`;
 };
@@ -38,7 +38,7 @@ export const checkLogInclusion: CheckReceipt = (subject) => {
   const position = logPosition(subject);
   if (position === null) return unlogged(subject.holdings);
   const { proof, checkpoint } = position;
-  const leaf = leafHash(receiptEntry(subject.file));
+  const leaf = leafHash(entryOf(subject.id, subject.predicate));
   const isThere = isIncluded(leaf, proof.index, checkpoint.size, proof.hashes, checkpoint.root);
   demand(isThere, `the proof does not lead from this receipt to the root of ${checkpoint.origin}`);
   return `entry ${proof.index} of the ${checkpoint.size} in ${checkpoint.origin}`;

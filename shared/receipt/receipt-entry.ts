@@ -3,7 +3,7 @@ import { ChorusError } from '../errors.ts';
 import { digestSchema, peerIdSchema, type Digest, type PeerId } from '../ids.ts';
 import type { Tier } from '../check/finding.ts';
 import { parseStatement, receiptId } from './read-receipt.ts';
-import { tierSchema, type ReceiptFile } from './receipt.ts';
+import { tierSchema, type ReceiptFile, type ReceiptPredicate } from './receipt.ts';
 import { timeOf } from './statement-form.ts';
 
 const HEADER = 'chorus-receipt-entry/1';
@@ -24,9 +24,14 @@ export interface ReceiptEntry {
  * and time, each ending in LF. It follows from the receipt alone. Throws `bad-message`.
  */
 export function receiptEntry(file: ReceiptFile): Uint8Array<ArrayBuffer> {
-  const { model, requester, verdict, finishedAt } = parseStatement(file).predicate;
+  return entryOf(receiptId(file), parseStatement(file).predicate);
+}
+
+/** The entry of a receipt that was read already. */
+export function entryOf(id: Digest, predicate: ReceiptPredicate): Uint8Array<ArrayBuffer> {
+  const { model, requester, verdict, finishedAt } = predicate;
   const time = timeOf(Date.parse(finishedAt));
-  return utf8([HEADER, receiptId(file), model.manifest.sha256, verdict.tier, requester.id, time, ''].join('\n'));
+  return utf8([HEADER, id, model.manifest.sha256, verdict.tier, requester.id, time, ''].join('\n'));
 }
 
 /** Reads an entry of the log. Throws `bad-message` for anything that `receiptEntry` would not write. */

@@ -48,6 +48,5 @@ export function describeReplay({ outputs, tokens, isSpelt }: FolderReport): stri
 
 /** A receipt is by strangers, and a terminal does what control characters say. */
 function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }

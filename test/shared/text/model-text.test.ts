@@ -39,6 +39,8 @@ describe('the tokenizer of Wren', () => {
   it('puts a conversation through the chat template and opens the answer', () => {
     const rendered = '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
     expect(text.encodeChat([{ role: 'user', content: 'Hi' }])).toEqual(text.encode(rendered));
+    expect(text.renderChat([{ role: 'user', content: 'Hi' }])).toBe(rendered);
+    expect(text.encodeRendered(rendered)).toEqual(text.encode(rendered));
     expect(text.encode(rendered)[0]).toBe(1);
   });
 

@@ -98,14 +98,12 @@ describe('chorus verify', () => {
     expect([code, isValid]).toEqual([1, false]);
     expect(checks.filter(({ status }) => status === 'failed').map(({ name }) => name)).toEqual(['answer']);
     await writeFile(at('none.json'), 'no receipt');
-    expect(await chorusVerify(at('none.json'))).toMatchObject({
-      code: 1,
-      out: expect.stringMatching(/^FAILED +format /m),
-    });
-    expect(await chorusVerify(at('absent.json'))).toMatchObject({
-      code: 1,
-      err: expect.stringContaining('cannot be read'),
-    });
+    const none = await chorusVerify(at('none.json'));
+    expect(none.code).toBe(1);
+    expect(none.out).toMatch(/^FAILED +format /m);
+    const absent = await chorusVerify(at('absent.json'));
+    expect(absent.code).toBe(1);
+    expect(absent.err).toContain('cannot be read');
   });
 
   it('computes the answer again from the model at hand', { timeout: 240_000 }, async () => {
@@ -117,6 +115,7 @@ describe('chorus verify', () => {
     expect(out).toContain('the tokens spell the answer');
     expect(code).toBe(0);
     const without = await chorusVerify(at('receipt.json'), '--replay', '--data', at('data'));
-    expect(without).toMatchObject({ code: 1, out: expect.stringContaining('a replay needs the salt') });
+    expect(without.code).toBe(1);
+    expect(without.out).toContain('a replay needs the salt');
   });
 });
