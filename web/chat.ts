@@ -1,4 +1,7 @@
 import type { Digest } from '#shared/ids.ts';
+import type { ChorusError } from '#shared/errors.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { ReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
 
 export interface ChatMessage {
@@ -6,13 +9,29 @@ export interface ChatMessage {
   readonly content: string;
 }
 
+/** A receipt that this page made of an answer. Without a proof it is not in the log. */
+export interface MadeReceipt {
+  readonly id: Digest;
+  readonly file: ReceiptFile;
+  readonly secrets: ReceiptSecrets;
+}
+
+/** How making a receipt ended: `error` says why there is none, or why the one there is is not in the log. */
+export interface ReceiptOutcome {
+  readonly receipt: MadeReceipt | null;
+  readonly error: ChorusError | null;
+}
+
 /**
  * An answer's events as the page shows them. Each token brings the text that is certain with it, often none or more
  * than one word; the end brings what was held back. After `rerouted` the texts of the tokens that are kept stand.
+ * After `end` comes `receipt`, where `hasEvidence` says that there will be one.
  */
 export type ChatEvent =
   | Exclude<AnswerEvent, { type: 'token' | 'end' }>
-  | (Extract<AnswerEvent, { type: 'token' | 'end' }> & { readonly text: string });
+  | (Extract<AnswerEvent, { type: 'token' }> & { readonly text: string })
+  | (Omit<Extract<AnswerEvent, { type: 'end' }>, 'evidence'> & { readonly text: string; readonly hasEvidence: boolean })
+  | ({ readonly type: 'receipt' } & ReceiptOutcome);
 
 export interface AnswerOptions {
   readonly maxNewTokens: number;

@@ -60,3 +60,9 @@ export function formatDuration(durationMs: number): string {
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`;
 }
+
+/** Date and time, as it is written here; a dash for what no calendar has. */
+export function formatDateTime(atMs: number): string {
+  const format = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+  return Number.isNaN(new Date(atMs).getTime()) ? '–' : format.format(atMs);
+}

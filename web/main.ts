@@ -1,5 +1,6 @@
 import { mount } from 'svelte';
-import { fetchModels, fetchNetwork } from './api.ts';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import { fetchLog, fetchLogFile, fetchModels, fetchNetwork, fetchReceipt, fetchReceipts } from './api.ts';
 import App from './App.svelte';
 import './app.css';
 import { keepAwake } from './keep-awake.ts';
@@ -7,10 +8,15 @@ import { Membership } from './membership.ts';
 import { pageClock } from './page-clock.ts';
 import { Connection } from './state/connection.svelte.ts';
 import { Conversation } from './state/conversation.svelte.ts';
+import { LogWatch } from './state/log-watch.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
+import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
+import { Receipts } from './state/receipt-list.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
 import type { KeyValueStorage } from './state/stored.svelte.ts';
+import { Verifier } from './state/verifier.svelte.ts';
+import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
 /** Wires the page. What talks to peers, computes or draws charts is loaded when it is first needed. */
@@ -35,7 +41,7 @@ function start(target: HTMLElement): void {
       ),
     openChat: async (model, signal) => {
       const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network-chat.ts')]);
-      return openNetworkChat(joined, model, clock, signal);
+      return openNetworkChat(joined, model, { clock, random }, signal);
     },
   });
   const volunteer = new VolunteerPanel({
@@ -56,12 +62,36 @@ function start(target: HTMLElement): void {
       return createTabVolunteer(joined, chosen, held, clock, signal);
     },
   });
+  const verifier = new Verifier(async () => (await import('./verify-here.ts')).verifyHere);
+  const receipts = new Receipts(fetchReceipts);
+  const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog });
+  const verify = new VerifyForm(verifier);
+  const log = new LogWatch({
+    fetchLog,
+    openClient: async (vkey, memory) => {
+      const [{ LogClient }, { parseVerifierKey }] = await Promise.all([
+        import('#shared/log/log-client.ts'),
+        import('#shared/log/signed-note.ts'),
+      ]);
+      return new LogClient({
+        key: parseVerifierKey(vkey),
+        fetchBytes: fetchLogFile,
+        memory,
+        verify: verifySignature,
+      });
+    },
+    storage,
+    clock,
+  });
 
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) void network.refresh();
   });
   void network.refresh();
-  mount(App, { target, props: { page: { settings, models, network, connection, conversation, volunteer } } });
+  mount(App, {
+    target,
+    props: { page: { settings, models, network, connection, conversation, volunteer, receipts, opened, verify, log } },
+  });
 }
 
 /** `localStorage`, or this page's memory where the browser keeps nothing for it. */

@@ -1,35 +1,55 @@
 import { fetchBlobs } from '#shared/blobs/fetch-blobs.ts';
-import type { Clock } from '#shared/clock.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
+import type { Evidence } from '#shared/receipt/evidence.ts';
 import { openManifest } from '#shared/peer/open-signed.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
-import { RewindableWriter } from '#shared/text/rewindable-writer.ts';
-import { fetchManifest, fetchRange } from './api.ts';
+import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import { openBlobStore, type IdbBlobStore } from './blob-store.ts';
 import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from './chat.ts';
 import type { Joined } from './join.ts';
+import { makeReceipt, type MakeReceiptDeps } from './make-receipt.ts';
+import { ShownText } from './shown-text.ts';
+
+export interface NetworkChatDeps {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+}
 
 /**
  * A conversation over the network: the chat template and the tokenizer run here, the layers elsewhere. Rejects with
  * what is wrong with the manifest or the tokenizer, or why they could not be had.
  */
-export async function openNetworkChat(joined: Joined, model: Digest, clock: Clock, signal: AbortSignal): Promise<Chat> {
-  const { serverKey } = joined.control;
+export async function openNetworkChat(
+  joined: Joined,
+  model: Digest,
+  { clock, random }: NetworkChatDeps,
+  signal: AbortSignal,
+): Promise<Chat> {
+  const { identity, control } = joined;
+  const { serverKey } = control;
   const manifest = await openManifest(await fetchManifest(model, signal), model, { serverKey, verify });
   const text = await loadText(manifest, clock, signal);
   const conversation = joined.requester.openConversation({ manifest, digest: model });
+  // An answer that was stopped gets its receipt all the same.
+  const closing = new AbortController();
+  const receipts: MakeReceiptDeps = {
+    ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt },
+  };
 
   async function* answer(
     messages: readonly ChatMessage[],
     { maxNewTokens, temperature, topP, seed, signal: stop }: AnswerOptions,
   ): AsyncGenerator<ChatEvent> {
-    const promptTokens = text.encodeChat(messages);
+    const prompt = text.renderChat(messages);
+    const promptTokens = text.encodeRendered(prompt);
     const room = manifest.config.maxPositions - promptTokens.length;
     if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
-    const writer = new RewindableWriter(() => text.createWriter());
+    const shown = new ShownText(() => text.createWriter());
+    let evidence: Evidence | null = null;
     const events = conversation.generate({
       promptTokens,
       maxNewTokens: Math.min(maxNewTokens, room),
@@ -37,13 +57,24 @@ export async function openNetworkChat(joined: Joined, model: Digest, clock: Cloc
       signal: stop,
     });
     for await (const event of events) {
-      if (event.type === 'rerouted') writer.rewind(event.from);
-      if (event.type === 'token') yield { ...event, text: writer.push(event.position, event.token) };
-      else if (event.type === 'end') yield { ...event, text: writer.end() };
-      else yield event;
+      if (event.type === 'rerouted') shown.rewind(event.from);
+      if (event.type === 'token') yield { ...event, text: shown.push(event.position, event.token) };
+      else if (event.type === 'end') {
+        evidence = event.evidence;
+        yield { ...event, text: shown.end(), hasEvidence: evidence !== null };
+      } else yield event;
     }
+    // Only now is the session free for the next question.
+    if (evidence === null) return;
+    const ended = { evidence, prompt, answer: shown.text };
+    yield { type: 'receipt', ...(await makeReceipt(ended, receipts, closing.signal)) };
   }
-  return { answer, close: () => conversation.close() };
+
+  function close(): void {
+    closing.abort();
+    conversation.close();
+  }
+  return { answer, close };
 }
 
 async function loadText(manifest: Manifest, clock: Clock, signal: AbortSignal): Promise<ModelText> {

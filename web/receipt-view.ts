@@ -1,5 +1,6 @@
 import type { SpanCheck, StageCheck } from '#shared/check/finding.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { CHUNK_POSITIONS, MAX_LAYERS, MAX_POSITIONS } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { ReceiptSummary } from '#shared/receipt/receipt-summary.ts';
 
@@ -47,9 +48,17 @@ function thirdsOf(judged: readonly JudgedStage[]): ReceiptReplica[] {
   return [...thirds.values()];
 }
 
+/** Layers as they can be drawn: a receipt may claim any number. */
+export function drawnLayers({ model }: Pick<ReceiptSummary, 'model'>): number {
+  return Math.min(model.layers, MAX_LAYERS);
+}
+
+/** Spans that are drawn: those of the longest honest answer. What a receipt claims beyond is counted by its checks. */
+const MAX_DRAWN_SPANS = MAX_POSITIONS / CHUNK_POSITIONS;
+
 /** The verdicts of a receipt in the form that an answer's checks have. */
 export function toSpanChecks({ stages, spans }: ReceiptSummary): SpanCheck[] {
-  return spans.map(({ start, end, tier, stages: judged }) => ({
+  return spans.slice(0, MAX_DRAWN_SPANS).map(({ start, end, tier, stages: judged }) => ({
     start,
     end,
     tier,
@@ -63,13 +72,15 @@ function toStageCheck(
   { stage, tier, findings, arbiter }: JudgedStage,
 ): StageCheck {
   const primary = replicas[0]!;
+  // A shadow that is named twice, which the checks refuse, has one place in the picture.
+  const byShadow = new Map(findings.map((finding) => [finding.shadow, finding]));
   return {
     stage,
     range,
     tier,
     primary: primary.id,
     primaryClass: primary.numericClass,
-    findings: findings.map(({ shadow, outcome, isExact, closeness, limits }) => ({
+    findings: [...byShadow.values()].map(({ shadow, outcome, isExact, closeness, limits }) => ({
       shadow,
       shadowClass: replicas.find(({ id }) => id === shadow)?.numericClass ?? 'unknown',
       outcome,

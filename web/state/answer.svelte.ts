@@ -1,6 +1,6 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { Route } from '#shared/session/route.ts';
-import type { ChatEvent } from '../chat.ts';
+import type { ChatEvent, ReceiptOutcome } from '../chat.ts';
 import { AnswerChecks } from './answer-checks.svelte.ts';
 import { AnswerText, type TextPart } from './answer-text.ts';
 
@@ -39,6 +39,8 @@ export class Answer {
   tokensPerSecond: number | null = $state(null);
   endReason: 'stop' | 'length' | 'cancelled' | null = $state(null);
   error: ChorusError | null = $state.raw(null);
+  /** `making` from the end of the answer until its receipt is there or cannot be; null where there will be none. */
+  receipt: 'making' | ReceiptOutcome | null = $state.raw(null);
   readonly checks = new AnswerChecks();
 
   readonly #startedAtMs: number;
@@ -107,6 +109,10 @@ export class Answer {
         this.#show();
         this.endReason = event.reason;
         this.promptTokens = event.usage.promptTokens;
+        if (event.hasEvidence) this.receipt = 'making';
+        break;
+      case 'receipt':
+        this.receipt = { receipt: event.receipt, error: event.error };
         break;
     }
   }
@@ -122,6 +128,7 @@ export class Answer {
     this.#text.close();
     this.checks.breakOff();
     this.#show();
+    if (this.receipt === 'making') this.receipt = null;
     if (error.code === 'cancelled') {
       this.phase = 'done';
       this.endReason = 'cancelled';

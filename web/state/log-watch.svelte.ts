@@ -43,8 +43,6 @@ export class LogWatch {
 
   readonly #deps: LogWatchDeps;
   readonly #memory: Stored<RememberedLog | null>;
-  /** What is remembered, for views; the stored value has no runes of its own. */
-  remembered: RememberedLog | null = $state.raw(null);
   #watchers = 0;
   #cancelTimer = (): void => {};
   #looking: Promise<void> | null = null;
@@ -53,7 +51,10 @@ export class LogWatch {
   constructor(deps: LogWatchDeps) {
     this.#deps = deps;
     this.#memory = new Stored<RememberedLog | null>(deps.storage, 'chorus.log', memorySchema, null);
-    this.remembered = this.#memory.value;
+  }
+
+  get remembered(): RememberedLog | null {
+    return this.#memory.value;
   }
 
   /** True where the log is not what it was: nobody should rely on it before that is cleared up. */
@@ -84,7 +85,6 @@ export class LogWatch {
   async forget(): Promise<void> {
     await this.#looking;
     this.#memory.value = null;
-    this.remembered = null;
     this.finding = null;
     this.#beganAtMs = -Infinity;
     await this.look();
@@ -125,7 +125,6 @@ export class LogWatch {
         const nowMs = this.#deps.clock.wallMs();
         const firstSeenAtMs = this.#memory.value?.firstSeenAtMs ?? nowMs;
         this.#memory.value = { vkey, note, seenAtMs: nowMs, firstSeenAtMs };
-        this.remembered = this.#memory.value;
         return Promise.resolve();
       },
     };

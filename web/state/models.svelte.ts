@@ -6,6 +6,8 @@ import type { Settings } from './settings.svelte.ts';
 export class Models {
   list: readonly ModelSummary[] = $state.raw([]);
   error: ChorusError | null = $state.raw(null);
+  /** True once the server has told them. */
+  isLoaded = $state(false);
 
   readonly #fetchModels: () => Promise<readonly ModelSummary[]>;
   readonly #settings: Settings;
@@ -26,6 +28,7 @@ export class Models {
     try {
       this.list = await this.#fetchModels();
       this.error = null;
+      this.isLoaded = true;
     } catch (error) {
       this.error = toChorusError(error, 'server-lost');
     }

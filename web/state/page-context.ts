@@ -1,9 +1,13 @@
 import { createContext } from 'svelte';
 import type { Connection } from './connection.svelte.ts';
 import type { Conversation } from './conversation.svelte.ts';
+import type { LogWatch } from './log-watch.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
+import type { OpenedReceipt } from './opened-receipt.svelte.ts';
+import type { Receipts } from './receipt-list.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
+import type { VerifyForm } from './verify-form.svelte.ts';
 import type { VolunteerPanel } from './volunteer-panel.svelte.ts';
 
 /** What every view can reach. */
@@ -14,6 +18,10 @@ export interface PageState {
   readonly connection: Connection;
   readonly conversation: Conversation;
   readonly volunteer: VolunteerPanel;
+  readonly receipts: Receipts;
+  readonly opened: OpenedReceipt;
+  readonly verify: VerifyForm;
+  readonly log: LogWatch;
 }
 
 export const [getPageState, setPageState] = createContext<PageState>();

@@ -31,8 +31,7 @@ export class Receipts {
   /** Those that were asked for, of the ones that are here. */
   get shown(): readonly ListedReceipt[] {
     return this.loaded.filter(
-      ({ model, tier }) =>
-        (this.model === null || model === this.model) && (this.tier === null || tier === this.tier),
+      ({ model, tier }) => (this.model === null || model === this.model) && (this.tier === null || tier === this.tier),
     );
   }
 

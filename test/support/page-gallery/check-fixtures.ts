@@ -102,6 +102,7 @@ function end(tokens: readonly ChatEvent[], events: readonly ChatEvent[]): ChatEv
   return {
     type: 'end',
     text: '',
+    hasEvidence: false,
     reason: 'stop',
     usage: { promptTokens: PROMPT_TOKENS, completionTokens: tokens.length },
     tier: (['disputed', 'unchecked', 'settled'] as const).find((tier) => count(tier) > 0) ?? 'checked',
