@@ -4,6 +4,7 @@ import { ChorusError } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { AnswerEvent, Usage } from '#shared/session/answer-event.ts';
 import type { Route } from '#shared/session/route.ts';
+import type { ReceiptNote } from './answer-receipt.ts';
 
 export type FinishReason = 'stop' | 'length';
 
@@ -77,7 +78,7 @@ function toKeys({ session, stages }: Route): { session: SessionId; stages: Stage
 export interface AnswerEnd {
   readonly finishReason: FinishReason;
   readonly usage: Usage;
-  readonly provenance: AnswerProvenance;
+  readonly provenance: AnswerProvenance & Partial<ReceiptNote>;
 }
 
 /** The JSON of one endpoint's responses. */

@@ -7,7 +7,7 @@ export interface GatewayModel {
   readonly digest: Digest;
   readonly createdSeconds: number;
   readonly manifest: Manifest;
-  readonly text: Pick<ModelText, 'encodeChat' | 'encode' | 'createWriter'>;
+  readonly text: ModelText;
 }
 
 /** The models that the gateway offers. */

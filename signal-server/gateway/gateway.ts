@@ -4,6 +4,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { toHex } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester.ts';
+import type { GiveReceipt } from './answer-receipt.ts';
 import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';
 import { type ResponseHead, type ResponseShape, chatShape, completionShape } from './answer-response.ts';
 import { ApiError, toApiError } from './api-error.ts';
@@ -14,6 +15,8 @@ import { planAnswer, runAnswer, type AnswerPart } from './run-answer.ts';
 export interface GatewayDeps {
   readonly requester: Pick<Requester, 'openConversation'>;
   readonly models: GatewayModels;
+  /** Null where receipts are not kept: answers then say nothing of them. */
+  readonly giveReceipt: GiveReceipt | null;
   readonly clock: Clock;
   readonly random: RandomBytes;
   /** Gets codes and counts, never prompts or answers. */
@@ -87,7 +90,7 @@ export function createGateway(deps: GatewayDeps): Router {
     }, limits.answerTimeoutMs);
     response.once('close', () => aborter.abort(new ChorusError('cancelled', 'the client left')));
     try {
-      const parts = runAnswer(deps.requester, model, request, plan, aborter.signal);
+      const parts = runAnswer(deps, model, request, plan, aborter.signal);
       if (request.stream) {
         const stream = createEventStream(response, deps.clock, aborter.signal);
         await streamAnswer(parts, shape, request.includeUsage, stream);

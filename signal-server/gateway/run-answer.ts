@@ -4,6 +4,7 @@ import type { AnswerEvent } from '#shared/session/answer-event.ts';
 import { ReleasedText } from '#shared/session/released-text.ts';
 import type { Route } from '#shared/session/route.ts';
 import { endsAtStop } from '#shared/text/shown-text.ts';
+import type { GiveReceipt } from './answer-receipt.ts';
 import type { AnswerRequest, ChatMessage, Prompt } from './answer-request.ts';
 import { type AnswerEnd, toProvenance } from './answer-response.ts';
 import { ApiError } from './api-error.ts';
@@ -21,14 +22,19 @@ export type AnswerPart =
   | { readonly type: 'text'; readonly text: string }
   | ({ readonly type: 'end' } & AnswerEnd);
 
+/** What an answer is made from. */
+export interface Plan {
+  /** The text of which `promptTokens` are the tokens; null where the prompt came as token ids. */
+  readonly renderedPrompt: string | null;
+  readonly promptTokens: readonly number[];
+  readonly maxNewTokens: number;
+}
+
 /**
  * The tokens that go in and how many may come out. Throws ApiError where the prompt is empty, has ids that the model
  * does not know, or leaves no room.
  */
-export function planAnswer(
-  model: GatewayModel,
-  request: AnswerRequest,
-): { promptTokens: number[]; maxNewTokens: number } {
+export function planAnswer(model: GatewayModel, request: AnswerRequest): Plan {
   const { vocabularySize, maxPositions } = model.manifest.config;
   const param = request.prompt.type === 'messages' ? 'messages' : 'prompt';
   const characters = charactersOf(request.prompt);
@@ -36,7 +42,7 @@ export function planAnswer(
     const message = `This model's maximum context length is ${maxPositions} tokens, too few for a prompt of ${characters} characters.`;
     throw new ApiError(400, 'context_length_exceeded', message, { param });
   }
-  const promptTokens = encodePrompt(model, request);
+  const { renderedPrompt, promptTokens } = encodePrompt(model, request);
   if (promptTokens.length === 0) throw new ApiError(400, 'invalid_value', 'The prompt is empty.', { param });
   if (promptTokens.some((token) => token >= vocabularySize)) {
     throw new ApiError(400, 'invalid_value', `Token ids must be below ${vocabularySize}.`, { param });
@@ -49,7 +55,7 @@ export function planAnswer(
       `${promptTokens.length + asked} tokens (${promptTokens.length} in the prompt, ${asked} for the answer).`;
     throw new ApiError(400, 'context_length_exceeded', message, { param });
   }
-  return { promptTokens, maxNewTokens: request.maxNewTokens ?? room };
+  return { renderedPrompt, promptTokens, maxNewTokens: request.maxNewTokens ?? room };
 }
 
 function charactersOf(prompt: Prompt): number {
@@ -63,21 +69,23 @@ function charactersOf(prompt: Prompt): number {
   }
 }
 
-function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): number[] {
+function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): Omit<Plan, 'maxNewTokens'> {
   switch (prompt.type) {
-    case 'messages':
-      return encodeChat(text, prompt.messages);
+    case 'messages': {
+      const renderedPrompt = renderChat(text, prompt.messages);
+      return { renderedPrompt, promptTokens: text.encodeRendered(renderedPrompt) };
+    }
     case 'text':
-      return text.encode(prompt.text);
+      return { renderedPrompt: prompt.text, promptTokens: text.encode(prompt.text) };
     case 'tokens':
-      return [...prompt.tokens];
+      return { renderedPrompt: null, promptTokens: [...prompt.tokens] };
   }
 }
 
 /** What a chat template refuses (two questions in a row, say) is the client's to mend. */
-function encodeChat(text: GatewayModel['text'], messages: readonly ChatMessage[]): number[] {
+function renderChat(text: GatewayModel['text'], messages: readonly ChatMessage[]): string {
   try {
-    return text.encodeChat(messages);
+    return text.renderChat(messages);
   } catch (thrown) {
     const { code, message } = toChorusError(thrown);
     if (code !== 'bad-message' && code !== 'unsupported') throw thrown;
@@ -87,22 +95,23 @@ function encodeChat(text: GatewayModel['text'], messages: readonly ChatMessage[]
 
 /**
  * Makes one answer and turns its tokens into text, up to a stop string. A stream gets text as `request.release` says,
- * otherwise all of it comes at the end. Throws what `Conversation.generate` and `ReleasedText.take` throw, and `cancelled`
+ * otherwise all of it comes at the end. With `giveReceipt`, the receipt is of just the text that was given out. Throws what `Conversation.generate` and `ReleasedText.take` throw, and `cancelled`
  * when `signal` fires; the session is given back in every case.
  */
 export async function* runAnswer(
-  requester: Pick<Requester, 'openConversation'>,
+  { requester, giveReceipt }: { requester: Pick<Requester, 'openConversation'>; giveReceipt: GiveReceipt | null },
   model: GatewayModel,
   request: Pick<AnswerRequest, 'stop' | 'stream' | 'release'>,
-  plan: { promptTokens: readonly number[]; maxNewTokens: number; temperature: number; topP: number; seed: number },
+  plan: Plan & { temperature: number; topP: number; seed: number },
   signal: AbortSignal,
 ): AsyncGenerator<AnswerPart, void, undefined> {
   const conversation = requester.openConversation(model);
-  const { promptTokens, maxNewTokens, ...sampling } = plan;
+  const { renderedPrompt, promptTokens, maxNewTokens, ...sampling } = plan;
   const createWriter = () => model.text.createWriter(request.stop);
   const released = new ReleasedText(createWriter, promptTokens.length, request.stream ? request.release : 'whole');
   const toStop = request.stop.length > 0 && { isComplete: endsAtStop(createWriter) };
   const routes: Route[] = [];
+  let answer = '';
   try {
     for await (const event of conversation.generate({ promptTokens, maxNewTokens, sampling, signal, ...toStop })) {
       if (event.type === 'end' && event.reason === 'cancelled') {
@@ -112,10 +121,13 @@ export async function* runAnswer(
       const notice = noticeOf(event);
       if (notice !== null) yield { type: 'notice', text: notice };
       const text = released.take(event);
+      answer += text;
       if (text !== '') yield { type: 'text', text };
       if (event.type !== 'end' || event.reason === 'cancelled') continue;
-      const provenance = toProvenance(routes, event, released.summary);
-      yield { type: 'end', finishReason: event.reason, usage: event.usage, provenance };
+      const { reason: finishReason, usage, evidence } = event;
+      const note = await giveReceipt?.({ evidence, model, renderedPrompt, answer, stop: request.stop });
+      const provenance = { ...toProvenance(routes, event, released.summary), ...note };
+      yield { type: 'end', finishReason, usage, provenance };
     }
   } finally {
     conversation.close();

@@ -8,6 +8,7 @@ import { openKeyFile } from '../key-file.ts';
 import type { CatalogEntry, ModelCatalog } from '../model-catalog.ts';
 import type { Companion, CompanionContext } from '../server.ts';
 import { systemClock as clock, systemRandom as random } from '../system-clock.ts';
+import { createReceiptGiver } from './answer-receipt.ts';
 import { createGateway } from './gateway.ts';
 import type { GatewayModels } from './gateway-models.ts';
 
@@ -15,15 +16,17 @@ import type { GatewayModels } from './gateway-models.ts';
 export async function startGateway(
   context: CompanionContext,
 ): Promise<Companion & { readonly router: RequestHandler }> {
-  const { url, dataFolder, catalog, enlist, log } = context;
+  const { url, dataFolder, catalog, enlist, log, receipts: desk } = context;
   const aborter = new AbortController();
   const identity = await openKeyFile(join(dataFolder.path, 'keys', 'gateway.key'));
   enlist(identity.id, 'gateway');
   const program = { serverUrl: new URL(url), identity, kind: 'gateway' as const, signal: aborter.signal };
   const { requester, close } = await createNodeRequester(program);
   const models = createGatewayModels(catalog, dataFolder.blobsPath);
+  const { publicKey: serverKey } = dataFolder.serverIdentity;
+  const giveReceipt = desk && createReceiptGiver({ identity, serverKey, desk, clock, random, log });
   return {
-    router: createGateway({ requester, models, clock, random, log }),
+    router: createGateway({ requester, models, giveReceipt, clock, random, log }),
     stop: () => {
       close();
       aborter.abort();

@@ -6,7 +6,7 @@ import type { WorkerPort } from '#shared/peer/worker-client.ts';
 import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
-import { startTestServer, type TestServer } from './signal-server.ts';
+import { startTestServer, type TestServer, type TestServerOptions } from './signal-server.ts';
 import { importWren } from './imported-wren.ts';
 
 /** A signal server in this process with Wren, the gateway and real anchors. */
@@ -17,7 +17,10 @@ export interface AnchoredServer extends TestServer {
 }
 
 /** Resolves once every anchor serves. */
-export async function startAnchoredServer(anchors: number): Promise<AnchoredServer> {
+export async function startAnchoredServer(
+  anchors: number,
+  options: Pick<TestServerOptions, 'folder' | 'onLog'> = {},
+): Promise<AnchoredServer> {
   const wren = await importWren();
   const busy = new Set<WorkerPort>();
   const spawnWorker = (): WorkerPort => {
@@ -30,6 +33,7 @@ export async function startAnchoredServer(anchors: number): Promise<AnchoredServ
     return port;
   };
   const server = await startTestServer({
+    ...options,
     config: { anchors },
     manifests: [wren.manifest],
     companions: {

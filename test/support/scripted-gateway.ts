@@ -11,10 +11,13 @@ import type { Conversation, Requester } from '#shared/peer/requester.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/session/answer-event.ts';
 import type { Route } from '#shared/session/route.ts';
 import { StopStrings } from '#shared/text/stop-strings.ts';
+import type { GiveReceipt } from '../../signal-server/gateway/answer-receipt.ts';
 import { createGateway, type GatewayLimits } from '../../signal-server/gateway/gateway.ts';
 import type { GatewayModel } from '../../signal-server/gateway/gateway-models.ts';
 import { systemClock, systemRandom } from '../../signal-server/system-clock.ts';
 import { checkedEvent, endEvent, tokenEvent } from './verdicts.ts';
+
+const codesOf = (text: string): number[] => [...text].map((letter) => letter.charCodeAt(0));
 
 /** A model whose tokens are the codes of the characters. */
 export const model: GatewayModel = {
@@ -23,11 +26,14 @@ export const model: GatewayModel = {
   createdSeconds: 1_700_000_000,
   manifest: { config: { vocabularySize: 128, maxPositions: 64 } } as Manifest,
   text: {
-    encodeChat(messages) {
+    encodeChat: (messages) => codesOf(model.text.renderChat(messages)),
+    renderChat(messages) {
       if (messages[0]?.role === 'assistant') throw new ChorusError('bad-message', 'the template does not take these');
-      return [...`${messages.map(({ content }) => content).join('|')}>`].map((c) => c.charCodeAt(0));
+      return `${messages.map(({ content }) => content).join('|')}>`;
     },
-    encode: (text) => [...text].map((c) => c.charCodeAt(0)),
+    encodeRendered: codesOf,
+    encode: codesOf,
+    decode: (tokens) => String.fromCharCode(...tokens),
     createWriter: (stop = []) => {
       const stops = new StopStrings(stop);
       return {
@@ -100,6 +106,7 @@ export async function startScripted(
   script: Script,
   limits: Partial<GatewayLimits> = {},
   opening = Promise.resolve(),
+  giveReceipt: GiveReceipt | null = null,
 ): Promise<ScriptedGateway> {
   const open = new Set<Conversation>();
   const seen: GenerateRequest[] = [];
@@ -122,7 +129,10 @@ export async function startScripted(
   };
   const log = { error: () => {}, info: () => {} };
   const app = express();
-  app.use('/v1', createGateway({ requester, models, clock: systemClock, random: systemRandom, log, limits }));
+  app.use(
+    '/v1',
+    createGateway({ requester, models, giveReceipt, clock: systemClock, random: systemRandom, log, limits }),
+  );
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;

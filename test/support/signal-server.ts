@@ -29,6 +29,8 @@ export interface TestServerOptions {
   readonly manifests?: readonly Manifest[];
   readonly clock?: Clock;
   readonly companions?: Pick<ServerDeps, 'startGateway' | 'startAnchors'>;
+  /** A data folder that outlives the server; its own if left out. */
+  readonly folder?: string;
   /** Gets every line of the log. */
   readonly onLog?: (line: string) => void;
 }
@@ -36,7 +38,7 @@ export interface TestServerOptions {
 /** The whole signal server in this process, with its own data folder, on a port the system chooses. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { clock = systemClock, manifests = [], companions = {}, onLog } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'chorus-server-'));
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'chorus-server-')));
   const config = parseConfig({ anchors: 0, ...options.config, port: 0, host: '127.0.0.1', dataFolder: folder });
   const dataFolder = await openDataFolder(folder);
   const digests: Digest[] = [];
@@ -69,7 +71,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await server.stop();
       await transparencyLog.stop();
       store.close();
-      await rm(folder, { recursive: true, force: true });
+      if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
     },
   };
 }

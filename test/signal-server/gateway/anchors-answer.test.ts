@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { peerIdSchema, sessionIdSchema } from '#shared/ids.ts';
+import { digestSchema, peerIdSchema, sessionIdSchema } from '#shared/ids.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
 import { loadOracle, type Oracle } from '../../support/oracle.ts';
 
@@ -10,6 +10,7 @@ const provenanceSchema = z.object({
     tier: z.literal('checked'),
     session: sessionIdSchema,
     earlier: z.array(z.unknown()),
+    receipt: z.strictObject({ id: digestSchema, url: z.string(), salt: z.string() }),
     checks: z.object({ chunks: z.int().min(1), positions: z.int().min(1), worst: z.object({ max: z.number() }) }),
     stages: z.array(
       z.strictObject({ start: z.int(), end: z.int(), primary: peerIdSchema, shadows: z.array(peerIdSchema) }),

@@ -16,7 +16,14 @@ describe('planAnswer', () => {
     const read = (): never => {
       throw new Error('the text was read');
     };
-    const text = { encode: read, encodeChat: read, createWriter: read };
+    const text = {
+      encode: read,
+      encodeChat: read,
+      renderChat: read,
+      encodeRendered: read,
+      decode: read,
+      createWriter: read,
+    };
     const model = { name: 'small', digest: 'a'.repeat(64) as Digest, createdSeconds: 0, manifest, text };
     const sampling = { temperature: 0, topP: 1, seed: null };
     const options = { stream: false, includeUsage: false, stop: [], maxNewTokens: 1, release: 'checked' } as const;

@@ -1,0 +1,88 @@
+import type { Logger } from 'pino';
+import { toHex } from '#shared/bytes.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import type { Evidence } from '#shared/receipt/evidence.ts';
+import { receiptId } from '#shared/receipt/read-receipt.ts';
+import type { ReceiptDesk } from '../receipts/receipt-desk.ts';
+import type { GatewayModel } from './gateway-models.ts';
+
+/** How long an answer that is whole waits for its receipt to be in the log. */
+const LOG_TIMEOUT_MS = 5_000;
+
+/** What a client is told of the receipt of its answer. */
+export type ReceiptNote =
+  | {
+      readonly receipt: {
+        readonly id: Digest;
+        readonly url: string;
+        /** 32 bytes in hexadecimal. It is nowhere else: with it, a prompt can be compared with the receipt. */
+        readonly salt: string;
+      };
+    }
+  | { readonly receipt: null; readonly receiptError: { readonly code: string; readonly message: string } };
+
+/** A whole answer, and what is in hand of how it was made. */
+export interface EndedAnswer {
+  readonly evidence: Evidence | null;
+  readonly model: GatewayModel;
+  /** As `ReceiptParts` has it. */
+  readonly renderedPrompt: string | null;
+  /** As it was given out. */
+  readonly answer: string;
+  readonly stop: readonly string[];
+}
+
+/** Makes the receipt of an answer and has it logged. Never rejects: an answer without a receipt is still an answer. */
+export type GiveReceipt = (answer: EndedAnswer) => Promise<ReceiptNote>;
+
+export interface ReceiptGiverDeps {
+  /** The gateway's: it is the requester. */
+  readonly identity: Identity;
+  /** Raw key of the server, which signs routes, 32 bytes. */
+  readonly serverKey: Uint8Array<ArrayBuffer>;
+  readonly desk: Pick<ReceiptDesk, 'accept'>;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** Gets codes and reasons, never prompts, answers or salts. */
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+export function createReceiptGiver({ identity, serverKey, desk, clock, random, log }: ReceiptGiverDeps): GiveReceipt {
+  async function give({ evidence, model, ...texts }: EndedAnswer): Promise<ReceiptNote> {
+    if (evidence === null) throw new ChorusError('check-failed', 'not every part of this answer has a verdict');
+    const statement = await buildReceipt({
+      ...{ evidence, ...texts, manifest: model.manifest, manifestDigest: model.digest, text: model.text },
+      ...{ requester: { kind: 'gateway', identity }, serverKey, random, verify },
+    });
+    const file = await signReceipt(statement, identity);
+    await within(clock, LOG_TIMEOUT_MS, desk.accept(file.envelope));
+    const id = receiptId(file);
+    return { receipt: { id, url: `/v1/receipts/${id}`, salt: toHex(evidence.salt) } };
+  }
+
+  return (answer) =>
+    give(answer).catch((thrown: unknown) => {
+      const { code, message } = toChorusError(thrown);
+      log.warn({ code, reason: message }, 'an answer has no receipt');
+      return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
+    });
+}
+
+/** Rejects with `timeout` if it takes longer. */
+async function within<Value>(clock: Clock, timeoutMs: number, waited: Promise<Value>): Promise<Value> {
+  let cancel = (): void => {};
+  const late = new Promise<never>((_resolve, reject) => {
+    const text = `the receipt was not in the log within ${timeoutMs / 1000} s; it may come to be there`;
+    cancel = clock.setTimer(() => reject(new ChorusError('timeout', text)), timeoutMs);
+  });
+  try {
+    return await Promise.race([waited, late]);
+  } finally {
+    cancel();
+  }
+}
