@@ -126,6 +126,10 @@ export class ReplaySession {
         return this.#onSigned(event.signature);
       case 'message':
         if (event.from === this.peer) this.#onMessage(event.message);
+        return;
+      case 'record-verified':
+        // Nobody asks a replay for its record.
+        return;
     }
   }
 

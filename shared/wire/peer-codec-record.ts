@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { concatBytes, fromHex, utf8 } from '../bytes.ts';
 import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../limits.ts';
 import { envelopeSchema } from '../session/route.ts';

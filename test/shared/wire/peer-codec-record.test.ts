@@ -88,9 +88,9 @@ describe('hostile records', () => {
   });
 
   it('are not sent either', () => {
-    expect(codeOf(() => encodePeerMessage({ ...record, salt: bytes(31) } as PeerMessage))).toBe('bad-message');
-    expect(codeOf(() => encodePeerMessage({ ...record, end: 0 } as PeerMessage))).toBe('bad-message');
-    expect(codeOf(() => encodePeerMessage({ ...recorded, publicKey: bytes(31) } as PeerMessage))).toBe('bad-message');
+    expect(codeOf(() => encodePeerMessage({ ...record, salt: bytes(31) }))).toBe('bad-message');
+    expect(codeOf(() => encodePeerMessage({ ...record, end: 0 }))).toBe('bad-message');
+    expect(codeOf(() => encodePeerMessage({ ...recorded, publicKey: bytes(31) }))).toBe('bad-message');
   });
 
   it('are met, whatever byte is changed, with a message or bad-message', () => {
