@@ -2,6 +2,7 @@ import { playwright } from '@vitest/browser-playwright';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 import { chromiumArgs, findChromium } from './scripts/find-chromium.ts';
+import { madeReceipts } from './test/support/made-receipts-plugin.ts';
 
 const executablePath = findChromium() ?? undefined;
 
@@ -21,7 +22,7 @@ export default defineConfig({
         },
       },
       {
-        plugins: [svelte({ configFile: false })],
+        plugins: [svelte({ configFile: false }), madeReceipts()],
         // Found at the first import they would reload the page in the middle of a test.
         optimizeDeps: {
           exclude: ['onnxruntime-web', '@lucide/svelte', 'svelte-spa-router'],

@@ -1,4 +1,5 @@
 import { mount } from 'svelte';
+import { made } from 'virtual:made-receipts';
 import { ChorusError } from '#shared/errors.ts';
 import type { VolunteerState } from '#shared/peer/volunteer.ts';
 import App from '../../../web/App.svelte';
@@ -10,7 +11,13 @@ import { Conversation } from '../../../web/state/conversation.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
+import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
+import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
+import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
+import { Verifier } from '../../../web/state/verifier.svelte.ts';
+import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
 import { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
+import { verifyHere } from '../../../web/verify-here.ts';
 import {
   bareEvents,
   disputedEvents,
@@ -29,6 +36,7 @@ import {
   suspendedState,
   WREN,
 } from './fixtures.ts';
+import { givenFiles, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
 
 /** The real page over made-up data. `?show=` picks what is happening, `&pace=` the milliseconds of a token. */
 const query = new URLSearchParams(location.search);
@@ -69,7 +77,17 @@ const answers: Record<string, () => ChatEvent[]> = {
   disputed: disputedEvents,
   liar: liarEvents,
   queued: () => [{ type: 'queued', position: 2 }],
+  'receipt-making': () => [...storyEvents().slice(0, -1), ended()],
 };
+for (const [name, outcome] of Object.entries(receiptOutcomes())) {
+  answers[name] = () => [...storyEvents().slice(0, -1), ended(), { type: 'receipt', ...outcome }];
+}
+
+/** The end of an answer that will have a receipt. */
+function ended(): ChatEvent {
+  const end = storyEvents().at(-1)!;
+  return end.type === 'end' ? { ...end, hasEvidence: true } : end;
+}
 
 async function* answer(): AsyncGenerator<ChatEvent> {
   if (show === 'uncovered') throw new ChorusError('no-coverage', 'no', { missing: { start: 6, end: 8 } });
@@ -105,11 +123,52 @@ const volunteer = new VolunteerPanel({
   clock,
 });
 
+const fetchLog = () => {
+  if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
+  const doubt = 'a file of the log was changed: it is not what was signed (docs/log.md)';
+  if (show === 'doubt') return Promise.resolve(logStatus(Date.now(), { doubt, witnesses: [] }));
+  return Promise.resolve(logStatus(Date.now()));
+};
+if (show === 'other-key') {
+  const before = { vkey: made.witnessKeys[0], note: made.notes.short, seenAtMs: Date.now() - 9e7, firstSeenAtMs: 0 };
+  localStorage.setItem('chorus.log', JSON.stringify(before));
+} else localStorage.removeItem('chorus.log');
+const log = new LogWatch({
+  fetchLog,
+  openClient: async (_, memory) => {
+    await memory.save(made.notes.long);
+    const view = logViews()[show] ?? logViews()['grown']!;
+    return { look: () => Promise.resolve(view) };
+  },
+  storage: localStorage,
+  clock,
+});
+const receipts = new Receipts((query) => {
+  if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
+  if (show === 'empty') return Promise.resolve({ size: 0, receipts: [] });
+  return Promise.resolve(receiptPage(Date.now(), query));
+});
+const verifier = new Verifier(() => Promise.resolve(verifyHere));
+const opened = new OpenedReceipt({
+  verifier,
+  fetchReceipt: (id) => {
+    if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
+    if (show === 'wrong') return Promise.resolve(made.unchecked);
+    return Promise.resolve(id === made.id ? made.another : null);
+  },
+  fetchLog,
+});
+const verify = new VerifyForm(verifier);
+
 mount(App, {
   target: document.getElementById('app')!,
-  props: { page: { settings, models, network, connection, conversation, volunteer } },
+  props: { page: { settings, models, network, connection, conversation, volunteer, receipts, opened, verify, log } },
 });
 await models.load();
 await network.refresh();
 if (show in states) await volunteer.start();
 if (show in answers || show === 'uncovered') await conversation.send('Tell me a story about a fox and a lantern.');
+const files = givenFiles()[show];
+if (files !== undefined) await verify.take(files);
+// The address of the one receipt that can be opened.
+if (location.hash === '#/receipts/made') location.hash = `#/receipts/${made.id}`;

@@ -1,0 +1,127 @@
+import { made } from 'virtual:made-receipts';
+import { ChorusError } from '#shared/errors.ts';
+import { fromHex } from '#shared/bytes.ts';
+import type { Digest } from '#shared/ids.ts';
+import { parseCheckpoint } from '#shared/log/checkpoint.ts';
+import type { LogHead, LogView } from '#shared/log/log-client.ts';
+import { parseNote } from '#shared/log/signed-note.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { LogStatus } from '#shared/wire/log-status.ts';
+import type { ListedReceipt, ReceiptList } from '#shared/wire/receipt-list.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../../../web/chat.ts';
+import { peer, WREN } from './fixtures.ts';
+
+/** What the page shows of receipts and their log: the receipts are real, what surrounds them is made up. */
+
+const LISTED = 173;
+
+/** Receipts of a log, made up; only the newest can be opened. */
+export function listedReceipts(atMs: number): ListedReceipt[] {
+  const tiers = ['checked', 'checked', 'checked', 'unchecked', 'checked', 'settled', 'checked', 'disputed'] as const;
+  return Array.from({ length: LISTED }, (_, i) => ({
+    index: LISTED - 1 - i,
+    id: i === 0 ? made.id : (peer(100 + i) as string as Digest),
+    model: i % 9 === 4 ? (peer(77) as string as Digest) : WREN.digest,
+    modelName: i % 9 === 4 ? null : WREN.name,
+    tier: tiers[i % tiers.length]!,
+    requester: peer(i % 7),
+    finishedAt: `${new Date(atMs - i * 3_700_000).toISOString().slice(0, 19)}Z`,
+  }));
+}
+
+/** As the server pages them. */
+export function receiptPage(atMs: number, { before, limit }: { before: number | null; limit: number }): ReceiptList {
+  const all = listedReceipts(atMs).filter(({ index }) => before === null || index < before);
+  return { size: LISTED, receipts: all.slice(0, limit) };
+}
+
+export function logStatus(atMs: number, change: Partial<LogStatus> = {}): LogStatus {
+  const [one, two] = made.witnessKeys;
+  return {
+    origin: 'log.example/chorus',
+    vkey: made.logKey,
+    size: 1_284,
+    checkpointAtMs: atMs - 42_000,
+    history: Array.from({ length: 120 }, (_, i) => ({
+      atMs: atMs - (120 - i) * 1_800_000,
+      size: Math.round(1_284 - (120 - i) * 9 - 40 * Math.sin(i / 9)),
+    })),
+    witnesses: [
+      { name: 'witness.example/one', vkey: one!, size: 1_284, cosignedAtMs: atMs - 39_000, error: null },
+      {
+        name: 'witness.example/two',
+        vkey: two!,
+        size: 1_191,
+        cosignedAtMs: atMs - 3_900_000,
+        error: 'no answer within 10 s',
+      },
+    ],
+    doubt: null,
+    ...change,
+  };
+}
+
+function headOf(note: string): LogHead {
+  return { ...parseCheckpoint(parseNote(note).text), note };
+}
+
+/** What a client may find, by name. */
+export function logViews(): Record<string, LogView> {
+  const { short, forked, long } = made.notes;
+  return {
+    first: { kind: 'first-seen', head: headOf(long) },
+    grown: { kind: 'grown', from: headOf(short), head: headOf(long) },
+    split: { kind: 'split-view', remembered: headOf(forked), shown: headOf(long) },
+    shrunk: { kind: 'shrunk', remembered: headOf(long), shown: headOf(short) },
+    unusable: {
+      kind: 'unusable',
+      error: new ChorusError('digest-mismatch', "the log's tile/0/000 does not fit its checkpoint"),
+    },
+  };
+}
+
+/** A receipt's file changed in one character. */
+export function changedReceipt(): ReceiptFile {
+  const { envelope } = made.receipt;
+  const payload = `${envelope.payload.slice(0, 5_000)}${envelope.payload[5_000] === 'A' ? 'B' : 'A'}${envelope.payload.slice(5_001)}`;
+  return { ...made.receipt, envelope: { ...envelope, payload } };
+}
+
+/** What came of making the receipt of an answer. */
+export function receiptOutcomes(): Record<string, ReceiptOutcome> {
+  const secrets = { salt: fromHex(made.salt), prompt: made.prompt, tokens: made.tokens };
+  const receipt: MadeReceipt = { id: made.id, file: made.receipt, secrets };
+  return {
+    receipt: { receipt, error: null },
+    'receipt-unlogged': {
+      receipt: { ...receipt, file: { ...made.receipt, proof: null } },
+      error: new ChorusError('rate-limited', 'too many requests from this address'),
+    },
+    'receipt-failed': {
+      receipt: null,
+      error: new ChorusError('bad-message', 'no receipt can be made: by the clock here the answer did not end in time'),
+    },
+  };
+}
+
+/** Files that somebody has to verify, by what comes of it. */
+export function givenFiles(): Record<string, File[]> {
+  const json = (name: string, value: unknown) => new File([JSON.stringify(value)], name);
+  const secrets = {
+    format: 'chorus-receipt-secrets/1',
+    salt: made.salt,
+    prompt: made.prompt,
+    tokens: made.tokens,
+  };
+  const receipt = json('receipt.json', made.receipt);
+  const answer = new File([`${made.answer}\n`], 'answer.txt');
+  return {
+    'verify-alone': [receipt],
+    'verify-all': [receipt, answer, json('secrets.json', secrets), new File([made.policy], 'policy.txt')],
+    'verify-answer': [receipt, new File(['The wren is large.'], 'answer.txt')],
+    'verify-changed': [json('receipt.json', changedReceipt()), answer],
+    'verify-improved': [json('receipt.json', made.improved)],
+    'verify-unchecked': [json('receipt.json', made.unchecked)],
+    'verify-nonsense': [new File(['Hello.'], 'holiday.jpg')],
+  };
+}

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { MAX_GIVEN_BYTES, readGivenFile, recognize } from '../../web/given-files.ts';
+import { codeOf, codeOfAsync } from '../support/code-of.ts';
+
+const secrets = { format: 'chorus-receipt-secrets/1', salt: '07'.repeat(32), prompt: 'Hello', tokens: [1, 2] };
+
+describe('what was given', () => {
+  it.each([
+    ['a receipt', JSON.stringify({ format: 'chorus-receipt/1', envelope: {}, proof: null }), 'receipt'],
+    ['a receipt of a later version', JSON.stringify({ format: 'chorus-receipt/9' }), 'receipt'],
+    ['secrets', JSON.stringify(secrets), 'secrets'],
+    ['a proof', 'c2sp.org/tlog-proof@v1\nindex 3\n\n', 'proof'],
+    ['a policy', '# mine\nlog a+12345678+AQ\n\nquorum none\n', 'policy'],
+    ['an answer', 'The wren is small.\n', 'text'],
+    ['an answer that speaks of logs', 'log in, then reach the quorum\nand go on', 'text'],
+    ['an answer in JSON', '{"wren": "small"}', 'text'],
+    ['an answer of one number', '42', 'text'],
+    ['nothing', '', 'text'],
+  ])('is known by its content: %s', (_, text, kind) => {
+    expect(recognize(text).kind).toBe(kind);
+  });
+
+  it('has its secrets parsed', () => {
+    expect(codeOf(() => recognize(JSON.stringify({ ...secrets, salt: 'short' })))).toBe('bad-message');
+  });
+
+  it('is not read if it is too large or no text', async () => {
+    const file = (size: number, bytes: Uint8Array<ArrayBuffer>) => ({
+      name: 'a',
+      size,
+      arrayBuffer: () => Promise.resolve(bytes.buffer),
+    });
+    expect(await codeOfAsync(readGivenFile(file(MAX_GIVEN_BYTES + 1, new Uint8Array())))).toBe('too-large');
+    expect(await codeOfAsync(readGivenFile(file(1, Uint8Array.of(0xff))))).toBe('bad-message');
+    expect(await readGivenFile(file(1, Uint8Array.of(0x41)))).toBe('A');
+  });
+});
