@@ -53,10 +53,18 @@ interface Asked {
 export class RecordCollector {
   readonly #task: RecordTask;
   readonly #asked: ReadonlyMap<PeerId, Asked>;
+  readonly #unanswered: Map<PeerId, number>;
   #isStopped = false;
 
-  constructor(task: Omit<RecordTask, 'byMs'>, sources: readonly RecordSource[], nowMs: number) {
+  /** `unanswered` counts requests of this session that each replica has not answered, and goes on from answer to answer. */
+  constructor(
+    task: Omit<RecordTask, 'byMs'>,
+    sources: readonly RecordSource[],
+    unanswered: Map<PeerId, number>,
+    nowMs: number,
+  ) {
     this.#task = { ...task, byMs: nowMs + RECORD_TIMEOUT_MS };
+    this.#unanswered = unanswered;
     this.#asked = new Map(sources.map((source) => [source.id, { source, step: 'connecting', attested: null }]));
   }
 
@@ -87,6 +95,7 @@ export class RecordCollector {
     const asked = this.#waiting(peer, 'connecting');
     if (asked === null) return [];
     asked.step = 'asked';
+    this.#unanswered.set(peer, this.#countOf(peer) + 1);
     const { session, salt, tokens } = this.#task;
     return [{ type: 'send', to: peer, message: { type: 'record', session, end: tokens.length, salt } }];
   }
@@ -99,12 +108,13 @@ export class RecordCollector {
     try {
       const { payload, signed: bytes, signature } = strictParts(envelope, STATEMENT_PAYLOAD_TYPE, publicKey);
       const code = this.#faultOf(asked.source, publicKey, payload);
-      if (code !== null) return this.#refuse(asked, code);
+      if (code !== null) return this.#judge(asked, code);
       asked.step = 'verifying';
+      this.#unanswered.delete(from);
       asked.attested = { replica: from, publicKey, envelope };
       return [{ type: 'verify-record', session, peer: from, publicKey, bytes, signature }];
     } catch {
-      return this.#refuse(asked, 'record-malformed');
+      return this.#judge(asked, 'record-malformed');
     }
   }
 
@@ -134,6 +144,18 @@ export class RecordCollector {
   #waiting(peer: PeerId, step: Asked['step']): Asked | null {
     const asked = this.#asked.get(peer);
     return this.#isStopped || asked?.step !== step ? null : asked;
+  }
+
+  #countOf(peer: PeerId): number {
+    return this.#unanswered.get(peer) ?? 0;
+  }
+
+  /** Wrong for this answer; but it may be the record of an answer before, which comes late and is no fault. */
+  #judge(asked: Asked, code: CheckFailure): CollectorEffect[] {
+    const { id } = asked.source;
+    const count = this.#countOf(id) - 1;
+    this.#unanswered.set(id, count);
+    return count > 0 ? [] : this.#refuse(asked, code);
   }
 
   #refuse(asked: Asked, code: CheckFailure): CollectorEffect[] {

@@ -74,6 +74,8 @@ export class SessionCheck {
   readonly #ledger = new SpanLedger();
   #records: RecordCollector | null = null;
   #recordCount = 0;
+  /** Records that each replica has been asked for and has not given. */
+  readonly #unanswered = new Map<PeerId, number>();
   #effects: CheckEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isBroken = false;
@@ -155,7 +157,7 @@ export class SessionCheck {
     const { id: session, tokens, fedRuns: runs } = this.#session;
     const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
     const task = { session, model, runtime, salt, tokens, runs };
-    const records = new RecordCollector(task, this.#audit.live, now.nowMs);
+    const records = new RecordCollector(task, this.#audit.live, this.#unanswered, now.nowMs);
     this.#records = records;
     this.#recordCount += 1;
     this.#collect(records.start());

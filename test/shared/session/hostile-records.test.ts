@@ -155,6 +155,21 @@ describe('a record with', () => {
   });
 });
 
+/** How long a second answer takes up to when it asks for records. */
+async function secondAnswerMs(promptTokens: readonly number[]): Promise<number> {
+  const network = checkedNetwork();
+  const conversation = network.conversation();
+  await network.ask(conversation, request);
+  const beganMs = network.clock.nowMs();
+  let askedMs = beganMs;
+  network.links.fate = (message) => {
+    if (message.type === 'record') askedMs = network.clock.nowMs();
+    return [1];
+  };
+  await network.ask(conversation, { ...request, promptTokens });
+  return askedMs - beganMs;
+}
+
 describe('a record', () => {
   it('that comes twice counts once', async () => {
     const network = checkedNetwork();
@@ -217,6 +232,33 @@ describe('a record', () => {
     await network.ask(conversation, request);
     const { events } = await network.ask(conversation, request);
     expect(only(events, 'fault')).toMatchObject([{ volunteer: id, code: 'record-mismatch' }]);
+  });
+
+  it.each([
+    ['of fewer positions', prompt(41)],
+    ['under another salt', request.promptTokens],
+  ])('of the answer before, %s, is no fault where it comes late', async (_, promptTokens) => {
+    const network = checkedNetwork();
+    const { id } = network.of(1)[0]!;
+    const lateMs = RECORD_TIMEOUT_MS + (await secondAnswerMs(promptTokens)) + 1;
+    const heard: number[] = [];
+    let askedAgainMs = Infinity;
+    network.links.fate = (message, from, to) => {
+      const nowMs = network.clock.nowMs();
+      if (message.type === 'record' && to === id && heard.length > 0) askedAgainMs = nowMs;
+      if (message.type !== 'recorded' || from !== id) return [1];
+      // The first comes after the second answer has asked for its own, and a little before that.
+      heard.push(nowMs + (heard.length === 0 ? lateMs : 40));
+      return [heard.at(-1)! - nowMs];
+    };
+    const conversation = network.conversation();
+    await network.ask(conversation, request);
+    const { events } = await network.ask(conversation, { ...request, promptTokens });
+    expect(heard).toHaveLength(2);
+    expect(heard[0]!).toBeGreaterThan(askedAgainMs);
+    expect(heard[0]!).toBeLessThan(heard[1]!);
+    expect(only(events, 'fault')).toEqual([]);
+    expect(evidenceOf(events).attestations).toHaveLength(6);
   });
 
   it('that comes too late, or from a stranger, is nothing to anybody', async () => {
