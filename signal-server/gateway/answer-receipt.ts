@@ -67,8 +67,10 @@ export function createReceiptGiver({ identity, serverKey, desk, clock, random, l
 
   return (answer) =>
     give(answer).catch((thrown: unknown) => {
-      const { code, message } = toChorusError(thrown);
-      log.warn({ code, reason: message }, 'an answer has no receipt');
+      const { code, message: reason } = toChorusError(thrown);
+      log.warn({ code, reason }, 'an answer has no receipt');
+      // Failures of our own making keep their words to themselves.
+      const message = code === 'internal' ? 'the server could not make or log the receipt' : reason;
       return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
     });
 }

@@ -1,0 +1,126 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
+import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import {
+  createReceiptGiver,
+  type EndedAnswer,
+  type GiveReceipt,
+  type ReceiptGiverDeps,
+} from '../../../signal-server/gateway/answer-receipt.ts';
+import type { ReceiptDesk } from '../../../signal-server/receipts/receipt-desk.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { realClock } from '../../support/real-clock.ts';
+import { giveAnswer, makePeople, type GivenAnswer, type People } from '../../support/receipts.ts';
+import { chat, say, startScripted, type ScriptedGateway } from '../../support/scripted-gateway.ts';
+
+let people: People;
+let given: GivenAnswer;
+let ended: EndedAnswer;
+beforeAll(async () => {
+  people = await makePeople();
+  given = await giveAnswer(people);
+  const { manifest, manifestDigest: digest, text, evidence } = given.parts;
+  const model = { name: manifest.name, digest, createdSeconds: 0, manifest, text };
+  ended = { evidence, model, renderedPrompt: given.prompt, answer: given.answer, stop: [] };
+});
+
+type Accept = ReceiptDesk['accept'];
+const logged: Accept = (envelope) =>
+  Promise.resolve(parseReceiptFile({ format: 'chorus-receipt/1', envelope, proof: null }));
+
+function giver(accept: Accept, more: Partial<ReceiptGiverDeps> = {}): { give: GiveReceipt; warnings: unknown[] } {
+  const warnings: unknown[] = [];
+  const { random } = given.parts;
+  const log = { warn: (...warning: unknown[]) => void warnings.push(warning) };
+  const deps = { identity: people.requester, serverKey: people.server.publicKey, desk: { accept }, random, log };
+  return { give: createReceiptGiver({ ...deps, clock: realClock, ...more }), warnings };
+}
+
+describe('the receipt that the gateway gives', () => {
+  it('is of the gateway and names what it gave out', async () => {
+    const files: unknown[] = [];
+    const { give } = giver(async (envelope) => {
+      const file = await logged(envelope);
+      files.push(file);
+      return file;
+    });
+    const note = await give(ended);
+    if (note.receipt === null) throw new Error(note.receiptError.message);
+    expect(note.receipt).toMatchObject({ url: `/v1/receipts/${note.receipt.id}`, salt: '07'.repeat(32) });
+    const { answer, prompt, salt } = given;
+    const found = await verifyReceipt({ receipt: files[0], verify, answer, prompt, salt });
+    expect(found).toMatchObject({ isValid: true, id: note.receipt.id, summary: { requester: { kind: 'gateway' } } });
+  });
+
+  const failing: [string, string, Partial<EndedAnswer>, Accept][] = [
+    ['a part has no verdict', 'check_failed', { evidence: null }, logged],
+    ['other text was given out', 'bad_message', { answer: 'The wren is large.' }, logged],
+    ['another prompt was rendered', 'bad_message', { renderedPrompt: 'something else' }, logged],
+    ['the log is in doubt', 'internal', {}, () => Promise.reject(new ChorusError('internal', 'the log is in doubt'))],
+    ['the desk throws what is no error of ours', 'internal', {}, () => Promise.reject(new TypeError('no'))],
+  ];
+  it.each(failing)('is null with the reason where %s', async (_why, code, more, accept) => {
+    const { give, warnings } = giver(accept);
+    const note = await give({ ...ended, ...more });
+    expect(note).toMatchObject({ receipt: null, receiptError: { code, message: expect.any(String) as string } });
+    expect(warnings.length).toBe(1);
+    if (code === 'internal') expect(JSON.stringify(note)).not.toContain('doubt');
+    expect(JSON.stringify(warnings)).not.toMatch(/wren is|0707/i);
+  });
+
+  it('does not keep the answer waiting for a log that hangs', async () => {
+    const clock = new FakeClock();
+    let hasAsked = (): void => {};
+    const asked = new Promise<void>((resolve) => (hasAsked = resolve));
+    const { give } = giver(
+      () => {
+        hasAsked();
+        return new Promise(() => {});
+      },
+      { clock },
+    );
+    const note = give(ended);
+    await asked;
+    await clock.advance(5_000);
+    expect(await note).toMatchObject({ receipt: null, receiptError: { code: 'timeout' } });
+  });
+});
+
+describe('an answer of the API', () => {
+  let gateway: ScriptedGateway | undefined;
+  afterEach(() => gateway?.stop());
+
+  it('is whole though its receipt is not, streaming or not', async () => {
+    const { give } = giver(logged);
+    gateway = await startScripted(say('Paris'), {}, Promise.resolve(), give);
+    const missing = { receipt: null, receiptError: { code: 'check_failed' } };
+    const whole = await gateway.client.chat.completions.create(chat);
+    expect(whole).toMatchObject({ choices: [{ message: { content: 'Paris' } }], chorus: missing });
+    const chunks = [];
+    for await (const chunk of await gateway.client.chat.completions.create({ ...chat, stream: true })) {
+      chunks.push(chunk);
+    }
+    expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe('Paris');
+    expect(chunks.at(-1)).toMatchObject({ choices: [{ finish_reason: 'stop' }], chorus: missing });
+  });
+
+  it.each([false, true])('has the receipt of just what was given out (stream: %s)', async (stream) => {
+    const ends: EndedAnswer[] = [];
+    const receipt = { id: '1'.repeat(64) as never, url: '/v1/receipts/1', salt: '2' };
+    const give: GiveReceipt = (end) => {
+      ends.push(end);
+      return Promise.resolve({ receipt });
+    };
+    gateway = await startScripted(say('Paris is it'), {}, Promise.resolve(), give);
+    const body = JSON.stringify({ ...chat, stop: ['is it'], stream });
+    const headers = { 'content-type': 'application/json' };
+    const text = await (await fetch(`${gateway.url}/chat/completions`, { method: 'POST', headers, body })).text();
+    expect(text).toContain(`"receipt":${JSON.stringify(receipt)}`);
+    expect(ends.map(({ answer, renderedPrompt, stop }) => ({ answer, renderedPrompt, stop }))).toEqual([
+      { answer: 'Paris ', renderedPrompt: 'Hi>', stop: ['is it'] },
+    ]);
+    expect(gateway.seen[0]?.promptTokens).toEqual([...'Hi>'].map((letter) => letter.charCodeAt(0)));
+  });
+});
