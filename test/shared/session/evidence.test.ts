@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { Evidence } from '#shared/receipt/evidence.ts';
@@ -244,6 +245,39 @@ describe('the evidence of an answer', () => {
     expect(network.routes).toHaveLength(2);
     expect(network.releases).toMatchObject([{ outcome: 'done', faults: [] }]);
   });
+});
+
+describe('the evidence of a chat', () => {
+  it('is good however slow and uneven replicas and links are, and wherever a history is edited', async () => {
+    const delay = fc.integer({ min: 1, max: 40 });
+    const history = fc.record({ shared: fc.nat(80), added: fc.integer({ min: 1, max: 40 }), count: fc.nat(12) });
+    const histories = fc.array(history, { minLength: 2, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(histories, fc.infiniteStream(delay), async (asks, delays) => {
+        const network = checkedNetwork([]);
+        for (const { compute } of network.volunteers) compute.runMs = delays.next().value as number;
+        // Links keep order.
+        const arrivals = new Map<string, number>();
+        network.links.fate = (_message, from, to) => {
+          const nowMs = network.clock.nowMs();
+          const atMs = Math.max(arrivals.get(`${from} ${to}`) ?? 0, nowMs + (delays.next().value as number));
+          arrivals.set(`${from} ${to}`, atMs);
+          return [atMs - nowMs];
+        };
+        const conversation = network.conversation();
+        let whole: number[] = [];
+        for (const { shared, added, count } of asks) {
+          const promptTokens = [...whole.slice(0, shared), ...prompt(added)];
+          const { events, tokens } = await network.ask(conversation, greedy(promptTokens, count + 1));
+          const { predicate } = await expectGood(network, evidenceOf(events));
+          expect(only(events, 'fault')).toEqual([]);
+          expect(predicate.verdict.tier).toBe('checked');
+          whole = [...promptTokens, ...tokens];
+        }
+      }),
+      { numRuns: 10 },
+    );
+  }, 60_000);
 });
 
 describe('what the evidence says was asked', () => {
