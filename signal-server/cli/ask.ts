@@ -5,12 +5,14 @@ import { generateKeyPair, identityOf, verifySignature as verify } from '#shared/
 import { ChorusError } from '#shared/errors.ts';
 import type { BlobRef } from '#shared/model/manifest.ts';
 import { openManifest } from '#shared/peer/open-signed.ts';
+import type { Evidence } from '#shared/receipt/evidence.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
 import { ReleasedText } from '#shared/session/released-text.ts';
 import { createNodeRequester } from '../node-peer/requester-program.ts';
 import { loadModelText } from '../node-peer/load-model-text.ts';
 import { createServerApi, type ServerApi } from '../node-peer/server-api.ts';
 import { systemRandom } from '../system-clock.ts';
+import { keepReceipt } from './ask-receipt.ts';
 import { numberWithin, serverOption } from './option-values.ts';
 import { describeChecks } from './describe-checks.ts';
 import { RouteReport } from './route-report.ts';
@@ -25,6 +27,8 @@ interface AskOptions {
   readonly seed?: number;
   readonly route?: true;
   readonly early?: true;
+  readonly receipt?: string;
+  readonly secrets?: string;
 }
 
 export function addAskCommand(program: Command): void {
@@ -45,6 +49,11 @@ export function addAskCommand(program: Command): void {
     .option('--seed <number>', 'makes a choice by chance repeatable', numberWithin(0, Number.MAX_SAFE_INTEGER, 'whole'))
     .option('--early', 'print each token at once, before its check')
     .option('--route', 'say on standard error who answers and where the time goes')
+    .option('--receipt <file>', 'write the receipt of the answer, which chorus verify reads')
+    .option(
+      '--secrets <file>',
+      'write what the receipt has hashed only: salt, prompt and tokens; show it to whom you like',
+    )
     .action(ask);
 }
 
@@ -56,7 +65,7 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
   // Whoever read the answer may have had enough of it.
   process.stdout.once('error', interrupt);
   try {
-    await answer(prompt, options, signal);
+    await askNetwork(prompt, options, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
@@ -65,7 +74,7 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
   if (signal.aborted) process.exitCode = 130;
 }
 
-async function answer(prompt: string, options: AskOptions, signal: AbortSignal): Promise<void> {
+async function askNetwork(prompt: string, options: AskOptions, signal: AbortSignal): Promise<void> {
   const { server: serverUrl, temperature, topP } = options;
   const api = createServerApi(serverUrl);
   const digest = await chooseModel(api, options.model, signal);
@@ -76,7 +85,8 @@ async function answer(prompt: string, options: AskOptions, signal: AbortSignal):
     const manifest = await openManifest(await api.fetchManifest(digest, signal), digest, authority);
     const text = await loadModelText(manifest, (ref) => fetchBlob(ref, api, signal));
     const system = options.system === undefined ? [] : [{ role: 'system', content: options.system }];
-    const promptTokens = text.encodeChat([...system, { role: 'user', content: prompt }]);
+    const renderedPrompt = text.renderChat([...system, { role: 'user', content: prompt }]);
+    const promptTokens = text.encodeRendered(renderedPrompt);
     const room = Math.max(1, manifest.config.maxPositions - promptTokens.length);
     const seed = options.seed ?? new DataView(systemRandom(4).buffer).getUint32(0);
     const request = {
@@ -88,13 +98,24 @@ async function answer(prompt: string, options: AskOptions, signal: AbortSignal):
     const release = options.early ? 'early' : 'checked';
     const released = new ReleasedText(() => text.createWriter(), promptTokens.length, release);
     const report = new RouteReport(performance.now());
+    let answer = '';
+    let evidence: Evidence | null = null;
     for await (const event of requester.openConversation({ manifest, digest }).generate(request)) {
       report.add(event, performance.now());
-      process.stdout.write(released.take(event));
+      const piece = released.take(event);
+      answer += piece;
+      process.stdout.write(piece);
       if (event.type === 'end') process.stdout.write('\n');
       if (options.route) for (const line of describe(event, report)) process.stderr.write(`${line}\n`);
-      if (event.type === 'end') process.stderr.write(`${describeChecks(event, released.summary)}\n`);
+      if (event.type !== 'end') continue;
+      process.stderr.write(`${describeChecks(event, released.summary)}\n`);
+      evidence = event.evidence;
     }
+    const { serverKey } = control;
+    const asked = {
+      ...{ evidence, manifest, manifestDigest: digest, text, renderedPrompt, answer, identity, serverKey },
+    };
+    for (const line of await keepReceipt(asked, options, api, signal)) process.stderr.write(`${line}\n`);
   } finally {
     close();
   }

@@ -1,13 +1,18 @@
-import type { ZodType } from 'zod';
+import { z, type ZodType } from 'zod';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
 import { type Envelope, envelopeSchema } from '#shared/session/route.ts';
 import { type ModelList, modelListSchema } from '#shared/wire/model-list.ts';
 import { describeCause, readBody } from '../http-answer.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const MAX_MODEL_LIST_BYTES = 4 * 1024 * 1024;
+const MAX_RECEIPT_FILE_BYTES = 2 * 1024 * 1024;
+const MAX_REASON_BYTES = 16 * 1024;
+
+const reasonSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });
 
 /** What a Node peer reads from a signal server over HTTP. Every call rejects with a ChorusError. */
 export interface ServerApi {
@@ -16,12 +21,14 @@ export interface ServerApi {
   fetchManifest(digest: Digest, signal: AbortSignal): Promise<Envelope>;
   /** Bytes [start, end) of a blob, unchecked. */
   fetchRange(digest: Digest, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Gives the server a receipt for its log; what comes back is for the caller to check. */
+  postReceipt(envelope: Envelope, signal: AbortSignal): Promise<ReceiptFile>;
 }
 
 export function createServerApi(serverUrl: URL): ServerApi {
   async function request(
     path: string,
-    init: { signal: AbortSignal; headers?: Record<string, string> },
+    init: { signal: AbortSignal; method?: string; body?: string; headers?: Record<string, string> },
   ): Promise<Response> {
     const url = new URL(path, serverUrl);
     const signal = AbortSignal.any([init.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
@@ -33,12 +40,19 @@ export function createServerApi(serverUrl: URL): ServerApi {
       throw new ChorusError('server-lost', `no answer from ${serverUrl.origin}: ${describeCause(error)}`);
     }
     if (response.ok) return response;
-    await response.body?.cancel();
-    throw new ChorusError('server-lost', `${serverUrl.origin} answered ${response.status} to ${url.pathname}`);
+    const reason = await readReason(response);
+    throw new ChorusError('server-lost', `${serverUrl.origin} answered ${response.status} to ${url.pathname}${reason}`);
   }
 
-  async function requestJson<T>(path: string, schema: ZodType<T>, maxBytes: number, signal: AbortSignal): Promise<T> {
-    const bytes = await readBody(await request(path, { signal }), maxBytes);
+  async function requestJson<T>(
+    path: string,
+    schema: ZodType<T>,
+    maxBytes: number,
+    signal: AbortSignal,
+    body?: string,
+  ): Promise<T> {
+    const post = body === undefined ? {} : { method: 'POST', body, headers: { 'content-type': 'application/json' } };
+    const bytes = await readBody(await request(path, { signal, ...post }), maxBytes);
     try {
       return schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
     } catch {
@@ -60,5 +74,17 @@ export function createServerApi(serverUrl: URL): ServerApi {
       if (bytes.length !== end - start) throw new ChorusError('bad-message', 'a blob came shorter than asked for');
       return bytes;
     },
+    postReceipt: (envelope, signal) =>
+      requestJson('/api/receipts', receiptFileSchema, MAX_RECEIPT_FILE_BYTES, signal, JSON.stringify({ envelope })),
   };
+}
+
+/** `: why`, as far as the server says it. */
+async function readReason(response: Response): Promise<string> {
+  try {
+    const body = JSON.parse(new TextDecoder().decode(await readBody(response, MAX_REASON_BYTES))) as unknown;
+    return `: ${reasonSchema.parse(body).error.message}`;
+  } catch {
+    return '';
+  }
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,11 +56,22 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     const volunteers = [volunteer('one'), volunteer('two')];
     await vi.waitFor(() => expect(readyCount()).toBe(2), { timeout: waitMs, interval: 200 });
 
-    const asked = ask('--route');
+    const [receipt, secrets] = [join(folder, 'receipt.json'), join(folder, 'secrets.json')];
+    const asked = ask('--route', '--receipt', receipt, '--secrets', secrets);
     expect(await asked.exitCode).toBe(0);
     expect(asked.output.out).toBe('The capital of France is Paris.\n');
     expect(asked.output.err).toMatch(/^session [0-9a-f]{8}, 2 stages:/);
     expect(asked.output.err).toMatch(/first token after \d+ ms/);
+    expect(asked.output.err).toMatch(/\nreceipt [0-9a-f]{64}, entry 0 of \S+\n$/);
+
+    const answer = join(folder, 'answer.txt');
+    const policy = join(folder, 'policy.txt');
+    await writeFile(answer, asked.output.out);
+    await writeFile(policy, `log ${server.transparencyLog.verifierKey}\nquorum none\n`);
+    const verified = chorus('verify', receipt, '--answer', answer, '--secrets', secrets, '--policy', policy);
+    expect([await verified.exitCode, verified.output.err]).toEqual([0, '']);
+    expect(verified.output.out).toMatch(/ok +log-signature/);
+    expect((await stat(secrets)).mode & 0o777).toBe(0o600);
 
     volunteers.forEach(({ child }) => child.kill('SIGINT'));
     expect(await Promise.all(volunteers.map(({ exitCode }) => exitCode))).toEqual([0, 0]);
