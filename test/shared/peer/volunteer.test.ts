@@ -20,6 +20,7 @@ import {
   toyRanges,
   toyVerify,
 } from '../../support/toy-network.ts';
+import { evidenceOf } from '../../support/toy-receipt.ts';
 import { ToyWorker } from '../../support/toy-worker.ts';
 
 const prompt = [4, 5, 6];
@@ -85,7 +86,7 @@ async function serve(): Promise<void> {
   // It takes the place of the volunteer that held the middle.
   const replaced = network.volunteers.findIndex(({ stage }) => stage === 1);
   network.links.kill(network.volunteers[replaced]!.id);
-  network.volunteers[replaced] = { ...network.volunteers[replaced]!, id: control.id };
+  network.volunteers[replaced] = { ...network.volunteers[replaced]!, id: control.id, numericClass: 'webgpu' };
 }
 
 const ask = (onEvent?: (event: AnswerEvent) => void) => network.ask(network.conversation(), request, onEvent);
@@ -103,8 +104,10 @@ describe('a volunteer', () => {
     expect([...phases]).toEqual(['connecting', 'downloading', 'loading', 'serving']);
     expect(said('offer')).toMatchObject([{ backend: 'webgpu', slots: 2, held: [], layerMs: null }]);
     expect(said('ready')).toEqual([{ type: 'ready', assignment: 1, layerMs: 0.5, probeError: 0.001 }]);
-    const { tokens } = await ask();
+    const { tokens, events } = await ask();
     expect(tokens).toEqual(toyAnswer(prompt, 12));
+    // In the class it offered itself in, on the runtime of the model.
+    expect(evidenceOf(events).attestations.map(({ replica }) => replica)).toContain(control.id);
     await network.clock.advance(1000);
     expect(volunteer.state).toMatchObject({
       model: { name: 'toy', digest: toyDigest },

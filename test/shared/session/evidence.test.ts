@@ -250,7 +250,13 @@ describe('the evidence of an answer', () => {
 describe('the evidence of a chat', () => {
   it('is good however slow and uneven replicas and links are, and wherever a history is edited', async () => {
     const delay = fc.integer({ min: 1, max: 40 });
-    const history = fc.record({ shared: fc.nat(80), added: fc.integer({ min: 1, max: 40 }), count: fc.nat(12) });
+    const history = fc.record({
+      shared: fc.nat(80),
+      added: fc.integer({ min: 1, max: 70 }),
+      count: fc.nat(12),
+      /** Events after which it is cancelled. */
+      patience: fc.option(fc.nat(8)),
+    });
     const histories = fc.array(history, { minLength: 2, maxLength: 4 });
     await fc.assert(
       fc.asyncProperty(histories, fc.infiniteStream(delay), async (asks, delays) => {
@@ -266,9 +272,17 @@ describe('the evidence of a chat', () => {
         };
         const conversation = network.conversation();
         let whole: number[] = [];
-        for (const { shared, added, count } of asks) {
+        for (const { shared, added, count, patience } of asks) {
           const promptTokens = [...whole.slice(0, shared), ...prompt(added)];
-          const { events, tokens } = await network.ask(conversation, greedy(promptTokens, count + 1));
+          const abort = new AbortController();
+          let heard = 0;
+          const onEvent = () => heard++ === patience && abort.abort();
+          const asked = network.ask(conversation, greedy(promptTokens, count + 1), onEvent, abort.signal);
+          const { events, tokens } = await asked;
+          if (abort.signal.aborted) {
+            expect(events.at(-1)).toMatchObject({ type: 'end' });
+            continue;
+          }
           const { predicate } = await expectGood(network, evidenceOf(events));
           expect(only(events, 'fault')).toEqual([]);
           expect(predicate.verdict.tier).toBe('checked');
