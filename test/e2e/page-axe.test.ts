@@ -41,6 +41,9 @@ describe('the page can be used by everyone', () => {
     for (const [path, heading] of [
       ['/volunteer', 'Lend this device'],
       ['/network', 'Volunteers'],
+      ['/receipts', 'Receipts'],
+      ['/verify', 'Verify a receipt'],
+      ['/log', 'The log'],
       ['/', 'Ask the chorus'],
     ] as const) {
       await page.goto(`${server.url}/#${path}`);

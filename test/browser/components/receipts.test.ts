@@ -1,0 +1,133 @@
+import { made } from 'virtual:made-receipts';
+import { flushSync, mount, unmount, type Component } from 'svelte';
+import { afterEach, expect, test } from 'vitest';
+import AnswerReceipt from '../../../web/components/AnswerReceipt.svelte';
+import DropZone from '../../../web/components/DropZone.svelte';
+import ReceiptTable from '../../../web/components/ReceiptTable.svelte';
+import ReceiptVerdict from '../../../web/components/ReceiptVerdict.svelte';
+import VerificationReport from '../../../web/components/VerificationReport.svelte';
+import WitnessList from '../../../web/components/WitnessList.svelte';
+import { verifyHere, type VerifyRequest } from '../../../web/verify-here.ts';
+import { listedReceipts, logStatus, receiptOutcomes } from '../../support/page-gallery/receipt-fixtures.ts';
+
+const AT_MS = Date.parse('2026-03-01T12:00:00Z');
+const shown: object[] = [];
+afterEach(() => {
+  for (const component of shown.splice(0)) void unmount(component);
+});
+
+function show<Props extends Record<string, unknown>>(component: Component<Props>, props: Props): HTMLElement {
+  const target = document.createElement('div');
+  document.body.append(target);
+  shown.push(mount(component, { target, props }));
+  flushSync();
+  return target;
+}
+
+async function report(request: Omit<VerifyRequest, 'receipt'> = {}, receipt: unknown = made.receipt) {
+  const verification = await verifyHere({ ...request, receipt });
+  return show(VerificationReport, { verification });
+}
+
+test('the verdict is told to screen readers, in a sentence', async () => {
+  const verification = await verifyHere({ receipt: made.receipt, answer: 'The wren is large.' });
+  const status = show(ReceiptVerdict, { verification }).querySelector<HTMLElement>('[role=status]');
+  expect(status?.innerText).toContain('This is not the answer that the receipt is about');
+  expect(status?.querySelector('.danger')).not.toBeNull();
+});
+
+test('names each check with what became of it', async () => {
+  const text = (await report({ answer: 'The wren is large.' })).innerText;
+  expect(text).toMatch(/The answer at hand\s*failed\s*this is not the answer/);
+  expect(text).toMatch(/The prompt at hand\s*not checked/);
+  expect(text).toMatch(/Signature of who asked\s*passed/);
+});
+
+test('says what was proved and, always, what was not', async () => {
+  const text = (await report({ policy: made.policy })).innerText;
+  expect(text).toMatch(/What this proves[^]*two keys agreed bit for bit/);
+  expect(text).toMatch(/What it does not prove[^]*collusion of both is not excluded/);
+});
+
+test('shows a receipt that fails as what it says, not as what is so', async () => {
+  const text = (await report({}, made.improved)).innerText;
+  expect(text.indexOf('Every check')).toBeLessThan(text.indexOf('Who computed it'));
+  expect(text).toContain('It is not to be relied on.');
+});
+
+test('is a picture: model, who ran and re-ran each stage, each part, place in the log, witnesses', async () => {
+  const target = await report({ policy: made.policy }, made.another);
+  expect(target.querySelector('a[href^="#/models/"]')?.textContent).toBe('small');
+  const [first, second] = [...target.querySelectorAll<HTMLElement>('ol > .stage')].map((stage) => stage.innerText);
+  expect(first).toMatch(/Stage 0\s*embedding \+ layers 0–3[^]*ran it[^]*signed[^]*agreed on all 3 parts/);
+  expect(second).toMatch(/WebGPU · google\/swiftshader/);
+  expect(target.querySelectorAll('[data-cell]')).toHaveLength(6);
+  expect(target.innerText).toMatch(/Entry 400 of the 801\s*in log\.example\/chorus/);
+  expect(target.querySelectorAll('[aria-label=Witnesses] li')).toHaveLength(2);
+});
+
+test('a part’s details follow the cell that is chosen', async () => {
+  const target = await report();
+  target.querySelectorAll<HTMLElement>('[data-cell]')[3]!.click();
+  flushSync();
+  expect(target.innerText).toContain('re-ran it, agreed within tolerance');
+});
+
+test('what is no receipt has no picture', async () => {
+  const target = await report({}, null);
+  expect(target.querySelector('[data-cell]')).toBeNull();
+  expect(target.innerText).toContain('Anything: this is no receipt.');
+});
+
+test('an answer’s receipt has a link, the files, and the salt with what it opens', () => {
+  const target = show(AnswerReceipt, { outcome: receiptOutcomes()['receipt']!, answer: made.answer });
+  target.querySelector('details')!.open = true;
+  const link = target.querySelector('a');
+  expect(link?.getAttribute('href')).toBe(`#/receipts/${made.id}`);
+  expect(link?.textContent).toBe(`${location.origin}/#/receipts/${made.id}`);
+  const buttons = [...target.querySelectorAll('button')].map((button) => button.textContent.trim());
+  expect(buttons).toEqual([
+    'Copy the link',
+    'Receipt',
+    'Proof of the log',
+    'Answer',
+    'Copy the salt',
+    'Salt, prompt and tokens',
+  ]);
+  expect(target.innerText).toContain(made.salt);
+  expect(target.innerText).toContain('This salt opens it');
+});
+
+test('an answer whose receipt is not logged says so, and gives what there is', () => {
+  const target = show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-unlogged']!, answer: '' });
+  target.querySelector('details')!.open = true;
+  expect(target.innerText).toMatch(/not logged[^]*not in the log: Too many requests/);
+  expect(target.querySelector('a')).toBeNull();
+  expect(show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-failed']!, answer: '' }).innerText).toContain(
+    'This answer has no receipt.',
+  );
+});
+
+test('the list has a table for each day, whose rows lead to the receipts', () => {
+  const target = show(ReceiptTable, { receipts: listedReceipts(AT_MS).slice(0, 30) });
+  expect(target.querySelectorAll('table').length).toBeGreaterThan(1);
+  expect(target.querySelector('a')?.getAttribute('href')).toBe(`#/receipts/${made.id}`);
+});
+
+test('says which witness is behind, and why', () => {
+  const text = show(WitnessList, { status: logStatus(AT_MS), nowMs: AT_MS }).innerText;
+  expect(text).toContain('cosigned 39 s ago, all entries');
+  expect(text).toMatch(/cosigned 1 h 5 min ago, 93 entries behind\s*No answer within 10 s\./);
+  const none = show(WitnessList, { status: logStatus(AT_MS, { witnesses: [] }), nowMs: AT_MS });
+  expect(none.innerText).toContain('Nobody witnesses this log.');
+});
+
+test('takes files that are dropped', () => {
+  const taken: string[] = [];
+  const onFiles = (files: readonly File[]) => void taken.push(...files.map(({ name }) => name));
+  const target = show(DropZone, { label: 'Choose', hint: '', onFiles });
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File(['{}'], 'receipt.json'));
+  target.querySelector('.zone')!.dispatchEvent(new DragEvent('drop', { dataTransfer, cancelable: true }));
+  expect(taken).toEqual(['receipt.json']);
+});

@@ -1,0 +1,104 @@
+import { made } from 'virtual:made-receipts';
+import { expect, test } from 'vitest';
+import { ChorusError } from '#shared/errors.ts';
+import { utf8 } from '#shared/bytes.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { LogClient } from '#shared/log/log-client.ts';
+import { parseVerifierKey } from '#shared/log/signed-note.ts';
+import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
+import type { KeyValueStorage } from '../../../web/state/stored.svelte.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { logStatus } from '../../support/page-gallery/receipt-fixtures.ts';
+
+/** A browser that comes back to a log, which shows what `log` says at that time. */
+function browser() {
+  const values = new Map<string, string>();
+  const storage: KeyValueStorage = {
+    getItem: (key) => values.get(key) ?? null,
+    setItem: (key, value) => void values.set(key, value),
+  };
+  const clock = new FakeClock();
+  const log = { vkey: made.logKey, note: made.notes.short, isThere: true, asked: 0 };
+  const visit = () =>
+    new LogWatch({
+      fetchLog: () => {
+        log.asked++;
+        if (!log.isThere) return Promise.reject(new ChorusError('server-lost', 'gone'));
+        return Promise.resolve(logStatus(clock.wallMs(), { vkey: log.vkey }));
+      },
+      // Nothing but checkpoints is there, so this log can be compared at equal sizes only.
+      openClient: (vkey, memory) =>
+        Promise.resolve(
+          new LogClient({
+            key: parseVerifierKey(vkey),
+            fetchBytes: () => Promise.resolve(utf8(log.note)),
+            memory,
+            verify,
+          }),
+        ),
+      storage,
+      clock,
+    });
+  return { log, visit, clock };
+}
+
+test('remembers what the log showed from one visit to the next', async () => {
+  const { visit, clock } = browser();
+  const first = visit();
+  await first.look();
+  expect(first.finding?.kind).toBe('first-seen');
+  expect(first.remembered).toMatchObject({ note: made.notes.short, firstSeenAtMs: clock.wallMs() });
+  const second = visit();
+  await second.look();
+  expect(second.finding?.kind).toBe('same');
+  expect(second.isAlarming).toBe(false);
+});
+
+test('sees that the log shows another history, and keeps what it showed before', async () => {
+  const { log, visit } = browser();
+  await visit().look();
+  log.note = made.notes.forked;
+  const again = visit();
+  await again.look();
+  expect(again.finding).toMatchObject({
+    kind: 'split-view',
+    remembered: { note: made.notes.short },
+    shown: { note: made.notes.forked },
+  });
+  expect(again.isAlarming).toBe(true);
+  expect(again.remembered?.note).toBe(made.notes.short);
+});
+
+test('takes no other key for the log it knows, until it is told to begin anew', async () => {
+  const { log, visit } = browser();
+  await visit().look();
+  const other = made.logKey.replace(/\+[0-9a-f]{8}\+/, '+00000000+');
+  log.vkey = other;
+  const again = visit();
+  await again.look();
+  expect(again.finding).toEqual({ kind: 'other-key', remembered: made.logKey, shown: other });
+  log.vkey = made.logKey;
+  log.note = made.notes.forked;
+  await again.forget();
+  expect(again.finding?.kind).toBe('first-seen');
+  expect(again.remembered?.note).toBe(made.notes.forked);
+});
+
+test('says that the server is not there, and keeps what it knew', async () => {
+  const { log, visit, clock } = browser();
+  const watch = visit();
+  await watch.look();
+  log.isThere = false;
+  await clock.advance(10_000);
+  await watch.look();
+  expect(watch.error?.code).toBe('server-lost');
+  expect(watch.finding?.kind).toBe('first-seen');
+});
+
+test('looks that come together are one', async () => {
+  const { log, visit } = browser();
+  const watch = visit();
+  await Promise.all([watch.look(), watch.look()]);
+  await watch.look();
+  expect(log.asked).toBe(1);
+});

@@ -1,0 +1,74 @@
+import { made } from 'virtual:made-receipts';
+import { expect, test } from 'vitest';
+import { Verifier } from '../../../web/state/verifier.svelte.ts';
+import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
+import { verifyHere } from '../../../web/verify-here.ts';
+import { givenFiles } from '../../support/page-gallery/receipt-fixtures.ts';
+
+function form(load = () => Promise.resolve(verifyHere)): VerifyForm {
+  return new VerifyForm(new Verifier(load));
+}
+
+function failures({ result }: VerifyForm): string[] {
+  return (result?.checks ?? []).filter(({ status }) => status === 'failed').map(({ name }) => name);
+}
+
+test('a receipt with all that belongs to it leaves nothing unchecked', async () => {
+  const all = form();
+  await all.take(givenFiles()['verify-all']!);
+  expect(all.result?.checks.filter(({ status }) => status !== 'passed')).toEqual([]);
+  expect(all.result?.id).toBe(made.id);
+  expect(all.others).toEqual(['answer.txt', 'secrets.json', 'policy.txt']);
+});
+
+test.for([
+  ['verify-answer', 'answer'],
+  ['verify-improved', 'route-match'],
+  ['verify-nonsense', 'format'],
+])('%s fails as %s', async ([name, check]) => {
+  const bad = form();
+  await bad.take(givenFiles()[name!]!);
+  expect(bad.result?.isValid).toBe(false);
+  expect(failures(bad)).toContain(check);
+});
+
+test('what belongs to one receipt is not compared with the next, but the policy stays', async () => {
+  const twice = form();
+  await twice.take(givenFiles()['verify-all']!);
+  await twice.take(givenFiles()['verify-unchecked']!);
+  expect([twice.answer, twice.prompt, twice.salt, twice.tokens, twice.others]).toEqual(['', '', '', null, []]);
+  expect(twice.policy).toBe(made.policy);
+  expect(failures(twice)).toEqual([]);
+});
+
+test('an answer that comes after the receipt is compared with it', async () => {
+  const later = form();
+  await later.take(givenFiles()['verify-alone']!);
+  await later.take([new File(['The wren is large.'], 'answer.txt')]);
+  expect(failures(later)).toEqual(['answer']);
+  later.answer = made.answer;
+  await later.verify();
+  expect(failures(later)).toEqual([]);
+});
+
+test('a proof beside the receipt takes the place of the one in it', async () => {
+  const proven = form();
+  const unlogged = new File([JSON.stringify({ ...made.receipt, proof: null })], 'receipt.json');
+  await proven.take([unlogged, new File([made.another.proof!], 'receipt.tlog-proof')]);
+  expect(proven.result?.summary?.log).toMatchObject({ index: 400, size: 801 });
+  expect(failures(proven)).toEqual([]);
+});
+
+test('says why nothing could be read or loaded', async () => {
+  const bad = form();
+  await bad.take([new File([Uint8Array.of(0xff, 0xfe)], 'photo.jpg')]);
+  expect(bad.error?.message).toBe('photo.jpg is no text');
+  bad.receipt = { name: 'receipt.json', value: made.receipt };
+  bad.salt = 'short';
+  await bad.verify();
+  expect(bad.error?.code).toBe('bad-message');
+  const offline = form(() => Promise.reject(new TypeError('no network')));
+  await offline.take(givenFiles()['verify-alone']!);
+  expect(offline.error?.code).toBe('server-lost');
+  expect(offline.isReady).toBe(false);
+});
