@@ -16,7 +16,7 @@ import { systemRandom } from './system-clock.ts';
  *   keys/                   keys of the anchors and the gateway
  *   log.key, log/           the transparency log
  *   witnesses/              what witnesses have cosigned of it
- *   chorus.sqlite           history; locked while a server runs
+ *   chorus.sqlite           history, receipts; locked while a server runs
  */
 export interface DataFolder {
   readonly path: string;

@@ -31,6 +31,8 @@ interface ServeOptions {
   readonly trustProxy?: boolean;
   readonly logOrigin?: string;
   readonly witness?: string[];
+  readonly receiptDays?: string;
+  readonly receiptCount?: string;
   readonly logLevel?: string;
 }
 
@@ -51,6 +53,8 @@ export function addServeCommand(program: Command): void {
     .option('--trust-proxy', 'believe X-Forwarded-For: only behind a proxy that writes it')
     .option('--log-origin <name>', 'name of the transparency log, a URL without https:// (made of --public-url)')
     .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
+    .option('--receipt-days <number>', 'how long receipts are kept (365)')
+    .option('--receipt-count <number>', 'how many are kept at most (20000)')
     .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent (CHORUS_LOG_LEVEL; info)')
     .action((options: ServeOptions) => serve(configOf(options, process.env)));
 }

@@ -20,7 +20,7 @@ export type ReceiptNote =
       readonly receipt: {
         readonly id: Digest;
         readonly url: string;
-        /** 32 bytes in hexadecimal. It is nowhere else: with it, a prompt can be compared with the receipt. */
+        /** 32 bytes in hexadecimal, which the server does not keep: with it, a prompt can be compared with the receipt. */
         readonly salt: string;
       };
     }
