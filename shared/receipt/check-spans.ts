@@ -36,8 +36,13 @@ export const checkCoverage: CheckReceipt = ({ predicate: { stages, model, spans,
 /** Each tier is what its findings make it, and no better than those who signed can bear out. */
 export const checkVerdict: CheckReceipt = (subject) => {
   const { spans, verdict, stages, runs, positions } = subject.predicate;
-  const wanted = wantedLogits(unpackRuns(runs, positions), positions);
+  const wantedBefore = [0];
+  for (const isWanted of wantedLogits(unpackRuns(runs, positions), positions)) {
+    wantedBefore.push(wantedBefore.at(-1)! + Number(isWanted));
+  }
   for (const span of spans) {
+    demand(span.start < span.end && span.end <= positions, `there are no positions ${span.start} to ${span.end - 1}`);
+    const wanted = wantedBefore[span.end]! - wantedBefore[span.start]!;
     for (const stage of span.stages) checkStage(subject, span, stage, wanted);
     const lowest = lowestTier(span.stages.map(({ tier }) => tier));
     demand(span.tier === lowest, `positions from ${span.start} are said to be ${span.tier}, a stage is ${lowest}`);
@@ -47,12 +52,12 @@ export const checkVerdict: CheckReceipt = (subject) => {
   return `${verdict.tier}: what the ${count(stages.length, 'stage')} of ${count(spans.length, 'span')} come to`;
 };
 
-function checkStage({ predicate, signers }: Subject, span: Span, judged: SpanStage, wanted: readonly boolean[]): void {
+function checkStage({ predicate, signers }: Subject, span: Span, judged: SpanStage, wanted: number): void {
   const { stage, tier, findings, arbiter } = judged;
   const where = `positions ${span.start} to ${span.end - 1} at stage ${stage}`;
   const { range, replicas } = predicate.stages[stage]!;
   const shadows = replicas.filter(({ role }) => role === 'shadow').map(({ id }) => id);
-  const rows = range.head ? wanted.slice(span.start, span.end).filter(Boolean).length : span.end - span.start;
+  const rows = range.head ? wanted : span.end - span.start;
   demand(new Set(findings.map(({ shadow }) => shadow)).size === findings.length, `${where} have a shadow twice`);
   for (const finding of findings) {
     demand(shadows.includes(finding.shadow), `${where} were compared with a key that the route does not have there`);
@@ -66,6 +71,11 @@ function checkStage({ predicate, signers }: Subject, span: Span, judged: SpanSta
   }
   if (tier === 'settled') {
     demand(arbiter !== null, `${where} are said to be settled by nobody`);
+    demand(
+      findings.some(({ outcome }) => outcome !== 'agreed'),
+      `${where} are said to be settled, and nobody differed`,
+    );
+    demand(hasSigned(replicas[0]!.id), `${where} are said to be settled for a key that did not sign that it ran them`);
     demand(
       replicas.every(({ id }) => id !== arbiter.id),
       `${where} were settled by a party to the difference`,

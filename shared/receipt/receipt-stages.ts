@@ -95,7 +95,7 @@ function agreesWith(
   return shadow.input.sha256 === primary.input.sha256 && contradictionOf(primary, shadow, { spans, id }) === null;
 }
 
-/** The verdicts, `checked` only where two keys signed that they ran the stage. */
+/** The verdicts: `checked` only where two keys signed that they ran the stage, `settled` only where its primary did. */
 export function judgedSpans(
   spans: readonly SpanCheck[],
   stages: readonly Stage[],
@@ -116,10 +116,11 @@ export function judgedSpans(
 
 function judgedStage({ stage, tier, findings, arbiter, primary }: StageCheck, { replicas }: Stage): SpanStage {
   const hasSigned = (id: string) => replicas.some((replica) => replica.id === id && replica.signed !== null);
-  const isBorneOut = hasSigned(primary) && findings.some(({ shadow }) => hasSigned(shadow));
+  const isAgreed = findings.some(({ shadow }) => hasSigned(shadow));
+  const isBorneOut = hasSigned(primary) && (tier === 'settled' || isAgreed);
   return {
     stage,
-    tier: tier === 'checked' && !isBorneOut ? 'unchecked' : tier,
+    tier: (tier === 'checked' || tier === 'settled') && !isBorneOut ? 'unchecked' : tier,
     findings: findings.map(findingOf),
     arbiter: arbiter === null ? null : { ...arbiter },
   };

@@ -50,9 +50,10 @@ export function shapeOf(runs: readonly FedRun[]): string {
 /** For each position of [0, positions), whether its logits were asked for. */
 export function wantedLogits(runs: readonly FedRun[], positions: number): boolean[] {
   const wanted = Array.from({ length: positions }, () => false);
-  // What a cut took of a run is covered by those after it.
-  for (const { start, count, logits } of runs) {
-    for (let i = 0; i < count && start + i < positions; i++) wanted[start + i] = i >= count - logits;
+  for (const [i, { start, count, logits }] of runs.entries()) {
+    // What a cut took of a run is of those after it; to write it here as well would cost positions squared.
+    const end = Math.min(positions, start + count, runs[i + 1]?.start ?? Infinity);
+    wanted.fill(true, start + count - logits, end);
   }
   return wanted;
 }

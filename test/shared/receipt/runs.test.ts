@@ -8,23 +8,25 @@ import { codeOf } from '../../support/code-of.ts';
 
 const run = (start: number, count: number, logits = 0): FedRun => ({ start, count, logits });
 
+/** Runs of which some begin after a cut into the one before. */
+const someRuns = fc
+  .array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.nat(3), fc.nat(1000)), { minLength: 1, maxLength: 30 })
+  .map((steps) => {
+    const runs: FedRun[] = [];
+    for (const [count, logits, cut] of steps) {
+      const last = runs.at(-1) ?? run(-1, 1);
+      const start = cut % 3 === 0 ? last.start + 1 + (cut % last.count) : last.start + last.count;
+      runs.push(run(start, count, Math.min(logits, count)));
+    }
+    return runs;
+  });
+const endOf = (runs: readonly FedRun[]): number => runs.at(-1)!.start + runs.at(-1)!.count;
+
 describe('the runs of a receipt', () => {
   it('come back as they were packed, cuts and all', () => {
-    const steps = fc.array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.nat(3), fc.nat(1000)), {
-      minLength: 1,
-      maxLength: 30,
-    });
     fc.assert(
-      fc.property(steps, (steps) => {
-        const runs: FedRun[] = [];
-        for (const [count, logits, cut] of steps) {
-          const last = runs.at(-1) ?? run(-1, 1);
-          // Some run begins after a cut into the one before it.
-          const start = cut % 3 === 0 ? last.start + 1 + (cut % last.count) : last.start + last.count;
-          runs.push(run(start, count, Math.min(logits, count)));
-        }
-        const end = runs.at(-1)!.start + runs.at(-1)!.count;
-        expect(unpackRuns(packRuns(runs), end)).toEqual(runs);
+      fc.property(someRuns, (runs) => {
+        expect(unpackRuns(packRuns(runs), endOf(runs))).toEqual(runs);
       }),
     );
   });
@@ -51,6 +53,18 @@ describe('the runs of a receipt', () => {
   it('say whose logits were asked for, of what a cut left', () => {
     const wanted = wantedLogits([run(0, 4, 1), run(4, 3, 3), run(5, 2, 1)], 7);
     expect(wanted).toEqual([false, false, false, true, true, false, true]);
+  });
+
+  it('say it of each position as the last run that had it', () => {
+    fc.assert(
+      fc.property(someRuns, (runs) => {
+        const expected = Array.from({ length: endOf(runs) }, (_, at) => {
+          const { start, count, logits } = runs.findLast((each) => each.start <= at && at < each.start + each.count)!;
+          return at >= start + count - logits;
+        });
+        expect(wantedLogits(runs, endOf(runs))).toEqual(expected);
+      }),
+    );
   });
 
   it.each([

@@ -147,6 +147,17 @@ const saying =
     change(statement.predicate);
 const finding = ({ spans }: Predicate, stage: number) => spans[1]!.stages[stage]!.findings[0]!;
 const other = 'cd'.repeat(32);
+/** A third has settled what the first stage's replicas found of each other. */
+function settle({ spans, verdict }: Predicate, outcome: 'agreed' | 'suspect'): void {
+  for (const span of spans) {
+    const [stage] = span.stages;
+    span.tier = stage!.tier = 'settled';
+    stage!.arbiter = { id: 'ef'.repeat(32) as never, role: 'referee', numericClass: 'wasm' };
+    for (const found of stage!.findings) Object.assign(found, { outcome, isExact: false });
+  }
+  verdict.tier = 'settled';
+  Object.assign(verdict.counts, { checked: 0, settled: spans.length });
+}
 
 describe('a requester that says one thing which is not so', () => {
   it.each<[string, CheckName[], (statement: Statement) => unknown]>([
@@ -269,6 +280,12 @@ describe('a requester that says one thing which is not so', () => {
       ['coverage', 'verdict'],
       saying(({ spans }) => ((spans[0]!.stages[0]!.tier = 'settled'), (spans[0]!.tier = 'settled'))),
     ],
+    ['a settlement where nobody differed', ['verdict'], saying((said) => settle(said, 'agreed'))],
+    [
+      'a settlement for a key that signed nothing',
+      ['verdict'],
+      saying((said) => (settle(said, 'suspect'), (said.stages[0]!.replicas[0]!.signed = null))),
+    ],
     ['limits of its own', ['thresholds'], saying((said) => (finding(said, 1).limits.accept.median *= 2))],
     ['limits of another pair', ['thresholds'], saying((said) => (finding(said, 1).limits.pair = 'wasm + wasm'))],
     ['that it ended before it began', ['times'], saying((said) => (said.startedAt = '2026-03-01T12:01:00Z'))],
@@ -285,6 +302,11 @@ describe('a requester that says one thing which is not so', () => {
   ])('fails by name: %s', async (_, names, change) => {
     expect(await failures({ receipt: await retold(people, receipt, change) })).toEqual(names);
   });
+});
+
+it('holds where a third settled a difference, for a key that signed', async () => {
+  const told = await retold(people, receipt, (statement) => settle(statement.predicate, 'suspect'));
+  expect(await failures({ receipt: told })).toEqual([]);
 });
 
 describe('a replica that signs something else', () => {
