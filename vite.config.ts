@@ -13,7 +13,12 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   worker: { format: 'es' },
-  server: { proxy: { '/api': serverUrl(), '/blobs': serverUrl(), '/control': socket(), '/peerjs': socket() } },
+  server: {
+    proxy: {
+      ...Object.fromEntries(['/api', '/blobs', '/log', '/v1'].map((path) => [path, serverUrl()])),
+      ...Object.fromEntries(['/control', '/peerjs'].map((path) => [path, socket()])),
+    },
+  },
 });
 
 /** Where `npm run dev` finds a running Chorus server. */

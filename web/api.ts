@@ -59,14 +59,12 @@ export async function postReceipt(envelope: Envelope, signal: AbortSignal): Prom
   return parsed.data;
 }
 
-/** A logged receipt with its newest proof, neither of them checked; null if the server has none of this id. */
-export async function fetchReceipt(id: Digest, signal: AbortSignal): Promise<ReceiptFile | null> {
-  const answer = await fetchJson(`/v1/receipts/${id}`, signal).catch((error: unknown) => {
-    if (error instanceof ChorusError && error.details['status'] === 404) return null;
-    throw error;
-  });
-  if (answer === null) return null;
-  const parsed = receiptFileSchema.safeParse(answer);
+/**
+ * A logged receipt with its newest proof, neither of them checked. Where the server has none of this id, the error's
+ * details have `status` 404 and its message says what the server knows of it.
+ */
+export async function fetchReceipt(id: Digest, signal: AbortSignal): Promise<ReceiptFile> {
+  const parsed = receiptFileSchema.safeParse(await fetchJson(`/v1/receipts/${id}`, signal));
   if (!parsed.success) throw new ChorusError('bad-message', 'what the server gave is no receipt');
   return parsed.data;
 }

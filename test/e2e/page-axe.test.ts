@@ -70,6 +70,14 @@ describe('the page can be used by everyone', () => {
     await page.keyboard.press('Escape');
     expect(await mark.evaluate((button) => document.activeElement === button)).toBe(true);
     expect(await mark.getAttribute('aria-expanded')).toBe('false');
+    await page.getByText(/^Receipt [0-9a-f]{8}/).click();
+    await page.getByRole('button', { name: 'Copy the salt' }).waitFor();
+    expect(await seriousFindings(page), 'the receipt of an answer').toEqual([]);
+    expect(await overflowPx(page), 'the receipt of an answer').toBe(0);
+    await page.getByRole('link', { name: /#\/receipts\/[0-9a-f]{64}$/ }).click();
+    await page.getByText(/^Nothing in this receipt is wrong/).waitFor();
+    expect(await seriousFindings(page), 'a receipt').toEqual([]);
+    expect(await overflowPx(page), 'a receipt').toBe(0);
     expect(errors).toEqual([]);
     await context.close();
   });

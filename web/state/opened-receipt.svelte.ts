@@ -8,7 +8,7 @@ import type { Verifier } from './verifier.svelte.ts';
 
 export interface OpenedReceiptDeps {
   readonly verifier: Verifier;
-  readonly fetchReceipt: (id: Digest, signal: AbortSignal) => Promise<ReceiptFile | null>;
+  readonly fetchReceipt: (id: Digest, signal: AbortSignal) => Promise<ReceiptFile>;
   readonly fetchLog: (signal: AbortSignal) => Promise<LogStatus>;
 }
 
@@ -46,10 +46,6 @@ export class OpenedReceipt {
         fetchLog(opening.signal).catch(() => null),
       ]);
       if (opening.signal.aborted) return;
-      if (file === null) {
-        this.status = 'missing';
-        return;
-      }
       const policy = log === null || file.proof === null ? null : policyOfServer(log);
       const verification = await verifier.verify({ receipt: file, ...(policy !== null && { policy }) });
       if (opening.signal.aborted) return;
@@ -60,8 +56,8 @@ export class OpenedReceipt {
       this.status = 'shown';
     } catch (thrown) {
       if (opening.signal.aborted) return;
-      this.status = 'failed';
       this.error = toChorusError(thrown, 'server-lost');
+      this.status = this.error.details['status'] === 404 ? 'missing' : 'failed';
     }
   }
 }

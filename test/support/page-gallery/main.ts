@@ -154,7 +154,8 @@ const opened = new OpenedReceipt({
   fetchReceipt: (id) => {
     if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
     if (show === 'wrong') return Promise.resolve(made.unchecked);
-    return Promise.resolve(id === made.id ? made.another : null);
+    if (id === made.id) return Promise.resolve(made.another);
+    return Promise.reject(new ChorusError('unknown-model', 'This server has no such receipt.', { status: 404 }));
   },
   fetchLog,
 });
