@@ -139,11 +139,12 @@ export class ReceiptDesk {
   }
 
   async #verified(file: ReceiptFile): Promise<ReceiptPredicate> {
-    const { checks } = await verifyReceipt({ receipt: file, verify });
+    const predicate = predicateOf(file);
+    this.#checkOurs(predicate);
+    // Whoever has no route of this server gets no further than its signature.
+    const { checks } = await verifyReceipt({ receipt: file, verify, stopsAtFailure: true });
     const failed = checks.find(({ status }) => status === 'failed');
     if (failed !== undefined) throw refusal(failed.name, failed.detail);
-    const { predicate } = parseStatement(file);
-    this.#checkOurs(predicate);
     return predicate;
   }
 
@@ -224,6 +225,14 @@ function parse(envelope: unknown): ReceiptFile {
     throw new ChorusError('too-large', `a receipt has at most ${MAX_RECEIPT_BYTES} bytes`);
   }
   return file;
+}
+
+function predicateOf(file: ReceiptFile): ReceiptPredicate {
+  try {
+    return parseStatement(file).predicate;
+  } catch (thrown) {
+    throw refusal('statement', toChorusError(thrown).message);
+  }
 }
 
 function refusal(check: string, reason: string): ChorusError {

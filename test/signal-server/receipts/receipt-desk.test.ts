@@ -212,6 +212,16 @@ describe('the desk of receipts', () => {
       },
     ],
     [
+      'has more positions than its route',
+      'route-match',
+      () =>
+        told(({ predicate }) => {
+          predicate.positions = predicate.request.tokens.answer = 131_072;
+          predicate.request.tokens.prompt = 1;
+        }),
+    ],
+    ['is no statement', 'statement', () => told((statement) => (statement.predicateType = 'x' as never))],
+    [
       'has a route of another requester',
       'route-match',
       () => told((statement) => reroute(people, statement, (route) => (route.requester.id = people.log.id))),
