@@ -5,7 +5,7 @@ import type { Manifest } from '../model/manifest.ts';
 import type { Envelope, Route } from '../session/route.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import { fallsBehind, spansToAsk } from './audit-asking.ts';
-import { Accusations, commitBlames, revealBlames, type Blame } from './audit-binding.ts';
+import { Accusations, commitBlames, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
 import { AuditDeadlines, overdue } from './audit-deadlines.ts';
 import type { AuditEffect, AuditEvent } from './audit-event.ts';
 import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
@@ -124,6 +124,8 @@ export class SessionAudit {
         const replica = this.#panel.find(event.peer);
         return replica && this.#fail(replica, 'unreachable');
       }
+      case 'refused':
+        return this.#onRefused(this.#panel.find(event.peer));
       case 'sent':
         return this.#record.send(event.rows);
       case 'received':
@@ -150,6 +152,13 @@ export class SessionAudit {
     if (replica === undefined || !replica.isLive || replica.isLinked) return;
     replica.isLinked = true;
     this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#seeds.anchor });
+  }
+
+  #onRefused(shadow: AuditReplica | undefined): void {
+    if (shadow?.isLive !== true || shadow.stage === 0) return;
+    const sender = this.#panel.primary(shadow.stage - 1);
+    const blames = this.#accusations.contradict(sender, [shadow], REFUSALS);
+    for (const { replica, partner, code } of blames) this.#fail(replica, code, { partner });
   }
 
   #closed(closed: readonly AuditSpan[], silentByMs = this.#deadlines.silentByMs): void {

@@ -43,10 +43,12 @@ export type CheckNews =
   | { readonly type: 'settled' }
   | { readonly type: 'fault'; readonly fault: FoundFault }
   /**
-   * A shadow is gone, with whom nobody checks its stage any more. Comes before the first verdict that is the worse for it,
-   * and after the settling of any difference.
+   * A shadow is gone, with whom nobody checks its stage any more; `partner` is whom it contradicts. Comes before the first
+   * verdict that is the worse for it, and after the settling of any difference.
    */
-  | { readonly type: 'bare'; readonly shadow: PeerId }
+  | { readonly type: 'bare'; readonly shadow: PeerId; readonly partner: PeerId | null }
+  /** One of these is wrong, and nothing tells which; the session goes on without the shadow. */
+  | { readonly type: 'doubted'; readonly between: readonly PeerId[] }
   /** The session is of no use: nothing that it gave after the last verdict counts. */
   | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
 
@@ -69,7 +71,7 @@ export class SessionCheck {
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isBroken = false;
   /** Shadows that left their stage without any, not told of yet. */
-  readonly #bare: PeerId[] = [];
+  readonly #bare: { readonly shadow: PeerId; readonly partner: PeerId | null }[] = [];
   /** Verdicts from the first one on that is the worse for it. */
   readonly #held: SpanCheck[] = [];
 
@@ -220,7 +222,8 @@ export class SessionCheck {
     if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null);
     this.#live.get(stage)?.delete(peer);
     this.#session.shadows.drop(peer);
-    if (isStageBare) this.#bare.push(peer);
+    if (partner !== null) this.#effects.push({ type: 'doubted', between: [peer, partner] });
+    if (isStageBare) this.#bare.push({ shadow: peer, partner });
     this.#tellBare();
   }
 
@@ -278,7 +281,7 @@ export class SessionCheck {
     if (wrong === 'shadow') {
       const others = this.#live.get(stage)!;
       this.#session.shadows.drop(shadow);
-      if (others.delete(shadow) && others.size === 0) this.#bare.push(shadow);
+      if (others.delete(shadow) && others.size === 0) this.#bare.push({ shadow, partner: null });
     }
     this.#tell({ type: 'settled', index: span.index, stage, wrong, arbiter });
   }
@@ -286,7 +289,7 @@ export class SessionCheck {
   /** While a difference is being settled, that comes first: it may name somebody. */
   #tellBare(): void {
     if (this.isSettling) return;
-    for (const shadow of this.#bare.splice(0)) this.#effects.push({ type: 'bare', shadow });
+    for (const bare of this.#bare.splice(0)) this.#effects.push({ type: 'bare', ...bare });
     for (const check of this.#held.splice(0)) this.#effects.push({ type: 'checked', check });
   }
 
