@@ -81,13 +81,11 @@ export interface TraceRow {
   readonly liar: string;
   readonly kind: Trial['kind'];
   readonly chunks: number;
-  /** Chunks by pair of classes. */
-  readonly pairs: Readonly<Record<string, number>>;
+  /** Chunks by pair of classes, and the median over them of the median difference. */
+  readonly pairs: readonly { readonly pair: string; readonly chunks: number; readonly median: number }[];
   readonly rejected: number;
   readonly suspect: number;
   readonly agreed: number;
-  /** Median over chunks of the median difference. */
-  readonly median: number;
   /** Of those that agreed: how many moved the greedy text. */
   readonly moved: number;
 }
@@ -105,8 +103,10 @@ export async function traceRows(
   const rows: TraceRow[] = [];
   for (const group of groups.values()) {
     const [{ liar, kind }] = group as [Trial];
-    const pairs: Record<string, number> = {};
-    for (const { pair } of group) pairs[pair] = (pairs[pair] ?? 0) + 1;
+    const pairs = [...new Set(group.map(({ pair }) => pair))].map((pair) => {
+      const medians = group.filter((trial) => trial.pair === pair).map(({ median }) => median);
+      return { pair, chunks: medians.length, median: quantile(medians, 0.5) };
+    });
     const passed = group.filter(({ outcome }) => outcome === 'agreed');
     let moved = 0;
     for (const trial of passed) if (await moves(trial)) moved++;
@@ -116,10 +116,6 @@ export async function traceRows(
       rejected: group.filter(({ outcome }) => outcome === 'rejected' || outcome === 'form').length,
       suspect: group.filter(({ outcome }) => outcome === 'suspect').length,
       agreed: passed.length,
-      median: quantile(
-        group.map(({ median }) => median),
-        0.5,
-      ),
     });
   }
   return rows;
@@ -134,9 +130,16 @@ export function traceTable(rows: readonly TraceRow[]): string {
       String(row.chunks),
       ...[row.rejected, row.suspect, row.agreed].map((count) => share(count, row.chunks)),
       row.agreed === 0 ? '–' : String(row.moved),
-      row.median >= 1e6 ? 'beyond measure' : short(row.median),
+      differences(row),
     ]),
   );
+}
+
+/** From the least to the greatest of all pairs. */
+function differences({ pairs }: TraceRow): string {
+  const medians = pairs.map(({ median }) => median).sort((a, b) => a - b);
+  const shown = [medians[0]!, medians.at(-1)!].map((median) => (median >= 1e6 ? 'beyond measure' : short(median)));
+  return [...new Set(shown)].join(' – ');
 }
 
 function share(part: number, whole: number): string {

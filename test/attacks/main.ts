@@ -17,7 +17,7 @@ import { traceAttacks, type Trial } from './trace-attacks.ts';
  * Lets liars loose on the check and prints what became of them. Networks: engines of requester and replicas, the default
  * model on WASM, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
  * `--chunks N` lies of each liar in networks, within `--minutes N`; `--only networks` or `--only chunks`; `--liars REGEX`
- * only those so named in networks; `--write` puts the tables into docs/verification.md.
+ * only those so named, and no honest pairs; `--write` puts the tables into docs/verification.md.
  */
 const { values: options } = parseArgs({
   options: {
@@ -29,6 +29,7 @@ const { values: options } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 });
+const named = new RegExp(options.liars);
 const PROMPTS = 100;
 const HONEST_SEEDS = 6;
 
@@ -39,7 +40,7 @@ const made = `on ${new Date().toISOString().slice(0, 10)} (${machine}; WebGPU is
 async function networks() {
   const stand = await wrenStandOfHistories(PROMPTS);
   const untilMs = performance.now() + 60_000 * Number(options.minutes);
-  const found = await attackNetworks(stand, Number(options.chunks), untilMs, new RegExp(options.liars));
+  const found = await attackNetworks(stand, Number(options.chunks), untilMs, named);
   const text = [
     `Measured by \`npm run attacks\` ${made}.`,
     'One replica of one of two stages lies, as primary unless its name says shadow:',
@@ -59,11 +60,11 @@ async function chunks() {
   const recording = await record({ isFresh: false, forAttacks: true, onProgress: console.error });
   const since = (what: string): void => console.error(`${Math.round(process.uptime())} s: ${what}`);
   since('honest pairs');
-  const honest = honestRows(recording, HONEST_SEEDS);
+  const honest = options.liars === '' ? honestRows(recording, HONEST_SEEDS) : [];
   since('liars');
   const wasm = cachedTracer('wasm', () => Promise.resolve(createWasmTracer()), false);
   const trials: Trial[] = [];
-  for await (const trial of traceAttacks(recording, wasm, 1)) trials.push(trial);
+  for await (const trial of traceAttacks(recording, wasm, 1, named)) trials.push(trial);
   since(`${trials.length} chunks of lies, those that passed to the end`);
   const tail = new TextTail();
   const liars = await traceRows(

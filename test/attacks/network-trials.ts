@@ -141,6 +141,7 @@ export async function* networkTrials(
         (error: unknown) => toChorusError(error).code,
       );
     await onEnd?.(network, stage);
+    await pool.closeAll();
     const proven = network.reports.filter((fault) => fault !== null);
     yield {
       ...outcomeOf(events, truth, prompt.length, liars, plan.chunks),

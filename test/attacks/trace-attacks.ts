@@ -43,8 +43,13 @@ interface Stage {
   readonly said: Map<string, Testimony>;
 }
 
-/** All liars of which rows can be made beforehand, against every honest shadow, chunk by chunk under `seeds` seeds. */
-export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: number): AsyncGenerator<Trial> {
+/** All liars of which rows can be made beforehand, against every honest shadow, chunk by chunk under `seeds` seeds; only those whose name matches. */
+export async function* traceAttacks(
+  recording: Recording,
+  wasm: Tracer,
+  seeds: number,
+  named: RegExp,
+): AsyncGenerator<Trial> {
   const sessions = recording.sessions.filter(
     ({ model, range }) => model.name === 'wren-q4' && range.end - range.start === model.manifest.config.layers / 2,
   );
@@ -53,11 +58,12 @@ export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: n
     const other = [...stages.values()].find(
       (candidate) => candidate.session.range === session.range && candidate.session.session !== session.session,
     );
-    for (const liar of rowLiars) yield* rowTrials(stage, other?.honest ?? stage.honest, liar, seeds);
+    for (const liar of rowLiars.filter(({ name }) => named.test(name)))
+      yield* rowTrials(stage, other?.honest ?? stage.honest, liar, seeds);
   }
   for (const range of new Set(sessions.map((session) => session.range))) {
     const own = sessions.filter((session) => session.range === range);
-    for await (const lie of runComputedLiars(own, wasm))
+    for await (const lie of runComputedLiars(own, wasm, named))
       yield* rowsTrials(lie, 'wasm', stages.get(lie.session)!, seeds);
   }
   for (const { name, numericClass, of: session, rows, positions } of recording.substitutes) {
@@ -67,7 +73,7 @@ export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: n
       from: 0,
       rows: splitRows(rows, positions),
     };
-    yield* rowsTrials(lie, numericClass, stages.get(session) ?? stageOf(session), seeds);
+    if (named.test(lie.name)) yield* rowsTrials(lie, numericClass, stages.get(session) ?? stageOf(session), seeds);
   }
 }
 
