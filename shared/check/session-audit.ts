@@ -9,7 +9,7 @@ import { Accusations, commitBlames, REFUSALS, revealBlames, type Blame } from '.
 import { AuditDeadlines, overdue } from './audit-deadlines.ts';
 import type { AuditEffect, AuditEvent } from './audit-event.ts';
 import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
-import { AuditRecord, type SamplingAt } from './audit-record.ts';
+import { AuditRecord, sampledFrom, type DrawnAt } from './audit-record.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 import { AuditSignatures } from './audit-signatures.ts';
@@ -30,7 +30,7 @@ export interface AuditConfig {
   readonly publicKey: Uint8Array<ArrayBuffer>;
   /** 32 random bytes, which the seeds of the spans come from. */
   readonly secret: Uint8Array<ArrayBuffer>;
-  readonly samplingAt: SamplingAt;
+  readonly drawnAt: DrawnAt;
   readonly nowMs: number;
 }
 
@@ -269,7 +269,7 @@ export class SessionAudit {
       if (!this.#isOver) this.#blame(span, finiteBlames(span, this.#panel, this.#config.manifest));
       if (this.#isOver) return false;
       const { wanted, keptEnd } = span;
-      const sampled = span.isCutInto ? null : this.#record.sampled(wanted, keptEnd, this.#config.samplingAt);
+      const sampled = span.isCutInto ? null : sampledFrom(wanted, keptEnd, this.#config.drawnAt);
       span.results = judgeStages(span, this.#panel, this.#config.manifest, sampled);
     }
     for (const dispute of newDisputes(span, this.#panel)) this.#effects.push({ type: 'dispute', dispute });

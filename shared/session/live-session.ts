@@ -123,8 +123,13 @@ export class LiveSession {
   }
 
   /** `token` was drawn from the last logits. */
-  drew(token: number, position: number, sampling: Sampling, lapMs: number): void {
-    this.#session.drew(token, position, sampling, lapMs);
+  drew(token: number, position: number, sampling: Sampling): void {
+    this.#session.drew(token, position, sampling);
+  }
+
+  /** The answer is longer by a token. */
+  count(lapMs: number): void {
+    this.#session.count(lapMs);
   }
 
   /** Has everything checked that is not yet. */
@@ -217,20 +222,15 @@ export class LiveSession {
       this.#refusals.add(stage, receiver, new ChorusError(fault.code, fault.message), this.#now.nowMs);
       return this.#hearRefusals();
     }
+    // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
+    if (!isPrimary) return this.#onLinkLost(from);
+    if (from !== session.first) return;
     const named = stages.find((stage) => stage.primary.id === fault.volunteer)?.primary.id;
     const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
     const blamed = isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? session.first];
     this.#lose(new ChorusError(fault.code, fault.message), blamed);
   }
-    // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
-    if (!isPrimary) return this.#onLinkLost(from);
-    if (from !== session.first) return;
 
-  #onLinkLost(peer: PeerId): void {
-    const session = this.#session;
-    session.shadows.drop(peer);
-    const isEnd = peer === session.first || peer === session.last;
-    if (session.step === 'connecting' || !isEnd) return this.#tell({ type: 'link-lost', peer });
   #hearRefusals(): void {
     for (const refusal of this.#refusals.take(this.#now.nowMs)) this.#onRefusal(refusal);
   }
@@ -251,18 +251,23 @@ export class LiveSession {
     this.#tell({ type: 'refused', peer: receiver! });
   }
 
+  #onLinkLost(peer: PeerId): void {
+    const session = this.#session;
+    session.shadows.drop(peer);
+    const isEnd = peer === session.first || peer === session.last;
+    if (session.step === 'connecting' || !isEnd) return this.#tell({ type: 'link-lost', peer });
     this.#lose(new ChorusError('link-lost', 'the connection to a volunteer was lost'), [peer]);
   }
 
   #onTime(): void {
     const session = this.#session;
     this.#tell({ type: 'time' });
+    this.#hearRefusals();
     if (this.#now.nowMs < session.deadlineMs) return;
     // Nobody told who is stuck, so all of them are left out.
     const everyone = session.route.stages.map((stage) => stage.primary.id);
     const seconds = (session.step === 'open' ? LAP_TIMEOUT_MS : OPEN_TIMEOUT_MS) / 1000;
     this.#lose(new ChorusError('timeout', `no volunteer answered for ${seconds} s`), everyone);
-    this.#hearRefusals();
   }
 
   #onLogits(message: RowsMessage): void {

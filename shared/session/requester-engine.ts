@@ -206,8 +206,9 @@ export class RequesterEngine {
     if (candidates === null) return this.#feed(session);
     const position = answer.history.length;
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
+    session.drew(token, position, answer.sampling);
     if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
-    session.drew(token, position, answer.sampling, lapMs);
+    session.count(lapMs);
     const whole = answer.push(token);
     this.#emit({ type: 'token', token, logprob, position, lapMs, hops });
     const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);

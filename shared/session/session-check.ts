@@ -82,7 +82,6 @@ export class SessionCheck {
     this.#nextTicket = nextTicket;
     const { route, envelope } = session;
     this.#live = new Map(route.stages.map(({ shadows }, stage) => [stage, new Set(shadows.map(({ id }) => id))]));
-    const samplingAt = (position: number) => session.samplingAt(position);
     this.#audit = this.isChecked
       ? new SessionAudit({
           route,
@@ -90,7 +89,7 @@ export class SessionCheck {
           manifest: config.manifest,
           publicKey: config.publicKey,
           secret: config.random(SEED_BYTES),
-          samplingAt,
+          drawnAt: (position) => session.drawnAt(position),
           nowMs,
         })
       : new UncheckedSpans(route);
