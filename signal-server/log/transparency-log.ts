@@ -114,15 +114,15 @@ export class TransparencyLog {
     return tile.width > width ? null : this.#tiles.bytes(tile, size);
   }
 
-  /** Takes no more entries, for a reason that was found outside. */
+  /** Takes no more entries, for a reason that was found outside; those that wait for the batch under way are refused. */
   halt(reason: ChorusError): void {
     this.#failure ??= reason;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
   }
 
   /** Waits for the batch that is being written; what is not begun is refused. */
   async close(): Promise<void> {
     this.halt(new ChorusError('cancelled', 'the log is closed'));
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure!);
     await this.#writing;
   }
 
