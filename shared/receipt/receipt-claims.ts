@@ -18,7 +18,7 @@ export function claimsOf(subject: Subject, checks: readonly Check[]): Claims {
     names.every((name) => checks.some((check) => check.name === name && check.status === 'passed'));
   return {
     proved: [...provedOfRequest(subject, has), ...provedOfStages(subject, has), ...provedOfLog(checks, has)],
-    notProved: [...notProvedOfStages(subject), ...notProvedOfRequest(subject, has), ...notProvedOfLog(has)],
+    notProved: [...notProvedOfStages(subject, has), ...notProvedOfRequest(subject, has), ...notProvedOfLog(has)],
   };
 }
 
@@ -78,7 +78,7 @@ function provedOfLog(checks: readonly Check[], has: Has): string[] {
   return proved;
 }
 
-function notProvedOfStages({ predicate }: Subject): string[] {
+function notProvedOfStages({ predicate }: Subject, has: Has): string[] {
   const { stages, spans, verdict } = predicate;
   const notProved: string[] = [];
   if (spans.some(({ stages }) => stages.some(({ tier }) => tier === 'checked'))) {
@@ -86,6 +86,8 @@ function notProvedOfStages({ predicate }: Subject): string[] {
       'That the work is right: two keys agreed within tolerance; collusion of both is not excluded.',
       'How close they came where their bits differ: these numbers are on the word of the requester.',
     );
+    if (!has('thresholds'))
+      notProved.push('That the limits they were held to mean anything: they are the requester’s.');
   }
   const { unchecked, settled, disputed } = verdict.counts;
   if (unchecked > 0)

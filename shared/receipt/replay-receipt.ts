@@ -33,7 +33,7 @@ export interface ReplayOptions {
 }
 
 export interface ReplayReport {
-  /** True if nothing that could be compared differs. */
+  /** True if something could be compared, and nothing of that differs. */
   readonly isValid: boolean;
   readonly outputs: readonly {
     readonly stage: number;
@@ -97,8 +97,9 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
     inputs = ran.map(({ output }) => output);
   }
   const drawn = compareTokens(options, ran, chunks);
-  const isValid = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
-  return { isValid, outputs, tokens: drawn };
+  const isCompared = drawn.compared > 0 || outputs.some(({ outcome }) => outcome !== 'not-compared');
+  const isEqual = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
+  return { isValid: isCompared && isEqual, outputs, tokens: drawn };
 }
 
 function chosenChunks({ chunks, predicate: { positions } }: ReplayOptions): number[] {
