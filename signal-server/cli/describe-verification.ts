@@ -10,7 +10,7 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
   if (summary !== null) {
     const { model, tokens, stages, tier, finishedAt } = summary;
     const said = `${model.name} (${model.quantization}), ${stages.length} stages, ${tokens.answer} tokens, ${finishedAt}`;
-    lines.push(`It says: ${said}, ${tier}`);
+    lines.push(printable(`It says: ${said}, ${tier}`));
   }
   lines.push('');
   const width = Math.max(...checks.map(({ name }) => name.length));
