@@ -36,9 +36,7 @@ function provedOfRequest({ predicate }: Subject, has: Has): string[] {
   if (has('tokens')) proved.push('The tokens at hand are those that the first stage was fed.');
   if (has('route-signature', 'route-match')) {
     const key = shortId(predicate.requester.id);
-    proved.push(
-      `A server assigned model ${model.name} (manifest ${shortId(model.manifest.sha256)}) to these keys for ${key}.`,
-    );
+    proved.push(`A server assigned the model of manifest ${model.manifest.sha256} to these keys for ${key}.`);
   }
   return proved;
 }
@@ -109,6 +107,10 @@ function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
   const notProved: string[] = [];
   if (!has('answer')) notProved.push('Which text the answer is: none was compared.');
   if (!has('prompt')) notProved.push('Which prompt was asked: none was compared.');
+  const { name, root, manifest } = predicate.model;
+  notProved.push(
+    `That manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}: the requester says so.`,
+  );
   notProved.push('That the text is what the tokens spell: the requester says so, and a replay can tell.');
   if (predicate.requester.kind === 'gateway') {
     notProved.push('Which client asked: the gateway is the requester here, and saw the prompt and the answer.');
