@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { equalBytes, utf8 } from '#shared/bytes.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
@@ -9,7 +8,7 @@ import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from 
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
 import { widthAt } from '#shared/log/tile-hashes.ts';
 import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
-import { readIfThere, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, syncFolder, writeDurably } from './durable-file.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
 /** Entries of one batch; more wait for the next. */
@@ -171,7 +170,8 @@ export class TransparencyLog {
  * not fit the others, all of which are read.
  */
 export async function openLog(options: LogOptions): Promise<TransparencyLog> {
-  await mkdir(options.folder, { recursive: true });
+  // Beside it lies the log's key, whose name reaches the disk with the folder's.
+  await makeFolder(options.folder);
   const tiles = new TileFiles(options.folder);
   const head = await readHead(options);
   const { size } = head;
