@@ -55,6 +55,7 @@ const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> 
   'input-mismatch': 'says that it took in other numbers than the stage before says it passed on',
   'output-mismatch': 'committed itself to other numbers than those it delivered',
   'sketch-mismatch': 'showed other numbers than those it had committed itself to',
+  'rows-refused': 'sent what the next ones could not take in',
   'shapes-mismatch': 'computed in other portions than those it was given',
   'not-finite': 'computed numbers that are not finite',
   'too-slow': 'fell too far behind with its check',
@@ -85,6 +86,14 @@ function describePart({ range, stage }: { readonly range: StageRange | null; rea
   return range === null ? `stage ${stage + 1}` : describeRange(range);
 }
 
+/** How it came to light; null where nothing more can be said. */
+function foundBy({ code, isProven }: Fault): string | null {
+  if (code !== 'disagreement') return isProven ? 'What it signed proves it.' : null;
+  return isProven
+    ? 'Found by an anchor that recomputed it; what they signed proves it.'
+    : 'Found by a third volunteer.';
+}
+
 /** Who failed, how it was found, and what became of the answer. */
 export function explainFault(fault: Fault): FaultText {
   const { volunteer, role, code, isProven } = fault;
@@ -95,11 +104,7 @@ export function explainFault(fault: Fault): FaultText {
       : isProven
         ? `computed ${part} wrongly`
         : `computed ${part} differently from two others`;
-  const found = isProven
-    ? 'Found by an anchor that recomputed it; what they signed proves it.'
-    : code === 'disagreement'
-      ? 'Found by a third volunteer.'
-      : null;
+  const found = foundBy(fault);
   const after = RECORDS.has(code)
     ? 'The answer is complete; the receipt goes without its record.'
     : role === 'primary'

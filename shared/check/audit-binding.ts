@@ -37,6 +37,8 @@ interface ContradictionCodes {
 }
 
 const CHAINS = { sender: 'output-mismatch', receiver: 'input-mismatch' } as const;
+/** Rows that a receiver could not take in. */
+export const REFUSALS = { sender: 'rows-refused', receiver: 'rows-refused' } as const;
 const SKETCHES = { sender: 'sketch-mismatch', receiver: 'sketch-mismatch' } as const;
 
 /**

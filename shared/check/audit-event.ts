@@ -25,6 +25,8 @@ export interface Dispute {
 export type AuditEvent =
   /** The requester's own link to a replica is open, or cannot be had, or is gone. */
   | { readonly type: 'linked' | 'unreachable'; readonly peer: PeerId }
+  /** A shadow has left because of what it says the stage before sent it. */
+  | { readonly type: 'refused'; readonly peer: PeerId }
   /** Tokens went to the replicas of stage 0. */
   | { readonly type: 'sent'; readonly rows: RowsMessage }
   /** Logits came from the last primary, in order. */

@@ -8,12 +8,17 @@ import type { Sampling } from '../session/sampler.ts';
 
 const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
 
-/** How the token at a position of the history was drawn; null for one that was not. */
-export type SamplingAt = (position: number) => Sampling | null;
+/** A token with how it was drawn from the logits of the position before its own. */
+export interface Drawn {
+  readonly token: number;
+  readonly sampling: Sampling;
+}
+
+/** The token that was drawn for a position; null where none was, or another one was sent in its place. */
+export type DrawnAt = (position: number) => Drawn | null;
 
 /** Both ends of a session as its requester has them: the tokens it sent, and the logits that came back. */
 export class AuditRecord {
-  readonly #tokens: number[] = [];
   readonly #tokenChain = new RowChain();
   readonly #logitsChain = new RowChain();
   readonly #shapes = new ShapeChain();
@@ -27,10 +32,7 @@ export class AuditRecord {
 
   send({ rows: { start, bytes, count } }: RowsMessage): void {
     this.#shapes.append(start, count);
-    for (const row of splitRows(bytes, count)) {
-      this.#tokens.push(new DataView(row.buffer, row.byteOffset, row.length).getUint32(0, true));
-      this.#tokenChain.append(row);
-    }
+    for (const row of splitRows(bytes, count)) this.#tokenChain.append(row);
   }
 
   /** `rows` are the logits of the last positions before `end`; those between the last call's end and these have none. */
@@ -44,7 +46,6 @@ export class AuditRecord {
   }
 
   cut(position: number): void {
-    this.#tokens.length = Math.min(this.#tokens.length, position);
     this.#tokenChain.cut(position);
     this.#logitsChain.cut(position);
     this.#shapes.cut(position);
@@ -89,13 +90,11 @@ export class AuditRecord {
   shapes(end: number): Uint8Array<ArrayBuffer> {
     return this.#shapes.at(end);
   }
+}
 
-  /** The tokens that were drawn from the last `count` positions before `end`; null if none was. */
-  sampled(count: number, end: number, samplingAt: SamplingAt): Sampled | null {
-    const positions = Array.from({ length: count }, (_, i) => end - count + 1 + i);
-    const samplings = positions.map((position) => (position < this.#tokens.length ? samplingAt(position) : null));
-    const sampling = samplings.find((found) => found !== null);
-    if (sampling === undefined) return null;
-    return { sampling, tokens: positions.map((at, i) => (samplings[i] === null ? null : this.#tokens[at]!)) };
-  }
+/** The tokens that were drawn from the last `count` positions before `end`; null if none was. */
+export function sampledFrom(count: number, end: number, drawnAt: DrawnAt): Sampled | null {
+  const drawn = Array.from({ length: count }, (_, i) => drawnAt(end - count + 1 + i));
+  const sampling = drawn.find((found) => found !== null)?.sampling;
+  return sampling === undefined ? null : { sampling, tokens: drawn.map((found) => found?.token ?? null) };
 }

@@ -29,6 +29,8 @@ export type CheckFailure =
   /** It computed in other runs than those it was given. */
   | 'shapes-mismatch'
   | 'not-finite'
+  /** What it sent cannot be taken in, as two receivers say. */
+  | 'rows-refused'
   /** It computed something else than the other replica, and a third sided with the other. */
   | 'disagreement'
   /** It fell behind by more than it may. */

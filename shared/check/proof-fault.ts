@@ -1,6 +1,6 @@
 import { equalBytes } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
-import { TOP_K } from '../limits.ts';
+import { SKETCH_SIZE, TOP_K } from '../limits.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { StageRange } from '../model/stage.ts';
 import { logitsRowBytes } from '../session/sampler.ts';
@@ -11,7 +11,12 @@ import { mustMatch, outcomeOf } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
 import { foldRows, foldTail, splitRows } from './row-chain.ts';
 import { readF32, rowValues, sketchRows } from './sketch.ts';
+import type { Reveal } from './statement.ts';
+import { norm } from './statistics.ts';
 import { convictionLimits, thresholdFor, type ModelSize } from './thresholds.ts';
+
+/** A stage's update has at least this share of its input's size; one layer of an honest model adds ten times as much. */
+const LEAST_UPDATE = 1 / 64;
 
 /** A testimony with the layers it is about. */
 export interface Suspect extends Testimony {
@@ -48,9 +53,24 @@ function hiddenFault(accused: Suspect, referee: Suspect, { config }: Manifest, f
   const areSketchesEqual = equalBytes(accused.reveal.statement.output, referee.reveal.statement.output);
   if (areOutputsEqual && areSketchesEqual) throw nothing('the outputs are equal');
   if (areOutputsEqual) return 'sketch-mismatch';
+  if (mustMatch(accused, referee)) return form ?? 'disagreement';
+  if (!areUpdated(referee.reveal.statement)) throw nothing('rounding the input outweighs what was computed');
   if (form !== null) return form;
-  if (mustMatch(accused, referee)) return 'disagreement';
   return disagreement(accused, referee, { kind: 'hidden' }, config);
+}
+
+/**
+ * False where some row is so large against what the stage adds to it that its rounding alone may set honest devices apart:
+ * whoever feeds a stage could choose such rows to have it suspended.
+ */
+function areUpdated({ input, output, start, end }: Reveal): boolean {
+  if (input.length === 0) return true;
+  const [before, after] = [readF32(input), readF32(output)];
+  const update = after.map((value, i) => value - before[i]!);
+  const sizeOf = (values: Float32Array, row: number) =>
+    norm(values.subarray(row * SKETCH_SIZE, (row + 1) * SKETCH_SIZE));
+  const rows = Array.from({ length: end - start }, (_, row) => row);
+  return rows.every((row) => sizeOf(update, row) >= LEAST_UPDATE * sizeOf(before, row));
 }
 
 /**
@@ -66,7 +86,9 @@ function logitsFault(accused: Suspect, referee: Suspect, manifest: Manifest, for
   }
   if (equalBytes(mine, theirs)) throw nothing('the logits are equal');
   if (form !== null) return form;
-  if (mustMatch(accused, referee)) return 'disagreement';
+  // How many logits a run gives is part of its shape, and its chain of runs does not tell: that of its outputs does.
+  const [from, rightFrom] = [accused.commit.statement.outputFrom, referee.commit.statement.outputFrom];
+  if (mustMatch(accused, referee) && equalBytes(from, rightFrom)) return 'disagreement';
   return disagreement(accused, referee, output, manifest.config);
 }
 

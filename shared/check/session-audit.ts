@@ -5,11 +5,11 @@ import type { Manifest } from '../model/manifest.ts';
 import type { Envelope, Route } from '../session/route.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import { fallsBehind, spansToAsk } from './audit-asking.ts';
-import { Accusations, commitBlames, revealBlames, type Blame } from './audit-binding.ts';
+import { Accusations, commitBlames, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
 import { AuditDeadlines, overdue } from './audit-deadlines.ts';
 import type { AuditEffect, AuditEvent } from './audit-event.ts';
 import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
-import { AuditRecord, type SamplingAt } from './audit-record.ts';
+import { AuditRecord, sampledFrom, type DrawnAt } from './audit-record.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 import { AuditSignatures } from './audit-signatures.ts';
@@ -30,7 +30,7 @@ export interface AuditConfig {
   readonly publicKey: Uint8Array<ArrayBuffer>;
   /** 32 random bytes, which the seeds of the spans come from. */
   readonly secret: Uint8Array<ArrayBuffer>;
-  readonly samplingAt: SamplingAt;
+  readonly drawnAt: DrawnAt;
   readonly nowMs: number;
 }
 
@@ -134,6 +134,8 @@ export class SessionAudit {
         const replica = this.#panel.find(event.peer);
         return replica && this.#fail(replica, 'unreachable');
       }
+      case 'refused':
+        return this.#onRefused(this.#panel.find(event.peer));
       case 'sent':
         return this.#record.send(event.rows);
       case 'received':
@@ -160,6 +162,13 @@ export class SessionAudit {
     if (replica === undefined || !replica.isLive || replica.isLinked) return;
     replica.isLinked = true;
     this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#seeds.anchor });
+  }
+
+  #onRefused(shadow: AuditReplica | undefined): void {
+    if (shadow?.isLive !== true || shadow.stage === 0) return;
+    const sender = this.#panel.primary(shadow.stage - 1);
+    const blames = this.#accusations.contradict(sender, [shadow], REFUSALS);
+    for (const { replica, partner, code } of blames) this.#fail(replica, code, { partner });
   }
 
   #closed(closed: readonly AuditSpan[], silentByMs = this.#deadlines.silentByMs): void {
@@ -270,7 +279,7 @@ export class SessionAudit {
       if (!this.#isOver) this.#blame(span, finiteBlames(span, this.#panel, this.#config.manifest));
       if (this.#isOver) return false;
       const { wanted, keptEnd } = span;
-      const sampled = span.isCutInto ? null : this.#record.sampled(wanted, keptEnd, this.#config.samplingAt);
+      const sampled = span.isCutInto ? null : sampledFrom(wanted, keptEnd, this.#config.drawnAt);
       span.results = judgeStages(span, this.#panel, this.#config.manifest, sampled);
     }
     for (const dispute of newDisputes(span, this.#panel)) this.#effects.push({ type: 'dispute', dispute });

@@ -14,6 +14,7 @@ import type {
   SessionReply,
   SignedRoute,
 } from './requester-event.ts';
+import { Refusals, type Refusal } from './refusals.ts';
 import { RequesterSession, type Lap } from './requester-session.ts';
 import type { Route } from './route.ts';
 import type { Sampling } from './sampler.ts';
@@ -35,6 +36,8 @@ export type LiveEffect =
 
 export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;
 
+/** Of two volunteers that are both left out for it. */
+export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
 /** A route this close to its end is not begun with. */
 const LEASE_MARGIN_MS = 10_000;
 
@@ -45,8 +48,7 @@ export class LiveSession {
   readonly #nextTicket: () => number;
   /** Of an open session. */
   #check: SessionCheck | null = null;
-  /** Shadows that left because of what the stage before sent them, with its primary. */
-  readonly #accused = new Map<PeerId, PeerId>();
+  readonly #refusals: Refusals;
   #effects: LiveEffect[] = [];
   #now: Now;
 
@@ -56,6 +58,7 @@ export class LiveSession {
     this.#nextTicket = nextTicket;
     this.#now = now;
     this.#session = new RequesterSession(signed, now.nowMs);
+    this.#refusals = new Refusals(signed.route);
   }
 
   get route(): Route {
@@ -74,12 +77,6 @@ export class LiveSession {
   /** True while nothing may be fed or cut. */
   get isSettling(): boolean {
     return this.#check?.isSettling === true;
-  }
-
-  /** Whom this shadow held to be at fault when it left, next to itself. One's word against another's. */
-  accusedBy(shadow: PeerId): readonly PeerId[] {
-    const accused = this.#accused.get(shadow);
-    return accused === undefined ? [] : [accused];
   }
 
   /** What it was fed, in which runs, and the verdicts on that; the tokens and runs are copies. */
@@ -103,7 +100,7 @@ export class LiveSession {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#session.deadlineMs, this.#check?.deadlineMs ?? Infinity);
+    return Math.min(this.#session.deadlineMs, this.#check?.deadlineMs ?? Infinity, this.#refusals.deadlineMs);
   }
 
   /** True if its lease is near its end, or it can be checked no longer. */
@@ -144,8 +141,13 @@ export class LiveSession {
   }
 
   /** `token` was drawn from the last logits. */
-  drew(token: number, position: number, sampling: Sampling, lapMs: number): void {
-    this.#session.drew(token, position, sampling, lapMs);
+  drew(token: number, position: number, sampling: Sampling): void {
+    this.#session.drew(token, position, sampling);
+  }
+
+  /** The answer is longer by a token. */
+  count(lapMs: number): void {
+    this.#session.count(lapMs);
   }
 
   /** Has everything checked that is not yet. */
@@ -235,18 +237,42 @@ export class LiveSession {
   #onFault(from: PeerId, fault: Fault): void {
     const session = this.#session;
     const { stages } = session.route;
-    if (from !== session.first) {
-      // A shadow that says so checks nothing any more; the fault of a primary comes from the first one.
-      if (stages.some(({ primary }) => primary.id === from)) return;
-      const stage = stages.findIndex(({ shadows }) => shadows.some(({ id }) => id === from));
-      const before = stages[stage - 1]?.primary.id;
-      if (before !== undefined && fault.volunteer === before) this.#accused.set(from, before);
-      return this.#onLinkLost(from);
+    const isPrimary = stages.some(({ primary }) => primary.id === from);
+    const own = stages.findIndex(({ primary, shadows }) => [primary, ...shadows].some(({ id }) => id === from));
+    // The first one passes on what those after it say.
+    const stage = from === session.first ? fault.stage : own;
+    const receiver = isPrimary ? stages[stage]?.primary.id : from;
+    if (receiver !== undefined && fault.volunteer !== null && fault.volunteer === stages[stage - 1]?.primary.id) {
+      this.#refusals.add(stage, receiver, new ChorusError(fault.code, fault.message), this.#now.nowMs);
+      return this.#hearRefusals();
     }
+    // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
+    if (!isPrimary) return this.#onLinkLost(from);
+    if (from !== session.first) return;
     const named = stages.find((stage) => stage.primary.id === fault.volunteer)?.primary.id;
     const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
     const blamed = isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? session.first];
     this.#lose(new ChorusError(fault.code, fault.message), blamed);
+  }
+
+  #hearRefusals(): void {
+    for (const refusal of this.#refusals.take(this.#now.nowMs)) this.#onRefusal(refusal);
+  }
+
+  #onRefusal({ stage, sender, receivers, error }: Refusal): void {
+    const session = this.#session;
+    const [receiver] = receivers;
+    if (receivers.length > 1) {
+      const at = { start: session.length, end: session.length, proof: null };
+      const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
+      this.#effects.push({ type: 'fault', fault });
+      return this.#lose(error, [sender]);
+    }
+    if (receiver === session.route.stages[stage]!.primary.id) {
+      return this.#lose(new ChorusError(error.code, CONTRADICTION), [receiver, sender]);
+    }
+    session.shadows.drop(receiver!);
+    this.#tell({ type: 'refused', peer: receiver! });
   }
 
   #onLinkLost(peer: PeerId): void {
@@ -260,6 +286,7 @@ export class LiveSession {
   #onTime(): void {
     const session = this.#session;
     this.#tell({ type: 'time' });
+    this.#hearRefusals();
     if (this.#now.nowMs < session.deadlineMs) return;
     // Nobody told who is stuck, so all of them are left out.
     const everyone = session.route.stages.map((stage) => stage.primary.id);

@@ -29,7 +29,7 @@ export class ReplicaEngine {
   readonly #verifying = new Set<string>();
   readonly #early = new EarlyAudits();
   /** Ended sessions stay refused until their route has expired, so that it cannot be used twice. */
-  readonly #ended = new Map<SessionId, number>();
+  readonly #ended = new Map<SessionId, Pick<ReplicaSession, 'leaseEndMs' | 'untold' | 'seat'>>();
   #effects: ReplicaEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isAccepting = true;
@@ -187,11 +187,15 @@ export class ReplicaEngine {
   }
 
   #onEarly(from: PeerId, message: AuditMessage): void {
-    const isEnded = this.#ended.has(message.session);
+    const ended = this.#ended.get(message.session);
     // Of a session that ended after its audit, the end was told.
-    if (isEnded && message.type !== 'audit') return;
+    if (ended !== undefined && message.type !== 'audit') return;
+    if (ended?.untold && ended.seat.requester === from) {
+      this.#effects.push({ type: 'send', to: from, message: ended.untold });
+      return;
+    }
     try {
-      if (isEnded || (message.type !== 'audit' && message.type !== 'check')) {
+      if (ended !== undefined || (message.type !== 'audit' && message.type !== 'check')) {
         throw new ChorusError('unknown-session', 'no such session here');
       }
       this.#early.hold(from, message, this.#now.nowMs);
@@ -212,13 +216,13 @@ export class ReplicaEngine {
     for (const { session, from } of this.#early.expire(nowMs)) {
       this.#refuse(from, session, 0, new ChorusError('unknown-session', 'the session did not open here'));
     }
-    for (const [id, endMs] of this.#ended) if (nowMs >= endMs) this.#ended.delete(id);
+    for (const [id, { leaseEndMs }] of this.#ended) if (nowMs >= leaseEndMs) this.#ended.delete(id);
   }
 
-  #onEnded({ id, leaseEndMs }: ReplicaSession): void {
+  #onEnded({ id, leaseEndMs, untold, seat }: ReplicaSession): void {
     this.#sessions.delete(id);
     if (this.#ended.size === MAX_ENDED) this.#ended.delete(this.#ended.keys().next().value!);
-    this.#ended.set(id, leaseEndMs);
+    this.#ended.set(id, { leaseEndMs, untold, seat });
   }
 
   /** Tells a peer that what it sent has no session here; touches none. */

@@ -67,6 +67,7 @@ export class ReplicaSession {
   #gapByMs = Infinity;
   #idleAtMs: number;
   #isOver = false;
+  #untold: PeerMessage | null = null;
 
   constructor(host: SessionHost, seat: Seat, { session, route }: Opening, envelope: Envelope) {
     const { nowMs, config } = host;
@@ -93,6 +94,11 @@ export class ReplicaSession {
 
   get deadlineMs(): number {
     return Math.min(this.#openByMs, this.#runByMs, this.#gapByMs, this.#idleAtMs, this.leaseEndMs);
+  }
+
+  /** Why it ended, for a requester that it does not know yet how to reach. */
+  get untold(): PeerMessage | null {
+    return this.#untold;
   }
 
   /** Bytes of rows it keeps. */
@@ -397,8 +403,11 @@ export class ReplicaSession {
     const { upstream, requester, stage, role } = this.seat;
     const fault = faultMessage(this.id, stage, code, message, volunteer);
     this.#send(upstream, fault);
-    // Nobody passes a shadow's fault on, and a requester that waits for it should not have to wait long.
-    if (role === 'shadow' && requester !== upstream && this.#audit.isAudited) this.#send(requester, fault);
+    // Nobody passes a shadow's fault on, and who is held to be at fault would have to pass that on itself.
+    if (requester !== upstream && (role === 'shadow' || volunteer === upstream)) {
+      if (this.#audit.isAudited) this.#send(requester, fault);
+      else this.#untold = fault;
+    }
     this.end(message);
   }
 

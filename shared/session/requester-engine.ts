@@ -8,7 +8,7 @@ import { Answer, type Closing } from './answer.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
-import { LiveSession, type LiveEffect, type SessionEvent } from './live-session.ts';
+import { CONTRADICTION, LiveSession, type LiveEffect, type SessionEvent } from './live-session.ts';
 import type { Now } from './replica-event.ts';
 import { releaseOfReplay } from './replay-session.ts';
 import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from './requester-event.ts';
@@ -176,6 +176,7 @@ export class RequesterEngine {
         case 'fault':
         case 'bare':
         case 'recorded':
+        case 'doubted':
         case 'broken':
           this.#onCheck(session, effect);
           break;
@@ -211,8 +212,9 @@ export class RequesterEngine {
     if (candidates === null) return this.#feed(session);
     const position = answer.history.length;
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
+    session.drew(token, position, answer.sampling);
     if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
-    session.drew(token, position, answer.sampling, lapMs);
+    session.count(lapMs);
     const whole = answer.push(token);
     this.#emit({ type: 'token', token, logprob, position, lapMs, hops });
     const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
@@ -298,22 +300,26 @@ export class RequesterEngine {
       case 'recorded':
         return this.#endIfWhole();
       case 'bare':
-        return this.#onBare(session, effect.shadow);
+        return this.#onBare(session, effect);
+      case 'doubted':
+        return this.#search.exclude(effect.between, this.#now.nowMs);
       case 'broken':
         return this.#onBroken(session, effect);
     }
   }
 
   /** Goes on with a new shadow, as long as the answer gets on by that. */
-  #onBare(session: LiveSession, shadow: PeerId): void {
+  #onBare(session: LiveSession, { shadow, partner }: Extract<CheckNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false) return;
-    const blamed = [shadow, ...session.accusedBy(shadow)];
-    this.#reroute(session, new ChorusError('check-failed', 'a stage lost the replica that checked it'), blamed);
+    const [text, blamed] =
+      partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
+    this.#reroute(session, new ChorusError('check-failed', text), blamed);
   }
 
   #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckNews, { type: 'broken' }>): void {
     const answer = this.#answer;
-    const text = disputed === null ? 'a replica failed the check' : 'two replicas differ, and nobody could settle it';
+    const single = blamed.length > 1 ? CONTRADICTION : 'a replica failed the check';
+    const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
     this.#reroute(session, new ChorusError('check-failed', text), blamed);
   }

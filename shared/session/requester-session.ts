@@ -1,3 +1,4 @@
+import type { Drawn } from '../check/audit-record.ts';
 import { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../limits.ts';
@@ -55,7 +56,7 @@ export class RequesterSession {
   /** Those of which a cut left something, as they were sent. */
   readonly #fed: FedRun[] = [];
   /** Tokens that were drawn from this session's logits, by position. */
-  readonly #drawn = new Map<number, { readonly token: number; readonly sampling: Sampling }>();
+  readonly #drawn = new Map<number, Drawn>();
   readonly #returns = new Returns();
   #epoch = 0;
   #sequence = 0;
@@ -224,16 +225,21 @@ export class RequesterSession {
   }
 
   /** A token was drawn from the last logits. */
-  drew(token: number, position: number, sampling: Sampling, lapMs: number): void {
+  drew(token: number, position: number, sampling: Sampling): void {
     this.#drawn.set(position, { token, sampling });
+  }
+
+  /** The answer is longer by a token. */
+  count(lapMs: number): void {
     this.#tokens += 1;
     this.#lapsMs += lapMs;
   }
 
-  /** How the token that was sent for `position` was drawn; null if it was not drawn from this session's logits. */
-  samplingAt(position: number): Sampling | null {
+  /** What was drawn for `position` from this session's logits, sent or not; null where another was sent. */
+  drawnAt(position: number): Drawn | null {
     const drawn = this.#drawn.get(position);
-    return drawn !== undefined && drawn.token === this.#sent[position] ? drawn.sampling : null;
+    const sent = this.#sent[position];
+    return drawn === undefined || (sent !== undefined && sent !== drawn.token) ? null : drawn;
   }
 
   release(outcome: Release['outcome'], checks: Release['checks']): Release {

@@ -47,10 +47,12 @@ export type CheckNews =
   | { readonly type: 'settled' }
   | { readonly type: 'fault'; readonly fault: FoundFault }
   /**
-   * A shadow is gone, with whom nobody checks its stage any more. Comes before the first verdict that is the worse for it,
-   * and after the settling of any difference.
+   * A shadow is gone, with whom nobody checks its stage any more; `partner` is whom it contradicts. Comes before the first
+   * verdict that is the worse for it, and after the settling of any difference.
    */
-  | { readonly type: 'bare'; readonly shadow: PeerId }
+  | { readonly type: 'bare'; readonly shadow: PeerId; readonly partner: PeerId | null }
+  /** One of these is wrong, and nothing tells which; the session goes on without the shadow. */
+  | { readonly type: 'doubted'; readonly between: readonly PeerId[] }
   /** The replicas' records are there, as far as they came in time. */
   | { readonly type: 'recorded' }
   /** The session is of no use: nothing that it gave after the last verdict counts. */
@@ -80,7 +82,7 @@ export class SessionCheck {
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isBroken = false;
   /** Shadows that left their stage without any, not told of yet. */
-  readonly #bare: PeerId[] = [];
+  readonly #bare: { readonly shadow: PeerId; readonly partner: PeerId | null }[] = [];
   /** Verdicts from the first one on that is the worse for it. */
   readonly #held: SpanCheck[] = [];
 
@@ -91,7 +93,6 @@ export class SessionCheck {
     this.#nextTicket = nextTicket;
     const { route, envelope } = session;
     this.#live = new Map(route.stages.map(({ shadows }, stage) => [stage, new Set(shadows.map(({ id }) => id))]));
-    const samplingAt = (position: number) => session.samplingAt(position);
     this.#audit = this.isChecked
       ? new SessionAudit({
           route,
@@ -99,7 +100,7 @@ export class SessionCheck {
           manifest: config.manifest,
           publicKey: config.publicKey,
           secret: config.random(SEED_BYTES),
-          samplingAt,
+          drawnAt: (position) => session.drawnAt(position),
           nowMs,
         })
       : new UncheckedSpans(route);
@@ -312,7 +313,8 @@ export class SessionCheck {
     if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null);
     this.#live.get(stage)?.delete(peer);
     this.#session.shadows.drop(peer);
-    if (isStageBare) this.#bare.push(peer);
+    if (partner !== null) this.#effects.push({ type: 'doubted', between: [peer, partner] });
+    if (isStageBare) this.#bare.push({ shadow: peer, partner });
     this.#tellBare();
   }
 
@@ -370,7 +372,7 @@ export class SessionCheck {
     if (wrong === 'shadow') {
       const others = this.#live.get(stage)!;
       this.#session.shadows.drop(shadow);
-      if (others.delete(shadow) && others.size === 0) this.#bare.push(shadow);
+      if (others.delete(shadow) && others.size === 0) this.#bare.push({ shadow, partner: null });
     }
     this.#tell({ type: 'settled', index: span.index, stage, wrong, arbiter });
   }
@@ -378,7 +380,7 @@ export class SessionCheck {
   /** While a difference is being settled, that comes first: it may name somebody. */
   #tellBare(): void {
     if (this.isSettling) return;
-    for (const shadow of this.#bare.splice(0)) this.#effects.push({ type: 'bare', shadow });
+    for (const bare of this.#bare.splice(0)) this.#effects.push({ type: 'bare', ...bare });
     for (const check of this.#held.splice(0)) this.#effects.push({ type: 'checked', check });
   }
 

@@ -76,54 +76,46 @@ export function networkTable(rows: readonly NetworkRow[]): string {
   );
 }
 
-/** What became of one liar in chunks that were computed beforehand, for one pair of classes. */
+/** What became of one liar in chunks that were computed beforehand. */
 export interface TraceRow {
   readonly liar: string;
   readonly kind: Trial['kind'];
-  readonly pair: string;
   readonly chunks: number;
+  /** Chunks by pair of classes, and the median over them of the median difference. */
+  readonly pairs: readonly { readonly pair: string; readonly chunks: number; readonly median: number }[];
   readonly rejected: number;
   readonly suspect: number;
   readonly agreed: number;
-  /** Median over chunks of the median difference. */
-  readonly median: number;
-  /** Of those that agreed: how many were run to the end, and how many of these moved the greedy text. */
-  readonly looked: number;
+  /** Of those that agreed: how many moved the greedy text. */
   readonly moved: number;
 }
 
-/** Groups trials by liar, kind and pair; `moved` says how many of the chunks that passed move the text. */
+/** Groups trials by liar and kind; `moves` says of a chunk that passed whether it moves the text. */
 export async function traceRows(
   trials: readonly Trial[],
   moves: (trial: Trial) => Promise<boolean>,
-  lookAt: number,
 ): Promise<TraceRow[]> {
   const groups = new Map<string, Trial[]>();
   for (const trial of trials) {
-    const key = `${trial.liar}|${trial.kind}|${trial.pair}`;
+    const key = `${trial.liar}|${trial.kind}`;
     groups.set(key, [...(groups.get(key) ?? []), trial]);
   }
   const rows: TraceRow[] = [];
   for (const group of groups.values()) {
-    const [{ liar, kind, pair }] = group as [Trial];
+    const [{ liar, kind }] = group as [Trial];
+    const pairs = [...new Set(group.map(({ pair }) => pair))].map((pair) => {
+      const medians = group.filter((trial) => trial.pair === pair).map(({ median }) => median);
+      return { pair, chunks: medians.length, median: quantile(medians, 0.5) };
+    });
     const passed = group.filter(({ outcome }) => outcome === 'agreed');
-    // Spread over all of them.
-    const step = Math.max(1, passed.length / lookAt);
-    const looked =
-      kind === 'logits' ? passed : passed.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
     let moved = 0;
-    for (const trial of looked) if (await moves(trial)) moved++;
+    for (const trial of passed) if (await moves(trial)) moved++;
     rows.push({
-      ...{ liar, kind, pair, moved },
+      ...{ liar, kind, pairs, moved },
       chunks: group.length,
       rejected: group.filter(({ outcome }) => outcome === 'rejected' || outcome === 'form').length,
       suspect: group.filter(({ outcome }) => outcome === 'suspect').length,
       agreed: passed.length,
-      median: quantile(
-        group.map(({ median }) => median),
-        0.5,
-      ),
-      looked: looked.length,
     });
   }
   return rows;
@@ -131,17 +123,23 @@ export async function traceRows(
 
 export function traceTable(rows: readonly TraceRow[]): string {
   return table(
-    ['liar', 'of', 'liar + shadow', 'chunks', 'rejected', 'doubted', 'passed', 'of these move the text', 'difference'],
+    ['liar', 'of', 'chunks', 'rejected', 'doubted', 'passed', 'of these moved the text', 'difference'],
     rows.map((row) => [
       row.liar,
       row.kind,
-      row.pair.replaceAll('webgpu/google/swiftshader', 'webgpu'),
       String(row.chunks),
       ...[row.rejected, row.suspect, row.agreed].map((count) => share(count, row.chunks)),
-      row.agreed === 0 ? '–' : `${row.moved} of ${row.looked}`,
-      row.median >= 1e6 ? 'beyond measure' : short(row.median),
+      row.agreed === 0 ? '–' : String(row.moved),
+      differences(row),
     ]),
   );
+}
+
+/** From the least to the greatest of all pairs. */
+function differences({ pairs }: TraceRow): string {
+  const medians = pairs.map(({ median }) => median).sort((a, b) => a - b);
+  const shown = [medians[0]!, medians.at(-1)!].map((median) => (median >= 1e6 ? 'beyond measure' : short(median)));
+  return [...new Set(shown)].join(' – ');
 }
 
 function share(part: number, whole: number): string {

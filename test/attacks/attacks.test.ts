@@ -16,7 +16,8 @@ describe('a network of the default model', { timeout: 60_000 }, () => {
   let stand: NetworkStand;
   beforeAll(async () => {
     const histories = [1, 2].map((seed) => randomHistory(160, 2048, seed));
-    stand = await wrenStand(histories, 1);
+    // A prompt of more than a chunk, for those that lie after the first.
+    stand = { ...(await wrenStand(histories, 1)), prompts: [[...histories[0]!.slice(0, 40)]] };
   }, 120_000);
 
   const tell = async (liar: NetworkLiar, stage: number, options: TrialOptions = {}): Promise<NetworkTrial> => {
@@ -34,20 +35,24 @@ describe('a network of the default model', { timeout: 60_000 }, () => {
   const places = (liars: readonly NetworkLiar[]) =>
     liars.flatMap((liar) => liar.stages.map((stage) => [liar.name, stage, liar] as const));
 
-  const harmless = 'other runs than it made';
-  it.each(places(protocolLiars.filter(({ name }) => name !== harmless)))(
+  // Where the rows are the same bit for bit, or nobody asked for any, it is no matter in which runs they were made.
+  const harmless = ['other runs than it made', 'different bytes to primary and shadow'];
+  const [harmful, others] = [false, true].map((is) =>
+    protocolLiars.filter(({ name }) => harmless.includes(name) === is),
+  );
+  it.each(places(harmful!))(
     'catches one that lies in the protocol within the chunk: %s, in stage %i',
-    async (name, stage, liar) => {
-      const trial = await tell(liar, stage);
-      expect(trial).toMatchObject({ isCaught: true, liedChunks: 1, wrongShown: 0, isTextRight: true, falseProofs: 0 });
-      // Of two that contradict each other, one must go.
-      if (name !== 'different bytes to primary and shadow') expect(trial.falseAccusations).toBe(0);
+    async (_, stage, liar) => {
+      expect(await tell(liar, stage)).toMatchObject({
+        ...{ isCaught: true, liedChunks: 1, falseAccusations: 0, falseProofs: 0 },
+        ...{ wrongShown: 0, isTextRight: true, failure: null },
+      });
     },
   );
 
-  it('is not harmed by one that says it made other runs', async () => {
-    const liar = protocolLiars.find(({ name }) => name === harmless)!;
-    expect(await tell(liar, 0)).toMatchObject({ isTextRight: true, hasMoved: false, falseAccusations: 0 });
+  it.each(places(others!))('answers rightly though one lies: %s, in stage %i', async (_, stage, liar) => {
+    const outcome = { wrongShown: 0, hasMoved: false, isTextRight: true, falseProofs: 0, failure: null };
+    expect(await tell(liar, stage)).toMatchObject(outcome);
   });
 
   it.each(
@@ -64,10 +69,8 @@ describe('a network of the default model', { timeout: 60_000 }, () => {
     });
   });
 
-  it.each([0, 1])('leaves out one that sends what is no number, in stage %i, and nobody else', async (stage) => {
-    expect(await tell(computed('NaN'), stage)).toMatchObject({
-      ...{ isCaught: true, falseAccusations: 0, wrongShown: 0, isTextRight: true, failure: null },
-    });
+  it.each([0, 1])('answers rightly though stage %i sends what is no number', async (stage) => {
+    expect(await tell(computed('NaN'), stage)).toMatchObject({ wrongShown: 0, isTextRight: true, failure: null });
   });
 
   it('is fooled by two of one stage in league, but not if a third checks them', async () => {

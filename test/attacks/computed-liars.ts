@@ -46,12 +46,16 @@ const computedLiars: readonly ComputedLiar[] = [
   },
 ];
 
-/** Runs every such liar over the sessions, which share one stage. */
-export async function* runComputedLiars(sessions: readonly TracedSession[], tracer: Tracer): AsyncGenerator<LiarRows> {
+/** Runs every such liar whose name matches over the sessions, which share one stage. */
+export async function* runComputedLiars(
+  sessions: readonly TracedSession[],
+  tracer: Tracer,
+  named: RegExp,
+): AsyncGenerator<LiarRows> {
   const inputs = sessions.map(({ input, traces }) => splitRows(input, sum(traces[0]!.plan)));
   const [first] = sessions;
   if (first === undefined) return;
-  for (const liar of computedLiars) {
+  for (const liar of computedLiars.filter(({ name }) => named.test(name))) {
     const range = liar.range === undefined ? first.range : liar.range(first.range);
     // A middle stage that runs nothing is no graph: what it passes on is what it got.
     if (range === null || (range.start === range.end && !range.embedding && !range.head)) {

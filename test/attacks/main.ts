@@ -4,21 +4,20 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { record } from '../bench/calibrate/record.ts';
 import { replaceBlock, table } from '../bench/calibrate/tables.ts';
-import { tracedWren } from '../bench/calibrate/trace-set.ts';
-import { importWren } from '../support/imported-wren.ts';
 import { cachedTracer } from '../support/traces/trace-cache.ts';
 import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 import { networkTable, traceRows, traceTable } from './attack-tables.ts';
 import { honestRows } from './honest-chunks.ts';
 import { attackNetworks } from './network-attacks.ts';
 import { wrenStandOfHistories } from './wren-stand.ts';
-import { createTail, movesGreedyText, traceAttacks, type Trial } from './trace-attacks.ts';
+import { TextTail } from './text-tail.ts';
+import { traceAttacks, type Trial } from './trace-attacks.ts';
 
 /**
  * Lets liars loose on the check and prints what became of them. Networks: engines of requester and replicas, the default
  * model on WASM, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
- * `--chunks N` lies of each liar in networks, within `--minutes N`; `--only networks` or `--only chunks`; `--write` puts the
- * tables into docs/verification.md.
+ * `--chunks N` lies of each liar in networks, within `--minutes N`; `--only networks` or `--only chunks`; `--liars REGEX`
+ * only those so named, and no honest pairs; `--write` puts the tables into docs/verification.md.
  */
 const { values: options } = parseArgs({
   options: {
@@ -26,16 +25,14 @@ const { values: options } = parseArgs({
     chunks: { type: 'string', default: '200' },
     minutes: { type: 'string', default: '20' },
     only: { type: 'string' },
+    liars: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
   },
 });
-const PROMPTS = 24;
+const named = new RegExp(options.liars);
+const PROMPTS = 100;
 const HONEST_SEEDS = 6;
-/** Of the chunks of hidden rows that passed in one line of the table, so many are run to the end. */
-const LOOK_AT = 12;
 
-const q4 = await importWren('q4');
-const model = tracedWren(q4);
 const [cpu] = cpus();
 const machine = `${cpus().length} × ${cpu?.model ?? 'unknown'}, ${platform()}, Node ${process.version.slice(1)}`;
 const made = `on ${new Date().toISOString().slice(0, 10)} (${machine}; WebGPU is SwiftShader)`;
@@ -43,7 +40,7 @@ const made = `on ${new Date().toISOString().slice(0, 10)} (${machine}; WebGPU is
 async function networks() {
   const stand = await wrenStandOfHistories(PROMPTS);
   const untilMs = performance.now() + 60_000 * Number(options.minutes);
-  const found = await attackNetworks(stand, Number(options.chunks), untilMs);
+  const found = await attackNetworks(stand, Number(options.chunks), untilMs, named);
   const text = [
     `Measured by \`npm run attacks\` ${made}.`,
     'One replica of one of two stages lies, as primary unless its name says shadow:',
@@ -61,19 +58,25 @@ async function networks() {
 
 async function chunks() {
   const recording = await record({ isFresh: false, forAttacks: true, onProgress: console.error });
-  const honest = honestRows(recording, HONEST_SEEDS);
+  const since = (what: string): void => console.error(`${Math.round(process.uptime())} s: ${what}`);
+  since('honest pairs');
+  const honest = options.liars === '' ? honestRows(recording, HONEST_SEEDS) : [];
+  since('liars');
   const wasm = cachedTracer('wasm', () => Promise.resolve(createWasmTracer()), false);
   const trials: Trial[] = [];
-  for await (const trial of traceAttacks(recording, wasm, 1)) trials.push(trial);
-  const tail = createTail(model, wasm);
-  const moves = async ({ movesText, escaped }: Trial): Promise<boolean> =>
-    movesText ?? (escaped !== null && (await movesGreedyText(escaped, tail)));
-  const liars = await traceRows(trials, moves, LOOK_AT);
+  for await (const trial of traceAttacks(recording, wasm, 1, named)) trials.push(trial);
+  since(`${trials.length} chunks of lies, those that passed to the end`);
+  const tail = new TextTail();
+  const liars = await traceRows(
+    trials,
+    async ({ movesText, escaped }) => movesText ?? (escaped !== null && (await tail.moves(escaped))),
+  );
+  await tail.release();
   const sum = (of: (row: (typeof honest)[number]) => number): number =>
     honest.reduce((total, row) => total + of(row), 0);
   const text = [
     `Measured by \`npm run attacks\` ${made}.`,
-    'Liars, whole chunks of 32 positions:',
+    `Liars, ${trials.length} whole chunks of 32 positions (${byPair(trials)}):`,
     traceTable(liars),
     `Honest pairs: ${sum((row) => row.chunks)} whole chunks under seeds that no limit was made with, ` +
       `${sum((row) => row.unseen)} of them of rows that no limit was made from; ` +
@@ -81,12 +84,22 @@ async function chunks() {
     table(
       ['pair', 'of', 'chunks', 'of rows not seen before', 'agreed', 'doubted', 'rejected'],
       honest.map((row) => [
-        ...[row.pair.replaceAll('webgpu/google/swiftshader', 'webgpu'), row.kind],
+        ...[shortPair(row.pair), row.kind],
         ...[row.chunks, row.unseen, row.agreed, row.suspect, row.rejected].map(String),
       ]),
     ),
   ];
   return { found: { liars, honest }, text: text.join('\n\n') };
+}
+
+function byPair(trials: readonly Trial[]): string {
+  const counts = new Map<string, number>();
+  for (const { pair } of trials) counts.set(pair, (counts.get(pair) ?? 0) + 1);
+  return [...counts].map(([pair, count]) => `${shortPair(pair)}: ${count}`).join(', ');
+}
+
+function shortPair(pair: string): string {
+  return pair.replaceAll('webgpu/google/swiftshader', 'webgpu');
 }
 
 const parts = { networks, chunks };

@@ -22,6 +22,7 @@ const MAX_SESSIONS = 64;
 export class ComputePool {
   readonly #stages = new Map<string, Promise<StageSession>>();
   readonly #outputs = new Map<string, Rows>();
+  readonly #open = new Set<MemoSession>();
   // One runtime computes for all of them.
   readonly #turn = new Mutex();
   #sessions = 0;
@@ -54,16 +55,27 @@ export class ComputePool {
     return {
       open: async (session, capacity) => {
         const own = (++this.#sessions).toString(16).padStart(32, '0') as SessionId;
-        sessions.set(session, new MemoSession(own, capacity, stageName, stage));
+        const opened = new MemoSession(own, capacity, stageName, stage);
+        sessions.set(session, opened);
+        this.#open.add(opened);
       },
       run: (request) => busy(() => this.#run(find(request.session), request)),
       cut: (session, position) => busy(async () => find(session).add({ type: 'cut', position })),
       close: (session) =>
         busy(async () => {
-          await sessions.get(session)?.close();
+          const closed = sessions.get(session);
+          if (closed === undefined) return;
+          await closed.close();
           sessions.delete(session);
+          this.#open.delete(closed);
         }),
     };
+  }
+
+  /** Closes what a network whose clock has stopped left open. */
+  async closeAll(): Promise<void> {
+    for (const session of this.#open) await session.close();
+    this.#open.clear();
   }
 
   async #run(session: MemoSession, { input, logitsFrom }: RunRequest): Promise<RunResult> {
@@ -126,5 +138,6 @@ class MemoSession {
 
   async close(): Promise<void> {
     if (this.#isOpen) await (await this.#stage()).close(this.#id);
+    this.#isOpen = false;
   }
 }

@@ -21,10 +21,15 @@ interface Attack {
 const accuser = 'a lying shadow that accuses the honest';
 
 /**
- * Runs every liar, each in both stages in turn, until each has lied in `chunks` chunks or the time is over; they take
+ * Runs every liar whose name matches, each in both stages in turn, until each has lied in `chunks` chunks or the time is over; they take
  * turns, so that all come equally far.
  */
-export async function attackNetworks(stand: NetworkStand, chunks: number, untilMs: number): Promise<NetworkAttacks> {
+export async function attackNetworks(
+  stand: NetworkStand,
+  chunks: number,
+  untilMs: number,
+  named: RegExp,
+): Promise<NetworkAttacks> {
   const reports: FalseReport[] = [];
   const attacks: Attack[] = [...protocolLiars, ...computedNetworkLiars].map((liar) => {
     const onEnd =
@@ -38,7 +43,7 @@ export async function attackNetworks(stand: NetworkStand, chunks: number, untilM
     { ...attack(stand, colluder, 'primary and only shadow', ['primary', 'shadow'], 1), isCollusion: true },
     { ...attack(stand, colluder, 'primary and one of two shadows', ['primary', 'shadow'], 2), isCollusion: true },
   );
-  const waiting = new Set(attacks);
+  const waiting = new Set(attacks.filter(({ name }) => named.test(name)));
   while (waiting.size > 0 && performance.now() < untilMs) {
     for (const each of waiting) {
       if (performance.now() >= untilMs) break;

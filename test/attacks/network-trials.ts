@@ -29,7 +29,7 @@ export interface NetworkStand {
 const OTHER_POSITIONS = 128;
 const GREEDY = { temperature: 0, topP: 1, seed: 0 };
 /** Tokens of each answer: enough for a lie to show, and for the rest of a chunk. */
-const NEW_TOKENS = 24;
+const NEW_TOKENS = 12;
 const PROMPT = { shortest: 20, lengths: 60 };
 
 /** Prompts are windows of `histories`, the last of which is the other session. */
@@ -141,6 +141,7 @@ export async function* networkTrials(
         (error: unknown) => toChorusError(error).code,
       );
     await onEnd?.(network, stage);
+    await pool.closeAll();
     const proven = network.reports.filter((fault) => fault !== null);
     yield {
       ...outcomeOf(events, truth, prompt.length, liars, plan.chunks),

@@ -31,17 +31,11 @@ export function outcomeOf(
   const shown = new Map<number, number>();
   const wrong = new Set<number>();
   const codes: string[] = [];
-  let caughtAt = Infinity;
-  let falseAccusations = 0;
   let hasMoved = false;
   let tier = 'none';
   let spans = 0;
-  const [named, leftOut, blamed] = [new Set<PeerId>(), new Set<PeerId>(), new Set<PeerId>()];
-  const accuse = (volunteer: PeerId, position: number): void => {
-    named.add(volunteer);
-    if (liars.includes(volunteer)) caughtAt = Math.min(caughtAt, Math.floor(position / CHUNK_POSITIONS));
-    else falseAccusations++;
-  };
+  // Who was named, by the first position of what it was named for; a volunteer is left out before its fault is told.
+  const [leftOut, blamed] = [new Map<PeerId, number>(), new Map<PeerId, number>()];
   for (const event of events) {
     if (event.type === 'token') {
       shown.set(event.position, event.token);
@@ -49,16 +43,12 @@ export function outcomeOf(
     }
     if (event.type === 'rerouted') {
       for (const position of shown.keys()) if (position >= event.from) shown.delete(position);
-      if (event.volunteer !== null) {
-        if (!named.has(event.volunteer)) accuse(event.volunteer, event.from);
-        leftOut.add(event.volunteer);
-      }
+      if (event.volunteer !== null) leftOut.set(event.volunteer, event.from);
     }
     if (event.type === 'end') tier = event.tier;
     if (event.type === 'fault') {
       codes.push(event.code);
-      if (!named.has(event.volunteer)) accuse(event.volunteer, event.start);
-      blamed.add(event.volunteer);
+      blamed.set(event.volunteer, Math.min(event.start, blamed.get(event.volunteer) ?? Infinity));
     }
     if (event.type === 'checked') {
       spans += event.check.stages.length;
@@ -68,13 +58,15 @@ export function outcomeOf(
       }
     }
   }
+  const named = new Map([...leftOut, ...blamed]);
+  const caughtAt = Math.min(...liars.map((liar) => Math.floor((named.get(liar) ?? Infinity) / CHUNK_POSITIONS)));
   const answer = [...shown.entries()].sort(([a], [b]) => a - b).map(([, token]) => token);
   return {
     liedChunks: new Set(lied.filter((chunk) => chunk <= caughtAt)).size,
     isCaught: caughtAt < Infinity,
     // Left out of the next route without a fault of the check.
-    codes: [...leftOut].some((volunteer) => !blamed.has(volunteer)) ? [...codes, 'left out'] : codes,
-    falseAccusations,
+    codes: [...leftOut.keys()].some((volunteer) => !blamed.has(volunteer)) ? [...codes, 'left out'] : codes,
+    falseAccusations: [...named.keys()].filter((volunteer) => !liars.includes(volunteer)).length,
     wrongShown: wrong.size,
     hasMoved,
     isTextRight: answer.length === truth.length && answer.every((token, i) => token === truth[i]),

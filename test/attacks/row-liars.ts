@@ -70,7 +70,7 @@ export const rowLiars: readonly RowLiar[] = [
         return sorted({ ...row, tokens: order.map((i) => row.tokens[i]!) });
       }),
   },
-  ...[1e-3, 1e-2].map((size) => ({
+  ...[1e-5, 1e-4, 1e-3, 1e-2].map((size) => ({
     name: `constant push of ${size} toward a token`,
     hidden: ({ rows, base, wanted }: HiddenSpan) =>
       rows.map((row, t) => {
@@ -91,7 +91,7 @@ export const rowLiars: readonly RowLiar[] = [
         });
       }),
   })),
-  ...[1, 3, 10].map((times) => ({
+  ...[0.1, 1, 3, 10].map((times) => ({
     name: `noise at ${times} × honest`,
     hidden: ({ rows, base, channelScale, honest, random }: HiddenSpan) =>
       rows.map((row, t) => {

@@ -1,3 +1,4 @@
+import type { Testimony } from '#shared/check/audit-event.ts';
 import { channelScale } from '#shared/check/channel-scale.ts';
 import { judge } from '#shared/check/judge.ts';
 import { checkReveal } from '#shared/check/reveal-form.ts';
@@ -6,17 +7,17 @@ import { rowValues } from '#shared/check/sketch.ts';
 import { pairKey, parseThresholds, thresholdFor } from '#shared/check/thresholds.ts';
 import measured from '#shared/check/thresholds.json' with { type: 'json' };
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import type { StageRange } from '#shared/model/stage.ts';
 import { encodeF16 } from '#shared/wire/f16.ts';
 import { greedy } from '../bench/calibrate/honest-pairs.ts';
 import type { Recording } from '../bench/calibrate/record.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
-import { joined, outputKind, spanSeed, testimonyOf, type ReplicaRows } from '../support/traces/span-comparison.ts';
-import { chunkPlan, type TracedModel, type Tracer } from '../support/traces/tracer.ts';
+import { outputKind, spanSeed, testimonyOf, type ReplicaRows } from '../support/traces/span-comparison.ts';
+import { primaryPlan, type Tracer } from '../support/traces/tracer.ts';
 import { runComputedLiars, type LiarRows } from './computed-liars.ts';
 import { decodeCandidateRow, encodeCandidateRow } from './logits-rows.ts';
 import { embeddingRow } from './embedding-row.ts';
 import { rowLiars, type RowLiar } from './row-liars.ts';
+import { bestToken, type Escaped } from './text-tail.ts';
 
 /** What became of a lie in one whole chunk of one stage. */
 export interface Trial {
@@ -32,22 +33,23 @@ export interface Trial {
   readonly escaped: Escaped | null;
 }
 
-export interface Escaped {
-  readonly session: TracedSession;
-  readonly start: number;
-  readonly rows: readonly Uint8Array<ArrayBuffer>[];
-}
-
 /** A session whose honest rows are at hand: as WASM computes whole chunks, and every shadow that was traced. */
 interface Stage {
   readonly session: TracedSession;
   readonly input: readonly Uint8Array<ArrayBuffer>[];
   readonly honest: readonly Uint8Array<ArrayBuffer>[];
   readonly shadows: readonly ReplicaRows[];
+  /** What shadows say of a span, which is the same whoever the liar is. */
+  readonly said: Map<string, Testimony>;
 }
 
-/** All liars of which rows can be made beforehand, against every honest shadow, chunk by chunk under `seeds` seeds. */
-export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: number): AsyncGenerator<Trial> {
+/** All liars of which rows can be made beforehand, against every honest shadow, chunk by chunk under `seeds` seeds; only those whose name matches. */
+export async function* traceAttacks(
+  recording: Recording,
+  wasm: Tracer,
+  seeds: number,
+  named: RegExp,
+): AsyncGenerator<Trial> {
   const sessions = recording.sessions.filter(
     ({ model, range }) => model.name === 'wren-q4' && range.end - range.start === model.manifest.config.layers / 2,
   );
@@ -56,11 +58,12 @@ export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: n
     const other = [...stages.values()].find(
       (candidate) => candidate.session.range === session.range && candidate.session.session !== session.session,
     );
-    for (const liar of rowLiars) yield* rowTrials(stage, other?.honest ?? stage.honest, liar, seeds);
+    for (const liar of rowLiars.filter(({ name }) => named.test(name)))
+      yield* rowTrials(stage, other?.honest ?? stage.honest, liar, seeds);
   }
   for (const range of new Set(sessions.map((session) => session.range))) {
     const own = sessions.filter((session) => session.range === range);
-    for await (const lie of runComputedLiars(own, wasm))
+    for await (const lie of runComputedLiars(own, wasm, named))
       yield* rowsTrials(lie, 'wasm', stages.get(lie.session)!, seeds);
   }
   for (const { name, numericClass, of: session, rows, positions } of recording.substitutes) {
@@ -70,7 +73,7 @@ export async function* traceAttacks(recording: Recording, wasm: Tracer, seeds: n
       from: 0,
       rows: splitRows(rows, positions),
     };
-    yield* rowsTrials(lie, numericClass, stages.get(session) ?? stageOf(session), seeds);
+    if (named.test(lie.name)) yield* rowsTrials(lie, numericClass, stages.get(session) ?? stageOf(session), seeds);
   }
 }
 
@@ -85,7 +88,7 @@ function stageOf(session: TracedSession): Stage {
       const count = plan.reduce((sum, run) => sum + run, 0);
       return { numericClass, input: input.slice(0, count), output: splitRows(rows, count), plan };
     });
-  return { session, input, honest, shadows };
+  return { session, input, honest, shadows, said: new Map() };
 }
 
 /** Every other chunk against WASM, of which there are enough. */
@@ -134,11 +137,14 @@ function* trials(
   const end = start + rows.length;
   const output = [...stage.honest.slice(0, start), ...rows];
   // A liar says that it ran single positions: two WASM replicas with other runs need not be equal bit for bit.
-  const primary: ReplicaRows = { numericClass, input: stage.input, output, plan: chunkPlan(end, 1) };
+  const primary: ReplicaRows = { numericClass, input: stage.input, output, plan: primaryPlan(start, end) };
   const kind = range.head ? 'logits' : 'hidden';
   for (let i = 0; i < (range.head ? 1 : seeds); i++) {
-    const span = { manifest, range, start, end, seed: spanSeed(`${liar}:${stage.session.session}:${start}:${i}`) };
-    const [mine, theirs] = [testimonyOf(primary, span), testimonyOf(shadow, span)];
+    const span = { manifest, range, start, end, seed: spanSeed(`${stage.session.session}:${start}:${i}`) };
+    const mine = testimonyOf(primary, span);
+    const key = `${stage.shadows.indexOf(shadow)}:${start}:${i}`;
+    const theirs = stage.said.get(key) ?? testimonyOf(shadow, span);
+    stage.said.set(key, theirs);
     const form = checkReveal(mine.reveal.statement, range, manifest.config, range.head ? rows.length : null);
     const limits = thresholdFor(numericClass, shadow.numericClass, kind, manifest.config);
     const finding = judge(mine, theirs, outputKind(range, manifest, mine.reveal.statement, greedy), limits);
@@ -151,14 +157,12 @@ function* trials(
       median: finding.closeness.median,
       movesText:
         kind === 'logits' ? rows.some((row, t) => bestToken(row) !== bestToken(stage.honest[start + t]!)) : null,
-      escaped: outcome === 'agreed' && kind === 'hidden' ? { session: stage.session, start, rows } : null,
+      escaped:
+        outcome === 'agreed' && kind === 'hidden'
+          ? { session: stage.session, honest: stage.honest, start, rows }
+          : null,
     };
   }
-}
-
-/** The first candidate of a logits row. */
-function bestToken(row: Uint8Array<ArrayBuffer>): number {
-  return new DataView(row.buffer, row.byteOffset).getUint32(4, true);
 }
 
 function lieInHidden(
@@ -223,27 +227,5 @@ export function generator(name: string): () => number {
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return (((state >>> 8) ^ (state << 16)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** The logits rows that honest stages after `range` give for a session's rows. */
-export type Tail = (range: StageRange, rows: readonly Uint8Array[]) => Promise<readonly Uint8Array<ArrayBuffer>[]>;
-
-/** Whether rows that passed a check change the likeliest token somewhere in their chunk. */
-export async function movesGreedyText({ session, start, rows }: Escaped, tail: Tail): Promise<boolean> {
-  const { honest } = stageOf(session);
-  const before = honest.slice(0, start);
-  const told = await tail(session.range, [...before, ...rows]);
-  const truth = await tail(session.range, honest.slice(0, start + rows.length));
-  return rows.some((_, t) => bestToken(told[start + t]!) !== bestToken(truth[start + t]!));
-}
-
-/** A tail of stages that WASM computes, each loaded once. */
-export function createTail(model: TracedModel, wasm: Tracer): Tail {
-  const { layers } = model.manifest.config;
-  return async ({ end }, rows) => {
-    const range = { start: end, end: layers, embedding: false, head: true };
-    const [logits] = await wasm.trace(model, range, [{ input: joined(rows), plan: chunkPlan(rows.length) }]);
-    return splitRows(logits!, rows.length);
   };
 }

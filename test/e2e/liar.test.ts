@@ -50,18 +50,29 @@ describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
     expect(told.at(-1)?.isLiars).toBe(true);
   });
 
-  test('answers the honest text where it is checked, names the liar, and goes on without it', async () => {
-    const requester = await network.requester({ maxNewTokens });
-    await sendQuestion(requester, question);
-    expect((await finishedAnswer(requester)).trim()).toBe(honest);
-    await requester.page
-      .getByText(`Volunteer ${shortId(liar.id)} computed`)
-      .first()
-      .waitFor();
-
+  test('answers the honest text where it is checked, and names the liar with proof', async () => {
+    const program = await startAskingProgram(network.server.url);
+    // Seven volunteers on two stages: three shadows take in all of the liar's stage.
+    const { events, tokens } = await askGreedily(program.open({ shadows: 3 }), oracle.chat(messages), maxNewTokens);
+    program.close();
+    expect(oracle.decode(tokens).trim()).toBe(honest);
+    const proven = events.filter((event) => event.type === 'fault').filter(({ isProven }) => isProven);
+    expect(new Set(proven.map(({ volunteer }) => volunteer))).toEqual(new Set([liar.id]));
     const { faults, volunteers } = await network.snapshot();
     expect(faults.map(({ volunteer }) => volunteer)).toContain(liar.id);
     expect(volunteers.find(({ id }) => id === liar.id)?.trust.suspendedUntilMs).toBeGreaterThan(Date.now());
+  });
+
+  test('goes on without the liar, and the page shows who was proven wrong', async () => {
+    const requester = await network.requester({ maxNewTokens });
+    await sendQuestion(requester, question);
+    expect((await finishedAnswer(requester)).trim()).toBe(honest);
+    await requester.page.goto(`${network.server.url}/#/network`);
+    const faults = requester.page.getByRole('list', { name: 'Proven faults' }).getByRole('listitem');
+    await faults
+      .filter({ hasText: shortId(liar.id) })
+      .first()
+      .waitFor();
   });
 
   test('answers honestly through the API, without the liar', async () => {

@@ -2,6 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes, toBase64, utf8 } from '#shared/bytes.ts';
 import type { AuditEffect, AuditEvent, Dispute } from '#shared/check/audit-event.ts';
 import { channelScale } from '#shared/check/channel-scale.ts';
+import type { Drawn } from '#shared/check/audit-record.ts';
 import { RowChain, ShapeChain } from '#shared/check/row-chain.ts';
 import { SessionAudit } from '#shared/check/session-audit.ts';
 import { rowValues, sketchRows } from '#shared/check/sketch.ts';
@@ -192,6 +193,8 @@ export class AuditStand {
   readonly requester = toyIdentity('requester');
   nowMs = 1_000;
   sampling: Sampling | null = null;
+  /** Drawn last, and not fed. */
+  last: number | null = null;
   readonly failed: Effect<'failed'>[] = [];
   readonly checked: Effect<'checked'>[] = [];
   readonly disputes: Dispute[] = [];
@@ -243,7 +246,7 @@ export class AuditStand {
       manifest: standManifest,
       publicKey: this.requester.publicKey,
       secret: new Uint8Array(32).fill(7),
-      samplingAt: () => this.sampling,
+      drawnAt: (position) => this.#drawnAt(position),
       nowMs: this.nowMs,
     });
   }
@@ -272,6 +275,11 @@ export class AuditStand {
   /** Verdicts as `0-32 checked`. */
   get verdicts(): string[] {
     return this.checked.map(({ check }) => `${check.start}-${check.end} ${check.tier}`);
+  }
+
+  #drawnAt(position: number): Drawn | null {
+    const token = this.#tokens[position] ?? this.last;
+    return this.sampling === null || token === null ? null : { token, sampling: this.sampling };
   }
 
   checksTo(name: string): MessageOf<'check'>[] {

@@ -97,6 +97,7 @@ const forges = {
 
 const others = [
   'sends each receiver other rows',
+  'says that it was sent what is no number',
   'leaves',
   'does not sign',
   'sends rows that are not their digest',
@@ -127,6 +128,15 @@ function forgeFor(network: ToyNetwork, kind: LieKind): Forge {
   switch (kind) {
     case 'sends each receiver other rows':
       return forgeRows((to) => network.volunteers.findIndex(({ id }) => id === to) % 2 === 1);
+    case 'says that it was sent what is no number':
+      return (message, start) => {
+        if (message.type !== 'commit' || message.commit.statement.end <= start) return message;
+        const { session, stage } = message.commit.statement;
+        const sender = network.routes.find((route) => route.session === session)?.stages[stage - 1]?.primary.id;
+        if (sender === undefined) return message;
+        const text = 'the rows hold what is no number';
+        return { type: 'fault', session, stage, code: 'bad-message', message: text, volunteer: sender };
+      };
     case 'does not sign':
       return (message) =>
         message.type === 'commit'

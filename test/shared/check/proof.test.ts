@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { fromBase64, toBase64, utf8 } from '#shared/bytes.ts';
 import { computationProof, equivocationProof, sketchProof } from '#shared/check/proof.ts';
 import { proofSchema, type Proof } from '#shared/check/proof-schema.ts';
+import { CHAIN_START, foldRows, foldTail } from '#shared/check/row-chain.ts';
 import { commitBytes } from '#shared/check/statement-codec.ts';
 import { verifyProof, type ProofDeps } from '#shared/check/verify-proof.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
@@ -167,6 +168,23 @@ describe('a proof of a wrong computation', () => {
     expect(await verdict(proofOf({ claimed }))).toMatchObject({ reason: 'not-finite' });
   });
 
+  test('shows nothing over rows so large that their rounding outweighs what the stage adds', async () => {
+    const input = chunk.input.map((value) => 1e3 * value);
+    const onTop = (of: Chunk, by: number): Chunk => ({
+      ...of,
+      input,
+      output: input.map((value, i) => value + by * (chunk.output[i]! - chunk.input[i]!)),
+    });
+    const right = onTop(chunk, 1);
+    const broken = { ...right, output: right.output.map(() => Infinity) };
+    expect(await code(proofOf({ right, claimed: onTop(chunk, 2) }))).toBe('bad-message');
+    expect(await code(proofOf({ right, claimed: broken }))).toBe('bad-message');
+    const route = answerRoute('wasm');
+    expect(await verdict(proofOf({ right, claimed: onTop(chunk, 2), route }))).toMatchObject({
+      reason: 'disagreement',
+    });
+  });
+
   test('shows a sketch that is not that of the rows both committed to', async () => {
     const lie = async (side: 'input' | 'output') => {
       const proof = (await proofOf({ claimed: chunk })) as Extract<Proof, { type: 'computation' }>;
@@ -313,6 +331,19 @@ describe('a proof of wrong logits', () => {
     const { commit, reveal } = spoken(rows);
     const moved = { ...commit, outputTo: speakLogits(chunk, [...rows, new Uint8Array(0)]).commit.outputTo };
     expect(await code(headProof({ commit: moved, reveal }, 'wasm', false_))).toBe('bad-message');
+  });
+
+  test('needs more than one bit where the same run may have been asked for more logits', async () => {
+    const nearly = rows.map((bytes) => {
+      const near = bytes.slice();
+      near[8]! ^= 1;
+      return near;
+    });
+    const { commit, reveal } = spoken(nearly);
+    expect(await verdict(headProof({ commit, reveal }, 'wasm'))).toMatchObject({ reason: 'disagreement' });
+    const outputFrom = foldRows(CHAIN_START, [rows[0]!]);
+    const asked = { ...commit, outputFrom, outputTo: foldTail(outputFrom, commit.end, nearly) };
+    expect(await code(headProof({ commit: asked, reveal }, 'wasm'))).toBe('bad-message');
   });
 
   test('shows nothing where only earlier spans differ', async () => {

@@ -32,7 +32,7 @@ class AuditedSession {
       manifest: toyManifest,
       publicKey: this.driver.identity.publicKey,
       secret: new Uint8Array(32).fill(9),
-      samplingAt: () => null,
+      drawnAt: () => null,
       nowMs: network.clock.nowMs(),
     });
   }

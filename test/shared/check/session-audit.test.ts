@@ -339,6 +339,16 @@ describe('the sampled token', () => {
     expect(finding.outcome).toBe('suspect');
   });
 
+  test('is held against them as well where it ends the answer and is not fed', async () => {
+    const stand = await linked([1, 1], 'webgpu/toy');
+    stand.sampling = { temperature: 0, topP: 1, seed: 0 };
+    stand.at('V1a').lies.output = (row) => row.map((x, i) => x * (1 + (i % 2 ? 1e-6 : -1e-6)));
+    await stand.feed(tokens(20));
+    stand.last = 0;
+    await stand.tell({ type: 'close-span' });
+    expect(stand.disputes[0]!.finding).toMatchObject({ outcome: 'suspect' });
+  });
+
   test('counts for nothing where it was not sampled', async () => {
     const stand = await linked([1, 1], 'webgpu/toy');
     stand.at('V1a').lies.output = (row) => row.map((x, i) => x * (1 + (i % 2 ? 1e-6 : -1e-6)));

@@ -94,7 +94,7 @@ describe('Wren, cut anywhere, gives the hidden states and greedy tokens of the u
     ['q4 converted for WASM', 'q4', 'q4', 'fused', true],
     ['q8 converted for WASM', 'q8', 'q8', 'fused', true],
     ['fp32 made of q8', 'fp32', 'q8', 'plain', true],
-  ] as const)('%s', { timeout: 60_000 }, async (_, quant, source, form, fold) => {
+  ] as const)('%s', { timeout: 180_000 }, async (_, quant, source, form, fold) => {
     const { manifest, dataFolder } = await importWren(quant);
     const file = `onnx/model_${source}.onnx`;
     await expectCutsToAgree({ manifest, dataFolder, folder: 'models/wren', file }, { form, fold, isExact: true });
@@ -102,7 +102,7 @@ describe('Wren, cut anywhere, gives the hidden states and greedy tokens of the u
 });
 
 describe('a graph of the builder family, cut anywhere, gives the hidden states and greedy tokens of the uncut graph', () => {
-  test.each(Object.entries<SyntheticShape>(syntheticShapes))('%s', { timeout: 60_000 }, async (key, shape) => {
+  test.each(Object.entries<SyntheticShape>(syntheticShapes))('%s', { timeout: 180_000 }, async (key, shape) => {
     const folder = join(scratch, key);
     const dataFolder = join(scratch, `${key}-data`);
     await writeSyntheticFolder(folder, shape);

@@ -96,7 +96,8 @@ describe('a checked answer', () => {
   });
 });
 
-describe('a checked answer whose replicas leave', () => {
+// Each of the first ones makes fifteen answers.
+describe('a checked answer whose replicas leave', { timeout: 60_000 }, () => {
   it.each([0, 1, 2])('takes another shadow when that of stage %i leaves at any moment', async (stage) => {
     const whole = toyAnswer(prompt(70), 12);
     for (let atMs = 0; atMs < 240; atMs += 16) {
@@ -236,6 +237,19 @@ describe('a difference', () => {
     expect(network.routes[1]!.stages[1]!.primary.id).toBe(liar(network, 1, 2).id);
   });
 
+  it('that those who could settle it have no slot free for has the answer made by others', async () => {
+    const network = checkedNetwork([], 4);
+    for (const reserve of ['arbiter', 'referee'] as const) network.addVolunteer(1, 0, reserve);
+    const pair = [liar(network, 1, 0), liar(network, 1, 1)];
+    pair[0]!.compute.tamper = scaled(-1, 50);
+    const events = await ask(network);
+    expect(network.replays.map(({ role }) => role)).toEqual(['arbiter', 'referee']);
+    expect(only(events, 'fault')).toEqual([]);
+    expect(only(events, 'rerouted')).toMatchObject([{ volunteer: null }]);
+    for (const { id } of pair) expect(JSON.stringify(network.routes[1])).not.toContain(id);
+    expect(events.at(-1)).toMatchObject({ tier: 'checked', counts: { disputed: 0 } });
+  });
+
   it('that nobody can settle, and nobody else can take the place of the two, ends the answer', async () => {
     const network = checkedNetwork([]);
     liar(network, 1, 0).compute.tamper = scaled(-1, 0);
@@ -244,6 +258,8 @@ describe('a difference', () => {
     await expect(asked).rejects.toMatchObject({ code: 'check-failed' });
     expect(events.at(-1)).toMatchObject({ type: 'checked', check: { start: 0, end: 32, tier: 'disputed' } });
     expect(network.routes).toHaveLength(4);
+    // Nobody is known to be at fault, so that the server hears of sessions that failed, and of no fault.
+    expect(network.releases.map(({ outcome, faults }) => [outcome, faults])).toEqual(new Array(4).fill(['failed', []]));
   });
 
   it('within the grey zone is left to an arbiter who agrees with the primary', async () => {
