@@ -13,6 +13,9 @@ import { figure, type Figure } from './figures.ts';
 export const PUBLIC_URL = 'https://chorus.example';
 
 export interface LogBenchOptions {
+  /** What is entry 0. */
+  readonly first: Uint8Array;
+  /** Those that come after it. */
   readonly entries: number;
   /** Appends that wait for their acknowledgement at the same time. */
   readonly clients: number;
@@ -28,13 +31,17 @@ const COLD_STARTS = 3;
  * A new log in an empty data folder, without witnesses: how fast it acknowledges, how large its proofs are, how long making
  * and verifying one takes, and how long a start takes that checks every file. The log stays in the folder.
  */
-export async function measureLog(dataFolder: string, { entries, clients, proofs }: LogBenchOptions): Promise<Figure[]> {
+export async function measureLog(
+  dataFolder: string,
+  { first, entries, clients, proofs }: LogBenchOptions,
+): Promise<Figure[]> {
   const store = openStore(join(dataFolder, 'chorus.sqlite'));
   try {
-    const first = await openService(dataFolder, store);
-    const single = await timeSingle(first);
-    const written = await timeAppends(first, entries, clients);
-    await first.stop();
+    const begun = await openService(dataFolder, store);
+    await begun.append(first);
+    const single = await timeSingle(begun);
+    const written = await timeAppends(begun, entries, clients);
+    await begun.stop();
 
     const starts: number[] = [];
     for (let i = 0; i < COLD_STARTS; i++) {

@@ -13,7 +13,7 @@ import { measureLog } from './log.ts';
 import { prepare, type Run } from './prepare.ts';
 import { startPageServer } from './page-server.ts';
 import { measurePrice } from './price.ts';
-import { measureReceipt } from './receipt.ts';
+import { entryOf, giveReceipt, measureReceipt } from './receipt.ts';
 
 /**
  * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our
@@ -158,8 +158,10 @@ const sections: Readonly<Record<string, Section>> = {
   },
   async log(browser) {
     const dataFolder = await temporaryFolder();
-    const figures = await measureLog(dataFolder, { entries: Number(options.entries), clients: 512, proofs: 500 });
-    return [...figures, ...(await measureReceipt(dataFolder, browser))];
+    const given = await giveReceipt();
+    const counts = { entries: Number(options.entries), clients: 512, proofs: 500 };
+    const figures = await measureLog(dataFolder, { first: entryOf(given), ...counts });
+    return [...figures, ...(await measureReceipt(given, dataFolder, browser))];
   },
 };
 
