@@ -2,6 +2,7 @@ import { describeRange } from '../model/stage.ts';
 import { shortId } from '../ids.ts';
 import type { Check, CheckName, Subject } from './check.ts';
 import type { ReceiptPredicate } from './receipt.ts';
+import { undrawnTokens } from './runs.ts';
 
 type Stage = ReceiptPredicate['stages'][number];
 
@@ -111,6 +112,13 @@ function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
   notProved.push(
     `That manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}: the requester says so.`,
   );
+  notProved.push('That the model drew these tokens: nobody signs which were drawn. A replay can tell.');
+  const undrawn = has('coverage') ? undrawnTokens(predicate) : 0;
+  if (undrawn > 0) {
+    notProved.push(
+      `Where ${undrawn} of the ${predicate.request.tokens.answer} tokens of the answer come from: these keys were given them, and computed nothing to draw them from.`,
+    );
+  }
   notProved.push('That the text is what the tokens spell: the requester says so, and a replay can tell.');
   if (predicate.requester.kind === 'gateway') {
     notProved.push('Which client asked: the gateway is the requester here, and saw the prompt and the answer.');
