@@ -135,7 +135,7 @@ export class LogClient {
   }
 }
 
-/** What a view means, in a sentence for people; the page and the command line say the same. */
+/** What a view means, in a sentence for people. */
 export function describeLogView(view: LogView): string {
   switch (view.kind) {
     case 'first-seen':

@@ -23,7 +23,7 @@ export interface Refusal {
   readonly status: 400 | 403 | 404 | 409 | 422;
   /** For people. */
   readonly reason: string;
-  /** With 409: the size the witness has cosigned last. */
+  /** With 409 for another old size: the size the witness has cosigned last. */
   readonly size?: number;
 }
 
@@ -81,6 +81,9 @@ export function refusalOfGrowth(known: WitnessedHead, { oldSize, proof, checkpoi
   }
   if (checkpoint.size === 0 && !equalBytes(checkpoint.root, EMPTY_ROOT)) {
     return { status: 422, reason: 'an empty log has the root of the empty tree' };
+  }
+  if (oldSize === checkpoint.size && proof.length === 0 && !equalBytes(checkpoint.root, known.root)) {
+    return { status: 409, reason: 'this log has another root at the size that this witness has cosigned' };
   }
   if (!isConsistent([known.size, known.root], [checkpoint.size, checkpoint.root], proof)) {
     return { status: 422, reason: 'this log does not begin with what this witness has cosigned' };

@@ -76,7 +76,9 @@ export const checkWitnesses: CheckReceipt = async (subject) => {
     const isLater = 1000 * timeSeconds >= Date.parse(subject.predicate.finishedAt) - CLOCK_SKEW_MS;
     demand(isLater, `${name} saw it before the answer was finished`);
   }
-  return quorum === null && names.length === 0 ? 'the policy asks for none' : `seen by ${names.join(', ')}`;
+  return quorum === null && names.length === 0
+    ? { notChecked: 'the policy asks for none' }
+    : `seen by ${names.join(', ')}`;
 };
 
 /** What the policy's witnesses say. Throws for a cosignature that is wrong. */

@@ -2,6 +2,7 @@ import { describeRange } from '../model/stage.ts';
 import { shortId } from '../ids.ts';
 import type { Check, CheckName, Subject } from './check.ts';
 import type { ReceiptPredicate } from './receipt.ts';
+import { undrawnTokens } from './runs.ts';
 
 type Stage = ReceiptPredicate['stages'][number];
 
@@ -18,7 +19,7 @@ export function claimsOf(subject: Subject, checks: readonly Check[]): Claims {
     names.every((name) => checks.some((check) => check.name === name && check.status === 'passed'));
   return {
     proved: [...provedOfRequest(subject, has), ...provedOfStages(subject, has), ...provedOfLog(checks, has)],
-    notProved: [...notProvedOfStages(subject), ...notProvedOfRequest(subject, has), ...notProvedOfLog(has)],
+    notProved: [...notProvedOfStages(subject, has), ...notProvedOfRequest(subject, has), ...notProvedOfLog(has)],
   };
 }
 
@@ -36,9 +37,7 @@ function provedOfRequest({ predicate }: Subject, has: Has): string[] {
   if (has('tokens')) proved.push('The tokens at hand are those that the first stage was fed.');
   if (has('route-signature', 'route-match')) {
     const key = shortId(predicate.requester.id);
-    proved.push(
-      `A server assigned model ${model.name} (manifest ${shortId(model.manifest.sha256)}) to these keys for ${key}.`,
-    );
+    proved.push(`A server assigned the model of manifest ${model.manifest.sha256} to these keys for ${key}.`);
   }
   return proved;
 }
@@ -78,7 +77,7 @@ function provedOfLog(checks: readonly Check[], has: Has): string[] {
   return proved;
 }
 
-function notProvedOfStages({ predicate }: Subject): string[] {
+function notProvedOfStages({ predicate }: Subject, has: Has): string[] {
   const { stages, spans, verdict } = predicate;
   const notProved: string[] = [];
   if (spans.some(({ stages }) => stages.some(({ tier }) => tier === 'checked'))) {
@@ -86,6 +85,8 @@ function notProvedOfStages({ predicate }: Subject): string[] {
       'That the work is right: two keys agreed within tolerance; collusion of both is not excluded.',
       'How close they came where their bits differ: these numbers are on the word of the requester.',
     );
+    if (!has('thresholds'))
+      notProved.push('That the limits they were held to mean anything: they are the requester’s.');
   }
   const { unchecked, settled, disputed } = verdict.counts;
   if (unchecked > 0)
@@ -107,6 +108,17 @@ function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
   const notProved: string[] = [];
   if (!has('answer')) notProved.push('Which text the answer is: none was compared.');
   if (!has('prompt')) notProved.push('Which prompt was asked: none was compared.');
+  const { name, root, manifest } = predicate.model;
+  notProved.push(
+    `That manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}: the requester says so.`,
+  );
+  notProved.push('That the model drew these tokens: nobody signs which were drawn. A replay can tell.');
+  const undrawn = has('coverage') ? undrawnTokens(predicate) : 0;
+  if (undrawn > 0) {
+    notProved.push(
+      `Where ${undrawn} of the ${predicate.request.tokens.answer} tokens of the answer come from: these keys were given them, and computed nothing to draw them from.`,
+    );
+  }
   notProved.push('That the text is what the tokens spell: the requester says so, and a replay can tell.');
   if (predicate.requester.kind === 'gateway') {
     notProved.push('Which client asked: the gateway is the requester here, and saw the prompt and the answer.');

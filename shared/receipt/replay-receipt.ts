@@ -33,7 +33,7 @@ export interface ReplayOptions {
 }
 
 export interface ReplayReport {
-  /** True if nothing that could be compared differs. */
+  /** True if something could be compared, nothing of that differs, and every token was drawn from logits. */
   readonly isValid: boolean;
   readonly outputs: readonly {
     readonly stage: number;
@@ -47,6 +47,8 @@ export interface ReplayReport {
   readonly tokens: {
     readonly compared: number;
     readonly equal: number;
+    /** Those that no replica computed logits for: they were fed, and nothing shows that the model drew them. */
+    readonly undrawn: number;
     readonly largestGap: number;
     /** Gap within which two honest devices may draw different tokens. */
     readonly limit: number;
@@ -97,8 +99,9 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
     inputs = ran.map(({ output }) => output);
   }
   const drawn = compareTokens(options, ran, chunks);
-  const isValid = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
-  return { isValid, outputs, tokens: drawn };
+  const isCompared = drawn.compared > 0 || outputs.some(({ outcome }) => outcome !== 'not-compared');
+  const isEqual = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
+  return { isValid: isCompared && isEqual && drawn.undrawn === 0, outputs, tokens: drawn };
 }
 
 function chosenChunks({ chunks, predicate: { positions } }: ReplayOptions): number[] {
@@ -175,22 +178,26 @@ function compareTokens(
   const { vocabularySize } = manifest.config;
   const ends = attestedEnds(predicate.positions);
   const chosen = new Set(chunks.map((chunk) => ends[chunk]!));
-  let [compared, equal, largestGap] = [0, 0, 0];
+  let [compared, equal, undrawn, largestGap] = [0, 0, 0, 0];
   const rows = new Map<number, Uint8Array<ArrayBuffer>>();
   for (const { run, output } of ran) {
     for (let at = run.start; at < run.start + run.count; at++) rows.delete(at);
     splitRows(output.bytes, output.count).forEach((row, i) => rows.set(run.start + run.count - run.logits + i, row));
   }
   for (let at = request.tokens.prompt; at < tokens.length; at++) {
+    if (!chosen.has(ends.find((end) => end > at - 1)!)) continue;
     const row = rows.get(at - 1);
-    if (row === undefined || !chosen.has(ends.find((end) => end > at - 1)!)) continue;
+    if (row === undefined) {
+      undrawn += 1;
+      continue;
+    }
     const candidates = readCandidates(row, vocabularySize, Math.min(TOP_K, vocabularySize));
     const gap = tokenGap(candidates, request.sampling, at, tokens[at]!);
     compared += 1;
     if (gap === 0) equal += 1;
     largestGap = Math.max(largestGap, gap);
   }
-  return { compared, equal, largestGap, limit };
+  return { compared, equal, undrawn, largestGap, limit };
 }
 
 function bad(reason: string): ChorusError {

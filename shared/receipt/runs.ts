@@ -58,6 +58,20 @@ export function wantedLogits(runs: readonly FedRun[], positions: number): boolea
   return wanted;
 }
 
+/**
+ * How many tokens of the answer follow a row of which no logits were asked for: they were fed as the requester had them,
+ * from another route or by its own hand. Throws `bad-message` for runs that cannot be.
+ */
+export function undrawnTokens({
+  runs,
+  positions,
+  request: { tokens },
+}: Pick<ReceiptPredicate, 'runs' | 'positions' | 'request'>): number {
+  const wanted = wantedLogits(unpackRuns(runs, positions), positions);
+  const first = tokens.prompt - 1;
+  return wanted.slice(first, first + tokens.answer).filter((isWanted) => !isWanted).length;
+}
+
 function bad(reason: string): ChorusError {
   return new ChorusError('bad-message', `the runs cannot be right: ${reason}`);
 }

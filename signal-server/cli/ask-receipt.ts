@@ -73,7 +73,7 @@ async function log(
   try {
     const logged = await postReceipt(file.envelope, signal);
     const found = await verifyReceipt({ receipt: logged, verify, answer });
-    if (found.id !== id || !found.isValid || found.summary?.log == null) {
+    if (found.id !== id || !found.isValid || !found.summary?.log) {
       throw new ChorusError('bad-message', 'the server gave no proof for it that holds');
     }
     const { index, origin } = found.summary.log;

@@ -10,7 +10,7 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
   if (summary !== null) {
     const { model, tokens, stages, tier, finishedAt } = summary;
     const said = `${model.name} (${model.quantization}), ${stages.length} stages, ${tokens.answer} tokens, ${finishedAt}`;
-    lines.push(`It says: ${said}, ${tier}`);
+    lines.push(printable(`It says: ${said}, ${tier}`));
   }
   lines.push('');
   const width = Math.max(...checks.map(({ name }) => name.length));
@@ -39,9 +39,11 @@ export function describeReplay({ outputs, tokens, isSpelt }: FolderReport): stri
     ].filter(({ found }) => found.length > 0);
     lines.push(`  ${key}: ${parts.map(({ found, text }) => `chunks ${found.join(', ')} ${text}`).join('; ')}`);
   }
-  const { compared, equal, largestGap, limit } = tokens;
+  const { compared, equal, undrawn, largestGap, limit } = tokens;
   const gap = equal === compared ? '' : `, the others off by ${largestGap.toPrecision(2)} of ${limit} allowed`;
   lines.push(`  tokens: ${equal} of ${compared} are those the sampler draws here${gap}`);
+  if (undrawn > 0)
+    lines.push(`  ${undrawn} tokens of the answer WERE FED: no logits were computed that they could be drawn from`);
   if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? 'spell the answer' : 'DO NOT spell the answer'}`);
   return lines;
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { CheckName } from '#shared/receipt/check.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/receipt-secrets.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { verifyReceipt, type Verification, type VerifyReceipt } from '#shared/receipt/verify-receipt.ts';
@@ -43,7 +44,8 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   const { verification, used } = await verifyWith(request);
   const replay = options.replay && verification.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
-  const isValid = verification.isValid && (!options.replay || replayed?.isValid === true);
+  const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
+  const isValid = verification.isValid && isComparedWith && (!options.replay || replayed?.isValid === true);
   if (options.json) {
     const failure = replay instanceof ChorusError ? { error: replay.message } : replay;
     process.stdout.write(`${JSON.stringify({ ...verification, isValid, replay: failure }, null, 2)}\n`);
@@ -51,10 +53,15 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
     const lines = describeVerification(verification);
     if (replay instanceof ChorusError) lines.push('', `Replay: ${replay.message}`);
     if (replayed !== null) lines.push('', ...describeReplay(replayed));
+    if (verification.isValid && !isComparedWith) lines.push('', 'The prompt that was given could not be compared.');
     lines.push('', isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.');
     process.stdout.write(`${lines.join('\n')}\n`);
   }
   process.exitCode = isValid ? 0 : 1;
+}
+
+function hasPassed({ checks }: Verification, check: CheckName): boolean {
+  return checks.some(({ name, status }) => name === check && status === 'passed');
 }
 
 async function readRequest(path: string, options: VerifyOptions): Promise<VerifyReceipt> {
@@ -108,9 +115,10 @@ async function replayOf(
   }
 }
 
+/** What is no UTF-8 is refused: read as it may, it would be another text. */
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
   } catch (error) {
     throw new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
   }

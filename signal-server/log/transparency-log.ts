@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { equalBytes, utf8 } from '#shared/bytes.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
@@ -9,7 +8,7 @@ import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from 
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
 import { widthAt } from '#shared/log/tile-hashes.ts';
 import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
-import { readIfThere, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, syncFolder, writeDurably } from './durable-file.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
 /** Entries of one batch; more wait for the next. */
@@ -114,15 +113,15 @@ export class TransparencyLog {
     return tile.width > width ? null : this.#tiles.bytes(tile, size);
   }
 
-  /** Takes no more entries, for a reason that was found outside. */
+  /** Takes no more entries, for a reason that was found outside; those that wait for the batch under way are refused. */
   halt(reason: ChorusError): void {
     this.#failure ??= reason;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
   }
 
   /** Waits for the batch that is being written; what is not begun is refused. */
   async close(): Promise<void> {
     this.halt(new ChorusError('cancelled', 'the log is closed'));
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure!);
     await this.#writing;
   }
 
@@ -171,7 +170,8 @@ export class TransparencyLog {
  * not fit the others, all of which are read.
  */
 export async function openLog(options: LogOptions): Promise<TransparencyLog> {
-  await mkdir(options.folder, { recursive: true });
+  // Beside it lies the log's key, whose name reaches the disk with the folder's.
+  await makeFolder(options.folder);
   const tiles = new TileFiles(options.folder);
   const head = await readHead(options);
   const { size } = head;

@@ -1,7 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { isIncluded, leafHash } from '#shared/log/merkle.ts';
@@ -10,9 +7,15 @@ import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
 import { openStore, type Store } from '../../signal-server/store.ts';
 import { systemClock, systemRandom } from '../../signal-server/system-clock.ts';
-import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
+import { figure, type Figure } from './figures.ts';
+
+/** Of the server that the log is said to belong to. */
+export const PUBLIC_URL = 'https://chorus.example';
 
 export interface LogBenchOptions {
+  /** What is entry 0. */
+  readonly first: Uint8Array;
+  /** Those that come after it. */
   readonly entries: number;
   /** Appends that wait for their acknowledgement at the same time. */
   readonly clients: number;
@@ -25,17 +28,20 @@ const ENTRY_BYTES = 128;
 const COLD_STARTS = 3;
 
 /**
- * A log on the disk of the temporary folder, without witnesses: how fast it acknowledges, how large its proofs are, how
- * long making and verifying one takes, and how long a start takes that checks every file.
+ * A new log in an empty data folder, without witnesses: how fast it acknowledges, how large its proofs are, how long making
+ * and verifying one takes, and how long a start takes that checks every file. The log stays in the folder.
  */
-export async function measureLog({ entries, clients, proofs }: LogBenchOptions): Promise<Figure[]> {
-  const dataFolder = await mkdtemp(join(tmpdir(), 'chorus-log-bench-'));
+export async function measureLog(
+  dataFolder: string,
+  { first, entries, clients, proofs }: LogBenchOptions,
+): Promise<Figure[]> {
   const store = openStore(join(dataFolder, 'chorus.sqlite'));
   try {
-    const first = await openService(dataFolder, store);
-    const single = await timeSingle(first);
-    const written = await timeAppends(first, entries, clients);
-    await first.stop();
+    const begun = await openService(dataFolder, store);
+    await begun.append(first);
+    const single = await timeSingle(begun);
+    const written = await timeAppends(begun, entries, clients);
+    await begun.stop();
 
     const starts: number[] = [];
     for (let i = 0; i < COLD_STARTS; i++) {
@@ -57,7 +63,6 @@ export async function measureLog({ entries, clients, proofs }: LogBenchOptions):
     ];
   } finally {
     store.close();
-    await rm(dataFolder, { recursive: true, force: true });
   }
 }
 
@@ -65,7 +70,7 @@ function openService(dataFolder: string, store: Store): Promise<LogService> {
   return openLogService({
     dataFolder,
     origin: null,
-    publicUrl: 'https://chorus.example',
+    publicUrl: PUBLIC_URL,
     witnesses: [],
     acknowledged: store.acknowledged,
     clock: systemClock,
@@ -129,22 +134,4 @@ async function timeProofs(
     makingMs.push(madeMs - startedMs);
   }
   return { sizes, makingMs, verifyingMs };
-}
-
-if (process.argv[1] === import.meta.filename) {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'string' },
-      entries: { type: 'string', default: '100000' },
-      clients: { type: 'string', default: '512' },
-      proofs: { type: 'string', default: '500' },
-    },
-  });
-  const figures = await measureLog({
-    entries: Number(values.entries),
-    clients: Number(values.clients),
-    proofs: Number(values.proofs),
-  });
-  process.stdout.write(`${formatFigures(figures)}\n`);
-  if (values.json !== undefined) await writeFigures(values.json, 'tsx test/bench/log.ts', figures);
 }

@@ -9,14 +9,17 @@ import { launchChromium, openTab } from '../support/tabs.ts';
 import { volunteerIn } from '../support/volunteer-tab.ts';
 import type { BenchRun, LapSplit } from './contender.ts';
 import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
+import { measureLog } from './log.ts';
 import { prepare, type Run } from './prepare.ts';
 import { startPageServer } from './page-server.ts';
 import { measurePrice } from './price.ts';
+import { entryOf, giveReceipt, measureReceipt } from './receipt.ts';
 
 /**
  * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our
  * worker, and cut into 2 and 4 stages over data channels. All take turns within one run, so that a busy machine
- * slows all of them alike. Then what it costs to have answers checked (price.ts).
+ * slows all of them alike. Then what it costs to have answers checked (price.ts), and what receipts and their log cost
+ * (log.ts, receipt.ts).
  */
 const promptLengths = [16, 128, 384] as const;
 /** Each makes Wren write a story longer than what is measured. */
@@ -36,6 +39,8 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     tokens: { type: 'string', default: '64' },
+    /** Of the log. */
+    entries: { type: 'string', default: '100000' },
   },
 });
 const rounds = Number(options.rounds);
@@ -134,30 +139,62 @@ async function measureSpeed(
   }
 }
 
-const sections = {
-  speed: measureSpeed,
+/** The default model, imported, and questions to it. */
+interface Wren {
+  readonly template: string;
+  readonly stories: readonly (readonly number[])[];
+}
+type Section = (browser: Browser, wren: () => Promise<Wren>) => Promise<Figure[]>;
+
+const sections: Readonly<Record<string, Section>> = {
+  async speed(browser, wren) {
+    const { template, stories } = await wren();
+    return measureSpeed(browser, template, stories);
+  },
   /** Of a network that has the machine to itself. */
-  price: (browser: Browser, folder: string, stories: readonly (readonly number[])[]): Promise<Figure[]> =>
-    measurePrice(browser, folder, { rounds, tokens, stories }),
+  async price(browser, wren) {
+    const { template, stories } = await wren();
+    return measurePrice(browser, template, { rounds, tokens, stories });
+  },
+  async log(browser) {
+    const dataFolder = await temporaryFolder();
+    const given = await giveReceipt();
+    const counts = { entries: Number(options.entries), clients: 512, proofs: 500 };
+    const figures = await measureLog(dataFolder, { first: entryOf(given), ...counts });
+    return [...figures, ...(await measureReceipt(given, dataFolder, browser))];
+  },
 };
 
-if (options.only !== undefined && !Object.hasOwn(sections, options.only)) {
-  throw new Error(`there is no section ${options.only}: ${Object.keys(sections).join(' and ')} there are`);
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'chorus-bench-'));
+  stops.push(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }
-const template = await mkdtemp(join(tmpdir(), 'chorus-bench-'));
-const stops: (() => Promise<unknown>)[] = [() => rm(template, { recursive: true, force: true })];
-try {
+
+async function importWren(): Promise<Wren> {
+  const template = await temporaryFolder();
   await (await startServer({ anchors: 0, dataFolder: template })).stop();
   const oracle = await loadOracle('wren', 'q4');
   const stories = heroes.map((hero) => oracle.chat([{ role: 'user', content: `Tell me a story about ${hero}.` }]));
   await oracle.dispose();
+  return { template, stories };
+}
+
+if (options.only !== undefined && !Object.hasOwn(sections, options.only)) {
+  throw new Error(`there is no section ${options.only}, only ${Object.keys(sections).join(', ')}`);
+}
+const stops: (() => Promise<unknown>)[] = [];
+let imported: Promise<Wren> | null = null;
+try {
   const figures: Figure[] = [];
   for (const [name, measure] of Object.entries(sections)) {
     if (options.only !== undefined && options.only !== name) continue;
     const browser = await launchChromium();
-    stops.push(() => browser.close());
-    figures.push(...(await measure(browser, template, stories)));
-    await stops.pop()?.();
+    try {
+      figures.push(...(await measure(browser, () => (imported ??= importWren()))));
+    } finally {
+      await browser.close();
+    }
   }
   console.log(formatFigures(figures));
   if (options.json !== undefined) await writeFigures(options.json, 'npm run bench', figures);

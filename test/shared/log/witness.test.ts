@@ -144,7 +144,6 @@ describe('a witness', () => {
     ['an old size of zero once it knows the log', 409, () => requestOf(0, 20)],
     ['a shorter log', 409, () => requestOf(4, 5)],
     ['a fork', 422, () => requestOf(12, 20, forked)],
-    ['a fork of the same size', 422, () => requestOf(12, 12, forked)],
     ['a proof that lacks a hash', 422, async () => dropHash(await requestOf(12, 20))],
     ['a proof with a hash more', 422, async () => addHash(await requestOf(12, 20))],
     ['a proof of nothing new', 422, async () => addHash(await requestOf(12, 12))],
@@ -153,6 +152,11 @@ describe('a witness', () => {
     const refusal = refusalOfGrowth(headAt(12), await make());
     expect(refusal).toMatchObject({ status });
     expect(refusal?.size).toBe(status === 409 ? 12 : undefined);
+  });
+
+  it('refuses a fork of the same size with 409 and no size', async () => {
+    const refusal = refusalOfGrowth(headAt(12), await requestOf(12, 12, forked));
+    expect([refusal?.status, refusal?.size]).toEqual([409, undefined]);
   });
 
   it('refuses a proof from the empty log, and an empty log that is not empty', async () => {

@@ -125,6 +125,20 @@ describe('an answer computed again', () => {
     expect(report.tokens.equal).toBe(40);
   });
 
+  it('does not hold where the answer was fed instead of drawn', async () => {
+    const played = await playAnswer(people, { ...play, numericClass: OTHER_CLASS });
+    const { predicate } = parseStatement(played.receipt);
+    const runs = [{ start: 0, count: predicate.positions, logits: 1, times: 1 }];
+    const { isValid, tokens } = await replay(played, { predicate: { ...predicate, runs } });
+    expect([isValid, tokens.compared, tokens.undrawn]).toEqual([false, 1, 39]);
+  });
+
+  it('does not hold where nothing could be compared', async () => {
+    const played = await playAnswer(people, { ...play, numericClass: OTHER_CLASS });
+    const { isValid, tokens } = await replay(played, { chunks: [0] });
+    expect([isValid, tokens.compared]).toEqual([false, 0]);
+  });
+
   it('needs the tokens and chunks of the receipt', async () => {
     const played = await playAnswer(people, play);
     expect(await codeOfAsync(replay(played, { tokens: played.tokens.slice(1) }))).toBe('bad-message');

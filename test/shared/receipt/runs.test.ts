@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '#shared/bytes.ts';
 import { ShapeChain } from '#shared/check/row-chain.ts';
 import type { FedRun } from '#shared/receipt/evidence.ts';
-import { packRuns, shapeOf, unpackRuns, wantedLogits } from '#shared/receipt/runs.ts';
+import { packRuns, shapeOf, undrawnTokens, unpackRuns, wantedLogits } from '#shared/receipt/runs.ts';
 import { codeOf } from '../../support/code-of.ts';
 
 const run = (start: number, count: number, logits = 0): FedRun => ({ start, count, logits });
@@ -65,6 +65,17 @@ describe('the runs of a receipt', () => {
         expect(wantedLogits(runs, endOf(runs))).toEqual(expected);
       }),
     );
+  });
+
+  it('say which tokens of an answer were fed and not drawn', () => {
+    const undrawn = (runs: FedRun[], positions: number) =>
+      undrawnTokens({
+        ...{ runs: packRuns(runs), positions },
+        request: { tokens: { prompt: 4, answer: 4, sha256: '' } } as never,
+      });
+    const drawn = [run(0, 4, 1), run(4, 1, 1), run(5, 1, 1), run(6, 1, 1)];
+    expect([undrawn(drawn, 7), undrawn([...drawn, run(7, 1, 0)], 8)]).toEqual([0, 0]);
+    expect([undrawn([run(0, 7, 1)], 7), undrawn([run(0, 6, 1), run(6, 1, 1)], 7)]).toEqual([3, 2]);
   });
 
   it.each([

@@ -89,9 +89,20 @@ describe('an honest receipt', () => {
   });
 
   it('does not know the limits of another calibration', async () => {
-    const { checks, isValid } = await verifyWith({ calibrations: [] });
+    const { checks, isValid, notProved } = await verifyWith({ calibrations: [] });
     expect(isValid).toBe(true);
     expect(checks.find(({ name }) => name === 'thresholds')!.status).toBe('not-checked');
+    expect(notProved).toContain('That the limits they were held to mean anything: they are the requester’s.');
+  });
+
+  it('is not said to be witnessed where the policy asks for nobody', async () => {
+    const { checks, isValid, proved, notProved } = await verifyWith({
+      policy: `${/^log .*\n/m.exec(policy)![0]}quorum none\n`,
+    });
+    expect(isValid).toBe(true);
+    expect(checks.find(({ name }) => name === 'witnesses')!.status).toBe('not-checked');
+    expect(proved.some((line) => line.startsWith("The log's state"))).toBe(false);
+    expect(notProved.at(-1)).toContain('no witness of yours vouches for it');
   });
 });
 

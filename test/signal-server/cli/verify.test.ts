@@ -101,6 +101,11 @@ describe('chorus verify', () => {
     const none = await chorusVerify(at('none.json'));
     expect(none.code).toBe(1);
     expect(none.out).toMatch(/^FAILED +format /m);
+    const unsalted = await chorusVerify(at('receipt.json'), '--prompt', at('prompt.txt'));
+    expect(unsalted.code).toBe(1);
+    expect(unsalted.out).toContain('The prompt that was given could not be compared.');
+    await writeFile(at('bytes.txt'), Uint8Array.of(0xff));
+    expect((await chorusVerify(at('receipt.json'), '--answer', at('bytes.txt'))).err).toContain('cannot be read');
     const absent = await chorusVerify(at('absent.json'));
     expect(absent.code).toBe(1);
     expect(absent.err).toContain('cannot be read');

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
+import { ChorusError } from '#shared/errors.ts';
 import { isConsistent, isIncluded, leafHash } from '#shared/log/merkle.ts';
 import { openLog, type LogOptions } from '../../../signal-server/log/transparency-log.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
@@ -146,6 +147,19 @@ describe('the transparency log', () => {
     await writeFile(options.folder, 'in the way');
     expect(await codeOfAsync(log.append(entryOf(0)))).toBe('internal');
     expect(await codeOfAsync(log.append(entryOf(1)))).toBe('internal');
+  });
+
+  it('signs nothing that waits when it is halted', async () => {
+    const log = await openLog(await newOptions());
+    const appended = Array.from({ length: 5_000 }, (_, i) => log.append(entryOf(i)));
+    await Promise.resolve();
+    await Promise.resolve();
+    log.halt(new ChorusError('internal', 'a fork'));
+    const outcomes = await Promise.allSettled(appended);
+    const refused = outcomes.filter(({ status }) => status === 'rejected').length;
+    expect(refused).toBeGreaterThan(0);
+    expect(log.head.size).toBe(5_000 - refused);
+    await log.close();
   });
 
   it('refuses an entry that is too long', async () => {

@@ -202,6 +202,14 @@ describe('the desk of receipts', () => {
       'requester-signature',
       async () => signReceipt(statementOf(await receipt()), people.log),
     ],
+    [
+      'has a route that nobody signed',
+      'route-signature',
+      () =>
+        told(({ predicate: { route } }) => {
+          route.envelope.signatures[0]!.sig = `${'A'.repeat(86)}==`;
+        }),
+    ],
     ['says another verdict', 'verdict', () => told(({ predicate }) => (predicate.verdict.tier = 'unchecked'))],
     [
       'has a route of another server',
