@@ -1,3 +1,5 @@
 declare module 'virtual:made-receipts' {
-  export const made: import('./made-receipts.ts').MadeReceipts;
+  import type { MadeReceipts } from './made-receipts.ts';
+
+  export const made: MadeReceipts;
 }

@@ -37,7 +37,9 @@ export class Receipts {
 
   /** The models of those that are here, each once. */
   get models(): readonly Pick<ListedReceipt, 'model' | 'modelName'>[] {
-    return [...new Map(this.loaded.map(({ model, modelName }) => [model, { model, modelName }])).values()];
+    const first = ({ model }: ListedReceipt, at: number) =>
+      this.loaded.findIndex((other) => other.model === model) === at;
+    return this.loaded.filter(first);
   }
 
   /** Looks anew at the newest. Never rejects; `error` says what went wrong. */
