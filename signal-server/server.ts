@@ -250,6 +250,10 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     async start() {
       await rescan();
       await receipts?.desk.recover();
+      if (deps.transparencyLog) {
+        const { origin, size } = deps.transparencyLog.status;
+        log.info({ origin, entries: size }, 'transparency log');
+      }
       await listen(server, config);
       const { port } = server.address() as AddressInfo;
       every(1_000, () => routes.tick());

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -16,6 +16,17 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
     await file.close();
   }
   await rename(unfinished, path);
+}
+
+/** Names that `writeDurably` gives, of the files that a log and its witnesses have. */
+const UNFINISHED =
+  /^\.(?:checkpoint|\d{1,3}|x\d{3}|[0-9a-f]{64})\.[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+/** Removes what `writeDurably` left in a folder, and those in it, when it was killed. Nobody may be writing there. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true });
+  const left = found.filter((each) => each.isFile() && UNFINISHED.test(each.name));
+  await Promise.all(left.map(({ parentPath, name }) => rm(join(parentPath, name), { force: true })));
 }
 
 export async function syncFolder(path: string): Promise<void> {

@@ -24,7 +24,7 @@ export interface LogServiceOptions {
   readonly dataFolder: string;
   /** The log's name, if the operator chose one. */
   readonly origin: string | null;
-  /** Where others reach the server; the log's name is made of it if none was chosen. */
+  /** Where others reach the server; the name of a log without entries is made of it if none was chosen. */
   readonly publicUrl: string | null;
   readonly witnesses: readonly WitnessAddress[];
   readonly acknowledged: AcknowledgedSizes;
@@ -176,22 +176,23 @@ class RunningLog implements LogService {
 }
 
 /**
- * The operator's choice; else the public URL without scheme and `/log`; else what the folder's log is called already, and
- * a name made of its key for a new one. Throws `internal` if the log in the folder, with entries in it, is called
- * otherwise.
+ * What the folder's log is called already, once it has entries. Before that the operator's choice; else the public URL
+ * without scheme and `/log`; else what it is called, and a name made of its key for a new one. Throws `internal` if a log
+ * with entries is called otherwise than the operator chose.
  */
 async function chooseOrigin(options: LogServiceOptions, folder: string, identity: Identity): Promise<string> {
   const there = await originThere(folder);
-  const url = options.publicUrl === null ? null : new URL(options.publicUrl);
-  const wanted = options.origin ?? (url && `${url.host}${url.pathname.replace(/\/+$/, '')}/log`);
-  if (wanted === null || wanted === there?.origin) return there?.origin ?? `${identity.id.slice(0, 16)}.localhost/log`;
   if (there !== null && there.size > 0) {
+    if (options.origin === null || options.origin === there.origin) return there.origin;
     throw new ChorusError(
       'internal',
-      `the log in this data folder is ${there.origin} and has ${there.size} entries: it cannot become ${wanted}. ` +
+      `the log in this data folder is ${there.origin} and has ${there.size} entries: it cannot become ${options.origin}. ` +
         `Go on with --log-origin ${there.origin}, or put the folder log/ away to begin a new log (docs/log.md).`,
     );
   }
+  const url = options.publicUrl === null ? null : new URL(options.publicUrl);
+  const wanted = options.origin ?? (url && `${url.host}${url.pathname.replace(/\/+$/, '')}/log`);
+  if (wanted === null || wanted === there?.origin) return there?.origin ?? `${identity.id.slice(0, 16)}.localhost/log`;
   // A log without entries has promised nothing.
   if (there !== null) await rm(join(folder, 'checkpoint'));
   return wanted;

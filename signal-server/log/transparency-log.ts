@@ -8,7 +8,7 @@ import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from 
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
 import { widthAt } from '#shared/log/tile-hashes.ts';
 import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
-import { makeFolder, readIfThere, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from './durable-file.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
 /** Entries of one batch; more wait for the next. */
@@ -172,6 +172,7 @@ export class TransparencyLog {
 export async function openLog(options: LogOptions): Promise<TransparencyLog> {
   // Beside it lies the log's key, whose name reaches the disk with the folder's.
   await makeFolder(options.folder);
+  await removeUnfinished(options.folder);
   const tiles = new TileFiles(options.folder);
   const head = await readHead(options);
   const { size } = head;

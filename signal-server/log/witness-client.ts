@@ -8,7 +8,7 @@ import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { cosignedAt } from '#shared/log/cosignature.ts';
 import { formatNote, formatVerifierKey, isSignedBy, parseNote, signaturesBy } from '#shared/log/signed-note.ts';
 import { askWitness, isForeign, withCosignatures, type Cosigned, type WatchedLog } from './ask-witness.ts';
-import { makeFolder, readIfThere, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from './durable-file.ts';
 import type { SignedHead } from './transparency-log.ts';
 import type { WitnessAddress } from './witness-address.ts';
 
@@ -99,6 +99,7 @@ export class WitnessClient {
   async start(): Promise<void> {
     if (this.#members.length === 0) return;
     await makeFolder(this.#deps.folder);
+    await removeUnfinished(this.#deps.folder);
     for (const member of this.#members) {
       const kept = await this.#readKept(member);
       if (kept !== null) this.#keep(member, kept);

@@ -269,8 +269,20 @@ describe('the name of a log', () => {
     const second = await start(data, { publicUrl: 'https://chorus.example' });
     await fill(second, 0, 1);
     await second.stop();
-    await expect(serveLog(data, { origin })).rejects.toThrow('--log-origin chorus.example/log');
+    await expect(serveLog(data, { origin, publicUrl: 'https://chorus.example' })).rejects.toThrow(
+      '--log-origin chorus.example/log',
+    );
     expect((await start(data, { origin: 'chorus.example/log' })).service.status.size).toBe(1);
+  });
+
+  it('stays what it is, once there are entries, whatever the public URL', async () => {
+    const data = await folder();
+    const first = await start(data);
+    const { origin } = first.service.status;
+    await fill(first, 0, 1);
+    await first.stop();
+    const second = await start(data, { publicUrl: 'https://chorus.example' });
+    expect(second.service.status).toMatchObject({ origin, size: 1 });
   });
 });
 

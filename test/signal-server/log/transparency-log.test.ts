@@ -90,6 +90,21 @@ describe('the transparency log', () => {
     await again.close();
   });
 
+  it('removes what a killed write left, and no other file', async () => {
+    const options = await newOptions();
+    const log = await openLog(options);
+    for (let i = 0; i < 2; i++) await log.append(entryOf(i));
+    await log.close();
+    const id = '01234567-89ab-4def-8123-456789abcdef';
+    const left = [`.checkpoint.${id}`, `tile/0/.000.${id}`, `tile/0/000.p/.2.${id}`, `tile/entries/000.p/.2.${id}`];
+    const others = [`.notes.${id}`, `checkpoint.${id}`, '.checkpoint.old', `tile/0/.000.${id}.txt`];
+    for (const path of [...left, ...others]) await writeFile(join(options.folder, path), 'x');
+    const before = await readdir(options.folder, { recursive: true });
+    expect((await openLog({ ...options, leastSize: 2 })).head.size).toBe(2);
+    const after = await readdir(options.folder, { recursive: true });
+    expect(after.sort()).toEqual(before.filter((path) => !left.includes(path)).sort());
+  });
+
   it('keeps no unfinished tiles once they are full, and still shows them', async () => {
     const options = await newOptions();
     const log = await openLog(options);
