@@ -75,6 +75,12 @@ export const configSchema = z.strictObject({
   receiptDays: z.coerce.number().min(2).default(365),
   /** Receipts that are kept at most, the newest. */
   receiptCount: z.coerce.number().int().positive().default(20_000),
+  /** Bytes that these take at most on the disk. */
+  receiptBytes: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(2 * 1024 * MIB),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   iceServers: z.array(iceServerSchema).max(7).default([]),
   /** A TURN server that shares a secret with us (coturn `use-auth-secret`). */

@@ -33,6 +33,7 @@ interface ServeOptions {
   readonly witness?: string[];
   readonly receiptDays?: string;
   readonly receiptCount?: string;
+  readonly receiptBytes?: string;
   readonly logLevel?: string;
 }
 
@@ -55,6 +56,7 @@ export function addServeCommand(program: Command): void {
     .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
     .option('--receipt-days <number>', 'how long receipts are kept (365)')
     .option('--receipt-count <number>', 'how many are kept at most (20000)')
+    .option('--receipt-bytes <number>', 'how many bytes these take at most (2147483648)')
     .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent (CHORUS_LOG_LEVEL; info)')
     .action((options: ServeOptions) => serve(configOf(options, process.env)));
 }

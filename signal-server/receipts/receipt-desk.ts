@@ -8,17 +8,20 @@ import { CLOCK_SKEW_MS } from '#shared/limits.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
 import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
-import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
+import type { ReceiptFile, ReceiptPredicate, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { ListedReceipt, ReceiptList } from '#shared/wire/receipt-list.ts';
 import type { Config } from '../config.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { ModelCatalog } from '../model-catalog.ts';
+import { checkSize } from './check-size.ts';
 import { newestFirst } from './log-entries.ts';
 import type { ReceiptStore } from './receipt-store.ts';
 
 export const MAX_RECEIPT_BYTES = 1024 * 1024;
+/** The store is tidied early once this part of its room is filled anew. */
+const TIDY_SHARE = 16;
 const DAY_MS = 24 * 60 * 60_000;
 /** Receipts of older answers are not logged: an entry says about when its answer was given. */
 const MAX_AGE_MS = DAY_MS;
@@ -32,7 +35,7 @@ export interface ReceiptDeskDeps {
   readonly serverKey: Uint8Array<ArrayBuffer>;
   /** True for the key of this server's own gateway. */
   readonly isGateway: (id: PeerId) => boolean;
-  readonly config: Pick<Config, 'witnesses' | 'receiptDays' | 'receiptCount'> & {
+  readonly config: Pick<Config, 'witnesses' | 'receiptDays' | 'receiptCount' | 'receiptBytes'> & {
     readonly limits: Pick<Config['limits'], 'receiptsPerSession' | 'receiptsPerRequesterPerMinute'>;
   };
   readonly onAccepted: () => void;
@@ -48,6 +51,8 @@ export class ReceiptDesk {
   readonly #entering = new Map<Digest, Promise<number>>();
   /** Set once the log has failed to write: whether it has the entry shows at the next start. */
   #failure: ChorusError | null = null;
+  /** Of receipts that came since the store was tidied. */
+  #freshBytes = 0;
 
   constructor(deps: ReceiptDeskDeps) {
     this.#deps = deps;
@@ -135,16 +140,24 @@ export class ReceiptDesk {
     const { log, store, clock, config } = this.#deps;
     const wallMs = clock.wallMs();
     store.addGrowth(log.verifierKey, wallMs, log.status.size);
-    store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount);
+    store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes);
+    this.#freshBytes = 0;
   }
 
   async #verified(file: ReceiptFile): Promise<ReceiptPredicate> {
-    const predicate = predicateOf(file);
+    const statement = statementIn(file);
+    const { predicate } = statement;
     this.#checkOurs(predicate);
     // Whoever has no route of this server gets no further than its signature.
     const { checks } = await verifyReceipt({ receipt: file, verify, stopsAtFailure: true });
     const failed = checks.find(({ status }) => status === 'failed');
     if (failed !== undefined) throw refusal(failed.name, failed.detail);
+    // Its attestations can be read, now that their signatures are good.
+    demandSize(file, statement);
+    // The limits that its findings were held to are the requester's word, unless they are known.
+    const thresholds = checks.find(({ name }) => name === 'thresholds');
+    const isCompared = predicate.spans.some(({ stages }) => stages.some(({ findings }) => findings.length > 0));
+    if (thresholds?.status !== 'passed' && isCompared) throw refusal('thresholds', thresholds?.detail ?? 'not checked');
     return predicate;
   }
 
@@ -194,6 +207,8 @@ export class ReceiptDesk {
       const index = await log.append(receiptEntry(file));
       store.confirm(id, index);
       this.#deps.onAccepted();
+      this.#freshBytes += file.envelope.payload.length;
+      if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) this.tidy();
       return index;
     } catch (thrown) {
       const error = toChorusError(thrown);
@@ -227,11 +242,19 @@ function parse(envelope: unknown): ReceiptFile {
   return file;
 }
 
-function predicateOf(file: ReceiptFile): ReceiptPredicate {
+function statementIn(file: ReceiptFile): ReceiptStatement {
   try {
-    return parseStatement(file).predicate;
+    return parseStatement(file);
   } catch (thrown) {
     throw refusal('statement', toChorusError(thrown).message);
+  }
+}
+
+function demandSize(file: ReceiptFile, statement: ReceiptStatement): void {
+  try {
+    checkSize(file, statement);
+  } catch (thrown) {
+    throw refusal('size', toChorusError(thrown).message);
   }
 }
 

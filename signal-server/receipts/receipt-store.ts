@@ -40,8 +40,8 @@ export interface ReceiptStore {
   get(id: Digest, log: string): StoredReceipt | null;
   /** Receipts of a session, those under way included. */
   countOf(session: SessionId): number;
-  /** Drops what is older than `beforeMs`, and all envelopes but the newest `count`. */
-  prune(beforeMs: number, count: number): void;
+  /** Drops what is older than `beforeMs`, and all envelopes but the newest: `count` at most, `maxBytes` at most. */
+  prune(beforeMs: number, count: number, maxBytes: number): void;
   addGrowth(log: string, atMs: number, size: number): void;
   /** The oldest first. */
   growth(log: string): LogStatus['history'];
@@ -62,6 +62,13 @@ export function createReceiptStore(database: Database.Database): ReceiptStore {
   const dropEnvelopes = database.prepare(
     `UPDATE receipts SET envelope = NULL WHERE log_index IS NOT NULL AND envelope IS NOT NULL
      AND at_ms < (SELECT at_ms FROM receipts WHERE envelope IS NOT NULL ORDER BY at_ms DESC LIMIT 1 OFFSET ?)`,
+  );
+  const dropBeyond = database.prepare(
+    `UPDATE receipts SET envelope = NULL WHERE log_index IS NOT NULL AND id IN (
+       SELECT id FROM (
+         SELECT id, sum(octet_length(envelope)) OVER (ORDER BY at_ms DESC, rowid DESC ROWS UNBOUNDED PRECEDING) AS bytes
+         FROM receipts WHERE envelope IS NOT NULL)
+       WHERE bytes > ?)`,
   );
   const addGrowth = database.prepare('INSERT OR REPLACE INTO log_growth VALUES (?, ?, ?)');
   const dropGrowth = database.prepare(
@@ -87,9 +94,10 @@ export function createReceiptStore(database: Database.Database): ReceiptStore {
       return { index: Number(row.log_index), envelope };
     },
     countOf: (session) => Number((countOf.get(session) as { count: number }).count),
-    prune(beforeMs, count) {
+    prune(beforeMs, count, maxBytes) {
       dropOld.run(Math.floor(beforeMs));
       dropEnvelopes.run(count - 1);
+      dropBeyond.run(maxBytes);
     },
     addGrowth(log, atMs, size) {
       addGrowth.run(log, Math.floor(atMs), size);

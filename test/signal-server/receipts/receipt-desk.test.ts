@@ -240,6 +240,24 @@ describe('the desk of receipts', () => {
       () => told((statement) => reattest(people, statement, [0, 0], ({ predicate }) => (predicate.stage = 1))),
     ],
     [
+      'names a calibration that is not known here',
+      'thresholds',
+      () => told(({ predicate }) => (predicate.thresholds.sha256 = 'ab'.repeat(32))),
+    ],
+    [
+      'is padded with a field that is not known',
+      'size',
+      () => told((statement) => Object.assign(statement, { note: 'x'.repeat(50_000) })),
+    ],
+    [
+      'has an attestation that is padded',
+      'size',
+      () =>
+        told((statement) =>
+          reattest(people, statement, [0, 1], (said) => Object.assign(said, { note: 'x'.repeat(9_000) })),
+        ),
+    ],
+    [
       'says it is of the gateway',
       'requester-kind',
       () => receipt(0, { requester: { kind: 'gateway', identity: people.requester } }),
@@ -299,6 +317,24 @@ describe('the desk of receipts', () => {
     stand.desk.tidy();
     expect(await stand.desk.read(receiptId(files[1]!))).toBeNull();
     expect((await stand.desk.list({ before: null, limit: 9 })).receipts.length).toBe(2);
+  });
+
+  it('keeps the newest envelopes that fit into its room, and does not wait for the hour to drop others', async () => {
+    const files = await Promise.all([0, 1, 2].map((nonce) => receipt(nonce)));
+    const sizes = files.map(({ envelope }) => JSON.stringify(envelope).length);
+    await reopen({ receiptBytes: sizes[1]! + sizes[2]! });
+    for (const { envelope } of files) {
+      await stand.desk.accept(envelope);
+      nowMs += 1;
+    }
+    const kept = await Promise.all(files.map((file) => stand.desk.read(receiptId(file))));
+    expect(kept.map((found) => found?.file?.envelope)).toEqual([undefined, files[1]!.envelope, files[2]!.envelope]);
+    expect(kept.map((found) => found?.index)).toEqual([0, 1, 2]);
+  });
+
+  it('takes a receipt that says a little more than is known here', async () => {
+    const file = await told((statement) => Object.assign(statement, { note: 'x'.repeat(1_000) }));
+    expect((await stand.desk.accept(file.envelope)).proof).toContain('\nindex 0\n');
   });
 });
 
