@@ -4,6 +4,8 @@ import type { Verification } from '#shared/receipt/verify-receipt.ts';
 import { TIER_MEANINGS } from './explain-check.ts';
 import { plural } from './format.ts';
 
+export { printable } from '#shared/receipt/printable.ts';
+
 /** The words for receipts, in one place. */
 
 interface CheckWords {
@@ -36,6 +38,10 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
   'route-match': {
     title: 'The route is that of the receipt',
     failure: 'The receipt names other volunteers, layers or another model than the server assigned',
+  },
+  model: {
+    title: 'The manifest of the model at hand',
+    failure: 'This is not the manifest of the receipt’s model, or it says something else of the model',
   },
   'attestation-signatures': {
     title: 'Signatures of the volunteers',
@@ -75,7 +81,7 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
 export const CHECK_GROUPS: readonly { readonly title: string; readonly names: readonly CheckName[] }[] = [
   { title: 'The file', names: ['format', 'statement', 'requester-signature'] },
   { title: 'Question and answer', names: ['answer', 'prompt', 'tokens'] },
-  { title: 'The route', names: ['route-signature', 'route-match', 'times'] },
+  { title: 'The route', names: ['route-signature', 'route-match', 'model', 'times'] },
   {
     title: 'The work',
     names: ['attestation-signatures', 'attestation-match', 'chains', 'coverage', 'verdict', 'thresholds'],
@@ -147,8 +153,3 @@ export const REQUESTER_KINDS = {
 export const SALT_MEANING =
   'The receipt holds the prompt only as a hash. This salt opens it: whoever has the salt can tell whether a prompt is the ' +
   'one that was asked. Without it nobody can, so give it only to those who may know.';
-
-/** Receipts are by strangers: what would move text about or hide it is shown as a sign of its own. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
-}

@@ -1,4 +1,5 @@
 import { ChorusError } from '#shared/errors.ts';
+import { withoutMark } from '#shared/receipt/byte-order-mark.ts';
 import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
 
 /** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
@@ -16,7 +17,8 @@ export type Given =
 const POLICY_LINE = /^[ \t]*(?:(?:log|witness|group|quorum)[ \t].*|#.*)?$/;
 
 /** Tells from its content what a file is. Throws `bad-message` for secrets that cannot be read. */
-export function recognize(text: string): Given {
+export function recognize(read: string): Given {
+  const text = withoutMark(read);
   const value = parseJson(text);
   if (typeof value === 'object' && value !== null) {
     const format = 'format' in value && typeof value.format === 'string' ? value.format : '';
@@ -26,15 +28,15 @@ export function recognize(text: string): Given {
   if (text.startsWith('c2sp.org/tlog-proof@')) return { kind: 'proof', text };
   const lines = text.split('\n');
   const isPolicy = lines.every((line) => POLICY_LINE.test(line)) && lines.some((line) => /^\s*quorum\s/.test(line));
-  return isPolicy ? { kind: 'policy', text } : { kind: 'text', text };
+  return isPolicy ? { kind: 'policy', text } : { kind: 'text', text: read };
 }
 
-/** A file's text. Throws `too-large`, or `bad-message` for what is no UTF-8. */
+/** A file's text, with its byte order mark if it has one. Throws `too-large`, or `bad-message` for what is no UTF-8. */
 export async function readGivenFile(file: Pick<File, 'name' | 'size' | 'arrayBuffer'>): Promise<string> {
   if (file.size > MAX_GIVEN_BYTES) throw new ChorusError('too-large', `${file.name} is too large to be read`);
   const bytes = await file.arrayBuffer();
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw new ChorusError('bad-message', `${file.name} is no text`);
   }

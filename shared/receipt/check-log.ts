@@ -69,7 +69,7 @@ export const checkWitnesses: CheckReceipt = async (subject) => {
     return { notChecked: `without a policy; signed, it is said, by ${names}` };
   }
   const { quorum } = parsePolicy(subject.holdings.policy);
-  const { hasQuorum, cosigners } = await witnessed(subject, position);
+  const { hasQuorum, cosigners } = await subject.witnessed(position.note);
   const names = cosigners.map(({ name, timeSeconds }) => `${name} at ${timeOf(1000 * timeSeconds)}`);
   demand(hasQuorum, `too few of the policy's witnesses: ${names.join(', ') || 'none'}`);
   for (const { name, timeSeconds } of cosigners) {
@@ -81,11 +81,15 @@ export const checkWitnesses: CheckReceipt = async (subject) => {
     : `seen by ${names.join(', ')}`;
 };
 
-/** What the policy's witnesses say. Throws for a cosignature that is wrong. */
-export function witnessed({ holdings }: Pick<Subject, 'holdings'>, { note }: LogPosition): Promise<PolicyVerdict> {
-  if (holdings.policy === undefined) throw new ChorusError('internal', 'there is no policy');
-  const { witnesses, quorum } = parsePolicy(holdings.policy);
-  return evaluatePolicy({ logs: [], witnesses, quorum }, note, holdings.verify);
+/** What the policy's witnesses say of a receipt's one note, verified once. Rejects for a cosignature that is wrong. */
+export function askWitnesses({ policy, verify }: Holdings): Subject['witnessed'] {
+  let verdict: Promise<PolicyVerdict> | null = null;
+  const evaluate = async (note: Note) => {
+    if (policy === undefined) throw new ChorusError('internal', 'there is no policy');
+    const { witnesses, quorum } = parsePolicy(policy);
+    return evaluatePolicy({ logs: [], witnesses, quorum }, note, verify);
+  };
+  return (note) => (verdict ??= evaluate(note));
 }
 
 /** The answer began before it ended, the route was good then, and the replicas signed while it was. */

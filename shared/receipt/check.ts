@@ -2,6 +2,8 @@ import type { Calibration } from '../check/thresholds.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
+import type { PolicyVerdict } from '../log/policy.ts';
+import type { Note } from '../log/signed-note.ts';
 import type { Route } from '../session/route.ts';
 import type { Attestation } from './attestation.ts';
 import type { ReceiptFile, ReceiptPredicate, ReceiptStatement } from './receipt.ts';
@@ -15,6 +17,7 @@ export type CheckName =
   | 'tokens'
   | 'route-signature'
   | 'route-match'
+  | 'model'
   | 'attestation-signatures'
   | 'attestation-match'
   | 'chains'
@@ -48,8 +51,12 @@ export interface Holdings {
   readonly salt?: Uint8Array<ArrayBuffer>;
   /** Of prompt and answer. */
   readonly tokens?: readonly number[];
+  /** The payload of the model's signed manifest: its bytes as they were hashed. */
+  readonly manifest?: Uint8Array<ArrayBuffer>;
   /** A tlog-policy: which log, and which witnesses (C2SP). */
   readonly policy?: string;
+  /** True where the policy is made of the keys that a server names, so that it says nothing of whom its reader trusts. */
+  readonly isPolicyOfServer?: boolean;
   readonly calibrations: readonly Calibration[];
   readonly verify: VerifySignature;
 }
@@ -75,6 +82,8 @@ export interface Subject {
   /** Replicas whose envelopes hold no attestation. */
   readonly unreadable: readonly Replica[];
   readonly holdings: Holdings;
+  /** What the policy's witnesses say. Their signatures are verified when it is first asked for, and only then. */
+  readonly witnessed: (note: Note) => Promise<PolicyVerdict>;
 }
 
 /** Ends a check as failed. */

@@ -18,8 +18,12 @@ export function claimsOf(subject: Subject, checks: readonly Check[]): Claims {
   const has = (...names: CheckName[]) =>
     names.every((name) => checks.some((check) => check.name === name && check.status === 'passed'));
   return {
-    proved: [...provedOfRequest(subject, has), ...provedOfStages(subject, has), ...provedOfLog(checks, has)],
-    notProved: [...notProvedOfStages(subject, has), ...notProvedOfRequest(subject, has), ...notProvedOfLog(has)],
+    proved: [...provedOfRequest(subject, has), ...provedOfStages(subject, has), ...provedOfLog(subject, checks, has)],
+    notProved: [
+      ...notProvedOfStages(subject, has),
+      ...notProvedOfRequest(subject, has),
+      ...notProvedOfLog(subject, has),
+    ],
   };
 }
 
@@ -34,6 +38,10 @@ function provedOfRequest({ predicate }: Subject, has: Has): string[] {
   }
   if (has('requester-signature', 'answer')) proved.push('The answer at hand is the one it is about.');
   if (has('requester-signature', 'prompt')) proved.push('The prompt at hand is the one it is about.');
+  if (has('requester-signature', 'model')) {
+    const { name, quantization, root } = model;
+    proved.push(`Its manifest says so too: ${name} (${quantization}), from files with root ${root.sha256}.`);
+  }
   if (has('tokens')) proved.push('The tokens at hand are those that the first stage was fed.');
   if (has('route-signature', 'route-match')) {
     const key = shortId(predicate.requester.id);
@@ -69,11 +77,16 @@ function agreement({ spans }: ReceiptPredicate, { replicas }: Stage, stage: numb
   return `${keys === 2 ? 'two' : keys} keys agreed ${how} in ${checked.length} of ${judged.length} spans`;
 }
 
-function provedOfLog(checks: readonly Check[], has: Has): string[] {
+function provedOfLog({ holdings }: Subject, checks: readonly Check[], has: Has): string[] {
   const proved: string[] = [];
   const detail = (name: CheckName) => checks.find((check) => check.name === name)!.detail;
-  if (has('log-inclusion', 'log-signature')) proved.push(`It is in a log of the policy: ${detail('log-inclusion')}.`);
-  if (has('log-inclusion', 'log-signature', 'witnesses')) proved.push(`The log's state was ${detail('witnesses')}.`);
+  const { isPolicyOfServer = false } = holdings;
+  const log = isPolicyOfServer ? 'the log that this server names' : 'a log of the policy';
+  const witnesses = isPolicyOfServer ? ', by the keys that this server names' : '';
+  if (has('log-inclusion', 'log-signature')) proved.push(`It is in ${log}: ${detail('log-inclusion')}.`);
+  if (has('log-inclusion', 'log-signature', 'witnesses')) {
+    proved.push(`The log's state was ${detail('witnesses')}${witnesses}.`);
+  }
   return proved;
 }
 
@@ -109,8 +122,11 @@ function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
   if (!has('answer')) notProved.push('Which text the answer is: none was compared.');
   if (!has('prompt')) notProved.push('Which prompt was asked: none was compared.');
   const { name, root, manifest } = predicate.model;
+  const what = `manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}`;
   notProved.push(
-    `That manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}: the requester says so.`,
+    has('requester-signature', 'model')
+      ? 'That the manifest describes the model you think of: compare its digest.'
+      : `That ${what}: the requester says so.`,
   );
   notProved.push('That the model drew these tokens: nobody signs which were drawn. A replay can tell.');
   const undrawn = has('coverage') ? undrawnTokens(predicate) : 0;
@@ -127,9 +143,9 @@ function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
   return notProved;
 }
 
-function notProvedOfLog(has: Has): string[] {
+function notProvedOfLog({ holdings }: Subject, has: Has): string[] {
   if (!has('log-inclusion')) return ['That it was ever logged: it may be one of several told to different people.'];
   if (!has('log-signature')) return ['That a log you know signed the checkpoint: there was no policy with its key.'];
   if (!has('witnesses')) return ['That the log shows everybody the same: no witness of yours vouches for it.'];
-  return [];
+  return holdings.isPolicyOfServer ? ['That log and witnesses are any you know: this server named their keys.'] : [];
 }

@@ -2,7 +2,7 @@ import type { Tier } from '../check/finding.ts';
 import type { PeerId } from '../ids.ts';
 import type { StageRange } from '../model/stage.ts';
 import type { Subject } from './check.ts';
-import { logPosition, witnessed } from './check-log.ts';
+import { logPosition } from './check-log.ts';
 import type { ReceiptPredicate } from './receipt.ts';
 
 /** What a receipt says, for a picture of it. It is as true as the checks say. */
@@ -71,7 +71,7 @@ async function logOf(subject: Subject): Promise<Pick<ReceiptSummary, 'log' | 'wi
     const { origin, size } = position.checkpoint;
     const log = { origin, index: position.proof.index, size };
     if (subject.holdings.policy !== undefined)
-      return { log, witnesses: (await witnessed(subject, position)).cosigners };
+      return { log, witnesses: (await subject.witnessed(position.note)).cosigners };
     const others = position.note.signatures.filter(({ name }) => name !== origin);
     return { log, witnesses: others.map(({ name }) => ({ name, timeSeconds: null })) };
   } catch {

@@ -16,8 +16,16 @@ import {
   type Subject,
 } from './check.ts';
 import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
-import { checkLogEntry, checkLogInclusion, checkLogSignature, checkTimes, checkWitnesses } from './check-log.ts';
+import {
+  askWitnesses,
+  checkLogEntry,
+  checkLogInclusion,
+  checkLogSignature,
+  checkTimes,
+  checkWitnesses,
+} from './check-log.ts';
 import { checkAnswer, checkPrompt, checkTokens } from './check-request.ts';
+import { checkModel } from './check-model.ts';
 import { checkRouteMatch, checkRouteSignature } from './check-route.ts';
 import { checkCoverage, checkThresholds, checkVerdict } from './check-spans.ts';
 import { parseReceiptFile, parseStatement, receiptId } from './read-receipt.ts';
@@ -56,6 +64,7 @@ const CHECKS: readonly (readonly [CheckName, CheckReceipt])[] = [
   ['tokens', checkTokens],
   ['route-signature', checkRouteSignature],
   ['route-match', checkRouteMatch],
+  ['model', checkModel],
   ['attestation-signatures', checkAttestationSignatures],
   ['attestation-match', checkAttestationMatch],
   ['chains', checkChains],
@@ -145,7 +154,8 @@ function takeApart(file: ReceiptFile, statement: ReceiptStatement, holdings: Hol
       }
     }
   }
-  return { file, id: receiptId(file), statement, predicate, route: routeOf(statement), signers, unreadable, holdings };
+  const [id, route] = [receiptId(file), routeOf(statement)];
+  return { file, id, statement, predicate, route, signers, unreadable, holdings, witnessed: askWitnesses(holdings) };
 }
 
 function routeOf({ predicate }: ReceiptStatement): Route | null {

@@ -16,6 +16,8 @@ describe('what was given', () => {
     ['an answer in JSON', '{"wren": "small"}', 'text'],
     ['an answer of one number', '42', 'text'],
     ['nothing', '', 'text'],
+    ['a policy after a byte order mark', '\ufefflog a+12345678+AQ\nquorum none\n', 'policy'],
+    ['a receipt after one', `\ufeff${JSON.stringify({ format: 'chorus-receipt/1' })}`, 'receipt'],
   ])('is known by its content: %s', (_, text, kind) => {
     expect(recognize(text).kind).toBe(kind);
   });
@@ -33,5 +35,6 @@ describe('what was given', () => {
     expect(await codeOfAsync(readGivenFile(file(MAX_GIVEN_BYTES + 1, new Uint8Array())))).toBe('too-large');
     expect(await codeOfAsync(readGivenFile(file(1, Uint8Array.of(0xff))))).toBe('bad-message');
     expect(await readGivenFile(file(1, Uint8Array.of(0x41)))).toBe('A');
+    expect(await readGivenFile(file(4, Uint8Array.of(0xef, 0xbb, 0xbf, 0x41)))).toBe('\ufeffA');
   });
 });

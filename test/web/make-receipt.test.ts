@@ -39,7 +39,8 @@ describe('making the receipt of an answer', () => {
       answer: given.answer,
       policy: policyOf(given.people),
     });
-    expect(verification.checks.filter(({ status }) => status !== 'passed')).toEqual([]);
+    const open = verification.checks.filter(({ status }) => status !== 'passed').map(({ name }) => name);
+    expect(open).toEqual(['model']);
     expect(verification.id).toBe(receipt!.id);
     expect(verification.summary?.requester.kind).toBe('tab');
   });
@@ -84,6 +85,7 @@ describe('verification in the page', () => {
     const verify = (answer: string) => verifyHere({ receipt: receipt!.file, answer });
     expect((await verify(`${given.answer}\n`)).isValid).toBe(true);
     expect((await verify(`${given.answer}\n\n`)).isValid).toBe(false);
+    expect((await verify(`\ufeff${given.answer}\n`)).isValid).toBe(true);
     expect((await verify(` ${given.answer}`)).isValid).toBe(false);
   });
 });

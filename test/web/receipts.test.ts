@@ -35,7 +35,7 @@ describe('the words for a verification', () => {
 
   it('say of a good receipt what was not at hand', () => {
     expect(explainVerification(good)).toMatchObject({ tone: 'calm', title: 'Nothing in this receipt is wrong' });
-    expect(explainVerification(good).text).toContain('for 5 something is not at hand');
+    expect(explainVerification(good).text).toContain('for 6 something is not at hand');
   });
 
   it('do not praise a receipt of work that nobody checked', () => {

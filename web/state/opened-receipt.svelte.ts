@@ -47,7 +47,10 @@ export class OpenedReceipt {
       ]);
       if (opening.signal.aborted) return;
       const policy = log === null || file.proof === null ? null : policyOfServer(log);
-      const verification = await verifier.verify({ receipt: file, ...(policy !== null && { policy }) });
+      const verification = await verifier.verify({
+        receipt: file,
+        ...(policy !== null && { policy, isPolicyOfServer: true }),
+      });
       if (opening.signal.aborted) return;
       if (verification.id !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt');
       this.file = file;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fromBase64 } from '#shared/bytes.ts';
+import { fromBase64, toBase64, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { parseAttestation } from '#shared/receipt/attest.ts';
 import { signReceipt } from '#shared/receipt/build-receipt.ts';
@@ -26,9 +26,10 @@ const given = await giveAnswer(people);
 const receipt = await makeReceipt(given);
 const { answer, prompt, salt, tokens } = given;
 const policy = policyOf(people);
+const manifest = utf8(JSON.stringify(given.parts.manifest));
 
 const verifyWith = (more: Partial<VerifyReceipt> = {}) =>
-  verifyReceipt({ receipt, answer, prompt, salt, tokens, policy, verify, ...more });
+  verifyReceipt({ receipt, answer, prompt, salt, tokens, manifest, policy, verify, ...more });
 
 async function failures(more: Partial<VerifyReceipt>): Promise<CheckName[]> {
   const { checks, isValid } = await verifyWith(more);
@@ -42,7 +43,7 @@ describe('an honest receipt', () => {
     const found = await verifyWith();
     expect(found.checks.filter(({ status }) => status !== 'passed')).toEqual([]);
     expect(found.isValid).toBe(true);
-    expect(found.checks).toHaveLength(19);
+    expect(found.checks).toHaveLength(20);
   });
 
   it('says that keys agreed, never that the work is right', async () => {
@@ -60,7 +61,7 @@ describe('an honest receipt', () => {
     expect(found.isValid).toBe(true);
     const open = found.checks.filter(({ status }) => status === 'not-checked').map(({ name }) => name);
     const log = ['log-entry', 'log-inclusion', 'log-signature', 'witnesses'];
-    expect(open).toEqual(['answer', 'prompt', 'tokens', ...log]);
+    expect(open).toEqual(['answer', 'prompt', 'tokens', 'model', ...log]);
     expect(found.notProved.some((line) => line.startsWith('That it was ever logged'))).toBe(true);
     expect(found.proved.some((line) => line.includes('answer at hand'))).toBe(false);
   });
@@ -95,6 +96,34 @@ describe('an honest receipt', () => {
     expect(notProved).toContain('That the limits they were held to mean anything: they are the requester’s.');
   });
 
+  it('is said to be of what its manifest names only where that is at hand', async () => {
+    const claim = `Its manifest says so too: ${given.parts.manifest.name} `;
+    const { proved } = await verifyWith();
+    expect(proved.some((line) => line.startsWith(claim))).toBe(true);
+    const without = await verifyReceipt({ receipt, verify });
+    expect(without.proved.some((line) => line.startsWith('Its manifest'))).toBe(false);
+    expect(without.notProved.some((line) => line.endsWith('the requester says so.'))).toBe(true);
+  });
+
+  it('is said to be in the log that the server names where the policy is the server’s', async () => {
+    const { proved, notProved } = await verifyWith({ isPolicyOfServer: true });
+    expect(proved.some((line) => line.startsWith('It is in the log that this server names: '))).toBe(true);
+    expect(proved.some((line) => line.includes('log of the policy'))).toBe(false);
+    expect(notProved.at(-1)).toContain('this server named their keys');
+  });
+
+  it('has each signature of a witness verified once', async () => {
+    const keys = people.witnesses.map((witness) => keyText(witness));
+    let times = 0;
+    const { summary } = await verifyWith({
+      verify: (key, ...signed) => {
+        if (keys.includes(toBase64(key))) times++;
+        return verify(key, ...signed);
+      },
+    });
+    expect([times, summary!.witnesses.length]).toEqual([2, 2]);
+  });
+
   it('is not said to be witnessed where the policy asks for nobody', async () => {
     const { checks, isValid, proved, notProved } = await verifyWith({
       policy: `${/^log .*\n/m.exec(policy)![0]}quorum none\n`,
@@ -112,6 +141,8 @@ describe('what is at hand', () => {
     ['prompt', { prompt: `${prompt} ` }],
     ['tokens', { tokens: [...tokens.slice(0, -1), tokens.at(-1)! + 1] }],
     ['tokens', { tokens: tokens.slice(0, -1) }],
+    ['model', { manifest: utf8('{}') }],
+    ['model', { manifest: utf8(`${JSON.stringify(given.parts.manifest)} `) }],
     ['log-signature', { policy: policy.replace(/^log .*\n/, '') }],
     ['log-signature', { policy: policyOf(strangers).replace(/^(witness|group|quorum).*\n/gm, '') + 'quorum none\n' }],
     ['witnesses', { policy: policy.replace(/^witness w1.*/m, /^witness w1.*/m.exec(policyOf(strangers))![0]) }],
@@ -193,9 +224,16 @@ describe('a requester that says one thing which is not so', () => {
       ['requester-signature'],
       saying(({ requester }) => (requester.publicKey = keyText(people.server))),
     ],
-    ['another model', ['route-match', 'attestation-match'], saying(({ model }) => (model.manifest.sha256 = other))],
-    ['another runtime', ['attestation-match'], saying(({ model }) => (model.runtime.version = '9'))],
-    ['more layers', ['coverage', 'thresholds'], saying(({ model }) => (model.layers += 1))],
+    [
+      'another model',
+      ['route-match', 'model', 'attestation-match'],
+      saying(({ model }) => (model.manifest.sha256 = other)),
+    ],
+    ['another runtime', ['model', 'attestation-match'], saying(({ model }) => (model.runtime.version = '9'))],
+    ['another name of the model', ['model'], saying(({ model }) => (model.name = 'owl'))],
+    ['other files of the model', ['model'], saying(({ model }) => (model.root.sha256 = other))],
+    ['a finer quantization', ['model'], saying(({ model }) => (model.quantization = 'fp32-fine'))],
+    ['more layers', ['model', 'coverage', 'thresholds'], saying(({ model }) => (model.layers += 1))],
     [
       'another session',
       ['route-match', 'attestation-match'],
