@@ -1,4 +1,5 @@
 import { shortId } from '#shared/ids.ts';
+import { printable } from '#shared/receipt/printable.ts';
 import type { Verification } from '#shared/receipt/verify-receipt.ts';
 import type { FolderReport } from './replay-receipt.ts';
 
@@ -19,11 +20,18 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
   }
   if (proved.length > 0) lines.push('', 'What this shows:', ...proved.map((line) => `  ${printable(line)}`));
   lines.push('', 'What it does not show:', ...notProved.map((line) => `  ${printable(line)}`));
+  const open = checks.filter(({ status }) => status === 'not-checked').map(({ name }) => name);
+  if (open.length > 0) {
+    lines.push(
+      '',
+      `Not checked: ${open.join(', ')}. Success speaks only of what was checked; --require asks for more.`,
+    );
+  }
   return lines;
 }
 
 /** What a replay compared. */
-export function describeReplay({ outputs, tokens, isSpelt }: FolderReport): string[] {
+export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderReport): string[] {
   const lines = ['Computed again here:'];
   const replicas = new Map<string, FolderReport['outputs'][number][]>();
   for (const output of outputs) {
@@ -44,11 +52,7 @@ export function describeReplay({ outputs, tokens, isSpelt }: FolderReport): stri
   lines.push(`  tokens: ${equal} of ${compared} are those the sampler draws here${gap}`);
   if (undrawn > 0)
     lines.push(`  ${undrawn} tokens of the answer WERE FED: no logits were computed that they could be drawn from`);
-  if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? 'spell the answer' : 'DO NOT spell the answer'}`);
-  return lines;
-}
-
-/** A receipt is by strangers, and a terminal does what control characters say. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+  const spelt = goesOn ? 'begin with the answer, and go on after it' : 'spell the answer';
+  if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? spelt : 'DO NOT spell the answer'}`);
+  return lines.map(printable);
 }

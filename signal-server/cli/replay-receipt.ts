@@ -34,6 +34,8 @@ export interface ReplayFromFolder extends Pick<ReplayOptions, 'chunks' | 'onProg
 export interface FolderReport extends ReplayReport {
   /** Whether the tokens spell the answer at hand, up to where it ends; null without one. */
   readonly isSpelt: boolean | null;
+  /** Whether they spell more after it, as where a stop string ended it. */
+  readonly goesOn: boolean;
 }
 
 /**
@@ -64,19 +66,26 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
     const report = await replayReceipt({ predicate, manifest, tokens, salt, chunks, openStage, onProgress });
     const spelt = text.decode(tokens.slice(predicate.request.tokens.prompt));
     const isSpelt = answer === undefined ? null : spelt.startsWith(answer);
-    return { ...report, isSpelt, isValid: report.isValid && isSpelt !== false };
+    const goesOn = isSpelt === true && spelt !== answer;
+    return { ...report, isSpelt, goesOn, isValid: report.isValid && isSpelt !== false };
   } finally {
     worker.stop();
   }
 }
 
 async function readManifest(dataFolder: string, digest: Digest): Promise<Manifest> {
+  const bytes = await readManifestBytes(dataFolder, digest);
+  return manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+}
+
+/** The payload of a model's manifest in a data folder. Throws `unknown-model` or `digest-mismatch`. */
+export async function readManifestBytes(dataFolder: string, digest: Digest): Promise<Uint8Array<ArrayBuffer>> {
   const file = await readFile(join(dataFolder, 'models', `${digest}.json`), 'utf8').catch(() => null);
   if (file === null) throw new ChorusError('unknown-model', `the folder ${dataFolder} has no manifest ${digest}`);
   const { payload } = envelopeSchema.parse(JSON.parse(file));
   const bytes = fromBase64(payload);
   if (digestOf(bytes) !== digest) throw new ChorusError('digest-mismatch', `the manifest ${digest} was changed`);
-  return manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  return bytes;
 }
 
 async function readBlobs(

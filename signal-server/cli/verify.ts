@@ -1,14 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { fromBase64 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { withoutMark } from '#shared/receipt/byte-order-mark.ts';
 import type { CheckName } from '#shared/receipt/check.ts';
+import { printable } from '#shared/receipt/printable.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/receipt-secrets.ts';
-import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
-import { verifyReceipt, type Verification, type VerifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
+import { verifyGiven } from '#shared/receipt/verify-given.ts';
+import type { Verification, VerifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { envelopeSchema } from '#shared/session/route.ts';
 import { describeReplay, describeVerification } from './describe-verification.ts';
-import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
+import { readManifestBytes, replayFromFolder, type FolderReport } from './replay-receipt.ts';
 
 interface VerifyOptions {
   readonly answer?: string;
@@ -16,11 +22,25 @@ interface VerifyOptions {
   readonly salt?: string;
   readonly secrets?: string;
   readonly policy?: string;
+  readonly manifest?: string;
+  readonly require: readonly Requirable[];
   readonly json?: true;
   readonly replay?: true;
   readonly data: string;
   readonly chunks: readonly number[] | 'all';
 }
+
+/** What a script can ask for, and the checks that must have passed then: those that something can be missing for. */
+const REQUIRABLE = {
+  answer: ['answer'],
+  prompt: ['prompt'],
+  tokens: ['tokens'],
+  model: ['model'],
+  thresholds: ['thresholds'],
+  log: ['log-entry', 'log-inclusion', 'log-signature'],
+  witnesses: ['witnesses'],
+} as const satisfies Record<string, readonly CheckName[]>;
+type Requirable = keyof typeof REQUIRABLE;
 
 export function addVerifyCommand(program: Command): void {
   program
@@ -32,6 +52,13 @@ export function addVerifyCommand(program: Command): void {
     .option('--salt <hex>', 'the salt that the requester keeps')
     .option('--secrets <file>', 'salt, prompt and tokens in one file, as the requester keeps them')
     .option('--policy <file>', 'which log and which witnesses are trusted (C2SP tlog-policy)')
+    .option('--manifest <file>', "the model's signed manifest, as GET /api/models/DIGEST gives it, or its payload")
+    .option(
+      '--require <list>',
+      `what must have been checked, as answer,log: of ${Object.keys(REQUIRABLE).join(', ')}`,
+      requirables,
+      [],
+    )
     .option('--json', 'print what was found as JSON')
     .option('--replay', 'compute the answer again, with the model in the data folder')
     .option('--data <folder>', 'data folder with the model', 'data')
@@ -41,19 +68,22 @@ export function addVerifyCommand(program: Command): void {
 
 async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   const request = await readRequest(path, options);
-  const { verification, used } = await verifyWith(request);
+  const { verification, used } = await verifyGiven(request);
   const replay = options.replay && verification.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
   const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
-  const isValid = verification.isValid && isComparedWith && (!options.replay || replayed?.isValid === true);
+  const missing = options.require.filter((name) => !REQUIRABLE[name].every((check) => hasPassed(verification, check)));
+  const isValid =
+    verification.isValid && missing.length === 0 && isComparedWith && (!options.replay || replayed?.isValid === true);
   if (options.json) {
     const failure = replay instanceof ChorusError ? { error: replay.message } : replay;
-    process.stdout.write(`${JSON.stringify({ ...verification, isValid, replay: failure }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ ...verification, isValid, missing, replay: failure }, null, 2)}\n`);
   } else {
     const lines = describeVerification(verification);
-    if (replay instanceof ChorusError) lines.push('', `Replay: ${replay.message}`);
+    if (replay instanceof ChorusError) lines.push('', printable(`Replay: ${replay.message}`));
     if (replayed !== null) lines.push('', ...describeReplay(replayed));
     if (verification.isValid && !isComparedWith) lines.push('', 'The prompt that was given could not be compared.');
+    if (verification.isValid && missing.length > 0) lines.push('', `Required, and not checked: ${missing.join(', ')}.`);
     lines.push('', isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.');
     process.stdout.write(`${lines.join('\n')}\n`);
   }
@@ -71,25 +101,18 @@ async function readRequest(path: string, options: VerifyOptions): Promise<Verify
     options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets)));
   const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
   const asked = prompt ?? secrets?.prompt ?? undefined;
+  const receipt = parseJson(await readText(path));
+  const manifest = await readManifest(receipt, options);
   return {
-    receipt: parseJson(await readText(path)),
+    receipt,
     verify,
     ...(answer !== undefined && { answer }),
-    ...(policy !== undefined && { policy }),
+    ...(policy !== undefined && { policy: withoutMark(policy) }),
+    ...(manifest !== undefined && { manifest }),
     ...(asked !== undefined && { prompt: asked }),
     ...(salt !== undefined && { salt }),
     ...(secrets !== null && { tokens: secrets.tokens }),
   };
-}
-
-/** Programs that write a text to a file often end it with a line feed that was not part of it. */
-async function verifyWith(request: VerifyReceipt): Promise<{ verification: Verification; used: VerifyReceipt }> {
-  const verification = await verifyReceipt(request);
-  const hasFailed = verification.checks.some(({ name, status }) => name === 'answer' && status === 'failed');
-  if (!hasFailed || !request.answer?.endsWith('\n')) return { verification, used: request };
-  const shorter = { ...request, answer: request.answer.slice(0, -1) };
-  const again = await verifyReceipt(shorter);
-  return again.isValid ? { verification: again, used: shorter } : { verification, used: request };
 }
 
 async function replayOf(
@@ -115,19 +138,48 @@ async function replayOf(
   }
 }
 
+/** The manifest that was given; where the answer is computed again, that of the data folder, if it is there. */
+async function readManifest(receipt: unknown, { manifest, replay, data }: VerifyOptions) {
+  if (manifest !== undefined) {
+    const bytes = await readBytes(manifest);
+    const envelope = envelopeSchema.safeParse(parseJson(new TextDecoder().decode(bytes)));
+    return envelope.success ? fromBase64(envelope.data.payload) : bytes;
+  }
+  if (!replay) return undefined;
+  try {
+    const { model } = parseStatement(parseReceiptFile(receipt)).predicate;
+    return await readManifestBytes(data, model.manifest.sha256 as Digest);
+  } catch {
+    // The checks say what is wrong with the receipt, and the replay what is with the folder.
+    return undefined;
+  }
+}
+
 /** What is no UTF-8 is refused: read as it may, it would be another text. */
 async function readText(path: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
   } catch (error) {
-    throw new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
+    throw unreadable(path, error);
   }
+}
+
+async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error: unknown): ChorusError {
+  return new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
 }
 
 /** What is no JSON is no receipt either, and is told as that. */
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(withoutMark(text));
   } catch {
     return null;
   }
@@ -138,4 +190,13 @@ function chunkList(text: string): readonly number[] | 'all' {
   if (!/^\d{1,6}(,\d{1,6})*$/.test(text))
     throw new InvalidArgumentError('Expected numbers with commas between, or all.');
   return text.split(',').map(Number);
+}
+
+function requirables(text: string): readonly Requirable[] {
+  const names = text.split(',');
+  const known = names.filter((name): name is Requirable => Object.hasOwn(REQUIRABLE, name));
+  if (known.length < names.length) {
+    throw new InvalidArgumentError(`Expected some of ${Object.keys(REQUIRABLE).join(', ')}, with commas between.`);
+  }
+  return known;
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -49,6 +49,7 @@ beforeAll(async () => {
   await symlink(join(wren.dataFolder, 'blobs'), at('data/blobs'));
   const envelope = await signEnvelope(people.server, MANIFEST_PAYLOAD_TYPE, manifestBytes);
   await writeFile(at(`data/models/${digestOf(manifestBytes)}.json`), JSON.stringify(envelope));
+  await writeFile(at('manifest.json'), JSON.stringify(envelope));
   await writeFile(at('receipt.json'), JSON.stringify(played.receipt));
   await writeFile(at('answer.txt'), `${played.answer}\n`);
   await writeFile(at('prompt.txt'), prompt);
@@ -111,6 +112,29 @@ describe('chorus verify', () => {
     expect(absent.err).toContain('cannot be read');
   });
 
+  it('fails where something that was asked for was not checked', { timeout: 120_000 }, async () => {
+    const bare = await chorusVerify(at('receipt.json'));
+    expect(bare.code).toBe(0);
+    expect(bare.out).toMatch(/^Not checked: answer, prompt, tokens, model, .*Success speaks only of what was checked/m);
+    const given = ['--answer', at('answer.txt'), '--policy', at('policy.txt'), '--manifest', at('manifest.json')];
+    const asked = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,prompt,model,log,witnesses');
+    expect(asked.code).toBe(1);
+    expect(asked.out).toMatch(/^Required, and not checked: prompt\.$/m);
+    const enough = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,model,log,witnesses');
+    expect([enough.code, enough.err]).toEqual([0, '']);
+    expect(enough.out).toMatch(/^ok +model /m);
+    expect((await chorusVerify(at('receipt.json'), '--require', 'trust')).err).toContain('Expected some of answer,');
+  });
+
+  it('takes a manifest by its bytes alone too, and no other', { timeout: 120_000 }, async () => {
+    const envelope = JSON.parse(await readFile(at('manifest.json'), 'utf8')) as { readonly payload: string };
+    await writeFile(at('payload.json'), Buffer.from(envelope.payload, 'base64'));
+    expect((await chorusVerify(at('receipt.json'), '--manifest', at('payload.json'))).out).toMatch(/^ok +model /m);
+    const other = await chorusVerify(at('receipt.json'), '--manifest', at('secrets.json'));
+    expect([other.code, other.out.match(/^FAILED.*$/gm)?.length]).toEqual([1, 1]);
+    expect(other.out).toMatch(/^FAILED +model /m);
+  });
+
   it('computes the answer again from the model at hand', { timeout: 240_000 }, async () => {
     const options = ['--secrets', at('secrets.json'), '--answer', at('answer.txt'), '--replay', '--data', at('data')];
     const { code, out } = await chorusVerify(at('receipt.json'), ...options);
@@ -118,6 +142,7 @@ describe('chorus verify', () => {
     expect(out).toMatch(/stage 1 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
     expect(out).toContain('tokens: 24 of 24 are those the sampler draws here');
     expect(out).toContain('the tokens spell the answer');
+    expect(out).toMatch(/^ok +model /m);
     expect(code).toBe(0);
     const without = await chorusVerify(at('receipt.json'), '--replay', '--data', at('data'));
     expect(without.code).toBe(1);
