@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import compression from 'compression';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
@@ -36,6 +37,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.set('query parser', 'simple');
   app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
   app.use(rateLimit(deps.config));
+  app.use(compressText());
 
   app.get('/healthz', (_request, response) => {
     response.set('Cache-Control', 'no-store').json({ status: 'ok' });
@@ -105,6 +107,23 @@ function securityHeaders(isHttps: boolean): RequestHandler {
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },
   });
+}
+
+/**
+ * Compresses the page and JSON. Not what comes piece by piece (the API), in ranges, or is of hashes and weights (tiles,
+ * blobs), and not the page's WebAssembly: its many megabytes would be compressed anew for everybody.
+ */
+function compressText(): RequestHandler {
+  const compress = compression({
+    filter: (request, response) =>
+      !response.hasHeader('Content-Range') &&
+      !/^(?:application\/wasm|text\/event-stream)/.test(String(response.getHeader('Content-Type'))) &&
+      compression.filter(request, response),
+  });
+  return (request, response, next) => {
+    if (/^\/(?:v1|blobs|log)(?:\/|$)/i.test(request.path)) next();
+    else compress(request, response, next);
+  };
 }
 
 function rateLimit({ limits, trustProxy }: HttpDeps['config']): RequestHandler {

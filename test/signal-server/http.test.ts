@@ -2,6 +2,7 @@ import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import express from 'express';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
@@ -15,6 +16,7 @@ import { smallManifest } from '../support/small-manifest.ts';
 
 const blob = new TextEncoder().encode('0123456789');
 const digest = digestOf(blob);
+const script = `export const words = ${JSON.stringify('wren '.repeat(2_000))};`;
 const absent = 'f'.repeat(64);
 
 describe('HTTP', () => {
@@ -27,6 +29,8 @@ describe('HTTP', () => {
     await mkdir(join(webFolder, 'assets'));
     await writeFile(join(webFolder, 'index.html'), '<!doctype html><title>Chorus</title>');
     await writeFile(join(webFolder, 'assets', 'main-abc.js'), 'export {};');
+    await writeFile(join(webFolder, 'assets', 'long-abc.js'), script);
+    await writeFile(join(webFolder, 'assets', 'long-abc.wasm'), script);
     server = await startTestServer({
       manifests: [smallManifest()],
       config: { webFolder, logLevel: 'trace' },
@@ -125,6 +129,22 @@ describe('HTTP', () => {
     expect((await get('/assets/main-abc.js')).headers.get('cache-control')).toContain('immutable');
   });
 
+  it('the page comes compressed to who can read that, whole or in ranges as it is', async () => {
+    const zipped = await get('/assets/long-abc.js');
+    expect(zipped.headers.get('content-encoding')).toMatch(/^(?:gzip|br)$/);
+    expect(zipped.headers.get('vary')).toContain('Accept-Encoding');
+    expect(zipped.headers.get('cache-control')).toContain('immutable');
+    expect(await zipped.text()).toBe(script);
+    const plain = await get('/assets/long-abc.js', { 'accept-encoding': 'identity' });
+    expect(plain.headers.get('content-encoding')).toBeNull();
+    expect(await plain.text()).toBe(script);
+    const part = await get('/assets/long-abc.js', { range: 'bytes=0-1999', 'accept-encoding': 'gzip' });
+    expect(part.status).toBe(206);
+    expect(part.headers.get('content-encoding')).toBeNull();
+    expect(await part.text()).toBe(script.slice(0, 2_000));
+    expect((await get('/assets/long-abc.wasm')).headers.get('content-encoding')).toBeNull();
+  });
+
   it('the models are listed, and their manifests signed by the server', async () => {
     const { models } = modelListSchema.parse(await (await get('/api/models')).json());
     expect(models.map((model) => model.name)).toEqual(['small']);
@@ -194,7 +214,40 @@ describe('HTTP', () => {
     expect(logged.join()).not.toContain('secret');
   });
 
+  it('the log of the server says which origin its transparency log has', () => {
+    const { origin } = server.transparencyLog.status;
+    const lines = logged.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'transparency log', origin, entries: 0 }));
+  });
+
   it('the API is not there without a gateway', async () => {
     expect((await get('/v1/models')).status).toBe(503);
   });
+});
+
+it('what the API streams arrives piece by piece, uncompressed', async () => {
+  const piece = (name: string) => `data: ${name.repeat(2_000)}\n\n`;
+  let goOn = (): void => {};
+  const router = express.Router().get('/stream', (_request, response) => {
+    response.setHeader('content-type', 'text/event-stream; charset=utf-8');
+    response.write(piece('a'));
+    goOn = () => response.end(piece('b'));
+  });
+  const startGateway = () => Promise.resolve({ router, stop: () => Promise.resolve() });
+  const server = await startTestServer({ companions: { startGateway } });
+  try {
+    const response = await fetch(`${server.url}/v1/stream`);
+    expect(response.headers.get('content-encoding')).toBeNull();
+    const reader = response.body!.getReader();
+    const decoder = new TextDecoder();
+    let text = '';
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += decoder.decode(read.value, { stream: true });
+      // The rest is written once the first piece is there.
+      if (text === piece('a')) goOn();
+    }
+    expect(text).toBe(piece('a') + piece('b'));
+  } finally {
+    await server.stop();
+  }
 });
