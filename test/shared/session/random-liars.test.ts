@@ -76,7 +76,7 @@ describe('whoever lies, and in whatever way', () => {
           await network.clock.advance(25_000);
           expect(network.openSessions).toBe(0);
         }),
-        { numRuns: 50, seed },
+        { numRuns: 20, seed },
       );
     },
   );
