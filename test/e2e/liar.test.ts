@@ -1,6 +1,7 @@
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shortId } from '#shared/ids.ts';
+import { MAX_SHADOWS } from '#shared/limits.ts';
 import { askGreedily, startAskingProgram } from '../support/asking-program.ts';
 import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
@@ -52,8 +53,12 @@ describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
 
   test('answers the honest text where it is checked, and names the liar with proof', async () => {
     const program = await startAskingProgram(network.server.url);
-    // Seven volunteers on two stages: three shadows take in all of the liar's stage.
-    const { events, tokens } = await askGreedily(program.open({ shadows: 3 }), oracle.chat(messages), maxNewTokens);
+    // Two anchors hold each stage, so at most five volunteers the liar's: this many shadows take in all of them.
+    const { events, tokens } = await askGreedily(
+      program.open({ shadows: MAX_SHADOWS }),
+      oracle.chat(messages),
+      maxNewTokens,
+    );
     program.close();
     expect(oracle.decode(tokens).trim()).toBe(honest);
     const proven = events.filter((event) => event.type === 'fault').filter(({ isProven }) => isProven);
