@@ -173,9 +173,11 @@ export class WitnessClient {
     const asked = new Set<Promise<void>>();
     while (!signal.aborted) {
       const { head } = this.#deps.log;
-      const due = this.#members.filter((member) => this.#isDue(member, head));
+      // One reading for both: what is not due yet by the one must not be in the past by the other.
+      const nowMs = this.#deps.clock.nowMs();
+      const due = this.#members.filter((member) => this.#isDue(member, head, nowMs));
       if (due.length === 0) {
-        await this.#sleep(this.#nextDelayMs(), 'until rung');
+        await this.#sleep(this.#nextDelayMs(nowMs), 'until rung');
         continue;
       }
       const round = due.map((member) => {
@@ -189,14 +191,12 @@ export class WitnessClient {
     await Promise.all(asked);
   }
 
-  #isDue({ isBusy, newest, retryAtMs, refreshAtMs }: Member, head: SignedHead): boolean {
-    const nowMs = this.#deps.clock.nowMs();
+  #isDue({ isBusy, newest, retryAtMs, refreshAtMs }: Member, head: SignedHead, nowMs: number): boolean {
     if (isBusy || head.size === 0 || nowMs < retryAtMs) return false;
     return newest === null || newest.head.size < head.size || nowMs >= refreshAtMs;
   }
 
-  #nextDelayMs(): number {
-    const nowMs = this.#deps.clock.nowMs();
+  #nextDelayMs(nowMs: number): number {
     const times = this.#members.flatMap(({ retryAtMs, refreshAtMs }) => [retryAtMs, refreshAtMs]);
     return Math.min(REFRESH_MS, ...times.filter((timeMs) => timeMs > nowMs).map((timeMs) => timeMs - nowMs));
   }
