@@ -1,5 +1,5 @@
 import type { Browser } from 'playwright-core';
-import type { PeerId } from '#shared/ids.ts';
+import { peerIdSchema, type PeerId } from '#shared/ids.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { openTab, type Tab, type TabOptions } from './tabs.ts';
 
@@ -31,13 +31,15 @@ export async function pressStart(tab: Tab): Promise<void> {
 
 /** Opens a tab at the Volunteer view, presses Start and waits until the server sees it ready. */
 export async function volunteerIn(browser: Browser, serverUrl: string, options?: TabOptions): Promise<VolunteerTab> {
-  const before = new Set((await fetchSnapshot(serverUrl)).volunteers.map((volunteer) => volunteer.id));
   const tab = await openTab(browser, `${serverUrl}/#/volunteer`, options);
   await pressStart(tab);
-  const added = await until(
+  const id = peerIdSchema.parse(await tab.page.locator('.own .key').getAttribute('title', { timeout: readyTimeoutMs }));
+  await until(
     async () =>
-      (await fetchSnapshot(serverUrl)).volunteers.find(({ id, state }) => !before.has(id) && state === 'ready'),
+      (await fetchSnapshot(serverUrl)).volunteers.find(
+        (volunteer) => volunteer.id === id && volunteer.state === 'ready',
+      ),
     async () => `not ready; the page says: ${await tab.page.locator('main').innerText()}`,
   );
-  return { ...tab, id: added.id };
+  return { ...tab, id };
 }
