@@ -77,10 +77,10 @@ export async function record({ isFresh, forAttacks = false, onProgress }: Record
     for (const quant of ['q8', 'fp32'] as const) {
       say(`wren-${quant}`);
       const imported = await importWren(quant);
-      const histories = forAttacks && quant === 'q8' ? corpus.slice(0, 7) : short.slice(0, CALIBRATED.short);
+      const histories = forAttacks ? corpus : short;
       const plans: SessionPlan[] = [
         ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
-        { tracer: webGpu, session: 0, chunk: 96, primary: null },
+        { tracer: webGpu, session: 0, chunk: forAttacks ? POSITIONS : 96, primary: null },
       ];
       const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), histories, plans, wasm);
       sessions.push(...traced);
