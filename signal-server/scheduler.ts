@@ -177,7 +177,8 @@ function withShadows(
 ): Planned {
   const notes: string[] = [];
   const prefixes = new Set(primaries.map((primary) => primary.prefix));
-  if (prefixes.size === 1 && new Set(free.map((candidate) => candidate.prefix)).size === 1) {
+  const hasOnePrefix = prefixes.size === 1 && new Set(free.map((candidate) => candidate.prefix)).size === 1;
+  if (hasOnePrefix) {
     notes.push('all volunteers share one address prefix, so the route cannot spread over networks');
   } else if (prefixes.size < primaries.length) {
     notes.push('some stages share an address prefix: no other volunteers were free for them');
@@ -188,7 +189,7 @@ function withShadows(
   // No two stages of a route hold the same layers, so what one takes the other could not.
   const stages = primaries.map((primary, stage) => {
     const shadows = pool.pick(primary, (candidate) => ownMs(demand, candidate));
-    notes.push(...shadowNotes(stage, primary, shadows, pool.wanted(primary)));
+    notes.push(...shadowNotes(stage, primary, shadows, pool.wanted(primary), hasOnePrefix));
     return { primary, shadows, predictedMs: predictedMs(primary) };
   });
   return { type: 'route', stages, notes: notes.slice(0, 16), lacksBusyShadows };

@@ -88,12 +88,13 @@ export class ShadowPool {
   }
 }
 
-/** What people should know about the shadows of a route's stage. */
+/** What people should know about the shadows of a route's stage; not that they share the one prefix that all have. */
 export function shadowNotes(
   stage: number,
   primary: Candidate,
   shadows: readonly Candidate[],
   wanted: number,
+  hasOnePrefix: boolean,
 ): string[] {
   if (wanted === 0) return [];
   const notes: string[] = [];
@@ -101,7 +102,7 @@ export function shadowNotes(
     const have = shadows.length === 0 ? 'no shadow' : `${shadows.length} of ${wanted} shadows`;
     notes.push(`stage ${stage + 1} has ${have}: no other volunteer was free for it`);
   }
-  if (shadows.some((shadow) => shadow.prefix === primary.prefix)) {
+  if (!hasOnePrefix && shadows.some((shadow) => shadow.prefix === primary.prefix)) {
     notes.push(`stage ${stage + 1} and its shadow share an address prefix`);
   }
   if (shadows.length > 0 && [primary, ...shadows].every((member) => member.isNew)) {

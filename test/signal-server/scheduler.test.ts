@@ -100,6 +100,26 @@ describe('a route', () => {
     ]);
   });
 
+  it('says once that all share one address prefix, and nothing of each stage', () => {
+    const prefix = 'the one';
+    const all = ['a', 'b'].flatMap((id) => [
+      candidate(`${id}1`, 0, 5, { prefix }),
+      candidate(`${id}2`, 5, 10, { prefix }),
+    ]);
+    const notes = ['all volunteers share one address prefix, so the route cannot spread over networks'];
+    expect(plan(all, { shadows: 1 })).toMatchObject({ type: 'route', notes });
+  });
+
+  it('says which stage shares an address prefix with its shadow where others do not', () => {
+    const all = [
+      candidate('p1', 0, 5),
+      candidate('p2', 5, 10, { prefix: 'x' }),
+      candidate('s2', 5, 10, { prefix: 'x' }),
+    ];
+    const planned = plan([...all, candidate('s1', 0, 5)], { shadows: 1 });
+    expect(planned).toMatchObject({ notes: ['stage 2 and its shadow share an address prefix'] });
+  });
+
   it('uses the requester, and says so, where there is no other', () => {
     const planned = plan([candidate('requester', 0, 5), candidate('end', 5, 10)]);
     expect(primaries(planned)).toEqual(['requester', 'end']);
