@@ -1,4 +1,5 @@
-import { describeLogView, type LogHead } from '#shared/log/log-client.ts';
+import type { LogHead } from '#shared/log/log-head.ts';
+import { describeLogView } from '#shared/log/log-history.ts';
 import { formatDuration } from './format.ts';
 import type { LogFinding } from './state/log-watch.svelte.ts';
 

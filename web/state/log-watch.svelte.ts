@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
-import type { HeadMemory, LogClient, LogView } from '#shared/log/log-client.ts';
+import type { HeadMemory, LogClient } from '#shared/log/log-client.ts';
+import type { LogView } from '#shared/log/log-history.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 

@@ -3,11 +3,12 @@ import { ChorusError } from '#shared/errors.ts';
 import { fromHex } from '#shared/bytes.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
-import type { LogHead, LogView } from '#shared/log/log-client.ts';
+import type { LogHead } from '#shared/log/log-head.ts';
+import type { LogView } from '#shared/log/log-history.ts';
 import { parseNote } from '#shared/log/signed-note.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
-import type { ListedReceipt, ReceiptList } from '#shared/wire/receipt-list.ts';
+import type { ListedReceipt, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { MadeReceipt, ReceiptOutcome } from '../../../web/chat.ts';
 import { peer, WREN } from './fixtures.ts';
 
@@ -29,10 +30,17 @@ export function listedReceipts(atMs: number): ListedReceipt[] {
   }));
 }
 
-/** As the server pages them. */
-export function receiptPage(atMs: number, { before, limit }: { before: number | null; limit: number }): ReceiptList {
-  const all = listedReceipts(atMs).filter(({ index }) => before === null || index < before);
-  return { size: LISTED, receipts: all.slice(0, limit) };
+/** As the server finds them. */
+export function receiptPage(atMs: number, { before, limit, model, tier, from, to }: ReceiptQuery): ReceiptList {
+  const found = listedReceipts(atMs).filter(
+    (each) =>
+      (before === null || each.index < before) &&
+      (model === null || each.model === model) &&
+      (tier === null || each.tier === tier) &&
+      (from === null || each.finishedAt >= from) &&
+      (to === null || each.finishedAt < to),
+  );
+  return { size: LISTED, receipts: found.slice(0, limit) };
 }
 
 export function logStatus(atMs: number, change: Partial<LogStatus> = {}): LogStatus {
