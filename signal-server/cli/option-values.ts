@@ -16,10 +16,12 @@ export function serverOption(): Option {
   return new Option('--server <url>', 'signal server to join')
     .env('CHORUS_SERVER')
     .default(new URL('http://localhost:8787'), 'http://localhost:8787')
-    .argParser((text) => {
-      const url = URL.canParse(text) ? new URL(text) : null;
-      if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-        throw new InvalidArgumentError('Expected an http(s) URL.');
-      return url;
-    });
+    .argParser(httpUrl);
+}
+
+/** A parser for commander. */
+export function httpUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
+  throw new InvalidArgumentError('Expected an http(s) URL.');
 }

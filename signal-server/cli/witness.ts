@@ -3,7 +3,7 @@ import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { systemClock } from '../system-clock.ts';
 import { startWitness } from '../witness/witness-program.ts';
 import { reachableAt } from './addresses.ts';
-import { numberWithin } from './option-values.ts';
+import { httpUrl, numberWithin } from './option-values.ts';
 import { runUntilStopped } from './run-until-stopped.ts';
 
 interface WitnessCommand {
@@ -24,7 +24,7 @@ export function addWitnessCommand(program: Command): void {
     .option('--host <address>', 'address to listen on', '0.0.0.0')
     .option('--data <folder>', 'folder of its key and of what it has cosigned', 'data/witness')
     .option('--name <name>', 'name to sign under: a URL without https://', witnessName)
-    .option('--public-url <url>', 'address under which the log reaches this witness', urlOf)
+    .option('--public-url <url>', 'address under which the log reaches this witness', httpUrl)
     .action(witness);
 }
 
@@ -51,14 +51,8 @@ async function witness(options: WitnessCommand): Promise<void> {
   await stopped;
 }
 
-function urlOf(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
-  throw new InvalidArgumentError('Expected an http(s) URL.');
-}
-
 function addUrl(text: string, before: readonly URL[] = []): URL[] {
-  return [...before, urlOf(text)];
+  return [...before, httpUrl(text)];
 }
 
 function witnessName(text: string): string {

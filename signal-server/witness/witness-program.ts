@@ -5,15 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import { ED25519, formatVerifierKey, parseVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
-import { request } from '../http-answer.ts';
+import { formatVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import { openKeyFile } from '../key-file.ts';
+import { fetchLogKey } from '../log/fetch-log.ts';
 import { createWitness } from './witness.ts';
 import { createWitnessApp } from './witness-app.ts';
 import { openWitnessStore } from './witness-store.ts';
 
-const MAX_KEY_BYTES = 1_024;
-const LEARN_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 256;
 const STOP_GRACE_MS = 1_000;
@@ -83,12 +81,6 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
   }
 }
 
-/** Where a log lies: a Chorus server has it under `/log`. */
-export function logPrefix(url: URL): URL {
-  const path = url.pathname.replace(/\/+$/, '');
-  return new URL(`${path.endsWith('/log') ? path : `${path}/log`}/`, url);
-}
-
 async function learnLogs(
   { logs, signal }: WitnessOptions,
   watch: (key: NoteKey) => void,
@@ -97,7 +89,7 @@ async function learnLogs(
   for (const url of logs) {
     let key: NoteKey;
     try {
-      key = await fetchKey(url, signal);
+      key = await fetchLogKey(url, signal);
     } catch (thrown) {
       signal.throwIfAborted();
       unreachable.push({ url, error: toChorusError(thrown) });
@@ -106,14 +98,4 @@ async function learnLogs(
     watch(key);
   }
   return unreachable;
-}
-
-async function fetchKey(url: URL, signal: AbortSignal): Promise<NoteKey> {
-  const place = new URL('vkey', logPrefix(url));
-  const limits = { maxBytes: MAX_KEY_BYTES, timeoutMs: LEARN_TIMEOUT_MS, signal };
-  const { status, body } = await request(place, {}, limits);
-  if (status !== 200) throw new ChorusError('server-lost', `${place.href} answered ${status}: is a log there?`);
-  const key = parseVerifierKey(new TextDecoder().decode(body).trim());
-  if (key.type !== ED25519) throw new ChorusError('bad-message', `${place.href} does not show the key of a log`);
-  return key;
 }
