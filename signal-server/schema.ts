@@ -47,6 +47,15 @@ const STEPS: readonly string[] = [
    CREATE INDEX receipts_by_session ON receipts (session);
    CREATE INDEX receipts_by_time ON receipts (at_ms);
    CREATE TABLE log_growth (log TEXT NOT NULL, at_ms INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (log, at_ms)) STRICT;`,
+  `CREATE TABLE listed_log (log TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;
+   CREATE TABLE listed_receipts (
+     log_index INTEGER PRIMARY KEY, id TEXT NOT NULL, model TEXT NOT NULL, tier TEXT NOT NULL, requester TEXT NOT NULL,
+     finished_at TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX listed_by_time ON listed_receipts (finished_at);
+   CREATE INDEX listed_by_model ON listed_receipts (model, finished_at);
+   CREATE INDEX listed_by_tier ON listed_receipts (tier, finished_at);
+   CREATE INDEX listed_by_model_and_tier ON listed_receipts (model, tier, finished_at);`,
 ];
 
 /** Brings the database to the newest schema, whole or not at all. Throws `internal` if it is of a newer Chorus. */

@@ -175,6 +175,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       clock,
       log: deps.transparencyLog,
       store: store.receipts,
+      listed: store.listed,
       catalog,
       serverKey: identity.publicKey,
       isGateway: (id) => companionKeys.get(id) === 'gateway',
@@ -209,7 +210,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   }
 
   function snapshot(): NetworkSnapshot {
-    const { finished, failed, checked, settled, unchecked, disputed } = recorder.totals;
+    const { finished, failed } = recorder.totals;
     return networkSnapshot({
       serverTimeMs: clock.wallMs(),
       startedAtMs,
@@ -220,7 +221,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
-      checks: { checked, settled, unchecked, disputed },
+      checks: recorder.checksWith(routes.rested),
       faults: store.trust.faults(SHOWN_FAULTS),
       history: [...history.points],
       tokensOf: (member) => store.volunteer(member.id)?.tokens ?? 0,

@@ -3,6 +3,7 @@ import type { CheckCounts } from '#shared/check/finding.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import { closeLocked, openLocked } from './locked-database.ts';
 import { createAcknowledgedSizes, type AcknowledgedSizes } from './log/acknowledged-sizes.ts';
+import { createListedReceipts, type ListedReceipts } from './receipts/listed-receipts.ts';
 import { createReceiptStore, type ReceiptStore } from './receipts/receipt-store.ts';
 import type { PeerKind } from './registry.ts';
 import { migrate } from './schema.ts';
@@ -56,6 +57,7 @@ export interface Store {
   readonly trust: TrustStore;
   readonly acknowledged: AcknowledgedSizes;
   readonly receipts: ReceiptStore;
+  readonly listed: ListedReceipts;
   /** Drops what is older than HISTORY_MS. */
   prune(nowMs: number): void;
   close(): void;
@@ -145,6 +147,7 @@ function createStore(database: Database.Database): Store {
     trust,
     acknowledged: createAcknowledgedSizes(database),
     receipts: createReceiptStore(database),
+    listed: createListedReceipts(database),
     prune(nowMs) {
       prune(nowMs - HISTORY_MS);
       trust.prune(nowMs - HISTORY_MS);

@@ -5,7 +5,7 @@ import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
 import { envelopeSchema, type Envelope } from '#shared/session/route.ts';
 import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
-import { receiptListSchema, type ReceiptList } from '#shared/wire/receipt-list.ts';
+import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { modelListSchema, type ModelSummary } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
@@ -69,13 +69,10 @@ export async function fetchReceipt(id: Digest, signal: AbortSignal): Promise<Rec
   return parsed.data;
 }
 
-/** Logged receipts, the newest first; those before entry `before` unless it is null. */
-export async function fetchReceipts(
-  { before, limit }: { readonly before: number | null; readonly limit: number },
-  signal: AbortSignal,
-): Promise<ReceiptList> {
-  const query = before === null ? `limit=${limit}` : `before=${before}&limit=${limit}`;
-  const parsed = receiptListSchema.safeParse(await fetchJson(`/api/receipts?${query}`, signal));
+/** Logged receipts, the last finished first. */
+export async function fetchReceipts(query: ReceiptQuery, signal: AbortSignal): Promise<ReceiptList> {
+  const given = Object.entries(query).flatMap(([name, value]) => (value === null ? [] : [[name, String(value)]]));
+  const parsed = receiptListSchema.safeParse(await fetchJson(`/api/receipts?${new URLSearchParams(given)}`, signal));
   if (!parsed.success) throw new ChorusError('bad-message', 'the server’s list of receipts cannot be read');
   return parsed.data;
 }

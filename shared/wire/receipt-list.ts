@@ -4,8 +4,37 @@ import { tierSchema } from '../receipt/receipt.ts';
 
 /** Receipts that one page of the list has at most. */
 export const MAX_LISTED_RECEIPTS = 200;
+const DEFAULT_PAGE = 50;
 
-/** What `GET /api/receipts?before=INDEX&limit=N` answers: receipts of the log below `before`, the newest first. */
+const wholeNumber = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number);
+/** RFC 3339 in UTC and whole seconds, as the entries of the log have it. */
+const time = z.iso.datetime({ precision: 0, offset: false });
+
+/** What somebody can ask `GET /api/receipts` for, each parameter at most once; it is parsed from these texts. */
+export const receiptQuerySchema = z
+  .strictObject({
+    /** The entry of a receipt: those that come after it in the list. */
+    before: wholeNumber.nullable().default(null),
+    limit: wholeNumber.pipe(z.number().min(1).max(MAX_LISTED_RECEIPTS)).default(DEFAULT_PAGE),
+    /** Digest of a manifest. */
+    model: digestSchema.nullable().default(null),
+    tier: tierSchema.nullable().default(null),
+    /** Whose answer was finished in [from, to). */
+    from: time.nullable().default(null),
+    to: time.nullable().default(null),
+  })
+  .refine(({ from, to }) => from === null || to === null || from < to, { path: ['to'], message: 'not after from' });
+export type ReceiptQuery = z.infer<typeof receiptQuerySchema>;
+/** What is looked for; null: all. */
+export type ReceiptFilter = Omit<ReceiptQuery, 'before' | 'limit'>;
+
+/**
+ * What `GET /api/receipts` answers: receipts of the log, by the time at which their answers were finished and then by
+ * entry, the last first.
+ */
 export const receiptListSchema = z.object({
   /** Entries of the log. */
   size: z.int().min(0),

@@ -1,3 +1,4 @@
+import { ChorusError } from '#shared/errors.ts';
 import { decodeEntries, TILE_WIDTH } from '#shared/log/tile-path.ts';
 import { parseReceiptEntry, type ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { LogService } from '../log/log-service.ts';
@@ -26,6 +27,25 @@ export async function* newestFirst(
       if (entry !== null) yield { index: first + at, ...entry };
     }
   }
+}
+
+/** The receipts among entries [start, end) of a log that has come as far as `end`. Throws `internal` if one is missing. */
+export async function entriesBetween(
+  log: Pick<LogService, 'tile'>,
+  start: number,
+  end: number,
+): Promise<LoggedEntry[]> {
+  const found: LoggedEntry[] = [];
+  for (let first = start - (start % TILE_WIDTH); first < end; first += TILE_WIDTH) {
+    const width = Math.min(TILE_WIDTH, end - first);
+    const bytes = await log.tile({ level: 'entries', index: first / TILE_WIDTH, width });
+    if (bytes === null) throw new ChorusError('internal', `the log does not show its entries from ${first} on`);
+    for (const [at, bytesOfEntry] of decodeEntries(bytes).entries()) {
+      const entry = first + at < start ? null : parse(bytesOfEntry);
+      if (entry !== null) found.push({ index: first + at, ...entry });
+    }
+  }
+  return found;
 }
 
 /** Null for an entry of another kind, of a newer version perhaps. */

@@ -11,7 +11,6 @@ import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile, ReceiptPredicate, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
-import type { ListedReceipt, ReceiptList } from '#shared/wire/receipt-list.ts';
 import type { Config } from '../config.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { ModelCatalog } from '../model-catalog.ts';
@@ -98,19 +97,6 @@ export class ReceiptDesk {
     const { index, envelope } = stored;
     if (envelope === null) return { index, file: null };
     return { index, file: await this.#withProof({ format: 'chorus-receipt/1', envelope, proof: null }, index, 0) };
-  }
-
-  /** Up to `limit` receipts of the log before entry `before`, the newest first. */
-  async list({ before, limit }: { readonly before: number | null; readonly limit: number }): Promise<ReceiptList> {
-    const { log, catalog } = this.#deps;
-    const { size } = log.status;
-    const receipts: ListedReceipt[] = [];
-    for await (const { manifest, ...entry } of newestFirst(log, 0, Math.min(before ?? size, size))) {
-      const modelName = catalog.get(manifest)?.manifest.name ?? null;
-      receipts.push({ ...entry, model: manifest, modelName });
-      if (receipts.length === limit) break;
-    }
-    return { size, receipts };
   }
 
   /** What is told of the log. */

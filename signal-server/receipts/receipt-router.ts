@@ -3,24 +3,18 @@ import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
-import { MAX_LISTED_RECEIPTS } from '#shared/wire/receipt-list.ts';
+import { MAX_LISTED_RECEIPTS, receiptQuerySchema } from '#shared/wire/receipt-list.ts';
 import { clientAddress } from '../address.ts';
 import type { Config } from '../config.ts';
 import { ApiError } from '../gateway/api-error.ts';
 import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';
+import type { ReceiptFinder } from './receipt-finder.ts';
 
 /** How long who brings a receipt waits for witnesses to cosign it. */
 const COSIGNATURE_WAIT_MS = 2_000;
-const DEFAULT_PAGE = 50;
-
-const wholeNumber = z
-  .string()
-  .regex(/^\d{1,15}$/)
-  .transform(Number);
-const pageSchema = z.object({
-  before: wholeNumber.optional(),
-  limit: wholeNumber.pipe(z.number().min(1).max(MAX_LISTED_RECEIPTS)).default(DEFAULT_PAGE),
-});
+const QUERY_FORM =
+  `a list is asked for by before (an entry), limit (up to ${MAX_LISTED_RECEIPTS}), model (a digest), tier, and from and to ` +
+  '(times as 2026-03-01T00:00:00Z, the first before the second)';
 const postSchema = z.object({ envelope: z.unknown() });
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -32,7 +26,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 };
 
 export interface ReceiptRouterDeps {
-  readonly desk: Pick<ReceiptDesk, 'accept' | 'read' | 'list' | 'status'>;
+  readonly desk: Pick<ReceiptDesk, 'accept' | 'read' | 'status'>;
+  readonly finder: Pick<ReceiptFinder, 'find'>;
   readonly config: Pick<Config, 'trustProxy'> & { readonly limits: Pick<Config['limits'], 'receiptPostsPerMinute'> };
   /** A receipt was refused before the desk saw it, with this code. */
   readonly onRefused: (reason: string) => void;
@@ -43,7 +38,7 @@ export interface ReceiptRouterDeps {
  * What the server answers of receipts and its log: `POST` and `GET /api/receipts`, `GET /api/log`, and, in the form of the
  * OpenAI API, `GET /v1/receipts/<id>`. To be mounted at the root.
  */
-export function createReceiptRouter({ desk, config, onRefused, onError }: ReceiptRouterDeps): Router {
+export function createReceiptRouter({ desk, finder, config, onRefused, onError }: ReceiptRouterDeps): Router {
   const router = express.Router();
   // JSON spends a few bytes on the rest of an envelope.
   const readBody = express.json({ limit: MAX_RECEIPT_BYTES + 4096 });
@@ -54,12 +49,9 @@ export function createReceiptRouter({ desk, config, onRefused, onError }: Receip
     response.set('Cache-Control', 'no-store').json(file);
   });
   router.get('/api/receipts', async (request, response) => {
-    const page = pageSchema.safeParse(request.query);
-    if (!page.success) {
-      throw new ChorusError('bad-message', `before and limit are whole numbers, limit up to ${MAX_LISTED_RECEIPTS}`);
-    }
-    const { before = null, limit } = page.data;
-    response.set('Cache-Control', 'no-store').json(await desk.list({ before, limit }));
+    const query = receiptQuerySchema.safeParse(request.query);
+    if (!query.success) throw new ChorusError('bad-message', `${QUERY_FORM}: ${faultIn(query.error)} is wrong`);
+    response.set('Cache-Control', 'no-store').json(await finder.find(query.data));
   });
   router.get('/api/log', (_request, response) => {
     response.set('Cache-Control', 'no-store').json(desk.status);
@@ -74,6 +66,10 @@ export function createReceiptRouter({ desk, config, onRefused, onError }: Receip
   });
   router.use('/api', answerRefusal(onError));
   return router;
+}
+
+function faultIn({ issues: [issue] }: z.ZodError): string {
+  return issue?.code === 'unrecognized_keys' ? issue.keys.join(', ').slice(0, 80) : String(issue?.path[0]);
 }
 
 function sendAbsent(response: Response, index: number | null): void {

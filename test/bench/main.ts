@@ -13,6 +13,7 @@ import { measureLog } from './log.ts';
 import { prepare, type Run } from './prepare.ts';
 import { startPageServer } from './page-server.ts';
 import { measurePrice } from './price.ts';
+import { measureReceiptList } from './receipt-list.ts';
 import { entryOf, giveReceipt, measureReceipt } from './receipt.ts';
 
 /**
@@ -161,7 +162,8 @@ const sections: Readonly<Record<string, Section>> = {
     const given = await giveReceipt();
     const counts = { entries: Number(options.entries), clients: 512, proofs: 500 };
     const figures = await measureLog(dataFolder, { first: entryOf(given), ...counts });
-    return [...figures, ...(await measureReceipt(given, dataFolder, browser))];
+    figures.push(...(await measureReceipt(given, dataFolder, browser)));
+    return [...figures, ...(await measureReceiptList(await temporaryFolder(), Number(options.entries)))];
   },
 };
 

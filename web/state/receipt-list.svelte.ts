@@ -1,73 +1,72 @@
-import type { Tier } from '#shared/check/finding.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
-import type { Digest } from '#shared/ids.ts';
-import type { ListedReceipt, ReceiptList } from '#shared/wire/receipt-list.ts';
+import type { ListedReceipt, ReceiptFilter, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 
 const PAGE = 50;
 
-export type FetchReceipts = (
-  query: { readonly before: number | null; readonly limit: number },
-  signal: AbortSignal,
-) => Promise<ReceiptList>;
+export type FetchReceipts = (query: ReceiptQuery, signal: AbortSignal) => Promise<ReceiptList>;
 
-/** The newest receipts of the log, and further back as far as somebody looked. */
+/** The receipts of the log that are looked for: the newest of them, and further back as far as somebody looked. */
 export class Receipts {
+  /** Of the filter before this one until the server has answered. */
   loaded: readonly ListedReceipt[] = $state.raw([]);
   status: 'idle' | 'loading' | 'ready' | 'failed' = $state('idle');
   error: ChorusError | null = $state.raw(null);
   /** False once the oldest is here. */
   hasOlder = $state(false);
-  /** Null: all. */
-  model: Digest | null = $state(null);
-  tier: Tier | null = $state(null);
+  /** Entries of the log. */
+  size = $state(0);
 
   readonly #fetchReceipts: FetchReceipts;
+  #filter: ReceiptFilter = { model: null, tier: null, from: null, to: null };
   #asking = new AbortController();
 
   constructor(fetchReceipts: FetchReceipts) {
     this.#fetchReceipts = fetchReceipts;
   }
 
-  /** Those that were asked for, of the ones that are here. */
-  get shown(): readonly ListedReceipt[] {
-    return this.loaded.filter(
-      ({ model, tier }) => (this.model === null || model === this.model) && (this.tier === null || tier === this.tier),
-    );
+  /** Looks for the newest of these. Never rejects; `error` says what went wrong. */
+  async show(filter: ReceiptFilter): Promise<void> {
+    const isOther = JSON.stringify(filter) !== JSON.stringify(this.#filter);
+    this.#filter = filter;
+    await this.#ask(null, isOther);
   }
 
-  /** The models of those that are here, each once. */
-  get models(): readonly Pick<ListedReceipt, 'model' | 'modelName'>[] {
-    const first = ({ model }: ListedReceipt, at: number) =>
-      this.loaded.findIndex((other) => other.model === model) === at;
-    return this.loaded.filter(first);
-  }
-
-  /** Looks anew at the newest. Never rejects; `error` says what went wrong. */
-  async load(): Promise<void> {
-    await this.#ask(null);
+  /** Looks again at the newest. */
+  async retry(): Promise<void> {
+    await this.#ask(null, false);
   }
 
   /** Goes further back. */
   async older(): Promise<void> {
-    if (this.status !== 'loading') await this.#ask(this.loaded.at(-1)?.index ?? null);
+    if (this.status !== 'loading') await this.#ask(this.loaded.at(-1)?.index ?? null, false);
   }
 
-  async #ask(before: number | null): Promise<void> {
+  async #ask(before: number | null, isOther: boolean): Promise<void> {
     this.#asking.abort();
     const asking = new AbortController();
     this.#asking = asking;
     this.status = 'loading';
     try {
-      const { receipts } = await this.#fetchReceipts({ before, limit: PAGE }, asking.signal);
+      // One more tells whether there are more.
+      const query = { ...this.#filter, before, limit: PAGE + 1 };
+      const { size, receipts } = await this.#fetchReceipts(query, asking.signal);
       if (asking.signal.aborted) return;
-      this.loaded = before === null ? receipts : [...this.loaded, ...receipts];
-      this.hasOlder = receipts.length === PAGE && receipts.at(-1)!.index > 0;
+      const page = receipts.slice(0, PAGE);
+      this.#take(before === null ? page : [...this.loaded, ...page], receipts.length > PAGE);
+      this.size = size;
       this.status = 'ready';
       this.error = null;
     } catch (thrown) {
       if (asking.signal.aborted) return;
+      // What there is was not looked for now.
+      if (isOther) this.#take([], false);
       this.status = 'failed';
       this.error = toChorusError(thrown, 'server-lost');
     }
+  }
+
+  #take(receipts: readonly ListedReceipt[], hasOlder: boolean): void {
+    this.loaded = receipts;
+    this.hasOlder = hasOlder;
   }
 }

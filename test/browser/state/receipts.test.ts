@@ -2,43 +2,84 @@ import { made } from 'virtual:made-receipts';
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
+import type { ReceiptFilter } from '#shared/wire/receipt-list.ts';
 import { OpenedReceipt, type OpenedReceiptDeps } from '../../../web/state/opened-receipt.svelte.ts';
 import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { verifyHere } from '../../../web/verify-here.ts';
-import { logStatus, receiptPage } from '../../support/page-gallery/receipt-fixtures.ts';
+import { listedReceipts, logStatus, receiptPage } from '../../support/page-gallery/receipt-fixtures.ts';
 
 const AT_MS = Date.parse('2026-03-01T12:00:00Z');
 
+const ALL: ReceiptFilter = { model: null, tier: null, from: null, to: null };
+
 test('goes back to the oldest receipt, each once', async () => {
   const list = new Receipts((query) => Promise.resolve(receiptPage(AT_MS, query)));
-  await list.load();
+  await list.show(ALL);
   expect(list.loaded).toHaveLength(50);
   while (list.hasOlder) await list.older();
   expect(list.loaded.map(({ index }) => index)).toEqual(Array.from({ length: 173 }, (_, i) => 172 - i));
 });
 
-test('shows those of one model or verdict', async () => {
+test('looks in the whole log for those of one model, verdict and time, and goes on looking for them', async () => {
   const list = new Receipts((query) => Promise.resolve(receiptPage(AT_MS, query)));
-  await list.load();
-  list.tier = 'disputed';
-  expect(new Set(list.shown.map(({ tier }) => tier))).toEqual(new Set(['disputed']));
-  list.tier = null;
-  list.model = list.models.find(({ modelName }) => modelName === null)!.model;
-  expect(list.shown.length).toBeGreaterThan(0);
-  expect(list.shown.every(({ modelName }) => modelName === null)).toBe(true);
+  await list.show({ ...ALL, tier: 'checked', from: '2026-02-23T00:00:00Z' });
+  expect(list.loaded).toHaveLength(50);
+  await list.older();
+  const wanted = listedReceipts(AT_MS).filter(
+    ({ tier, finishedAt }) => tier === 'checked' && finishedAt >= '2026-02-23T00:00:00Z',
+  );
+  expect(wanted.length).toBeGreaterThan(50);
+  expect(list.loaded).toEqual(wanted);
+  expect(list.hasOlder).toBe(false);
+  await list.show({ ...ALL, model: made.id });
+  expect(list.loaded).toEqual([]);
+  expect(list.size).toBe(173);
 });
 
-test('keeps what it has when the server is gone', async () => {
+test('a page that is just full is the last one', async () => {
+  const list = new Receipts((query) => {
+    const { size, receipts } = receiptPage(AT_MS, { ...query, limit: 200 });
+    return Promise.resolve({ size, receipts: receipts.slice(123, 123 + query.limit) });
+  });
+  await list.show(ALL);
+  expect(list.loaded).toHaveLength(50);
+  expect(list.hasOlder).toBe(false);
+});
+
+test('keeps what it has when the server is gone, unless something else is looked for', async () => {
   let isThere = true;
   const list = new Receipts((query) =>
     isThere ? Promise.resolve(receiptPage(AT_MS, query)) : Promise.reject(new ChorusError('server-lost', 'gone')),
   );
-  await list.load();
+  await list.show(ALL);
   isThere = false;
   await list.older();
   expect(list.loaded).toHaveLength(50);
   expect(list.error?.code).toBe('server-lost');
+  await list.show(ALL);
+  expect(list.loaded).toHaveLength(50);
+  await list.show({ ...ALL, tier: 'disputed' });
+  expect(list.loaded).toEqual([]);
+  expect(list.hasOlder).toBe(false);
+  isThere = true;
+  await list.retry();
+  expect(new Set(list.loaded.map(({ tier }) => tier))).toEqual(new Set(['disputed']));
+  expect(list.error).toBeNull();
+});
+
+test('an answer that comes late does not take the place of a newer one', async () => {
+  const answers: (() => void)[] = [];
+  const list = new Receipts(
+    (query) => new Promise((resolve) => answers.push(() => resolve(receiptPage(AT_MS, query)))),
+  );
+  const first = list.show({ ...ALL, tier: 'settled' });
+  const second = list.show({ ...ALL, tier: 'disputed' });
+  answers[1]!();
+  await second;
+  answers[0]!();
+  await first;
+  expect(new Set(list.loaded.map(({ tier }) => tier))).toEqual(new Set(['disputed']));
 });
 
 function open(change: Partial<OpenedReceiptDeps> = {}): OpenedReceipt {

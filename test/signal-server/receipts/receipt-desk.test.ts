@@ -155,29 +155,6 @@ describe('the desk of receipts', () => {
     expect(await stand.desk.read(receiptId(await receipt(2)))).toBeNull();
   });
 
-  it('lists receipts of the log, the newest first, page by page', async () => {
-    const files = await Promise.all([0, 1, 2, 3].map((nonce) => receipt(nonce)));
-    for (const { envelope } of files.slice(0, 2)) await stand.desk.accept(envelope);
-    await stand.log.append(utf8('an entry of another kind'));
-    for (const { envelope } of files.slice(2)) await stand.desk.accept(envelope);
-    const first = await stand.desk.list({ before: null, limit: 3 });
-    expect(first.size).toBe(5);
-    expect(first.receipts.map(({ index }) => index)).toEqual([4, 3, 1]);
-    expect(first.receipts[0]).toEqual({
-      index: 4,
-      id: receiptId(files[3]!),
-      model: given.parts.manifestDigest,
-      modelName: null,
-      tier: 'checked',
-      requester: people.requester.id,
-      finishedAt: '2026-03-01T12:00:09Z',
-    });
-    const second = await stand.desk.list({ before: 1, limit: 3 });
-    expect(second.receipts.map(({ id }) => id)).toEqual([receiptId(files[0]!)]);
-    expect((await stand.desk.list({ before: 0, limit: 3 })).receipts).toEqual([]);
-    expect((await stand.desk.list({ before: 99, limit: 1 })).receipts[0]?.index).toBe(4);
-  });
-
   it('tells of the log', async () => {
     await stand.desk.accept((await receipt()).envelope);
     stand.desk.tidy();
@@ -316,7 +293,7 @@ describe('the desk of receipts', () => {
     nowMs += 3 * DAY_MS;
     stand.desk.tidy();
     expect(await stand.desk.read(receiptId(files[1]!))).toBeNull();
-    expect((await stand.desk.list({ before: null, limit: 9 })).receipts.length).toBe(2);
+    expect(stand.log.status.size).toBe(2);
   });
 
   it('keeps the newest envelopes that fit into its room, and does not wait for the hour to drop others', async () => {

@@ -70,13 +70,53 @@ describe('the routes of receipts', () => {
   it('list receipts and tell of the log', async () => {
     const list = receiptListSchema.parse(await (await get('/api/receipts?limit=5')).json());
     expect(list).toMatchObject({ size: 1, receipts: [{ index: 0, id: receiptId(file), modelName: null }] });
+    const [{ model, tier, finishedAt } = (() => expect.unreachable())()] = list.receipts;
+    const same = `model=${model}&tier=${tier}&from=${finishedAt}&to=2099-01-01T00:00:00Z`;
+    expect(await (await get(`/api/receipts?${same}`)).json()).toEqual(list);
+    expect(await (await get(`/api/receipts?to=${finishedAt}`)).json()).toEqual({ size: 1, receipts: [] });
     const status = logStatusSchema.parse(await (await get('/api/log')).json());
     expect(status).toMatchObject({ size: 1, history: [{ size: 0 }, { size: 1 }] });
     expect(status.vkey).toBe(server.transparencyLog.verifierKey);
   });
 
-  it.each(['limit=0', 'limit=201', 'limit=x', 'before=-1', 'before=1.5'])('refuse a list with %s', async (query) => {
+  const time = '2026-03-01T00:00:00Z';
+  it.each([
+    ['limit', 'limit=0'],
+    ['limit', 'limit=201'],
+    ['limit', 'limit=x'],
+    ['limit', 'limit='],
+    ['limit', 'limit=5&limit=5'],
+    ['before', 'before=-1'],
+    ['before', 'before=1.5'],
+    ['before', 'before=1e3'],
+    ['before', `before=${'9'.repeat(16)}`],
+    ['model', 'model=wren'],
+    ['model', `model=${'A'.repeat(64)}`],
+    ['model', `model=${'a'.repeat(65)}`],
+    ['tier', 'tier=verified'],
+    ['tier', 'tier=Checked'],
+    ['tier', 'tier='],
+    ['from', 'from=2026-03-01'],
+    ['from', 'from=1772323200'],
+    ['from', 'from=2026-03-01T00:00:00.5Z'],
+    ['from', 'from=2026-03-01T00:00:00%2B01:00'],
+    ['from', 'from=2026-02-30T00:00:00Z'],
+    ['to', "to='%20OR%201=1"],
+    ['to', `to=${time}&to=${time}`],
+    ['to', `from=${time}&to=${time}`],
+    ['to', `from=${time}&to=2026-02-01T00:00:00Z`],
+    ['sort', 'sort=tier'],
+    ['model[x]', 'model[x]=1'],
+  ])('refuse a list whose %s is wrong: %s', async (name, query) => {
     const response = await get(`/api/receipts?${query}`);
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    expect(error.code).toBe('bad-message');
+    expect(error.message).toContain(`: ${name} is wrong`);
+  });
+
+  it('refuse a list after an entry that there is not', async () => {
+    const response = await get('/api/receipts?before=1');
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ error: { code: 'bad-message' } });
   });

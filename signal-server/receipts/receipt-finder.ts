@@ -1,0 +1,52 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
+import type { LogService } from '../log/log-service.ts';
+import type { ModelCatalog } from '../model-catalog.ts';
+import type { ListedReceipts } from './listed-receipts.ts';
+import { entriesBetween } from './log-entries.ts';
+
+/** Entries that are listed at once: the server answers nothing else while they are written. */
+const STEP = 1024;
+
+export interface ReceiptFinderDeps {
+  readonly log: Pick<LogService, 'tile' | 'status' | 'verifierKey'>;
+  readonly listed: ListedReceipts;
+  readonly catalog: Pick<ModelCatalog, 'get'>;
+}
+
+/** Finds receipts of the log by what their entries say. */
+export class ReceiptFinder {
+  readonly #deps: ReceiptFinderDeps;
+  #listing: Promise<void> = Promise.resolve();
+
+  constructor(deps: ReceiptFinderDeps) {
+    this.#deps = deps;
+  }
+
+  /** Those that the query asks for among all that were in the log when it came. Throws `bad-message` for no such `before`. */
+  async find(query: ReceiptQuery): Promise<ReceiptList> {
+    const { log, listed, catalog } = this.#deps;
+    const { size } = log.status;
+    // One after another: what the one before has listed is not listed again.
+    this.#listing = this.#listing.catch(() => undefined).then(() => this.#listUpTo(size));
+    await this.#listing;
+    const found = listed.find(query);
+    if (found === null) throw new ChorusError('bad-message', `entry ${query.before} of the log is no receipt`);
+    const receipts = found.map(({ manifest, ...entry }) => ({
+      ...entry,
+      model: manifest,
+      modelName: catalog.get(manifest)?.manifest.name ?? null,
+    }));
+    return { size, receipts };
+  }
+
+  async #listUpTo(size: number): Promise<void> {
+    const { log, listed } = this.#deps;
+    const known = listed.size(log.verifierKey);
+    // A log never has fewer entries than were listed, unless its folder is an older copy.
+    for (let start = known > log.status.size ? 0 : known; start < size; start += STEP) {
+      const end = Math.min(size, start + STEP);
+      listed.put(log.verifierKey, start, end, await entriesBetween(log, start, end));
+    }
+  }
+}
