@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import type { Tier } from '#shared/check/finding.ts';
-import { digestSchema, type Digest } from '#shared/ids.ts';
+import { digestSchema, shortId, type Digest } from '#shared/ids.ts';
+import { printable } from '#shared/receipt/printable.ts';
 import { tierSchema } from '#shared/receipt/receipt.ts';
-import type { ReceiptFilter } from '#shared/wire/receipt-list.ts';
+import type { ModelSummary } from '#shared/wire/model-list.ts';
+import type { ListedReceipt, ReceiptFilter } from '#shared/wire/receipt-list.ts';
 
 /** Which receipts somebody looks for, as the page's address says it; null: all. */
 export interface ChosenReceipts {
@@ -53,4 +55,19 @@ function startOf(day: string, after: number): string {
   const start = new Date(`${day}T00:00:00`);
   start.setDate(start.getDate() + after);
   return `${start.toISOString().slice(0, 19)}Z`;
+}
+
+/** Models to choose from, each once: those of the server, those of receipts that are here, and the chosen one. */
+export function modelChoices(
+  models: readonly Pick<ModelSummary, 'digest' | 'name'>[],
+  listed: readonly Pick<ListedReceipt, 'model' | 'modelName'>[],
+  chosen: Digest | null,
+): readonly (readonly [Digest, string])[] {
+  const names = new Map<Digest, string>();
+  const add = (model: Digest, name: string | null) =>
+    names.set(model, names.get(model) ?? (name === null ? `model ${shortId(model)}` : printable(name)));
+  for (const { digest, name } of models) add(digest, name);
+  for (const { model, modelName } of listed) add(model, modelName);
+  if (chosen !== null) add(chosen, null);
+  return [...names];
 }
