@@ -8,6 +8,7 @@ import { MAX_OPEN_CHECKS } from '../limits.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
 import type { Show } from './shown-rows.ts';
+import { SpanOrder } from './span-order.ts';
 import type { SpanRecord } from './stage-record.ts';
 
 type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
@@ -51,25 +52,21 @@ export class ReplicaAudit {
   #anchor: Uint8Array | null = null;
   /** The last seed that is known to be right; the anchor is number 0. */
   #known: { readonly seed: Uint8Array; readonly index: number } = { seed: new Uint8Array(), index: 0 };
-  /** Checks that came before the audit, or before a check with a lower number. */
-  readonly #early = new Map<number, MessageOf<'check'>>();
+  readonly #order: SpanOrder;
   /** In order, not yet committed to. */
   #pending: Span[] = [];
-  /** Of the last check that was accepted. */
-  #last: Pick<Span, 'epoch' | 'index' | 'end'> = { epoch: 0, index: 0, end: 0 };
   readonly #open = new Map<number, OpenSpan>();
   /** Positions before it were committed to, and no cut has taken them since. */
   #committedEnd = 0;
   /** The same, whatever was cut. */
   #mostCommitted = 0;
-  /** Cuts so far, without those that a later one made pointless: both numbers rise. */
-  #cuts: { readonly epoch: number; readonly position: number }[] = [];
 
   /** `opening` is random, and drawn for this session alone. */
   constructor(seat: Seat, publicKey: Uint8Array<ArrayBuffer>, opening: Uint8Array<ArrayBuffer>) {
     this.#seat = seat;
     this.#publicKey = publicKey;
     this.#opening = opening;
+    this.#order = new SpanOrder(seat.role === 'replay');
   }
 
   get isAudited(): boolean {
@@ -93,7 +90,7 @@ export class ReplicaAudit {
   /** Outputs of positions before this one were shown, or nobody can ask for them any more. */
   get shownTo(): number {
     const open = [...this.#open.values()].map(({ commit }) => commit.start);
-    return Math.min(...open, ...this.#pending.map(({ start }) => start), this.#last.end);
+    return Math.min(...open, ...this.#pending.map(({ start }) => start), this.#order.nextFrom);
   }
 
   /** Throws `bad-message` for a second anchor. */
@@ -104,64 +101,35 @@ export class ReplicaAudit {
     }
     this.#anchor = anchor;
     this.#known = { seed: anchor, index: 0 };
-    this.#acceptEarly();
   }
 
-  /** Throws `bad-message` for a span that does not follow the one before, `rate-limited` for too many. */
-  check(message: MessageOf<'check'>): void {
-    if (message.index <= this.#last.index || this.#early.has(message.index)) return;
-    if (this.#count >= MAX_SPANS) this.#forgetGone(message.index);
+  /** Throws `rate-limited` for too many. */
+  check({ session, epoch, index, start, end }: MessageOf<'check'>): void {
+    const span = { session, epoch, index, start, end };
+    if (!this.#order.isWanted(span)) return;
+    if (this.#count >= MAX_SPANS) this.#forgetVoid(index);
     if (this.#count >= MAX_SPANS) {
       throw new ChorusError('rate-limited', `more than ${MAX_SPANS} spans wait to be checked`);
     }
-    this.#early.set(message.index, message);
-    this.#acceptEarly();
+    this.#order.hold(span);
   }
 
   get #count(): number {
-    return this.#early.size + this.#pending.length + this.#open.size;
-  }
-
-  #acceptEarly(): void {
-    while (this.#anchor !== null) {
-      const next = [...this.#early.values()].sort((a, b) => a.index - b.index).find((check) => this.#isNext(check));
-      if (next === undefined) return;
-      const { session, epoch, index, start, end } = next;
-      if (!this.#follows(next)) throw bad(`span ${index} does not follow the one before it`);
-      for (const early of this.#early.keys()) if (early <= index) this.#early.delete(early);
-      this.#last = { epoch, index, end };
-      this.#pending.push({ session, epoch, index, start, end });
-    }
-  }
-
-  /** Numbers are left out only for spans that a cut made void before this replica was asked for them. */
-  #isNext(check: Span): boolean {
-    return check.index === this.#last.index + 1 || (check.epoch > this.#last.epoch && this.#follows(check));
-  }
-
-  /** A span begins where the last one ended, or before that after a cut; the span of a replay anywhere. */
-  #follows({ epoch, start }: Span): boolean {
-    const last = this.#last;
-    if (last.index === 0 && this.#seat.role === 'replay') return true;
-    return epoch === last.epoch ? start === last.end : epoch > last.epoch && start <= last.end;
+    return this.#order.waiting + this.#pending.length + this.#open.size;
   }
 
   /** Rows at `position` and after are gone. */
   cut(epoch: number, position: number): void {
     this.#committedEnd = Math.min(this.#committedEnd, position);
-    this.#cuts = [...this.#cuts.filter((cut) => cut.position < position), { epoch, position }];
+    this.#pending = this.#pending.filter(({ end }) => end <= position);
+    this.#order.cut(epoch, position);
   }
 
-  /** True for a span that a cut went into: its requester sent that cut, and does not want the span any more. */
-  #isGone(span: Span): boolean {
-    return this.#cuts.some((cut) => cut.epoch > span.epoch && cut.position < span.end);
-  }
-
-  /** The span to commit to next, once the session is in its epoch; null if there is none. */
-  next(epoch: number): Span | null {
-    while (this.#pending[0] !== undefined && this.#isGone(this.#pending[0])) this.#pending.shift();
-    const next = this.#pending[0];
-    return next === undefined || next.epoch > epoch ? null : next;
+  /** The span to commit to next; null if there is none. Throws `bad-message` for one that lies where none can. */
+  next(): Span | null {
+    if (!this.isAudited) return null;
+    for (let span = this.#order.take(); span !== null; span = this.#order.take()) this.#pending.push(span);
+    return this.#pending[0] ?? null;
   }
 
   /** Commits to the span that `next` gave. */
@@ -198,21 +166,22 @@ export class ReplicaAudit {
    */
   challenge({ index, seed, commit }: MessageOf<'challenge'>): Verifying | null {
     const open = this.#open.get(index);
-    const isAhead = index > this.#last.index || this.#pending.some((span) => span.index === index);
+    const isAhead = index > this.#order.lastIndex || this.#pending.some((span) => span.index === index);
     if (isAhead || open?.isSent === false) throw failed('the challenge came before the commit');
     if (open === undefined || open.seed !== null) return null;
     this.#learn(seed, index);
     this.#checkRequester(open, commit);
     open.seed = seed;
-    this.#forgetGone(index);
+    this.#order.challenged(index);
+    this.#forgetVoid(index);
     const { publicKey, signature, statement } = commit;
     return { index, publicKey, signature, bytes: commitBytes(statement) };
   }
 
-  /** Challenges follow each other, so spans before `index` that a cut went into will get none. */
-  #forgetGone(index: number): void {
-    for (const [other, { commit, seed }] of this.#open) {
-      if (other < index && seed === null && this.#isGone(commit)) this.#open.delete(other);
+  /** Spans before `index` that are void will get no challenge. */
+  #forgetVoid(index: number): void {
+    for (const [other, { seed }] of this.#open) {
+      if (other < index && seed === null && !this.#order.isPlaced(other)) this.#open.delete(other);
     }
   }
 

@@ -57,8 +57,6 @@ export class ReplicaSession {
   /** In order, not yet taken up. */
   #queue: OrderedMessage[] = [];
   #running: Job | null = null;
-  /** Cuts that have taken effect. */
-  #epoch = 0;
   /** What must be there before the session is open: its KV, the link forward. */
   readonly #missing = new Set<'compute' | 'forward'>(['compute']);
   /** When whatever the session waits for is taken as lost. */
@@ -252,7 +250,6 @@ export class ReplicaSession {
   #onCut(cut: CutMessage): void {
     this.#record.cut(cut.position);
     this.#audit.cut(cut.epoch, cut.position);
-    this.#epoch = cut.epoch;
     this.#onward.send(cut);
   }
 
@@ -291,8 +288,13 @@ export class ReplicaSession {
 
   /** The next span to commit to, if its rows are here. */
   #nextSpan(): Span | null {
-    const span = this.#audit.next(this.#epoch);
-    return span !== null && span.end <= this.#record.received ? span : null;
+    try {
+      const span = this.#audit.next();
+      return span !== null && span.end <= this.#record.received ? span : null;
+    } catch (error) {
+      this.fail(toChorusError(error), null);
+      return null;
+    }
   }
 
   /** One run for the span, after those for what a cut left unchecked before it. */

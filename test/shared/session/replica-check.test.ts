@@ -279,6 +279,21 @@ describe('checks and rows in any order', () => {
     expect(driver.revealsOf()).toEqual([1, 1, 1, 1, 1, 1]);
   });
 
+  it('keeps what it computed after a cut, though it is only then that it reveals a span of before', async () => {
+    await driver.feed(toyPrompt(40));
+    const span = await driver.check(0, 32);
+    const message = await driver.challengeMessage(span);
+    await driver.cut(10);
+    await driver.feed(toyPrompt(22));
+    await driver.sayAll(driver.replicas, [message]);
+    await driver.challenge(await driver.check(10, 32));
+    const [first, second] = [primaries, shadows].map((peers) =>
+      peers.map((peer) => driver.reveals(peer)[1]!.statement.output),
+    );
+    expect(first).toEqual(second);
+    expect(driver.allFaults).toEqual([]);
+  });
+
   it('waits for a cut and the rows after it when the check came first', async () => {
     await driver.feed(toyPrompt(40));
     await driver.check(0, 32);
