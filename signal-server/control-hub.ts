@@ -54,6 +54,7 @@ export class ControlHub implements ControlSocketOwner {
       case 'route':
       case 'abandon':
       case 'release':
+      case 'rest':
       case 'resume':
         this.#deps.routes.receive(member, message);
         return;

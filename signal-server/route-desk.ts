@@ -16,7 +16,9 @@ import { rangeOf } from './stage-grid.ts';
 import type { Trust } from './trust.ts';
 
 type Release = Extract<PeerControlMessage, { type: 'release' }>;
-export type RequesterMessage = Release | RouteRequest | Extract<PeerControlMessage, { type: 'abandon' | 'resume' }>;
+type Rest = Extract<PeerControlMessage, { type: 'rest' }>;
+export type RequesterMessage =
+  Release | Rest | RouteRequest | Extract<PeerControlMessage, { type: 'abandon' | 'resume' }>;
 
 /** How a session ended, for the history. */
 export interface FinishedSession {
@@ -33,6 +35,8 @@ export interface FinishedSession {
 /** Of sessions whose requester never said how they went. */
 const UNHEARD_OF = { outcome: 'failed', tokens: 0, tokensPerSecond: null, faults: [], checks: null } as const;
 const FORSAKEN = { ...UNHEARD_OF, outcome: 'cancelled' } as const;
+
+type Figures = Omit<FinishedSession, 'lease'>;
 
 export interface RouteDeskDeps {
   readonly clock: Clock;
@@ -60,6 +64,8 @@ export class RouteDesk {
   readonly #faults: FaultMemory;
   /** Sessions whose requester is not connected, and when they end if it does not resume them. */
   readonly #forsaken = new Map<SessionId, number>();
+  /** What sessions have come to by the end of their last answer. A page that is closed says no more than that. */
+  readonly #rested = new Map<SessionId, Figures>();
   /** The position each waiting request was last told. */
   readonly #told = new Map<Waiting, number>();
 
@@ -73,6 +79,11 @@ export class RouteDesk {
     return this.#queue.length;
   }
 
+  /** Sessions that still run, with what they have come to so far, if they have said so. */
+  get rested(): FinishedSession[] {
+    return [...this.#rested].map(([session, figures]) => ({ lease: this.#deps.leases.get(session)!, ...figures }));
+  }
+
   receive(member: Member, message: RequesterMessage): void {
     switch (message.type) {
       case 'route':
@@ -84,6 +95,9 @@ export class RouteDesk {
         return;
       case 'release':
         this.#release(member, message);
+        return;
+      case 'rest':
+        this.#rest(member, message);
         return;
       case 'resume':
         this.#resume(member, new Set(message.sessions));
@@ -258,8 +272,16 @@ export class RouteDesk {
     );
     blamed.forEach(({ volunteer }) => this.#faults.remember(member.id, volunteer));
     const counted = Math.min(tokens, lease.route.capacity);
+    this.#rested.delete(session);
     this.#end(session, { outcome, tokens: counted, tokensPerSecond, faults: blamed, checks });
     this.retry();
+  }
+
+  #rest(member: Member, { session, tokens, tokensPerSecond, checks }: Rest): void {
+    const lease = this.#deps.leases.get(session);
+    if (lease?.requester !== member.id || lease.role !== 'answer') return;
+    const counted = Math.min(tokens, lease.route.capacity);
+    this.#rested.set(session, { outcome: 'done', tokens: counted, tokensPerSecond, faults: [], checks });
   }
 
   #resume(member: Member, running: ReadonlySet<SessionId>): void {
@@ -270,10 +292,13 @@ export class RouteDesk {
     this.retry();
   }
 
-  #end(session: SessionId, figures: Omit<FinishedSession, 'lease'>): void {
+  /** With these figures, or with those that it rested on. */
+  #end(session: SessionId, figures: Figures): void {
     const lease = this.#deps.leases.end(session);
+    const rested = this.#rested.get(session);
+    this.#rested.delete(session);
     this.#forsaken.delete(session);
-    if (lease) this.#deps.onFinished({ lease, ...figures });
+    if (lease) this.#deps.onFinished({ lease, ...(rested ?? figures) });
   }
 
   #tellPositions(): void {

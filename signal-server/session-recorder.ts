@@ -7,6 +7,7 @@ import type { Store, Totals } from './store.ts';
 import { mostSpans, type Trust } from './trust.ts';
 
 const TIERS: readonly Tier[] = ['checked', 'settled', 'unchecked', 'disputed'];
+const NONE: CheckCounts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export interface SessionRecorderDeps {
   readonly clock: Clock;
@@ -31,23 +32,22 @@ export class SessionRecorder {
     return this.#totals;
   }
 
+  /** Spans by verdict, also of sessions that still run. */
+  checksWith(running: readonly FinishedSession[]): CheckCounts {
+    return running.map(countsOf).reduce(addCounts, addCounts(this.#totals, NONE));
+  }
+
   record(session: FinishedSession): void {
     const { lease, outcome } = session;
     if (lease.role === 'answer') this.#recordAnswer(session);
     else this.#deps.metrics.replays.inc({ role: lease.role, outcome });
   }
 
-  #recordAnswer({ lease, outcome, tokens, tokensPerSecond, faults, checks: reported }: FinishedSession): void {
+  #recordAnswer(finished: FinishedSession): void {
     const { clock, log, metrics, store, trust } = this.#deps;
+    const { lease, outcome, tokens, tokensPerSecond, faults, checks: reported } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
-    const most = mostSpans(lease.route, tokens);
-    const countOf = (tier: Tier): number => Math.min(most, reported?.[tier] ?? 0);
-    const checks = {
-      checked: countOf('checked'),
-      settled: countOf('settled'),
-      unchecked: countOf('unchecked'),
-      disputed: countOf('disputed'),
-    };
+    const checks = countsOf(finished);
     metrics.sessions.inc({ outcome });
     metrics.tokens.inc(tokens);
     for (const tier of TIERS) metrics.spans.inc({ tier }, checks[tier]);
@@ -78,14 +78,32 @@ export class SessionRecorder {
   }
 }
 
+/** No more than its tokens can have had. */
+function countsOf({ lease, tokens, checks }: FinishedSession): CheckCounts {
+  const most = mostSpans(lease.route, tokens);
+  const countOf = (tier: Tier): number => Math.min(most, checks?.[tier] ?? 0);
+  return {
+    checked: countOf('checked'),
+    settled: countOf('settled'),
+    unchecked: countOf('unchecked'),
+    disputed: countOf('disputed'),
+  };
+}
+
+function addCounts(a: CheckCounts, b: CheckCounts): CheckCounts {
+  return {
+    checked: a.checked + b.checked,
+    settled: a.settled + b.settled,
+    unchecked: a.unchecked + b.unchecked,
+    disputed: a.disputed + b.disputed,
+  };
+}
+
 function addUp(totals: Totals, outcome: FinishedSession['outcome'], tokens: number, checks: CheckCounts): Totals {
   return {
     finished: totals.finished + (outcome === 'failed' ? 0 : 1),
     failed: totals.failed + (outcome === 'failed' ? 1 : 0),
     tokens: totals.tokens + tokens,
-    checked: totals.checked + checks.checked,
-    settled: totals.settled + checks.settled,
-    unchecked: totals.unchecked + checks.unchecked,
-    disputed: totals.disputed + checks.disputed,
+    ...addCounts(totals, checks),
   };
 }

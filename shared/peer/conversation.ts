@@ -164,6 +164,9 @@ export class Conversation {
           isAccepted: false,
         }));
       }
+      case 'rest':
+        this.#board.tell(effect.rest);
+        return;
       case 'release':
         sessions.delete(effect.release.session);
         // A server that is away learns from `resume` which sessions are left.

@@ -160,10 +160,12 @@ export class LiveSession {
     return this.#collect(now, () => this.#effects.push(...(this.#check?.record(salt, now) ?? [{ type: 'recorded' }])));
   }
 
-  /** Waits for the next answer. */
-  rest(nowMs: number): void {
+  /** Waits for the next answer. The server hears how it went so far: it may be the last word. */
+  rest(now: Now): LiveEffect[] {
     this.#check?.stopRecords();
-    this.#session.rest(nowMs);
+    this.#session.rest(now.nowMs);
+    const rest = { type: 'rest' as const, ...this.#session.figures(this.#checks) };
+    return this.#collect(now, () => this.#effects.push({ type: 'rest', rest }));
   }
 
   /** Ends it; `faults` add to those its check has found. */
@@ -173,9 +175,12 @@ export class LiveSession {
     return this.#collect(this.#now, () => {
       this.#effects.push(...(this.#check?.stop() ?? []));
       if (session.step !== 'connecting') this.#broadcast({ type: 'close', session: session.id, reason: outcome });
-      const checks = this.#check?.checks ?? { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
-      this.#effects.push({ type: 'release', release: session.release(outcome, checks) });
+      this.#effects.push({ type: 'release', release: session.release(outcome, this.#checks) });
     });
+  }
+
+  get #checks(): Release['checks'] {
+    return this.#check?.checks ?? { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
   }
 
   #collect(now: Now, act: () => void): LiveEffect[] {

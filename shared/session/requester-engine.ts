@@ -250,7 +250,7 @@ export class RequesterEngine {
 
   #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean, evidence: Evidence | null): void {
     this.#forgetAnswer();
-    this.#session?.rest(this.#now.nowMs);
+    if (this.#session !== null) this.#perform(this.#session, this.#session.rest(this.#now));
     this.#emit(answer.end(reason, isWhole, evidence));
   }
 

@@ -9,6 +9,7 @@ import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
 import type { Envelope, Route } from './route.ts';
 
 export type Release = Extract<PeerControlMessage, { type: 'release' }>;
+export type Rest = Extract<PeerControlMessage, { type: 'rest' }>;
 
 /** A route in the server's envelope: the signature is good and it holds this. */
 export interface SignedRoute {
@@ -102,6 +103,7 @@ export type SessionEffect =
       readonly role: 'arbiter' | 'referee';
       readonly exclude: readonly PeerId[];
     }
+  | { readonly type: 'rest'; readonly rest: Rest }
   | { readonly type: 'release'; readonly release: Release };
 
 export type RequesterEffect =

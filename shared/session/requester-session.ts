@@ -4,7 +4,7 @@ import type { PeerId, SessionId } from '../ids.ts';
 import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../limits.ts';
 import type { FedRun } from '../receipt/evidence.ts';
 import type { RowsMessage } from '../wire/peer-message.ts';
-import type { Release, SignedRoute } from './requester-event.ts';
+import type { Release, Rest, SignedRoute } from './requester-event.ts';
 import { Returns, type Returned } from './returns.ts';
 import type { CutMessage } from './row-order.ts';
 import { leaseMs, type Envelope, type Route } from './route.ts';
@@ -242,10 +242,14 @@ export class RequesterSession {
     return drawn === undefined || (sent !== undefined && sent !== drawn.token) ? null : drawn;
   }
 
-  release(outcome: Release['outcome'], checks: Release['checks']): Release {
+  /** How it went so far. */
+  figures(checks: Release['checks']): Omit<Rest, 'type'> {
     const tokensPerSecond = this.#tokens < 2 || this.#lapsMs <= 0 ? null : (1000 * this.#tokens) / this.#lapsMs;
-    const faults = this.faults.slice(0, 64);
-    return { type: 'release', session: this.id, outcome, tokens: this.#tokens, tokensPerSecond, faults, checks };
+    return { session: this.id, tokens: this.#tokens, tokensPerSecond, checks };
+  }
+
+  release(outcome: Release['outcome'], checks: Release['checks']): Release {
+    return { type: 'release', ...this.figures(checks), outcome, faults: this.faults.slice(0, 64) };
   }
 }
 

@@ -15,7 +15,7 @@ import { envelopeSchema } from '../session/route.ts';
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
  *   volunteer        offer -> assign | idle; ready | failed; heartbeat; pause; withdraw
- *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; release;
+ *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; rest*; release;
  *                    resume, when it has connected again
  */
 
@@ -96,6 +96,22 @@ export const offerSchema = z.strictObject({
   layerMs: z.number().min(0).nullable(),
 });
 
+/** How a session went so far, as its requester says. */
+const sessionFigures = {
+  session: sessionIdSchema,
+  tokens: z.int().min(0),
+  /** Generation speed as the requester saw it; null for fewer than two tokens. */
+  tokensPerSecond: z.number().min(0).nullable(),
+  /** Spans by verdict, and those in which each volunteer took part and agreed. */
+  checks: z.strictObject({
+    checked: z.int().min(0),
+    settled: z.int().min(0),
+    unchecked: z.int().min(0),
+    disputed: z.int().min(0),
+    agreed: z.array(z.strictObject({ volunteer: peerIdSchema, spans: z.int().min(1) })).max(64 * 5),
+  }),
+};
+
 export const peerControlMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('prove'),
@@ -163,21 +179,12 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('resume'), sessions: z.array(sessionIdSchema).max(MAX_REQUESTER_SESSIONS) }),
   z.strictObject({
     type: z.literal('release'),
-    session: sessionIdSchema,
+    ...sessionFigures,
     outcome: z.enum(['done', 'cancelled', 'failed']),
-    tokens: z.int().min(0),
-    /** Generation speed as the requester saw it; null for fewer than two tokens. */
-    tokensPerSecond: z.number().min(0).nullable(),
     faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
-    /** Spans by verdict, and those in which each volunteer took part and agreed; as the requester says. */
-    checks: z.strictObject({
-      checked: z.int().min(0),
-      settled: z.int().min(0),
-      unchecked: z.int().min(0),
-      disputed: z.int().min(0),
-      agreed: z.array(z.strictObject({ volunteer: peerIdSchema, spans: z.int().min(1) })).max(64 * 5),
-    }),
   }),
+  /** An answer has ended and the session waits for the next, which may never come. */
+  z.strictObject({ type: z.literal('rest'), ...sessionFigures }),
 ]);
 export type PeerControlMessage = z.infer<typeof peerControlMessageSchema>;
 export type Offer = z.infer<typeof offerSchema>;

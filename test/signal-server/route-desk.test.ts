@@ -20,6 +20,7 @@ const trusted: Standing = { checkedSpans: 10, isNew: false, suspendedUntilMs: nu
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
 
 const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
+const figuresOf = (count: number) => ({ tokens: count, tokensPerSecond: 2, checks: { ...noChecks, checked: count } });
 
 describe('the route desk', () => {
   let clock: FakeClock;
@@ -256,6 +257,30 @@ describe('the route desk', () => {
       await settle();
       expect(types()).toEqual(['routed', 'queued', 'routed']);
       expect(finished).toMatchObject([{ outcome: 'cancelled' }]);
+    });
+
+    it('and keeps the figures of its last whole answer where it does not come back', async () => {
+      const rest = { ...figuresOf(3), type: 'rest', session: routes[0]!.session } as const;
+      desk.receive(requester, rest);
+      desk.receive(requester, { ...rest, ...figuresOf(9) });
+      expect(desk.rested).toMatchObject([{ tokens: 9, checks: { checked: 9 } }]);
+      await clock.advance(times.resumeMs);
+      desk.tick();
+      expect(finished).toMatchObject([{ outcome: 'done', tokens: 9, checks: { checked: 9 } }]);
+      expect(desk.rested).toEqual([]);
+    });
+
+    it('and takes its last word where it comes back to say it', () => {
+      desk.receive(requester, { ...figuresOf(3), type: 'rest', session: routes[0]!.session });
+      desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
+      expect(finished).toMatchObject([{ outcome: 'done', tokens: 7 }]);
+      expect(desk.rested).toEqual([]);
+    });
+
+    it('and takes no figures of it from another', () => {
+      const other = registry.join('9'.repeat(64) as PeerId, 'cli', 'loopback');
+      desk.receive(other, { ...figuresOf(3), type: 'rest', session: routes[0]!.session });
+      expect(desk.rested).toEqual([]);
     });
 
     it('and no longer than it may stay away', async () => {

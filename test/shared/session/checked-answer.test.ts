@@ -47,6 +47,23 @@ describe('a checked answer', () => {
     expect(network.clock.pendingTimers).toBe(0);
   });
 
+  it('tells the server so at the end of every answer, for the page may be closed by then', async () => {
+    const network = checkedNetwork();
+    const { control, requester } = network.requester();
+    const conversation = requester.openConversation(network.model);
+    const counted = [];
+    for (const maxNewTokens of [4, 6]) {
+      const { events } = await network.ask(conversation, greedy(prompt(40), maxNewTokens));
+      counted.push(only(events, 'checked').length);
+    }
+    const rests = control.sent.filter((message) => message.type === 'rest');
+    const [first, second] = counted as [number, number];
+    expect(rests).toMatchObject([
+      { session: network.routes[0]!.session, tokens: 4, checks: { checked: first } },
+      { session: network.routes[0]!.session, tokens: 10, checks: { checked: first + second } },
+    ]);
+  });
+
   it('without shadows is unchecked, and nothing is sent for a check', async () => {
     const network = checkedNetwork();
     const { events } = await network.ask(network.conversation({ shadows: 0 }), greedy(prompt(40)));

@@ -407,7 +407,11 @@ describe('a requester whose server', () => {
       control.become({ type: 'open' });
     });
     expect(tokens).toEqual(toyAnswer(prompt(5), 3));
-    expect(control.sent.at(-1)).toEqual({ type: 'resume', sessions: [network.routes[0]!.session] });
+    const session = network.routes[0]!.session;
+    expect(control.sent.slice(-2)).toMatchObject([
+      { type: 'resume', sessions: [session] },
+      { type: 'rest', session },
+    ]);
     conversation.close();
     control.become({ type: 'open' });
     expect(control.sent.at(-1)).toEqual({ type: 'resume', sessions: [] });
