@@ -3,15 +3,18 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
+import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
 import type { Evidence } from '#shared/receipt/evidence.ts';
 import { formatReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
+import { printable } from '#shared/receipt/printable.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import type { ServerApi } from '../node-peer/server-api.ts';
 import { systemRandom as random } from '../system-clock.ts';
+import { describeHistory, type LogHistory } from './hold-log.ts';
 
 /** An answer, and what is in hand of how it was made. */
 export interface AskedAnswer {
@@ -31,20 +34,29 @@ export interface ReceiptPaths {
   readonly secrets?: string;
 }
 
+/** What there is to say of a receipt. */
+export interface KeptReceipt {
+  readonly lines: readonly string[];
+  /** False where the log that has the receipt is not what it was: nobody should rely on it before that is cleared up. */
+  readonly isLogGood: boolean;
+}
+
 /**
- * Makes the receipt of an answer, has the server log it, and writes what was asked for. Answers what there is to say. A
- * receipt that is not logged is written all the same; rejects where one was to be written and there is none.
+ * Makes the receipt of an answer, has the server log it, writes what was asked for, and holds the log to what
+ * `holdNewHead` remembers of it. A receipt that is not logged is written all the same; rejects where one was to be written
+ * and there is none.
  */
 export async function keepReceipt(
   asked: AskedAnswer,
   paths: ReceiptPaths,
   api: Pick<ServerApi, 'postReceipt'>,
+  holdNewHead: ((note: string) => Promise<LogHistory>) | null,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<KeptReceipt> {
   const made = await make(asked).catch((error: unknown) => toChorusError(error));
   if (made instanceof ChorusError) {
     if (paths.receipt !== undefined || paths.secrets !== undefined) throw made;
-    return [`no receipt: ${made.message}`];
+    return { lines: [`no receipt: ${made.message}`], isLogGood: true };
   }
   const { evidence, file } = made;
   const { logged, line } = await log(file, asked.answer, api, signal);
@@ -52,7 +64,16 @@ export async function keepReceipt(
   const secrets = formatReceiptSecrets({ salt, prompt: asked.renderedPrompt, tokens });
   if (paths.receipt !== undefined) await write(paths.receipt, `${JSON.stringify(logged, null, 2)}\n`, 0o666);
   if (paths.secrets !== undefined) await write(paths.secrets, `${secrets}\n`, 0o600);
-  return [line];
+  if (logged.proof === null || holdNewHead === null) return { lines: [line], isLogGood: true };
+  const history = await holdNewHead(parseTlogProof(logged.proof).checkpoint);
+  return { lines: [line, ...linesOf(history)], isLogGood: history.check.status !== 'failed' };
+}
+
+/** Nothing where the log is what it was. */
+function linesOf(history: LogHistory): string[] {
+  const { check, kind } = history;
+  if (check.status === 'passed' || kind === 'first-seen') return [];
+  return [`log: ${printable(check.detail)}`, ...describeHistory(history)];
 }
 
 async function make(asked: AskedAnswer): Promise<{ evidence: Evidence; file: ReceiptFile }> {

@@ -13,6 +13,8 @@ import { loadModelText } from '../node-peer/load-model-text.ts';
 import { createServerApi, type ServerApi } from '../node-peer/server-api.ts';
 import { systemRandom } from '../system-clock.ts';
 import { keepReceipt } from './ask-receipt.ts';
+import { holdNewHead } from './hold-log.ts';
+import { memoryOption, noRememberOption } from './log-memory.ts';
 import { numberWithin, serverOption } from './option-values.ts';
 import { describeChecks } from './describe-checks.ts';
 import { RouteReport } from './route-report.ts';
@@ -29,6 +31,8 @@ interface AskOptions {
   readonly early?: true;
   readonly receipt?: string;
   readonly secrets?: string;
+  readonly memory: string;
+  readonly remember: boolean;
 }
 
 export function addAskCommand(program: Command): void {
@@ -54,6 +58,8 @@ export function addAskCommand(program: Command): void {
       '--secrets <file>',
       'write what the receipt has hashed only: salt, prompt and tokens; show it to whom you like',
     )
+    .addOption(memoryOption())
+    .addOption(noRememberOption())
     .action(ask);
 }
 
@@ -115,7 +121,11 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     const asked = {
       ...{ evidence, manifest, manifestDigest: digest, text, renderedPrompt, answer, identity, serverKey },
     };
-    for (const line of await keepReceipt(asked, options, api, signal)) process.stderr.write(`${line}\n`);
+    const memory = { memoryFolder: options.memory, signal };
+    const hold = options.remember ? (note: string) => holdNewHead(note, serverUrl, memory) : null;
+    const { lines, isLogGood } = await keepReceipt(asked, options, api, hold, signal);
+    for (const line of lines) process.stderr.write(`${line}\n`);
+    if (!isLogGood) process.exitCode = 1;
   } finally {
     close();
   }

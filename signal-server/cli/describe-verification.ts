@@ -1,12 +1,18 @@
 import { shortId } from '#shared/ids.ts';
 import { printable } from '#shared/receipt/printable.ts';
+import type { Check } from '#shared/receipt/check.ts';
 import type { Verification } from '#shared/receipt/verify-receipt.ts';
 import type { FolderReport } from './replay-receipt.ts';
 
 const MARKS = { passed: 'ok', failed: 'FAILED', 'not-checked': '-' };
 
+/** A verification; its checks may be more than those of a receipt alone. */
+type Described = Omit<Verification, 'checks'> & {
+  readonly checks: readonly (Omit<Check, 'name'> & { readonly name: string })[];
+};
+
 /** What was found of a receipt: each check by name, then what it shows and what it does not. */
-export function describeVerification({ id, summary, checks, proved, notProved }: Verification): string[] {
+export function describeVerification({ id, summary, checks, proved, notProved }: Described): string[] {
   const lines = [`Receipt ${id ?? 'unknown'}`];
   if (summary !== null) {
     const { model, tokens, stages, tier, finishedAt } = summary;

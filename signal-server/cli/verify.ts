@@ -1,33 +1,28 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
-import { fromBase64 } from '#shared/bytes.ts';
-import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { InvalidArgumentError, Option } from 'commander';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import type { Digest } from '#shared/ids.ts';
-import { withoutMark } from '#shared/receipt/byte-order-mark.ts';
+import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
 import type { CheckName } from '#shared/receipt/check.ts';
+import { logPosition } from '#shared/receipt/check-log.ts';
 import { printable } from '#shared/receipt/printable.ts';
-import { parseReceiptSecrets, parseSalt } from '#shared/receipt/receipt-secrets.ts';
-import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
+import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { verifyGiven } from '#shared/receipt/verify-given.ts';
 import type { Verification, VerifyReceipt } from '#shared/receipt/verify-receipt.ts';
-import { envelopeSchema } from '#shared/session/route.ts';
 import { describeReplay, describeVerification } from './describe-verification.ts';
-import { readManifestBytes, replayFromFolder, type FolderReport } from './replay-receipt.ts';
+import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from './hold-log.ts';
+import { memoryOption, noRememberOption } from './log-memory.ts';
+import { httpUrl } from './option-values.ts';
+import { readRequest, type GivenFiles } from './read-given.ts';
+import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
 
-interface VerifyOptions {
-  readonly answer?: string;
-  readonly prompt?: string;
-  readonly salt?: string;
-  readonly secrets?: string;
-  readonly policy?: string;
-  readonly manifest?: string;
+interface VerifyOptions extends GivenFiles {
   readonly require: readonly Requirable[];
   readonly json?: true;
-  readonly replay?: true;
-  readonly data: string;
   readonly chunks: readonly number[] | 'all';
+  readonly log?: URL;
+  readonly memory: string;
+  readonly remember: boolean;
 }
 
 /** What a script can ask for, and the checks that must have passed then: those that something can be missing for. */
@@ -39,13 +34,14 @@ const REQUIRABLE = {
   thresholds: ['thresholds'],
   log: ['log-entry', 'log-inclusion', 'log-signature'],
   witnesses: ['witnesses'],
-} as const satisfies Record<string, readonly CheckName[]>;
+  history: ['log-history'],
+} as const satisfies Record<string, readonly (CheckName | 'log-history')[]>;
 type Requirable = keyof typeof REQUIRABLE;
 
 export function addVerifyCommand(program: Command): void {
   program
     .command('verify')
-    .description('verify a receipt without any network; succeeds only if nothing in it is wrong')
+    .description('verify a receipt, without any network unless --log is given; succeeds only if nothing in it is wrong')
     .argument('<receipt>', 'receipt file')
     .option('--answer <file>', 'the answer, to compare with the receipt')
     .option('--prompt <file>', 'the prompt as the chat template wrote it; needs the salt')
@@ -59,6 +55,14 @@ export function addVerifyCommand(program: Command): void {
       requirables,
       [],
     )
+    .addOption(memoryOption())
+    .addOption(noRememberOption())
+    .addOption(
+      new Option(
+        '--log <url>',
+        'ask this server, or a mirror of its log, whether the log begins with all that was seen',
+      ).argParser(httpUrl),
+    )
     .option('--json', 'print what was found as JSON')
     .option('--replay', 'compute the answer again, with the model in the data folder')
     .option('--data <folder>', 'data folder with the model', 'data')
@@ -68,21 +72,33 @@ export function addVerifyCommand(program: Command): void {
 
 async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   const request = await readRequest(path, options);
-  const { verification, used } = await verifyGiven(request);
+  const { verification: alone, used } = await verifyGiven(request);
+  const history = await historyOf(used, alone, options);
+  const verification = withHistory(alone, history);
   const replay = options.replay && verification.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
   const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
+  const isLogAsked = options.log === undefined || hasPassed(verification, 'log-history');
   const missing = options.require.filter((name) => !REQUIRABLE[name].every((check) => hasPassed(verification, check)));
   const isValid =
-    verification.isValid && missing.length === 0 && isComparedWith && (!options.replay || replayed?.isValid === true);
+    verification.isValid &&
+    missing.length === 0 &&
+    isComparedWith &&
+    isLogAsked &&
+    (!options.replay || replayed?.isValid === true);
   if (options.json) {
     const failure = replay instanceof ChorusError ? { error: replay.message } : replay;
-    process.stdout.write(`${JSON.stringify({ ...verification, isValid, missing, replay: failure }, null, 2)}\n`);
+    const { kind, checkpoints, memory } = history;
+    const found = { ...verification, isValid, missing, history: { kind, checkpoints, memory }, replay: failure };
+    process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
   } else {
     const lines = describeVerification(verification);
+    const told = describeHistory(history);
+    if (told.length > 0) lines.push('', ...told);
     if (replay instanceof ChorusError) lines.push('', printable(`Replay: ${replay.message}`));
     if (replayed !== null) lines.push('', ...describeReplay(replayed));
     if (verification.isValid && !isComparedWith) lines.push('', 'The prompt that was given could not be compared.');
+    if (verification.isValid && !isLogAsked) lines.push('', 'The log that was to be asked has shown nothing.');
     if (verification.isValid && missing.length > 0) lines.push('', `Required, and not checked: ${missing.join(', ')}.`);
     lines.push('', isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.');
     process.stdout.write(`${lines.join('\n')}\n`);
@@ -90,29 +106,38 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   process.exitCode = isValid ? 0 : 1;
 }
 
-function hasPassed({ checks }: Verification, check: CheckName): boolean {
-  return checks.some(({ name, status }) => name === check && status === 'passed');
+/** A verification with what the log has shown before. */
+type WithHistory = Omit<Verification, 'checks'> & {
+  readonly checks: readonly (Verification['checks'][number] | HistoryCheck)[];
+};
+
+function withHistory(verification: Verification, { check }: LogHistory): WithHistory {
+  const checks = [...verification.checks, check];
+  return { ...verification, checks, isValid: verification.isValid && check.status !== 'failed' };
 }
 
-async function readRequest(path: string, options: VerifyOptions): Promise<VerifyReceipt> {
-  const read = async (file: string | undefined) => (file === undefined ? undefined : await readText(file));
-  const [answer, prompt, policy] = await Promise.all([options.answer, options.prompt, options.policy].map(read));
-  const secrets =
-    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets)));
-  const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
-  const asked = prompt ?? secrets?.prompt ?? undefined;
-  const receipt = parseJson(await readText(path));
-  const manifest = await readManifest(receipt, options);
-  return {
-    receipt,
-    verify,
-    ...(answer !== undefined && { answer }),
-    ...(policy !== undefined && { policy: withoutMark(policy) }),
-    ...(manifest !== undefined && { manifest }),
-    ...(asked !== undefined && { prompt: asked }),
-    ...(salt !== undefined && { salt }),
-    ...(secrets !== null && { tokens: secrets.tokens }),
-  };
+/** What the log of a receipt has shown before, if its checkpoint is by a log of the policy. */
+async function historyOf(
+  { receipt, policy }: VerifyReceipt,
+  verification: Verification,
+  { log, memory, remember }: VerifyOptions,
+): Promise<LogHistory> {
+  if (policy === undefined || !hasPassed(verification, 'log-signature')) {
+    return unheld('no log of a policy is known to have signed a checkpoint for this');
+  }
+  if (!remember && log === undefined) return unheld('nothing is to be remembered');
+  const { proof, note, checkpoint } = logPosition({ file: parseReceiptFile(receipt) })!;
+  const { logs } = parsePolicy(policy);
+  const verdict = await evaluatePolicy({ logs, witnesses: [], quorum: null }, note, verifySignature);
+  return holdHead({ ...checkpoint, note: proof.checkpoint }, verdict.log!.key, {
+    memoryFolder: remember ? memory : null,
+    logUrl: log ?? null,
+    signal: new AbortController().signal,
+  });
+}
+
+function hasPassed({ checks }: WithHistory, check: CheckName | 'log-history'): boolean {
+  return checks.some(({ name, status }) => name === check && status === 'passed');
 }
 
 async function replayOf(
@@ -135,53 +160,6 @@ async function replayOf(
     });
   } catch (error) {
     return toChorusError(error);
-  }
-}
-
-/** The manifest that was given; where the answer is computed again, that of the data folder, if it is there. */
-async function readManifest(receipt: unknown, { manifest, replay, data }: VerifyOptions) {
-  if (manifest !== undefined) {
-    const bytes = await readBytes(manifest);
-    const envelope = envelopeSchema.safeParse(parseJson(new TextDecoder().decode(bytes)));
-    return envelope.success ? fromBase64(envelope.data.payload) : bytes;
-  }
-  if (!replay) return undefined;
-  try {
-    const { model } = parseStatement(parseReceiptFile(receipt)).predicate;
-    return await readManifestBytes(data, model.manifest.sha256 as Digest);
-  } catch {
-    // The checks say what is wrong with the receipt, and the replay what is with the folder.
-    return undefined;
-  }
-}
-
-/** What is no UTF-8 is refused: read as it may, it would be another text. */
-async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-}
-
-async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-}
-
-function unreadable(path: string, error: unknown): ChorusError {
-  return new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
-}
-
-/** What is no JSON is no receipt either, and is told as that. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(withoutMark(text));
-  } catch {
-    return null;
   }
 }
 

@@ -87,9 +87,15 @@ describe('receipts of a server whose log two witnesses cosign', () => {
       expect(open.map(([, mark, name]) => [mark, name])).toEqual([
         ['-', 'tokens'],
         ['-', 'model'],
+        ['-', 'log-history'],
       ]);
       expect(out).toContain('collusion of both is not excluded');
       expect([code, out.match(/^ok /gm)?.length]).toEqual([0, 18]);
+    });
+
+    test('are of a log that begins with what was seen of it, as the server shows', async () => {
+      const { code, out } = await verify('--policy', at('policy.txt'), '--log', server.url, '--require', 'history');
+      expect([code, /^ok +log-history /m.test(out)], out).toEqual([0, true]);
     });
 
     test('do not hold for an answer with one other letter, which is named', async () => {
@@ -108,7 +114,8 @@ describe('receipts of a server whose log two witnesses cosign', () => {
     });
 
     function verify(...args: string[]): ReturnType<typeof runChorus> {
-      return runChorus(['verify', at('receipt.json'), '--prompt', at('prompt.txt'), '--salt', salt, ...args]);
+      const given = ['--prompt', at('prompt.txt'), '--salt', salt, '--memory', at('memory')];
+      return runChorus(['verify', at('receipt.json'), ...given, ...args]);
     }
   });
 

@@ -237,8 +237,13 @@ export async function makeReceipt({ people, parts }: GivenAnswer): Promise<Recei
 }
 
 /** Puts a receipt into a log of `others` entries before and after it, with both witnesses' cosignatures. */
-export async function logReceipt({ log, witnesses }: People, receipt: ReceiptFile, others = 3): Promise<ReceiptFile> {
-  const more = Array.from({ length: others }, (_, i) => utf8(`another entry ${i}\n`));
+export async function logReceipt(
+  { log, witnesses }: People,
+  receipt: ReceiptFile,
+  others = 3,
+  label = 'another entry',
+): Promise<ReceiptFile> {
+  const more = Array.from({ length: others }, (_, i) => utf8(`${label} ${i}\n`));
   const entries = [...more, receiptEntry(receipt), ...more];
   const read = treeOf(entries);
   const text = checkpointText({ origin: LOG_NAME, size: entries.length, root: treeRoot(entries.length, read) });

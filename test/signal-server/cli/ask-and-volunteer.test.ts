@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openKeyFile } from '../../../signal-server/key-file.ts';
+import { checkpointNote } from '../../support/signed-notes.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -22,6 +24,7 @@ function chorus(...args: string[]): Command {
   const child = spawn(process.execPath, ['bin/chorus.mjs', ...args], {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, CHORUS_MEMORY: join(folder, 'memory') },
   });
   running.add(child);
   const output = { out: '', err: '' };
@@ -72,6 +75,18 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     expect([await verified.exitCode, verified.output.err]).toEqual([0, '']);
     expect(verified.output.out).toMatch(/ok +log-signature/);
     expect((await stat(secrets)).mode & 0o777).toBe(0o600);
+
+    // A log that had signed more than it shows now is no log to rely on; the answer is there all the same.
+    const more = { origin: server.transparencyLog.status.origin, size: 99, root: new Uint8Array(32) };
+    const logKey = await openKeyFile(join(server.dataFolder.path, 'log.key'));
+    const memory = join(folder, 'memory', (await readdir(join(folder, 'memory')))[0]!);
+    const remembered = JSON.parse(await readFile(memory, 'utf8')) as object;
+    await writeFile(memory, JSON.stringify({ ...remembered, heads: [await checkpointNote(logKey, more)] }));
+    const alarmed = ask();
+    expect([await alarmed.exitCode, alarmed.output.out]).toEqual([1, 'The capital of France is Paris.\n']);
+    expect(alarmed.output.err).toMatch(/\nlog: The log shows 2 entries, but it had signed 99 entries before\./);
+    const unasked = ask('--no-remember');
+    expect([await unasked.exitCode, unasked.output.err.match(/^log: /m)]).toEqual([0, null]);
 
     volunteers.forEach(({ child }) => child.kill('SIGINT'));
     expect(await Promise.all(volunteers.map(({ exitCode }) => exitCode))).toEqual([0, 0]);

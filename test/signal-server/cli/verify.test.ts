@@ -15,7 +15,7 @@ import { loadRuntime } from '../../../worker/runtime.ts';
 import { createStageSession, type StageSession } from '../../../worker/stage-session.ts';
 import { importWren } from '../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../support/played-answer.ts';
-import { makePeople, policyOf, wrenText } from '../../support/receipts.ts';
+import { logReceipt, makePeople, policyOf, wrenText } from '../../support/receipts.ts';
 
 const people = await makePeople();
 const prompt = wrenText.renderChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);
@@ -62,7 +62,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** Runs `chorus verify`. */
 function chorusVerify(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
-    const options = { maxBuffer: 1 << 24 };
+    const options = { maxBuffer: 1 << 24, env: { ...process.env, CHORUS_MEMORY: at('memory') } };
     const child = execFile('node', ['bin/chorus.mjs', 'verify', ...args], options, (_, out, err) => {
       resolve({ code: child.exitCode ?? -1, out, err });
     });
@@ -133,6 +133,48 @@ describe('chorus verify', () => {
     const other = await chorusVerify(at('receipt.json'), '--manifest', at('secrets.json'));
     expect([other.code, other.out.match(/^FAILED.*$/gm)?.length]).toEqual([1, 1]);
     expect(other.out).toMatch(/^FAILED +model /m);
+  });
+
+  it(
+    'remembers the log, and shows both checkpoints where it has signed two histories',
+    { timeout: 120_000 },
+    async () => {
+      const forged = await logReceipt(people, played.receipt, 3, 'a forged entry');
+      await writeFile(at('forged.json'), JSON.stringify(forged));
+      const policy = ['--policy', at('policy.txt')];
+      const unseen = await chorusVerify(at('forged.json'), ...policy, '--no-remember');
+      expect(unseen.code).toBe(0);
+      await chorusVerify(at('receipt.json'), ...policy);
+      const again = await chorusVerify(at('receipt.json'), ...policy, '--require', 'history');
+      expect([again.code, again.err]).toEqual([0, '']);
+      expect(again.out).toMatch(/^ok +log-history +Unchanged, with 7 entries\.$/m);
+
+      const split = await chorusVerify(at('forged.json'), ...policy);
+      expect([split.code, split.err]).toEqual([1, '']);
+      expect(split.out.match(/^FAILED.*$/gm)).toHaveLength(1);
+      expect(split.out).toMatch(/^FAILED +log-history +The log shows two different histories: /m);
+      for (const { proof } of [played.receipt, forged]) {
+        expect(split.out).toContain(proof!.slice(proof!.indexOf('\n\n') + 2));
+      }
+      const told = JSON.parse((await chorusVerify(at('forged.json'), ...policy, '--json')).out) as {
+        isValid: boolean;
+        history: { kind: string; checkpoints: string[]; memory: string };
+      };
+      expect(told).toMatchObject({ isValid: false, history: { kind: 'split-view' } });
+      expect(told.history.checkpoints).toHaveLength(2);
+      expect(await readFile(told.history.memory, 'utf8')).toContain('chorus-log-memory/1');
+    },
+  );
+
+  it('fails where the log that it was to ask shows nothing', { timeout: 120_000 }, async () => {
+    const options = ['--policy', at('policy.txt'), '--memory', at('other'), '--log', 'http://127.0.0.1:9'];
+    const { code, out } = await chorusVerify(at('receipt.json'), ...options);
+    expect(code).toBe(1);
+    expect(out).toMatch(/^- +log-history +The log cannot be reached: /m);
+    expect(out).toContain('The log that was to be asked has shown nothing.');
+    const without = await chorusVerify(at('receipt.json'), '--log', 'http://127.0.0.1:9');
+    expect(without.code).toBe(1);
+    expect(without.out).toMatch(/^- +log-history +no log of a policy/m);
   });
 
   it('computes the answer again from the model at hand', { timeout: 240_000 }, async () => {
