@@ -40,5 +40,14 @@ describe('four tabs that hold a quarter of the model each, and a fifth that asks
       expect(stats.messagesReceived).toBeGreaterThanOrEqual(maxNewTokens);
       expect(stats.bytesSent).toBeGreaterThan(maxNewTokens * hiddenRowBytes);
     }
+    // The chat is still open, and may never say more.
+    await expect.poll(async () => (await network.snapshot()).checks.unchecked).toBeGreaterThan(1);
+    const { checks, sessions } = await network.snapshot();
+    expect(sessions).toMatchObject({ running: 1, finished: 0 });
+    await requester.context.close();
+    await expect
+      .poll(async () => (await network.snapshot()).sessions, { timeout: 30_000 })
+      .toMatchObject({ finished: 1 });
+    expect((await network.snapshot()).checks).toEqual(checks);
   });
 });
