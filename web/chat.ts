@@ -13,6 +13,8 @@ export interface ChatMessage {
 export interface MadeReceipt {
   readonly id: Digest;
   readonly file: ReceiptFile;
+  /** Of its model's manifest. */
+  readonly manifest: Digest;
   readonly secrets: ReceiptSecrets;
 }
 

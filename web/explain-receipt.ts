@@ -1,4 +1,5 @@
 import type { Tier } from '#shared/check/finding.ts';
+import type { ChorusError } from '#shared/errors.ts';
 import type { Check, CheckName } from '#shared/receipt/check.ts';
 import type { Verification } from '#shared/receipt/verify-receipt.ts';
 import { TIER_MEANINGS } from './explain-check.ts';
@@ -142,6 +143,14 @@ const VALID: Readonly<Record<Tier, VerdictText>> = {
     text: `Of a part of its work it says: ${TIER_MEANINGS.disputed}.`,
   },
 };
+
+/** Why what a receipt says of its model is compared with nothing. */
+export function explainNoManifest({ code, message, details }: ChorusError): string {
+  const open = 'So what the receipt says of its model is compared with nothing, and that check stays open.';
+  if (details['status'] === 404) return `This server does not have the manifest of its model. ${open}`;
+  if (code === 'digest-mismatch') return `This server gave another manifest than the one the receipt names. ${open}`;
+  return `The manifest of its model could not be fetched: ${message}. ${open}`;
+}
 
 export const REQUESTER_KINDS = {
   tab: 'a browser tab',

@@ -1,6 +1,9 @@
+import { utf8 } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { withoutMark } from '#shared/receipt/byte-order-mark.ts';
 import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
+import { canonicalBase64 } from '#shared/receipt/strict-envelope.ts';
+import { envelopeSchema, MANIFEST_PAYLOAD_TYPE } from '#shared/session/route.ts';
 
 /** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
 export const MAX_GIVEN_BYTES = 32 * 1024 * 1024;
@@ -10,13 +13,15 @@ export type Given =
   /** JSON that is or claims to be a receipt; null for what is no JSON. */
   | { readonly kind: 'receipt'; readonly value: unknown }
   | { readonly kind: 'secrets'; readonly secrets: ReceiptSecrets }
+  /** A model's manifest: the bytes that are hashed. */
+  | { readonly kind: 'manifest'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'proof'; readonly text: string }
   | { readonly kind: 'policy'; readonly text: string }
   | { readonly kind: 'text'; readonly text: string };
 
 const POLICY_LINE = /^[ \t]*(?:(?:log|witness|group|quorum)[ \t].*|#.*)?$/;
 
-/** Tells from its content what a file is. Throws `bad-message` for secrets that cannot be read. */
+/** Tells from its content what a file is. Throws `bad-message` for secrets or a manifest that cannot be read. */
 export function recognize(read: string): Given {
   const text = withoutMark(read);
   const value = parseJson(text);
@@ -24,6 +29,11 @@ export function recognize(read: string): Given {
     const format = 'format' in value && typeof value.format === 'string' ? value.format : '';
     if (format.startsWith('chorus-receipt-secrets/')) return { kind: 'secrets', secrets: parseReceiptSecrets(value) };
     if (format.startsWith('chorus-receipt/') || 'envelope' in value) return { kind: 'receipt', value };
+    if (format.startsWith('chorus-manifest/')) return { kind: 'manifest', bytes: utf8(text) };
+    const envelope = envelopeSchema.safeParse(value).data;
+    if (envelope?.payloadType === MANIFEST_PAYLOAD_TYPE) {
+      return { kind: 'manifest', bytes: canonicalBase64(envelope.payload) };
+    }
   }
   if (text.startsWith('c2sp.org/tlog-proof@')) return { kind: 'proof', text };
   const lines = text.split('\n');

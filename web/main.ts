@@ -1,6 +1,15 @@
 import { mount } from 'svelte';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import { fetchLog, fetchLogFile, fetchModels, fetchNetwork, fetchReceipt, fetchReceipts } from './api.ts';
+import {
+  fetchLog,
+  fetchLogFile,
+  fetchManifest,
+  fetchModels,
+  fetchNetwork,
+  fetchRange,
+  fetchReceipt,
+  fetchReceipts,
+} from './api.ts';
 import App from './App.svelte';
 import './app.css';
 import { keepAwake } from './keep-awake.ts';
@@ -9,6 +18,7 @@ import { pageClock } from './page-clock.ts';
 import { Connection } from './state/connection.svelte.ts';
 import { Conversation } from './state/conversation.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
+import { ModelPage } from './state/model-page.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
@@ -64,7 +74,11 @@ function start(target: HTMLElement): void {
   });
   const verifier = new Verifier(async () => (await import('./verify-here.ts')).verifyHere);
   const receipts = new Receipts(fetchReceipts);
-  const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog });
+  const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, fetchManifest });
+  const model = new ModelPage(async (digest, signal) => {
+    const { openModel } = await import('./open-model.ts');
+    return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
+  });
   const verify = new VerifyForm(verifier);
   const log = new LogWatch({
     fetchLog,
@@ -90,7 +104,9 @@ function start(target: HTMLElement): void {
   void network.refresh();
   mount(App, {
     target,
-    props: { page: { settings, models, network, connection, conversation, volunteer, receipts, opened, verify, log } },
+    props: {
+      page: { settings, models, network, connection, conversation, volunteer, receipts, opened, model, verify, log },
+    },
   });
 }
 

@@ -50,7 +50,7 @@ export async function makeReceipt(
     });
     const file = await signReceipt(statement, identity);
     const { salt, tokens } = evidence;
-    receipt = { id: receiptId(file), file, secrets: { salt, prompt, tokens } };
+    receipt = { id: receiptId(file), file, manifest: deps.manifestDigest, secrets: { salt, prompt, tokens } };
   } catch (thrown) {
     return { receipt: null, error: toChorusError(thrown) };
   }

@@ -1,10 +1,11 @@
 import { digestOf } from '../crypto/identity.ts';
 import { manifestSchema } from '../model/manifest.ts';
+import { checkModelSource } from '../model/model-source.ts';
 import { demand, type CheckReceipt } from './check.ts';
 import { parseJsonBytes } from './strict-envelope.ts';
 
-/** What the receipt says of its model is what the model's manifest says. */
-export const checkModel: CheckReceipt = ({ predicate: { model }, holdings: { manifest } }) => {
+/** What the receipt says of its model is what the model's manifest says, and no signature in that is false. */
+export const checkModel: CheckReceipt = async ({ predicate: { model }, holdings: { manifest, verify } }) => {
   if (manifest === undefined)
     return { notChecked: `no manifest was given; it must have SHA-256 ${model.manifest.sha256}` };
   demand(digestOf(manifest) === model.manifest.sha256, 'this is not the manifest that the receipt names');
@@ -21,5 +22,12 @@ export const checkModel: CheckReceipt = ({ predicate: { model }, holdings: { man
     ['runtime version', model.runtime.version, pins.runtimeVersion],
   ];
   for (const [what, said, has] of pairs) demand(said === has, `the ${what} is ${said}, in the manifest ${has}`);
-  return `the manifest says the same of ${name} (${pins.quantization}) from files with root ${source.root}`;
+  const signed = SIGNED[await checkModelSource(source, verify)];
+  return `the manifest says the same of ${name} (${pins.quantization}) from files with root ${source.root}, ${signed}`;
 };
+
+const SIGNED = {
+  signed: 'signed by the key in it',
+  unchecked: 'with a signature that is not checked here',
+  unsigned: 'which nobody signed',
+} as const;

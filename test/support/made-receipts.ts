@@ -1,5 +1,6 @@
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { Envelope } from '#shared/session/route.ts';
 
 /** What `virtual:made-receipts` gives to tests in the page: real receipts over real keys, made anew for each run. */
 export interface MadeReceipts {
@@ -12,6 +13,9 @@ export interface MadeReceipts {
   readonly improved: ReceiptFile;
   /** The first, as entry 400 of 801. */
   readonly another: ReceiptFile;
+  /** Of the model of all of them, signed by the server of their route. */
+  readonly manifest: Envelope;
+  readonly manifestDigest: Digest;
   readonly policy: string;
   readonly answer: string;
   readonly prompt: string;

@@ -1,11 +1,12 @@
-import { toHex } from '#shared/bytes.ts';
+import { toHex, utf8 } from '#shared/bytes.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import { giveAnswer, LOG_NAME, logReceipt, makePeople, makeReceipt, policyOf, retold, WITNESSES } from './receipts.ts';
 import type { MadeReceipts } from './made-receipts.ts';
 import { checkpointNote, logKeyOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { treeRoot } from '#shared/log/merkle.ts';
-import { utf8 } from '#shared/bytes.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/session/route.ts';
 
 /** Makes receipts for the page's tests and prints them as JSON: they need files of a model, which a page has not. */
 const people = await makePeople();
@@ -42,6 +43,8 @@ const made: MadeReceipts = {
   unchecked,
   improved,
   another,
+  manifest: await signEnvelope(people.server, MANIFEST_PAYLOAD_TYPE, utf8(JSON.stringify(given.parts.manifest))),
+  manifestDigest: given.parts.manifestDigest,
   policy: policyOf(people),
   answer: given.answer,
   prompt: given.prompt,

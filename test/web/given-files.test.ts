@@ -1,14 +1,25 @@
 import { describe, expect, it } from 'vitest';
+import { toBase64, utf8 } from '#shared/bytes.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/session/route.ts';
 import { MAX_GIVEN_BYTES, readGivenFile, recognize } from '../../web/given-files.ts';
 import { codeOf, codeOfAsync } from '../support/code-of.ts';
 
 const secrets = { format: 'chorus-receipt-secrets/1', salt: '07'.repeat(32), prompt: 'Hello', tokens: [1, 2] };
+
+const signed = {
+  payloadType: MANIFEST_PAYLOAD_TYPE,
+  payload: toBase64(utf8('{"format": "chorus-manifest/3"}')),
+  signatures: [{ keyid: 'a'.repeat(64), sig: 'AAAA' }],
+};
 
 describe('what was given', () => {
   it.each([
     ['a receipt', JSON.stringify({ format: 'chorus-receipt/1', envelope: {}, proof: null }), 'receipt'],
     ['a receipt of a later version', JSON.stringify({ format: 'chorus-receipt/9' }), 'receipt'],
     ['secrets', JSON.stringify(secrets), 'secrets'],
+    ['a manifest', JSON.stringify({ format: 'chorus-manifest/3' }), 'manifest'],
+    ['a signed manifest', JSON.stringify(signed), 'manifest'],
+    ['another signed thing', JSON.stringify({ ...signed, payloadType: 'text/plain' }), 'text'],
     ['a proof', 'c2sp.org/tlog-proof@v1\nindex 3\n\n', 'proof'],
     ['a policy', '# mine\nlog a+12345678+AQ\n\nquorum none\n', 'policy'],
     ['an answer', 'The wren is small.\n', 'text'],
@@ -24,6 +35,16 @@ describe('what was given', () => {
 
   it('has its secrets parsed', () => {
     expect(codeOf(() => recognize(JSON.stringify({ ...secrets, salt: 'short' })))).toBe('bad-message');
+  });
+
+  it('has its manifest as it was hashed', () => {
+    const bytes = (text: string) => {
+      const given = recognize(text);
+      return given.kind === 'manifest' ? new TextDecoder().decode(given.bytes) : given.kind;
+    };
+    expect(bytes(JSON.stringify(signed, null, 2))).toBe('{"format": "chorus-manifest/3"}');
+    expect(bytes('\n{ "format": "chorus-manifest/3" }\n')).toBe('\n{ "format": "chorus-manifest/3" }\n');
+    expect(codeOf(() => recognize(JSON.stringify({ ...signed, payload: '%' })))).toBe('bad-message');
   });
 
   it('is not read if it is too large or no text', async () => {

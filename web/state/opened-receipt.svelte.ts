@@ -2,14 +2,17 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { Verification } from '#shared/receipt/verify-receipt.ts';
+import type { Envelope } from '#shared/session/route.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import { policyOfServer } from '../log-policy.ts';
+import { manifestBytes } from '../manifest-bytes.ts';
 import type { Verifier } from './verifier.svelte.ts';
 
 export interface OpenedReceiptDeps {
   readonly verifier: Verifier;
   readonly fetchReceipt: (id: Digest, signal: AbortSignal) => Promise<ReceiptFile>;
   readonly fetchLog: (signal: AbortSignal) => Promise<LogStatus>;
+  readonly fetchManifest: (digest: Digest, signal: AbortSignal) => Promise<Envelope>;
 }
 
 /** One logged receipt, fetched from the server and verified here. */
@@ -20,6 +23,10 @@ export class OpenedReceipt {
   error: ChorusError | null = $state.raw(null);
   /** True where it was held to the keys of log and witnesses that the server names. */
   hasPolicy = $state(false);
+  /** Digest of its model's manifest, where this server has that: the receipt was compared with it. */
+  manifest: Digest | null = $state.raw(null);
+  /** Why there is none. */
+  manifestError: ChorusError | null = $state.raw(null);
 
   readonly #deps: OpenedReceiptDeps;
   #opening = new AbortController();
@@ -37,6 +44,8 @@ export class OpenedReceipt {
     this.file = null;
     this.verification = null;
     this.error = null;
+    this.manifest = null;
+    this.manifestError = null;
     try {
       const { fetchReceipt, fetchLog, verifier } = this.#deps;
       verifier.prepare();
@@ -47,12 +56,13 @@ export class OpenedReceipt {
       ]);
       if (opening.signal.aborted) return;
       const policy = log === null || file.proof === null ? null : policyOfServer(log);
-      const verification = await verifier.verify({
-        receipt: file,
-        ...(policy !== null && { policy, isPolicyOfServer: true }),
-      });
+      const given = { receipt: file, ...(policy !== null && { policy, isPolicyOfServer: true }) };
+      const first = await verifier.verify(given);
       if (opening.signal.aborted) return;
-      if (verification.id !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt');
+      if (first.id !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt');
+      const manifest = await this.#manifestOf(first, opening.signal);
+      const verification = manifest === null ? first : await verifier.verify({ ...given, manifest });
+      if (opening.signal.aborted) return;
       this.file = file;
       this.verification = verification;
       this.hasPolicy = policy !== null;
@@ -61,6 +71,20 @@ export class OpenedReceipt {
       if (opening.signal.aborted) return;
       this.error = toChorusError(thrown, 'server-lost');
       this.status = this.error.details['status'] === 404 ? 'missing' : 'failed';
+    }
+  }
+
+  /** The manifest that a receipt names. Null where it cannot be had, which makes the receipt no worse. */
+  async #manifestOf({ summary }: Verification, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (summary === null) return null;
+    const digest = summary.model.manifest.sha256 as Digest;
+    try {
+      const bytes = manifestBytes(await this.#deps.fetchManifest(digest, signal), digest);
+      if (!signal.aborted) this.manifest = digest;
+      return bytes;
+    } catch (thrown) {
+      if (!signal.aborted) this.manifestError = toChorusError(thrown, 'server-lost');
+      return null;
     }
   }
 }

@@ -2,6 +2,7 @@ import { createContext } from 'svelte';
 import type { Connection } from './connection.svelte.ts';
 import type { Conversation } from './conversation.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
+import type { ModelPage } from './model-page.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
@@ -20,6 +21,7 @@ export interface PageState {
   readonly volunteer: VolunteerPanel;
   readonly receipts: Receipts;
   readonly opened: OpenedReceipt;
+  readonly model: ModelPage;
   readonly verify: VerifyForm;
   readonly log: LogWatch;
 }

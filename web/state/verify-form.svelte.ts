@@ -25,6 +25,7 @@ export class VerifyForm {
 
   readonly #verifier: Verifier;
   #proof: string | null = null;
+  #manifest: Uint8Array<ArrayBuffer> | null = null;
   #round = 0;
 
   constructor(verifier: Verifier) {
@@ -46,8 +47,10 @@ export class VerifyForm {
         files.map(async (file) => ({ name: file.name, given: recognize(await readGivenFile(file)) })),
       );
       const receipts = read.filter(({ given }) => given.kind === 'receipt');
-      if (receipts.length > 0) this.#begin();
-      for (const { name, given } of read) this.#take(name, given);
+      if (receipts.length > 0 && this.receipt !== null) this.#begin();
+      // The receipt first: what else comes with it is about it, in whatever order they were chosen.
+      const others = read.filter((each) => !receipts.includes(each));
+      for (const { name, given } of [...receipts, ...others]) this.#take(name, given);
     } catch (thrown) {
       this.result = null;
       this.error = toChorusError(thrown);
@@ -93,6 +96,7 @@ export class VerifyForm {
     this.result = null;
     this.error = null;
     this.#proof = null;
+    this.#manifest = null;
   }
 
   #take(name: string, given: Given): void {
@@ -115,6 +119,9 @@ export class VerifyForm {
       case 'proof':
         this.#proof = given.text;
         break;
+      case 'manifest':
+        this.#manifest = given.bytes;
+        break;
       case 'policy':
         this.policy = given.text;
         break;
@@ -134,6 +141,7 @@ export class VerifyForm {
       ...(prompt !== '' && { prompt }),
       ...(salt !== '' && { salt: parseSalt(salt) }),
       ...(tokens !== null && { tokens }),
+      ...(this.#manifest !== null && { manifest: this.#manifest }),
       ...(policy.trim() !== '' && { policy }),
     };
   }

@@ -3,11 +3,14 @@ import { flushSync, mount, unmount, type Component } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import AnswerReceipt from '../../../web/components/AnswerReceipt.svelte';
 import DropZone from '../../../web/components/DropZone.svelte';
+import ReceiptFilters from '../../../web/components/ReceiptFilters.svelte';
 import ReceiptTable from '../../../web/components/ReceiptTable.svelte';
 import ReceiptVerdict from '../../../web/components/ReceiptVerdict.svelte';
 import VerificationReport from '../../../web/components/VerificationReport.svelte';
 import WitnessList from '../../../web/components/WitnessList.svelte';
+import type { ChosenReceipts } from '../../../web/receipt-filter.ts';
 import { verifyHere, type VerifyRequest } from '../../../web/verify-here.ts';
+import { WREN } from '../../support/page-gallery/fixtures.ts';
 import { listedReceipts, logStatus, receiptOutcomes } from '../../support/page-gallery/receipt-fixtures.ts';
 
 const AT_MS = Date.parse('2026-03-01T12:00:00Z');
@@ -94,6 +97,8 @@ test('an answer’s receipt has a link, the files, and the salt with what it ope
     'Copy the salt',
     'Salt, prompt and tokens',
   ]);
+  const manifest = target.querySelector('a[download]');
+  expect(manifest?.getAttribute('href')).toBe(`/api/models/${made.manifestDigest}`);
   expect(target.innerText).toContain(made.salt);
   expect(target.innerText).toContain('This salt opens it');
 });
@@ -102,7 +107,7 @@ test('an answer whose receipt is not logged says so, and gives what there is', (
   const target = show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-unlogged']!, answer: '' });
   target.querySelector('details')!.open = true;
   expect(target.innerText).toMatch(/not logged[^]*not in the log: Too many requests/);
-  expect(target.querySelector('a')).toBeNull();
+  expect(target.querySelector('a[href^="#/receipts/"]')).toBeNull();
   expect(show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-failed']!, answer: '' }).innerText).toContain(
     'This answer has no receipt.',
   );
@@ -112,6 +117,33 @@ test('the list has a table for each day, whose rows lead to the receipts', () =>
   const target = show(ReceiptTable, { receipts: listedReceipts(AT_MS).slice(0, 30) });
   expect(target.querySelectorAll('table').length).toBeGreaterThan(1);
   expect(target.querySelector('a')?.getAttribute('href')).toBe(`#/receipts/${made.id}`);
+});
+
+test('what narrows the list says what was chosen, and nothing of a day that is not complete', () => {
+  const chosen: ChosenReceipts = { model: made.id, tier: 'settled', from: '2026-03-01', to: null };
+  const told: ChosenReceipts[] = [];
+  const target = show(ReceiptFilters, {
+    chosen,
+    models: [WREN],
+    listed: listedReceipts(AT_MS),
+    onChoose: (next: ChosenReceipts) => void told.push(next),
+  });
+  const [model, tier] = [...target.querySelectorAll('select')];
+  const [from, to] = [...target.querySelectorAll('input')];
+  expect([model!.value, tier!.value, from!.value, to!.value]).toEqual([made.id, 'settled', '2026-03-01', '']);
+  const names = [...model!.options].map(({ text }) => text);
+  expect(names).toEqual(['All models', 'wren', expect.stringMatching(/^model /), `model ${made.id.slice(0, 8)}`]);
+
+  const change = (element: HTMLInputElement | HTMLSelectElement, value: string) => {
+    element.value = value;
+    element.dispatchEvent(new Event('change', { bubbles: true }));
+    return told.splice(0);
+  };
+  expect(change(model!, WREN.digest)).toEqual([{ ...chosen, model: WREN.digest }]);
+  expect(change(tier!, '')).toEqual([{ ...chosen, tier: null }]);
+  expect(change(to!, '2026-03-09')).toEqual([{ ...chosen, to: '2026-03-09' }]);
+  expect(change(from!, '')).toEqual([{ ...chosen, from: null }]);
+  expect(change(from!, '0202-03-01')).toEqual([]);
 });
 
 test('says which witness is behind, and why', () => {

@@ -87,6 +87,7 @@ function open(change: Partial<OpenedReceiptDeps> = {}): OpenedReceipt {
     verifier: new Verifier(() => Promise.resolve(verifyHere)),
     fetchReceipt: () => Promise.resolve(made.receipt),
     fetchLog: () => Promise.resolve(logStatus(AT_MS)),
+    fetchManifest: () => Promise.resolve(made.manifest),
     ...change,
   });
 }
@@ -122,4 +123,28 @@ test('without word of the log a receipt is verified all the same', async () => {
   expect(opened.status).toBe('shown');
   expect(opened.hasPolicy).toBe(false);
   expect(opened.verification?.checks.find(({ name }) => name === 'log-signature')?.status).toBe('not-checked');
+});
+
+const modelOf = ({ verification }: OpenedReceipt) => verification?.checks.find(({ name }) => name === 'model');
+
+test('what a receipt says of its model is compared with the manifest that it names', async () => {
+  const asked: Digest[] = [];
+  const opened = open({ fetchManifest: (digest) => (asked.push(digest), Promise.resolve(made.manifest)) });
+  await opened.open(made.id);
+  expect(asked).toEqual([made.manifestDigest]);
+  expect(modelOf(opened)?.status).toBe('passed');
+  expect([opened.manifest, opened.manifestError]).toEqual([made.manifestDigest, null]);
+});
+
+test.each([
+  ['the server does not have', 'unknown-model', () => Promise.reject(new ChorusError('unknown-model', 'none'))],
+  ['cannot be fetched', 'server-lost', () => Promise.reject(new TypeError('no network'))],
+  ['is another', 'digest-mismatch', () => Promise.resolve({ ...made.manifest, payload: 'e30=' })],
+  ['is not base64', 'bad-message', () => Promise.resolve({ ...made.manifest, payload: '%' })],
+])('a receipt whose manifest %s is as good as before, and that check stays open', async (_, code, fetchManifest) => {
+  const opened = open({ fetchManifest });
+  await opened.open(made.id);
+  expect(opened.verification?.isValid).toBe(true);
+  expect(modelOf(opened)?.status).toBe('not-checked');
+  expect([opened.manifest, opened.manifestError?.code]).toEqual([null, code]);
 });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
 import { verifyHere } from '../../../web/verify-here.ts';
-import { givenFiles } from '../../support/page-gallery/receipt-fixtures.ts';
+import { givenFiles, manifestText } from '../../support/page-gallery/receipt-fixtures.ts';
 
 function form(load = () => Promise.resolve(verifyHere)): VerifyForm {
   return new VerifyForm(new Verifier(load));
@@ -13,18 +13,19 @@ function failures({ result }: VerifyForm): string[] {
   return (result?.checks ?? []).filter(({ status }) => status === 'failed').map(({ name }) => name);
 }
 
-test('a receipt with all that belongs to it leaves nothing unchecked but the manifest', async () => {
+test('a receipt with all that belongs to it, chosen in whatever order, leaves nothing unchecked', async () => {
   const all = form();
   await all.take(givenFiles()['verify-all']!);
   const open = all.result?.checks.filter(({ status }) => status !== 'passed').map(({ name }) => name);
-  expect(open).toEqual(['model']);
+  expect(open).toEqual([]);
   expect(all.result?.id).toBe(made.id);
-  expect(all.others).toEqual(['answer.txt', 'secrets.json', 'policy.txt']);
+  expect(all.others).toEqual(['manifest.json', 'answer.txt', 'secrets.json', 'policy.txt']);
 });
 
 test.for([
   ['verify-answer', 'answer'],
   ['verify-improved', 'route-match'],
+  ['verify-manifest', 'model'],
   ['verify-nonsense', 'format'],
 ])('%s fails as %s', async ([name, check]) => {
   const bad = form();
@@ -40,6 +41,19 @@ test('what belongs to one receipt is not compared with the next, but the policy 
   expect([twice.answer, twice.prompt, twice.salt, twice.tokens, twice.others]).toEqual(['', '', '', null, []]);
   expect(twice.policy).toBe(made.policy);
   expect(failures(twice)).toEqual([]);
+});
+
+test('what comes before the receipt is kept for it, and the manifest of one is not held against the next', async () => {
+  const later = form();
+  await later.take(givenFiles()['verify-missing']!);
+  expect([later.receipt, later.others, later.result]).toEqual([null, ['manifest.json'], null]);
+  await later.take(givenFiles()['verify-alone']!);
+  const modelOf = ({ result }: VerifyForm) => result?.checks.find(({ name }) => name === 'model')?.status;
+  expect(modelOf(later)).toBe('passed');
+  await later.take([new File([manifestText()], 'manifest.json')]);
+  expect(modelOf(later)).toBe('passed');
+  await later.take(givenFiles()['verify-unchecked']!);
+  expect(modelOf(later)).toBe('not-checked');
 });
 
 test('an answer that comes after the receipt is compared with it', async () => {

@@ -8,6 +8,7 @@ import type { ChatEvent } from '../../../web/chat.ts';
 import { pageClock } from '../../../web/page-clock.ts';
 import { Connection } from '../../../web/state/connection.svelte.ts';
 import { Conversation } from '../../../web/state/conversation.svelte.ts';
+import { ModelPage } from '../../../web/state/model-page.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
@@ -36,7 +37,7 @@ import {
   suspendedState,
   WREN,
 } from './fixtures.ts';
-import { givenFiles, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
+import { givenFiles, openedModel, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
 
 /** The real page over made-up data. `?show=` picks what is happening, `&pace=` the milliseconds of a token. */
 const query = new URLSearchParams(location.search);
@@ -158,12 +159,23 @@ const opened = new OpenedReceipt({
     return Promise.reject(new ChorusError('unknown-model', 'This server has no such receipt.', { status: 404 }));
   },
   fetchLog,
+  fetchManifest: () =>
+    show === 'no-manifest'
+      ? Promise.reject(new ChorusError('unknown-model', 'this server has no such model', { status: 404 }))
+      : Promise.resolve(made.manifest),
 });
+const model = new ModelPage((digest) =>
+  digest === WREN.digest || digest === made.manifestDigest
+    ? Promise.resolve(openedModel(digest))
+    : Promise.reject(new ChorusError('unknown-model', 'this server has no such model', { status: 404 })),
+);
 const verify = new VerifyForm(verifier);
 
 mount(App, {
   target: document.getElementById('app')!,
-  props: { page: { settings, models, network, connection, conversation, volunteer, receipts, opened, verify, log } },
+  props: {
+    page: { settings, models, network, connection, conversation, volunteer, receipts, opened, model, verify, log },
+  },
 });
 await models.load();
 await network.refresh();

@@ -1,15 +1,17 @@
 import { made } from 'virtual:made-receipts';
 import { ChorusError } from '#shared/errors.ts';
-import { fromHex } from '#shared/bytes.ts';
+import { fromBase64, fromHex } from '#shared/bytes.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import type { LogHead } from '#shared/log/log-head.ts';
 import type { LogView } from '#shared/log/log-history.ts';
 import { parseNote } from '#shared/log/signed-note.ts';
+import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { ListedReceipt, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { MadeReceipt, ReceiptOutcome } from '../../../web/chat.ts';
+import type { OpenedModel } from '../../../web/open-model.ts';
 import { peer, WREN } from './fixtures.ts';
 
 /** What the page shows of receipts and their log: the receipts are real, what surrounds them is made up. */
@@ -95,10 +97,38 @@ export function changedReceipt(): ReceiptFile {
   return { ...made.receipt, envelope: { ...envelope, payload } };
 }
 
+/** Of all receipts, as it was hashed. */
+export function manifestText(): string {
+  return new TextDecoder().decode(fromBase64(made.manifest.payload));
+}
+
+/** The model of the receipts, with more to tell of it. */
+export function openedModel(digest: Digest, more: Partial<OpenedModel> = {}): OpenedModel {
+  const manifest = manifestSchema.parse(JSON.parse(manifestText()));
+  const files = ['README.md', 'config.json', 'onnx/model_q4.onnx', 'tokenizer.json', 'tokenizer_config.json'];
+  return {
+    digest,
+    manifest: {
+      ...manifest,
+      ...{ name: WREN.name, description: WREN.description, licence: WREN.licence, parameters: WREN.parameters },
+      card: { digest: peer(31) as string as Digest, bytes: 2_104, pieces: [peer(31) as string as Digest] },
+      source: {
+        root: WREN.root,
+        files: files.map((name, i) => ({ name, sha256: peer(40 + i) as string as Digest })),
+        signature: null,
+        origin: WREN.origin,
+      },
+    },
+    signer: { who: 'operator', isChecked: true, keyHint: peer(50) },
+    card: '# Wren\n\nA very small language model for trying out a network.\n\n- *What is 17 + 25?*',
+    ...more,
+  };
+}
+
 /** What came of making the receipt of an answer. */
 export function receiptOutcomes(): Record<string, ReceiptOutcome> {
   const secrets = { salt: fromHex(made.salt), prompt: made.prompt, tokens: made.tokens };
-  const receipt: MadeReceipt = { id: made.id, file: made.receipt, secrets };
+  const receipt: MadeReceipt = { id: made.id, file: made.receipt, manifest: made.manifestDigest, secrets };
   return {
     receipt: { receipt, error: null },
     'receipt-unlogged': {
@@ -125,7 +155,15 @@ export function givenFiles(): Record<string, File[]> {
   const answer = new File([`${made.answer}\n`], 'answer.txt');
   return {
     'verify-alone': [receipt],
-    'verify-all': [receipt, answer, json('secrets.json', secrets), new File([made.policy], 'policy.txt')],
+    'verify-all': [
+      json('manifest.json', made.manifest),
+      answer,
+      receipt,
+      json('secrets.json', secrets),
+      new File([made.policy], 'policy.txt'),
+    ],
+    'verify-manifest': [receipt, new File([`${manifestText()} `], 'manifest.json')],
+    'verify-missing': [json('manifest.json', made.manifest)],
     'verify-answer': [receipt, new File(['The wren is large.'], 'answer.txt')],
     'verify-changed': [json('receipt.json', changedReceipt()), answer],
     'verify-improved': [json('receipt.json', made.improved)],
