@@ -11,6 +11,8 @@ import type { Show } from './shown-rows.ts';
 import { SpanOrder } from './span-order.ts';
 import type { SpanRecord } from './stage-record.ts';
 
+/** What a requester says of its check. */
+export type AuditMessage = Extract<PeerMessage, { type: 'audit' | 'check' | 'challenge' | 'recall' | 'record' }>;
 type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
 
 /** A statement to be signed. */
@@ -125,14 +127,18 @@ export class ReplicaAudit {
     this.#order.cut(epoch, position);
   }
 
-  /** The span to commit to next; null if there is none. Throws `bad-message` for one that lies where none can. */
-  next(): Span | null {
-    if (!this.isAudited) return null;
+  /** Takes up the checks that are now in order. Throws `bad-message` for a span that lies where none can. */
+  takeUp(): void {
+    if (!this.isAudited) return;
     for (let span = this.#order.take(); span !== null; span = this.#order.take()) this.#pending.push(span);
+  }
+
+  /** The span to commit to next; null if there is none. */
+  get next(): Span | null {
     return this.#pending[0] ?? null;
   }
 
-  /** Commits to the span that `next` gave. */
+  /** Commits to `next`. */
   commit(record: SpanRecord): Signing {
     const span = this.#pending.shift()!;
     this.#committedEnd = span.end;

@@ -3,10 +3,13 @@ import type { PeerId, SessionId } from '../ids.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { takeSeat, type Opening } from './admission.ts';
 import { EarlyAudits } from './early-audits.ts';
+import { faultMessage } from './fault-message.ts';
+import type { AuditMessage } from './replica-audit.ts';
 import type { Now, ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from './replica-event.ts';
-import { faultMessage, ReplicaSession, type AuditMessage, type SessionHost } from './replica-session.ts';
+import { ReplicaSession } from './replica-session.ts';
 import type { Envelope } from './route.ts';
 import type { CutMessage } from './row-order.ts';
+import type { EndedSession, SessionHost } from './session-host.ts';
 import { showRows } from './shown-rows.ts';
 
 export type { Now, ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from './replica-event.ts';
@@ -29,7 +32,7 @@ export class ReplicaEngine {
   readonly #verifying = new Set<string>();
   readonly #early = new EarlyAudits();
   /** Ended sessions stay refused until their route has expired, so that it cannot be used twice. */
-  readonly #ended = new Map<SessionId, Pick<ReplicaSession, 'leaseEndMs' | 'untold' | 'seat'>>();
+  readonly #ended = new Map<SessionId, EndedSession>();
   #effects: ReplicaEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isAccepting = true;
@@ -219,10 +222,10 @@ export class ReplicaEngine {
     for (const [id, { leaseEndMs }] of this.#ended) if (nowMs >= leaseEndMs) this.#ended.delete(id);
   }
 
-  #onEnded({ id, leaseEndMs, untold, seat }: ReplicaSession): void {
+  #onEnded({ id, seat, leaseEndMs, untold }: EndedSession): void {
     this.#sessions.delete(id);
     if (this.#ended.size === MAX_ENDED) this.#ended.delete(this.#ended.keys().next().value!);
-    this.#ended.set(id, { leaseEndMs, untold, seat });
+    this.#ended.set(id, { id, seat, leaseEndMs, untold });
   }
 
   /** Tells a peer that what it sent has no session here; touches none. */

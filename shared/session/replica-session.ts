@@ -1,87 +1,59 @@
 import { OPENING_BYTES } from '../check/statement-codec.ts';
-import type { Span } from '../check/statement.ts';
-import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
-import { GAP_TIMEOUT_MS, MAX_QUEUED_ROWS, OPEN_TIMEOUT_MS, RUN_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
-import { checkRows, inputOf, type Opening, type Seat } from './admission.ts';
+import { checkRows, type Opening, type Seat } from './admission.ts';
 import { Backlog, bytesOf } from './backlog.ts';
 import type { RunResult } from './compute.ts';
+import { faultMessage } from './fault-message.ts';
 import { Onward } from './onward.ts';
-import { ReplicaAudit } from './replica-audit.ts';
-import type { ReplicaConfig, SessionEffect, SessionReply } from './replica-event.ts';
+import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
+import type { SessionEffect, SessionReply } from './replica-event.ts';
 import { ReplicaRecords } from './replica-records.ts';
 import { leaseMs, type Envelope, type Route } from './route.ts';
-import { RowOrder, type CutMessage, type OrderedMessage } from './row-order.ts';
-import { checkDigest, chunkEnd, rowsMessage } from './rows-message.ts';
-import type { Show } from './shown-rows.ts';
-import { StageRecord } from './stage-record.ts';
-
-export type AuditMessage = Extract<PeerMessage, { type: 'audit' | 'check' | 'challenge' | 'recall' | 'record' }>;
-
-/** What a session has the engine do. */
-export interface SessionHost {
-  readonly config: ReplicaConfig;
-  readonly show: Show;
-  readonly nowMs: number;
-  readonly wallMs: number;
-  perform(effect: SessionEffect): void;
-  /** Positions were run, or a commit was sent. */
-  count(what: 'positions' | 'spansShadowed' | 'spansCommitted', by: number): void;
-  /** The session is over and gives back what it holds. */
-  ended(session: ReplicaSession): void;
-}
-
-/** What compute is at. */
-type Job = OrderedMessage | { readonly type: 'again'; readonly end: number };
+import { RowOrder, type CutMessage } from './row-order.ts';
+import { checkDigest } from './rows-message.ts';
+import type { SessionHost } from './session-host.ts';
+import { SessionWaits, type Overdue } from './session-waits.ts';
+import { StageRuns } from './stage-runs.ts';
 
 /**
- * One session of one stage. Its rows and cuts take effect in the order their sender meant; a primary runs rows as they
- * come and passes results on, a shadow keeps them until the requester has them checked. Whatever goes wrong ends the
- * session with a fault to the peer before it.
+ * One session of one stage. Its rows and cuts take effect in the order their sender meant, and it answers the requester
+ * that has it checked. Whatever goes wrong ends the session with a fault to the peer before it.
  */
 export class ReplicaSession {
   readonly id: SessionId;
   readonly seat: Seat;
-  readonly leaseEndMs: number;
   readonly #host: SessionHost;
   readonly #route: Route;
   readonly #envelope: Envelope;
   readonly #order = new RowOrder();
-  readonly #record: StageRecord;
+  readonly #runs: StageRuns;
   readonly #audit: ReplicaAudit;
   readonly #records: ReplicaRecords;
   readonly #onward: Onward;
+  readonly #waits: SessionWaits;
   /** Of rows recalled, and of records. */
   readonly #backlog = new Backlog();
-  /** In order, not yet taken up. */
-  #queue: OrderedMessage[] = [];
-  #running: Job | null = null;
   /** What must be there before the session is open: its KV, the link forward. */
   readonly #missing = new Set<'compute' | 'forward'>(['compute']);
-  /** When whatever the session waits for is taken as lost. */
-  #openByMs: number;
-  #runByMs = Infinity;
-  #gapByMs = Infinity;
-  #idleAtMs: number;
   #isOver = false;
   #untold: PeerMessage | null = null;
 
-  constructor(host: SessionHost, seat: Seat, { session, route }: Opening, envelope: Envelope) {
+  constructor(host: SessionHost, seat: Seat, opening: Opening, envelope: Envelope) {
     const { nowMs, config } = host;
+    const { session, route } = opening;
     this.id = session;
     this.seat = seat;
-    this.leaseEndMs = nowMs + leaseMs(route);
+    this.#waits = new SessionWaits(nowMs, leaseMs(route));
     this.#host = host;
     this.#route = route;
     this.#envelope = envelope;
-    this.#record = new StageRecord(inputOf(config.loaded).kind);
     this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
-    this.#records = new ReplicaRecords(config);
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
+    this.#runs = new StageRuns(host, seat, opening, this.#audit, this.#onward);
+    this.#records = new ReplicaRecords(config, session, seat, this.#runs.record, this.#audit);
     if (seat.forward !== null) this.#missing.add('forward');
-    this.#openByMs = nowMs + OPEN_TIMEOUT_MS;
-    this.#idleAtMs = nowMs + SESSION_IDLE_MS;
   }
 
   /** Asks for what the session needs. */
@@ -90,8 +62,12 @@ export class ReplicaSession {
     this.#onward.connect();
   }
 
+  get leaseEndMs(): number {
+    return this.#waits.leaseEndMs;
+  }
+
   get deadlineMs(): number {
-    return Math.min(this.#openByMs, this.#runByMs, this.#gapByMs, this.#idleAtMs, this.leaseEndMs);
+    return Math.min(this.#waits.deadlineMs, this.#runs.deadlineMs);
   }
 
   /** Why it ended, for a requester that it does not know yet how to reach. */
@@ -101,29 +77,29 @@ export class ReplicaSession {
 
   /** Bytes of rows it keeps. */
   get bytes(): number {
-    return this.#record.bytes + this.#audit.bytes;
+    return this.#runs.record.bytes + this.#audit.bytes;
   }
 
   /** Takes rows or a cut from the peer before this stage. */
   take(message: RowsMessage | CutMessage): void {
     const { nowMs, config } = this.#host;
-    this.#idleAtMs = nowMs + SESSION_IDLE_MS;
+    this.#waits.heard(nowMs);
     try {
       if (message.type === 'rows') {
         checkRows(message, this.seat, config.loaded, this.#route.capacity);
         checkDigest(message);
       }
-      for (const next of this.#order.accept(message)) this.#enqueue(next);
+      for (const next of this.#order.accept(message)) this.#runs.enqueue(next);
     } catch (error) {
       return this.fail(toChorusError(error), this.seat.stage === 0 ? null : this.seat.upstream);
     }
-    this.#gapByMs = this.#order.isWaiting ? Math.min(this.#gapByMs, nowMs + GAP_TIMEOUT_MS) : Infinity;
+    this.#waits.gap(this.#order.isWaiting, nowMs);
     this.#next();
   }
 
   /** Takes what the requester says of the check. */
   onAudit(message: AuditMessage): void {
-    this.#idleAtMs = this.#host.nowMs + SESSION_IDLE_MS;
+    this.#waits.heard(this.#host.nowMs);
     try {
       switch (message.type) {
         case 'audit':
@@ -139,8 +115,11 @@ export class ReplicaSession {
         }
         case 'recall':
           return this.#recall(message.start, message.end);
-        case 'record':
-          return this.#signRecord(message);
+        case 'record': {
+          const signing = this.#records.sign(message, this.#host.wallMs);
+          if (signing !== null) this.#perform(signing);
+          return;
+        }
       }
     } catch (error) {
       return this.fail(toChorusError(error), null);
@@ -178,11 +157,10 @@ export class ReplicaSession {
       case 'ran':
         return this.#onRan(event.result);
       case 'cut-done':
-        if (this.#running?.type === 'cut') this.#onCut(this.#running);
-        this.#running = null;
+        this.#runs.onCutDone();
         return this.#next();
       case 'signed':
-        return this.#onSigned(event, event.signature);
+        return this.#onSigned(event);
       case 'signature-verified':
         return this.#onVerified(event.index, event.isGood);
       case 'sent':
@@ -193,7 +171,7 @@ export class ReplicaSession {
 
   #onOpened(): void {
     if (this.#missing.size > 0) return;
-    this.#openByMs = Infinity;
+    this.#waits.opened();
     const { forward } = this.seat;
     if (forward?.isRequester) this.#send(forward.peer, { type: 'ready', session: this.id });
     else if (forward !== null) {
@@ -202,148 +180,39 @@ export class ReplicaSession {
     this.#next();
   }
 
-  #enqueue(message: OrderedMessage): void {
-    if (message.type === 'cut') {
-      // Rows that the cut makes worthless need not run; a cut that waits before it still needs those before that one.
-      this.#queue = this.#queue.filter(
-        (queued) => queued.type === 'cut' || queued.epoch < message.epoch - 1 || queued.rows.start < message.position,
-      );
-    }
-    // A shadow's run takes as long as its primary's of a whole chunk, and what comes meanwhile is no flood.
-    const most = this.seat.role === 'shadow' ? this.#route.capacity : MAX_QUEUED_ROWS;
-    if (this.#queue.length >= most) {
-      throw new ChorusError('rate-limited', 'more rows wait than a session may have on the way');
-    }
-    this.#queue.push(message);
-  }
-
   /** Takes up what can be: rows and cuts while nothing runs, then spans that wait for them. */
   #next(): void {
     if (this.#isOver) return;
-    while (this.#running === null && this.#missing.size === 0) {
-      const message = this.#queue.shift();
-      if (message === undefined) break;
-      this.#start(message);
-    }
-    this.#commit();
-    if (this.#running === null) this.#runByMs = Infinity;
-  }
-
-  #start(message: OrderedMessage): void {
-    if (message.type === 'cut') {
-      if (message.position >= this.#record.computed) return this.#onCut(message);
-      this.#run(message);
-      return this.#perform({ type: 'cut', session: this.id, position: message.position });
-    }
-    const { rows: input, logitsFrom } = message;
-    this.#record.take(input, logitsFrom);
-    if (this.seat.role === 'shadow') return;
-    this.#run(message);
-    this.#perform({ type: 'run', session: this.id, input, logitsFrom });
-  }
-
-  #run(job: Job): void {
-    this.#running = job;
-    this.#runByMs = this.#host.nowMs + RUN_TIMEOUT_MS;
-  }
-
-  #onCut(cut: CutMessage): void {
-    this.#record.cut(cut.position);
-    this.#audit.cut(cut.epoch, cut.position);
-    this.#onward.send(cut);
-  }
-
-  #onRan({ output, timings }: RunResult): void {
-    const job = this.#running;
-    this.#running = null;
-    if (job === null || job.type === 'cut') return;
-    const { seat, id } = this;
-    const end = job.type === 'again' ? job.end : job.rows.start + job.rows.count;
-    this.#host.count('positions', end - this.#record.computed);
+    if (this.#missing.size === 0) this.#runs.start();
     try {
-      this.#record.complete(end, output);
+      this.#audit.takeUp();
+    } catch (error) {
+      return this.fail(toChorusError(error), null);
+    }
+    this.#runs.commit();
+  }
+
+  #onRan(result: RunResult): void {
+    try {
+      this.#runs.onRan(result);
     } catch (error) {
       return this.fail(toChorusError(error), this.#host.config.self);
-    }
-    if (job.type === 'rows' && seat.forward !== null) {
-      const { epoch, sequence, chunk, logitsFrom } = job;
-      const hops = [...job.hops, { ...timings, stage: seat.stage, onward: this.#onward.transport }];
-      const { stage } = seat.forward;
-      this.#onward.send(rowsMessage({ session: id, stage, epoch, sequence, chunk, logitsFrom, rows: output, hops }));
     }
     this.#next();
   }
 
-  /** Commits to the spans that are computed; a shadow computes the first that is not. */
-  #commit(): void {
-    for (let span = this.#nextSpan(); span !== null; span = this.#nextSpan()) {
-      if (this.#record.computed < span.end) {
-        if (this.seat.role === 'shadow' && this.#running === null) this.#runAgain(span);
-        return;
-      }
-      const signing = this.#audit.commit(this.#record.span(span.start, span.end));
-      this.#perform({ type: 'sign', session: this.id, ...signing });
+  #onSigned({ statement, index, signature }: Extract<SessionReply, { type: 'signed' }>): void {
+    if (statement === 'record') {
+      const recorded = this.#records.signed(index, signature);
+      if (recorded !== null) this.#giveBack(recorded);
+      return;
     }
-  }
-
-  /** The next span to commit to, if its rows are here. */
-  #nextSpan(): Span | null {
-    try {
-      const span = this.#audit.next();
-      return span !== null && span.end <= this.#record.received ? span : null;
-    } catch (error) {
-      this.fail(toChorusError(error), null);
-      return null;
-    }
-  }
-
-  /** One run for the span, after those for what a cut left unchecked before it. */
-  #runAgain({ start, end: spanEnd }: Span): void {
-    const from = this.#record.computed;
-    const end = from < start ? Math.min(start, chunkEnd(from)) : spanEnd;
-    this.#run({ type: 'again', end });
-    const input = this.#record.rows(from, end);
-    this.#perform({ type: 'run', session: this.id, input, logitsFrom: this.#record.logitsFrom(from, end) });
-  }
-
-  /**
-   * Signs for all that was computed and committed to, or for all that was computed where nothing is checked. What a cut has
-   * taken in the meantime is not signed for, nor what is no longer the end.
-   */
-  #signRecord({ end, salt }: Extract<AuditMessage, { type: 'record' }>): void {
-    const record = this.#record;
-    const { committedEnd, mostCommitted, isAudited } = this.#audit;
-    if (end > (isAudited ? mostCommitted : record.mostComputed)) {
-      throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
-    }
-    if (end !== (isAudited ? committedEnd : record.computed)) return;
-    const { config, wallMs } = this.#host;
-    const { stage, role } = this.seat;
-    const { model, range, manifest } = config.loaded;
-    const run = {
-      session: this.id,
-      stage,
-      range,
-      role,
-      model,
-      numericClass: config.backend.numericClass,
-      runtime: { name: manifest.pins.runtime, version: config.backend.runtimeVersion },
-      positions: end,
-      inputAt: (at: number) => record.chainsAt(at).input,
-      outputAt: (at: number) => record.chainsAt(at).output,
-      runsAt: (at: number) => record.chainsAt(at).runs,
-    };
-    this.#perform(this.#records.sign(run, salt, wallMs));
-  }
-
-  #onSigned({ statement, index }: Extract<SessionReply, { type: 'signed' }>, signature: Uint8Array<ArrayBuffer>): void {
-    if (statement === 'record') return this.#sendRecord(this.#records.signed(this.id, index, signature));
     const message = this.#audit.signed({ statement, index }, signature);
     if (message === null) return;
     this.#send(this.seat.requester, message);
     if (message.type === 'commit')
       this.#host.count(this.seat.role === 'primary' ? 'spansCommitted' : 'spansShadowed', 1);
-    else this.#record.release(this.#audit.shownTo);
+    else this.#runs.record.release(this.#audit.shownTo);
   }
 
   #onVerified(index: number, isGood: boolean): void {
@@ -356,14 +225,10 @@ export class ReplicaSession {
   }
 
   #recall(start: number, end: number): void {
-    if (end > this.#record.received) {
+    if (end > this.#runs.record.received) {
       return this.fail(new ChorusError('bad-message', 'rows were recalled that never came'), null);
     }
-    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#record.rows(start, end) });
-  }
-
-  #sendRecord(message: PeerMessage | null): void {
-    if (message !== null) this.#giveBack(message);
+    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#runs.record.rows(start, end) });
   }
 
   /** Sends the requester what it asked for, as long as it takes it. */
@@ -387,17 +252,17 @@ export class ReplicaSession {
 
   onTime(): void {
     const { nowMs, config } = this.#host;
-    const { seat } = this;
-    const timeout = (message: string) => new ChorusError('timeout', message);
-    if (nowMs >= this.#runByMs) this.fail(timeout('a run took too long'), config.self);
-    else if (nowMs >= this.#openByMs) {
-      const slowest = this.#missing.has('compute') ? config.self : this.#onward.volunteer;
-      this.fail(timeout('opening took too long'), slowest);
-    } else if (nowMs >= this.#gapByMs) {
-      const blamed = seat.stage === 0 ? null : seat.upstream;
-      this.fail(new ChorusError('gap', 'messages in between never came'), blamed);
-    } else if (nowMs >= this.leaseEndMs) this.fail(timeout('the lease has ended'), null);
-    else if (nowMs >= this.#idleAtMs) this.fail(timeout('the session was idle too long'), null);
+    if (nowMs >= this.#runs.deadlineMs) {
+      return this.fail(new ChorusError('timeout', 'a run took too long'), config.self);
+    }
+    const overdue = this.#waits.overdue(nowMs);
+    if (overdue !== null) this.fail(overdue.error, this.#keeperOf(overdue.what));
+  }
+
+  /** The volunteer that keeps the session waiting. */
+  #keeperOf(what: Overdue['what']): PeerId | null {
+    if (what === 'open') return this.#missing.has('compute') ? this.#host.config.self : this.#onward.volunteer;
+    return what === 'gap' && this.seat.stage > 0 ? this.seat.upstream : null;
   }
 
   /** Ends the session with a fault to the peer before it; `volunteer` is held to be at fault. */
@@ -431,15 +296,4 @@ export class ReplicaSession {
   #perform(effect: SessionEffect): void {
     this.#host.perform(effect);
   }
-}
-
-/** Says that a session, or a request for one, failed; `volunteer` is held to be at fault. */
-export function faultMessage(
-  session: SessionId,
-  stage: number,
-  code: ErrorCode,
-  message: string,
-  volunteer: PeerId | null,
-): PeerMessage {
-  return { type: 'fault', session, stage, code, message: message.slice(0, 300), volunteer };
 }

@@ -1,0 +1,25 @@
+import type { SessionId } from '../ids.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
+import type { Seat } from './admission.ts';
+import type { Now, ReplicaConfig, ReplicaCounts, SessionEffect } from './replica-event.ts';
+import type { Show } from './shown-rows.ts';
+
+/** What stays of a session that is over. */
+export interface EndedSession {
+  readonly id: SessionId;
+  readonly seat: Seat;
+  readonly leaseEndMs: number;
+  /** Why it ended, for a requester that it did not know yet how to reach. */
+  readonly untold: PeerMessage | null;
+}
+
+/** What a session has the engine do. */
+export interface SessionHost extends Now {
+  readonly config: ReplicaConfig;
+  readonly show: Show;
+  perform(effect: SessionEffect): void;
+  /** Positions were run, or a commit was sent. */
+  count(what: keyof ReplicaCounts, by: number): void;
+  /** The session is over and gives back what it holds. */
+  ended(session: EndedSession): void;
+}

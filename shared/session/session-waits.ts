@@ -1,0 +1,55 @@
+import { ChorusError } from '../errors.ts';
+import { GAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
+
+/** What never came, and what that means for the session. */
+export interface Overdue {
+  readonly what: 'open' | 'gap' | 'lease' | 'idle';
+  readonly error: ChorusError;
+}
+
+/** What a session of a replica waits for, and when each of it is taken as lost. */
+export class SessionWaits {
+  readonly leaseEndMs: number;
+  #openByMs: number;
+  #gapByMs = Infinity;
+  #idleAtMs: number;
+
+  constructor(nowMs: number, leaseMs: number) {
+    this.leaseEndMs = nowMs + leaseMs;
+    this.#openByMs = nowMs + OPEN_TIMEOUT_MS;
+    this.#idleAtMs = nowMs + SESSION_IDLE_MS;
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#openByMs, this.#gapByMs, this.#idleAtMs, this.leaseEndMs);
+  }
+
+  /** All that it takes is there. */
+  opened(): void {
+    this.#openByMs = Infinity;
+  }
+
+  /** Somebody wants something of the session. */
+  heard(nowMs: number): void {
+    this.#idleAtMs = nowMs + SESSION_IDLE_MS;
+  }
+
+  /** Whether messages in between are missing. */
+  gap(isWaiting: boolean, nowMs: number): void {
+    this.#gapByMs = isWaiting ? Math.min(this.#gapByMs, nowMs + GAP_TIMEOUT_MS) : Infinity;
+  }
+
+  /** What was waited for too long, the first of it; null if nothing was. */
+  overdue(nowMs: number): Overdue | null {
+    if (nowMs >= this.#openByMs) return { what: 'open', error: timeout('opening took too long') };
+    if (nowMs >= this.#gapByMs) {
+      return { what: 'gap', error: new ChorusError('gap', 'messages in between never came') };
+    }
+    if (nowMs >= this.leaseEndMs) return { what: 'lease', error: timeout('the lease has ended') };
+    return nowMs >= this.#idleAtMs ? { what: 'idle', error: timeout('the session was idle too long') } : null;
+  }
+}
+
+function timeout(message: string): ChorusError {
+  return new ChorusError('timeout', message);
+}
