@@ -11,6 +11,8 @@ export default defineConfig({
     sourcemap: true,
     // The runtime's two WASM binaries are assets of 13 and 26 MB; gzipping them only to print a size costs seconds.
     reportCompressedSize: false,
+    // Which plugin took how long is no news to who starts a server.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   worker: { format: 'es' },
   server: {

@@ -82,18 +82,7 @@ function start(target: HTMLElement): void {
   const verify = new VerifyForm(verifier);
   const log = new LogWatch({
     fetchLog,
-    openClient: async (vkey, memory) => {
-      const [{ LogClient }, { parseVerifierKey }] = await Promise.all([
-        import('#shared/log/log-client.ts'),
-        import('#shared/log/signed-note.ts'),
-      ]);
-      return new LogClient({
-        key: parseVerifierKey(vkey),
-        fetchBytes: fetchLogFile,
-        memory,
-        verify: verifySignature,
-      });
-    },
+    openClient: async (vkey, memory) => (await import('./open-log-client.ts')).openLogClient(vkey, memory),
     storage,
     clock,
   });
