@@ -1,6 +1,9 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
+/** Which plugin took how long is no news to who starts a server. */
+const checks = { pluginTimings: false };
+
 export default defineConfig({
   root: 'web',
   plugins: [svelte({ configFile: false })],
@@ -11,10 +14,9 @@ export default defineConfig({
     sourcemap: true,
     // The runtime's two WASM binaries are assets of 13 and 26 MB; gzipping them only to print a size costs seconds.
     reportCompressedSize: false,
-    // Which plugin took how long is no news to who starts a server.
-    rolldownOptions: { checks: { pluginTimings: false } },
+    rolldownOptions: { checks },
   },
-  worker: { format: 'es' },
+  worker: { format: 'es', rolldownOptions: { checks } },
   server: {
     proxy: {
       ...Object.fromEntries(['/api', '/blobs', '/log', '/v1'].map((path) => [path, serverUrl()])),

@@ -1,15 +1,6 @@
 import { mount } from 'svelte';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import {
-  fetchLog,
-  fetchLogFile,
-  fetchManifest,
-  fetchModels,
-  fetchNetwork,
-  fetchRange,
-  fetchReceipt,
-  fetchReceipts,
-} from './api.ts';
+import { fetchLog, fetchManifest, fetchModels, fetchNetwork, fetchRange, fetchReceipt, fetchReceipts } from './api.ts';
 import App from './App.svelte';
 import './app.css';
 import { keepAwake } from './keep-awake.ts';
