@@ -3,11 +3,11 @@ import { toBase64 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import type { Digest, PeerId } from '#shared/ids.ts';
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import { CLOCK_SKEW_MS } from '#shared/limits.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
-import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
+import { entryOf } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile, ReceiptPredicate, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
@@ -17,6 +17,7 @@ import type { ModelCatalog } from '../model-catalog.ts';
 import { checkSize } from './check-size.ts';
 import { newestFirst } from './log-entries.ts';
 import type { ReceiptStore } from './receipt-store.ts';
+import { WriteGroup } from './write-group.ts';
 
 export const MAX_RECEIPT_BYTES = 1024 * 1024;
 /** The store is tidied early once this part of its room is filled anew. */
@@ -47,7 +48,10 @@ export class ReceiptDesk {
   readonly #deps: ReceiptDeskDeps;
   readonly #serverKey: string;
   readonly #limiter: RateLimiterMemory;
+  readonly #writes: WriteGroup;
   readonly #entering = new Map<Digest, Promise<number>>();
+  /** How many receipts of a session wait to be begun. */
+  readonly #beginning = new Map<SessionId, number>();
   /** Set once the log has failed to write: whether it has the entry shows at the next start. */
   #failure: ChorusError | null = null;
   /** Of receipts that came since the store was tidied. */
@@ -56,6 +60,7 @@ export class ReceiptDesk {
   constructor(deps: ReceiptDeskDeps) {
     this.#deps = deps;
     this.#serverKey = toBase64(deps.serverKey);
+    this.#writes = new WriteGroup(deps.store.inOne);
     this.#limiter = new RateLimiterMemory({ points: deps.config.limits.receiptsPerRequesterPerMinute, duration: 60 });
   }
 
@@ -178,20 +183,25 @@ export class ReceiptDesk {
     return entering;
   }
 
-  async #enter(id: Digest, file: ReceiptFile, { requester, session, finishedAt }: ReceiptPredicate): Promise<number> {
+  async #enter(id: Digest, file: ReceiptFile, predicate: ReceiptPredicate): Promise<number> {
+    const { requester, session, finishedAt } = predicate;
     const { clock, config, log, store } = this.#deps;
     const ageMs = clock.wallMs() - Date.parse(finishedAt);
     if (ageMs > MAX_AGE_MS || ageMs < -CLOCK_SKEW_MS) throw refusal('age', 'by the clock here it is not of today');
     if (!this.#deps.isGateway(requester.id)) await this.#limit(requester.id);
     if (this.#failure !== null) throw this.#failure;
-    if (store.countOf(session) >= config.limits.receiptsPerSession) {
+    const beginning = this.#beginning.get(session) ?? 0;
+    if (store.countOf(session) + beginning >= config.limits.receiptsPerSession) {
       throw new ChorusError('rate-limited', 'this session has too many receipts');
     }
     const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
-    store.begin({ id, session, envelope: file.envelope, ...at });
+    this.#beginning.set(session, beginning + 1);
+    await this.#writes
+      .add(() => store.begin({ id, session, envelope: file.envelope, ...at }))
+      .finally(() => this.#hasBegun(session));
     try {
-      const index = await log.append(receiptEntry(file));
-      store.confirm(id, index);
+      const index = await log.append(entryOf(id, predicate));
+      await this.#writes.add(() => store.confirm(id, index));
       this.#deps.onAccepted();
       this.#freshBytes += file.envelope.payload.length;
       if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) this.tidy();
@@ -199,9 +209,15 @@ export class ReceiptDesk {
     } catch (thrown) {
       const error = toChorusError(thrown);
       if (error.code === 'internal') this.#failure = error;
-      else store.abandon(id);
+      else await this.#writes.add(() => store.abandon(id));
       throw error;
     }
+  }
+
+  #hasBegun(session: SessionId): void {
+    const left = this.#beginning.get(session)! - 1;
+    if (left === 0) this.#beginning.delete(session);
+    else this.#beginning.set(session, left);
   }
 
   async #limit(requester: PeerId): Promise<void> {

@@ -29,6 +29,8 @@ export interface StoredReceipt {
  * returned has reached the disk.
  */
 export interface ReceiptStore {
+  /** Makes these writes all of them or none, with one wait for the disk. */
+  inOne(writes: readonly (() => void)[]): void;
   /** Takes the place of what there was of this receipt. */
   begin(receipt: PendingReceipt & { readonly envelope: Envelope; readonly atMs: number }): void;
   confirm(id: Digest, index: number): void;
@@ -38,7 +40,7 @@ export interface ReceiptStore {
   pending(): PendingReceipt[];
   /** Null for one that this log does not have, or not yet. */
   get(id: Digest, log: string): StoredReceipt | null;
-  /** Receipts of a session, those under way included. */
+  /** Receipts of a session, those that were begun included. */
   countOf(session: SessionId): number;
   /** Drops what is older than `beforeMs`, and all envelopes but the newest: `count` at most, `maxBytes` at most. */
   prune(beforeMs: number, count: number, maxBytes: number): void;
@@ -76,6 +78,9 @@ export function createReceiptStore(database: Database.Database): ReceiptStore {
   );
   const growth = database.prepare('SELECT at_ms, size FROM log_growth WHERE log = ? ORDER BY at_ms');
   return {
+    inOne: database.transaction((writes: readonly (() => void)[]) => {
+      for (const write of writes) write();
+    }),
     begin: ({ id, session, log, logSize, atMs, envelope }) =>
       void begin.run(id, session, log, logSize, Math.floor(atMs), JSON.stringify(envelope)),
     confirm: (id, index) => void confirm.run(index, id),

@@ -271,6 +271,15 @@ describe('the desk of receipts', () => {
     expect(stand.log.status.size).toBe(3);
   });
 
+  it('takes no more of a session that come together than one after another', async () => {
+    await reopen({ limits: { receiptsPerSession: 2 } });
+    const files = await Promise.all([0, 1, 2, 3].map((nonce) => receipt(nonce)));
+    const outcomes = await Promise.allSettled(files.map(({ envelope }) => stand.desk.accept(envelope)));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(2);
+    expect(stand.refused).toEqual(['rate-limited', 'rate-limited']);
+    expect(stand.log.status.size).toBe(2);
+  });
+
   it('does not hold its own gateway to a number in a minute', async () => {
     await reopen({ limits: { receiptsPerRequesterPerMinute: 1 } }, { isGateway: (id) => id === people.requester.id });
     const requester = { kind: 'gateway', identity: people.requester } as const;

@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import { parseConfig } from '../../signal-server/config.ts';
+import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
+import { ReceiptDesk } from '../../signal-server/receipts/receipt-desk.ts';
+import { openStore, type Store } from '../../signal-server/store.ts';
+import { realClock } from './real-clock.ts';
+import type { GivenAnswer } from './receipts.ts';
+
+export interface OpenDesk {
+  readonly desk: ReceiptDesk;
+  readonly log: LogService;
+  readonly store: Store;
+  close(): Promise<void>;
+}
+
+/** The desk of a server with this data folder, recovered, at one time and without limits on the number of receipts. */
+export async function openDesk(
+  dataFolder: string,
+  serverKey: Identity['publicKey'],
+  wallMs: number,
+): Promise<OpenDesk> {
+  const store = openStore(join(dataFolder, 'chorus.sqlite'));
+  const fail = (error: unknown): never => {
+    throw error;
+  };
+  const log = await openLogService({
+    ...{ dataFolder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
+    acknowledged: store.acknowledged,
+    clock: realClock,
+    onDoubt: fail,
+  });
+  const desk = new ReceiptDesk({
+    clock: { ...realClock, wallMs: () => wallMs },
+    log,
+    store: store.receipts,
+    catalog: { get: () => undefined },
+    serverKey,
+    isGateway: () => false,
+    config: parseConfig({ limits: { receiptsPerSession: 1_000_000, receiptsPerRequesterPerMinute: 1_000_000 } }),
+    onAccepted: () => undefined,
+    onRefused: fail,
+  });
+  await desk.recover();
+  return {
+    desk,
+    log,
+    store,
+    async close() {
+      await log.stop();
+      store.close();
+    },
+  };
+}
+
+/** Receipts of one answer that differ by their nonces. */
+export async function makeReceipts({ parts, people }: GivenAnswer, count: number): Promise<ReceiptFile[]> {
+  const files: ReceiptFile[] = [];
+  for (let i = 0; i < count; i++) {
+    const random = (bytes: number): Uint8Array<ArrayBuffer> => {
+      const nonce = new Uint8Array(bytes);
+      new DataView(nonce.buffer).setUint32(0, i);
+      return nonce;
+    };
+    files.push(await signReceipt(await buildReceipt({ ...parts, random }), people.requester));
+  }
+  return files;
+}
