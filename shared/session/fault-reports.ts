@@ -1,5 +1,5 @@
 import type { AnswerEvent } from './answer-event.ts';
-import type { FoundFault } from './session-check.ts';
+import type { FoundFault } from './found-fault.ts';
 
 type FaultEvent = Extract<AnswerEvent, { type: 'fault' }>;
 

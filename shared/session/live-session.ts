@@ -3,41 +3,18 @@ import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
 import { LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, PROMPT_WINDOW } from '../limits.ts';
 import type { Evidence } from '../receipt/evidence.ts';
-import type { HopTiming, PeerMessage, RowsMessage } from '../wire/peer-message.ts';
-import type { Now } from './replica-event.ts';
-import type {
-  PeerEvent,
-  Release,
-  ReplayReply,
-  RequesterConfig,
-  SessionEffect,
-  SessionReply,
-  SignedRoute,
-} from './requester-event.ts';
+import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
+import type { LiveEffect, SessionAccount, SessionEvent } from './live-event.ts';
 import { Refusals, type Refusal } from './refusals.ts';
-import { RequesterSession, type Lap } from './requester-session.ts';
+import type { Now } from './replica-event.ts';
+import type { Release, RequesterConfig, SessionReply, SignedRoute } from './requester-event.ts';
+import { RequesterSession } from './requester-session.ts';
 import type { Route } from './route.ts';
 import type { Sampling } from './sampler.ts';
-import { SessionCheck, type CheckEffect } from './session-check.ts';
+import { SessionCheck } from './session-check.ts';
 import type { SettlementEvent } from './settlement.ts';
+import { lossBy, readFault } from './told-fault.ts';
 
-type Fault = Extract<PeerMessage, { type: 'fault' }>;
-export type SessionEvent = SessionReply | ReplayReply | PeerEvent | { readonly type: 'time' };
-
-export type LiveEffect =
-  | SessionEffect
-  | CheckEffect
-  /** Every stage is open. */
-  | { readonly type: 'opened' }
-  /** Something came back; null if it is of no use but that there is room for more. */
-  | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
-  /** The session cannot go on; `blamed` are those who may be why. */
-  | { readonly type: 'lost'; readonly error: ChorusError; readonly blamed: readonly PeerId[] };
-
-export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;
-
-/** Of two volunteers that are both left out for it. */
-export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
 /** A route this close to its end is not begun with. */
 const LEASE_MARGIN_MS = 10_000;
 
@@ -239,45 +216,32 @@ export class LiveSession {
     this.#effects.push(...check.start(this.#now), { type: 'opened' });
   }
 
-  #onFault(from: PeerId, fault: Fault): void {
-    const session = this.#session;
-    const { stages } = session.route;
-    const isPrimary = stages.some(({ primary }) => primary.id === from);
-    const own = stages.findIndex(({ primary, shadows }) => [primary, ...shadows].some(({ id }) => id === from));
-    // The first one passes on what those after it say.
-    const stage = from === session.first ? fault.stage : own;
-    const receiver = isPrimary ? stages[stage]?.primary.id : from;
-    if (receiver !== undefined && fault.volunteer !== null && fault.volunteer === stages[stage - 1]?.primary.id) {
-      this.#refusals.add(stage, receiver, new ChorusError(fault.code, fault.message), this.#now.nowMs);
-      return this.#hearRefusals();
+  #onFault(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): void {
+    const told = readFault(from, fault, this.route);
+    if (told?.type === 'shadow-left') this.#onLinkLost(from);
+    else if (told?.type === 'lost') this.#effects.push(told);
+    else if (told !== null) {
+      this.#refusals.add(told.stage, told.receiver, told.error, this.#now.nowMs);
+      this.#hearRefusals();
     }
-    // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
-    if (!isPrimary) return this.#onLinkLost(from);
-    if (from !== session.first) return;
-    const named = stages.find((stage) => stage.primary.id === fault.volunteer)?.primary.id;
-    const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
-    const blamed = isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? session.first];
-    this.#lose(new ChorusError(fault.code, fault.message), blamed);
   }
 
   #hearRefusals(): void {
     for (const refusal of this.#refusals.take(this.#now.nowMs)) this.#onRefusal(refusal);
   }
 
-  #onRefusal({ stage, sender, receivers, error }: Refusal): void {
+  #onRefusal(refusal: Refusal): void {
+    const { stage, sender, receivers } = refusal;
     const session = this.#session;
-    const [receiver] = receivers;
+    const loss = lossBy(refusal, session.route);
     if (receivers.length > 1) {
       const at = { start: session.length, end: session.length, proof: null };
       const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
       this.#effects.push({ type: 'fault', fault });
-      return this.#lose(error, [sender]);
     }
-    if (receiver === session.route.stages[stage]!.primary.id) {
-      return this.#lose(new ChorusError(error.code, CONTRADICTION), [receiver, sender]);
-    }
-    session.shadows.drop(receiver!);
-    this.#tell({ type: 'refused', peer: receiver! });
+    if (loss !== null) return void this.#effects.push(loss);
+    session.shadows.drop(receivers[0]!);
+    this.#tell({ type: 'refused', peer: receivers[0]! });
   }
 
   #onLinkLost(peer: PeerId): void {

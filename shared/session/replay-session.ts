@@ -1,44 +1,17 @@
 import { sha256 } from '@noble/hashes/sha2.js';
-import { concatBytes, equalBytes } from '../bytes.ts';
+import { concatBytes } from '../bytes.ts';
 import type { Testimony } from '../check/audit-event.ts';
-import { channelScale } from '../check/channel-scale.ts';
-import { checkReveal } from '../check/reveal-form.ts';
-import { RowChain, splitRows } from '../check/row-chain.ts';
-import { rowValues, sketchRows } from '../check/sketch.ts';
-import { commitBytes, NO_OPENING, revealBytes } from '../check/statement-codec.ts';
+import { commitBytes, revealBytes } from '../check/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '../check/statement.ts';
-import { peerIdOf } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { PROMPT_WINDOW } from '../limits.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
-import type {
-  PeerEvent,
-  Release,
-  RequesterConfig,
-  SessionEffect,
-  SessionReply,
-  SignedRoute,
-} from './requester-event.ts';
-import type { Run } from './requester-session.ts';
-import { checkDigest, chunkOf, rowsMessage } from './rows-message.ts';
+import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
+import { releaseOfReplay } from './replay-release.ts';
+import type { PeerEvent, RequesterConfig, SessionEffect, SessionReply, SignedRoute } from './requester-event.ts';
+import { chunkOf, rowsMessage } from './rows-message.ts';
 
-/** What a third replica is to compute, and to show of it. */
-export interface ReplayTask {
-  /** The span it must speak for, which is the last of what it is fed. */
-  readonly start: number;
-  readonly end: number;
-  /** The seed of that span. */
-  readonly seed: Uint8Array<ArrayBuffer>;
-  /** The accused's runs of positions [0, end), so that equal code gives equal bits. */
-  readonly runs: readonly Run[];
-  /** The input rows of these positions. */
-  readonly rows: readonly Uint8Array<ArrayBuffer>[];
-}
-
-const EMPTY = new Uint8Array();
-/** The one span of a replay that is checked. */
-const INDEX = 1;
 /** What is waited for: the own signature, and those of the replica being checked. */
 const TICKET = { ownCommit: 1, commit: 2, reveal: 3 } as const;
 
@@ -50,10 +23,7 @@ export class ReplaySession {
   readonly #config: RequesterConfig;
   readonly #signed: SignedRoute;
   readonly #task: ReplayTask;
-  readonly #input = new RowChain();
-  readonly #output = new RowChain();
-  /** Output rows of the span, those that there are. */
-  #shown: Uint8Array[] = [];
+  readonly #record: ReplayRecord;
   #next = 0;
   #returned = 0;
   readonly #early = new Map<number, RowsMessage>();
@@ -68,7 +38,7 @@ export class ReplaySession {
     this.#config = config;
     this.#signed = signed;
     this.#task = task;
-    for (const row of task.rows.slice(0, task.end)) this.#input.append(row);
+    this.#record = new ReplayRecord(signed.route, config.manifest, task);
   }
 
   get id(): SessionId {
@@ -181,81 +151,25 @@ export class ReplaySession {
     this.#early.set(message.sequence, message);
     for (let next = this.#early.get(this.#returned); next !== undefined; next = this.#early.get(this.#returned)) {
       this.#early.delete(this.#returned);
-      this.#take(next);
+      this.#record.take(next);
       this.#returned += 1;
     }
     if (this.#returned < this.#task.runs.length || this.#commit !== null) return;
-    const { start, end } = this.#task;
-    this.#send({ type: 'check', session: this.id, epoch: 0, index: INDEX, start, end });
-  }
-
-  /** Throws `bad-message` or `digest-mismatch` for rows that are not those of their run. */
-  #take(message: RowsMessage): void {
-    const { start, end, logitsFrom } = this.#task.runs[message.sequence]!;
-    const { head } = this.#stage.range;
-    const from = head ? Math.min(Math.max(start, logitsFrom), end) : start;
-    const { rows } = message;
-    if (rows.kind !== (head ? 'logits' : 'hidden') || rows.count !== end - from) {
-      throw new ChorusError('bad-message', 'the replay gave other rows than asked for');
-    }
-    checkDigest(message);
-    const split = splitRows(rows.bytes, rows.count);
-    for (let position = start; position < end; position++) {
-      const row = position < from ? EMPTY : split[position - from]!;
-      this.#output.append(row);
-      if (position >= this.#task.start && position >= from) this.#shown.push(row);
-    }
+    this.#send({ type: 'check', ...this.#record.span });
   }
 
   #onCommit(commit: Signed<Commit>): void {
-    if (this.#commit !== null || this.#returned < this.#task.runs.length) throw wrong('it committed unasked');
-    this.#expectSpan(commit);
-    const { start, end } = this.#task;
-    const { inputFrom, inputTo, outputFrom, outputTo } = commit.statement;
-    const [input, output] = [this.#input, this.#output];
-    const isOwn =
-      equalBytes(inputFrom, input.at(start)) &&
-      equalBytes(inputTo, input.at(end)) &&
-      equalBytes(outputFrom, output.at(start)) &&
-      equalBytes(outputTo, output.at(end));
-    if (!isOwn) throw wrong('it committed to other rows than it got and gave');
+    if (this.#commit !== null || this.#returned < this.#task.runs.length) throw unusable('it committed unasked');
+    this.#record.checkCommit(commit);
     this.#commit = commit;
     this.#verify(TICKET.commit, commit, commitBytes(commit.statement));
   }
 
   #onReveal(reveal: Signed<Reveal>): void {
-    if (this.#commit === null || this.#reveal !== null) throw wrong('it revealed unasked');
-    this.#expectSpan(reveal);
-    const { statement } = reveal;
-    const { manifest } = this.#config;
-    const { range } = this.#stage;
-    if (!equalBytes(reveal.publicKey, this.#commit.publicKey)) throw wrong('it revealed with another key');
-    if (!equalBytes(statement.opening, this.#commit.statement.opening)) throw wrong('it revealed for another opening');
-    if (!equalBytes(statement.seed, this.#task.seed)) throw wrong('it revealed under another seed');
-    if (checkReveal(statement, range, manifest.config, range.head ? this.#shown.length : null) !== null) {
-      throw wrong('it revealed no sketches');
-    }
-    const rows = this.#task.rows.slice(this.#task.start, this.#task.end);
-    const isOwnInput = range.embedding || equalBytes(statement.input, this.#sketch(rows));
-    const shown = range.head ? concatBytes(...this.#shown) : this.#sketch(this.#shown);
-    if (!isOwnInput || !equalBytes(statement.output, shown)) throw wrong('it revealed other rows than it gave');
+    if (this.#commit === null || this.#reveal !== null) throw unusable('it revealed unasked');
+    this.#record.checkReveal(reveal, this.#commit);
     this.#reveal = reveal;
-    this.#verify(TICKET.reveal, reveal, revealBytes(statement));
-  }
-
-  #sketch(rows: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-    const { manifest } = this.#config;
-    const values = rowValues(concatBytes(...rows), manifest.pins.boundary);
-    return sketchRows(values, manifest.config.hiddenSize, channelScale(manifest), this.#task.seed);
-  }
-
-  /** Throws `bad-message` if it is about another span, or somebody else speaks. */
-  #expectSpan({ statement, publicKey }: Signed<Commit | Reveal>): void {
-    const { start, end } = this.#task;
-    const expected = { session: this.id, epoch: 0, index: INDEX, start, end, stage: 0 };
-    const fields = ['session', 'epoch', 'index', 'start', 'end', 'stage'] as const;
-    if (fields.some((field) => statement[field] !== expected[field])) throw wrong('it spoke of another span');
-    if (peerIdOf(publicKey) !== this.peer) throw wrong('somebody else spoke');
+    this.#verify(TICKET.reveal, reveal, revealBytes(reveal.statement));
   }
 
   #verify(ticket: number, { publicKey, signature }: Signed<unknown>, bytes: Uint8Array<ArrayBuffer>): void {
@@ -265,12 +179,8 @@ export class ReplaySession {
   #onVerified(ticket: number, isGood: boolean): void {
     if (!isGood) return this.#fail(new ChorusError('bad-signature', 'the replay is not signed'));
     if (ticket === TICKET.commit) {
-      this.#effects.push({
-        type: 'sign',
-        session: this.id,
-        ticket: TICKET.ownCommit,
-        bytes: commitBytes(this.#ownCommit),
-      });
+      const bytes = commitBytes(this.#record.ownCommit);
+      this.#effects.push({ type: 'sign', session: this.id, ticket: TICKET.ownCommit, bytes });
     } else if (this.#commit !== null && this.#reveal !== null) {
       const { peer, numericClass } = this;
       this.#outcome = { peer, numericClass, commit: this.#commit, reveal: this.#reveal };
@@ -278,24 +188,9 @@ export class ReplaySession {
   }
 
   #onSigned(signature: Uint8Array<ArrayBuffer>): void {
-    const commit = { statement: this.#ownCommit, publicKey: this.#config.publicKey, signature };
-    this.#send({ type: 'challenge', session: this.id, index: INDEX, seed: this.#task.seed, commit });
-  }
-
-  /** The requester stands behind the replica's stage: what it took in is what came out there. */
-  get #ownCommit(): Commit {
-    const { start, end } = this.#task;
-    const span = { session: this.id, epoch: 0, index: INDEX, start, end };
-    return {
-      ...span,
-      opening: NO_OPENING,
-      stage: this.#signed.route.stages.length,
-      inputFrom: this.#output.at(start),
-      inputTo: this.#output.at(end),
-      outputFrom: this.#input.at(start),
-      outputTo: this.#input.at(end),
-      shapes: new Uint8Array(32),
-    };
+    const commit = { statement: this.#record.ownCommit, publicKey: this.#config.publicKey, signature };
+    const { session, index } = this.#record.span;
+    this.#send({ type: 'challenge', session, index, seed: this.#task.seed, commit });
   }
 
   #send(message: PeerMessage): void {
@@ -305,19 +200,4 @@ export class ReplaySession {
   #fail(error: ChorusError): void {
     this.#outcome = error;
   }
-}
-
-/** Gives a route back that was used for no answer. */
-export function releaseMessage(session: SessionId, outcome: Release['outcome']): Release {
-  const checks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
-  return { type: 'release', session, outcome, tokens: 0, tokensPerSecond: null, faults: [], checks };
-}
-
-/** Gives the route of a replay back to the server. */
-export function releaseOfReplay(session: SessionId, outcome: Release['outcome']): SessionEffect {
-  return { type: 'release', release: releaseMessage(session, outcome) };
-}
-
-function wrong(reason: string): ChorusError {
-  return new ChorusError('bad-message', `the replay cannot be used: ${reason}`);
 }

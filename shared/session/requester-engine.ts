@@ -6,17 +6,19 @@ import { SALT_BYTES } from '../receipt/salted.ts';
 import type { HopTiming } from '../wire/peer-message.ts';
 import { Answer, type Closing } from './answer.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
+import type { CheckNews } from './check-news.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
-import { CONTRADICTION, LiveSession, type LiveEffect, type SessionEvent } from './live-session.ts';
+import type { FoundFault } from './found-fault.ts';
+import { CONTRADICTION, type LiveEffect, type SessionEvent, type SessionLost } from './live-event.ts';
+import { LiveSession } from './live-session.ts';
 import type { Now } from './replica-event.ts';
-import { releaseOfReplay } from './replay-session.ts';
+import { releaseOfReplay } from './replay-release.ts';
 import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from './requester-event.ts';
 import type { Lap } from './requester-session.ts';
 import { checkRoute } from './route.ts';
 import { RouteSearch, type SearchStep } from './route-search.ts';
 import { sampleToken } from './sampler.ts';
-import type { CheckNews, FoundFault } from './session-check.ts';
 
 /** Between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
@@ -350,7 +352,7 @@ export class RequesterEngine {
     this.#requestRoute();
   }
 
-  #onLost(session: LiveSession, { error, blamed }: Extract<LiveEffect, { type: 'lost' }>): void {
+  #onLost(session: LiveSession, { error, blamed }: SessionLost): void {
     // A time out that nobody is known for is no volunteer's fault on record.
     const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
     this.#reroute(session, error, blamed, faults);

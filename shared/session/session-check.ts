@@ -1,62 +1,22 @@
 import type { AuditEffect, AuditEvent, Dispute } from '../check/audit-event.ts';
-import type { CheckFailure, SpanCheck, StageCheck } from '../check/finding.ts';
-import type { Proof } from '../check/proof-schema.ts';
+import type { SpanCheck } from '../check/finding.ts';
 import { SEED_BYTES } from '../check/seed-chain.ts';
 import { SessionAudit } from '../check/session-audit.ts';
-import type { ErrorCode } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
-import { MAX_RECORDS } from '../limits.ts';
 import type { Evidence } from '../receipt/evidence.ts';
-import type { AnswerEvent } from './answer-event.ts';
+import type { CheckEffect } from './check-news.ts';
+import { recordedCode, type FoundFault } from './found-fault.ts';
 import type { Now } from './replica-event.ts';
-import { releaseOfReplay } from './replay-session.ts';
-import { RecordCollector, type CollectorEffect } from './record-collector.ts';
+import { releaseOfReplay } from './replay-release.ts';
+import type { CollectorEffect } from './record-collector.ts';
 import type { Release, RequesterConfig, SessionEffect } from './requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';
 import { sessionOf } from './session-of.ts';
-import { blamedOf, Settlement, type SettlementEvent, type Verdict } from './settlement.ts';
-import { SpanLedger } from './span-ledger.ts';
+import { SessionRecords } from './session-records.ts';
+import { disputedCheck, SessionVerdicts } from './session-verdicts.ts';
+import { blamedOf, type SettlementEvent, type Verdict } from './settlement.ts';
+import { Settlements, type SettlementsEffect } from './settlements.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
-
-const SILENT: ReadonlySet<CheckFailure> = new Set([
-  'commit-missing',
-  'commit-late',
-  'reveal-missing',
-  'reveal-late',
-  'too-slow',
-]);
-
-/** A replica that failed, with what shows it to the server where there is such a thing. */
-export interface FoundFault {
-  readonly volunteer: PeerId;
-  readonly stage: number;
-  readonly role: 'primary' | 'shadow';
-  readonly code: CheckFailure;
-  readonly start: number;
-  readonly end: number;
-  readonly proof: Proof | null;
-}
-
-export type CheckEffect = SessionEffect | CheckNews;
-
-/** What the check of a session means for the answer. */
-export type CheckNews =
-  | { readonly type: 'checked'; readonly check: SpanCheck }
-  | Extract<AnswerEvent, { type: 'settling' }>
-  /** The difference is settled; the answer may go on. */
-  | { readonly type: 'settled' }
-  | { readonly type: 'fault'; readonly fault: FoundFault }
-  /**
-   * A shadow is gone, with whom nobody checks its stage any more; `partner` is whom it contradicts. Comes before the first
-   * verdict that is the worse for it, and after the settling of any difference.
-   */
-  | { readonly type: 'bare'; readonly shadow: PeerId; readonly partner: PeerId | null }
-  /** One of these is wrong, and nothing tells which; the session goes on without the shadow. */
-  | { readonly type: 'doubted'; readonly between: readonly PeerId[] }
-  /** The replicas' records are there, as far as they came in time. */
-  | { readonly type: 'recorded' }
-  /** The session is of no use: nothing that it gave after the last verdict counts. */
-  | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
 
 /**
  * Everything about the check of one session: its audit, and the settling of differences one after the other. Takes what the
@@ -66,31 +26,20 @@ export class SessionCheck {
   readonly #config: RequesterConfig;
   readonly #session: RequesterSession;
   readonly #audit: SessionAudit | UncheckedSpans;
-  readonly #nextTicket: () => number;
-  readonly #disputes: Dispute[] = [];
-  #settlement: Settlement | null = null;
-  #announced: string | null = null;
+  readonly #settlements: Settlements;
   readonly #live: Map<number, Set<PeerId>>;
-  readonly #counts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
-  readonly #agreed = new Map<PeerId, number>();
-  readonly #ledger = new SpanLedger();
-  #records: RecordCollector | null = null;
-  #recordCount = 0;
-  /** Records that each replica has been asked for and has not given. */
-  readonly #unanswered = new Map<PeerId, number>();
+  readonly #verdicts = new SessionVerdicts();
+  readonly #records: SessionRecords;
   #effects: CheckEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isBroken = false;
-  /** Shadows that left their stage without any, not told of yet. */
-  readonly #bare: { readonly shadow: PeerId; readonly partner: PeerId | null }[] = [];
-  /** Verdicts from the first one on that is the worse for it. */
-  readonly #held: SpanCheck[] = [];
 
   /** `nextTicket` numbers what is asked of the server. */
   constructor(config: RequesterConfig, session: RequesterSession, nextTicket: () => number, { nowMs }: Now) {
     this.#config = config;
     this.#session = session;
-    this.#nextTicket = nextTicket;
+    this.#settlements = new Settlements(config, session, nextTicket);
+    this.#records = new SessionRecords(config, session);
     const { route, envelope } = session;
     this.#live = new Map(route.stages.map(({ shadows }, stage) => [stage, new Set(shadows.map(({ id }) => id))]));
     this.#audit = this.isChecked
@@ -113,22 +62,21 @@ export class SessionCheck {
 
   /** True while a third is asked: nothing new should be fed. */
   get isSettling(): boolean {
-    return this.#settlement !== null;
+    return this.#settlements.isSettling;
   }
 
   get deadlineMs(): number {
-    const waits = [this.#audit, this.#settlement, this.#records];
-    return Math.min(...waits.map((each) => each?.deadlineMs ?? Infinity));
+    return Math.min(this.#audit.deadlineMs, this.#settlements.deadlineMs, this.#records.deadlineMs);
   }
 
   /** For the session's release. */
   get checks(): Release['checks'] {
-    return { ...this.#counts, agreed: [...this.#agreed].map(([volunteer, spans]) => ({ volunteer, spans })) };
+    return this.#verdicts.checks;
   }
 
   /** True if it has had as many spans, or records, as it may: the answer should go on in another session. */
   get isSpent(): boolean {
-    return this.#audit.isSpent || this.#recordCount >= MAX_RECORDS;
+    return this.#audit.isSpent || this.#records.isSpent;
   }
 
   /** End of the seed chain; null where nothing is checked. */
@@ -138,36 +86,29 @@ export class SessionCheck {
 
   /** The verdicts on the session as it is now, from position 0 on. */
   get spans(): SpanCheck[] {
-    return this.#ledger.upTo(this.#session.length);
+    return this.#verdicts.upTo(this.#session.length);
   }
 
   /** True while replicas' records may still come. */
   get isRecording(): boolean {
-    return this.#records?.isDone === false;
+    return this.#records.isRecording;
   }
 
   get attestations(): Evidence['attestations'] {
-    return this.#records?.attestations ?? [];
+    return this.#records.attestations;
   }
 
   /** Asks every replica that was not dropped to sign what it did, up to the end of the session as it is now. */
   record(salt: Uint8Array<ArrayBuffer>, now: Now): CheckEffect[] {
     this.#now = now;
     this.#effects = [];
-    const { model, manifest } = this.#config;
-    const { id: session, tokens, fedRuns: runs } = this.#session;
-    const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
-    const task = { session, model, runtime, salt, tokens, runs };
-    const records = new RecordCollector(task, this.#audit.live, this.#unanswered, now.nowMs);
-    this.#records = records;
-    this.#recordCount += 1;
-    this.#collect(records.start());
+    this.#collect(this.#records.start(salt, this.#audit.live, now.nowMs));
     return this.#effects;
   }
 
   /** Waits for no more records. */
   stopRecords(): void {
-    this.#records?.stop();
+    this.#records.stop();
   }
 
   start(now: Now): CheckEffect[] {
@@ -190,16 +131,16 @@ export class SessionCheck {
   /** Gives back what is under way. */
   stop(): SessionEffect[] {
     this.stopRecords();
-    return this.#settlement?.stop() ?? [];
+    return this.#settlements.stop();
   }
 
   #dispatch(event: AuditEvent | SettlementEvent): void {
-    if (this.isRecording) this.#collect(this.#toRecords(event));
+    if (this.isRecording) this.#collect(this.#records.handle(event, this.#now.nowMs));
     switch (event.type) {
       case 'record-verified':
         return;
       case 'replay-routed':
-        if (this.#settlement !== null) return this.#settle(event);
+        if (this.isSettling) return this.#settle(event);
         this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
         return;
       case 'replay-refused':
@@ -225,30 +166,6 @@ export class SessionCheck {
     }
   }
 
-  /** Something that may be about the records. */
-  #toRecords(event: AuditEvent | SettlementEvent): CollectorEffect[] {
-    const records = this.#records!;
-    const isOwn = !('session' in event) || event.session === this.#session.id;
-    if (!isOwn) return [];
-    switch (event.type) {
-      case 'connected':
-        return records.onLinked(event.peer);
-      case 'connect-failed':
-      case 'link-lost':
-        records.onLost(event.peer);
-        return [];
-      case 'message':
-        return event.message.type === 'recorded' ? records.onMessage(event.from, event.message) : [];
-      case 'record-verified':
-        return records.onVerified(event.peer, event.isGood);
-      case 'time':
-        records.onTime(this.#now.nowMs);
-        return [];
-      default:
-        return [];
-    }
-  }
-
   #collect(effects: readonly CollectorEffect[]): void {
     for (const effect of effects) {
       if (effect.type !== 'wrong-record') this.#effects.push(effect);
@@ -269,7 +186,7 @@ export class SessionCheck {
   /** Something for the audit. */
   #tell(event: AuditEvent): void {
     if (this.#isBroken) return;
-    if (event.type === 'cut') this.#ledger.cut(event.position);
+    if (event.type === 'cut') this.#verdicts.cut(event.position);
     for (const effect of this.#audit.handle(event, this.#now)) this.#performAudit(effect);
   }
 
@@ -287,22 +204,14 @@ export class SessionCheck {
         this.#effects.push(effect);
         return;
       case 'checked':
-        return this.#onChecked(effect.check, effect.agreed);
+        this.#effects.push(...this.#verdicts.add(effect.check, effect.agreed));
+        return;
       case 'dispute':
-        this.#disputes.push(effect.dispute);
-        return this.#settleNext();
+        this.#settlements.add(effect.dispute);
+        return this.#performSettlements(this.#settlements.next(this.#now));
       case 'failed':
         return this.#onFailed(effect);
     }
-  }
-
-  #onChecked(check: SpanCheck, agreed: readonly PeerId[]): void {
-    this.#counts[check.tier] += 1;
-    this.#ledger.add(check);
-    for (const peer of agreed) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1);
-    const isHeld = this.#held.length > 0 || (this.#bare.length > 0 && check.tier === 'unchecked');
-    if (isHeld) this.#held.push(check);
-    else this.#effects.push({ type: 'checked', check });
   }
 
   #onFailed(failed: Extract<AuditEffect, { type: 'failed' }>): void {
@@ -314,42 +223,26 @@ export class SessionCheck {
     this.#live.get(stage)?.delete(peer);
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#effects.push({ type: 'doubted', between: [peer, partner] });
-    if (isStageBare) this.#bare.push({ shadow: peer, partner });
+    if (isStageBare) this.#verdicts.addBare({ shadow: peer, partner });
     this.#tellBare();
   }
 
   /** Something for the settlement under way. */
   #settle(event: SettlementEvent): void {
-    const settlement = this.#settlement;
-    if (settlement === null) return;
-    this.#effects.push(...settlement.handle(event, this.#now));
-    this.#afterSettlement(settlement);
+    this.#performSettlements(this.#settlements.handle(event, this.#now));
   }
 
-  #settleNext(): void {
-    if (this.#settlement !== null) return;
-    const dispute = this.#disputes.shift();
-    if (dispute === undefined) return;
-    const settlement = new Settlement(this.#config, this.#session, dispute, this.#nextTicket);
-    this.#settlement = settlement;
-    this.#effects.push(...settlement.start(this.#now));
-    this.#afterSettlement(settlement);
-  }
-
-  #afterSettlement(settlement: Settlement): void {
-    const { dispute, verdict, role } = settlement;
-    const { stage, span } = dispute;
-    if (verdict === null) {
-      const label = `${span.index} ${stage} ${role}`;
-      if (this.#announced === label) return;
-      this.#announced = label;
-      this.#effects.push({ type: 'settling', stage, start: span.start, end: span.end, role });
-      return;
+  #performSettlements(effects: readonly SettlementsEffect[]): void {
+    for (const effect of effects) {
+      if (effect.type === 'concluded') this.#onConcluded(effect.dispute, effect.verdict);
+      else this.#effects.push(effect);
     }
-    this.#settlement = null;
+  }
+
+  #onConcluded(dispute: Dispute, verdict: Verdict): void {
     this.#conclude(dispute, verdict);
     if (this.#isBroken) return;
-    this.#settleNext();
+    this.#performSettlements(this.#settlements.next(this.#now));
     if (this.isSettling) return;
     this.#tellBare();
     this.#effects.push({ type: 'settled' });
@@ -365,53 +258,31 @@ export class SessionCheck {
     }
     if (wrong !== 'nobody' && wrong !== 'shadow') {
       const isDisputed = wrong === 'unknown' || wrong === 'both';
-      return this.#break(blamedOf(dispute, wrong), isDisputed ? this.#disputedCheck(dispute) : null);
+      return this.#break(blamedOf(dispute, wrong), isDisputed ? disputedCheck(dispute, this.#session.route) : null);
     }
     if (arbiter === null) return;
     const shadow = dispute.shadow.peer;
     if (wrong === 'shadow') {
       const others = this.#live.get(stage)!;
       this.#session.shadows.drop(shadow);
-      if (others.delete(shadow) && others.size === 0) this.#bare.push({ shadow, partner: null });
+      if (others.delete(shadow) && others.size === 0) this.#verdicts.addBare({ shadow, partner: null });
     }
     this.#tell({ type: 'settled', index: span.index, stage, wrong, arbiter });
   }
 
   /** While a difference is being settled, that comes first: it may name somebody. */
   #tellBare(): void {
-    if (this.isSettling) return;
-    for (const bare of this.#bare.splice(0)) this.#effects.push({ type: 'bare', ...bare });
-    for (const check of this.#held.splice(0)) this.#effects.push({ type: 'checked', check });
-  }
-
-  #disputedCheck({ span, stage, finding }: Dispute): SpanCheck {
-    const { range, primary } = this.#session.route.stages[stage]!;
-    const disputed: StageCheck = {
-      stage,
-      range,
-      tier: 'disputed',
-      primary: primary.id,
-      primaryClass: primary.numericClass,
-      findings: [finding],
-      arbiter: null,
-    };
-    return { start: span.start, end: span.end, tier: 'disputed', stages: [disputed] };
+    if (!this.isSettling) this.#effects.push(...this.#verdicts.release());
   }
 
   #blame(fault: FoundFault): void {
-    this.#session.faults.push({ volunteer: fault.volunteer, code: codeOf(fault.code) });
+    this.#session.faults.push({ volunteer: fault.volunteer, code: recordedCode(fault.code) });
     this.#effects.push({ type: 'fault', fault });
   }
 
   #break(blamed: readonly PeerId[], disputed: SpanCheck | null): void {
     this.#isBroken = true;
-    if (disputed !== null) this.#counts.disputed += 1;
+    if (disputed !== null) this.#verdicts.addDisputed();
     this.#effects.push({ type: 'broken', blamed, disputed });
   }
-}
-
-/** A failure as a fault on record: nothing worse than that it did not answer, where that is all. */
-function codeOf(failure: CheckFailure): ErrorCode {
-  if (failure === 'unreachable') return 'link-lost';
-  return SILENT.has(failure) ? 'timeout' : 'check-failed';
 }

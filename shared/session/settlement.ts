@@ -12,7 +12,8 @@ import { SETTLE_TIMEOUT_MS } from '../limits.ts';
 import { sameRange } from '../model/stage.ts';
 import type { Now } from './replica-event.ts';
 import { Recall } from './recall.ts';
-import { releaseOfReplay, ReplaySession } from './replay-session.ts';
+import { releaseOfReplay } from './replay-release.ts';
+import { ReplaySession } from './replay-session.ts';
 import type {
   PeerEvent,
   ReplayReply,

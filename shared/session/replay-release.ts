@@ -1,0 +1,13 @@
+import type { SessionId } from '../ids.ts';
+import type { Release, SessionEffect } from './requester-event.ts';
+
+/** Gives a route back that was used for no answer. */
+export function releaseMessage(session: SessionId, outcome: Release['outcome']): Release {
+  const checks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+  return { type: 'release', session, outcome, tokens: 0, tokensPerSecond: null, faults: [], checks };
+}
+
+/** Gives the route of a replay back to the server. */
+export function releaseOfReplay(session: SessionId, outcome: Release['outcome']): SessionEffect {
+  return { type: 'release', release: releaseMessage(session, outcome) };
+}

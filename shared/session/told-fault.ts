@@ -1,0 +1,46 @@
+import { ChorusError } from '../errors.ts';
+import type { PeerId } from '../ids.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
+import { CONTRADICTION, type SessionLost } from './live-event.ts';
+import type { Refusal } from './refusals.ts';
+import type { Route } from './route.ts';
+
+/** What a `fault` that came from a peer means for the session. */
+export type ToldFault =
+  /** `receiver`, a replica of `stage`, says that the stage before sent it what cannot be. */
+  | { readonly type: 'refusal'; readonly stage: number; readonly receiver: PeerId; readonly error: ChorusError }
+  /** A shadow has left the session. */
+  | { readonly type: 'shadow-left' }
+  | SessionLost;
+
+/** Reads a fault; null if it is not `from`'s to tell. */
+export function readFault(
+  from: PeerId,
+  fault: Extract<PeerMessage, { type: 'fault' }>,
+  { stages }: Route,
+): ToldFault | null {
+  const first = stages[0]!.primary.id;
+  const isPrimary = stages.some(({ primary }) => primary.id === from);
+  const own = stages.findIndex(({ primary, shadows }) => [primary, ...shadows].some(({ id }) => id === from));
+  // The first one passes on what those after it say.
+  const stage = from === first ? fault.stage : own;
+  const receiver = isPrimary ? stages[stage]?.primary.id : from;
+  const error = new ChorusError(fault.code, fault.message);
+  if (receiver !== undefined && fault.volunteer !== null && fault.volunteer === stages[stage - 1]?.primary.id) {
+    return { type: 'refusal', stage, receiver, error };
+  }
+  // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
+  if (!isPrimary) return { type: 'shadow-left' };
+  if (from !== first) return null;
+  const named = stages.find((each) => each.primary.id === fault.volunteer)?.primary.id;
+  const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
+  return { type: 'lost', error, blamed: isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? first] };
+}
+
+/** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
+export function lossBy({ stage, sender, receivers, error }: Refusal, { stages }: Route): SessionLost | null {
+  if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
+  const primary = stages[stage]!.primary.id;
+  if (receivers[0] !== primary) return null;
+  return { type: 'lost', error: new ChorusError(error.code, CONTRADICTION), blamed: [primary, sender] };
+}
