@@ -1,8 +1,11 @@
 import { equalBytes } from '../bytes.ts';
 import type { PeerId } from '../ids.ts';
+import type { Envelope } from '../session/route.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 import type { CheckFailure } from './finding.ts';
+import { sketchProof } from './proof.ts';
+import type { Proof } from './proof-schema.ts';
 import { CHAIN_START, foldTail, splitRows } from './row-chain.ts';
 import type { Commit } from './statement.ts';
 
@@ -43,8 +46,9 @@ const SKETCHES = { sender: 'sketch-mismatch', receiver: 'sketch-mismatch' } as c
 
 /**
  * Holds the commits of a span, which all live replicas have made, against each other: each stage must have taken in what
- * the one before says it gave, the first one the requester's tokens, and each primary in the runs that were sent; the requester must have what the last one gave; and
- * nobody may contradict what it said of the span before. In the order of stages.
+ * the one before says it gave, the first one the requester's tokens, and each primary in the runs that were sent; the
+ * requester must have what the last one gave; and nobody may contradict what it said of the span before. In the order of
+ * stages.
  */
 export function commitBlames(span: AuditSpan, panel: AuditPanel, accusations: Accusations): Blame[] {
   const { own } = span;
@@ -121,4 +125,11 @@ function isOwnOutput(span: AuditSpan, shadow: AuditReplica, primary: AuditReplic
     return equalBytes(foldTail(outputFrom, end - start, splitRows(output, span.wanted)), outputTo);
   }
   return !equalBytes(outputTo, span.commitOf(primary).outputTo) || equalBytes(output, span.revealOf(primary).output);
+}
+
+/** What shows it to the server. Rows are in the requester's hands only where the last primary sent them. */
+export function proofOf({ replica, code }: Blame, span: AuditSpan, route: Envelope): Proof | null {
+  if (code !== 'sketch-mismatch' || replica.role !== 'primary' || !replica.range.head) return null;
+  if (equalBytes(span.revealOf(replica).output, span.logits)) return null;
+  return sketchProof(route, 'output', span.testimony(replica), span.logits);
 }

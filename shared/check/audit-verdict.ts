@@ -3,9 +3,10 @@ import type { PeerId } from '../ids.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { Dispute } from './audit-event.ts';
 import type { Blame } from './audit-binding.ts';
+import { sampledFrom, type DrawnAt } from './audit-record.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, StageResult } from './audit-span.ts';
-import type { OutputKind, Sampled } from './closeness.ts';
+import type { OutputKind } from './closeness.ts';
 import { lowestTier, type Finding, type SpanCheck, type StageCheck, type Tier } from './finding.ts';
 import { judge } from './judge.ts';
 import { checkReveal } from './reveal-form.ts';
@@ -42,12 +43,8 @@ function isShared(span: AuditSpan, panel: AuditPanel, replica: AuditReplica): bo
 }
 
 /** Compares each primary with its live shadows. */
-export function judgeStages(
-  span: AuditSpan,
-  panel: AuditPanel,
-  { config }: Manifest,
-  sampled: Sampled | null,
-): StageResult[] {
+export function judgeStages(span: AuditSpan, panel: AuditPanel, { config }: Manifest, drawnAt: DrawnAt): StageResult[] {
+  const sampled = span.isCutInto ? null : sampledFrom(span.wanted, span.keptEnd, drawnAt);
   return Array.from({ length: panel.stages }, (_, stage) => {
     const primary = panel.primary(stage);
     const output: OutputKind = primary.range.head

@@ -1,38 +1,22 @@
-import { equalBytes } from '../bytes.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_CHECKS, REVEAL_TIMEOUT_MS } from '../limits.ts';
-import type { Manifest } from '../model/manifest.ts';
-import type { Envelope, Route } from '../session/route.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import { fallsBehind, spansToAsk } from './audit-asking.ts';
-import { Accusations, commitBlames, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
+import { Accusations, commitBlames, proofOf, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
+import type { AuditConfig } from './audit-config.ts';
 import { AuditDeadlines, overdue } from './audit-deadlines.ts';
 import type { AuditEffect, AuditEvent } from './audit-event.ts';
 import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
-import { AuditRecord, sampledFrom, type DrawnAt } from './audit-record.ts';
+import { AuditRecord } from './audit-record.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 import { AuditSignatures } from './audit-signatures.ts';
 import { AuditSpans } from './audit-spans.ts';
 import { finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
 import type { CheckFailure } from './finding.ts';
-import { sketchProof } from './proof.ts';
 import type { Proof } from './proof-schema.ts';
 import { createSeedChain, type SeedChain } from './seed-chain.ts';
 import type { Commit, Reveal, Span } from './statement.ts';
-
-export interface AuditConfig {
-  readonly route: Route;
-  /** The route as the server signed it, for proofs. */
-  readonly envelope: Envelope;
-  readonly manifest: Manifest;
-  /** The requester's raw Ed25519 key. */
-  readonly publicKey: Uint8Array<ArrayBuffer>;
-  /** 32 random bytes, which the seeds of the spans come from. */
-  readonly secret: Uint8Array<ArrayBuffer>;
-  readonly drawnAt: DrawnAt;
-  readonly nowMs: number;
-}
 
 interface Detail {
   readonly span?: Span | undefined;
@@ -278,25 +262,18 @@ export class SessionAudit {
       this.#blame(span, revealBlames(span, this.#panel, this.#accusations));
       if (!this.#isOver) this.#blame(span, finiteBlames(span, this.#panel, this.#config.manifest));
       if (this.#isOver) return false;
-      const { wanted, keptEnd } = span;
-      const sampled = span.isCutInto ? null : sampledFrom(wanted, keptEnd, this.#config.drawnAt);
-      span.results = judgeStages(span, this.#panel, this.#config.manifest, sampled);
+      span.results = judgeStages(span, this.#panel, this.#config.manifest, this.#config.drawnAt);
     }
     for (const dispute of newDisputes(span, this.#panel)) this.#effects.push({ type: 'dispute', dispute });
     return span.isCutInto || span.results.every(({ dispute }) => dispute === null);
   }
 
   #blame(span: AuditSpan, blames: readonly Blame[]): void {
-    for (const { replica, partner, code } of blames) {
-      this.#fail(replica, code, { span: span.span, partner, proof: this.#proofOf(span, replica, code) });
+    for (const blame of blames) {
+      const { replica, partner, code } = blame;
+      const proof = proofOf(blame, span, this.#config.envelope);
+      this.#fail(replica, code, { span: span.span, partner, proof });
     }
-  }
-
-  /** Rows are in the requester's hands only where the last primary sent them. */
-  #proofOf(span: AuditSpan, replica: AuditReplica, code: CheckFailure): Proof | null {
-    if (code !== 'sketch-mismatch' || replica.role !== 'primary' || !replica.range.head) return null;
-    if (equalBytes(span.revealOf(replica).output, span.logits)) return null;
-    return sketchProof(this.#config.envelope, 'output', span.testimony(replica), span.logits);
   }
 
   #fail(replica: AuditReplica, code: CheckFailure, { span, partner = null, proof = null }: Detail = {}): void {
