@@ -1,6 +1,6 @@
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
-import { releaseMessage } from '../session/replay-release.ts';
+import { releaseMessage } from '../session/route-release.ts';
 import type { Envelope, Route } from '../session/route.ts';
 import { sessionOf } from '../session/session-of.ts';
 import type { PeerControlMessage, ServerMessage } from '../wire/control-message.ts';

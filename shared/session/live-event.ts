@@ -9,9 +9,6 @@ import type { Lap } from './requester-session.ts';
 /** What a session of a requester takes. */
 export type SessionEvent = SessionReply | ReplayReply | PeerEvent | { readonly type: 'time' };
 
-/** Of two volunteers that are both left out for it. */
-export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
-
 /** The session cannot go on; `blamed` are those who may be why. */
 export interface SessionLost {
   readonly type: 'lost';

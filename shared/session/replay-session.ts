@@ -8,7 +8,7 @@ import type { PeerId, SessionId } from '../ids.ts';
 import { PROMPT_WINDOW } from '../limits.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
-import { releaseOfReplay } from './replay-release.ts';
+import { releaseOfReplay } from './route-release.ts';
 import type { PeerEvent, RequesterConfig, SessionEffect, SessionReply, SignedRoute } from './requester-event.ts';
 import { chunkOf, rowsMessage } from './rows-message.ts';
 

@@ -10,15 +10,16 @@ import type { CheckNews } from './check-news.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
 import type { FoundFault } from './found-fault.ts';
-import { CONTRADICTION, type LiveEffect, type SessionEvent, type SessionLost } from './live-event.ts';
+import type { LiveEffect, SessionEvent, SessionLost } from './live-event.ts';
 import { LiveSession } from './live-session.ts';
 import type { Now } from './replica-event.ts';
-import { releaseOfReplay } from './replay-release.ts';
+import { releaseOfReplay } from './route-release.ts';
 import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from './requester-event.ts';
 import type { Lap } from './requester-session.ts';
 import { checkRoute } from './route.ts';
 import { RouteSearch, type SearchStep } from './route-search.ts';
 import { sampleToken } from './sampler.ts';
+import { CONTRADICTION } from './told-fault.ts';
 
 /** Between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;

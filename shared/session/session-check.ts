@@ -7,7 +7,7 @@ import type { Evidence } from '../receipt/evidence.ts';
 import type { CheckEffect } from './check-news.ts';
 import { recordedCode, type FoundFault } from './found-fault.ts';
 import type { Now } from './replica-event.ts';
-import { releaseOfReplay } from './replay-release.ts';
+import { releaseOfReplay } from './route-release.ts';
 import type { CollectorEffect } from './record-collector.ts';
 import type { Release, RequesterConfig, SessionEffect } from './requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';

@@ -12,7 +12,7 @@ import { SETTLE_TIMEOUT_MS } from '../limits.ts';
 import { sameRange } from '../model/stage.ts';
 import type { Now } from './replica-event.ts';
 import { Recall } from './recall.ts';
-import { releaseOfReplay } from './replay-release.ts';
+import { releaseOfReplay } from './route-release.ts';
 import { ReplaySession } from './replay-session.ts';
 import type {
   PeerEvent,
