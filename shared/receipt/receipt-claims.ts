@@ -40,7 +40,9 @@ function provedOfRequest({ predicate }: Subject, has: Has): string[] {
   if (has('requester-signature', 'prompt')) proved.push('The prompt at hand is the one it is about.');
   if (has('requester-signature', 'model')) {
     const { name, quantization, root } = model;
-    proved.push(`Its manifest says so too: ${name} (${quantization}), from files with root ${root.sha256}.`);
+    proved.push(
+      `The manifest at hand is the one it names: ${name} (${quantization}), from files with root ${root.sha256}.`,
+    );
   }
   if (has('tokens')) proved.push('The tokens at hand are those that the first stage was fed.');
   if (has('route-signature', 'route-match')) {

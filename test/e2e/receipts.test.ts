@@ -6,6 +6,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { z } from 'zod';
 import { digestSchema } from '#shared/ids.ts';
+import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { runChorus } from '../support/chorus-process.ts';
 import { finishedAnswer, sendQuestion } from '../support/network.ts';
@@ -133,6 +134,7 @@ describe('receipts of a server whose log two witnesses cosign', () => {
         ['Receipt', 'page-receipt.json'],
         ['Answer', 'page-answer.txt'],
         ['Salt, prompt and tokens', 'page-secrets.json'],
+        ['Manifest of the model', 'page-manifest.json'],
       ] as const) {
         const download = page.waitForEvent('download');
         await page.getByRole('button', { name: button, exact: true }).click();
@@ -151,7 +153,59 @@ describe('receipts of a server whose log two witnesses cosign', () => {
       const route = page.getByRole('list', { name: 'Route of the answer' });
       expect(await route.getByText('agreed on all').count()).toBe(2);
       expect(await page.getByRole('list', { name: 'Witnesses' }).getByText('saw it').count()).toBe(2);
-      expect(await statuses(page)).toEqual({ passed: 16, 'not checked': 4 });
+      const model = page.getByRole('listitem').filter({ hasText: 'The manifest of the model at hand' });
+      expect(await model.innerText()).toMatch(
+        /passed\s+the manifest says the same of wren \(q4\).*signed by the key in it/,
+      );
+      expect(await statuses(page)).toEqual({ passed: 17, 'not checked': 3 });
+    });
+
+    test('lead to where their model comes from', async () => {
+      await page.getByRole('link', { name: 'wren', exact: true }).click();
+      await page.getByRole('heading', { name: 'Where it comes from' }).waitFor();
+      const provenance = page.getByRole('region', { name: 'Where it comes from' });
+      const manifest = JSON.parse(await readFile(at('page-manifest.json'), 'utf8')) as { payload: string };
+      const { source, licence } = manifestSchema.parse(JSON.parse(Buffer.from(manifest.payload, 'base64').toString()));
+      const text = await provenance.innerText();
+      expect(text).toContain(source.root);
+      expect(text).toMatch(new RegExp(`Licence\\s+${licence}`));
+      expect(text).toContain('The operator of this server, by the key that signed the manifest too.');
+      await page.getByText('What its publisher says of it').click();
+      await page.getByText('# Wren').waitFor();
+    });
+
+    test('are found by model, verdict and day, which the address says', async () => {
+      await page.goto(`${server.url}/#/receipts`);
+      const own = page.locator(`a[href="#/receipts/${id}"]`);
+      await own.waitFor();
+      const filters = page.getByRole('group', { name: 'Which receipts' });
+      await filters.getByLabel('Model').selectOption({ label: 'wren' });
+      await filters.getByLabel('Verdict').selectOption('disputed');
+      await page.getByText(/^None of the \d+ entries of the log is a receipt like this\.$/).waitFor();
+      await filters.getByLabel('Verdict').selectOption('checked');
+      await own.waitFor();
+      expect(page.url()).toMatch(/#\/receipts\?model=[0-9a-f]{64}&tier=checked$/);
+
+      const finished = await page.locator('tr', { has: own }).locator('time').getAttribute('datetime');
+      const [day, next] = await page.evaluate(
+        (time) => [0, 1].map((days) => new Date(Date.parse(time!) + days * 86_400_000).toLocaleDateString('sv')),
+        finished,
+      );
+      await filters.getByLabel('From').fill(next!);
+      await page.getByText('is a receipt like this.').waitFor();
+      await filters.getByLabel('From').fill(day!);
+      await filters.getByLabel('To').fill(day!);
+      await own.waitFor();
+
+      const { page: other, context } = await openTab(browser, page.url());
+      await other.locator(`a[href="#/receipts/${id}"]`).waitFor();
+      const same = other.getByRole('group', { name: 'Which receipts' });
+      expect(await same.getByLabel('To').inputValue()).toBe(day);
+      expect(await same.getByLabel('Verdict').inputValue()).toBe('checked');
+      await other.getByRole('button', { name: 'Show all' }).click();
+      await other.locator('tbody tr').nth(1).waitFor();
+      expect(other.url()).toMatch(/#\/receipts$/);
+      await context.close();
     });
 
     test('are verified by a stranger’s page without a network', async () => {
@@ -162,14 +216,14 @@ describe('receipts of a server whose log two witnesses cosign', () => {
       other.on('request', (request) => requests.push(`${request.method()} ${request.url()}`));
 
       const files = ['page-receipt.json', 'page-answer.txt', 'page-secrets.json'];
-      await drop(other, [...files, 'policy.txt']);
+      await drop(other, ['page-manifest.json', ...files, 'policy.txt']);
       await other.getByText(valid, { exact: true }).waitFor();
-      expect(await statuses(other)).toEqual({ passed: 19, 'not checked': 1 });
+      expect(await statuses(other)).toEqual({ passed: 20 });
 
       await writeFile(at('page-other.txt'), changed(await readFile(at('page-answer.txt'), 'utf8')));
       await drop(other, ['page-other.txt']);
       await other.getByText('This is not the answer that the receipt is about', { exact: true }).waitFor();
-      expect(await statuses(other)).toEqual({ passed: 18, failed: 1, 'not checked': 1 });
+      expect(await statuses(other)).toEqual({ passed: 19, failed: 1 });
 
       // The page asks for the number of volunteers now and then, whatever it shows.
       expect(requests.filter((request) => request !== `GET ${server.url}/api/network`)).toEqual([]);

@@ -97,7 +97,7 @@ describe('an honest receipt', () => {
   });
 
   it('is said to be of what its manifest names only where that is at hand', async () => {
-    const claim = `Its manifest says so too: ${given.parts.manifest.name} `;
+    const claim = `The manifest at hand is the one it names: ${given.parts.manifest.name} `;
     const { proved } = await verifyWith();
     expect(proved.some((line) => line.startsWith(claim))).toBe(true);
     const without = await verifyReceipt({ receipt, verify });
