@@ -78,7 +78,8 @@ async function chunks() {
     `Measured by \`npm run attacks\` ${made}.`,
     `Liars, ${trials.length} whole chunks of 32 positions (${byPair(trials)}):`,
     traceTable(liars),
-    `Honest pairs: ${sum((row) => row.chunks)} whole chunks under seeds that no limit was made with, ` +
+    `Honest pairs: ${sum((row) => row.chunks)} comparisons of whole chunks under seeds that no limit was made with ` +
+      `(a chunk of hidden rows under ${HONEST_SEEDS}), ` +
       `${sum((row) => row.unseen)} of them of rows that no limit was made from; ` +
       `${sum((row) => row.rejected)} were rejected and ${sum((row) => row.suspect)} doubted:`,
     table(
