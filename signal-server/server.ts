@@ -251,6 +251,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     async start() {
       await rescan();
       await receipts?.desk.recover();
+      await receipts?.finder.catchUp();
       if (deps.transparencyLog) {
         const { origin, size } = deps.transparencyLog.status;
         log.info({ origin, entries: size }, 'transparency log');

@@ -5,6 +5,7 @@ import { createReceiptRouter, type ReceiptRouterDeps } from './receipt-router.ts
 
 export interface Receipts {
   readonly desk: ReceiptDesk;
+  readonly finder: ReceiptFinder;
   readonly router: Router;
 }
 
@@ -17,5 +18,5 @@ export function openReceipts(
   const { config, onRefused, onError } = deps;
   const desk = new ReceiptDesk(deps);
   const finder = new ReceiptFinder(deps);
-  return { desk, router: createReceiptRouter({ desk, finder, config, onRefused, onError }) };
+  return { desk, finder, router: createReceiptRouter({ desk, finder, config, onRefused, onError }) };
 }

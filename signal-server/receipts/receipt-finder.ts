@@ -25,11 +25,8 @@ export class ReceiptFinder {
 
   /** Those that the query asks for among all that were in the log when it came. Throws `bad-message` for no such `before`. */
   async find(query: ReceiptQuery): Promise<ReceiptList> {
-    const { log, listed, catalog } = this.#deps;
-    const { size } = log.status;
-    // One after another: what the one before has listed is not listed again.
-    this.#listing = this.#listing.catch(() => undefined).then(() => this.#listUpTo(size));
-    await this.#listing;
+    const { listed, catalog } = this.#deps;
+    const size = await this.catchUp();
     const found = listed.find(query);
     if (found === null) throw new ChorusError('bad-message', `entry ${query.before} of the log is no receipt`);
     const receipts = found.map(({ manifest, ...entry }) => ({
@@ -38,6 +35,15 @@ export class ReceiptFinder {
       modelName: catalog.get(manifest)?.manifest.name ?? null,
     }));
     return { size, receipts };
+  }
+
+  /** Lists what came into the log since; answers how many entries it has. After the first time there is little to do. */
+  async catchUp(): Promise<number> {
+    const { size } = this.#deps.log.status;
+    // One after another: what the one before has listed is not listed again.
+    this.#listing = this.#listing.catch(() => undefined).then(() => this.#listUpTo(size));
+    await this.#listing;
+    return size;
   }
 
   async #listUpTo(size: number): Promise<void> {
