@@ -42,16 +42,6 @@ describe('a signed note', () => {
     expect(parseNote(formatNote(note))).toEqual(note);
   });
 
-  it('reads the example of the specification', () => {
-    const example =
-      'Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n\n' +
-      '— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=\n';
-    const note = parseNote(example);
-    expect(note.text.endsWith('sera.\n')).toBe(true);
-    expect(note.signatures[0]!.signature).toHaveLength(64);
-    expect(formatNote(note)).toBe(example);
-  });
-
   it('is signed by a key that signed it, and by no other', async () => {
     const note = { text, signatures: [await signedBy(log, logKey)] };
     expect(await isSignedBy(note, logKey, verify)).toBe(true);

@@ -8,6 +8,7 @@ import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { codeOf, codeOfAsync } from '../../support/code-of.ts';
 import { cosignatureOf, logKeyOf, signatureOf, witnessKeyOf } from '../../support/signed-notes.ts';
+import { specText } from '../../support/spec-vector.ts';
 import { makeIdentities } from '../../support/test-identity.ts';
 
 const identities = await makeIdentities(9);
@@ -22,18 +23,9 @@ const logLine = `log ${formatVerifierKey(logKeyOf(log, origin))} https://log.exa
 const vkeyOf = ({ identity, keyName }: Witness) => formatVerifierKey(witnessKeyOf(identity, keyName));
 const lineOf = (witness: Witness) => `witness ${witness.name} ${vkeyOf(witness)}`;
 
-/** The example of the specification. */
-const example = `${logLine}
-
-${witnesses.slice(0, 3).map(lineOf).join('\n')}
-group X-witnesses 2 X1 X2 X3
-
-${witnesses.slice(3).map(lineOf).join('\n')}
-group Y-witnesses any Y1 Y2 Y3
-
-group X-and-Y all X-witnesses Y-witnesses
-quorum X-and-Y
-`;
+/** The example of the specification, which leaves the keys out. */
+const keys = [logLine.replace('log ', ''), ...witnesses.map(vkeyOf)];
+const example = specText('tlog-policy.txt').replaceAll('<vkey>', () => keys.shift()!);
 
 const text = checkpointText({ origin, size: 5, root: leafHash(utf8('root')) });
 

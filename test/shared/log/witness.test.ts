@@ -14,6 +14,7 @@ import {
 } from '#shared/log/witness.ts';
 import { codeOf } from '../../support/code-of.ts';
 import { checkpointNote, cosignatureOf, logKeyOf, signatureOf, treeOf } from '../../support/signed-notes.ts';
+import { specText } from '../../support/spec-vector.ts';
 import { makeIdentities } from '../../support/test-identity.ts';
 
 const [log, stranger] = (await makeIdentities(2)) as [Signer, Signer];
@@ -34,19 +35,7 @@ async function requestOf(oldSize: number, newSize: number, tree = read) {
 }
 
 /** The request that the specification shows. */
-const example = `old 20852014
-PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
-jrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=
-5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=
-/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=
-
-example.com/behind-the-sofa
-20852163
-CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
-
-— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
-— example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=
-`;
+const example = specText('tlog-witness-request.txt');
 
 describe('a request to a witness', () => {
   it('is read as the specification shows it, and written the same', () => {
