@@ -108,11 +108,11 @@ vector = {
     "count": COUNT,
     "roots": {str(size): root(entries[:size]).hex() for size in (0, 1, 2, 3, 7, 8, 255, 256, 257, 300)},
     "inclusion": [
-        {"index": m, "size": n, "hashes": [each.hex() for each in path(m, entries[:n])]}
+        {"index": m, "size": n, "hashes": " ".join(each.hex() for each in path(m, entries[:n]))}
         for m, n in ((0, 1), (0, 2), (4, 7), (255, 256), (256, 257), (0, 300), (271, 300), (299, 300))
     ],
     "consistency": [
-        {"old": m, "new": n, "hashes": [each.hex() for each in consistency(m, entries[:n])]}
+        {"old": m, "new": n, "hashes": " ".join(each.hex() for each in consistency(m, entries[:n]))}
         for m, n in ((1, 2), (3, 7), (4, 7), (6, 8), (256, 257), (130, 300), (299, 300))
     ],
     "tiles": {name: hashlib.sha256(data).hexdigest() for name, data in tiles.items()},

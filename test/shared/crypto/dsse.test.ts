@@ -35,12 +35,7 @@ const verifyEcdsa: VerifySignature = async (publicKey, data, signature) =>
 function openExample(change: Partial<typeof envelope> = {}): Promise<Uint8Array> {
   const signatures = example.envelope.signatures.map(({ sig }) => ({ keyid: '', sig }));
   const key = concatBytes(Uint8Array.of(4), coordinate(example.key.x), coordinate(example.key.y));
-  return openEnvelope(
-    { ...example.envelope, signatures, ...change } as typeof envelope,
-    example.type,
-    key,
-    verifyEcdsa,
-  );
+  return openEnvelope({ ...example.envelope, signatures, ...change }, example.type, key, verifyEcdsa);
 }
 
 describe('DSSE envelopes', () => {

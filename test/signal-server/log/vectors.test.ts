@@ -34,10 +34,10 @@ describe('a log of the entries of the vectors', () => {
 
   it('makes the proofs that were', async () => {
     for (const { index, size, hashes } of vector.inclusion) {
-      expect((await log.inclusion(index, size)).map(toHex)).toEqual(hashes);
+      expect((await log.inclusion(index, size)).map(toHex).join(' ')).toBe(hashes);
     }
     for (const { old, new: size, hashes } of vector.consistency) {
-      expect((await log.consistency(old, size)).map(toHex)).toEqual(hashes);
+      expect((await log.consistency(old, size)).map(toHex).join(' ')).toBe(hashes);
     }
   });
 });
