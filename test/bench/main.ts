@@ -8,6 +8,7 @@ import { startServer, type ServerProcess } from '../support/server-process.ts';
 import { launchChromium, openTab } from '../support/tabs.ts';
 import { volunteerIn } from '../support/volunteer-tab.ts';
 import type { BenchRun, LapSplit } from './contender.ts';
+import { measureDesk } from './desk.ts';
 import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
 import { measureLog } from './log.ts';
 import { prepare, type Run } from './prepare.ts';
@@ -20,7 +21,7 @@ import { entryOf, giveReceipt, measureReceipt } from './receipt.ts';
  * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our
  * worker, and cut into 2 and 4 stages over data channels. All take turns within one run, so that a busy machine
  * slows all of them alike. Then what it costs to have answers checked (price.ts), and what receipts and their log cost
- * (log.ts, receipt.ts).
+ * (log.ts, receipt.ts, desk.ts).
  */
 const promptLengths = [16, 128, 384] as const;
 /** Each makes Wren write a story longer than what is measured. */
@@ -163,6 +164,7 @@ const sections: Readonly<Record<string, Section>> = {
     const counts = { entries: Number(options.entries), clients: 512, proofs: 500 };
     const figures = await measureLog(dataFolder, { first: entryOf(given), ...counts });
     figures.push(...(await measureReceipt(given, dataFolder, browser)));
+    figures.push(...(await measureDesk(await temporaryFolder(), 1_000)));
     return [...figures, ...(await measureReceiptList(await temporaryFolder(), Number(options.entries)))];
   },
 };
