@@ -3,7 +3,8 @@
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-export const PROTOCOL_VERSION = 1;
+/** Raised with every message or field that is added or changed: who does not know it ends the connection (docs/protocol.md). */
+export const PROTOCOL_VERSION = 2;
 
 /** Positions that are checked together (design: a chunk). */
 export const CHUNK_POSITIONS = 32;

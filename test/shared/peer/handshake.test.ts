@@ -3,7 +3,7 @@ import { concatBytes } from '#shared/bytes.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { HANDSHAKE_TIMEOUT_MS } from '#shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, PROTOCOL_VERSION } from '#shared/limits.ts';
 import { shakeHands } from '#shared/peer/handshake.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
@@ -80,7 +80,8 @@ describe('the handshake', () => {
   });
 
   it.each([
-    ['another version', 'protocol-version', (piece: Uint8Array<ArrayBuffer>) => piece.with(1, 2)],
+    ['an older version', 'protocol-version', (piece: Uint8Array<ArrayBuffer>) => piece.with(1, PROTOCOL_VERSION - 1)],
+    ['a newer version', 'protocol-version', (piece: Uint8Array<ArrayBuffer>) => piece.with(1, PROTOCOL_VERSION + 1)],
     ['a hello that is too short', 'bad-message', (piece: Uint8Array<ArrayBuffer>) => piece.slice(0, 20)],
     [
       'a hello that is too long',
