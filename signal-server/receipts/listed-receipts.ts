@@ -12,8 +12,8 @@ const END_OF_TIME = '~';
  * made anew for another one.
  */
 export interface ListedReceipts {
-  /** Entries of this log that were looked at. */
-  size(log: string): number;
+  /** Entries of this log that were looked at; null where what there is follows from another log, or from none. */
+  size(log: string): number | null;
   /** Takes the place of what there was of entries [start, ∞): the receipts among [start, end), all of them or none. */
   put(log: string, start: number, end: number, receipts: readonly LoggedEntry[]): void;
   /**
@@ -49,7 +49,10 @@ export function createListedReceipts(database: Database.Database): ListedReceipt
     setLog.run(log, end);
   });
   return {
-    size: (log) => Number((size.get(log) as { size: number } | undefined)?.size ?? 0),
+    size(log) {
+      const row = size.get(log) as { size: number } | undefined;
+      return row === undefined ? null : Number(row.size);
+    },
     put: (log, start, end, receipts) => put(log, start, end, receipts),
     find({ model, tier, from, to, before, limit }) {
       // Before this time and entry.

@@ -48,9 +48,14 @@ export class ReceiptFinder {
 
   async #listUpTo(size: number): Promise<void> {
     const { log, listed } = this.#deps;
-    const known = listed.size(log.verifierKey);
+    let known = listed.size(log.verifierKey);
     // A log never has fewer entries than were listed, unless its folder is an older copy.
-    for (let start = known > log.status.size ? 0 : known; start < size; start += STEP) {
+    if (known === null || known > log.status.size) {
+      // At once: a log without entries leaves nothing to list that would take the place of what there is.
+      listed.put(log.verifierKey, 0, 0, []);
+      known = 0;
+    }
+    for (let start = known; start < size; start += STEP) {
       const end = Math.min(size, start + STEP);
       listed.put(log.verifierKey, start, end, await entriesBetween(log, start, end));
     }

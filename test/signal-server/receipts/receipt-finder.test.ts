@@ -137,6 +137,7 @@ describe('the list of receipts', () => {
     await close();
     const other = await newFolder();
     await open(other, 'log.example/other');
+    expect(await finder.find(ALL)).toEqual({ size: 0, receipts: [] });
     await logged({ manifest: finch });
     expect((await finder.find(ALL)).receipts.map(({ model }) => model)).toEqual([finch]);
     await removeFolder(other);
