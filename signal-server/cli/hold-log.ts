@@ -23,6 +23,9 @@ export type HistoryCheck = Omit<Check, 'name'> & { readonly name: 'log-history' 
 
 type View = LogView | OfflineView;
 
+/** Another command may remember more of the log while this one asks it; what that one knows counts too then. */
+const MAX_ATTEMPTS = 5;
+
 /** What became of holding a log to what it has shown before. */
 export interface LogHistory {
   readonly check: HistoryCheck;
@@ -102,16 +105,20 @@ async function hold(
   compare: (known: KnownLog) => Held<View> | Promise<Held<View>>,
 ): Promise<LogHistory> {
   const memory = memoryFolder === null ? null : new LogMemory(memoryFolder, key);
-  let before = UNKNOWN_LOG;
-  try {
-    if (memory !== null) before = await memory.read();
-  } catch (thrown) {
-    return { ...unheld(''), check: checkOf('failed', toChorusError(thrown).message), memory: memory!.path };
+  for (let attempt = 1; ; attempt++) {
+    let before = UNKNOWN_LOG;
+    try {
+      if (memory !== null) before = await memory.read();
+    } catch (thrown) {
+      return { ...unheld(''), check: checkOf('failed', toChorusError(thrown).message), memory: memory!.path };
+    }
+    const { view, known } = await compare(before);
+    if (memory === null || known === before) return told(view, memory, null);
+    const written = await memory.write(known).catch(toChorusError);
+    if (written === true) return told(view, memory, null);
+    if (written !== false) return told(view, memory, `It could not be remembered: ${written.message}.`);
+    if (attempt === MAX_ATTEMPTS) return told(view, memory, 'It could not be remembered: other commands write there.');
   }
-  const { view, known } = await compare(before);
-  const isNews = memory !== null && known !== before;
-  const failure = isNews ? await memory.write(known).then(() => null, toChorusError) : null;
-  return told(view, memory, failure && `It could not be remembered: ${failure.message}.`);
 }
 
 function told(view: View, memory: LogMemory | null, more: string | null): LogHistory {

@@ -28,6 +28,8 @@ export class LogMemory {
   readonly path: string;
   readonly #folder: string;
   readonly #key: NoteKey;
+  /** What the file had when it was read; null where there was none. */
+  #text: string | null = null;
 
   constructor(folder: string, key: NoteKey) {
     this.#folder = resolve(folder);
@@ -38,8 +40,8 @@ export class LogMemory {
   /** Throws `bad-message` if the file is not as it was written: what is remembered is never begun anew by itself. */
   async read(): Promise<KnownLog> {
     try {
-      const text = await readText(this.path);
-      return text === null ? UNKNOWN_LOG : await this.#parse(text);
+      this.#text = await readText(this.path);
+      return this.#text === null ? UNKNOWN_LOG : await this.#parse(this.#text);
     } catch (thrown) {
       const reason = thrown instanceof z.ZodError ? 'it has another form' : toChorusError(thrown).message;
       throw new ChorusError(
@@ -49,8 +51,11 @@ export class LogMemory {
     }
   }
 
-  /** Whole or not at all; on the disk when this returns. */
-  async write({ heads, split }: KnownLog): Promise<void> {
+  /**
+   * Whole or not at all; on the disk when this returns. False, and nothing is written, where another command has written
+   * there since `read`: what that one knows would be lost.
+   */
+  async write({ heads, split }: KnownLog): Promise<boolean> {
     const memory = {
       format: FORMAT,
       vkey: formatVerifierKey(this.#key),
@@ -58,8 +63,10 @@ export class LogMemory {
       split: split && split.map(({ note }) => note),
     };
     await makeFolder(this.#folder);
+    if ((await readText(this.path)) !== this.#text) return false;
     await writeDurably(this.path, utf8(`${JSON.stringify(memory, null, 2)}\n`));
     await syncFolder(this.#folder);
+    return true;
   }
 
   /** The file of a log of this name with another key, where this key is not known; else null. */

@@ -167,6 +167,24 @@ describe('a log that a command has seen before', () => {
     expect(await kept()).toEqual([6, 5]);
   });
 
+  it('is held to what another command has found meanwhile, and nothing that either knows is lost', async () => {
+    const five = await grow(5);
+    const forked = await fork();
+    const [here, there] = [await grow(5), await grow(5, forked, 'other')];
+    await hold(five);
+    let asked = 0;
+    const slow = await listen((_, response) => {
+      asked += 1;
+      void hold(there).then(() => response.writeHead(404).end());
+    });
+    const found = await holdHead(here, key, { ...options, logUrl: slow.url });
+    await slow.stop();
+    expect([asked, found.kind, found.checkpoints]).toEqual([1, 'split-view', [there.note, here.note]]);
+    const { heads, split } = await new LogMemory(options.memoryFolder, key).read();
+    expect(heads.map(({ note }) => note)).toEqual([there.note, five.note]);
+    expect(split?.map(({ note }) => note)).toEqual([there.note, here.note]);
+  });
+
   it('is nothing to another log, which has a file of its own', async () => {
     await hold(await grow(5));
     const [other] = await makeIdentities(1);
