@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { fromBase64 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { withoutMark } from '#shared/receipt/byte-order-mark.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/receipt-secrets.ts';
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
+import { canonicalBase64 } from '#shared/receipt/strict-envelope.ts';
 import type { VerifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import { envelopeSchema } from '#shared/session/route.ts';
 import { readManifestBytes } from './replay-receipt.ts';
@@ -49,7 +49,7 @@ async function readManifest(receipt: unknown, { manifest, replay, data }: GivenF
   if (manifest !== undefined) {
     const bytes = await readBytes(manifest);
     const envelope = envelopeSchema.safeParse(parseJson(new TextDecoder().decode(bytes)));
-    return envelope.success ? fromBase64(envelope.data.payload) : bytes;
+    return envelope.success ? canonicalBase64(envelope.data.payload) : bytes;
   }
   if (!replay) return undefined;
   try {

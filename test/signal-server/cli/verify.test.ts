@@ -133,6 +133,10 @@ describe('chorus verify', () => {
     const other = await chorusVerify(at('receipt.json'), '--manifest', at('secrets.json'));
     expect([other.code, other.out.match(/^FAILED.*$/gm)?.length]).toEqual([1, 1]);
     expect(other.out).toMatch(/^FAILED +model /m);
+    await writeFile(at('broken.json'), JSON.stringify({ ...envelope, payload: 'no base64' }));
+    const broken = await chorusVerify(at('receipt.json'), '--manifest', at('broken.json'));
+    expect([broken.code, broken.err.split('\n').length]).toEqual([1, 2]);
+    expect(broken.err).toContain('base64 is written in one way only');
   });
 
   it(
