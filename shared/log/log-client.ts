@@ -1,5 +1,5 @@
 import type { VerifySignature } from '../crypto/identity.ts';
-import { failedView, holdToLog, type KnownLog, type LogView } from './log-history.ts';
+import { failedView, holdToLog, type LogView } from './log-history.ts';
 import { fetchLogHead, parseLogHead, type LogHead } from './log-head.ts';
 import type { NoteKey } from './signed-note.ts';
 import { TILE_WIDTH } from './tile-path.ts';
@@ -8,10 +8,14 @@ import { VerifiedTiles, type FetchBytes } from './verified-tiles.ts';
 /** Entries that one call reads. */
 const MAX_ENTRIES = 4_096;
 
-/** Where a client keeps the newest checkpoint it has seen of one log, as a note. */
+/** Where a client keeps what it has seen of one log, as notes. */
 export interface HeadMemory {
+  /** The newest checkpoint. */
   load(): Promise<string | null>;
   save(note: string): Promise<void>;
+  /** Two checkpoints of which neither begins with the other, the one known before first. */
+  loadSplit(): Promise<readonly [string, string] | null>;
+  saveSplit(notes: readonly [string, string]): Promise<void>;
 }
 
 export interface LogClientDeps {
@@ -31,20 +35,24 @@ export class LogClient {
 
   /**
    * Fetches the newest checkpoint and compares it with the one remembered, which it replaces only where the log has grown
-   * from there. Rejects only if `signal` is aborted or the memory fails.
+   * from there. A log that has shown two histories is not asked again: nothing it shows makes one of them. Rejects only if
+   * `signal` is aborted or the memory fails.
    */
   async look(signal: AbortSignal): Promise<LogView> {
     const { key, fetchBytes, memory, verify } = this.#deps;
-    const remembered = await this.#remembered();
+    const [before, after] = await this.#heads((await memory.loadSplit()) ?? []);
+    if (before && after) return { kind: 'split-view', remembered: before, shown: after };
+    const note = await memory.load();
+    const heads = await this.#heads(note === null ? [] : [note]);
     let shown: LogHead;
     try {
       shown = await fetchLogHead(key, fetchBytes, verify, signal);
     } catch (thrown) {
       return failedView(thrown, signal);
     }
-    const known: KnownLog = { heads: remembered === null ? [] : [remembered], split: null };
-    const { view } = await holdToLog(known, shown, fetchBytes, signal);
+    const { view } = await holdToLog({ heads, split: null }, shown, fetchBytes, signal);
     if (view.kind === 'first-seen' || view.kind === 'grown') await memory.save(shown.note);
+    if (view.kind === 'split-view') await memory.saveSplit([view.remembered.note, view.shown.note]);
     return view;
   }
 
@@ -68,15 +76,13 @@ export class LogClient {
     return new VerifiedTiles(head, this.#deps.fetchBytes, signal);
   }
 
-  /** Null also for what is not a head of this log: another was watched under the same name. */
-  async #remembered(): Promise<LogHead | null> {
-    const { key, memory, verify } = this.#deps;
-    const text = await memory.load();
-    if (text === null) return null;
+  /** None where one of them is no head of this log: another was watched under the same name. */
+  async #heads(notes: readonly string[]): Promise<LogHead[]> {
+    const { key, verify } = this.#deps;
     try {
-      return await parseLogHead(text, key, verify);
+      return await Promise.all(notes.map((note) => parseLogHead(note, key, verify)));
     } catch {
-      return null;
+      return [];
     }
   }
 }

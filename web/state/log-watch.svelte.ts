@@ -10,12 +10,15 @@ const WATCHED_MS = 5_000;
 /** A look that began less than this ago stands for another. */
 const FRESH_MS = 2_000;
 
+const noteSchema = z.string().max(64 * 1024);
 const memorySchema = z
   .object({
     /** The log's verifier key when it was first seen. */
     vkey: z.string().max(400),
     /** The newest checkpoint that was seen of it. */
-    note: z.string().max(64 * 1024),
+    note: noteSchema,
+    /** Two checkpoints of which neither begins with the other. */
+    split: z.tuple([noteSchema, noteSchema]).readonly().nullable().default(null),
     seenAtMs: z.number(),
     firstSeenAtMs: z.number(),
   })
@@ -125,7 +128,12 @@ export class LogWatch {
       save: (note) => {
         const nowMs = this.#deps.clock.wallMs();
         const firstSeenAtMs = this.#memory.value?.firstSeenAtMs ?? nowMs;
-        this.#memory.value = { vkey, note, seenAtMs: nowMs, firstSeenAtMs };
+        this.#memory.value = { vkey, note, split: null, seenAtMs: nowMs, firstSeenAtMs };
+        return Promise.resolve();
+      },
+      loadSplit: () => Promise.resolve(this.#memory.value?.split ?? null),
+      saveSplit: (split) => {
+        if (this.#memory.value !== null) this.#memory.value = { ...this.#memory.value, split };
         return Promise.resolve();
       },
     };

@@ -69,6 +69,24 @@ test('sees that the log shows another history, and keeps what it showed before',
   expect(again.remembered?.note).toBe(made.notes.short);
 });
 
+test('goes on seeing two histories, whatever the log shows at the next visit, until it is told to begin anew', async () => {
+  const { log, visit } = browser();
+  await visit().look();
+  log.note = made.notes.forked;
+  await visit().look();
+  log.note = made.notes.short;
+  const again = visit();
+  await again.look();
+  expect(again.finding).toMatchObject({
+    kind: 'split-view',
+    remembered: { note: made.notes.short },
+    shown: { note: made.notes.forked },
+  });
+  await again.forget();
+  expect(again.finding?.kind).toBe('first-seen');
+  expect(again.isAlarming).toBe(false);
+});
+
 test('takes no other key for the log it knows, until it is told to begin anew', async () => {
   const { log, visit } = browser();
   await visit().look();

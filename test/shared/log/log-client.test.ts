@@ -61,7 +61,7 @@ class StaticLog {
 }
 
 function clientOf(log: StaticLog, remembered: string | null = null) {
-  const memory = { note: remembered };
+  const memory: { note: string | null; split: readonly [string, string] | null } = { note: remembered, split: null };
   const client = new LogClient({
     key: logKeyOf(identity, origin),
     fetchBytes: log.fetchBytes,
@@ -70,6 +70,10 @@ function clientOf(log: StaticLog, remembered: string | null = null) {
       load: async () => memory.note,
       save: async (note) => {
         memory.note = note;
+      },
+      loadSplit: async () => memory.split,
+      saveSplit: async (split) => {
+        memory.split = split;
       },
     },
   });
@@ -132,6 +136,28 @@ describe('a client of a log', () => {
       shown: { size: to, note: await noteAt(to, fork) },
     });
     expect(memory.note).toBe(before);
+  });
+
+  it('goes on seeing a split view, whatever the log shows next', async () => {
+    const log = new StaticLog();
+    const { client, memory } = clientOf(log, await noteAt(600));
+    [log.branch, log.size] = [fork, 700];
+    const seen = await client.look(signal);
+    expect(memory.split).toEqual([await noteAt(600), await noteAt(700, fork)]);
+    [log.branch, log.size] = [main, 800];
+    expect(await client.look(signal)).toEqual(seen);
+    log.tamper = () => {
+      throw new ChorusError('server-lost', 'no answer');
+    };
+    expect(await client.look(signal)).toEqual(seen);
+  });
+
+  it('takes no two histories from a memory of another log', async () => {
+    const log = new StaticLog();
+    log.size = 300;
+    const { client, memory } = clientOf(log, await noteAt(100));
+    memory.split = [await noteAt(100), await noteAt(100, fork, stranger)];
+    expect((await client.look(signal)).kind).toBe('grown');
   });
 
   it('does not mind a fork after what it remembers', async () => {

@@ -32,6 +32,8 @@ describe('a server with its log', () => {
         save: async (saved) => {
           note = saved;
         },
+        loadSplit: async () => null,
+        saveSplit: async () => {},
       },
     });
     const { signal } = new AbortController();
