@@ -262,26 +262,22 @@ export class RouteDesk {
     this.#deps.send(to, { type: 'refused', request, code, message: message.slice(0, 500), missing });
   }
 
-  #release(member: Member, { session, outcome, tokens, tokensPerSecond, faults, checks }: Release): void {
+  #release(member: Member, release: Release): void {
+    const { session, outcome } = release;
     const lease = this.#deps.leases.get(session);
     // Only who was given the route may give it back; anything else is late or made up.
     if (lease?.requester !== member.id) return;
-    const blamed = faults.filter(
-      ({ volunteer }, i) =>
-        lease.volunteers.includes(volunteer) && faults.findIndex((other) => other.volunteer === volunteer) === i,
-    );
-    blamed.forEach(({ volunteer }) => this.#faults.remember(member.id, volunteer));
-    const counted = Math.min(tokens, lease.route.capacity);
+    const figures = figuresOf(lease, release, outcome);
+    figures.faults.forEach(({ volunteer }) => this.#faults.remember(member.id, volunteer));
     this.#rested.delete(session);
-    this.#end(session, { outcome, tokens: counted, tokensPerSecond, faults: blamed, checks });
+    this.#end(session, figures);
     this.retry();
   }
 
-  #rest(member: Member, { session, tokens, tokensPerSecond, checks }: Rest): void {
-    const lease = this.#deps.leases.get(session);
+  #rest(member: Member, rest: Rest): void {
+    const lease = this.#deps.leases.get(rest.session);
     if (lease?.requester !== member.id || lease.role !== 'answer') return;
-    const counted = Math.min(tokens, lease.route.capacity);
-    this.#rested.set(session, { outcome: 'done', tokens: counted, tokensPerSecond, faults: [], checks });
+    this.#rested.set(rest.session, figuresOf(lease, rest, 'done'));
   }
 
   #resume(member: Member, running: ReadonlySet<SessionId>): void {
@@ -311,4 +307,17 @@ export class RouteDesk {
     const waiting = new Set(positions.map((entry) => entry.waiting));
     for (const known of this.#told.keys()) if (!waiting.has(known)) this.#told.delete(known);
   }
+}
+
+/** What a requester says of its session, as far as that can be. */
+function figuresOf(
+  { route, volunteers }: Lease,
+  { tokens, tokensPerSecond, faults, checks }: Release | Rest,
+  outcome: Figures['outcome'],
+): Figures {
+  const blamed = faults.filter(
+    ({ volunteer }, i) =>
+      volunteers.includes(volunteer) && faults.findIndex((other) => other.volunteer === volunteer) === i,
+  );
+  return { outcome, tokens: Math.min(tokens, route.capacity), tokensPerSecond, faults: blamed, checks };
 }

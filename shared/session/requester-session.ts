@@ -245,11 +245,11 @@ export class RequesterSession {
   /** How it went so far. */
   figures(checks: Release['checks']): Omit<Rest, 'type'> {
     const tokensPerSecond = this.#tokens < 2 || this.#lapsMs <= 0 ? null : (1000 * this.#tokens) / this.#lapsMs;
-    return { session: this.id, tokens: this.#tokens, tokensPerSecond, checks };
+    return { session: this.id, tokens: this.#tokens, tokensPerSecond, checks, faults: this.faults.slice(0, 64) };
   }
 
   release(outcome: Release['outcome'], checks: Release['checks']): Release {
-    return { type: 'release', ...this.figures(checks), outcome, faults: this.faults.slice(0, 64) };
+    return { type: 'release', ...this.figures(checks), outcome };
   }
 }
 

@@ -110,6 +110,8 @@ const sessionFigures = {
     disputed: z.int().min(0),
     agreed: z.array(z.strictObject({ volunteer: peerIdSchema, spans: z.int().min(1) })).max(64 * 5),
   }),
+  /** Volunteers that failed it. */
+  faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
 };
 
 export const peerControlMessageSchema = z.discriminatedUnion('type', [
@@ -181,7 +183,6 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     type: z.literal('release'),
     ...sessionFigures,
     outcome: z.enum(['done', 'cancelled', 'failed']),
-    faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
   }),
   /** An answer has ended and the session waits for the next, which may never come. */
   z.strictObject({ type: z.literal('rest'), ...sessionFigures }),

@@ -20,7 +20,10 @@ const trusted: Standing = { checkedSpans: 10, isNew: false, suspendedUntilMs: nu
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
 
 const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
-const figuresOf = (count: number) => ({ tokens: count, tokensPerSecond: 2, checks: { ...noChecks, checked: count } });
+const figuresOf = (count: number) => ({
+  ...{ tokens: count, tokensPerSecond: 2, faults: [] },
+  checks: { ...noChecks, checked: count },
+});
 
 describe('the route desk', () => {
   let clock: FakeClock;
@@ -268,6 +271,18 @@ describe('the route desk', () => {
       desk.tick();
       expect(finished).toMatchObject([{ outcome: 'done', tokens: 9, checks: { checked: 9 } }]);
       expect(desk.rested).toEqual([]);
+    });
+
+    it('and keeps whom it blamed, of those on the route', async () => {
+      const [fault, other] = [routes[0]!.stages[0]!.primary.id, '9'.repeat(64) as PeerId].map((volunteer) => ({
+        volunteer,
+        code: 'timeout' as const,
+      }));
+      const faults = [fault!, other!, fault!];
+      desk.receive(requester, { ...figuresOf(3), faults, type: 'rest', session: routes[0]!.session });
+      await clock.advance(times.resumeMs);
+      desk.tick();
+      expect(finished).toMatchObject([{ outcome: 'done', faults: [fault] }]);
     });
 
     it('and takes its last word where it comes back to say it', () => {

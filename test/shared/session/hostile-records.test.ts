@@ -143,15 +143,18 @@ describe('a record with', () => {
     expect(only(events, 'fault')).toMatchObject([{ volunteer: id, code: 'record-mismatch' }]);
   });
 
-  it('a fault is told the server when the session is given back', async () => {
+  it('a fault is told the server at the end of the answer, and when the session is given back', async () => {
     const network = checkedNetwork();
+    const { control, requester } = network.requester();
     const { id } = network.of(2)[1]!;
     network.links.rewrite = (message, from) =>
       message.type === 'recorded' && from === id ? says(() => ({ stage: 1 }))(message) : message;
-    const conversation = network.conversation();
+    const conversation = requester.openConversation(network.model);
     await network.ask(conversation, request);
+    const faults = [{ volunteer: id, code: 'check-failed' }];
+    expect(control.sent.at(-1)).toMatchObject({ type: 'rest', faults });
     conversation.close();
-    expect(network.releases).toMatchObject([{ outcome: 'done', faults: [{ volunteer: id, code: 'check-failed' }] }]);
+    expect(network.releases).toMatchObject([{ outcome: 'done', faults }]);
   });
 });
 
