@@ -192,6 +192,26 @@ describe('routes over real sockets', () => {
     expect(server.store.totals().tokens).toBe(128);
   });
 
+  it('count in the picture of the network while their sessions rest, and once when these end', async () => {
+    await connectVolunteer(server.url, { slots: 4 });
+    await connectVolunteer(server.url, { slots: 4 });
+    requester.send(routeRequest(model));
+    const route = await routed(requester, 1);
+    const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0, agreed: [] };
+    const figures = { tokens: 40, tokensPerSecond: 5, faults: [] };
+    requester.send({ type: 'rest', session: route.session, ...figures, checks });
+    // Messages are taken in order.
+    requester.send(routeRequest(model, { request: 2 }));
+    await routed(requester, 2);
+    expect(server.server.snapshot().checks).toEqual({ checked: 2, settled: 0, unchecked: 1, disputed: 0 });
+    expect(server.store.totals().checked).toBe(0);
+    release(requester, route, { tokens: 80, checks: { ...checks, checked: 3 } });
+    requester.send(routeRequest(model, { request: 3 }));
+    await routed(requester, 3);
+    expect(server.store.totals()).toMatchObject({ tokens: 80, checked: 3, unchecked: 1 });
+    expect(server.server.snapshot().checks).toEqual({ checked: 3, settled: 0, unchecked: 1, disputed: 0 });
+  });
+
   it('avoid for one requester, and for no other, who failed it a moment ago', async () => {
     const [a, b] = [await connectVolunteer(server.url, { slots: 4 }), await connectVolunteer(server.url, { slots: 4 })];
     const spare = await connectVolunteer(server.url, { slots: 4 });
