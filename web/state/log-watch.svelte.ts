@@ -108,11 +108,11 @@ export class LogWatch {
       const status = await fetchLog(signal);
       this.status = status;
       this.error = null;
-      const known = this.#memory.value;
+      const known = this.#memory.reread();
       if (known !== null && known.vkey !== status.vkey) {
         this.finding = { kind: 'other-key', remembered: known.vkey, shown: status.vkey };
       } else {
-        const client = await openClient(status.vkey, this.#headMemory(status.vkey));
+        const client = await openClient(status.vkey, this.#headMemory(status.vkey, known));
         this.finding = await client.look(signal);
       }
     } catch (thrown) {
@@ -122,18 +122,28 @@ export class LogWatch {
     }
   }
 
-  #headMemory(vkey: string): HeadMemory {
+  /** What this browser knows of the log as a look begins. Other tabs store there too: nothing of theirs is lost. */
+  #headMemory(vkey: string, atFirst: RememberedLog | null): HeadMemory {
+    let known = atFirst;
     return {
-      load: () => Promise.resolve(this.#memory.value?.note ?? null),
+      load: () => Promise.resolve(known?.note ?? null),
       save: (note) => {
-        const nowMs = this.#deps.clock.wallMs();
-        const firstSeenAtMs = this.#memory.value?.firstSeenAtMs ?? nowMs;
-        this.#memory.value = { vkey, note, split: null, seenAtMs: nowMs, firstSeenAtMs };
+        // What another tab has stored since was not compared with this note: the next look does that.
+        if (this.#memory.reread() === known) {
+          const nowMs = this.#deps.clock.wallMs();
+          known = { split: null, firstSeenAtMs: nowMs, ...known, vkey, note, seenAtMs: nowMs };
+          this.#memory.value = known;
+        }
         return Promise.resolve();
       },
-      loadSplit: () => Promise.resolve(this.#memory.value?.split ?? null),
+      loadSplit: () => Promise.resolve(known?.split ?? null),
       saveSplit: (split) => {
-        if (this.#memory.value !== null) this.#memory.value = { ...this.#memory.value, split };
+        // Two histories are proof whatever is known by now; the first proof stays.
+        const now = this.#memory.reread();
+        if (now?.vkey === vkey && now.split === null) {
+          known = { ...now, split };
+          this.#memory.value = known;
+        }
         return Promise.resolve();
       },
     };

@@ -7,12 +7,19 @@ export type KeyValueStorage = Pick<Storage, 'getItem' | 'setItem'>;
 export class Stored<T> {
   readonly #storage: KeyValueStorage;
   readonly #key: string;
+  readonly #schema: z.ZodType<T>;
+  readonly #first: T;
   #value: T = $state.raw() as T;
+  /** What storage held when this page read or wrote it last. */
+  #text: string | null = null;
 
   constructor(storage: KeyValueStorage, key: string, schema: z.ZodType<T>, first: T) {
     this.#storage = storage;
     this.#key = key;
-    this.#value = read(storage, key, schema) ?? first;
+    this.#schema = schema;
+    this.#first = first;
+    this.#value = first;
+    this.reread();
   }
 
   get value(): T {
@@ -22,7 +29,9 @@ export class Stored<T> {
   set value(value: T) {
     this.#value = value;
     try {
-      this.#storage.setItem(this.#key, JSON.stringify(value));
+      const text = JSON.stringify(value);
+      this.#storage.setItem(this.#key, text);
+      this.#text = text;
     } catch {
       // Storage is full or forbidden: the choice then lasts as long as the page.
     }
@@ -32,11 +41,29 @@ export class Stored<T> {
   update(change: Partial<T>): void {
     this.value = { ...this.#value, ...change };
   }
+
+  /** Takes up what another tab has stored since. Where none has, the value stays the same object. */
+  reread(): T {
+    const text = this.#read();
+    if (text !== this.#text) {
+      this.#text = text;
+      this.#value = parse(text, this.#schema) ?? this.#first;
+    }
+    return this.#value;
+  }
+
+  #read(): string | null {
+    try {
+      return this.#storage.getItem(this.#key);
+    } catch {
+      return this.#text;
+    }
+  }
 }
 
-function read<T>(storage: KeyValueStorage, key: string, schema: z.ZodType<T>): T | null {
+function parse<T>(text: string | null, schema: z.ZodType<T>): T | null {
   try {
-    return schema.parse(JSON.parse(storage.getItem(key) ?? 'null'));
+    return schema.parse(JSON.parse(text ?? 'null'));
   } catch {
     return null;
   }

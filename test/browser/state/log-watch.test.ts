@@ -1,9 +1,10 @@
 import { made } from 'virtual:made-receipts';
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import { utf8 } from '#shared/bytes.ts';
+import { concatBytes, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { LogClient } from '#shared/log/log-client.ts';
+import { leafHash } from '#shared/log/merkle.ts';
 import { parseVerifierKey } from '#shared/log/signed-note.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import type { KeyValueStorage } from '../../../web/state/stored.svelte.ts';
@@ -19,19 +20,19 @@ function browser() {
   };
   const clock = new FakeClock();
   const log = { vkey: made.logKey, note: made.notes.short, isThere: true, asked: 0 };
-  const visit = () =>
+  const visit = (checkpoint: () => string | Promise<string> = () => log.note) =>
     new LogWatch({
       fetchLog: () => {
         log.asked++;
         if (!log.isThere) return Promise.reject(new ChorusError('server-lost', 'gone'));
         return Promise.resolve(logStatus(clock.wallMs(), { vkey: log.vkey }));
       },
-      // Nothing but checkpoints is there, so this log can be compared at equal sizes only.
+      // Besides checkpoints there is the one tile of the longest.
       openClient: (vkey, memory) =>
         Promise.resolve(
           new LogClient({
             key: parseVerifierKey(vkey),
-            fetchBytes: () => Promise.resolve(utf8(log.note)),
+            fetchBytes: async (path) => (path === 'checkpoint' ? utf8(await checkpoint()) : tileOfLong),
             memory,
             verify,
           }),
@@ -39,8 +40,24 @@ function browser() {
       storage,
       clock,
     });
-  return { log, visit, clock };
+  /** A tab that has begun to look, and whose log shows `note` only when it is told to. */
+  const visitSlowly = async (note: string) => {
+    let show = (): void => {};
+    const shown = new Promise<string>((resolve) => (show = () => resolve(note)));
+    let looked = Promise.resolve();
+    const tab = await new Promise<LogWatch>((resolve) => {
+      const opened = visit(() => {
+        resolve(opened);
+        return shown;
+      });
+      looked = opened.look();
+    });
+    return { tab, finish: () => (show(), looked) };
+  };
+  return { log, visit, visitSlowly, clock };
 }
+
+const tileOfLong = concatBytes(...Array.from({ length: 9 }, (_, i) => leafHash(utf8(`entry ${i}\n`))));
 
 test('remembers what the log showed from one visit to the next', async () => {
   const { visit, clock } = browser();
@@ -85,6 +102,66 @@ test('goes on seeing two histories, whatever the log shows at the next visit, un
   await again.forget();
   expect(again.finding?.kind).toBe('first-seen');
   expect(again.isAlarming).toBe(false);
+});
+
+test('a tab that was slow to look leaves the two histories that another has stored', async () => {
+  const { log, visit, visitSlowly, clock } = browser();
+  const { tab, finish } = await visitSlowly(made.notes.short);
+  await visit().look();
+  log.note = made.notes.forked;
+  await visit().look();
+  await finish();
+  expect(tab.finding?.kind).toBe('first-seen');
+  expect(visit().remembered?.split).toEqual([made.notes.short, made.notes.forked]);
+  await clock.advance(10_000);
+  await tab.look();
+  expect(tab.finding?.kind).toBe('split-view');
+});
+
+test('a tab that was slow to look leaves the newer head that another has stored, and compares with it next', async () => {
+  const { log, visit, visitSlowly, clock } = browser();
+  const { tab, finish } = await visitSlowly(made.notes.short);
+  log.note = made.notes.long;
+  await visit().look();
+  await finish();
+  expect(visit().remembered?.note).toBe(made.notes.long);
+  await clock.advance(10_000);
+  await tab.look();
+  expect(tab.finding).toMatchObject({ kind: 'shrunk', remembered: { note: made.notes.long } });
+});
+
+test('a tab that was slow to see two histories keeps both beside the newer head that another has stored', async () => {
+  const { log, visit, visitSlowly } = browser();
+  await visit().look();
+  const { tab, finish } = await visitSlowly(made.notes.forked);
+  log.note = made.notes.long;
+  const other = visit();
+  await other.look();
+  expect(other.finding?.kind).toBe('grown');
+  await finish();
+  expect(tab.finding?.kind).toBe('split-view');
+  expect(visit().remembered).toMatchObject({
+    note: made.notes.long,
+    split: [made.notes.short, made.notes.forked],
+  });
+});
+
+test('an open tab takes up what another finds, and that it was told to begin anew', async () => {
+  const { log, visit, clock } = browser();
+  const tab = visit();
+  await tab.look();
+  log.note = made.notes.forked;
+  const other = visit();
+  await other.look();
+  log.note = made.notes.short;
+  await clock.advance(10_000);
+  await tab.look();
+  expect(tab.finding?.kind).toBe('split-view');
+  await other.forget();
+  await clock.advance(10_000);
+  await tab.look();
+  expect(tab.finding?.kind).toBe('same');
+  expect(tab.remembered).toEqual(other.remembered);
 });
 
 test('takes no other key for the log it knows, until it is told to begin anew', async () => {
