@@ -134,6 +134,11 @@ export class RouteDesk {
     this.retry();
   }
 
+  /** Puts on record what sessions have come to that will not be heard of again. */
+  stop(): void {
+    for (const session of [...this.#rested.keys()]) this.#end(session, UNHEARD_OF);
+  }
+
   /** Why a plain request for this model would get no route now; null if it would get one. */
   reasonNotServable(model: PlannedModel): string | null {
     const demand = {

@@ -293,6 +293,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     async stop() {
       stopAll();
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
+      routes.stop();
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await gate.close(STOP_GRACE_MS);
       if (!server.listening) return;

@@ -8,14 +8,19 @@ import { basename, dirname, join } from 'node:path';
  */
 export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   const unfinished = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
-  const file = await open(unfinished, 'wx');
   try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(unfinished, 'wx');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(unfinished, path);
+  } catch (error) {
+    await rm(unfinished, { force: true });
+    throw error;
   }
-  await rename(unfinished, path);
 }
 
 /** Names that `writeDurably` gives, of the files that a log and its witnesses have. */

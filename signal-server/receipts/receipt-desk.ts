@@ -199,12 +199,18 @@ export class ReceiptDesk {
     await this.#writes
       .add(() => store.begin({ id, session, envelope: file.envelope, ...at }))
       .finally(() => this.#hasBegun(session));
+    const index = await this.#append(id, predicate);
+    this.#deps.onAccepted();
+    this.#freshBytes += file.envelope.payload.length;
+    if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) this.tidy();
+    return index;
+  }
+
+  async #append(id: Digest, predicate: ReceiptPredicate): Promise<number> {
+    const { log, store } = this.#deps;
     try {
       const index = await log.append(entryOf(id, predicate));
       await this.#writes.add(() => store.confirm(id, index));
-      this.#deps.onAccepted();
-      this.#freshBytes += file.envelope.payload.length;
-      if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) this.tidy();
       return index;
     } catch (thrown) {
       const error = toChorusError(thrown);

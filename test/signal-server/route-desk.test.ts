@@ -292,6 +292,14 @@ describe('the route desk', () => {
       expect(desk.rested).toEqual([]);
     });
 
+    it('and puts its figures on record when the server stops', () => {
+      desk.receive(requester, { ...figuresOf(3), type: 'rest', session: routes[0]!.session });
+      desk.stop();
+      expect(finished).toMatchObject([{ outcome: 'done', tokens: 3 }]);
+      desk.stop();
+      expect(finished).toHaveLength(1);
+    });
+
     it('and takes no figures of it from another', () => {
       const other = registry.join('9'.repeat(64) as PeerId, 'cli', 'loopback');
       desk.receive(other, { ...figuresOf(3), type: 'rest', session: routes[0]!.session });
