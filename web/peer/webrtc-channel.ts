@@ -3,30 +3,64 @@ import { ChorusError } from '#shared/errors.ts';
 import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES } from '#shared/limits.ts';
 import type { Channel } from '#shared/peer/channel.ts';
 
+/** Before both ends have shown who they are, a few small messages are sent. */
+const MAX_EARLY_PIECES = 16;
+
 /**
- * A Channel over an open PeerJS connection of `raw` serialization. It sends on the data channel itself: PeerJS would
- * queue without bound above 8 MiB.
+ * A Channel over a PeerJS connection of `raw` serialization that has just opened. Rejects with `bad-message` if its
+ * fingerprints are not plain to see.
  */
-export class WebRtcChannel implements Channel {
+export async function openWebRtcChannel(connection: DataConnection): Promise<Channel> {
+  const { peerConnection } = connection;
+  const channel = new WebRtcChannel(connection);
+  await answered(connection);
+  channel.binding = bindingOf(peerConnection);
+  return channel;
+}
+
+/** Data may come before the browser shows the answer that made it possible. */
+function answered(connection: DataConnection): Promise<void> {
+  const { peerConnection } = connection;
+  if (peerConnection.signalingState === 'stable') return Promise.resolve();
+  return new Promise((resolve) => {
+    peerConnection.addEventListener('signalingstatechange', () => resolve(), { once: true });
+    connection.on('close', resolve);
+  });
+}
+
+/** Sends on the data channel itself: PeerJS would queue without bound above 8 MiB. */
+class WebRtcChannel implements Channel {
   readonly transport = 'webrtc';
-  readonly binding: string;
-  onPiece: (piece: Uint8Array<ArrayBuffer>) => void = () => {};
+  binding = '';
   onDrain: () => void = () => {};
   onClose: (reason: string) => void = () => {};
   readonly #connection: DataConnection;
   readonly #dataChannel: RTCDataChannel;
+  #onPiece: ((piece: Uint8Array<ArrayBuffer>) => void) | null = null;
+  /** What came before anybody listened. */
+  readonly #early: Uint8Array<ArrayBuffer>[] = [];
   #isClosed = false;
 
-  /** Throws `bad-message` if the connection's fingerprints are not plain to see. */
   constructor(connection: DataConnection) {
     this.#connection = connection;
     this.#dataChannel = connection.dataChannel;
-    this.binding = bindingOf(connection.peerConnection);
     this.#dataChannel.bufferedAmountLowThreshold = LINK_WINDOW_BYTES / 2;
     this.#dataChannel.addEventListener('bufferedamountlow', () => this.onDrain());
     connection.on('data', (data) => this.#receive(data));
     connection.on('close', () => this.#finish('the direct connection closed'));
     connection.on('error', (error) => this.close(`the direct connection failed (${error.type})`));
+  }
+
+  get onPiece(): (piece: Uint8Array<ArrayBuffer>) => void {
+    return this.#onPiece ?? (() => {});
+  }
+
+  /** What came earlier follows once whoever listens has set the rest. */
+  set onPiece(onPiece: (piece: Uint8Array<ArrayBuffer>) => void) {
+    this.#onPiece = onPiece;
+    queueMicrotask(() => {
+      for (const piece of this.#early.splice(0)) if (!this.#isClosed) this.onPiece(piece);
+    });
   }
 
   get bufferedBytes(): number {
@@ -51,8 +85,13 @@ export class WebRtcChannel implements Channel {
 
   #receive(data: unknown): void {
     if (this.#isClosed) return;
-    if (data instanceof ArrayBuffer && data.byteLength <= MAX_PIECE_BYTES) this.onPiece(new Uint8Array(data));
-    else this.close('the other side sent what is no piece');
+    if (!(data instanceof ArrayBuffer) || data.byteLength > MAX_PIECE_BYTES) {
+      return this.close('the other side sent what is no piece');
+    }
+    const piece = new Uint8Array(data);
+    if (this.#onPiece !== null && this.#early.length === 0) return this.#onPiece(piece);
+    if (this.#early.length >= MAX_EARLY_PIECES) return this.close('the other side sent too much too early');
+    this.#early.push(piece);
   }
 
   #finish(reason: string): void {

@@ -1,13 +1,13 @@
 import { Peer, type DataConnection } from 'peerjs';
 import type { Clock } from '#shared/clock.ts';
-import { ChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { peerIdSchema, type PeerId } from '#shared/ids.ts';
 import { WEBRTC_TIMEOUT_MS } from '#shared/limits.ts';
 import type { Channel } from '#shared/peer/channel.ts';
 import type { ControlClient } from '#shared/peer/control-client.ts';
 import type { WebRtcTransport } from '#shared/peer/webrtc-transport.ts';
 import { fenceIntroductions } from './introductions.ts';
-import { WebRtcChannel } from './webrtc-channel.ts';
+import { openWebRtcChannel } from './webrtc-channel.ts';
 
 /** Where the server mounts PeerJS. */
 const PEER_PATH = '/peerjs';
@@ -55,12 +55,13 @@ export class PeerJsTransport implements WebRtcTransport {
     const introducer = await this.#openPeer(signal);
     const connection = introducer.connect(peer, { serialization: 'raw', reliable: true });
     return new Promise((resolve, reject) => {
+      // Closing makes PeerJS say that it is closed: the first reason is the one that tells.
       const fail = (error: ChorusError): void => {
+        reject(error);
         this.#dials.delete(connection);
         signal.removeEventListener('abort', onAbort);
         connection.close();
         this.#forget(introducer, connection);
-        reject(error);
       };
       const onAbort = (): void => fail(new ChorusError('cancelled', 'no longer wanted'));
       signal.addEventListener('abort', onAbort);
@@ -70,12 +71,13 @@ export class PeerJsTransport implements WebRtcTransport {
       connection.on('close', () => fail(new ChorusError('link-lost', 'the direct connection closed')));
       connection.on('open', () => {
         this.#dials.delete(connection);
-        signal.removeEventListener('abort', onAbort);
-        try {
-          resolve(new WebRtcChannel(connection));
-        } catch (error) {
-          fail(error instanceof ChorusError ? error : new ChorusError('link-lost', String(error)));
-        }
+        openWebRtcChannel(connection).then(
+          (channel) => {
+            signal.removeEventListener('abort', onAbort);
+            resolve(channel);
+          },
+          (error: unknown) => fail(toChorusError(error, 'link-lost')),
+        );
       });
       if (signal.aborted) onAbort();
     });
@@ -182,15 +184,11 @@ export class PeerJsTransport implements WebRtcTransport {
     connection.on('error', giveUp);
     connection.on('close', giveUp);
     connection.on('open', () => {
-      settle();
-      let channel: Channel;
-      try {
-        channel = new WebRtcChannel(connection);
-      } catch {
-        return giveUp();
-      }
-      if (this.onIncoming) this.onIncoming(peer.data, channel);
-      else giveUp();
+      openWebRtcChannel(connection).then((channel) => {
+        settle();
+        if (this.onIncoming) this.onIncoming(peer.data, channel);
+        else giveUp();
+      }, giveUp);
     });
   }
 
