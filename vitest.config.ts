@@ -44,7 +44,6 @@ export default defineConfig({
           include: ['test/browser/**/*.test.ts'],
           globalSetup: ['test/support/browser-servers.ts'],
           testTimeout: 60_000,
-          // Beside the end-to-end tests: neither keeps both cores busy by itself.
           sequence: { groupOrder: 1 },
           hookTimeout: 60_000,
           fileParallelism: false,
@@ -66,7 +65,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['test/support/e2e-setup.ts'],
           testTimeout: 180_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           hookTimeout: 300_000,
           fileParallelism: false,
         },
