@@ -91,19 +91,20 @@ function logitsCloseness(primary: Reveal, shadow: Reveal, output: OutputKind & {
   let [shift, squares, pairs] = [0, 0, 0];
   listsV.forEach((listV, row) => {
     const listP = listsP[row]!;
-    const indexInP = new Map([...listP.tokens].map((token, i) => [token, i]));
+    const logprobsP = logprobsOf(listP);
+    const logprobsV = logprobsOf(listV);
     let [error, size, claimed] = [0, 0, 0];
-    listV.tokens.forEach((token, iV) => {
-      const iP = indexInP.get(token);
-      if (iP === undefined) return;
-      const [dP, dV] = [listP.logits[iP]! - listP.logSumExp, listV.logits[iV]! - listV.logSumExp];
+    for (const [token, dV] of logprobsV) {
+      const dP = logprobsP.get(token);
+      if (dP === undefined) continue;
       error += (dP - dV) ** 2;
       size += dV ** 2;
       claimed += dP ** 2;
       shift += dP - dV;
       squares += dV ** 2;
       pairs += 1;
-    });
+    }
+    error += excessOf(logprobsP, logprobsV) + excessOf(logprobsV, logprobsP);
     const isMissing = lacks(listP, listV) || lacks(listV, listP);
     errors.push(Math.max(isMissing ? 1 : 0, relative(Math.sqrt(error), Math.sqrt(size))));
     ratios.push(ratio(Math.sqrt(claimed), Math.sqrt(size)));
@@ -123,6 +124,17 @@ export function candidatesOf({ output }: Reveal, vocabularySize: number): Candid
   const count = output.length / logitsRowBytes(candidates);
   if (!Number.isInteger(count)) throw new ChorusError('bad-message', 'not a whole number of logits rows');
   return splitRows(output, count).map((row) => readCandidates(row, vocabularySize, candidates));
+}
+
+/** The natural logarithm of the model's probability of each candidate. */
+function logprobsOf({ tokens, logits, logSumExp }: Candidates): Map<number, number> {
+  return new Map(Array.from(tokens, (token, i) => [token, logits[i]! - logSumExp]));
+}
+
+/** Squares of how far the tokens of `list` that `other` does not name lie above the last one that it does. */
+function excessOf(list: ReadonlyMap<number, number>, other: ReadonlyMap<number, number>): number {
+  const last = [...other.values()].at(-1)!;
+  return [...list].reduce((sum, [token, d]) => (other.has(token) ? sum : sum + Math.max(0, d - last) ** 2), 0);
 }
 
 /** True if a token of the first half of `list` is nowhere in `other`. */

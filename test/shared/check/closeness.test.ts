@@ -95,6 +95,24 @@ describe('closeness', () => {
     const lowered = logits.map((logit, token) => (token === 63 ? logit - 0.2 : logit));
     expect(closenessOf(reveal(lowered), reveal(logits), kind).max).toBeLessThan(0.1);
   });
+
+  test('of logits is not nothing where tokens of the second half of a list are others', () => {
+    const head = makeChunk(4, 8, 1);
+    const logits = Array.from({ length: 100 }, (_, token) => 5 - token / 10);
+    // Tokens 90 to 99 stand where 40 to 49 should, with their very logits.
+    const others = logits.map((_, token) => {
+      const from = token >= 90 ? token - 50 : token >= 40 && token < 50 ? token + 50 : token;
+      return logits[from]!;
+    });
+    const kind = { kind: 'logits', vocabularySize: 100, sampled: null } as const;
+    const reveal = (row: number[]) => speakLogits(head, [logitsRow(row).slice(0, 516)]).reveal;
+    for (const [primary, shadow] of [
+      [others, logits],
+      [logits, others],
+    ] as const) {
+      expect(closenessOf(reveal(primary), reveal(shadow), kind).max).toBeGreaterThan(0.1);
+    }
+  });
 });
 
 test('a quantile is a value that is there, by its rank', () => {

@@ -163,6 +163,14 @@ describe('readCandidates', () => {
         [1, 1],
       ]),
     ],
+    [
+      'a token twice whose logits fall',
+      row(2.5, [
+        [5, 2],
+        [1, 1],
+        [1, 0.5],
+      ]),
+    ],
   ])('refuses %s as bad-message', (_, bytes) => {
     expect(codeOf(() => readCandidates(bytes, 10, 3))).toBe('bad-message');
   });
