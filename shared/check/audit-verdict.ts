@@ -58,13 +58,20 @@ export function judgeStages(span: AuditSpan, panel: AuditPanel, { config }: Mani
   });
 }
 
+/** The first pair of a judged span that has not agreed; null if all have. */
+export function differenceIn(span: AuditSpan): { readonly stage: number; readonly shadow: PeerId } | null {
+  for (const [stage, { findings }] of span.results!.entries()) {
+    const shadow = findings.find((finding) => !hasAgreed(finding))?.shadow;
+    if (shadow !== undefined) return { stage, shadow };
+  }
+  return null;
+}
+
 /**
  * The differences of a judged span that a third must settle next: one of each stage that has any and none under way, the
  * worst first.
  */
 export function newDisputes(span: AuditSpan, panel: AuditPanel): Dispute[] {
-  // What a cut took away cannot be run again.
-  if (span.isCutInto) return [];
   return span.results!.flatMap((result, stage) => {
     if (result.dispute !== null) return [];
     const open = result.findings.filter((finding) => !hasAgreed(finding) && !result.settled.has(finding.shadow));
@@ -103,9 +110,7 @@ export function spanCheck(
 }
 
 function stageCheck({ findings, arbiter }: StageResult, { stage, range, id, numericClass }: AuditReplica): StageCheck {
-  const stillOpen = arbiter === null && findings.some((finding) => !hasAgreed(finding));
-  // An open difference here is one that a cut took the rows away from: nobody can settle it.
-  const tier: Tier = findings.length === 0 || stillOpen ? 'unchecked' : arbiter === null ? 'checked' : 'settled';
+  const tier: Tier = findings.length === 0 ? 'unchecked' : arbiter === null ? 'checked' : 'settled';
   return { stage, range, tier, primary: id, primaryClass: numericClass, findings, arbiter };
 }
 

@@ -12,7 +12,7 @@ import { AuditPanel, type AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 import { AuditSignatures } from './audit-signatures.ts';
 import { AuditSpans } from './audit-spans.ts';
-import { finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
+import { differenceIn, finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
 import type { CheckFailure } from './finding.ts';
 import type { Proof } from './proof-schema.ts';
 import { createSeedChain, type SeedChain } from './seed-chain.ts';
@@ -264,8 +264,17 @@ export class SessionAudit {
       if (this.#isOver) return false;
       span.results = judgeStages(span, this.#panel, this.#config.manifest, this.#config.drawnAt);
     }
+    if (span.isCutInto) return this.#isCutIntoAgreed(span);
     for (const dispute of newDisputes(span, this.#panel)) this.#effects.push({ type: 'dispute', dispute });
-    return span.isCutInto || span.results.every(({ dispute }) => dispute === null);
+    return span.results.every(({ dispute }) => dispute === null);
+  }
+
+  /** What a cut took away no third can run again, and its traces may be in what stays: then neither of two is gone on with. */
+  #isCutIntoAgreed(span: AuditSpan): boolean {
+    const found = differenceIn(span);
+    if (found === null) return true;
+    this.#fail(this.#panel.primary(found.stage), 'disagreement', { span: span.span, partner: found.shadow });
+    return false;
   }
 
   #blame(span: AuditSpan, blames: readonly Blame[]): void {
