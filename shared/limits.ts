@@ -63,6 +63,8 @@ export const RUN_TIMEOUT_MS = 15_000;
 export const REFUSAL_WAIT_MS = 2_000;
 /** How long a hole in a session's messages may stay open. */
 export const GAP_TIMEOUT_MS = 5_000;
+/** How long a replica that is asked to commit waits for the rows; shorter than a commit may take, so that it can say so. */
+export const ROWS_TIMEOUT_MS = 10_000;
 /** Reaching the next peer of a route: a failed try with WebRTC, then the relay's handshake. */
 export const CONNECT_TIMEOUT_MS = WEBRTC_TIMEOUT_MS + HANDSHAKE_TIMEOUT_MS;
 /** Rows messages of one session that may wait for a stage, and that a requester may have on the way. */

@@ -14,6 +14,8 @@ export interface SessionLost {
   readonly type: 'lost';
   readonly error: ChorusError;
   readonly blamed: readonly PeerId[];
+  /** Who says so of others. */
+  readonly told?: PeerId;
 }
 
 /** What it asks for, and what becomes of it. */

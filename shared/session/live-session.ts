@@ -15,9 +15,6 @@ import { SessionCheck } from './session-check.ts';
 import type { SettlementEvent } from './settlement.ts';
 import { lossBy, readFault } from './told-fault.ts';
 
-/** A route this close to its end is not begun with. */
-const LEASE_MARGIN_MS = 10_000;
-
 /** One session over its links: opens it, feeds it, takes what comes back, and has it checked. */
 export class LiveSession {
   readonly #config: RequesterConfig;
@@ -82,7 +79,7 @@ export class LiveSession {
 
   /** True if its lease is near its end, or it can be checked no longer. */
   isEnding(nowMs: number): boolean {
-    return nowMs >= this.#session.leaseEndMs - LEASE_MARGIN_MS || this.#check?.isSpent === true;
+    return this.#session.isEnding(nowMs) || this.#check?.isSpent === true;
   }
 
   connect(): LiveEffect[] {
@@ -99,6 +96,12 @@ export class LiveSession {
   /** Cuts the session back to what it shares with the history. */
   align(history: readonly number[], now: Now): LiveEffect[] {
     return this.#collect(now, () => {
+      if (this.#session.isTornBy(history)) {
+        return this.#lose(
+          new ChorusError('cancelled', 'the answer before was given up at a place that cannot be kept'),
+          [],
+        );
+      }
       const cut = this.#session.align(history, now.nowMs);
       this.#tellReturned();
       if (cut === null) return;
@@ -221,7 +224,7 @@ export class LiveSession {
     if (told?.type === 'shadow-left') this.#onLinkLost(from);
     else if (told?.type === 'lost') this.#effects.push(told);
     else if (told !== null) {
-      this.#refusals.add(told.stage, told.receiver, told.error, this.#now.nowMs);
+      this.#refusals.add(told, this.#now.nowMs);
       this.#hearRefusals();
     }
   }
@@ -231,10 +234,10 @@ export class LiveSession {
   }
 
   #onRefusal(refusal: Refusal): void {
-    const { stage, sender, receivers } = refusal;
+    const { stage, sender, receivers, error } = refusal;
     const session = this.#session;
     const loss = lossBy(refusal, session.route);
-    if (receivers.length > 1) {
+    if (receivers.length > 1 && error.code !== 'link-lost') {
       const at = { start: session.length, end: session.length, proof: null };
       const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
       this.#effects.push({ type: 'fault', fault });
@@ -257,6 +260,7 @@ export class LiveSession {
     this.#tell({ type: 'time' });
     this.#hearRefusals();
     if (this.#now.nowMs < session.deadlineMs) return;
+    if (session.isResting) return this.#lose(new ChorusError('timeout', 'no answer was asked for in time'), []);
     // Nobody told who is stuck, so all of them are left out.
     const everyone = session.route.stages.map((stage) => stage.primary.id);
     const seconds = (session.step === 'open' ? LAP_TIMEOUT_MS : OPEN_TIMEOUT_MS) / 1000;

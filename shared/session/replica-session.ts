@@ -136,7 +136,7 @@ export class ReplicaSession {
 
   onClose(from: PeerId, reason: string): void {
     const { upstream, requester, role } = this.seat;
-    if (from === upstream) this.end(reason);
+    if (from === upstream) this.#onLeft(reason);
     // Whoever feeds a shadow that the requester gave up need not go on with it.
     else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
   }
@@ -190,6 +190,7 @@ export class ReplicaSession {
       return this.fail(toChorusError(error), null);
     }
     this.#runs.commit();
+    this.#waits.rows(this.#runs.isStarved, this.#host.nowMs);
   }
 
   #onRan(result: RunResult): void {
@@ -243,11 +244,21 @@ export class ReplicaSession {
 
   onLinkLost(peer: PeerId): void {
     const { upstream, forward } = this.seat;
-    if (upstream === peer) return this.end('the peer before this stage is gone');
+    if (upstream === peer) return this.#onLeft('the peer before this stage is gone');
     if (forward?.peer === peer && !this.#missing.has('forward')) {
       return this.fail(new ChorusError('link-lost', 'the next peer is gone'), this.#onward.volunteer);
     }
     this.#onward.drop(peer);
+  }
+
+  /**
+   * The peer before this stage sends nothing more. Who gets rows from the requester itself, or as a primary, has others that
+   * say so; a shadow has nobody.
+   */
+  #onLeft(reason: string): void {
+    const { upstream, role, stage } = this.seat;
+    if (role === 'shadow' && stage > 0) this.fail(new ChorusError('link-lost', reason), upstream);
+    else this.end(reason);
   }
 
   onTime(): void {
@@ -262,7 +273,7 @@ export class ReplicaSession {
   /** The volunteer that keeps the session waiting. */
   #keeperOf(what: Overdue['what']): PeerId | null {
     if (what === 'open') return this.#missing.has('compute') ? this.#host.config.self : this.#onward.volunteer;
-    return what === 'gap' && this.seat.stage > 0 ? this.seat.upstream : null;
+    return (what === 'gap' || what === 'rows') && this.seat.stage > 0 ? this.seat.upstream : null;
   }
 
   /** Ends the session with a fault to the peer before it; `volunteer` is held to be at fault. */

@@ -34,6 +34,8 @@ export class RequesterEngine {
   readonly #config: RequesterConfig;
   readonly #search: RouteSearch;
   readonly #reports = new FaultReports();
+  /** Who has ended sessions by what it said of others. */
+  readonly #tellers = new Set<PeerId>();
   #effects: RequesterEffect[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
@@ -291,7 +293,8 @@ export class RequesterEngine {
     if (answer !== null && answer.closing !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
     switch (effect.type) {
       case 'checked': {
-        const check = answer?.accept(effect.check) ?? null;
+        // Until the session is cut back, its verdicts are on what the answer before had it hold.
+        const check = this.#isAlignDue ? null : (answer?.accept(effect.check) ?? null);
         if (check !== null) this.#emit({ type: 'checked', check });
         return this.#endIfWhole();
       }
@@ -353,7 +356,11 @@ export class RequesterEngine {
     this.#requestRoute();
   }
 
-  #onLost(session: LiveSession, { error, blamed }: SessionLost): void {
+  #onLost(session: LiveSession, { error, told, ...lost }: SessionLost): void {
+    // Who blames one after another is as likely why.
+    const isOften = told !== undefined && this.#tellers.has(told);
+    if (told !== undefined) this.#tellers.add(told);
+    const blamed = isOften ? [...lost.blamed, told] : lost.blamed;
     // A time out that nobody is known for is no volunteer's fault on record.
     const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
     this.#reroute(session, error, blamed, faults);

@@ -14,6 +14,8 @@ import { ShadowFeed } from './shadow-feed.ts';
 
 /** Given back a little before the replicas would take it. */
 const IDLE_MS = SESSION_IDLE_MS - 20_000;
+/** A route this close to its end is not begun with. */
+const LEASE_MARGIN_MS = 10_000;
 
 /** Positions that the primaries run at once. */
 export interface Run {
@@ -122,6 +124,11 @@ export class RequesterSession {
     return this.#sent.slice(0, end).map((token) => encodeTokens([token]));
   }
 
+  /** True if its lease is near its end. */
+  isEnding(nowMs: number): boolean {
+    return nowMs >= this.leaseEndMs - LEASE_MARGIN_MS;
+  }
+
   toOpening(nowMs: number): void {
     this.#step = 'opening';
     this.#stepByMs = nowMs + OPEN_TIMEOUT_MS;
@@ -132,20 +139,43 @@ export class RequesterSession {
     this.#stepByMs = Infinity;
   }
 
-  /** Waits for nothing but the next answer, for a bounded time; from then on flights under way tell nothing. */
+  /** True while it waits for nothing but the next answer. */
+  get isResting(): boolean {
+    return this.#step === 'open' && this.#stepByMs !== Infinity;
+  }
+
+  /**
+   * Waits for nothing but the next answer, for a bounded time and not longer than another could begin; from then on flights
+   * under way tell nothing.
+   */
   rest(nowMs: number): void {
-    this.#stepByMs = nowMs + IDLE_MS;
+    this.#stepByMs = Math.min(nowMs + IDLE_MS, this.leaseEndMs - LEASE_MARGIN_MS);
     this.#forgotten = new Set(this.#flights.keys());
     this.#prompt = null;
+  }
+
+  /**
+   * True if `align` would cut off the wait for logits of rows that stay: the replicas gave them out, and what came back of
+   * the session would never be what they say.
+   */
+  isTornBy(history: readonly number[]): boolean {
+    const shared = this.#sharedWith(history);
+    const isCut = shared < this.#sent.length;
+    return isCut && [...this.#flights.values()].some((flight) => wantedOf(flight) > 0 && flight.logitsFrom < shared);
+  }
+
+  #sharedWith(history: readonly number[]): number {
+    const most = Math.min(this.#sent.length, history.length - 1);
+    let shared = 0;
+    while (shared < most && this.#sent[shared] === history[shared]) shared += 1;
+    return shared;
   }
 
   /** Makes ready to send `history`: returns the cut back to what the session shares with it, if it holds more. */
   align(history: readonly number[], nowMs: number): CutMessage | null {
     this.#stepByMs = Infinity;
     this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
-    const most = Math.min(this.#sent.length, history.length - 1);
-    let shared = 0;
-    while (shared < most && this.#sent[shared] === history[shared]) shared += 1;
+    const shared = this.#sharedWith(history);
     this.#prompt = { done: 0, total: history.length - shared };
     if (shared === this.#sent.length) return null;
     this.#sent.length = shared;

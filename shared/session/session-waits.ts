@@ -1,9 +1,9 @@
 import { ChorusError } from '../errors.ts';
-import { GAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
+import { GAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, ROWS_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
 
 /** What never came, and what that means for the session. */
 export interface Overdue {
-  readonly what: 'open' | 'gap' | 'lease' | 'idle';
+  readonly what: 'open' | 'gap' | 'rows' | 'lease' | 'idle';
   readonly error: ChorusError;
 }
 
@@ -12,6 +12,7 @@ export class SessionWaits {
   readonly leaseEndMs: number;
   #openByMs: number;
   #gapByMs = Infinity;
+  #rowsByMs = Infinity;
   #idleAtMs: number;
 
   constructor(nowMs: number, leaseMs: number) {
@@ -21,7 +22,7 @@ export class SessionWaits {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#openByMs, this.#gapByMs, this.#idleAtMs, this.leaseEndMs);
+    return Math.min(this.#openByMs, this.#gapByMs, this.#rowsByMs, this.#idleAtMs, this.leaseEndMs);
   }
 
   /** All that it takes is there. */
@@ -39,11 +40,19 @@ export class SessionWaits {
     this.#gapByMs = isWaiting ? Math.min(this.#gapByMs, nowMs + GAP_TIMEOUT_MS) : Infinity;
   }
 
+  /** Whether a check waits for rows that never came: they have been round long since, for it to be asked for. */
+  rows(isWaiting: boolean, nowMs: number): void {
+    this.#rowsByMs = isWaiting ? Math.min(this.#rowsByMs, nowMs + ROWS_TIMEOUT_MS) : Infinity;
+  }
+
   /** What was waited for too long, the first of it; null if nothing was. */
   overdue(nowMs: number): Overdue | null {
     if (nowMs >= this.#openByMs) return { what: 'open', error: timeout('opening took too long') };
     if (nowMs >= this.#gapByMs) {
       return { what: 'gap', error: new ChorusError('gap', 'messages in between never came') };
+    }
+    if (nowMs >= this.#rowsByMs) {
+      return { what: 'rows', error: new ChorusError('gap', 'rows that are to be checked never came') };
     }
     if (nowMs >= this.leaseEndMs) return { what: 'lease', error: timeout('the lease has ended') };
     return nowMs >= this.#idleAtMs ? { what: 'idle', error: timeout('the session was idle too long') } : null;

@@ -127,6 +127,12 @@ export class StageRuns {
     if (this.#running === null) this.#runByMs = Infinity;
   }
 
+  /** True if a span is to be committed to whose rows have not come. */
+  get isStarved(): boolean {
+    const span = this.#audit.next;
+    return span !== null && span.end > this.record.received && this.#queue.length === 0;
+  }
+
   /** The next span to commit to, if its rows are here. */
   #nextSpan(): Span | null {
     const span = this.#audit.next;

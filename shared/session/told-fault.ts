@@ -10,8 +10,15 @@ export const CONTRADICTION = 'two volunteers contradict each other, and one of t
 
 /** What a `fault` that came from a peer means for the session. */
 export type ToldFault =
-  /** `receiver`, a replica of `stage`, says that the stage before sent it what cannot be. */
-  | { readonly type: 'refusal'; readonly stage: number; readonly receiver: PeerId; readonly error: ChorusError }
+  /** `receiver`, a replica of `stage`, says that the stage before sent it what cannot be, or nothing. */
+  | {
+      readonly type: 'refusal';
+      readonly stage: number;
+      readonly receiver: PeerId;
+      readonly error: ChorusError;
+      /** True where another volunteer says that it says so. */
+      readonly isHearsay: boolean;
+    }
   /** A shadow has left the session. */
   | { readonly type: 'shadow-left' }
   | SessionLost;
@@ -30,14 +37,16 @@ export function readFault(
   const receiver = isPrimary ? stages[stage]?.primary.id : from;
   const error = new ChorusError(fault.code, fault.message);
   if (receiver !== undefined && fault.volunteer !== null && fault.volunteer === stages[stage - 1]?.primary.id) {
-    return { type: 'refusal', stage, receiver, error };
+    return { type: 'refusal', stage, receiver, error, isHearsay: receiver !== from };
   }
   // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
   if (!isPrimary) return { type: 'shadow-left' };
   if (from !== first) return null;
   const named = stages.find((each) => each.primary.id === fault.volunteer)?.primary.id;
   const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
-  return { type: 'lost', error, blamed: isEndOfLease ? [] : [named ?? stages[fault.stage]?.primary.id ?? first] };
+  if (isEndOfLease) return { type: 'lost', error, blamed: [] };
+  const blamed = named ?? stages[fault.stage]?.primary.id ?? first;
+  return { type: 'lost', error, blamed: [blamed], ...(blamed !== from && { told: from }) };
 }
 
 /** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */

@@ -1,6 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { describe, expect, it } from 'vitest';
-import { REFUSAL_WAIT_MS } from '#shared/limits.ts';
+import { COMMIT_TIMEOUT_MS, REFUSAL_WAIT_MS } from '#shared/limits.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
 import type { Rows } from '#shared/session/compute.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
@@ -83,6 +83,26 @@ describe('a stage that puts out what is no number', () => {
     expect(network.clock.nowMs()).toBeLessThan(REFUSAL_WAIT_MS);
   });
 
+  it('may also stop feeding a shadow, or close its session: neither of the two is at fault', async () => {
+    for (const how of ['silence', 'close', 'link'] as const) {
+      const network = checkedNetwork(['arbiter', 'referee'], 4);
+      const [sender, shadow] = [network.of(0)[0]!, network.of(1)[1]!];
+      const isToShadow = (from: string, to: string) => from === sender.id && to === shadow.id;
+      if (how === 'silence') {
+        network.links.fate = (message, from, to) =>
+          message.type === 'rows' && message.rows.start >= 32 && isToShadow(from, to) ? [] : [1];
+      } else if (how === 'close') {
+        network.links.rewrite = (message, from, to) =>
+          message.type === 'rows' && message.rows.start >= 32 && isToShadow(from, to)
+            ? { type: 'close', session: message.session, reason: 'no more' }
+            : message;
+      } else network.clock.setTimer(() => sender.links.cutTo(shadow.id), 100);
+      expectBothLeftOut(network, await ask(network), [sender, shadow]);
+      // Sooner than a commit is missing.
+      expect(network.clock.nowMs()).toBeLessThan(COMMIT_TIMEOUT_MS);
+    }
+  });
+
   it('is named by a shadow that hears of the check only after it has left', async () => {
     const network = checkedNetwork(['arbiter', 'referee'], 3);
     const [liar, shadow] = [network.of(0)[0]!, network.of(1)[1]!];
@@ -128,6 +148,20 @@ describe('two that contradict each other are both left out, and neither is at fa
       return { type: 'fault', session, stage: 1, code: 'bad-message', message: text, volunteer: sender.id };
     };
     expectBothLeftOut(network, await ask(network), [sender, liar]);
+  });
+
+  it('the first primary that says so in the name of another, whatever a shadow adds to it', async () => {
+    const network = checkedNetwork(['arbiter', 'referee'], 4);
+    const [first, sender, receiver, liar] = [0, 1, 2, 2].map((stage, i) => network.of(stage)[i === 3 ? 1 : 0]!);
+    network.links.rewrite = (message, from): PeerMessage => {
+      const isFirst = from === first!.id && message.type === 'commit';
+      const isLiar = from === liar!.id && message.type === 'commit';
+      if ((!isFirst && !isLiar) || network.routes.length > 1) return message;
+      const { session } = message.commit.statement;
+      const text = 'the rows hold what is no number';
+      return { type: 'fault', session, stage: 2, code: 'bad-message', message: text, volunteer: sender!.id };
+    };
+    expectBothLeftOut(network, await ask(network), [sender!, receiver!]);
   });
 
   it.each([

@@ -76,6 +76,28 @@ describe('while a difference is settled', () => {
     expect(events.at(-1)).toMatchObject({ tier: 'checked' });
   });
 
+  it('the next answer gets no verdict that is on the answer before', async () => {
+    const { network, liar, honest, referee } = withLiar();
+    [liar.compute.tamper, honest.compute.tamper] = [honest.compute.tamper, scaled(-1, 0)];
+    referee.compute.runMs = 3_000;
+    const abort = new AbortController();
+    const conversation = network.conversation();
+    const stop = (event: AnswerEvent) => event.type === 'settling' && abort.abort();
+    await network.ask(conversation, greedy(prompt(40)), stop, abort.signal);
+    const edited = [...prompt(40).slice(0, 20), 5];
+    let fed = 0;
+    const { events } = await network.ask(conversation, greedy(edited, 40), (event) => {
+      if (event.type === 'token') fed = event.position;
+      if (event.type === 'checked') expect(event.check.end).toBeLessThanOrEqual(Math.max(edited.length, fed));
+    });
+    expect(standing(events, edited.length)).toEqual(toyAnswer(edited, 40));
+    const { check } = only(events, 'checked')[0]!;
+    expect(check).toMatchObject({ tier: 'checked' });
+    expect(check.end).toBeGreaterThan(20);
+    expect(network.routes).toHaveLength(2);
+    expect(only(events, 'fault')).toMatchObject([{ volunteer: honest.id, role: 'shadow', isProven: true }]);
+  });
+
   it('what is heard of sessions before is nothing to it', async () => {
     const { network, liar, referee } = withLiar();
     const conversation = network.conversation();

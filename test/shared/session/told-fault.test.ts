@@ -23,7 +23,7 @@ describe('a fault', () => {
     ['the stage it comes from where it names nobody', null, primaries[1]!],
     ['the stage it comes from where it names nobody of the route', stranger, primaries[1]!],
   ])('that the first volunteer passes on is held against %s', (_, volunteer, blamed) => {
-    expect(told(primaries[0]!, 1, volunteer)).toEqual({ type: 'lost', error, blamed: [blamed] });
+    expect(told(primaries[0]!, 1, volunteer)).toEqual({ type: 'lost', error, blamed: [blamed], told: primaries[0] });
   });
 
   it('of a stage that there is not is held against the first volunteer', () => {
@@ -46,9 +46,10 @@ describe('a fault', () => {
 
   it('against the stage before is a refusal, by whoever was sent its rows', () => {
     const refusal = { type: 'refusal', stage: 1, error };
-    expect(told(primaries[0]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver: primaries[1] });
-    expect(told(primaries[1]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver: primaries[1] });
-    expect(told(shadows[1]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver: shadows[1] });
+    const [receiver, isHearsay] = [primaries[1], true];
+    expect(told(primaries[0]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver, isHearsay });
+    expect(told(primaries[1]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver, isHearsay: false });
+    expect(told(shadows[1]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver: shadows[1], isHearsay: false });
     // What a shadow says of another stage it cannot know.
     expect(told(shadows[1]!, 2, primaries[1]!)).toEqual({ type: 'shadow-left' });
   });
