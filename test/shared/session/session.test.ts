@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { AnswerEvent } from '#shared/session/answer-event.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
-import { only, standing } from '../../support/checked-network.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { GREEDY, toyAnswer, toyDigest, toyManifest, TOY_VOCABULARY } from '../../support/toy-model.ts';
 import { collect, ToyNetwork } from '../../support/toy-network.ts';
@@ -226,41 +225,6 @@ describe('a conversation', () => {
     expect((await network.ask(conversation, greedy(prompt(8), 5))).tokens).toEqual(toyAnswer(prompt(8), 5));
   });
 
-  it.each([
-    ['rests too long', 15 * 60_000],
-    ['rests until its lease ends', 40_000],
-  ])('leaves nobody out of the next route for a session that %s', async (_, leaseMs) => {
-    const network = new ToyNetwork(2);
-    [network.shadows, network.leaseMs] = [1, leaseMs];
-    const conversation = network.conversation();
-    await network.ask(conversation, greedy(prompt(5), 5));
-    await network.clock.advance(leaseMs > 100_000 ? 150_000 : 35_000);
-    expect(network.releases).toMatchObject([{ outcome: 'done', faults: [] }]);
-    const { events } = await network.ask(conversation, greedy(prompt(8), 5));
-    expect(network.routes[1]!.stages).toEqual(network.routes[0]!.stages);
-    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
-  });
-
-  it('blames nobody where answers are given up before their logits come, and the third keeps those rows', async () => {
-    const network = new ToyNetwork(2);
-    network.shadows = 1;
-    const conversation = network.conversation();
-    const long = prompt(40);
-    // Logits take a while from the last stage to the requester, and both answers are given up before any come.
-    network.links.fate = (message) => [message.type === 'rows' && message.rows.kind === 'logits' ? 400 : 1];
-    for (const length of [20, 30]) {
-      const abort = new AbortController();
-      network.clock.setTimer(() => abort.abort(), 100);
-      await network.ask(conversation, greedy(long.slice(0, length), 8), undefined, abort.signal);
-    }
-    const edited = [...long.slice(0, 25), 5, 6];
-    const { events } = await network.ask(conversation, greedy(edited, 8));
-    expect(standing(events, edited.length)).toEqual(toyAnswer(edited, 8));
-    expect(only(events, 'fault')).toEqual([]);
-    expect(network.releases.flatMap(({ faults }) => faults)).toEqual([]);
-    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
-  });
-
   it('makes one answer at a time', async () => {
     const network = new ToyNetwork();
     const conversation = network.conversation();
@@ -389,22 +353,6 @@ describe('a session whose volunteers leave', () => {
     });
     expect(tokens).toEqual(toyAnswer(prompt(20), 10));
     expect(network.routes).toHaveLength(2);
-  });
-
-  it('does not fail for a first volunteer that says of one after the other that it is why nothing goes on', async () => {
-    const network = new ToyNetwork(6);
-    network.shadows = 1;
-    const teller = network.of(0)[0]!.id;
-    network.links.rewrite = (message, from) => {
-      if (from !== teller || message.type !== 'commit') return message;
-      const { session, stages } = network.routes.at(-1)!;
-      const volunteer = stages[2]!.primary.id;
-      return { type: 'fault', session, stage: 2, code: 'timeout', message: 'a run took too long', volunteer };
-    };
-    const { events } = await network.ask(network.conversation(), greedy(prompt(20), 5));
-    expect(standing(events, 20)).toEqual(toyAnswer(prompt(20), 5));
-    expect(network.routes).toHaveLength(3);
-    expect(network.routes[2]!.stages[0]!.primary.id).not.toBe(teller);
   });
 
   it('gives up with the last fault after three other routes', async () => {
