@@ -6,6 +6,9 @@ import { madeReceipts } from './test/support/made-receipts-plugin.ts';
 
 const executablePath = findChromium() ?? undefined;
 
+/** A loaded machine of two cores may take seconds over what takes milliseconds alone. */
+const patient = { poll: { timeout: 15_000 } };
+
 export default defineConfig({
   test: {
     // Two cores are what a small machine has; the browser and WASM threads need their share of them.
@@ -17,7 +20,9 @@ export default defineConfig({
           environment: 'node',
           include: ['test/**/*.test.ts'],
           exclude: ['test/browser/**', 'test/e2e/**', 'test/bench/**'],
-          testTimeout: 20_000,
+          expect: patient,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -43,6 +48,7 @@ export default defineConfig({
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
           globalSetup: ['test/support/browser-servers.ts'],
+          expect: patient,
           testTimeout: 60_000,
           sequence: { groupOrder: 1 },
           hookTimeout: 60_000,
@@ -64,6 +70,7 @@ export default defineConfig({
           environment: 'node',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['test/support/e2e-setup.ts'],
+          expect: patient,
           testTimeout: 180_000,
           sequence: { groupOrder: 2 },
           hookTimeout: 300_000,

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { toBase64 } from '#shared/bytes.ts';
-import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { connectPeer, newIdentity, offerOf, proofFor, RawPeer } from '../support/control-peer.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { startTestServer, type TestServer } from '../support/signal-server.ts';
 
 type Prove = Extract<PeerControlMessage, { type: 'prove' }>;
@@ -13,9 +14,7 @@ describe('a control socket', () => {
   const opened: RawPeer[] = [];
 
   beforeAll(async () => {
-    server = await startTestServer({
-      config: { limits: { messages: { perSecond: 1, burst: 20 } }, times: { handshakeMs: 300 } },
-    });
+    server = await startTestServer({ config: { limits: { messages: { perSecond: 1, burst: 20 } } } });
   });
   afterEach(async () => {
     await Promise.all(opened.splice(0).map((peer) => peer.close()));
@@ -92,7 +91,13 @@ describe('a control socket', () => {
   });
 
   it('refuses who says nothing', async () => {
-    expect(await refusal(await open())).toBe('timeout');
+    const clock = new FakeClock();
+    const patient = await startTestServer({ clock });
+    const peer = new RawPeer(patient.url);
+    await peer.take('challenge');
+    await clock.advance(HANDSHAKE_TIMEOUT_MS);
+    expect(await refusal(peer)).toBe('timeout');
+    await patient.stop();
   });
 
   const hostile: [string, unknown][] = [
@@ -144,7 +149,7 @@ describe('a control socket', () => {
   it('closes on more messages than its rate allows', async () => {
     const peer = await connectPeer(server.url);
     opened.push(peer);
-    for (let i = 0; i < 30; i++) peer.send({ type: 'heartbeat', sessions: 0, tokens: 0, layerMs: null, hidden: false });
+    for (let i = 0; i < 99; i++) peer.send({ type: 'heartbeat', sessions: 0, tokens: 0, layerMs: null, hidden: false });
     expect(await refusal(peer)).toBe('rate-limited');
   });
 
@@ -174,23 +179,33 @@ describe('a control socket', () => {
 });
 
 describe('a peer that has gone without a word', () => {
+  const times = { heartbeatMs: 100, heartbeatTimeoutMs: 300 };
+
   it('is dropped, and its volunteer with it', async () => {
-    const server = await startTestServer({ config: { times: { heartbeatMs: 100, heartbeatTimeoutMs: 300 } } });
+    const clock = new FakeClock();
+    const server = await startTestServer({ clock, config: { times } });
     const peer = await connectPeer(server.url);
     peer.send(offerOf());
     await peer.take('idle');
     expect(server.server.snapshot().volunteers).toHaveLength(1);
     // From here on it does not even answer pings.
     peer.socket.pong = () => undefined;
+    await clock.advance(times.heartbeatMs + times.heartbeatTimeoutMs);
     expect((await peer.take('error')).code).toBe('timeout');
     expect(server.server.snapshot().volunteers).toHaveLength(0);
     await server.stop();
   });
 
   it('is kept while it answers pings, though it says nothing', async () => {
-    const server = await startTestServer({ config: { times: { heartbeatMs: 100, heartbeatTimeoutMs: 300 } } });
+    const clock = new FakeClock();
+    const server = await startTestServer({ clock, config: { times } });
     const peer = await connectPeer(server.url);
-    for (let pings = 0; pings < 6; pings++) await once(peer.socket, 'ping');
+    for (let pings = 0; pings < 6; pings++) {
+      const pinged = once(peer.socket, 'ping');
+      await clock.advance(times.heartbeatMs);
+      await pinged;
+      await peer.heard();
+    }
     expect(new Set(peer.untaken.map((message) => message.type))).toEqual(new Set(['alive']));
     await server.stop();
   });

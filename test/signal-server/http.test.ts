@@ -185,7 +185,7 @@ describe('HTTP', () => {
       const snapshot = networkSnapshotSchema.parse(await (await get('/api/network')).json());
       expect(snapshot.volunteers).toHaveLength(2);
       return snapshot;
-    }, 5_000);
+    }, 15_000);
     expect(after.volunteers.map((volunteer) => volunteer.id).sort()).toEqual([a.id, b.id].sort());
     expect(after.models[0]!.coverage).toEqual({ embedding: 1, layers: [1, 1, 1, 1, 1, 1, 1, 1], head: 1 });
     expect(after.models[0]!.servable).toBe(false);

@@ -49,6 +49,13 @@ export class RawPeer {
     }, type);
   }
 
+  /** Resolves once the server has taken in all that was sent here so far: it answers in order. */
+  async heard(): Promise<void> {
+    const answered = once(this.socket, 'pong');
+    this.socket.ping();
+    await answered;
+  }
+
   async takeFrame(): Promise<Uint8Array<ArrayBuffer>> {
     return this.#until(() => this.#frames.shift(), 'a frame');
   }
@@ -155,7 +162,7 @@ export function offerOf(overrides: Partial<Offer> = {}): Offer {
   };
 }
 
-/** A peer that volunteers and says it is ready with whatever it is given. */
+/** A peer that volunteers and is ready with whatever it is given: the server knows it is. */
 export async function connectVolunteer(
   url: string,
   overrides: Partial<Offer> = {},
@@ -165,6 +172,7 @@ export async function connectVolunteer(
   peer.send(offerOf(overrides));
   const assigned = await peer.take('assign');
   peer.send({ type: 'ready', assignment: assigned.assignment, layerMs: 1, probeError: 0 });
+  await peer.heard();
   return Object.assign(peer, { assigned });
 }
 

@@ -1,5 +1,5 @@
 import { flushSync, mount, unmount } from 'svelte';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import HistoryChart from '../../../web/components/HistoryChart.svelte';
 import { Connection } from '../../../web/state/connection.svelte.ts';
 
@@ -22,11 +22,11 @@ test('the drawing follows the values, also those that come before it is made', a
     },
   });
   const drawing = (): string => target.querySelector('canvas')?.toDataURL() ?? '';
-  await vi.waitFor(() => expect(drawing()).not.toBe(''), { timeout: 10_000 });
+  await expect.poll(drawing).not.toBe('');
   await new Promise((resolve) => requestAnimationFrame(resolve));
   const before = drawing();
   source.directLinks = 3;
   flushSync();
-  await vi.waitFor(() => expect(drawing()).not.toBe(before));
+  await expect.poll(drawing).not.toBe(before);
   await unmount(component);
 });

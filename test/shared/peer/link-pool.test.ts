@@ -131,7 +131,7 @@ describe('the link pool', () => {
       return openLink(ours, large.id, deps, forever);
     });
     await Promise.allSettled(opened);
-    await vi.waitFor(() => expect(b.pool.links()).toHaveLength(MAX_LINKS_PER_PEER));
+    await expect.poll(() => b.pool.links()).toHaveLength(MAX_LINKS_PER_PEER);
     expect(b.links).toHaveLength(MAX_LINKS_PER_PEER);
   });
 

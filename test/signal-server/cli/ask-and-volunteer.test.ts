@@ -94,7 +94,7 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
       expect(output.out).toMatch(/serving (embedding|layers)/);
       expect(output.out).toMatch(/left the network; [1-9]\d* tokens served\n$/);
     }
-    await vi.waitFor(() => expect(readyCount()).toBe(0));
+    await expect.poll(readyCount).toBe(0);
   });
 
   it('keep a volunteer’s key and weights for the next time, where only its owner reads the key', async () => {

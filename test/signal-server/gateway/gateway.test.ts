@@ -265,7 +265,7 @@ describe('createGateway', () => {
     socket.write('POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n');
     socket.write(`content-length: ${body.length}\r\n\r\n${body}`);
     await asked;
-    await expect.poll(() => [seen.length, open.size], { timeout: 10_000 }).toEqual([1, 0]);
+    await expect.poll(() => [seen.length, open.size]).toEqual([1, 0]);
     socket.destroy();
   });
 

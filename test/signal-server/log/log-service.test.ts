@@ -208,7 +208,7 @@ quorum both
     cleanups.push(() => liar.stop());
     const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${liar.url.href}`)] });
     await fill(log, 0, 3);
-    await vi.waitFor(() => expect(log.service.status.witnesses[0]?.error).toContain('does not show it'));
+    await expect.poll(() => log.service.status.witnesses[0]?.error).toContain('does not show it');
     expect(await log.service.append(entryOf(3))).toBe(3);
     expect(log.doubts).toEqual([]);
   });
@@ -237,7 +237,7 @@ quorum both
     cleanups.push(() => gate.stop());
     const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${gate.url.href}`)] });
     await fill(log, 0, 3);
-    await vi.waitFor(() => expect(log.service.status.witnesses[0]?.error).not.toBeNull());
+    await expect.poll(() => log.service.status.witnesses[0]?.error).not.toBeNull();
     expect(log.service.status.witnesses[0]).toMatchObject({ size: null, timeSeconds: null });
     expect(parseNote(parseTlogProof(await log.service.prove(2)).checkpoint).signatures).toHaveLength(1);
   });
