@@ -16,17 +16,21 @@ export function findChromium(): string | null {
   return candidates.find((path) => path !== undefined && path !== '' && existsSync(path)) ?? null;
 }
 
-/**
- * How every test starts Chromium: headless on a machine without a GPU (WebGPU by SwiftShader), as any user, without
- * the background traffic of a desktop browser.
- */
-export const chromiumArgs: readonly string[] = [
+const commonArgs: readonly string[] = [
   '--no-sandbox',
   '--enable-unsafe-webgpu',
-  '--use-webgpu-adapter=swiftshader',
   '--disable-quic',
   '--no-first-run',
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
 ];
+
+/**
+ * How every test starts Chromium: headless on a machine without a GPU (WebGPU by SwiftShader), as any user, without
+ * the background traffic of a desktop browser.
+ */
+export const chromiumArgs: readonly string[] = [...commonArgs, '--use-webgpu-adapter=swiftshader'];
+
+/** The same with the machine's own GPU, which Chromium on Linux reaches by Vulkan. */
+export const gpuChromiumArgs: readonly string[] = [...commonArgs, '--ignore-gpu-blocklist', '--enable-features=Vulkan'];

@@ -17,10 +17,10 @@ export interface TabOptions {
   readonly script?: () => void;
 }
 
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(args: readonly string[] = chromiumArgs): Promise<Browser> {
   const executablePath = findChromium();
   if (executablePath === null) throw new Error('no Chromium: run `npx tsx scripts/ensure-chromium.ts`');
-  return chromium.launch({ executablePath, args: [...chromiumArgs] });
+  return chromium.launch({ executablePath, args: [...args] });
 }
 
 declare global {

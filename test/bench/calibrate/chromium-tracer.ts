@@ -2,19 +2,20 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { StageRange } from '#shared/model/stage.ts';
 import { fromBase64, toBase64 } from '#shared/bytes.ts';
+import { gpuChromiumArgs } from '../../../scripts/find-chromium.ts';
 import { launchChromium } from '../../support/tabs.ts';
 import type { TracedModel, Tracer } from '../../support/traces/tracer.ts';
 import type * as pageModule from '../page/tracer.ts';
 import { startPageServer } from '../page-server.ts';
 
-/**
- * WebGPU or WASM in a headless Chromium. WebGPU is SwiftShader on a machine without a GPU, and without the subgroups that
- * it computes wrongly with.
- */
-export async function createChromiumTracer(kind: 'webgpu' | 'wasm'): Promise<Tracer> {
+/** SwiftShader is used without the subgroups that it computes wrongly with; a real GPU as volunteers use it. */
+export type TracedBackend = 'wasm' | 'swiftshader' | 'gpu';
+
+/** A device in a headless Chromium. Its class is known once it has traced something. */
+export async function createChromiumTracer(kind: TracedBackend): Promise<Tracer> {
   const models = await startModels();
   const pages = await startPageServer(models.url, ['test/bench/page/tracer.ts']);
-  const browser = await launchChromium();
+  const browser = await launchChromium(kind === 'gpu' ? gpuChromiumArgs : undefined);
   const page = await browser.newPage();
   page.on('console', (message) => {
     if (message.type() === 'error') console.error(`page: ${message.text()}`);

@@ -3,22 +3,25 @@ import { cpus, platform } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { outcomeOf } from '#shared/check/judge.ts';
-import { thresholdFor, thresholdsSchema, type MeasuredPair } from '#shared/check/thresholds.ts';
+import { parseThresholds, thresholdFor, thresholdsSchema, type MeasuredPair } from '#shared/check/thresholds.ts';
+import measuredBefore from '#shared/check/thresholds.json' with { type: 'json' };
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { flipFloor } from './flip-floor.ts';
 import { compareSpan, greedy, honestPairs, spansOf, warm, type HonestSpan } from './honest-pairs.ts';
 import { LOGITS_FLOOR, measurePair, type AttackSpan } from './limits.ts';
-import { record } from './record.ts';
+import { findGpuClass, record } from './record.ts';
 import { calibrationTables, replaceBlock } from './tables.ts';
 import { substituteSpans } from './substitute-spans.ts';
 
 /**
  * Measures how far honest devices differ, and writes what is accepted of each pair of numeric classes to
- * shared/check/thresholds.json and the tables in docs/verification.md. `--reuse` takes the rows that an earlier run
- * computed; `--dry` writes nothing; `--json FILE` has every span.
+ * shared/check/thresholds.json and the tables in docs/verification.md. WebGPU is SwiftShader, or with `--gpu` this machine's
+ * own; the limits of classes that are not here stay as they are. `--reuse` takes the rows that an earlier run computed;
+ * `--dry` writes nothing; `--json FILE` has every span.
  */
 const { values: options } = parseArgs({
   options: {
+    gpu: { type: 'boolean', default: false },
     reuse: { type: 'boolean', default: false },
     dry: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -28,7 +31,8 @@ const COMMAND = 'npm run calibrate';
 /** Sketches of one span differ with the seed; each span is compared under so many. */
 const SEEDS = 4;
 
-const recording = await record({ isFresh: !options.reuse, onProgress: console.error });
+const gpuClass = options.gpu ? await findGpuClass() : null;
+const recording = await record({ isFresh: !options.reuse, gpuClass, onProgress: console.error });
 const { sessions, substitutes, engines } = recording;
 
 const spans: HonestSpan[] = [];
@@ -64,7 +68,9 @@ const largest = {
   hiddenSize: Math.max(...configs.map(({ hiddenSize }) => hiddenSize)),
   layers: Math.max(...configs.map(({ layers }) => layers)),
 };
-const thresholds = thresholdsSchema.parse({ format: 'chorus-thresholds/1', largest, pairs });
+// Of classes that are not here.
+const known = parseThresholds(measuredBefore).pairs.filter(({ pair, kind }) => !keys.includes(`${pair}\n${kind}`));
+const thresholds = thresholdsSchema.parse({ format: 'chorus-thresholds/1', largest, pairs: [...known, ...pairs] });
 
 const outcomes = { agreed: 0, suspect: 0, rejected: 0 };
 for (const { pair, kind, closeness, rows } of spans) {
@@ -80,7 +86,7 @@ const tables = calibrationTables({
   outcomes,
   engines,
   floors,
-  machine,
+  machine: `${machine}; WebGPU is ${gpuClass ?? 'SwiftShader'}`,
   ...made,
 });
 console.log(tables);

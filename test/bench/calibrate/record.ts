@@ -36,6 +36,8 @@ export interface Recording {
 export interface RecordOptions {
   /** Computes everything anew instead of reading what an earlier run of the same left. */
   readonly isFresh: boolean;
+  /** Of the GPU that is to be measured in place of SwiftShader. */
+  readonly gpuClass?: string | null;
   /**
    * For attacks on the limits that were made of the smaller set: more of the default model, and neither synthetic graphs nor
    * the comparison of two engines.
@@ -52,9 +54,15 @@ const POSITIONS = 480;
 export const CALIBRATED = { short: 4, webGpu: 3 } as const;
 
 /** Runs honest devices and those with wrong weights over the default model and the synthetic graphs. */
-export async function record({ isFresh, forAttacks = false, onProgress }: RecordOptions): Promise<Recording> {
+export async function record({
+  isFresh,
+  gpuClass = null,
+  forAttacks = false,
+  onProgress,
+}: RecordOptions): Promise<Recording> {
   const wasm = cachedTracer('wasm', () => Promise.resolve(createWasmTracer()), isFresh);
-  const webGpu = cachedTracer(SWIFTSHADER, () => createChromiumTracer('webgpu'), isFresh);
+  const webGpu =
+    gpuClass === null ? swiftShader(isFresh) : cachedTracer(gpuClass, () => createChromiumTracer('gpu'), isFresh);
   const sessions: TracedSession[] = [];
   const substitutes: SubstituteTrace[] = [];
   const started = performance.now();
@@ -93,7 +101,9 @@ export async function record({ isFresh, forAttacks = false, onProgress }: Record
       const plans: SessionPlan[] = [
         ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [20, 96] as const })),
         // SwiftShader has no f16 arithmetic.
-        ...(hasHalfArithmetic(model) ? [] : [{ tracer: webGpu, session: 0, chunk: 64, primary: [40, 64] as const }]),
+        ...(gpuClass === null && hasHalfArithmetic(model)
+          ? []
+          : [{ tracer: webGpu, session: 0, chunk: 64, primary: [40, 64] as const }]),
       ];
       sessions.push(...(await traceModel(model, evenRanges(layers, 2), histories, plans, wasm)));
     }
@@ -102,6 +112,24 @@ export async function record({ isFresh, forAttacks = false, onProgress }: Record
     return { sessions, substitutes, webGpu, engines };
   } finally {
     await webGpu.stop();
+  }
+}
+
+function swiftShader(isFresh: boolean): CachedTracer {
+  return cachedTracer(SWIFTSHADER, () => createChromiumTracer('swiftshader'), isFresh);
+}
+
+/** The numeric class of this machine's GPU. Throws where Chromium finds none. */
+export async function findGpuClass(): Promise<string> {
+  const tracer = await createChromiumTracer('gpu');
+  try {
+    const [model] = await syntheticModels();
+    const { hiddenSize, layers } = model!.manifest.config;
+    const range = { start: layers - 1, end: layers, embedding: false, head: false };
+    await tracer.trace(model!, range, [{ input: new Uint8Array(2 * hiddenSize), plan: [1] }]);
+    return tracer.numericClass;
+  } finally {
+    await tracer.stop();
   }
 }
 

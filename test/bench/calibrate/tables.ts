@@ -22,7 +22,7 @@ export function calibrationTables(calibration: Calibration): string {
   const whole = spans.filter(({ rows }) => rows === CHUNK_POSITIONS);
   const total = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   return [
-    `Measured by \`${command}\` on ${date} (${machine}; WebGPU is SwiftShader).`,
+    `Measured by \`${command}\` on ${date} (${machine}).`,
     `**Limits.** For each pair and kind of output, accepted / rejected above:`,
     table(
       ['pair', 'of', 'chunks', 'median', 'p95 and max', 'bias', 'token gap', 'weakest substitution', 'gap'],

@@ -3,6 +3,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu } from '../../../worker/backend.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
+import type { TracedBackend } from '../calibrate/chromium-tracer.ts';
 import { traceSession } from '../../support/traces/tracer.ts';
 
 /** A session as it travels to the page: input rows in base64. */
@@ -12,12 +13,12 @@ export interface PageRun {
 }
 
 /**
- * Runs sessions of one stage on this page's WebGPU, without subgroups, or its WASM; answers the numeric class and the
- * output rows.
+ * Runs sessions of one stage on this page's WASM or WebGPU; answers the numeric class and the output rows. Throws
+ * `unsupported` for `gpu` where there is none, or only an emulated one.
  */
 export async function traceInPage(
   url: string,
-  kind: 'webgpu' | 'wasm',
+  kind: TracedBackend,
   range: StageRange,
   runs: readonly PageRun[],
 ): Promise<{ numericClass: string; outputs: string[] }> {
@@ -26,7 +27,7 @@ export async function traceInPage(
   const backend =
     kind === 'wasm'
       ? await openWasm('asked for')
-      : await openWebGpu(navigator.gpu, { subgroups: false, refuseSoftware: false, onLost });
+      : await openWebGpu(navigator.gpu, { subgroups: kind === 'gpu', refuseSoftware: kind === 'gpu', onLost });
   try {
     const request = { ...(await loadRequest(url, await readManifest(url), range)), probe: false };
     const { stage } = await loadStage(backend, request, await readBlobs(request), () => undefined);
