@@ -15,7 +15,7 @@ import type { ModelCatalog } from './model-catalog.ts';
 import { Registry } from './registry.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
-import { RouteDesk } from './route-desk.ts';
+import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
 import { SessionRecorder } from './session-recorder.ts';
 import type { Store } from './store.ts';
 import { Trust } from './trust.ts';
@@ -37,6 +37,8 @@ export interface DesksDeps {
   readonly companionKeys: ReadonlyMap<PeerId, CompanionKind>;
   /** True while the server's own anchors are on their way. */
   readonly isFilling: () => boolean;
+  /** As of `RouteDesk`. */
+  readonly onTokens: RouteDeskDeps['onTokens'];
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];

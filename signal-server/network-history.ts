@@ -2,43 +2,53 @@ import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
 type Point = NetworkSnapshot['history'][number];
 
+/** From one point to the next. */
+interface Step {
+  readonly point: Omit<Point, 'tokensPerSecond'>;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly tokens: number;
+}
+
 export const HISTORY_STEP_MS = 10_000;
 const HISTORY_POINTS = 360;
 
-/** The last hour, a point every ten seconds. */
+/** The last hour, a point every ten seconds. Times are monotonic; `atMs` of a point is wall time. */
 export class NetworkHistory {
-  #points: readonly Point[] = [];
-  #tokensBefore: ReadonlyMap<string, number> = new Map();
-  #atMs: number;
+  #steps: readonly Step[] = [];
+  /** Since the last point. */
+  #fromMs: number;
+  #tokens = 0;
 
   constructor(nowMs: number) {
-    this.#atMs = nowMs;
+    this.#fromMs = nowMs;
   }
 
   get points(): readonly Point[] {
-    return this.#points;
+    return this.#steps.map(({ point, fromMs, toMs, tokens }) => ({
+      ...point,
+      tokensPerSecond: (1000 * tokens) / Math.max(1, toMs - fromMs),
+    }));
+  }
+
+  /** Adds a point. */
+  add(nowMs: number, wallMs: number, counts: { volunteers: number; sessions: number }): void {
+    const step = { point: { atMs: wallMs, ...counts }, fromMs: this.#fromMs, toMs: nowMs, tokens: this.#tokens };
+    this.#steps = [...this.#steps, step].slice(-HISTORY_POINTS);
+    this.#fromMs = nowMs;
+    this.#tokens = 0;
   }
 
   /**
-   * Adds a point. `tokens` are the running totals of those volunteers that every token passes exactly once (the
-   * holders of the head); a total that fell belongs to a new sitting.
+   * Adds tokens of an answer that were made, as fast at the end as at the start, in the `tookMs` before `nowMs`: points
+   * that are there already rise too, since what an answer came to is heard of when it ends.
    */
-  add(
-    nowMs: number,
-    wallMs: number,
-    counts: { volunteers: number; sessions: number },
-    tokens: ReadonlyMap<string, number>,
-  ): void {
-    let made = 0;
-    for (const [id, total] of tokens) {
-      const before = this.#tokensBefore.get(id) ?? total;
-      made += total >= before ? total - before : total;
-    }
-    const seconds = Math.max(0.001, (nowMs - this.#atMs) / 1000);
-    this.#points = [...this.#points, { atMs: wallMs, ...counts, tokensPerSecond: made / seconds }].slice(
-      -HISTORY_POINTS,
-    );
-    this.#tokensBefore = new Map(tokens);
-    this.#atMs = nowMs;
+  addTokens(nowMs: number, tokens: number, tookMs: number): void {
+    const startMs = nowMs - tookMs;
+    const shareOf = (fromMs: number, toMs: number): number =>
+      (tokens * Math.max(0, Math.min(toMs, nowMs) - Math.max(fromMs, startMs))) / tookMs;
+    this.#tokens += tookMs > 0 ? shareOf(this.#fromMs, nowMs) : tokens;
+    if (startMs >= this.#fromMs) return;
+    this.#steps = this.#steps.map((step) => ({ ...step, tokens: step.tokens + shareOf(step.fromMs, step.toMs) }));
   }
 }

@@ -51,6 +51,8 @@ export interface RouteDeskDeps {
   readonly isFilling: () => boolean;
   readonly onRefused: (code: ErrorCode) => void;
   readonly onFinished: (session: FinishedSession) => void;
+  /** Called as the requester says that an answer has ended, with the tokens that it adds to those of its session. */
+  readonly onTokens: (lease: Lease, tokens: number, tokensPerSecond: number | null) => void;
   /** Route could not be signed: a fault of ours. */
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
@@ -274,6 +276,7 @@ export class RouteDesk {
     if (lease?.requester !== member.id) return;
     const figures = figuresOf(lease, release, outcome);
     figures.faults.forEach(({ volunteer }) => this.#faults.remember(member.id, volunteer));
+    this.#tellTokens(lease, figures);
     this.#rested.delete(session);
     this.#end(session, figures);
     this.retry();
@@ -282,7 +285,14 @@ export class RouteDesk {
   #rest(member: Member, rest: Rest): void {
     const lease = this.#deps.leases.get(rest.session);
     if (lease?.requester !== member.id || lease.role !== 'answer') return;
-    this.#rested.set(rest.session, figuresOf(lease, rest, 'done'));
+    const figures = figuresOf(lease, rest, 'done');
+    this.#tellTokens(lease, figures);
+    this.#rested.set(rest.session, figures);
+  }
+
+  #tellTokens(lease: Lease, { tokens, tokensPerSecond }: Figures): void {
+    const added = tokens - (this.#rested.get(lease.route.session)?.tokens ?? 0);
+    if (lease.role === 'answer' && added > 0) this.#deps.onTokens(lease, added, tokensPerSecond);
   }
 
   #resume(member: Member, running: ReadonlySet<SessionId>): void {

@@ -114,6 +114,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     send,
     companionKeys,
     isFilling: () => clock.nowMs() < anchorsDueMs && readyAnchors() < config.anchors,
+    onTokens: ({ route }, tokens, tokensPerSecond) => {
+      // No longer than there has been a route for it.
+      const tookMs = Math.min((1000 * tokens) / (tokensPerSecond ?? Infinity), clock.wallMs() - route.issuedAtMs);
+      history.addTokens(clock.nowMs(), tokens, tookMs);
+    },
     onError,
     times,
     limits,
@@ -229,13 +234,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   }
 
   function addHistory(): void {
-    const working = registry.members.filter((member) => member.volunteer?.state === 'ready');
-    const atTheEnd = working.filter(({ volunteer }) => {
-      const model = volunteer?.assignment && catalog.get(volunteer.assignment.model);
-      return model && volunteer?.assignment?.span.end === model.planned.units;
-    });
-    const tokens = new Map(atTheEnd.map((member) => [member.id as string, member.volunteer!.tokens]));
-    history.add(clock.nowMs(), clock.wallMs(), { volunteers: working.length, sessions: leases.size }, tokens);
+    const volunteers = registry.members.filter((member) => member.volunteer?.state === 'ready').length;
+    history.add(clock.nowMs(), clock.wallMs(), { volunteers, sessions: leases.size });
   }
 
   async function rescan(): Promise<void> {

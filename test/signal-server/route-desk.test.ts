@@ -34,6 +34,7 @@ describe('the route desk', () => {
   let messages: ServerMessage[];
   let routes: Route[];
   let finished: FinishedSession[];
+  let told: number[];
   let signFails: boolean;
   let isFilling: boolean;
   let standings: Map<PeerId, Standing>;
@@ -42,7 +43,7 @@ describe('the route desk', () => {
     clock = new FakeClock();
     registry = new Registry(clock);
     leases = new Leases(clock);
-    [messages, routes, finished, signFails, isFilling] = [[], [], [], false, false];
+    [messages, routes, finished, told, signFails, isFilling] = [[], [], [], [], false, false];
     standings = new Map();
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
@@ -69,6 +70,7 @@ describe('the route desk', () => {
       isFilling: () => isFilling,
       onRefused: () => undefined,
       onFinished: (session) => finished.push(session),
+      onTokens: (_lease, tokens) => told.push(tokens),
       onError: () => undefined,
       times,
       limits,
@@ -290,6 +292,14 @@ describe('the route desk', () => {
       desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
       expect(finished).toMatchObject([{ outcome: 'done', tokens: 7 }]);
       expect(desk.rested).toEqual([]);
+    });
+
+    it('and tells of each token once, as the answers that they are of end', async () => {
+      const rest = { ...figuresOf(3), type: 'rest', session: routes[0]!.session } as const;
+      desk.receive(requester, rest);
+      desk.receive(requester, { ...rest, ...figuresOf(5) });
+      desk.receive(requester, { type: 'release', session: routes[0]!.session, ...figures });
+      expect(told).toEqual([3, 2, 2]);
     });
 
     it('and puts its figures on record when the server stops', () => {

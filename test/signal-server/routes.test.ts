@@ -6,6 +6,7 @@ import type { Digest } from '#shared/ids.ts';
 import { coversModel } from '#shared/model/stage.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Envelope, type Route } from '#shared/session/route.ts';
 import { connectPeer, connectVolunteer, offerOf, routeRequest, type ProvenPeer } from '../support/control-peer.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { startTestServer, type TestServer } from '../support/signal-server.ts';
 import { smallManifest } from '../support/small-manifest.ts';
 
@@ -210,6 +211,26 @@ describe('routes over real sockets', () => {
     await routed(requester, 3);
     expect(server.store.totals()).toMatchObject({ tokens: 80, checked: 3, unchecked: 1 });
     expect(server.server.snapshot().checks).toEqual({ checked: 3, settled: 0, unchecked: 1, disputed: 0 });
+  });
+
+  it('draw the speed of all answers from what answers came to, not from what volunteers ran for them', async () => {
+    const clock = new FakeClock();
+    await server.stop();
+    server = await startTestServer({ manifests: [smallManifest()], clock });
+    const volunteers = [await connectVolunteer(server.url), await connectVolunteer(server.url)];
+    requester = await connectPeer(server.url);
+    requester.send(routeRequest(model));
+    const route = await routed(requester, 1);
+    for (const tokens of [1_000, 2_000]) {
+      for (const volunteer of volunteers) {
+        volunteer.send({ type: 'heartbeat', sessions: 1, tokens, layerMs: 1, hidden: false });
+        await volunteer.heard();
+      }
+      if (tokens === 2_000) release(requester, route, { tokens: 40, tokensPerSecond: 10 });
+      await requester.heard();
+      await clock.advance(5_000);
+    }
+    expect(server.server.snapshot().history).toMatchObject([{ volunteers: 2, tokensPerSecond: 4 }]);
   });
 
   it('avoid for one requester, and for no other, who failed it a moment ago', async () => {
