@@ -17,6 +17,8 @@ export interface Volunteer {
   offer: Offer;
   state: 'idle' | 'loading' | 'ready' | 'paused';
   assignment: Assignment | null;
+  /** What it was given up on for want of time and may still be loading, where there was no other work for it. */
+  overdue: Assignment | null;
   layerMs: number | null;
   /** As its last heartbeat said. */
   tokens: number;
@@ -92,6 +94,7 @@ export class Registry {
       offer,
       state: 'idle',
       assignment: null,
+      overdue: null,
       layerMs: offer.layerMs ?? before?.layerMs ?? null,
       tokens: before?.tokens ?? 0,
       isHidden: before?.isHidden ?? false,
@@ -107,13 +110,19 @@ export class Registry {
     if (volunteer.assignment !== null) volunteer.movedAtMs = this.#clock.nowMs();
     this.#assignments += 1;
     volunteer.assignment = { model, span, number: this.#assignments, sinceMs: this.#clock.nowMs() };
+    volunteer.overdue = null;
     volunteer.state = 'loading';
     return volunteer.assignment;
   }
 
-  /** True if the message is about the assignment it has now; older ones are stale and change nothing. */
+  /** True if the message is about the assignment it has now, or about an overdue one; older ones are stale and change nothing. */
   ready(volunteer: Volunteer, assignment: number, layerMs: number): boolean {
-    if (volunteer.state !== 'loading' || volunteer.assignment?.number !== assignment) return false;
+    const { overdue } = volunteer;
+    if (overdue?.number === assignment) {
+      volunteer.failed = volunteer.failed.filter((place) => place !== overdue);
+      volunteer.assignment = overdue;
+      volunteer.overdue = null;
+    } else if (volunteer.state !== 'loading' || volunteer.assignment?.number !== assignment) return false;
     volunteer.state = 'ready';
     volunteer.layerMs = layerMs;
     return true;
@@ -121,16 +130,25 @@ export class Registry {
 
   /** Takes the assignment back; `barred` says why there will be no other until the next offer, if so. */
   failed(volunteer: Volunteer, assignment: number, barred: string | null): boolean {
-    if (volunteer.state === 'paused' || volunteer.assignment?.number !== assignment) return false;
-    volunteer.failed.push(volunteer.assignment);
+    const place = volunteer.assignment ?? volunteer.overdue;
+    if (volunteer.state === 'paused' || place?.number !== assignment) return false;
+    volunteer.failed.push(place);
     volunteer.barred = barred;
     this.release(volunteer);
     return true;
   }
 
+  /** Takes the assignment back, for others to fill: a slow link may still get it ready, or smaller work sooner. */
+  timedOut(volunteer: Volunteer): void {
+    const { assignment } = volunteer;
+    if (assignment === null || !this.failed(volunteer, assignment.number, null)) return;
+    volunteer.overdue = assignment;
+  }
+
   /** Takes the work away; it may be given other work. */
   release(volunteer: Volunteer): void {
     volunteer.assignment = null;
+    volunteer.overdue = null;
     volunteer.state = 'idle';
   }
 
@@ -144,6 +162,7 @@ export class Registry {
   pause(volunteer: Volunteer): void {
     volunteer.state = 'paused';
     volunteer.assignment = null;
+    volunteer.overdue = null;
   }
 
   withdraw(member: Member): void {

@@ -90,7 +90,7 @@ export class VolunteerDesk {
     for (const member of registry.members) {
       const { volunteer } = member;
       if (volunteer?.state === 'loading' && nowMs - volunteer.assignment!.sinceMs > times.loadTimeoutMs) {
-        registry.failed(volunteer, volunteer.assignment!.number, null);
+        registry.timedOut(volunteer);
       }
     }
     for (const member of registry.members) if (member.volunteer?.state === 'idle') this.#placeIdle(member, true);

@@ -122,6 +122,42 @@ describe('the volunteer desk', () => {
     expect(after.end - after.start).toBeLessThan(before.end - before.start);
   });
 
+  describe('where a device takes longer than others wait, and no smaller work fits it', () => {
+    const smallest = Math.min(...model.grid.map((span) => model.memoryBytes(span, 'wasm', 1)));
+    let number: number;
+
+    beforeEach(async () => {
+      join('1', { pledgeBytes: smallest });
+      number = registry.get(idOf('1'))!.volunteer!.assignment!.number;
+      await tickAfter(5_001);
+    });
+
+    it('takes it for one that holds nothing', () => {
+      expect(registry.get(idOf('1'))!.volunteer).toMatchObject({ state: 'idle', assignment: null });
+    });
+
+    it('lets it serve as soon as it is ready', () => {
+      const member = registry.get(idOf('1'))!;
+      desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+      expect(member.volunteer).toMatchObject({ state: 'ready', assignment: { number }, failed: [] });
+    });
+
+    it('says why there is no work where it fails in the end', () => {
+      const member = registry.get(idOf('1'))!;
+      desk.receive(member, { type: 'failed', assignment: number, code: 'out-of-memory', message: '' });
+      expect(sent.at(-1)!.message).toMatchObject({ type: 'idle' });
+      desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+      expect(member.volunteer).toMatchObject({ state: 'idle', assignment: null });
+    });
+
+    it('does not take it back when it has paused meanwhile', () => {
+      const member = registry.get(idOf('1'))!;
+      desk.receive(member, { type: 'pause' });
+      desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+      expect(member.volunteer).toMatchObject({ state: 'paused', assignment: null });
+    });
+  });
+
   it('gives a stage that failed for want of memory to nobody twice', () => {
     join('1');
     const member = registry.get(idOf('1'))!;
