@@ -215,6 +215,21 @@ export class Volunteer {
     if (message.type !== 'idle') return;
     this.#task.abort();
     this.#update({ phase: 'idle', message: message.reason, progress: null });
+    const task = new AbortController();
+    this.#task = task;
+    void this.#unload(task.signal);
+  }
+
+  /** Gives the memory of a stage back that the server has no use for, once its running sessions have ended. */
+  async #unload(signal: AbortSignal): Promise<void> {
+    const held = this.#holding;
+    if (held === null) return;
+    await held.host.drain(DRAIN_TIMEOUT_MS, signal);
+    if (signal.aborted || this.#holding !== held) return;
+    this.#letGo(new ChorusError('cancelled', 'the volunteer has no work any more'));
+    this.#update(this.#held);
+    // A thread that is lost has unloaded it too.
+    this.#deps.worker.unload().catch(() => undefined);
   }
 
   #onServerState(state: ControlState): void {

@@ -33,6 +33,10 @@ export class ToyWorker implements WorkerClient {
     close: async (session) => this.#loaded.close(session),
   };
 
+  get isLoaded(): boolean {
+    return this.#stage !== null;
+  }
+
   get isRunning(): boolean {
     return this.#info !== null;
   }
