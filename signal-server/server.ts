@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
+import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
@@ -72,7 +73,10 @@ export interface ServerDeps {
 }
 
 export interface SignalServer {
-  /** Listens; answers with the port the system chose where the configured one is 0. Rejects if it cannot. */
+  /**
+   * Listens; answers with the port the system chose where the configured one is 0. Rejects if it cannot, and with
+   * `cancelled` if it is stopped before.
+   */
   start(): Promise<{ port: number }>;
   snapshot(): NetworkSnapshot;
   /** Ends companions, sockets and requests; resolves when nothing runs any more. The store stays open. */
@@ -206,6 +210,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const companions: Companion[] = [];
   let recent: { readonly atMs: number; readonly snapshot: NetworkSnapshot } | null = null;
   const { every, stopAll } = createRepeater(clock, onError);
+  const stopping = new AbortController();
+  let starting: Promise<unknown> = Promise.resolve();
 
   /** Whoever asks within a second gets the same: each snapshot plans a route for each model. */
   function recentSnapshot(): NetworkSnapshot {
@@ -246,51 +252,66 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     if (added.length > 0) volunteers.tick();
   }
 
+  async function start(): Promise<{ port: number }> {
+    const { signal } = stopping;
+    await rescan();
+    signal.throwIfAborted();
+    await receipts?.desk.recover();
+    signal.throwIfAborted();
+    await receipts?.finder.catchUp();
+    signal.throwIfAborted();
+    if (deps.transparencyLog) {
+      const { origin, size } = deps.transparencyLog.status;
+      log.info({ origin, entries: size }, 'transparency log');
+    }
+    await listen(server, config);
+    signal.throwIfAborted();
+    const { port } = server.address() as AddressInfo;
+    every(1_000, () => routes.tick());
+    every(times.heartbeatMs, () => {
+      hub.dropSilent(times.heartbeatTimeoutMs);
+      gate.ping();
+      hub.sayAlive();
+    });
+    every(times.rebalanceMs, () => volunteers.tick());
+    every(times.rescanMs, rescan);
+    every(HISTORY_STEP_MS, addHistory);
+    const prune = (): void => {
+      store.prune(clock.wallMs());
+      receipts?.desk.tidy();
+    };
+    prune();
+    every(PRUNE_MS, () => {
+      prune();
+      reports.prune();
+    });
+    const enlist = (id: PeerId, kind: CompanionKind): void => void companionKeys.set(id, kind);
+    const url = `http://${ownHost(config.host)}:${port}`;
+    const context = { url, dataFolder, catalog, log, enlist, receipts: receipts?.desk ?? null };
+    if (deps.startGateway) {
+      const started = await deps.startGateway(context);
+      companions.push(started);
+      gateway = started.router;
+      signal.throwIfAborted();
+    }
+    if (deps.startAnchors && config.anchors > 0) {
+      anchorsDueMs = clock.nowMs() + times.anchorsMs;
+      companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
+    }
+    return { port };
+  }
+
   return {
     snapshot,
-    async start() {
-      await rescan();
-      await receipts?.desk.recover();
-      await receipts?.finder.catchUp();
-      if (deps.transparencyLog) {
-        const { origin, size } = deps.transparencyLog.status;
-        log.info({ origin, entries: size }, 'transparency log');
-      }
-      await listen(server, config);
-      const { port } = server.address() as AddressInfo;
-      every(1_000, () => routes.tick());
-      every(times.heartbeatMs, () => {
-        hub.dropSilent(times.heartbeatTimeoutMs);
-        gate.ping();
-        hub.sayAlive();
-      });
-      every(times.rebalanceMs, () => volunteers.tick());
-      every(times.rescanMs, rescan);
-      every(HISTORY_STEP_MS, addHistory);
-      const prune = (): void => {
-        store.prune(clock.wallMs());
-        receipts?.desk.tidy();
-      };
-      prune();
-      every(PRUNE_MS, () => {
-        prune();
-        reports.prune();
-      });
-      const enlist = (id: PeerId, kind: CompanionKind): void => void companionKeys.set(id, kind);
-      const url = `http://${ownHost(config.host)}:${port}`;
-      const context = { url, dataFolder, catalog, log, enlist, receipts: receipts?.desk ?? null };
-      if (deps.startGateway) {
-        const started = await deps.startGateway(context);
-        companions.push(started);
-        gateway = started.router;
-      }
-      if (deps.startAnchors && config.anchors > 0) {
-        anchorsDueMs = clock.nowMs() + times.anchorsMs;
-        companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
-      }
-      return { port };
+    start() {
+      const started = start();
+      starting = started.catch(() => undefined);
+      return started;
     },
     async stop() {
+      stopping.abort(new ChorusError('cancelled', 'the server was stopped while it started'));
+      // Each step of the start ends by itself, and what it has begun by then is ended below.
+      await starting;
       stopAll();
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
       routes.stop();

@@ -130,16 +130,22 @@ async function run(
     onDoubt: (error) => log.fatal(error.message),
   });
   const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
+  let isStopping = false;
   const stopped = runUntilStopped(async () => {
+    isStopping = true;
     await server.stop();
     await transparencyLog.stop();
   });
-  const { port } = await server.start().catch(async (error: unknown) => {
-    await server.stop();
-    await transparencyLog.stop();
-    throw listenError(error, config);
-  });
-  announce(config, port, hasPage);
+  try {
+    const { port } = await server.start();
+    announce(config, port, hasPage);
+  } catch (error) {
+    if (!isStopping) {
+      await server.stop();
+      await transparencyLog.stop();
+      throw listenError(error, config);
+    }
+  }
   await stopped;
 }
 
