@@ -12,8 +12,8 @@ import { importWren } from './imported-wren.ts';
 /** A signal server in this process with Wren, the gateway and real anchors. */
 export interface AnchoredServer extends TestServer {
   readonly client: OpenAI;
-  /** The anchors' compute threads that have run something since the last call. */
-  takeBusyThreads(): WorkerPort[];
+  /** Ends the compute thread that is the next to run something, at its run of this number. */
+  endThreadAtRun(number: number): void;
 }
 
 /** Resolves once every anchor serves. */
@@ -22,13 +22,17 @@ export async function startAnchoredServer(
   options: Pick<TestServerOptions, 'folder' | 'onLog'> = {},
 ): Promise<AnchoredServer> {
   const wren = await importWren();
-  const busy = new Set<WorkerPort>();
+  let ending: { runs: number; port: WorkerPort | null } | null = null;
   const spawnWorker = (): WorkerPort => {
     const port = spawnWorkerThread();
     const post = port.post.bind(port);
     port.post = (message, transfer) => {
-      if (message.call === 'run') busy.add(port);
       post(message, transfer);
+      if (ending === null || message.call !== 'run') return;
+      ending.port ??= port;
+      if (ending.port !== port || --ending.runs > 0) return;
+      ending = null;
+      port.terminate();
     };
     return port;
   };
@@ -49,10 +53,8 @@ export async function startAnchoredServer(
   return {
     ...server,
     client: new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 }),
-    takeBusyThreads() {
-      const threads = [...busy];
-      busy.clear();
-      return threads;
+    endThreadAtRun(number) {
+      ending = { runs: number, port: null };
     },
   };
 }

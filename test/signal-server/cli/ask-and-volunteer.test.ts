@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,6 +54,16 @@ const volunteer = (name: string) =>
   chorus('volunteer', '--server', server.url, '--name', name, '--data', join(folder, name));
 const ask = (...args: string[]) => chorus('ask', 'What is the capital of France?', '--server', server.url, ...args);
 const readyCount = () => server.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
+
+/** Where somebody listened a moment ago. */
+async function emptyAddress(): Promise<string> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  listener.close();
+  await once(listener, 'close');
+  return `http://127.0.0.1:${port}`;
+}
 
 describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
   it('answer with two volunteers of their own, say who did it, and leave when interrupted', async () => {
@@ -107,12 +118,16 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
   });
 
   it.each([
-    ['nobody holds the model', [], /no volunteer/i],
-    ['the server has no such model', ['--model', 'none'], /no model none: it has wren/],
-    ['nobody is at the address', ['--server', 'http://127.0.0.1:9'], /no answer from http:\/\/127\.0\.0\.1:9/],
-    ['an option is wrong', ['--max-tokens', '0'], /whole number from 1/],
+    ['nobody holds the model', () => [], /no volunteer/i],
+    ['the server has no such model', () => ['--model', 'none'], /no model none: it has wren/],
+    [
+      'nobody is at the address',
+      async () => ['--server', await emptyAddress()],
+      /no answer from http:\/\/127\.0\.0\.1:/,
+    ],
+    ['an option is wrong', () => ['--max-tokens', '0'], /whole number from 1/],
   ])('fail in words where %s', async (_case, args, words) => {
-    const asked = ask(...args);
+    const asked = ask(...(await args()));
     expect(await asked.exitCode).toBe(1);
     expect(asked.output.out).toBe('');
     expect(asked.output.err).toMatch(words);

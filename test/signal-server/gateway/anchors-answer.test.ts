@@ -26,6 +26,7 @@ const tell = { model: 'wren', messages: story, temperature: 0, max_tokens: 60 };
 let oracle: Oracle;
 let network: AnchoredServer;
 let client: OpenAI;
+const ready = () => network.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
 
 beforeAll(async () => {
   oracle = await loadOracle('wren', 'q4');
@@ -37,7 +38,7 @@ afterAll(async () => {
   await oracle.dispose();
 });
 
-describe('the API in front of anchors', { timeout: 60_000 }, () => {
+describe('the API in front of anchors', { timeout: 120_000 }, () => {
   it('offers the model', async () => {
     expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['wren']);
   });
@@ -116,7 +117,7 @@ describe('the API in front of anchors', { timeout: 60_000 }, () => {
     const stream = await client.chat.completions.create({ ...tell, stream: true }, { signal: aborter.signal });
     for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break;
     aborter.abort();
-    await expect.poll(() => network.server.snapshot().sessions.running, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => network.server.snapshot().sessions.running).toBe(0);
   });
 
   it('refuses what the model has no room for', async () => {
@@ -129,23 +130,22 @@ describe('the API in front of anchors', { timeout: 60_000 }, () => {
 
   it('goes on with the same text when a compute thread dies in the middle', async () => {
     const failedBefore = network.server.snapshot().sessions.failed;
-    network.takeBusyThreads();
-    const stream = await client.chat.completions.create({ ...tell, stream: true });
-    let text = '';
-    let hasKilled = false;
-    for await (const chunk of stream) {
-      text += chunk.choices[0]?.delta.content ?? '';
-      if (text.length < 40 || hasKilled) continue;
-      hasKilled = true;
-      network.takeBusyThreads()[0]?.terminate();
+    const failed = () => network.server.snapshot().sessions.failed - failedBefore;
+    // Nothing fails where it was the thread of a shadow: then another is ended.
+    for (let ended = 0; ended < 5 && failed() === 0; ended++) {
+      await expect.poll(ready, { timeout: 50_000 }).toBe(4);
+      // The prompt takes a few runs, and each of the 60 tokens one.
+      network.endThreadAtRun(30);
+      const stream = await client.chat.completions.create({ ...tell, stream: true });
+      let text = '';
+      for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+      expect(text).toBe(await oracle.answer(story, 60));
     }
-    expect(text).toBe(await oracle.answer(story, 60));
-    expect(network.server.snapshot().sessions.failed).toBe(failedBefore + 1);
+    expect(failed()).toBe(1);
   });
 
   it('has the lost thread replaced', async () => {
-    const ready = () => network.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
-    await expect.poll(ready, { timeout: 30_000 }).toBe(4);
+    await expect.poll(ready, { timeout: 50_000 }).toBe(4);
   });
 });
 

@@ -19,8 +19,13 @@ import { createRandom } from '../../support/synthetic-weights.ts';
 const KILLS = 20;
 const CLIENTS = 16;
 const RECEIPTS = 400;
-/** A process is killed at most this long after it began to give receipts. */
+/** Every other process is killed at most this long after it began to give receipts, be it at its first steps. */
 const LONGEST_MS = 600;
+/**
+ * The others have some receipts acknowledged before, at least so many and less than so many, however slow the machine is:
+ * more than come again since they were under way.
+ */
+const [LEAST_ACKS, MOST_ACKS] = [CLIENTS + 4, 100];
 /** `CHORUS_TEST_SEED` repeats a run. */
 const seed = Number(process.env['CHORUS_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -55,9 +60,15 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => removeFolder(folder));
 
+interface Kill {
+  /** What it must have acknowledged first. */
+  readonly acks: number;
+  readonly delayMs: number;
+}
+
 interface Poster {
-  /** Lets it begin, kills it `delayMs` after it has begun, and answers what was acknowledged. */
-  runAndKill(first: number, delayMs: number): Promise<Digest[]>;
+  /** Lets it begin, kills it as told, and answers what was acknowledged. */
+  runAndKill(first: number, kill: Kill): Promise<Digest[]>;
 }
 
 /** Starts the program, which then waits: the next one does so while what the last one did is checked. */
@@ -66,16 +77,15 @@ function startPoster(): Poster {
   const child = spawn(process.execPath, [program, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
   const closed = once(child, 'close') as Promise<[number | null, string | null]>;
   let [said, failed] = ['', ''];
-  let timer: NodeJS.Timeout | null = null;
-  let killAfterMs = LONGEST_MS;
   child.stderr.on('data', (data: Buffer) => (failed += data.toString()));
-  child.stdout.on('data', (data: Buffer) => {
-    said += data.toString();
-    if (said.includes('begin\n')) timer ??= setTimeout(() => child.kill('SIGKILL'), killAfterMs);
-  });
   return {
-    async runAndKill(first, delayMs) {
-      killAfterMs = delayMs;
+    async runAndKill(first, { acks, delayMs }) {
+      let timer: NodeJS.Timeout | null = null;
+      child.stdout.on('data', (data: Buffer) => {
+        said += data.toString();
+        if (timer !== null || said.split('\nack ').length <= acks) return;
+        timer = setTimeout(() => child.kill('SIGKILL'), delayMs);
+      });
       child.stdin.write(`${first}\n`);
       const [code, signal] = await closed;
       if (timer !== null) clearTimeout(timer);
@@ -85,6 +95,11 @@ function startPoster(): Poster {
       return lines.flatMap((line) => (line.startsWith('ack ') ? [line.slice(4) as Digest] : []));
     },
   };
+}
+
+function killOf(run: number, random: () => number): Kill {
+  const acks = run % 2 === 0 ? 0 : Math.floor(LEAST_ACKS + random() * (MOST_ACKS - LEAST_ACKS));
+  return { acks, delayMs: random() * (acks === 0 ? LONGEST_MS : LONGEST_MS / 4) };
 }
 
 /** The receipt is kept, and in the log once and for good. */
@@ -105,7 +120,7 @@ describe(`a desk whose process is killed ${KILLS} times under load (seed ${seed}
     let given = 0;
     let poster = startPoster();
     for (let run = 0; run < KILLS; run++) {
-      const acknowledged = await poster.runAndKill(given, random() * LONGEST_MS);
+      const acknowledged = await poster.runAndKill(given, killOf(run, random));
       // Those under way when it was killed come again.
       given += acknowledged.length;
       if (run + 1 < KILLS) poster = startPoster();
