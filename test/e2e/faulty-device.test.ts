@@ -35,7 +35,7 @@ describe('a device that computes wrongly without wanting to', () => {
     const tab = await network.requester({ backend: 'webgpu', script: keepSubgroups });
     await tab.page.goto(`${network.server.url}/#/volunteer`);
     await pressStart(tab);
-    await tab.page.getByText('This device computes differently').first().waitFor();
+    await tab.page.getByText('This device computes differently').first().waitFor({ timeout: 150_000 });
     const { volunteers } = await network.snapshot();
     expect(volunteers.filter(({ backend, state }) => backend === 'webgpu' && state === 'ready')).toEqual([]);
     await tab.context.close();
@@ -55,6 +55,8 @@ describe('a device that computes wrongly without wanting to', () => {
       expect.objectContaining({ volunteer: faulty.id, code: 'disagreement', isProven: true, start: 0, end: 32 }),
     ]);
     expect(events.at(-1)).toMatchObject({ type: 'end', counts: { disputed: 0, unchecked: 0 } });
-    expect((await network.snapshot()).faults.map(({ volunteer }) => volunteer)).toEqual([faulty.id]);
+    await expect
+      .poll(async () => (await network.snapshot()).faults.map(({ volunteer }) => volunteer))
+      .toEqual([faulty.id]);
   });
 });

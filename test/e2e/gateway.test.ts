@@ -7,10 +7,13 @@ import type { VolunteerTab } from '../support/volunteer-tab.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
 
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
+/** A tab that the machine holds up is taken out of an answer, which is then not made by all: another is asked for. */
+const mostAnswers = 5;
 const chorusSchema = z.object({
   chorus: z.object({
-    tier: z.literal('checked'),
+    tier: z.string(),
     session: z.string(),
+    earlier: z.array(z.unknown()),
     stages: z.array(
       z.object({ start: z.number(), end: z.number(), primary: peerIdSchema, shadows: z.array(peerIdSchema) }),
     ),
@@ -37,16 +40,20 @@ describe('the API in front of two tabs for each stage', () => {
   });
 
   test('gives the uncut model’s answer and says which tabs made it and which checked it', async () => {
-    const completion = await client.chat.completions.create({
-      model: 'wren',
-      messages,
-      temperature: 0,
-      max_tokens: 32,
-    });
-    expect(completion.choices[0]?.message.content?.trim()).toBe((await oracle.answer(messages, 32)).trim());
-    const { chorus } = chorusSchema.parse(completion);
-    const replicas = chorus.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
-    expect(new Set(replicas)).toEqual(new Set(volunteers.map((volunteer) => volunteer.id)));
+    const honest = (await oracle.answer(messages, 32)).trim();
+    const made = [];
+    do {
+      const completion = await client.chat.completions.create({
+        model: 'wren',
+        messages,
+        temperature: 0,
+        max_tokens: 32,
+      });
+      expect(completion.choices[0]?.message.content?.trim()).toBe(honest);
+      const { tier, earlier, stages } = chorusSchema.parse(completion).chorus;
+      made.push({ tier, earlier, replicas: stages.flatMap(({ primary, shadows }) => [primary, ...shadows]).sort() });
+    } while (made.at(-1)?.tier !== 'checked' && made.length < mostAnswers);
+    expect(made.at(-1)).toEqual({ tier: 'checked', earlier: [], replicas: volunteers.map(({ id }) => id).sort() });
   });
 
   test('streams the same answer', async () => {

@@ -5,7 +5,7 @@ import { MAX_SHADOWS } from '#shared/limits.ts';
 import { askGreedily, startAskingProgram } from '../support/asking-program.ts';
 import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
-import type { VolunteerTab } from '../support/volunteer-tab.ts';
+import { until, type VolunteerTab } from '../support/volunteer-tab.ts';
 import { lieInRuns } from '../support/wrapped-workers.ts';
 
 const question = 'Tell me a story about a brave mouse.';
@@ -41,10 +41,12 @@ describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
     // Sessions stay open, so that the next one goes to volunteers with less to do.
     for (let i = 0; i < mostSessions && !told.some(({ isLiars }) => isLiars); i++) {
       const { events, tokens } = await askGreedily(program.open({ shadows: 0 }), prompt, maxNewTokens);
-      const routed = events.find((event) => event.type === 'routed');
-      const isLiars = routed?.route.stages.some(({ primary }) => primary.id === liar.id) ?? false;
-      told.push({ isLiars, text: oracle.decode(tokens).trim() });
       expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'unchecked' });
+      const routes = events.flatMap((event) => (event.type === 'routed' ? [event.route] : []));
+      const liars = routes.filter(({ stages }) => stages.some(({ primary }) => primary.id === liar.id));
+      // Where a route was lost on the way, the other one may have made all that was kept.
+      if (liars.length > 0 && liars.length < routes.length) continue;
+      told.push({ isLiars: liars.length > 0, text: oracle.decode(tokens).trim() });
     }
     program.close();
     expect(told.map(({ text }) => text === honest)).toEqual(told.map(({ isLiars }) => !isLiars));
@@ -53,19 +55,28 @@ describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
 
   test('answers the honest text where it is checked, and names the liar with proof', async () => {
     const program = await startAskingProgram(network.server.url);
-    // Two anchors hold each stage, so at most five volunteers the liar's: this many shadows take in all of them.
-    const { events, tokens } = await askGreedily(
-      program.open({ shadows: MAX_SHADOWS }),
-      oracle.chat(messages),
-      maxNewTokens,
+    const proven = new Set<string>();
+    // A liar that the machine holds up is left out before it has lied: it is asked again.
+    for (let i = 0; i < mostSessions && proven.size === 0; i++) {
+      // Two anchors hold each stage, so at most five volunteers the liar's: this many shadows take in all of them.
+      const conversation = program.open({ shadows: MAX_SHADOWS });
+      const { events, tokens } = await askGreedily(conversation, oracle.chat(messages), maxNewTokens);
+      conversation.close();
+      expect(oracle.decode(tokens).trim()).toBe(honest);
+      for (const event of events) if (event.type === 'fault' && event.isProven) proven.add(event.volunteer);
+    }
+    expect(proven).toEqual(new Set([liar.id]));
+    // The server shows for a second what it knew a moment ago.
+    const snapshot = await until(
+      async () => {
+        const seen = await network.snapshot();
+        return seen.faults.some(({ volunteer }) => volunteer === liar.id) ? seen : undefined;
+      },
+      () => Promise.resolve('the server names no fault of the liar'),
     );
     program.close();
-    expect(oracle.decode(tokens).trim()).toBe(honest);
-    const proven = events.filter((event) => event.type === 'fault').filter(({ isProven }) => isProven);
-    expect(new Set(proven.map(({ volunteer }) => volunteer))).toEqual(new Set([liar.id]));
-    const { faults, volunteers } = await network.snapshot();
-    expect(faults.map(({ volunteer }) => volunteer)).toContain(liar.id);
-    expect(volunteers.find(({ id }) => id === liar.id)?.trust.suspendedUntilMs).toBeGreaterThan(Date.now());
+    const { trust } = snapshot.volunteers.find(({ id }) => id === liar.id)!;
+    expect(trust.suspendedUntilMs).toBeGreaterThan(Date.now());
   });
 
   test('goes on without the liar, and the page shows who was proven wrong', async () => {

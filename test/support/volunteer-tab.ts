@@ -3,7 +3,8 @@ import { peerIdSchema, type PeerId } from '#shared/ids.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { openTab, type Tab, type TabOptions } from './tabs.ts';
 
-const readyTimeoutMs = 90_000;
+/** A software GPU on a loaded machine of two cores takes a minute over its probe. */
+const readyTimeoutMs = 150_000;
 const pollMs = 100;
 
 export interface VolunteerTab extends Tab {
