@@ -30,7 +30,7 @@ describe('introductions to PeerJS', () => {
       message,
     );
   beforeEach(() => {
-    // Nothing listens there: the socket is only spoken for.
+    // A port that browsers never connect to: the socket is only spoken for.
     peer = new Peer('cd'.repeat(32), { host: '127.0.0.1', port: 9, path: '/', secure: false, config: {} });
     clock = new FakeClock();
     incoming = 0;

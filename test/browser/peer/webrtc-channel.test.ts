@@ -73,9 +73,14 @@ describeLink('WebRTC', openPair);
 
 it('a dial to a peer that is not here fails at once', async () => {
   const side = await join(await stranger());
-  const startedAtMs = performance.now();
-  expect(await codeOfAsync(side.transport.connect('ab'.repeat(32) as PeerId, forever))).toBe('link-lost');
-  expect(performance.now() - startedAtMs).toBeLessThan(4000);
+  const tookMs: number[] = [];
+  for (let dial = 0; dial < 3; dial++) {
+    const startedAtMs = performance.now();
+    expect(await codeOfAsync(side.transport.connect('ab'.repeat(32) as PeerId, forever))).toBe('link-lost');
+    tookMs.push(performance.now() - startedAtMs);
+  }
+  // PeerJS by itself lets no dial to nobody fail before its offer has waited for 5 s; one that the machine holds up is late too.
+  expect(Math.min(...tookMs)).toBeLessThan(4000);
   leave(side);
 });
 
