@@ -2,6 +2,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Chat, ChatMessage, OpenChat } from '../chat.ts';
+import { orAborted } from '../or-aborted.ts';
 import { Answer } from './answer.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
@@ -101,10 +102,12 @@ export class Conversation {
     this.turns = [...this.turns, { id: this.#nextId++, question, answer }];
     const running = new AbortController();
     this.#running = running;
+    let chat: Chat | null = null;
     try {
-      const model = models.chosen?.digest ?? (await models.load(), models.chosen?.digest);
+      if (models.chosen === null) await orAborted(models.load(), running.signal);
+      const model = models.chosen?.digest;
       if (model === undefined) throw models.error ?? new ChorusError('unknown-model', 'this server has no model yet');
-      const chat = await this.#open(model, running.signal);
+      chat = await this.#open(model, running.signal);
       const { temperature, topP, maxNewTokens, seed } = settings.ask.value;
       const events = chat.answer([...history, { role: 'user', content: question }], {
         temperature,
@@ -117,7 +120,8 @@ export class Conversation {
       if (answer.isRunning) throw new ChorusError('internal', 'the answer stopped without an end');
     } catch (error) {
       answer.fail(running.signal.aborted ? new ChorusError('cancelled', 'stopped') : error);
-      this.#dropChat();
+      // Another question may have opened another one meanwhile.
+      if (chat !== null && this.#chat?.chat === chat) this.#dropChat();
     } finally {
       if (this.#running === running) this.#running = null;
     }

@@ -16,12 +16,15 @@ interface Asked {
 beforeEach(() => localStorage.clear());
 
 /** A conversation over chats that answer with `answer`; `asked` has what they were asked, `closed` how many were closed. */
-function setUp(answer: (asked: Asked) => AsyncGenerator<ChatEvent>) {
+function setUp(
+  answer: (asked: Asked) => AsyncGenerator<ChatEvent>,
+  fetchModels: () => Promise<readonly (typeof WREN)[]> = () => Promise.resolve([WREN]),
+) {
   const settings = new Settings(localStorage);
   const asked: Asked[] = [];
   const counts = { opened: 0, closed: 0 };
   const conversation = new Conversation({
-    models: new Models(() => Promise.resolve([WREN]), settings),
+    models: new Models(fetchModels, settings),
     settings,
     clock: pageClock(),
     random: (count) => new Uint8Array(count).fill(1),
@@ -79,6 +82,35 @@ test('stop keeps what came and says that it was stopped', async () => {
   await done;
   expect(conversation.last?.answer.endReason).toBe('cancelled');
   expect(conversation.isRunning).toBe(false);
+});
+
+test('stop does not wait for the list of models', async () => {
+  const { conversation, counts } = setUp(story, () => new Promise(() => undefined));
+  const done = conversation.send('one');
+  conversation.stop();
+  await done;
+  expect([conversation.last?.answer.endReason, conversation.isRunning]).toEqual(['cancelled', false]);
+  expect(counts).toEqual({ opened: 0, closed: 0 });
+});
+
+test('an answer that ends late leaves the chat of the question after it alone', async () => {
+  let end = (): void => undefined;
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const { conversation, asked, counts } = setUp(async function* ({ messages }) {
+    if (messages[0]?.content === 'one') {
+      await ended;
+      throw new ChorusError('cancelled', 'stopped');
+    }
+    yield* storyEvents();
+  });
+  const first = conversation.send('one');
+  await expect.poll(() => asked.length).toBe(1);
+  conversation.reset();
+  await conversation.send('two');
+  end();
+  await first;
+  await conversation.send('three');
+  expect(counts).toEqual({ opened: 2, closed: 1 });
 });
 
 test('a question is not sent while an answer is being made', async () => {
