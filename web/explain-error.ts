@@ -93,8 +93,8 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     canRetry: true,
   },
   'out-of-memory': {
-    title: 'Not enough memory',
-    text: 'Lower the memory pledge, or close other tabs.',
+    title: 'Not enough room on this device',
+    text: (error) => `${toSentence(error.message)} Lower the memory pledge, or close other tabs.`,
     goTo: null,
     canRetry: true,
   },

@@ -8,6 +8,7 @@ import { Membership } from './membership.ts';
 import { pageClock } from './page-clock.ts';
 import { Connection } from './state/connection.svelte.ts';
 import { Conversation } from './state/conversation.svelte.ts';
+import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
 import { ModelPage } from './state/model-page.svelte.ts';
 import { Models } from './state/models.svelte.ts';
@@ -63,6 +64,7 @@ function start(target: HTMLElement): void {
       return createTabVolunteer(joined, chosen, held, clock, signal);
     },
   });
+  const kept = new KeptFiles(async () => (await import('./blob-store.ts')).openBlobStore());
   const verifier = new Verifier(async () => (await import('./verify-here.ts')).verifyHere);
   const receipts = new Receipts(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, fetchManifest });
@@ -85,7 +87,20 @@ function start(target: HTMLElement): void {
   mount(App, {
     target,
     props: {
-      page: { settings, models, network, connection, conversation, volunteer, receipts, opened, model, verify, log },
+      page: {
+        settings,
+        models,
+        network,
+        connection,
+        conversation,
+        volunteer,
+        kept,
+        receipts,
+        opened,
+        model,
+        verify,
+        log,
+      },
     },
   });
 }

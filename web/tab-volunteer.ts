@@ -4,14 +4,16 @@ import { Volunteer, type HeldStage } from '#shared/peer/volunteer.ts';
 import { createWorkerClient } from '#shared/peer/worker-client.ts';
 import { fetchManifest, fetchRange } from './api.ts';
 import { openBlobStore } from './blob-store.ts';
+import { blobsOfStages } from './held-blobs.ts';
 import type { Joined } from './join.ts';
 import type { VolunteerSettings } from './state/settings.svelte.ts';
 import type { VolunteerHandle } from './state/volunteer-panel.svelte.ts';
 import { spawnWorker } from './worker-client.ts';
 
 /**
- * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Rejects as
- * `openBlobStore` does, or if `signal` has aborted by then.
+ * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Where the browser's room
+ * is used up, what is no part of a stage in `held` or in use makes way. Rejects as `openBlobStore` does, or if `signal`
+ * has aborted by then.
  */
 export async function createTabVolunteer(
   { identity, control, links, webrtc }: Joined,
@@ -20,7 +22,10 @@ export async function createTabVolunteer(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<VolunteerHandle> {
-  const blobs = await openBlobStore();
+  const sitting = new AbortController();
+  const authority = { serverKey: control.serverKey, verify };
+  const neededLater = () => blobsOfStages(held, fetchManifest, authority, sitting.signal);
+  const blobs = await openBlobStore({ neededLater });
   if (signal.aborted) {
     blobs.close();
     signal.throwIfAborted();
@@ -49,7 +54,9 @@ export async function createTabVolunteer(
     },
   });
   volunteer.onChange(() => {
-    if (volunteer.state.phase === 'off' || volunteer.state.phase === 'failed') blobs.close();
+    if (volunteer.state.phase !== 'off' && volunteer.state.phase !== 'failed') return;
+    sitting.abort();
+    blobs.close();
   });
   return volunteer;
 }

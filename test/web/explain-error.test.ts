@@ -27,6 +27,12 @@ describe('an error is explained with what to do about it', () => {
     expect(explanation).toEqual({ title: 'Something went wrong', text: 'The sky fell.', goTo: null, canRetry: true });
   });
 
+  test('a want of room says what is full', () => {
+    const { title, text } = explainError(new ChorusError('out-of-memory', 'no room for files: 5 of 5 MB are in use.'));
+    expect(title).toBe('Not enough room on this device');
+    expect(text).toMatch(/^No room for files: 5 of 5 MB are in use\. Lower the memory pledge/);
+  });
+
   test('what trying again cannot cure offers no second try', () => {
     expect(explainError(new ChorusError('too-long', 'x')).canRetry).toBe(false);
   });

@@ -1,6 +1,7 @@
 import { createContext } from 'svelte';
 import type { Connection } from './connection.svelte.ts';
 import type { Conversation } from './conversation.svelte.ts';
+import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
 import type { ModelPage } from './model-page.svelte.ts';
 import type { Models } from './models.svelte.ts';
@@ -19,6 +20,7 @@ export interface PageState {
   readonly connection: Connection;
   readonly conversation: Conversation;
   readonly volunteer: VolunteerPanel;
+  readonly kept: KeptFiles;
   readonly receipts: Receipts;
   readonly opened: OpenedReceipt;
   readonly model: ModelPage;

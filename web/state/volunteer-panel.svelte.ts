@@ -73,7 +73,7 @@ export class VolunteerPanel {
     this.#show({ ...STATE_OFF, phase: 'connecting', message: 'Connecting to the signal server' });
     try {
       const { settings, createVolunteer } = this.#deps;
-      const handle = await createVolunteer(settings.volunteer.value, this.#held.value, starting.signal);
+      const handle = await createVolunteer(settings.volunteer.value, this.#held.reread(), starting.signal);
       starting.signal.throwIfAborted();
       this.#starting = null;
       this.#handle = handle;

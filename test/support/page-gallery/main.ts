@@ -1,6 +1,7 @@
 import { mount } from 'svelte';
 import { made } from 'virtual:made-receipts';
 import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
 import type { VolunteerState } from '#shared/peer/volunteer.ts';
 import App from '../../../web/App.svelte';
 import '../../../web/app.css';
@@ -12,6 +13,7 @@ import { ModelPage } from '../../../web/state/model-page.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
+import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
 import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
@@ -124,6 +126,15 @@ const volunteer = new VolunteerPanel({
   clock,
 });
 
+const keptBlobs = [{ digest: 'd'.repeat(64) as Digest, storedBytes: 6_300_000, totalBytes: 6_300_000 }];
+const kept = new KeptFiles(() =>
+  Promise.resolve({
+    list: () => Promise.resolve(keptBlobs),
+    removeUnused: () => Promise.resolve(keptBlobs.splice(0).reduce((sum, { storedBytes }) => sum + storedBytes, 0)),
+    close: () => undefined,
+  }),
+);
+
 const fetchLog = () => {
   if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
   const doubt = 'a file of the log was changed: it is not what was signed (docs/log.md)';
@@ -174,7 +185,20 @@ const verify = new VerifyForm(verifier);
 mount(App, {
   target: document.getElementById('app')!,
   props: {
-    page: { settings, models, network, connection, conversation, volunteer, receipts, opened, model, verify, log },
+    page: {
+      settings,
+      models,
+      network,
+      connection,
+      conversation,
+      volunteer,
+      kept,
+      receipts,
+      opened,
+      model,
+      verify,
+      log,
+    },
   },
 });
 await models.load();
