@@ -1,10 +1,8 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { ChorusError } from '#shared/errors.ts';
 import type { ControlState } from '#shared/peer/control-client.ts';
 import type { TransportNotice } from '#shared/peer/link-pool.ts';
-import type { Link } from '#shared/peer/link.ts';
-
 import type { Joined } from './join.ts';
+import { orAborted } from './or-aborted.ts';
 import type { Connection } from './state/connection.svelte.ts';
 
 export interface MembershipDeps {
@@ -39,7 +37,7 @@ export class Membership {
         ...deps,
         onState: (state) => this.#onState(state),
         onTransport: (notice) => this.#onTransport(notice),
-        onLink: (link) => this.#onLink(link),
+        onLink: (link) => connection.addLink(link),
       });
       connection.id = joined.control.id;
       return joined;
@@ -57,23 +55,7 @@ export class Membership {
     if (state.type === 'closed') this.#joined = null;
   }
 
-  #onTransport({ transport, reason }: TransportNotice): void {
-    if (transport === 'relay' && reason !== null) this.#deps.connection.fellBack++;
+  #onTransport({ peer, transport, reason }: TransportNotice): void {
+    if (transport === 'relay' && reason !== null) this.#deps.connection.fallBack(peer);
   }
-
-  #onLink(link: Link): void {
-    const { connection } = this.#deps;
-    const count = link.transport === 'webrtc' ? 'directLinks' : 'relayedLinks';
-    connection[count]++;
-    link.onClose(() => connection[count]--);
-  }
-}
-
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(new ChorusError('cancelled', 'no longer wanted'));
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -1,0 +1,123 @@
+import { flushSync, mount, unmount } from 'svelte';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { page as screen } from 'vitest/browser';
+import type { Digest } from '#shared/ids.ts';
+import App from '../../../web/App.svelte';
+import '../../../web/app.css';
+import CopyButton from '../../../web/components/CopyButton.svelte';
+import RouteAside from '../../../web/components/RouteAside.svelte';
+import { Answer } from '../../../web/state/answer.svelte.ts';
+import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
+import type { PageState } from '../../../web/state/page-context.ts';
+import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
+import { peer, WREN } from '../../support/page-gallery/fixtures.ts';
+import { lostPage } from '../../support/page-state.ts';
+
+const shown: object[] = [];
+const networks: PageState['network'][] = [];
+beforeEach(() => localStorage.clear());
+afterEach(async () => {
+  for (const component of shown.splice(0)) await unmount(component);
+  for (const network of networks.splice(0)) network.stop();
+  document.body.replaceChildren();
+  location.hash = '';
+  vi.restoreAllMocks();
+});
+
+function makeTarget(): HTMLElement {
+  const target = document.createElement('div');
+  target.id = 'app';
+  document.body.append(target);
+  return target;
+}
+
+/** The page at one of its addresses. */
+function show(path: string, given: Partial<PageState> = {}) {
+  location.hash = path;
+  const target = makeTarget();
+  const page = lostPage(given);
+  networks.push(page.network);
+  shown.push(mount(App, { target, props: { page } }));
+  flushSync();
+  return { target, page };
+}
+
+/** What screen readers are told. */
+function told(target: HTMLElement): string {
+  return [...target.querySelectorAll('[role=status]')].map(({ textContent }) => textContent).join(' ');
+}
+
+const TOOK_OVER = /direct connection .*did not come up/;
+
+test('the Volunteer view says that the relay took over, for as long as it does', async () => {
+  const { target, page } = show('/volunteer');
+  await expect.poll(() => target.innerText).toContain('Lend this device');
+  expect(target.innerText).not.toMatch(TOOK_OVER);
+  page.connection.fallBack(peer(1));
+  flushSync();
+  expect(target.innerText).toMatch(TOOK_OVER);
+  page.connection.addLink({ peer: peer(1), transport: 'webrtc', onClose: () => () => undefined });
+  flushSync();
+  expect(target.innerText).not.toMatch(TOOK_OVER);
+});
+
+test.for([true, false])('the route says that the relay took over: %s', (fellBack) => {
+  const answer = new Answer(0);
+  for (const event of storyEvents()) answer.apply(event, 10);
+  const target = makeTarget();
+  shown.push(mount(RouteAside, { target, props: { model: WREN, coverage: null, answer, fellBack } }));
+  expect(TOOK_OVER.test(target.innerText)).toBe(fellBack);
+});
+
+test('the Volunteer view says how much is kept on this device, and clears it', async () => {
+  let blobs = [{ digest: '0' as Digest, storedBytes: 6_300_000, totalBytes: 6_300_000 }];
+  const kept = new KeptFiles(() =>
+    Promise.resolve({
+      list: () => Promise.resolve(blobs),
+      removeUnused: () => {
+        blobs = [];
+        return Promise.resolve(6_300_000);
+      },
+      close: () => undefined,
+    }),
+  );
+  const { target } = show('/volunteer', { kept });
+  await expect.poll(() => target.innerText).toMatch(/Kept on this device\s+6\.3 MB/);
+  const button = [...target.querySelectorAll('button')].find(({ innerText }) => innerText.startsWith('Clear'));
+  button?.focus();
+  button?.click();
+  await expect.poll(() => told(target)).toContain('Cleared 6.3 MB.');
+  expect(document.activeElement).toBe(button);
+});
+
+test('why volunteering stopped is told to screen readers', async () => {
+  const { target, page } = show('/volunteer');
+  await page.volunteer.start();
+  await expect.poll(() => told(target)).toMatch(/Stopped by a problem[^]*The signal server cannot be reached/);
+});
+
+test.for([360, 1440])('that the server is not reached is seen at %i px before anything is asked', async (width) => {
+  await screen.viewport(width, 780);
+  const { target, page } = show('/');
+  await page.network.refresh();
+  flushSync();
+  const sign = target.querySelector<HTMLElement>('.presence')!;
+  expect(sign.innerText.trim()).toBe('Server not reached');
+  expect(sign.getBoundingClientRect().height).toBeGreaterThan(10);
+  await expect.poll(() => target.innerText).toContain('The signal server cannot be reached');
+  expect(document.documentElement.scrollWidth).toBeLessThanOrEqual(width);
+});
+
+test('a clipboard that is refused is told, and one that works too', async () => {
+  const write = vi.spyOn(navigator.clipboard, 'writeText').mockRejectedValueOnce(new DOMException('no'));
+  const target = makeTarget();
+  shown.push(mount(CopyButton, { target, props: { text: 'abc', what: 'the key' } }));
+  const status = target.querySelector<HTMLElement>('[role=status]')!;
+  target.querySelector('button')!.click();
+  await expect.poll(() => status.innerText).toContain('does not let this page copy');
+  expect(status.classList.contains('visually-hidden')).toBe(false);
+  write.mockResolvedValueOnce(undefined);
+  target.querySelector('button')!.click();
+  await expect.poll(() => status.textContent).toContain('Copied.');
+  expect(write).toHaveBeenLastCalledWith('abc');
+});

@@ -1,0 +1,41 @@
+import { ChorusError } from '#shared/errors.ts';
+import { pageClock } from '../../web/page-clock.ts';
+import { Connection } from '../../web/state/connection.svelte.ts';
+import { Conversation } from '../../web/state/conversation.svelte.ts';
+import { KeptFiles } from '../../web/state/kept-files.svelte.ts';
+import { LogWatch } from '../../web/state/log-watch.svelte.ts';
+import { ModelPage } from '../../web/state/model-page.svelte.ts';
+import { Models } from '../../web/state/models.svelte.ts';
+import { Network } from '../../web/state/network.svelte.ts';
+import { OpenedReceipt } from '../../web/state/opened-receipt.svelte.ts';
+import type { PageState } from '../../web/state/page-context.ts';
+import { Receipts } from '../../web/state/receipt-list.svelte.ts';
+import { Settings } from '../../web/state/settings.svelte.ts';
+import { Verifier } from '../../web/state/verifier.svelte.ts';
+import { VerifyForm } from '../../web/state/verify-form.svelte.ts';
+import { VolunteerPanel } from '../../web/state/volunteer-panel.svelte.ts';
+
+/** The state of a page whose server cannot be reached, but for what is given. */
+export function lostPage(given: Partial<PageState> = {}): PageState {
+  const fails = () => Promise.reject(new ChorusError('server-lost', 'gone'));
+  const [settings, clock, storage] = [new Settings(localStorage), pageClock(), localStorage];
+  const models = new Models(fails, settings);
+  const verifier = new Verifier(fails);
+  const random = (count: number) => new Uint8Array(count);
+  const prefetch = () => undefined;
+  return {
+    settings,
+    models,
+    network: new Network({ fetchNetwork: fails, clock, isHidden: () => false }),
+    connection: new Connection(),
+    conversation: new Conversation({ models, settings, clock, random, prefetch, openChat: fails }),
+    volunteer: new VolunteerPanel({ createVolunteer: fails, prefetch, keepAwake: fails, settings, storage, clock }),
+    kept: new KeptFiles(fails),
+    receipts: new Receipts(fails),
+    opened: new OpenedReceipt({ verifier, fetchReceipt: fails, fetchLog: fails, fetchManifest: fails }),
+    model: new ModelPage(fails),
+    verify: new VerifyForm(verifier),
+    log: new LogWatch({ fetchLog: fails, openClient: fails, storage, clock }),
+    ...given,
+  };
+}
