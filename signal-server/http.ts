@@ -3,10 +3,13 @@ import compression from 'compression';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { ChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { clientAddress } from './address.ts';
 import type { Config } from './config.ts';
+import { allowEveryOrigin } from './gateway/allow-every-origin.ts';
+import { answerWith, ApiError, toApiError } from './gateway/api-error.ts';
 import { listModels } from './list-models.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelCatalog } from './model-catalog.ts';
@@ -36,6 +39,8 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
   app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
+  // Before the limit: a page can read no refusal without these headers, and none of a preflight at all.
+  app.use('/v1', allowEveryOrigin);
   app.use(rateLimit(deps.config));
   app.use(compressText());
 
@@ -65,7 +70,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   if (deps.receipts) app.use(deps.receipts);
   app.use('/v1', (request, response, next) => {
     const gateway = deps.gateway();
-    if (gateway === null) sendError(response, 503, 'server-lost', 'the API is still starting');
+    if (gateway === null) answerWith(response, toApiError(new ChorusError('server-lost', 'the API is still starting')));
     else gateway(request, response, next);
   });
   if (deps.config.webFolder !== null) app.use(servePage(deps.config.webFolder));
@@ -132,8 +137,14 @@ function rateLimit({ limits, trustProxy }: HttpDeps['config']): RequestHandler {
     limiter.consume(clientAddress(request, trustProxy)).then(
       () => next(),
       () => {
+        const message = 'too many requests from this address';
+        if (/^\/v1(?:\/|$)/i.test(request.path)) {
+          const details = { type: 'rate_limit_error', retryAfterSeconds: 60 };
+          answerWith(response, new ApiError(429, 'rate_limit_exceeded', message, details));
+          return;
+        }
         response.set('Retry-After', '60');
-        sendError(response, 429, 'rate-limited', 'too many requests from this address');
+        sendError(response, 429, 'rate-limited', message);
       },
     );
   };

@@ -1,3 +1,4 @@
+import type { Response } from 'express';
 import { type ChorusError, type ErrorCode, toChorusError } from '#shared/errors.ts';
 
 /** The error object of the OpenAI API. */
@@ -64,6 +65,12 @@ export function toApiError(thrown: unknown): ApiError {
   if (!failure) return new ApiError(500, 'internal_error', 'The server had an error while processing your request.');
   const { status, code, ...details } = failure;
   return new ApiError(status, code ?? error.code.replaceAll('-', '_'), error.message, details);
+}
+
+/** Gives the refusal as the whole answer. */
+export function answerWith(response: Response, { status, body, retryAfterSeconds }: ApiError): void {
+  if (retryAfterSeconds !== null) response.setHeader('retry-after', String(retryAfterSeconds));
+  response.status(status).json(body);
 }
 
 /** What express.json throws, by its documented `type`. */

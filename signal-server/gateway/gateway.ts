@@ -1,13 +1,14 @@
-import express, { type NextFunction, type Request, type RequestHandler, type Response, type Router } from 'express';
+import express, { type NextFunction, type Request, type Response, type Router } from 'express';
 import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { toHex } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester.ts';
+import { allowEveryOrigin } from './allow-every-origin.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';
 import { type ResponseHead, type ResponseShape, chatShape, completionShape } from './answer-response.ts';
-import { ApiError, toApiError } from './api-error.ts';
+import { ApiError, answerWith, toApiError } from './api-error.ts';
 import { createEventStream, type EventStream } from './event-stream.ts';
 import type { GatewayModel, GatewayModels } from './gateway-models.ts';
 import { planAnswer, runAnswer, type AnswerPart } from './run-answer.ts';
@@ -111,8 +112,7 @@ export function createGateway(deps: GatewayDeps): Router {
       response.end(`data: ${JSON.stringify(error.body)}\n\n`);
       return;
     }
-    if (error.retryAfterSeconds !== null) response.setHeader('retry-after', String(error.retryAfterSeconds));
-    response.status(error.status).json(error.body);
+    answerWith(response, error);
   }
 }
 
@@ -154,25 +154,6 @@ async function streamAnswer(
     }
   }
 }
-
-/**
- * Pages of any origin may ask, as any program may: there are no cookies or keys here that a foreign page could use, and
- * without a preflight a browser sends no JSON.
- */
-const allowEveryOrigin: RequestHandler = (request, response, next) => {
-  response.setHeader('access-control-allow-origin', '*');
-  response.setHeader('access-control-expose-headers', 'x-request-id, retry-after');
-  response.setHeader('cross-origin-resource-policy', 'cross-origin');
-  if (request.method !== 'OPTIONS') {
-    next();
-    return;
-  }
-  response.setHeader('access-control-allow-methods', 'GET, POST');
-  // A list, since `*` would not cover `authorization`, which OpenAI's clients always send.
-  response.setHeader('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
-  response.setHeader('access-control-max-age', '86400');
-  response.status(204).end();
-};
 
 function toApiModel(model: Pick<GatewayModel, 'name' | 'createdSeconds'>) {
   return { id: model.name, object: 'model', created: model.createdSeconds, owned_by: 'chorus' };

@@ -221,8 +221,34 @@ describe('HTTP', () => {
   });
 
   it('the API is not there without a gateway', async () => {
-    expect((await get('/v1/models')).status).toBe(503);
+    const response = await get('/v1/models');
+    expect(response.status).toBe(503);
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    const message = 'the API is still starting';
+    const error = { message, type: 'server_error', param: null, code: 'server_lost' };
+    expect(await response.json()).toEqual({ error });
   });
+});
+
+it('who asks too often is told so in a form that pages and OpenAI clients can read', async () => {
+  const server = await startTestServer({ config: { limits: { httpRequestsPerMinute: 1 } } });
+  try {
+    await fetch(`${server.url}/healthz`);
+    const refused = await fetch(`${server.url}/v1/models`);
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('access-control-allow-origin')).toBe('*');
+    expect(refused.headers.get('retry-after')).toBe('60');
+    const message = 'too many requests from this address';
+    const error = { message, type: 'rate_limit_error', param: null, code: 'rate_limit_exceeded' };
+    expect(await refused.json()).toEqual({ error });
+    const preflight = await fetch(`${server.url}/v1/chat/completions`, { method: 'OPTIONS' });
+    expect(preflight.status).toBe(204);
+    const elsewhere = await fetch(`${server.url}/healthz`);
+    expect(elsewhere.headers.get('retry-after')).toBe('60');
+    expect(await elsewhere.json()).toEqual({ error: { code: 'rate-limited', message } });
+  } finally {
+    await server.stop();
+  }
 });
 
 it('what the API streams arrives piece by piece, uncompressed', async () => {
