@@ -4,9 +4,6 @@ import { rangeOf, type Span } from './stage-grid.ts';
 
 export type Backend = 'webgpu' | 'wasm';
 
-/** Positions per session that placement sets memory aside for; a longer session takes what its own pledge allows. */
-const PLANNED_POSITIONS = 2048;
-
 /** What a weight takes once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
 function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantization']): number {
   if (weight.type === 'float16') return weight.bytes * 2;
@@ -15,8 +12,9 @@ function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantizat
 }
 
 /**
- * Bytes a device must lend to run a stage: its weights and the KV of `slots` sessions. On WASM the weights are there
- * twice for a moment, as the file and as what the runtime made of it.
+ * Bytes a device must lend to run a stage: its weights and the KV of `slots` sessions as long as the model allows, which
+ * is the most that its worker lets in. On WASM the weights are there twice for a moment, as the file and as what the
+ * runtime made of it.
  */
 export function stageMemoryBytes(manifest: Manifest, span: Span, backend: Backend, slots: number): number {
   const { config, pins } = manifest;
@@ -30,8 +28,7 @@ export function stageMemoryBytes(manifest: Manifest, span: Span, backend: Backen
           .flatMap((part) => part.weights)
           .reduce((sum, weight) => sum + unpackedBytes(weight, pins.quantization), 0);
   const valueBytes = pins.kv === 'float16' && backend === 'webgpu' ? 2 : 4;
-  const positions = Math.min(config.maxPositions, PLANNED_POSITIONS);
-  const kvBytes = 2 * (range.end - range.start) * config.kvHeads * config.headSize * positions * valueBytes;
+  const kvBytes = 2 * (range.end - range.start) * config.kvHeads * config.headSize * config.maxPositions * valueBytes;
   return weightBytes + slots * kvBytes;
 }
 
