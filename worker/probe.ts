@@ -67,7 +67,10 @@ function failure(error: number, tolerance: number, start: number, count: number)
   });
 }
 
-/** The largest over rows [start, start + count) of |actual - expected| / |expected|; Infinity where it is no number. */
+/**
+ * The largest over rows [start, start + count) of |actual - expected| / |expected|; Infinity where it is no number. A row
+ * of zeros, such as the embedding of a padding token, is off by nothing where it comes out as zeros.
+ */
 export function largestRowError(
   actual: Float32Array,
   expected: Float32Array,
@@ -83,7 +86,7 @@ export function largestRowError(
       difference += ((actual[i] as number) - (expected[i] as number)) ** 2;
       size += (expected[i] as number) ** 2;
     }
-    const error = Math.sqrt(difference / size);
+    const error = difference === 0 ? 0 : Math.sqrt(difference / size);
     largest = Math.max(largest, Number.isNaN(error) ? Infinity : error);
   }
   return largest;
