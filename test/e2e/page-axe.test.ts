@@ -35,6 +35,7 @@ describe('the page can be used by everyone', () => {
   test.for(cases)('axe finds nothing serious at $width px in $scheme', async ({ scheme, ...viewport }) => {
     const context = await browser.newContext({ viewport, colorScheme: scheme, reducedMotion: 'reduce' });
     const page = await context.newPage();
+    page.setDefaultTimeout(60_000);
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(error.message));
 
