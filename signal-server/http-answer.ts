@@ -31,14 +31,19 @@ export async function request(url: URL, init: RequestInit, limits: AnswerLimits)
   }
 }
 
-/** The whole body, given up as soon as it is longer than `maxBytes`. */
-export async function readBody(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+/** The whole body, given up as soon as it is longer than `maxBytes`. Calls `onBytes` as parts of it come. */
+export async function readBody(
+  response: Response,
+  maxBytes: number,
+  onBytes: () => void = () => undefined,
+): Promise<Uint8Array<ArrayBuffer>> {
   const body: ReadableStream<Uint8Array> | null = response.body;
   const reader = body?.getReader();
   const parts: Uint8Array[] = [];
   let size = 0;
   try {
     for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+      onBytes();
       size += part.value.length;
       if (size > maxBytes) throw new ChorusError('too-large', `the server answered more than ${maxBytes} bytes`);
       parts.push(part.value);

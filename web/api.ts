@@ -2,15 +2,18 @@ import { z } from 'zod';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { abortAfter } from '#shared/peer/abort-after.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
 import { envelopeSchema, type Envelope } from '#shared/session/route.ts';
 import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
 import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { modelListSchema, type ModelSummary } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { pageClock } from './page-clock.ts';
 
-const JSON_TIMEOUT_MS = 10_000;
-const RANGE_TIMEOUT_MS = 60_000;
+/** How long the server may be silent: what a slow link takes for the whole of an answer is its own affair. */
+const JSON_SILENCE_MS = 10_000;
+const RANGE_SILENCE_MS = 30_000;
 
 /** How the server says why not; its codes are not all ours. */
 const errorSchema = z.object({ error: z.object({ message: z.string().max(1000) }) });
@@ -44,11 +47,9 @@ export async function fetchRange(
   signal: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const headers = { range: `bytes=${start}-${end - 1}` };
-  return load(`/blobs/${digest}`, { headers, signal, timeoutMs: RANGE_TIMEOUT_MS }, async (response) => {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    const isWhole = response.status === 200 && bytes.length >= end;
-    return isWhole ? bytes.slice(start, end) : bytes;
-  });
+  const { status, bytes } = await load(`/blobs/${digest}`, { headers, signal, silenceMs: RANGE_SILENCE_MS });
+  const isWhole = status === 200 && bytes.length >= end;
+  return isWhole ? bytes.slice(start, end) : bytes;
 }
 
 /** Gives the server a signed receipt for its log; the answer is the receipt with its proof, which whoever uses it checks. */
@@ -90,58 +91,66 @@ export async function fetchLogFile(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return load(`/log/${path}`, { headers: {}, signal, timeoutMs: JSON_TIMEOUT_MS }, async (response) => {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    if (bytes.length > maxBytes) throw new ChorusError('too-large', 'a file of the log is too large');
-    return bytes;
-  });
+  const { bytes } = await load(`/log/${path}`, { headers: {}, signal, silenceMs: JSON_SILENCE_MS });
+  if (bytes.length > maxBytes) throw new ChorusError('too-large', 'a file of the log is too large');
+  return bytes;
 }
 
 /** Asks with GET, or with POST where there is a `body`. */
 async function fetchJson(path: string, signal: AbortSignal, body: string | null = null): Promise<unknown> {
   const headers = { accept: 'application/json', ...(body !== null && { 'content-type': 'application/json' }) };
-  return load(path, { headers, signal, timeoutMs: JSON_TIMEOUT_MS, body }, async (response) => {
-    const text = await response.text();
-    // An envelope carries the manifest in base64, a third longer than its bytes.
-    if (text.length > 2 * MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the server’s answer is too large');
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      throw new ChorusError('bad-message', 'the server’s answer is not JSON');
-    }
-  });
+  const { bytes } = await load(path, { headers, signal, silenceMs: JSON_SILENCE_MS, body });
+  // An envelope carries the manifest in base64, a third longer than its bytes.
+  if (bytes.length > 2 * MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the server’s answer is too large');
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
+  } catch {
+    throw new ChorusError('bad-message', 'the server’s answer is not JSON');
+  }
 }
 
 interface LoadOptions {
   readonly headers: Record<string, string>;
   readonly signal: AbortSignal;
-  readonly timeoutMs: number;
+  readonly silenceMs: number;
   /** Sent with POST; null or left out for GET. */
   readonly body?: string | null;
 }
 
-async function load<T>(
+async function load(
   path: string,
-  { headers, signal, timeoutMs, body = null }: LoadOptions,
-  read: (response: Response) => Promise<T>,
-): Promise<T> {
-  const timeout = AbortSignal.timeout(timeoutMs);
+  { headers, signal, silenceMs, body = null }: LoadOptions,
+): Promise<{ readonly status: number; readonly bytes: Uint8Array<ArrayBuffer> }> {
+  const silence = new ChorusError('timeout', `the server said nothing for ${silenceMs / 1000} s`);
+  const limit = abortAfter(pageClock(), silenceMs, silence, signal);
   try {
     const method = body === null ? 'GET' : 'POST';
-    const response = await fetch(path, { method, body, headers, signal: AbortSignal.any([signal, timeout]) });
+    const response = await fetch(path, { method, body, headers, signal: limit.signal });
+    const { status } = response;
     if (!response.ok) {
-      const { status } = response;
       const told = errorSchema.safeParse(await response.json().catch(() => null));
       const message = told.success ? told.data.error.message : `the server answered ${status} for ${path}`;
       throw new ChorusError(codeOf(status), message, { status });
     }
-    return await read(response);
+    return { status, bytes: await readBody(response, () => limit.restart()) };
   } catch (thrown) {
-    if (thrown instanceof ChorusError) throw thrown;
     if (signal.aborted) throw new ChorusError('cancelled', 'no longer wanted');
-    if (timeout.aborted) throw new ChorusError('timeout', `the server did not answer within ${timeoutMs / 1000} s`);
+    if (thrown instanceof ChorusError) throw thrown;
     throw new ChorusError('server-lost', 'the server cannot be reached');
+  } finally {
+    limit.clear();
   }
+}
+
+/** Calls `onBytes` as parts of it come. */
+async function readBody(response: Response, onBytes: () => void): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body?.getReader();
+  for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+    onBytes();
+    parts.push(part.value);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 function codeOf(status: number): ErrorCode {

@@ -1,13 +1,17 @@
 import { z, type ZodType } from 'zod';
+import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { abortAfter } from '#shared/peer/abort-after.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
 import { type Envelope, envelopeSchema } from '#shared/session/route.ts';
 import { type ModelList, modelListSchema } from '#shared/wire/model-list.ts';
 import { describeCause, readBody } from '../http-answer.ts';
+import { systemClock } from '../system-clock.ts';
 
-const REQUEST_TIMEOUT_MS = 30_000;
+/** How long the server may be silent: what a slow link takes for the whole of it is its own affair. */
+const SILENCE_MS = 30_000;
 const MAX_MODEL_LIST_BYTES = 4 * 1024 * 1024;
 const MAX_RECEIPT_FILE_BYTES = 2 * 1024 * 1024;
 const MAX_REASON_BYTES = 16 * 1024;
@@ -25,23 +29,29 @@ export interface ServerApi {
   postReceipt(envelope: Envelope, signal: AbortSignal): Promise<ReceiptFile>;
 }
 
-export function createServerApi(serverUrl: URL): ServerApi {
+export function createServerApi(serverUrl: URL, clock: Clock = systemClock): ServerApi {
+  /** The whole body of a good answer. */
   async function request(
     path: string,
+    maxBytes: number,
     init: { signal: AbortSignal; method?: string; body?: string; headers?: Record<string, string> },
-  ): Promise<Response> {
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const url = new URL(path, serverUrl);
-    const signal = AbortSignal.any([init.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
-    let response: Response;
+    const silence = new ChorusError('server-lost', `${serverUrl.origin} was silent for ${SILENCE_MS / 1000} s`);
+    const limit = abortAfter(clock, SILENCE_MS, silence, init.signal);
     try {
-      response = await fetch(url, { ...init, signal });
+      const response = await fetch(url, { ...init, signal: limit.signal });
+      if (response.ok) return await readBody(response, maxBytes, () => limit.restart());
+      const reason = await readReason(response);
+      const answered = `${serverUrl.origin} answered ${response.status} to ${url.pathname}${reason}`;
+      throw new ChorusError('server-lost', answered);
     } catch (error) {
       if (init.signal.aborted) throw toChorusError(init.signal.reason, 'cancelled');
+      if (error instanceof ChorusError) throw error;
       throw new ChorusError('server-lost', `no answer from ${serverUrl.origin}: ${describeCause(error)}`);
+    } finally {
+      limit.clear();
     }
-    if (response.ok) return response;
-    const reason = await readReason(response);
-    throw new ChorusError('server-lost', `${serverUrl.origin} answered ${response.status} to ${url.pathname}${reason}`);
   }
 
   async function requestJson<T>(
@@ -52,7 +62,7 @@ export function createServerApi(serverUrl: URL): ServerApi {
     body?: string,
   ): Promise<T> {
     const post = body === undefined ? {} : { method: 'POST', body, headers: { 'content-type': 'application/json' } };
-    const bytes = await readBody(await request(path, { signal, ...post }), maxBytes);
+    const bytes = await request(path, maxBytes, { signal, ...post });
     try {
       return schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
     } catch {
@@ -69,8 +79,8 @@ export function createServerApi(serverUrl: URL): ServerApi {
       requestJson(`/api/models/${digest}`, envelopeSchema, 2 * MAX_MANIFEST_BYTES, signal),
     async fetchRange(digest, start, end, signal) {
       if (end - start > BLOB_PIECE_BYTES) throw new ChorusError('too-large', 'a blob is fetched one piece at a time');
-      const response = await request(`/blobs/${digest}`, { signal, headers: { range: `bytes=${start}-${end - 1}` } });
-      const bytes = await readBody(response, end - start);
+      const headers = { range: `bytes=${start}-${end - 1}` };
+      const bytes = await request(`/blobs/${digest}`, end - start, { signal, headers });
       if (bytes.length !== end - start) throw new ChorusError('bad-message', 'a blob came shorter than asked for');
       return bytes;
     },
