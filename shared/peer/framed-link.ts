@@ -11,9 +11,11 @@ import type { Link } from './link.ts';
 
 /** Far above what the sessions of one link have on the way; who makes more wait does not read. */
 const MAX_WAITING_MESSAGES = 4_096;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const MAX_MISSED_PINGS = LINK_PING_TIMEOUT_MS / LINK_PING_MS;
 
 interface Outgoing {
+  readonly bytes: number;
   readonly pieces: Iterator<Uint8Array<ArrayBuffer>, void>;
   readonly resolve: () => void;
   readonly reject: (error: ChorusError) => void;
@@ -40,6 +42,8 @@ export class FramedLink implements Link {
   readonly #messageListeners = new Set<(message: PeerMessage) => void>();
   readonly #closeListeners = new Set<(reason: string) => void>();
   readonly #outgoing: Outgoing[] = [];
+  /** Of all of these. */
+  #waitingBytes = 0;
   /** Messages that came before anybody listened. */
   #early: PeerMessage[] | null = [];
   #earlyBytes = 0;
@@ -88,10 +92,14 @@ export class FramedLink implements Link {
   send(message: PeerMessage): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closeReason !== undefined) throw new ChorusError('link-lost', this.#closeReason);
-      const pieces = splitMessage(this.#nextNumber(), encodePeerMessage(message));
-      if (this.#outgoing.length >= MAX_WAITING_MESSAGES) this.close('the other side takes too long');
+      const encoded = encodePeerMessage(message);
+      const pieces = splitMessage(this.#nextNumber(), encoded);
+      const waitingBytes = this.#waitingBytes + encoded.length;
+      const isTooMuch = this.#outgoing.length >= MAX_WAITING_MESSAGES || waitingBytes > MAX_WAITING_BYTES;
+      if (isTooMuch) this.close('the other side takes too long');
       if (this.isClosed) throw new ChorusError('link-lost', 'the other side takes too long');
-      this.#outgoing.push({ pieces, resolve, reject });
+      this.#waitingBytes = waitingBytes;
+      this.#outgoing.push({ bytes: encoded.length, pieces, resolve, reject });
       this.#lastMessageAtMs = this.#clock.nowMs();
       this.#pump();
     });
@@ -208,6 +216,7 @@ export class FramedLink implements Link {
           continue;
         }
         this.#outgoing.shift();
+        this.#waitingBytes -= current.bytes;
         current.resolve();
       }
     } catch (thrown) {

@@ -62,6 +62,24 @@ describe('a framed link', () => {
     await Promise.allSettled(sendings);
   });
 
+  it('closes when too many bytes wait for a side that takes none, long before there are too many messages', async () => {
+    const { a, channelA } = linked();
+    channelA.hold();
+    const sendings: Promise<void>[] = [];
+    while (!a.isClosed && sendings.length < 100) sendings.push(a.send(largeRows(sendings.length)));
+    expect(sendings.length).toBeGreaterThan(16);
+    expect(sendings.length).toBeLessThan(40);
+    expect(await codeOfAsync(sendings.at(-1)!)).toBe('link-lost');
+    await Promise.allSettled(sendings);
+  });
+
+  it('counts only what still waits', async () => {
+    const { a, b } = linked();
+    collect(b);
+    for (let sequence = 0; sequence < 40; sequence++) await a.send(largeRows(sequence));
+    expect(a.isClosed).toBe(false);
+  });
+
   it('smooths the round trips that it measures', async () => {
     const { a, channelB, clock } = linked();
     await clock.advance(0);
