@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import type { SessionId } from '#shared/ids.ts';
+import { RUN_TIMEOUT_MS } from '#shared/limits.ts';
 import { pacedCompute } from '#shared/peer/paced-compute.ts';
 import type { RunRequest } from '#shared/session/compute.ts';
 import { encodeTokens } from '#shared/session/rows-message.ts';
@@ -51,6 +52,30 @@ it('does not rest for what came after the pause', async () => {
     { atMs: 10, queueUs: 0 },
     { atMs: 110, queueUs: 0 },
   ]);
+});
+
+it('rests no longer than a run that waits may take', async () => {
+  const { clock, compute, done, run } = await setUp(0.25);
+  compute.runMs = 0.26 * RUN_TIMEOUT_MS;
+  await Promise.all([run(sessions[0]!, 0), clock.advance(compute.runMs)]);
+  const askedAtMs = clock.nowMs();
+  void run(sessions[0]!, 1);
+  await clock.advance(2 * RUN_TIMEOUT_MS);
+  expect(done[1]!.atMs - askedAtMs).toBeGreaterThan(2 * compute.runMs);
+  expect(done[1]!.atMs - askedAtMs).toBeLessThan(RUN_TIMEOUT_MS);
+});
+
+it('rests less the more runs wait, also where they come during the pause', async () => {
+  const { clock, compute, done, run } = await setUp(0.25);
+  compute.runMs = 0.15 * RUN_TIMEOUT_MS;
+  const order = [0, 1, 0, 1, 0, 1].map((session) => sessions[session]!);
+  order.slice(0, 3).forEach((session, i) => void run(session, Math.floor(i / 2)));
+  await clock.advance(compute.runMs + 1);
+  order.slice(3).forEach((session, i) => void run(session, Math.floor((i + 3) / 2)));
+  await clock.advance(4 * RUN_TIMEOUT_MS);
+  expect(done).toHaveLength(6);
+  expect(done.slice(0, 3).every(({ atMs }) => atMs < RUN_TIMEOUT_MS)).toBe(true);
+  expect(done.at(-1)!.atMs - compute.runMs - 1).toBeLessThan(RUN_TIMEOUT_MS);
 });
 
 it('goes on after a run that failed', async () => {
