@@ -5,6 +5,7 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Envelope } from '#shared/session/route.ts';
 import { openKeyFile } from './key-file.ts';
+import { sweepDrafts } from './sweep-drafts.ts';
 import { systemRandom } from './system-clock.ts';
 
 /**
@@ -31,12 +32,13 @@ export interface DataFolder {
   writeModel(digest: Digest, envelope: Envelope): Promise<void>;
 }
 
-/** Opens the folder and makes what is missing. */
+/** Opens the folder, makes what is missing and removes drafts that were left behind. */
 export async function openDataFolder(folder: string): Promise<DataFolder> {
   const path = resolve(folder);
   const modelsPath = join(path, 'models');
   const blobsPath = join(path, 'blobs');
   await Promise.all([modelsPath, blobsPath].map((created) => mkdir(created, { recursive: true })));
+  await Promise.all([modelsPath, blobsPath].map(sweepDrafts));
   return {
     path,
     blobsPath,

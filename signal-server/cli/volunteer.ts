@@ -5,6 +5,7 @@ import type { VolunteerSettings, VolunteerState } from '#shared/peer/volunteer.t
 import { openKeyFile } from '../key-file.ts';
 import { createDiskBlobStore } from '../node-peer/disk-blob-store.ts';
 import { startVolunteer } from '../node-peer/volunteer-program.ts';
+import { sweepDrafts } from '../sweep-drafts.ts';
 import { numberWithin, serverOption } from './option-values.ts';
 
 const MIB = 1024 * 1024;
@@ -48,7 +49,9 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   try {
     const identity = await openKeyFile(join(folder, 'keys', `${options.name}.key`));
-    const blobs = createDiskBlobStore(join(folder, 'blobs'));
+    const blobsFolder = join(folder, 'blobs');
+    await sweepDrafts(blobsFolder);
+    const blobs = createDiskBlobStore(blobsFolder);
     const settings = { backend, slots, pledgeBytes: options.pledge * MIB };
     say(`volunteer ${identity.id}`);
     const running = await startVolunteer({ serverUrl, identity, kind: 'cli', blobs, settings, signal: aborter.signal });
