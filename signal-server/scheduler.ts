@@ -1,13 +1,12 @@
 import type { Candidate, Demand } from './candidate.ts';
 import { ShadowPool, shadowNotes } from './shadows.ts';
-import { coverageOf, describeSpan, firstGap } from './stage-grid.ts';
+import { coverageOf, describeSpan, firstGap, type Span } from './stage-grid.ts';
 
 /** What a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
 const DIRECT_HOP_MS = 10;
 const RELAY_HOP_MS = 20;
 /** Penalties in milliseconds, far above any latency: taken only where there is no other choice. */
 const SAME_PREFIX_MS = 1e6;
-const OWN_STAGE_MS = 1e7;
 const FAILED_LATELY_MS = 1e5;
 /** Hidden tabs may be slowed down by their browser. */
 const HIDDEN_FACTOR = 1.5;
@@ -46,18 +45,19 @@ export type Planned =
  */
 export function planRoute(layers: number, demand: Demand, candidates: readonly Candidate[]): Planned {
   const units = layers + 2;
-  const present = candidates.filter((candidate) => !demand.exclude.has(candidate.id));
+  // No peer has a link to itself.
+  const present = candidates.filter(({ id }) => id !== demand.requester && !demand.exclude.has(id));
   const ready = present.filter((candidate) => candidate.isReady);
   const free = ready.filter((candidate) => candidate.freeSlots > 0);
   const pool = new ShadowPool(demand, free);
   const primaries = findRoute(units, demand, free, pool);
   if (primaries === null) {
     const isLater = [ready, present].some((some) => findRoute(units, demand, some, new ShadowPool(demand, some)));
-    return isLater ? { type: 'wait' } : refuse(layers, demand, ready);
+    return isLater ? { type: 'wait' } : refuse(layers, demand, ready, candidates);
   }
   const bare = countBare(primaries, pool);
   const lacksBusyShadows = bare > 0 && leastBare(units, demand, present) < bare;
-  return withShadows(demand, primaries, free, pool, lacksBusyShadows);
+  return withShadows(primaries, free, pool, lacksBusyShadows);
 }
 
 /** Stages that would have no shadow if all were ready and nobody busy. */
@@ -71,17 +71,20 @@ function countBare(primaries: readonly Candidate[], pool: ShadowPool): number {
   return primaries.filter((primary) => pool.isBare(primary)).length;
 }
 
-function refuse(layers: number, demand: Demand, ready: readonly Candidate[]): Planned {
-  const gap = firstGap(
-    coverageOf(
-      ready.map((candidate) => candidate.span),
-      layers + 2,
-    ),
-  );
-  if (gap !== null) {
-    const message = `no volunteer holds ${describeSpan(gap, layers)}`;
-    const missing = { start: Math.max(0, gap.start - 1), end: Math.min(layers, gap.end - 1) };
-    return { type: 'refused', code: 'no-coverage', message, missing };
+function refuse(layers: number, demand: Demand, ready: readonly Candidate[], all: readonly Candidate[]): Planned {
+  const gapOf = (some: readonly Candidate[]): Span | null =>
+    firstGap(
+      coverageOf(
+        some.map((candidate) => candidate.span),
+        layers + 2,
+      ),
+    );
+  const gap = gapOf(all.filter((candidate) => candidate.isReady));
+  if (gap !== null) return noCoverage(layers, gap, `no volunteer holds ${describeSpan(gap, layers)}`);
+  const unusable = gapOf(ready);
+  if (unusable !== null) {
+    const words = describeSpan(unusable, layers);
+    return noCoverage(layers, unusable, `only volunteers that cannot be used for this answer hold ${words}`);
   }
   const most = findRoute(layers + 2, { ...demand, minStages: 1 }, ready, new ShadowPool(demand, []))?.length ?? 0;
   const message =
@@ -89,6 +92,11 @@ function refuse(layers: number, demand: Demand, ready: readonly Candidate[]): Pl
       ? 'volunteers hold every layer, but their stages do not join to a route yet'
       : `a route needs at least ${demand.minStages} stages on different volunteers; there are volunteers for ${most}`;
   return { type: 'refused', code: 'too-few-volunteers', message, missing: null };
+}
+
+function noCoverage(layers: number, gap: Span, message: string): Planned {
+  const missing = { start: Math.max(0, gap.start - 1), end: Math.min(layers, gap.end - 1) };
+  return { type: 'refused', code: 'no-coverage', message, missing };
 }
 
 interface PartialRoute {
@@ -105,7 +113,7 @@ function findRoute(
 ): Candidate[] | null {
   const reached = Array.from({ length: units + 1 }, () => new Map<string, PartialRoute>());
   reached[0]!.set('', { stages: [], costMs: 0 });
-  const costs = new Map(candidates.map((candidate) => [candidate, ownMs(demand, candidate) + pool.costMs(candidate)]));
+  const costs = new Map(candidates.map((candidate) => [candidate, ownMs(candidate) + pool.costMs(candidate)]));
   const considered = cheapestOfEachStage(candidates, costs);
   for (let unit = 0; unit < units; unit++) {
     const next = considered.filter((candidate) => candidate.span.start === unit);
@@ -157,9 +165,8 @@ function hopMs(demand: Demand, route: PartialRoute, candidate: Candidate): numbe
 }
 
 /** What a volunteer costs wherever it stands in a route. */
-function ownMs(demand: Demand, candidate: Candidate): number {
-  const isOwn = candidate.id === demand.requester;
-  return predictedMs(candidate) + (isOwn ? OWN_STAGE_MS : 0) + (candidate.failedLately ? FAILED_LATELY_MS : 0);
+function ownMs(candidate: Candidate): number {
+  return predictedMs(candidate) + (candidate.failedLately ? FAILED_LATELY_MS : 0);
 }
 
 /** Milliseconds for one token: its units one after the other, in turn with the sessions it already runs. */
@@ -169,7 +176,6 @@ function predictedMs(candidate: Candidate): number {
 }
 
 function withShadows(
-  demand: Demand,
   primaries: readonly Candidate[],
   free: readonly Candidate[],
   pool: ShadowPool,
@@ -183,12 +189,9 @@ function withShadows(
   } else if (prefixes.size < primaries.length) {
     notes.push('some stages share an address prefix: no other volunteers were free for them');
   }
-  if (primaries.some((primary) => primary.id === demand.requester)) {
-    notes.push('you run a stage of your own answer: no other volunteer was free for it');
-  }
   // No two stages of a route hold the same layers, so what one takes the other could not.
   const stages = primaries.map((primary, stage) => {
-    const shadows = pool.pick(primary, (candidate) => ownMs(demand, candidate));
+    const shadows = pool.pick(primary, ownMs);
     notes.push(...shadowNotes(stage, primary, shadows, pool.wanted(primary), hasOnePrefix));
     return { primary, shadows, predictedMs: predictedMs(primary) };
   });

@@ -4,7 +4,7 @@ import type { Span } from './stage-grid.ts';
 
 /**
  * What a stage costs that cannot be checked as it should, in milliseconds: far above any latency, and less than two
- * stages on one network or a requester's own stage. A stage without any shadow is the worst; a stage of new keys only
+ * stages on one network. A stage without any shadow is the worst; a stage of new keys only
  * comes next; one shadow too few is the least.
  */
 const BARE_MS = 3e5;
@@ -18,7 +18,7 @@ interface Holders {
   notNew: number;
 }
 
-/** Who could check whom: volunteers by the stage they hold. The requester checks nobody, least of all for itself. */
+/** Who could check whom: volunteers by the stage they hold. */
 export class ShadowPool {
   readonly #demand: Demand;
   readonly #byStage = new Map<string, Holders>();
@@ -26,7 +26,6 @@ export class ShadowPool {
   constructor(demand: Demand, candidates: readonly Candidate[]) {
     this.#demand = demand;
     for (const candidate of candidates) {
-      if (candidate.id === demand.requester) continue;
       const holders = this.#byStage.get(keyOf(candidate.span)) ?? { all: [], notNew: 0 };
       holders.all.push(candidate);
       if (!candidate.isNew) holders.notNew += 1;
@@ -83,8 +82,7 @@ export class ShadowPool {
   #others(primary: Candidate): { count: number; notNew: number } {
     const holders = this.#byStage.get(keyOf(primary.span));
     if (holders === undefined) return { count: 0, notNew: 0 };
-    const own = primary.id === this.#demand.requester ? 0 : 1;
-    return { count: holders.all.length - own, notNew: holders.notNew - (primary.isNew ? 0 : own) };
+    return { count: holders.all.length - 1, notNew: holders.notNew - (primary.isNew ? 0 : 1) };
   }
 }
 

@@ -120,12 +120,6 @@ describe('a route', () => {
     expect(planned).toMatchObject({ notes: ['stage 2 and its shadow share an address prefix'] });
   });
 
-  it('uses the requester, and says so, where there is no other', () => {
-    const planned = plan([candidate('requester', 0, 5), candidate('end', 5, 10)]);
-    expect(primaries(planned)).toEqual(['requester', 'end']);
-    expect(planned).toMatchObject({ notes: [expect.stringContaining('your own answer')] });
-  });
-
   it('comes last to volunteers that failed this requester a moment ago', () => {
     const failed = candidate('failed', 0, 5, { failedLately: true });
     expect(primaries(plan([failed, candidate('other', 0, 5, { layerMs: 99 }), candidate('end', 5, 10)]))).toEqual([
@@ -285,6 +279,23 @@ describe('no route', () => {
       message: `no volunteer holds ${words}`,
       missing,
     });
+  });
+
+  it.each([
+    ['the requester itself holds', candidate('requester', 5, 10), {}],
+    ['somebody it keeps away from holds', candidate('bad', 5, 10), { exclude: new Set(['bad' as PeerId]) }],
+  ])('because of layers that only %s, and says that they are held', (_title, holder, overrides) => {
+    expect(plan([candidate('a', 0, 5), holder], overrides)).toEqual({
+      type: 'refused',
+      code: 'no-coverage',
+      message: 'only volunteers that cannot be used for this answer hold layers 4 to 7 and the head',
+      missing: { start: 4, end: 8 },
+    });
+  });
+
+  it('because nobody at all holds some layers, whoever may be used for others', () => {
+    const planned = plan([candidate('requester', 0, 5), candidate('a', 5, 9)]);
+    expect(planned).toMatchObject({ message: 'no volunteer holds the head', missing: { start: 8, end: 8 } });
   });
 
   it('because there are fewer volunteers than stages must be', () => {
