@@ -75,6 +75,8 @@ export class Conversation {
   readonly #loop: EngineLoop<RequesterEvent, RequesterEffect>;
   readonly #abort = new AbortController();
   #request: number | null = null;
+  /** What the wait for a route ended with, where the server was away by then. */
+  #lost: ChorusError | null = null;
   #events: EventQueue<AnswerEvent> | null = null;
 
   /** For `Requester.openConversation`. */
@@ -177,7 +179,7 @@ export class Conversation {
       case 'emit':
         return this.#events?.push(effect.event);
       case 'fail':
-        return this.#events?.fail(effect.error);
+        return this.#events?.fail(this.#lost ?? effect.error);
     }
   }
 
@@ -187,6 +189,7 @@ export class Conversation {
     if (this.#request !== null) requests.delete(this.#request);
     const request = board.nextRequest();
     this.#request = request;
+    this.#lost = null;
     requests.set(request, { conversation: this, ticket: null, lost: (error) => ({ type: 'refused', error }) });
     const { manifest, digest } = this.#model;
     const { shadows = DEFAULT_SHADOWS, minStages = manifest.minStages } = this.#options;
@@ -202,6 +205,8 @@ export class Conversation {
 
   #abandonRoute(): void {
     if (this.#request === null || !this.#board.requests.delete(this.#request)) return;
+    const { state } = this.#board.deps.control;
+    if (state.type === 'reconnecting') this.#lost = serverLost(state.reason);
     this.#board.tell({ type: 'abandon', request: this.#request });
   }
 
