@@ -30,7 +30,7 @@ export const checkCoverage: CheckReceipt = ({ predicate: { stages, model, spans,
     const found = spans.filter((span) => span.tier === tier).length;
     demand(verdict.counts[tier] === found, `${verdict.counts[tier]} spans are said to be ${tier}, ${found} are`);
   }
-  return `${count(spans.length, 'span')} cover all ${positions} positions in each of ${count(stages.length, 'stage')}`;
+  return `all ${positions} positions are in ${count(spans.length, 'span')} in each of ${count(stages.length, 'stage')}`;
 };
 
 /** Each tier is what its findings make it, and no better than those who signed can bear out. */
