@@ -305,34 +305,25 @@ describe('a volunteer that is given another stage', () => {
 });
 
 describe('a volunteer that the server has no more work for', () => {
+  const message = 'suspended until tomorrow';
+  const idle = () => control.say({ type: 'idle', reason: message });
   beforeEach(serve);
-  const idle = () => control.say({ type: 'idle', reason: 'suspended until tomorrow' });
 
   it('lets running sessions end, then unloads the stage', async () => {
     const conversation = network.conversation();
-    let isTold = false;
-    const { tokens } = await network.ask(conversation, request, (event) => {
-      if (event.type !== 'token' || isTold) return;
-      isTold = true;
-      idle();
-    });
+    const { tokens } = await network.ask(conversation, request, ({ type }) => type === 'routed' && idle());
     expect(tokens).toEqual(toyAnswer(prompt, 12));
     expect(volunteer.state).toMatchObject({ phase: 'idle', range: middle, memoryBytes: 1000 });
     conversation.close();
     await network.clock.advance(100);
-    const message = 'suspended until tomorrow';
     expect(volunteer.state).toMatchObject({ phase: 'idle', message, model: null, range: null, memoryBytes: 0 });
     expect(worker.isLoaded).toBe(false);
   });
 
   it('keeps the stage where it is given back before these have ended', async () => {
-    let isMade = false;
-    await ask((event) => {
-      if (event.type !== 'token' || isMade) return;
-      isMade = true;
-      idle();
-      control.say({ type: 'assign', assignment: 2, model: toyDigest, range: middle, reason: 'free again' });
-    });
+    await ask();
+    idle();
+    await assign();
     await network.clock.advance(DRAIN_TIMEOUT_MS);
     expect([phase(), worker.loads.length, worker.isLoaded]).toEqual(['serving', 1, true]);
     const another = network.requester('another').requester.openConversation(network.model);
