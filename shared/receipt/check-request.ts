@@ -23,7 +23,7 @@ export const checkPrompt: CheckReceipt = ({ predicate, holdings: { prompt, salt 
   return 'the prompt is the one that was asked';
 };
 
-/** The tokens at hand are those that were fed to the first stage and drawn from the last. */
+/** The tokens at hand are those of the receipt, and those that the first stage signed that it was fed. */
 export const checkTokens: CheckReceipt = ({ predicate, signers, holdings: { tokens, salt } }) => {
   const { prompt, answer, sha256 } = predicate.request.tokens;
   const isFed = [0, 1].includes(prompt + answer - predicate.positions);
@@ -38,6 +38,10 @@ export const checkTokens: CheckReceipt = ({ predicate, signers, holdings: { toke
   for (const { replica, attestation } of first) {
     const isFedThese = attestation.predicate.input.sha256 === fed;
     demand(isFedThese, `${replica.id} signed that it was fed other tokens`);
+  }
+  // The hash alone is the requester's: nobody else has said that anything was run.
+  if (first.length === 0) {
+    return { notChecked: 'these are the tokens of the receipt, but nobody of the first stage signed what it was fed' };
   }
   const by = `as ${count(first.length, 'key')} of the first stage signed`;
   return `${prompt} tokens of prompt and ${answer} of answer are those that were run, ${by}`;

@@ -44,7 +44,9 @@ function provedOfRequest({ predicate }: Subject, has: Has): string[] {
       `The manifest at hand is the one it names: ${name} (${quantization}), from files with root ${root.sha256}.`,
     );
   }
-  if (has('tokens')) proved.push('The tokens at hand are those that the first stage was fed.');
+  if (has('requester-signature', 'attestation-signatures', 'attestation-match', 'tokens')) {
+    proved.push('The tokens at hand are those that the first stage was fed.');
+  }
   if (has('route-signature', 'route-match')) {
     const key = shortId(predicate.requester.id);
     proved.push(`A server assigned the model of manifest ${model.manifest.sha256} to these keys for ${key}.`);

@@ -135,6 +135,35 @@ describe('an honest receipt', () => {
   });
 });
 
+describe('the tokens at hand', () => {
+  const claim = 'The tokens at hand are those that the first stage was fed.';
+
+  it('are said to be those that were fed where the first stage signed it', async () => {
+    expect((await verifyWith()).proved).toContain(claim);
+  });
+
+  it('are not checked where nobody of the first stage signed, and nothing is claimed of them', async () => {
+    const silent = await retold(people, receipt, ({ predicate }) => {
+      for (const replica of predicate.stages[0]!.replicas) replica.signed = null;
+    });
+    const { checks, proved } = await verifyWith({ receipt: silent });
+    const { status, detail } = checks.find(({ name }) => name === 'tokens')!;
+    expect([status, detail]).toEqual(['not-checked', expect.stringContaining('nobody of the first stage signed')]);
+    expect(proved).not.toContain(claim);
+  });
+
+  it('are not claimed to be those that were fed by an attestation that its replica did not sign', async () => {
+    const forged = await retold(people, receipt, ({ predicate }) => {
+      for (const { signed } of predicate.stages[0]!.replicas) {
+        signed!.attestation.signatures[0]!.sig = toBase64(new Uint8Array(64));
+      }
+    });
+    const { checks, proved } = await verifyWith({ receipt: forged });
+    expect(checks.find(({ name }) => name === 'attestation-signatures')!.status).toBe('failed');
+    expect(proved).not.toContain(claim);
+  });
+});
+
 describe('what is at hand', () => {
   it.each<[CheckName, Partial<VerifyReceipt>]>([
     ['answer', { answer: `${answer} ` }],
