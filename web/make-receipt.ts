@@ -4,9 +4,11 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import type { CheckName } from '#shared/receipt/check.ts';
 import type { Evidence } from '#shared/receipt/evidence.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
 import type { Envelope } from '#shared/session/route.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import type { MadeReceipt, ReceiptOutcome } from './chat.ts';
@@ -62,14 +64,21 @@ export async function makeReceipt(
   }
 }
 
-/** What the server gave back, if it is this receipt with a proof. */
+const LOGGED = new Set<CheckName>(['log-entry', 'log-inclusion']);
+
+/** What the server gave back, if it is this receipt with a proof that leads to a log's root. */
 async function postLogged(
   { id, file }: MadeReceipt,
-  { postReceipt }: MakeReceiptDeps,
+  { postReceipt, verify }: MakeReceiptDeps,
   signal: AbortSignal,
 ): Promise<ReceiptFile> {
   const logged = await postReceipt(file.envelope, signal);
   if (receiptId(logged) !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt back');
   if (logged.proof === null) throw new ChorusError('bad-message', 'the server gave no proof that it is in the log');
+  const { checks } = await verifyReceipt({ receipt: logged, verify });
+  const failed = checks.find(({ name, status }) => LOGGED.has(name) && status !== 'passed');
+  if (failed !== undefined) {
+    throw new ChorusError('bad-message', `the server's proof does not show that it is in the log: ${failed.detail}`);
+  }
   return logged;
 }

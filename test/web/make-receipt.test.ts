@@ -4,7 +4,7 @@ import { formatReceiptSecrets, parseReceiptSecrets } from '#shared/receipt/recei
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { makeReceipt, type EndedAnswer, type MakeReceiptDeps } from '../../web/make-receipt.ts';
 import { verifyHere } from '../../web/verify-here.ts';
-import { giveAnswer, logReceipt, makePeople, policyOf, type GivenAnswer } from '../support/receipts.ts';
+import { giveAnswer, logReceipt, makePeople, policyOf, retold, type GivenAnswer } from '../support/receipts.ts';
 
 const { signal } = new AbortController();
 let given: GivenAnswer;
@@ -72,7 +72,20 @@ describe('making the receipt of an answer', () => {
     expect(error?.code).toBe('bad-message');
     expect(receipt?.file.proof).toBeNull();
   });
+
+  it.each([
+    ['is none', () => Promise.resolve('x')],
+    ['is of another receipt', async (file: ReceiptFile) => (await anotherReceipt(file)).proof],
+  ])('does not call a receipt logged whose proof %s', async (_, proof) => {
+    const { receipt, error } = await make({}, async (file) => ({ ...file, proof: await proof(file) }));
+    expect(error?.code).toBe('bad-message');
+    expect(error?.message).toContain('does not show that it is in the log');
+    expect(receipt?.file.proof).toBeNull();
+  });
 });
+
+const anotherReceipt = (file: ReceiptFile): Promise<ReceiptFile> =>
+  retold(given.people, file, ({ predicate }) => (predicate.finishedAt = predicate.startedAt));
 
 async function changed({ envelope }: ReceiptFile): Promise<ReceiptFile['envelope']> {
   const payload = Buffer.from(envelope.payload, 'base64').toString().replace('"tab"', '"cli"');
