@@ -36,7 +36,8 @@ export function parseTilePath(path: string): Tile | null {
     index: Number(match[2]!.replace(/[x/]/g, '')),
     width: match[3] === undefined ? TILE_WIDTH : Number(match[3]),
   };
-  return tile.width >= 1 && tilePath(tile) === path && tile.level !== MAX_TILE_LEVEL + 1 ? tile : null;
+  const isLevel = tile.level === 'entries' || tile.level <= MAX_TILE_LEVEL;
+  return isLevel && tile.width >= 1 && tilePath(tile) === path ? tile : null;
 }
 
 /** Hashes that the tiles of `level` hold in a log of `size` entries: floor(size / 256^level). */
