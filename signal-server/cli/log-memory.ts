@@ -1,6 +1,6 @@
 import { open, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { Option } from 'commander';
 import { z } from 'zod';
 import { utf8 } from '#shared/bytes.ts';
@@ -11,6 +11,7 @@ import { parseLogHead, type LogHead } from '#shared/log/log-head.ts';
 import { MAX_KNOWN_HEADS, UNKNOWN_LOG, type KnownLog } from '#shared/log/log-history.ts';
 import { formatVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import { makeFolder, syncFolder, writeDurably } from '../log/durable-file.ts';
+import { withLockFile } from './lock-file.ts';
 
 const FORMAT = 'chorus-log-memory/1';
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
@@ -53,7 +54,7 @@ export class LogMemory {
 
   /**
    * Whole or not at all; on the disk when this returns. False, and nothing is written, where another command has written
-   * there since `read`: what that one knows would be lost.
+   * there since `read`: what that one knows would be lost. Throws `timeout` where another holds the file for too long.
    */
   async write({ heads, split }: KnownLog): Promise<boolean> {
     const memory = {
@@ -63,10 +64,13 @@ export class LogMemory {
       split: split && split.map(({ note }) => note),
     };
     await makeFolder(this.#folder);
-    if ((await readText(this.path)) !== this.#text) return false;
-    await writeDurably(this.path, utf8(`${JSON.stringify(memory, null, 2)}\n`));
-    await syncFolder(this.#folder);
-    return true;
+    // Hidden, as what is being written is: `ofOtherKey` takes neither for a memory.
+    return withLockFile(join(this.#folder, `.${basename(this.path)}.lock`), async () => {
+      if ((await readText(this.path)) !== this.#text) return false;
+      await writeDurably(this.path, utf8(`${JSON.stringify(memory, null, 2)}\n`));
+      await syncFolder(this.#folder);
+      return true;
+    });
   }
 
   /** The file of a log of this name with another key, where this key is not known; else null. */

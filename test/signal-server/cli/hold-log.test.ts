@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
@@ -183,6 +183,28 @@ describe('a log that a command has seen before', () => {
     const { heads, split } = await new LogMemory(options.memoryFolder, key).read();
     expect(heads.map(({ note }) => note)).toEqual([there.note, five.note]);
     expect(split?.map(({ note }) => note)).toEqual([there.note, here.note]);
+  });
+
+  it('keeps what either of two commands knows that write at once', async () => {
+    const heads = [await grow(1), await grow(1)];
+    const memories = heads.map(() => new LogMemory(options.memoryFolder, key));
+    for (const memory of memories) await memory.read();
+    const written = await Promise.all(memories.map((memory, i) => memory.write({ heads: [heads[i]!], split: null })));
+    expect(written.toSorted()).toEqual([false, true]);
+    expect(await kept()).toEqual([heads[written.indexOf(true)]!.size]);
+    expect(await readdir(options.memoryFolder)).toHaveLength(1);
+  });
+
+  it('is remembered though a command was killed that had its file locked', async () => {
+    const [one, two] = [await grow(1), await grow(1)];
+    await hold(one);
+    const [name] = await readdir(options.memoryFolder);
+    const lock = join(options.memoryFolder, `.${name}.lock`);
+    await writeFile(lock, 'killed');
+    await utimes(lock, 0, 0);
+    await hold(two);
+    expect(await kept()).toEqual([2, 1]);
+    expect(await readdir(options.memoryFolder)).toEqual([name]);
   });
 
   it('is nothing to another log, which has a file of its own', async () => {
