@@ -10,7 +10,7 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { MANIFEST_PAYLOAD_TYPE, envelopeSchema } from '#shared/session/route.ts';
 import { modelListSchema } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema } from '#shared/wire/network-snapshot.ts';
-import { connectVolunteer } from '../support/control-peer.ts';
+import { connectPeer, connectVolunteer, routeRequest } from '../support/control-peer.ts';
 import { startTestServer, type TestServer } from '../support/signal-server.ts';
 import { smallManifest } from '../support/small-manifest.ts';
 
@@ -169,17 +169,9 @@ describe('HTTP', () => {
     expect(before.models[0]!.reason).toContain('no volunteer holds');
     const a = await connectVolunteer(server.url);
     const b = await connectVolunteer(server.url);
-    // The answer to b's next message comes after its `ready` was taken in.
-    b.send({
-      type: 'route',
-      request: 1,
-      model: server.digests[0]!,
-      capacity: 1,
-      webrtc: false,
-      policy: { shadows: 0, minStages: 1 },
-      exclude: [],
-    });
-    await b.take('routed');
+    const requester = await connectPeer(server.url);
+    requester.send(routeRequest(server.digests[0]!));
+    await requester.take('routed');
     // Whoever asks within a second gets the same answer.
     const after = await vi.waitFor(async () => {
       const snapshot = networkSnapshotSchema.parse(await (await get('/api/network')).json());
@@ -193,8 +185,7 @@ describe('HTTP', () => {
     expect(after.volunteers[0]!.trust).toEqual({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
     expect(after).toMatchObject({ checks: { checked: 0, disputed: 0 }, faults: [] });
     expect(after).toMatchObject({ sharedPrefix: true, sessions: { running: 1 } });
-    await a.close();
-    await b.close();
+    for (const peer of [a, b, requester]) await peer.close();
   });
 
   it('metrics come in the Prometheus text format', async () => {
