@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
@@ -10,7 +9,7 @@ import { formatTlogProof } from '#shared/log/tlog-proof.ts';
 import { openKeyFile } from '../key-file.ts';
 import type { AcknowledgedSizes } from './acknowledged-sizes.ts';
 import { readIfThere } from './durable-file.ts';
-import { doubt, openLog, type TransparencyLog } from './transparency-log.ts';
+import { doubt, openLog, unusable, type TransparencyLog } from './transparency-log.ts';
 import type { WitnessAddress } from './witness-address.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
@@ -178,7 +177,8 @@ class RunningLog implements LogService {
 /**
  * What the folder's log is called already, once it has entries. Before that the operator's choice; else the public URL
  * without scheme and `/log`; else what it is called, and a name made of its key for a new one. Throws `internal` if a log
- * with entries is called otherwise than the operator chose.
+ * with entries is called otherwise than the operator chose, and if entries were acknowledged and the folder has none,
+ * unless the operator has chosen the name of a new log.
  */
 async function chooseOrigin(options: LogServiceOptions, folder: string, identity: Identity): Promise<string> {
   const there = await originThere(folder);
@@ -192,20 +192,25 @@ async function chooseOrigin(options: LogServiceOptions, folder: string, identity
   }
   const url = options.publicUrl === null ? null : new URL(options.publicUrl);
   const wanted = options.origin ?? (url && `${url.host}${url.pathname.replace(/\/+$/, '')}/log`);
-  if (wanted === null || wanted === there?.origin) return there?.origin ?? `${identity.id.slice(0, 16)}.localhost/log`;
-  // A log without entries has promised nothing.
-  if (there !== null) await rm(join(folder, 'checkpoint'));
-  return wanted;
+  const lost = options.acknowledged.largest();
+  const isChosen = options.origin !== null && (there === null || there.origin === options.origin);
+  if (lost !== null && !isChosen) {
+    throw doubt(
+      `it has no entries, but ${lost.size} of ${lost.origin} were acknowledged`,
+      'files were lost, or an empty copy was put back',
+    );
+  }
+  return wanted ?? there?.origin ?? `${identity.id.slice(0, 16)}.localhost/log`;
 }
 
-/** Null if there is no log yet, or none that can be read: then `openLog` says so. */
+/** Null if there is no checkpoint. Throws `internal` if it cannot be read. */
 async function originThere(folder: string): Promise<{ origin: string; size: number } | null> {
   const bytes = await readIfThere(join(folder, 'checkpoint'));
   if (bytes === null) return null;
   try {
     return parseCheckpoint(parseNote(new TextDecoder().decode(bytes)).text);
-  } catch {
-    return null;
+  } catch (thrown) {
+    throw unusable(thrown);
   }
 }
 

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { concatBytes, equalBytes } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
@@ -35,6 +35,15 @@ export class TileFiles {
   async bytes(tile: Tile, size: number): Promise<Uint8Array<ArrayBuffer>> {
     const now = { ...tile, width: widthAt(tile.level === 'entries' ? 0 : tile.level, tile.index, size) };
     return firstOf(await this.#read(now), tile);
+  }
+
+  /** There are tiles or entries, be they of a log or left by a crash. */
+  async areThere(): Promise<boolean> {
+    const found = await readdir(join(this.#folder, 'tile')).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    return found.length > 0;
   }
 
   /** Writes tiles so that they outlive a power cut. What lay under their names was never part of a signed tree. */

@@ -174,7 +174,7 @@ export async function openLog(options: LogOptions): Promise<TransparencyLog> {
   await makeFolder(options.folder);
   await removeUnfinished(options.folder);
   const tiles = new TileFiles(options.folder);
-  const head = await readHead(options);
+  const head = await readHead(options, tiles);
   const { size } = head;
   if (size < options.leastSize) {
     throw doubt(`it has ${size} entries, but ${options.leastSize} were acknowledged`, 'an older copy was put back');
@@ -203,24 +203,25 @@ async function checkFiles(tiles: TileFiles, { size, root }: SignedHead): Promise
   if (wrong !== null) throw new ChorusError('internal', `its file ${wrong} is not what it was`);
 }
 
-async function readHead(options: LogOptions): Promise<SignedHead> {
+async function readHead(options: LogOptions, tiles: TileFiles): Promise<SignedHead> {
   const bytes = await readIfThere(join(options.folder, 'checkpoint'));
   if (bytes === null) {
-    // A first batch that was cut off leaves tiles without a checkpoint; one that was acknowledged does not.
-    if (options.leastSize > 0) throw doubt('its checkpoint is missing', 'a file was removed');
-    const head = await signHead(
-      options,
-      0,
-      treeRoot(0, () => new Uint8Array(32)),
-    );
-    await writeHead(options.folder, head);
-    return head;
+    // Whatever was cut off, no tile is written before the first checkpoint.
+    if (options.leastSize > 0 || (await tiles.areThere()))
+      throw doubt('its checkpoint is missing', 'a file was removed');
+    return begin(options);
   }
+  return (await usable(bytes, options)) ?? begin(options);
+}
+
+/** Null if it is of a log of another origin without entries, which has promised nothing. Throws `internal`. */
+async function usable(bytes: Uint8Array, options: LogOptions): Promise<SignedHead | null> {
   const note = new TextDecoder().decode(bytes);
   try {
     const parsed = parseNote(note);
     const checkpoint = parseCheckpoint(parsed.text);
     if (checkpoint.origin !== options.origin) {
+      if (checkpoint.size === 0) return null;
       throw new ChorusError('wrong-peer', `it is of ${checkpoint.origin}, not of ${options.origin}`);
     }
     if (!(await isSignedBy(parsed, keyOf(options), verifySignature))) {
@@ -228,11 +229,15 @@ async function readHead(options: LogOptions): Promise<SignedHead> {
     }
     return { ...checkpoint, note };
   } catch (thrown) {
-    throw doubt(
-      `its checkpoint cannot be used: ${toChorusError(thrown).message}`,
-      'the key or the folder was exchanged',
-    );
+    throw unusable(thrown);
   }
+}
+
+async function begin(options: LogOptions): Promise<SignedHead> {
+  const root = treeRoot(0, () => new Uint8Array(32));
+  const head = await signHead(options, 0, root);
+  await writeHead(options.folder, head);
+  return head;
 }
 
 async function signHead(options: LogOptions, size: number, root: Hash): Promise<SignedHead> {
@@ -258,6 +263,12 @@ function keyOf({ origin, identity }: Pick<LogOptions, 'origin' | 'identity'>): N
 /** Why a log must not go on: `what` is wrong, probably because `why`. */
 export function doubt(what: string, why: string): ChorusError {
   const advice =
-    'Put the newest copy of the log folder back, or put the folder away and begin a new log under another origin (docs/log.md).';
+    'Put the newest copy of the log folder back, or put the folder away and begin a new log with another --log-origin (docs/log.md).';
   return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`);
+}
+
+/** For a checkpoint that cannot be read, or is not of this log, because of `thrown`. */
+export function unusable(thrown: unknown): ChorusError {
+  const { message } = toChorusError(thrown);
+  return doubt(`its checkpoint cannot be used: ${message}`, 'it was damaged, or the key or the folder was exchanged');
 }

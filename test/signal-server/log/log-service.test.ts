@@ -1,4 +1,4 @@
-import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
@@ -303,6 +303,77 @@ describe('an older copy of a log', () => {
     await rm(join(data, 'log'), { recursive: true });
     await cp(join(copy, 'log'), join(data, 'log'), { recursive: true });
     await expect(serveLog(data)).rejects.toThrow('it has 2 entries, but 5 were acknowledged');
+  });
+});
+
+describe('a log whose checkpoint was lost', () => {
+  const publicUrl = 'https://chorus.example';
+
+  /** A data folder whose log once was empty and now has entries, and that empty copy. */
+  async function lived() {
+    const [data, copy] = [await folder(), await folder()];
+    await (await start(data)).stop();
+    await cp(join(data, 'log'), join(copy, 'log'), { recursive: true });
+    const log = await start(data);
+    const { origin } = log.service.status;
+    await fill(log, 0, 3);
+    await log.stop();
+    return { data, origin, empty: join(copy, 'log', 'checkpoint') };
+  }
+  const tilesOf = (data: string) => readFile(join(data, 'log/tile/entries/000.p/3'));
+
+  it.each([
+    ['under the same name', {}],
+    ['under the name that a public URL gives', { publicUrl }],
+    ['under a chosen name', { origin: 'new.example/log' }],
+  ])('does not begin anew over its files %s, be the checkpoint missing or an empty one', async (_, options) => {
+    const { data, empty } = await lived();
+    const before = await tilesOf(data);
+    await rm(join(data, 'log', 'checkpoint'));
+    await expect(serveLog(data, options)).rejects.toThrow('the transparency log is in doubt');
+    await cp(empty, join(data, 'log', 'checkpoint'));
+    await expect(serveLog(data, options)).rejects.toThrow('the transparency log is in doubt');
+    expect(await tilesOf(data)).toEqual(before);
+    expect(await readFile(join(data, 'log', 'checkpoint'))).toEqual(await readFile(empty));
+  });
+
+  it('does not begin anew where a name that was chosen is no longer said', async () => {
+    const data = await folder();
+    const log = await start(data, { origin: 'chosen.example' });
+    await fill(log, 0, 3);
+    await log.stop();
+    await rm(join(data, 'log', 'checkpoint'));
+    await expect(serveLog(data)).rejects.toThrow('it has no entries, but 3 of chosen.example were acknowledged');
+  });
+
+  it('does not begin anew over its files where the database is lost too', async () => {
+    const { data } = await lived();
+    for (const name of ['chorus.sqlite', 'log/checkpoint']) await rm(join(data, name));
+    await expect(serveLog(data, { origin: 'new.example/log' })).rejects.toThrow('its checkpoint is missing');
+  });
+
+  it('begins anew under a name that the operator chooses, once all its files are put away', async () => {
+    const { data, origin } = await lived();
+    for (const name of ['log', 'log.key']) await rm(join(data, name), { recursive: true });
+    await expect(serveLog(data)).rejects.toThrow(`it has no entries, but 3 of ${origin} were acknowledged`);
+    await expect(serveLog(data, { publicUrl })).rejects.toThrow('--log-origin');
+    await expect(serveLog(data, { origin })).rejects.toThrow('its checkpoint is missing');
+    const options = { origin: 'new.example/log' };
+    await (await start(data, options)).stop();
+    const log = await start(data, options);
+    await fill(log, 0, 1);
+    await log.stop();
+    expect((await start(data)).service.status).toMatchObject({ origin: 'new.example/log', size: 1 });
+  });
+
+  it('takes another name as long as it has no entries, also after its first batch was cut off', async () => {
+    const data = await folder();
+    await (await start(data)).stop();
+    await mkdir(join(data, 'log/tile/entries/000.p'), { recursive: true });
+    await writeFile(join(data, 'log/tile/entries/000.p/1'), 'x');
+    const log = await start(data, { publicUrl });
+    await fill(log, 0, 1);
+    expect(log.service.status).toMatchObject({ origin: 'chorus.example/log', size: 1 });
   });
 });
 
