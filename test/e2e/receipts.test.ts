@@ -17,6 +17,8 @@ import { startWitnessedServer, type WitnessedServer } from '../support/witnessed
 
 const messages = [{ role: 'user' as const, content: 'Tell me a story about a brave mouse.' }];
 const maxNewTokens = 24;
+/** A busy machine may be too slow for all to sign and log in time, which is no fault: an answer is asked for again then. */
+const mostAnswers = 5;
 const valid = 'Nothing in this receipt is wrong';
 const answerSchema = z.object({
   choices: z.array(z.object({ message: z.object({ content: z.string() }) })).length(1),
@@ -75,7 +77,11 @@ describe('receipts of a server whose log two witnesses cosign', () => {
     beforeAll(async () => {
       const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
       const request = { model: 'wren', messages, temperature: 0, max_tokens: maxNewTokens };
-      const { choices, chorus } = answerSchema.parse(await client.chat.completions.create(request));
+      let answer: unknown;
+      for (let answers = 0; answers < mostAnswers && !answerSchema.safeParse(answer).success; answers++) {
+        answer = await client.chat.completions.create(request);
+      }
+      const { choices, chorus } = answerSchema.parse(answer);
       salt = chorus.receipt.salt;
       await writeFile(at('receipt.json'), JSON.stringify(await fetchReceipt(chorus.receipt.url)));
       await writeFile(at('answer.txt'), choices[0]!.message.content);
