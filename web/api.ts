@@ -91,7 +91,13 @@ export async function fetchLogFile(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { bytes } = await load(`/log/${path}`, { headers: {}, signal, silenceMs: JSON_SILENCE_MS });
+  const { bytes } = await load(`/log/${path}`, {
+    headers: {},
+    signal,
+    silenceMs: JSON_SILENCE_MS,
+    // A kept one may be older than what the page has seen proved since, as if the log had shrunk.
+    ...(path === 'checkpoint' && { cache: 'no-store' }),
+  });
   if (bytes.length > maxBytes) throw new ChorusError('too-large', 'a file of the log is too large');
   return bytes;
 }
@@ -115,17 +121,18 @@ interface LoadOptions {
   readonly silenceMs: number;
   /** Sent with POST; null or left out for GET. */
   readonly body?: string | null;
+  readonly cache?: RequestCache;
 }
 
 async function load(
   path: string,
-  { headers, signal, silenceMs, body = null }: LoadOptions,
+  { headers, signal, silenceMs, body = null, cache = 'default' }: LoadOptions,
 ): Promise<{ readonly status: number; readonly bytes: Uint8Array<ArrayBuffer> }> {
   const silence = new ChorusError('timeout', `the server said nothing for ${silenceMs / 1000} s`);
   const limit = abortAfter(pageClock(), silenceMs, silence, signal);
   try {
     const method = body === null ? 'GET' : 'POST';
-    const response = await fetch(path, { method, body, headers, signal: limit.signal });
+    const response = await fetch(path, { method, body, headers, cache, signal: limit.signal });
     const { status } = response;
     if (!response.ok) {
       const told = errorSchema.safeParse(await response.json().catch(() => null));

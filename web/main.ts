@@ -31,6 +31,13 @@ function start(target: HTMLElement): void {
   const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
   const models = new Models(() => fetchModels(new AbortController().signal), settings);
   const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
+  const log = new LogWatch({
+    fetchLog,
+    openClient: async (vkey, memory) => (await import('./open-log-client.ts')).openLogClient(vkey, memory),
+    storage,
+    clock,
+  });
+  const holdProof = (proof: string) => log.holdProof(proof);
   const conversation = new Conversation({
     models,
     settings,
@@ -43,7 +50,7 @@ function start(target: HTMLElement): void {
       ),
     openChat: async (model, signal) => {
       const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network-chat.ts')]);
-      return openNetworkChat(joined, model, { clock, random }, signal);
+      return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
     },
   });
   const volunteer = new VolunteerPanel({
@@ -67,18 +74,12 @@ function start(target: HTMLElement): void {
   const kept = new KeptFiles(async () => (await import('./blob-store.ts')).openBlobStore());
   const verifier = new Verifier(async () => (await import('./verify-here.ts')).verifyHere);
   const receipts = new Receipts(fetchReceipts);
-  const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, fetchManifest });
+  const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
   const model = new ModelPage(async (digest, signal) => {
     const { openModel } = await import('./open-model.ts');
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);
-  const log = new LogWatch({
-    fetchLog,
-    openClient: async (vkey, memory) => (await import('./open-log-client.ts')).openLogClient(vkey, memory),
-    storage,
-    clock,
-  });
 
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) void network.refresh();

@@ -23,6 +23,8 @@ export interface MakeReceiptDeps {
   readonly random: RandomBytes;
   readonly verify: VerifySignature;
   readonly postReceipt: (envelope: Envelope, signal: AbortSignal) => Promise<ReceiptFile>;
+  /** Holds a proof's checkpoint to what was seen of the log. Never rejects. */
+  readonly holdProof: (proof: string) => Promise<void>;
 }
 
 /** An answer, and what is in hand of how it was made. */
@@ -42,7 +44,7 @@ export async function makeReceipt(
 ): Promise<ReceiptOutcome> {
   let receipt: MadeReceipt;
   try {
-    const { identity, postReceipt: _, ...more } = deps;
+    const { identity, postReceipt: _post, holdProof: _hold, ...more } = deps;
     const statement = await buildReceipt({
       ...more,
       evidence,
@@ -58,6 +60,7 @@ export async function makeReceipt(
   }
   try {
     const { proof } = await postLogged(receipt, deps, signal);
+    void deps.holdProof(proof);
     return { receipt: { ...receipt, file: { ...receipt.file, proof } }, error: null };
   } catch (thrown) {
     return { receipt, error: toChorusError(thrown, 'server-lost') };
@@ -71,14 +74,15 @@ async function postLogged(
   { id, file }: MadeReceipt,
   { postReceipt, verify }: MakeReceiptDeps,
   signal: AbortSignal,
-): Promise<ReceiptFile> {
+): Promise<{ readonly proof: string }> {
   const logged = await postReceipt(file.envelope, signal);
   if (receiptId(logged) !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt back');
-  if (logged.proof === null) throw new ChorusError('bad-message', 'the server gave no proof that it is in the log');
+  const { proof } = logged;
+  if (proof === null) throw new ChorusError('bad-message', 'the server gave no proof that it is in the log');
   const { checks } = await verifyReceipt({ receipt: logged, verify });
   const failed = checks.find(({ name, status }) => LOGGED.has(name) && status !== 'passed');
   if (failed !== undefined) {
     throw new ChorusError('bad-message', `the server's proof does not show that it is in the log: ${failed.detail}`);
   }
-  return logged;
+  return { proof };
 }

@@ -17,6 +17,8 @@ import { ShownText } from './shown-text.ts';
 export interface NetworkChatDeps {
   readonly clock: Clock;
   readonly random: RandomBytes;
+  /** Holds a proof's checkpoint to what this browser has seen of the log. Never rejects. */
+  readonly holdProof: (proof: string) => Promise<void>;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface NetworkChatDeps {
 export async function openNetworkChat(
   joined: Joined,
   model: Digest,
-  { clock, random }: NetworkChatDeps,
+  { clock, random, holdProof }: NetworkChatDeps,
   signal: AbortSignal,
 ): Promise<Chat> {
   const { identity, control } = joined;
@@ -37,7 +39,7 @@ export async function openNetworkChat(
   // An answer that was stopped gets its receipt all the same.
   const closing = new AbortController();
   const receipts: MakeReceiptDeps = {
-    ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt },
+    ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt, holdProof },
   };
 
   async function* answer(

@@ -1,8 +1,9 @@
 import type { VerifySignature } from '../crypto/identity.ts';
-import { failedView, holdToLog, type LogView } from './log-history.ts';
+import { failedView, holdOffline, holdToLog, UNKNOWN_LOG, type LogView } from './log-history.ts';
 import { fetchLogHead, parseLogHead, type LogHead } from './log-head.ts';
 import type { NoteKey } from './signed-note.ts';
 import { TILE_WIDTH } from './tile-path.ts';
+import { parseTlogProof } from './tlog-proof.ts';
 import { VerifiedTiles, type FetchBytes } from './verified-tiles.ts';
 
 /** Entries that one call reads. */
@@ -51,8 +52,45 @@ export class LogClient {
       return failedView(thrown, signal);
     }
     const { view } = await holdToLog({ heads, split: null }, shown, fetchBytes, signal);
-    if (view.kind === 'first-seen' || view.kind === 'grown') await memory.save(shown.note);
+    return this.#kept(view);
+  }
+
+  /**
+   * Holds the checkpoint of a proof to the one remembered, and both to what the log shows now: what it proves entries with
+   * must be what it shows to all. Null where the proof is not of this log. Rejects as `look`.
+   */
+  async holdProof(proof: string, signal: AbortSignal): Promise<LogView | null> {
+    const { key, fetchBytes, memory, verify } = this.#deps;
+    const [before, after] = await this.#heads((await memory.loadSplit()) ?? []);
+    if (before && after) return { kind: 'split-view', remembered: before, shown: after };
+    let proved: LogHead;
+    try {
+      proved = await parseLogHead(parseTlogProof(proof).checkpoint, key, verify);
+    } catch {
+      return null;
+    }
+    const note = await memory.load();
+    const heads = await this.#heads(note === null ? [] : [note]);
+    const { view, known } = holdOffline({ ...UNKNOWN_LOG, heads }, proved);
+    if (view.kind === 'same' || view.kind === 'split-view') return this.#kept(view);
+    if (view.kind === 'first-seen') await memory.save(proved.note);
+    let newest: LogHead;
+    try {
+      newest = await fetchLogHead(key, fetchBytes, verify, signal);
+    } catch (thrown) {
+      return failedView(thrown, signal);
+    }
+    const { view: viewNow } = await holdToLog(known, newest, fetchBytes, signal);
+    // The proof's own head may be the newest, and all that was remembered is a part of it.
+    if (viewNow.kind === 'same') await memory.save(newest.note);
+    return this.#kept(viewNow);
+  }
+
+  /** Remembers what a view has shown. */
+  async #kept<View extends LogView>(view: View): Promise<View> {
+    const { memory } = this.#deps;
     if (view.kind === 'split-view') await memory.saveSplit([view.remembered.note, view.shown.note]);
+    else if (view.kind === 'first-seen' || view.kind === 'grown') await memory.save(view.head.note);
     return view;
   }
 

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import { formatReceiptSecrets, parseReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
@@ -8,6 +8,9 @@ import { giveAnswer, logReceipt, makePeople, policyOf, retold, type GivenAnswer 
 
 const { signal } = new AbortController();
 let given: GivenAnswer;
+/** Proofs that were held to what was seen of the log. */
+let held: string[];
+beforeEach(() => void (held = []));
 beforeAll(async () => {
   given = await giveAnswer(await makePeople());
 });
@@ -21,6 +24,7 @@ function make(
   const deps: MakeReceiptDeps = {
     ...{ manifest, manifestDigest, text, serverKey, random, verify },
     identity: given.people.requester,
+    holdProof: (proof) => (held.push(proof), Promise.resolve()),
     postReceipt: (envelope) => answer({ format: 'chorus-receipt/1', envelope, proof: null }),
   };
   return makeReceipt({ evidence, prompt: given.prompt, answer: given.answer, ...change }, deps, signal);
@@ -30,6 +34,7 @@ describe('making the receipt of an answer', () => {
   it('gives a logged receipt that verifies with its secrets', async () => {
     const { receipt, error } = await make();
     expect(error).toBeNull();
+    expect(held).toEqual([receipt!.file.proof]);
     const secrets = parseReceiptSecrets(JSON.parse(formatReceiptSecrets(receipt!.secrets)));
     const { prompt, ...known } = secrets;
     const verification = await verifyHere({
@@ -80,6 +85,7 @@ describe('making the receipt of an answer', () => {
     const { receipt, error } = await make({}, async (file) => ({ ...file, proof: await proof(file) }));
     expect(error?.code).toBe('bad-message');
     expect(error?.message).toContain('does not show that it is in the log');
+    expect(held).toEqual([]);
     expect(receipt?.file.proof).toBeNull();
   });
 });

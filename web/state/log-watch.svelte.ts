@@ -28,7 +28,7 @@ export type RememberedLog = NonNullable<z.infer<typeof memorySchema>>;
 export interface LogWatchDeps {
   readonly fetchLog: (signal: AbortSignal) => Promise<LogStatus>;
   /** A client of the log with this verifier key. Throws `bad-message` if it is none. */
-  readonly openClient: (vkey: string, memory: HeadMemory) => Promise<Pick<LogClient, 'look'>>;
+  readonly openClient: (vkey: string, memory: HeadMemory) => Promise<Pick<LogClient, 'look' | 'holdProof'>>;
   readonly storage: KeyValueStorage;
   readonly clock: Clock;
 }
@@ -81,8 +81,16 @@ export class LogWatch {
     if (this.#looking !== null) return this.#looking;
     if (this.#deps.clock.nowMs() - this.#beganAtMs < FRESH_MS) return Promise.resolve();
     this.#beganAtMs = this.#deps.clock.nowMs();
-    this.#looking = this.#look().finally(() => (this.#looking = null));
-    return this.#looking;
+    return this.#alone(() => this.#look());
+  }
+
+  /**
+   * Holds the checkpoint that this server proved a receipt with to what is remembered of its log, and to what the log
+   * shows; a proof of another log is left alone. Never rejects.
+   */
+  async holdProof(proof: string): Promise<void> {
+    while (this.#looking !== null) await this.#looking;
+    await this.#alone(() => this.#holdProof(proof));
   }
 
   /** Begins anew with what the log shows next. */
@@ -92,6 +100,12 @@ export class LogWatch {
     this.finding = null;
     this.#beganAtMs = -Infinity;
     await this.look();
+  }
+
+  /** One at a time: each begins with what the one before has remembered. */
+  #alone(look: () => Promise<void>): Promise<void> {
+    this.#looking = look().finally(() => (this.#looking = null));
+    return this.#looking;
   }
 
   async #round(): Promise<void> {
@@ -119,6 +133,20 @@ export class LogWatch {
       this.error = toChorusError(thrown, 'server-lost');
     } finally {
       this.lookedAtMs = clock.wallMs();
+    }
+  }
+
+  async #holdProof(proof: string): Promise<void> {
+    const { fetchLog, openClient } = this.#deps;
+    const { signal } = new AbortController();
+    try {
+      const known = this.#memory.reread();
+      // The key that is remembered counts, whatever the server calls its log's now: a look finds that out.
+      const vkey = known?.vkey ?? (await fetchLog(signal)).vkey;
+      const client = await openClient(vkey, this.#headMemory(vkey, known));
+      this.finding = (await client.holdProof(proof, signal)) ?? this.finding;
+    } catch (thrown) {
+      this.error = toChorusError(thrown, 'server-lost');
     }
   }
 

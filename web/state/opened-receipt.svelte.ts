@@ -12,6 +12,8 @@ export interface OpenedReceiptDeps {
   readonly verifier: Verifier;
   readonly fetchReceipt: (id: Digest, signal: AbortSignal) => Promise<ReceiptFile>;
   readonly fetchLog: (signal: AbortSignal) => Promise<LogStatus>;
+  /** Holds a proof's checkpoint to what this browser has seen of the log. Never rejects. */
+  readonly holdProof: (proof: string) => Promise<void>;
   readonly fetchManifest: (digest: Digest, signal: AbortSignal) => Promise<Envelope>;
 }
 
@@ -67,6 +69,7 @@ export class OpenedReceipt {
       this.verification = verification;
       this.hasPolicy = policy !== null;
       this.status = 'shown';
+      if (file.proof !== null) void this.#deps.holdProof(file.proof);
     } catch (thrown) {
       if (opening.signal.aborted) return;
       this.error = toChorusError(thrown, 'server-lost');

@@ -6,6 +6,7 @@ import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { LogClient } from '#shared/log/log-client.ts';
 import { leafHash } from '#shared/log/merkle.ts';
 import { parseVerifierKey } from '#shared/log/signed-note.ts';
+import { formatTlogProof } from '#shared/log/tlog-proof.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import type { KeyValueStorage } from '../../../web/state/stored.svelte.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -84,6 +85,26 @@ test('sees that the log shows another history, and keeps what it showed before',
   });
   expect(again.isAlarming).toBe(true);
   expect(again.remembered?.note).toBe(made.notes.short);
+});
+
+test('sees that a receipt was proved in another history than the log shows, and goes on seeing it', async () => {
+  const { visit, clock } = browser();
+  const watch = visit();
+  await watch.look();
+  await watch.holdProof(formatTlogProof({ extra: null, index: 0, hashes: [], checkpoint: made.notes.forked }));
+  expect(watch.isAlarming).toBe(true);
+  expect(watch.remembered?.split).toEqual([made.notes.short, made.notes.forked]);
+  await clock.advance(10_000);
+  await watch.look();
+  expect(watch.finding?.kind).toBe('split-view');
+});
+
+test('leaves the proof of another log alone', async () => {
+  const { visit } = browser();
+  const watch = visit();
+  await watch.look();
+  await watch.holdProof('x');
+  expect([watch.finding?.kind, watch.isAlarming, watch.error]).toEqual(['first-seen', false, null]);
 });
 
 test('goes on seeing two histories, whatever the log shows at the next visit, until it is told to begin anew', async () => {

@@ -87,6 +87,7 @@ function open(change: Partial<OpenedReceiptDeps> = {}): OpenedReceipt {
     verifier: new Verifier(() => Promise.resolve(verifyHere)),
     fetchReceipt: () => Promise.resolve(made.receipt),
     fetchLog: () => Promise.resolve(logStatus(AT_MS)),
+    holdProof: () => Promise.resolve(),
     fetchManifest: () => Promise.resolve(made.manifest),
     ...change,
   });
@@ -99,6 +100,13 @@ test('a receipt is verified here, with the keys that the server names', async ()
   expect(opened.hasPolicy).toBe(true);
   expect(opened.verification?.isValid).toBe(true);
   expect(opened.verification?.summary?.witnesses.map(({ timeSeconds }) => timeSeconds !== null)).toEqual([true, true]);
+});
+
+test('the checkpoint that a receipt was proved with is held to what was seen of the log', async () => {
+  const held: string[] = [];
+  const opened = open({ holdProof: (proof) => (held.push(proof), Promise.resolve()) });
+  await opened.open(made.id);
+  expect(held).toEqual([made.receipt.proof]);
 });
 
 test('another receipt than the one asked for is not shown, however good it is', async () => {

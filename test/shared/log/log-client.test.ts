@@ -7,6 +7,7 @@ import { LogClient } from '#shared/log/log-client.ts';
 import { describeLogView, type LogView } from '#shared/log/log-history.ts';
 import { treeRoot } from '#shared/log/merkle.ts';
 import { encodeEntries, parseTilePath, TILE_WIDTH } from '#shared/log/tile-path.ts';
+import { formatTlogProof } from '#shared/log/tlog-proof.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { checkpointNote, logKeyOf, treeOf } from '../../support/signed-notes.ts';
 import { makeIdentities } from '../../support/test-identity.ts';
@@ -91,6 +92,51 @@ async function look(remembered: string | null, size: number, change: (log: Stati
   const { client, memory } = clientOf(log, remembered);
   return { view: await client.look(signal), memory, log };
 }
+
+describe('the proof of a receipt', () => {
+  const proofOf = (checkpoint: string) => formatTlogProof({ extra: null, index: 0, hashes: [], checkpoint });
+
+  /** What a client that remembers `remembered` makes of a proof while the log is at `size`. */
+  async function hold(checkpoint: string, remembered: string | null, size: number) {
+    const log = new StaticLog();
+    log.size = size;
+    const { client, memory } = clientOf(log, remembered);
+    return { view: await client.holdProof(proofOf(checkpoint), signal), memory, log };
+  }
+
+  it('shows two histories where it is in another tree of the size that is remembered, without asking the log', async () => {
+    const notes = [await noteAt(700), await noteAt(700, fork)] as const;
+    const { view, memory, log } = await hold(notes[1], notes[0], 700);
+    expect([view?.kind, memory.split, log.fetched]).toEqual(['split-view', notes, []]);
+  });
+
+  it.each([null, 600, 800])(
+    'shows two histories where the log shows another tree, with %s remembered',
+    async (size) => {
+      const proved = await noteAt(700, fork);
+      const { view, memory } = await hold(proved, size === null ? null : await noteAt(size), 1_000);
+      expect([view?.kind, memory.split]).toEqual(['split-view', [proved, await noteAt(1_000)]]);
+    },
+  );
+
+  it.each([600, 700, 800])(
+    'is of the log that is remembered at %i entries where both are a part of it',
+    async (size) => {
+      const { view, memory } = await hold(await noteAt(700), await noteAt(size), 1_000);
+      expect(['same', 'grown']).toContain(view?.kind);
+      expect(memory.note).toBe(await noteAt(size === 700 ? 700 : 1_000));
+    },
+  );
+
+  it('is remembered where it is the first that is seen of the log', async () => {
+    expect((await hold(await noteAt(700), null, 700)).memory.note).toBe(await noteAt(700));
+  });
+
+  it('says nothing of this log where another key signed it', async () => {
+    const { view, memory } = await hold(await noteAt(700, fork, stranger), await noteAt(700), 700);
+    expect([view, memory.split]).toEqual([null, null]);
+  });
+});
 
 describe('a client of a log', () => {
   it('remembers what it sees first, and everything that it grows to', async () => {

@@ -150,7 +150,7 @@ const log = new LogWatch({
   openClient: async (_, memory) => {
     await memory.save(made.notes.long);
     const view = logViews()[show] ?? logViews()['grown']!;
-    return { look: () => Promise.resolve(view) };
+    return { look: () => Promise.resolve(view), holdProof: () => Promise.resolve(null) };
   },
   storage: localStorage,
   clock,
@@ -170,6 +170,7 @@ const opened = new OpenedReceipt({
     return Promise.reject(new ChorusError('unknown-model', 'This server has no such receipt.', { status: 404 }));
   },
   fetchLog,
+  holdProof: () => Promise.resolve(),
   fetchManifest: () =>
     show === 'no-manifest'
       ? Promise.reject(new ChorusError('unknown-model', 'this server has no such model', { status: 404 }))
