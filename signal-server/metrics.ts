@@ -52,7 +52,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   gauge('chorus_log_in_doubt', '1 if the log takes no more entries.', () => (sources.log()?.doubt ? 1 : 0));
   new Gauge({
     name: 'chorus_log_checkpoint_time_seconds',
-    help: 'When the newest checkpoint was signed; not there before the first since the start.',
+    help: 'When the newest checkpoint was signed; before the first since the start, when its file was changed last.',
     registers,
     collect() {
       const headAtMs = sources.log()?.headAtMs;

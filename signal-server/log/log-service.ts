@@ -1,7 +1,8 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
-import { ChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { formatVerifierKey, parseNote } from '#shared/log/signed-note.ts';
 import type { Tile } from '#shared/log/tile-path.ts';
@@ -28,7 +29,7 @@ export interface LogServiceOptions {
   readonly witnesses: readonly WitnessAddress[];
   readonly acknowledged: AcknowledgedSizes;
   readonly clock: Clock;
-  /** Told once when the log stops taking entries because it is in doubt. */
+  /** Told once when the log stops taking entries because it is in doubt. For the operator: the words may name files. */
   readonly onDoubt: (error: ChorusError) => void;
 }
 
@@ -36,8 +37,8 @@ export interface LogStatus {
   readonly origin: string;
   readonly verifierKey: string;
   readonly size: number;
-  /** When the newest checkpoint was signed; null if that was before this start. */
-  readonly headAtMs: number | null;
+  /** When the newest checkpoint was signed; before the first of this start, when its file was changed last. */
+  readonly headAtMs: number;
   readonly startedAtMs: number;
   /** Entries added since then. */
   readonly added: number;
@@ -71,15 +72,22 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
   const folder = join(dataFolder, 'log');
   const identity = await openKeyFile(join(dataFolder, 'log.key'));
   const origin = await chooseOrigin(options, folder, identity);
-  const log = await openLog({ folder, origin, identity, leastSize: acknowledged.read(origin) });
+  const log = await openLog({
+    folder,
+    origin,
+    identity,
+    leastSize: acknowledged.read(origin),
+    onUnwritable: (reason, cause) => service.halt(reason, toChorusError(cause).message),
+  });
+  const { mtimeMs } = await stat(join(folder, 'checkpoint'));
   const witnesses = new WitnessClient({
     witnesses: options.witnesses,
     log,
     folder: join(dataFolder, 'witnesses'),
     clock,
-    onFork: (error) => service.halt(error),
+    onFork: (error) => service.halt(forkDoubt(error)),
   });
-  const service = new RunningLog(log, witnesses, options);
+  const service = new RunningLog(log, witnesses, options, mtimeMs);
   await witnesses.start().catch(async (error: unknown) => {
     await service.stop();
     throw error instanceof ChorusError && error.code === 'wrong-peer' ? forkDoubt(error) : error;
@@ -95,16 +103,17 @@ class RunningLog implements LogService {
   readonly #options: LogServiceOptions;
   readonly #startedAtMs: number;
   readonly #startSize: number;
-  #headAtMs: number | null = null;
+  #headAtMs: number;
   #doubt: string | null = null;
   /** Set while a write of the acknowledged size is due. */
   #cancelWrite: (() => void) | null = null;
 
-  constructor(log: TransparencyLog, witnesses: WitnessClient, options: LogServiceOptions) {
+  constructor(log: TransparencyLog, witnesses: WitnessClient, options: LogServiceOptions, headAtMs: number) {
     this.verifierKey = formatVerifierKey(log.key);
     this.#log = log;
     this.#witnesses = witnesses;
     this.#options = options;
+    this.#headAtMs = headAtMs;
     this.#startedAtMs = options.clock.wallMs();
     this.#startSize = log.head.size;
     this.#writeAcknowledged();
@@ -152,12 +161,12 @@ class RunningLog implements LogService {
     };
   }
 
-  halt(error: ChorusError): void {
+  /** `cause` is for the operator alone. */
+  halt(reason: ChorusError, cause: string | null = null): void {
     if (this.#doubt !== null) return;
-    const reason = forkDoubt(error);
     this.#doubt = reason.message;
     this.#log.halt(reason);
-    this.#options.onDoubt(reason);
+    this.#options.onDoubt(cause === null ? reason : new ChorusError('internal', `${reason.message} (${cause})`));
   }
 
   async stop(): Promise<void> {

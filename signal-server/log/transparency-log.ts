@@ -35,6 +35,8 @@ export interface LogOptions {
   readonly identity: Identity;
   /** The size that was acknowledged last by another witness of it (the database), so that an old copy is noticed. */
   readonly leastSize: number;
+  /** Told once when a write has failed: why the log takes no more, and `cause`, which may name files. */
+  readonly onUnwritable?: (reason: ChorusError, cause: unknown) => void;
 }
 
 /**
@@ -142,8 +144,14 @@ export class TransparencyLog {
         batch.forEach(({ resolve }, i) => resolve(first + i));
       } catch (thrown) {
         // What reached the disk is unknown, and with it whether this tree may still be signed: the next start finds out.
-        this.#failure = new ChorusError('internal', `the log cannot be written: ${toChorusError(thrown).message}`);
-        for (const { reject } of [...batch, ...this.#waiting.splice(0)]) reject(this.#failure);
+        const reason = doubt(
+          'it cannot be written',
+          'the disk is full or failing',
+          'Make room and start again: nothing that was acknowledged is lost (docs/log.md).',
+        );
+        this.halt(reason);
+        for (const { reject } of batch) reject(reason);
+        this.#options.onUnwritable?.(reason, thrown);
       }
     }
     this.#writing = null;
@@ -260,11 +268,14 @@ function keyOf({ origin, identity }: Pick<LogOptions, 'origin' | 'identity'>): N
   return { name: origin, type: ED25519, publicKey: identity.publicKey };
 }
 
-/** Why a log must not go on: `what` is wrong, probably because `why`. */
-export function doubt(what: string, why: string): ChorusError {
-  const advice =
-    'Put the newest copy of the log folder back, or put the folder away and begin a new log with another --log-origin (docs/log.md).';
-  return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`);
+const PUT_BACK =
+  'Put the newest copy of the log folder back, or put the folder away and begin a new log with another --log-origin (docs/log.md).';
+
+/** Why a log must not go on: `what` is wrong, probably because `why`. Everybody may read it (`details.isDoubt`). */
+export function doubt(what: string, why: string, advice = PUT_BACK): ChorusError {
+  return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`, {
+    isDoubt: true,
+  });
 }
 
 /** For a checkpoint that cannot be read, or is not of this log, because of `thrown`. */

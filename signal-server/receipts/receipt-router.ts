@@ -95,7 +95,7 @@ function limitPosts({ limits, trustProxy }: ReceiptRouterDeps['config'], onRefus
   return handler;
 }
 
-/** Refusals in the form of the other routes under /api; what is none goes on. */
+/** Refusals in the form of the other routes under /api; what is none goes on. What failed here is told to `onError` alone. */
 function answerRefusal(onError: (error: unknown) => void): ErrorRequestHandler {
   return (thrown: unknown, _request, response, next) => {
     const isTooLarge = typeof thrown === 'object' && thrown !== null && 'status' in thrown && thrown.status === 413;
@@ -105,10 +105,13 @@ function answerRefusal(onError: (error: unknown) => void): ErrorRequestHandler {
       return;
     }
     const status = STATUS[error.code] ?? 500;
-    if (status === 500) onError(error);
+    // What the system says of files is not for everybody; a doubt is, and was told when it arose.
+    const isOurs = status === 500 || (error.code === 'internal' && error.details['isDoubt'] !== true);
+    if (isOurs) onError(error);
+    const message = isOurs ? 'something failed on the server' : error.message;
     if (status === 429) response.set('Retry-After', '60');
     const { check } = error.details;
     const more = typeof check === 'string' ? { check } : {};
-    response.status(status).json({ error: { code: error.code, message: error.message.slice(0, 1000), ...more } });
+    response.status(status).json({ error: { code: error.code, message: message.slice(0, 1000), ...more } });
   };
 }

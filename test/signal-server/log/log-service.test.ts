@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
@@ -186,7 +186,8 @@ quorum both
     await second.stop();
     // The database is of the same old copy, so only the witness knows.
     const third = await start(copy, { witnesses: [addressOf(witness)] });
-    expect(third.doubts).toHaveLength(1);
+    // It may answer only after the start has gone on.
+    await expect.poll(() => third.doubts, { timeout: waitMs }).toHaveLength(1);
     expect(third.doubts[0]).toContain('the transparency log is in doubt');
     expect(third.service.status.doubt).toBe(third.doubts[0]);
     await expect(third.service.append(entryOf(3))).rejects.toThrow('in doubt');
@@ -208,7 +209,7 @@ quorum both
     cleanups.push(() => liar.stop());
     const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${liar.url.href}`)] });
     await fill(log, 0, 3);
-    await expect.poll(() => log.service.status.witnesses[0]?.error).toContain('does not show it');
+    await expect.poll(() => log.service.status.witnesses[0]?.error, { timeout: waitMs }).toContain('does not show it');
     expect(await log.service.append(entryOf(3))).toBe(3);
     expect(log.doubts).toEqual([]);
   });
@@ -237,7 +238,7 @@ quorum both
     cleanups.push(() => gate.stop());
     const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${gate.url.href}`)] });
     await fill(log, 0, 3);
-    await expect.poll(() => log.service.status.witnesses[0]?.error).not.toBeNull();
+    await expect.poll(() => log.service.status.witnesses[0]?.error, { timeout: waitMs }).not.toBeNull();
     expect(log.service.status.witnesses[0]).toMatchObject({ size: null, timeSeconds: null });
     expect(parseNote(parseTlogProof(await log.service.prove(2)).checkpoint).signatures).toHaveLength(1);
   });
@@ -374,6 +375,44 @@ describe('a log whose checkpoint was lost', () => {
     const log = await start(data, { publicUrl });
     await fill(log, 0, 1);
     expect(log.service.status).toMatchObject({ origin: 'chorus.example/log', size: 1 });
+  });
+});
+
+describe('a log that can no longer be written', () => {
+  it('says so to the operator once, with the file, and to others without it', async () => {
+    const data = await folder();
+    const log = await start(data);
+    await fill(log, 0, 3);
+    await rm(join(data, 'log'), { recursive: true });
+    await writeFile(join(data, 'log'), 'in the way');
+    const outcomes = await Promise.allSettled([3, 4, 5].map((i) => log.service.append(entryOf(i))));
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    await expect(log.service.append(entryOf(6))).rejects.toThrow('in doubt: it cannot be written');
+    const { doubt } = log.service.status;
+    expect(doubt).toContain('it cannot be written');
+    expect(doubt).not.toContain('an older copy');
+    expect(doubt).not.toContain(data);
+    expect(log.doubts).toHaveLength(1);
+    expect(log.doubts[0]).toContain(doubt);
+    expect(log.doubts[0]).toContain(data);
+  });
+});
+
+describe('the time of the newest checkpoint', () => {
+  it('is when it was signed, and after a start when its file was changed', async () => {
+    const data = await folder();
+    const first = await start(data);
+    await fill(first, 0, 1);
+    const signedAtMs = first.service.status.headAtMs;
+    await first.stop();
+    const path = join(data, 'log', 'checkpoint');
+    expect(Math.abs((await stat(path)).mtimeMs - signedAtMs)).toBeLessThan(waitMs);
+    await utimes(path, 1_700_000_000, 1_700_000_000);
+    const second = await start(data);
+    expect(second.service.status.headAtMs).toBe(1_700_000_000_000);
+    const beforeMs = Date.now();
+    await fill(second, 1, 2);
+    expect(second.service.status.headAtMs).toBeGreaterThanOrEqual(beforeMs);
   });
 });
 

@@ -1,12 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import express from 'express';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ChorusError } from '#shared/errors.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
-import { logStatusSchema } from '#shared/wire/log-status.ts';
+import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
 import { receiptListSchema } from '#shared/wire/receipt-list.ts';
 import { openDataFolder } from '../../../signal-server/data-folder.ts';
+import { doubt } from '../../../signal-server/log/transparency-log.ts';
+import { createReceiptRouter } from '../../../signal-server/receipts/receipt-router.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { newFolder, removeFolder } from '../../support/log-stand.ts';
+import { listen, newFolder, removeFolder } from '../../support/log-stand.ts';
 import { giveAnswer, ISSUED_AT_MS, makePeople } from '../../support/receipts.ts';
 import { startTestServer, type TestServer } from '../../support/signal-server.ts';
 
@@ -22,7 +26,7 @@ describe('the routes of receipts', () => {
     const { parts } = await giveAnswer(people);
     file = await signReceipt(await buildReceipt(parts), people.requester);
     const clock = new FakeClock(ISSUED_AT_MS + 20_000);
-    server = await startTestServer({ folder, clock, config: { limits: { receiptPostsPerMinute: 6 } } });
+    server = await startTestServer({ folder, clock });
   });
   afterAll(async () => {
     await server.stop();
@@ -59,7 +63,6 @@ describe('the routes of receipts', () => {
     ['that is no JSON', 400, { code: 'bad-message' }, () => post('{')],
     ['that says it is something else', 400, { code: 'bad-message' }, () => post('{}', 'text/plain')],
     ['that is too large', 413, { code: 'too-large' }, () => post(JSON.stringify({ envelope: 'x'.repeat(1_100_000) }))],
-    ['that is one too many', 429, { code: 'rate-limited' }, () => post(JSON.stringify({ envelope: file.envelope }))],
   ];
   it.each(refused)('refuse one %s', async (_what, status, error, ask) => {
     const response = await ask();
@@ -133,6 +136,53 @@ describe('the routes of receipts', () => {
     const metrics = await (await get('/metrics')).text();
     expect(metrics).toContain('chorus_receipts_total 1');
     expect(metrics).toContain('chorus_receipts_refused_total{reason="requester-signature"} 1');
-    expect(metrics).toContain('chorus_receipts_refused_total{reason="rate-limited"} 1');
   });
 });
+
+describe('the routes of receipts, alone', () => {
+  const cleanups: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+  const post = ({ url }: Pick<TestServer, 'url'>, envelope: unknown) =>
+    fetch(`${url}/api/receipts`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ envelope }),
+    });
+
+  it('refuse one that is one too many, and count it', async () => {
+    const server = await startTestServer({ config: { limits: { receiptPostsPerMinute: 2 } } });
+    cleanups.push(() => server.stop());
+    for (const status of [400, 400, 429]) expect((await post(server, 7)).status).toBe(status);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain('chorus_receipts_refused_total{reason="rate-limited"} 1');
+  });
+
+  it.each([
+    ['the doubt of a log', doubt('it cannot be written', 'full'), 'it cannot be written', 0],
+    ['nothing of what failed besides', new ChorusError('internal', "ENOSPC: open '/data/log/tile/0'"), 'failed', 1],
+  ])('say to everybody %s', async (_, failure, words, told) => {
+    const errors: unknown[] = [];
+    const desk = { accept: () => Promise.reject(failure), read: fail, status: {} as LogStatus };
+    const config = { trustProxy: false, limits: { receiptPostsPerMinute: 9 } };
+    const router = createReceiptRouter({
+      ...{ desk, finder: { find: fail }, config },
+      onRefused: () => {},
+      onError: (error) => errors.push(error),
+    });
+    const server = await listen(express().use(router));
+    cleanups.push(() => server.stop());
+    const response = await post({ url: server.url.origin }, 7);
+    expect(response.status).toBe(503);
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    expect(error.code).toBe('internal');
+    expect(error.message).toContain(words);
+    expect(error.message).not.toContain('/data');
+    expect(errors).toEqual(told === 0 ? [] : [failure]);
+  });
+});
+
+function fail(): Promise<never> {
+  return Promise.reject(new Error('not asked'));
+}
