@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { equalBytes } from '#shared/bytes.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import {
   HEARTBEAT_MS,
@@ -24,6 +25,21 @@ function witnessAddress(text: string, context: z.RefinementCtx): WitnessAddress 
     context.addIssue({ code: 'custom', message: toChorusError(thrown).message });
     return z.NEVER;
   }
+}
+
+/** Each is one vote, and known by its name. */
+function demandDistinct(witnesses: readonly WitnessAddress[], context: z.RefinementCtx): void {
+  witnesses.forEach(({ key }, i) => {
+    const same = witnesses
+      .slice(0, i)
+      .find((other) => other.key.name === key.name || equalBytes(other.key.publicKey, key.publicKey));
+    if (same === undefined) return;
+    const message =
+      same.key.name === key.name
+        ? `two witnesses are called ${key.name}`
+        : `${same.key.name} and ${key.name} have the same key: they are one witness`;
+    context.addIssue({ code: 'custom', message });
+  });
 }
 
 const iceServerSchema = z.strictObject({
@@ -70,7 +86,7 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null),
   /** Witnesses that cosign the log: `VKEY URL`, as `chorus witness` prints it. */
-  witnesses: z.array(z.string().transform(witnessAddress)).max(16).default([]),
+  witnesses: z.array(z.string().transform(witnessAddress)).max(16).superRefine(demandDistinct).default([]),
   /** How long receipts are kept, longer than one may come late; their entries in the log stay for ever. */
   receiptDays: z.coerce.number().min(2).default(365),
   /** Receipts that are kept at most, the newest. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { configOf } from '../../signal-server/cli/serve.ts';
+import { COSIGNATURE, formatVerifierKey } from '#shared/log/signed-note.ts';
 import { parseConfig } from '../../signal-server/config.ts';
 import { codeOf } from '../support/code-of.ts';
 
@@ -30,6 +31,18 @@ describe('the configuration', () => {
     ['a rate of nothing', { limits: { messages: { perSecond: 0, burst: 1 } } }],
   ])('is refused with %s', (_title, input) => {
     expect(codeOf(() => parseConfig(input))).toBe('bad-message');
+  });
+
+  it.each([
+    ['the same name', ['a.example', 1], ['a.example', 2], 'two witnesses are called a.example'],
+    ['the same key', ['a.example', 1], ['b.example', 1], 'a.example and b.example have the same key'],
+    ['the same name and key', ['a.example', 1], ['a.example', 1], 'two witnesses are called a.example'],
+  ] as const)('is refused with two witnesses of %s', (_title, one, other, words) => {
+    const lineOf = ([name, byte]: readonly [string, number], port: number) =>
+      `${formatVerifierKey({ name, type: COSIGNATURE, publicKey: new Uint8Array(32).fill(byte) })} http://localhost:${port}`;
+    const distinct = [lineOf(['a.example', 1], 1), lineOf(['b.example', 2], 2)];
+    expect(parseConfig({ witnesses: distinct }).witnesses).toHaveLength(2);
+    expect(() => parseConfig({ witnesses: [lineOf(one, 1), lineOf(other, 2)] })).toThrow(`witnesses: ${words}`);
   });
 
   it('names what is wrong', () => {
