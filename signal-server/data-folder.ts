@@ -1,10 +1,11 @@
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { toHex } from '#shared/bytes.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Envelope } from '#shared/session/route.ts';
 import { openKeyFile } from './key-file.ts';
+import { makeFolder } from './log/durable-file.ts';
 import { sweepDrafts } from './sweep-drafts.ts';
 import { systemRandom } from './system-clock.ts';
 
@@ -37,7 +38,7 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
   const path = resolve(folder);
   const modelsPath = join(path, 'models');
   const blobsPath = join(path, 'blobs');
-  await Promise.all([modelsPath, blobsPath].map((created) => mkdir(created, { recursive: true })));
+  await Promise.all([modelsPath, blobsPath].map((created) => makeFolder(created)));
   await Promise.all([modelsPath, blobsPath].map(sweepDrafts));
   return {
     path,

@@ -43,11 +43,22 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder so that it is still there after a power cut, its parents included. */
+/**
+ * Makes a folder so that it is still there after a power cut, the parents that it makes included. Of one that is there
+ * the name may not have reached the disk, where whoever made it was killed.
+ */
 export async function makeFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
-  if (first === undefined) return;
+  if (first === undefined) {
+    await syncFolder(dirname(path)).catch(ignoreUnreadable);
+    return;
+  }
   for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+/** A parent that may not be read is not ours: the folder was made for us. */
+function ignoreUnreadable(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EACCES' && error.code !== 'EPERM') throw error;
 }
 
 /** Null where there is no such file. */

@@ -51,8 +51,7 @@ export class TileFiles {
     const folders = new Set<string>();
     for (const { tile } of tiles) {
       const folder = dirname(join(this.#folder, tilePath(tile)));
-      if (!this.#madeFolders.has(folder)) await makeFolder(folder);
-      this.#madeFolders.add(folder);
+      await this.#make(folder);
       folders.add(folder);
     }
     await Promise.all(tiles.map(({ tile, bytes }) => writeDurably(join(this.#folder, tilePath(tile)), bytes)));
@@ -96,6 +95,14 @@ export class TileFiles {
       }
     }
     return null;
+  }
+
+  /** Makes a folder, each level by itself: some may be there since a write that was killed. */
+  async #make(folder: string): Promise<void> {
+    if (folder === this.#folder || this.#madeFolders.has(folder)) return;
+    await this.#make(dirname(folder));
+    await makeFolder(folder);
+    this.#madeFolders.add(folder);
   }
 
   /** The bytes of a tile, cut from the full one where only that is left. Throws `internal` if its file is not whole. */

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -7,6 +6,7 @@ import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { formatVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import { openKeyFile } from '../key-file.ts';
+import { makeFolder } from '../log/durable-file.ts';
 import { fetchLogKey } from '../log/fetch-log.ts';
 import { createWitness } from './witness.ts';
 import { createWitnessApp } from './witness-app.ts';
@@ -47,7 +47,7 @@ export interface RunningWitness {
  */
 export async function startWitness(options: WitnessOptions): Promise<RunningWitness> {
   const folder = resolve(options.dataFolder);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const identity = await openKeyFile(join(folder, 'witness.key'));
   const store = openWitnessStore(join(folder, 'witness.sqlite'));
   try {

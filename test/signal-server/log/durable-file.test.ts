@@ -1,9 +1,14 @@
-import { mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { mkdir, open, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
-import { readIfThere, writeDurably } from '../../../signal-server/log/durable-file.ts';
+import { makeFolder, readIfThere, writeDurably } from '../../../signal-server/log/durable-file.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  return { ...real, open: vi.fn(real.open) };
+});
 
 let folder: string;
 beforeEach(async () => {
@@ -23,4 +28,15 @@ it('leaves nothing behind where it fails', async () => {
   await mkdir(join(folder, 'checkpoint', 'inside'), { recursive: true });
   await expect(writeDurably(join(folder, 'checkpoint'), utf8('one'))).rejects.toThrow();
   expect(await readdir(folder)).toEqual(['checkpoint']);
+});
+
+it('makes a folder whose name is on the disk, also where a killed process had made it', async () => {
+  const opened = vi.mocked(open).mock.calls;
+  const path = join(folder, 'a', 'b');
+  opened.length = 0;
+  await makeFolder(path);
+  expect(opened.map(([of]) => of)).toEqual([dirname(path), folder]);
+  opened.length = 0;
+  await makeFolder(path);
+  expect(opened.map(([of]) => of)).toEqual([dirname(path)]);
 });
