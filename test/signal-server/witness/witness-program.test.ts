@@ -173,7 +173,7 @@ describe('a witness program', () => {
   });
 });
 
-describe('chorus witness', { timeout: 60_000 }, () => {
+describe('chorus witness', { timeout: 120_000 }, () => {
   it('says what the log has to add, forgets nothing when killed, and ends when told to', async () => {
     const [data, server] = [await folder(), await keyServer()];
     const run = async () => {
