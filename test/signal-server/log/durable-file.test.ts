@@ -1,3 +1,4 @@
+import type * as fileSystem from 'node:fs/promises';
 import { mkdir, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -6,7 +7,7 @@ import { makeFolder, readIfThere, writeDurably } from '../../../signal-server/lo
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 
 vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>();
+  const real = await original<typeof fileSystem>();
   return { ...real, open: vi.fn(real.open) };
 });
 
