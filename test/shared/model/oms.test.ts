@@ -64,6 +64,14 @@ describe('the root digest', () => {
     const sorted = sortSourceFiles(vector.unsorted.map((name) => byName.get(name)!));
     expect(sorted).toEqual(vector.files);
     expect(omsRoot(sorted)).toBe(vector.root);
+    // Any one digest, and the order, make another root.
+    for (const wrong of sorted.keys()) {
+      const changed = sorted.map((file, i) =>
+        i === wrong ? { ...file, sha256: '0'.repeat(64) as typeof file.sha256 } : file,
+      );
+      expect(omsRoot(changed)).not.toBe(vector.root);
+    }
+    expect(omsRoot(sorted.toReversed())).not.toBe(vector.root);
   });
 });
 

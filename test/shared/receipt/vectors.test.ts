@@ -16,6 +16,9 @@ const vector = JSON.parse(readFileSync('test/vectors/receipt.json', 'utf8')) as 
   readonly entry: string;
 };
 
+/** Base64 with its first digit changed. */
+const flipped = (base64: string) => (base64.startsWith('A') ? 'B' : 'A') + base64.slice(1);
+
 describe('a receipt that another program made', () => {
   it('passes every check', async () => {
     const { salt, prompt, tokens } = parseReceiptSecrets(vector.secrets);
@@ -27,6 +30,38 @@ describe('a receipt that another program made', () => {
     expect(found.id).toBe(vector.id);
     expect(found.summary).toMatchObject({ requester: { kind: 'gateway' }, log: { index: 2, size: 3 } });
     expect(found.notProved.some((line) => line.includes('the gateway is the requester'))).toBe(true);
+  });
+
+  const { receipt, answer, policy } = vector;
+  const { salt, prompt, tokens } = parseReceiptSecrets(vector.secrets);
+  const right = { receipt, answer, policy, salt, prompt: prompt!, tokens, verify };
+  const [seal] = receipt.envelope.signatures;
+  const otherSeal = { ...seal!, sig: flipped(seal!.sig) };
+
+  it.each<[string, Partial<typeof right>, readonly string[]]>([
+    ['another answer', { answer: `${answer} ` }, ['answer']],
+    ['another prompt', { prompt: `${prompt} ` }, ['prompt']],
+    ['another token', { tokens: [...tokens.slice(0, -1), tokens.at(-1)! + 1] }, ['tokens']],
+    ['another salt', { salt: salt.map((byte, i) => (i === 0 ? byte ^ 1 : byte)) }, ['prompt', 'tokens']],
+    [
+      'another signature of who asked',
+      { receipt: { ...receipt, envelope: { ...receipt.envelope, signatures: [otherSeal] } } },
+      ['requester-signature'],
+    ],
+    [
+      'another index in its proof',
+      { receipt: { ...receipt, proof: receipt.proof!.replace('index 2', 'index 1') } },
+      ['log-inclusion'],
+    ],
+    [
+      'a policy of another log',
+      { policy: policy.replaceAll('log.example/vector', 'log.example/other') },
+      ['log-signature', 'witnesses'],
+    ],
+  ])('fails with %s', async (_, wrong, names) => {
+    const found = await verifyReceipt({ ...right, ...wrong });
+    const failed = found.checks.filter(({ status }) => status === 'failed').map(({ name }) => name);
+    expect([found.isValid, failed]).toEqual([false, names]);
   });
 
   it('has the entry that the program wrote', () => {
