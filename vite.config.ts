@@ -1,18 +1,23 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { compression } from 'vite-plugin-compression2';
 
 /** Which plugin took how long is no news to who starts a server. */
 const checks = { pluginTimings: false };
 
 export default defineConfig({
   root: 'web',
-  plugins: [svelte({ configFile: false })],
+  plugins: [
+    svelte({ configFile: false }),
+    // The worker unpacks it itself (worker/warm-up.ts says why).
+    compression({ include: /\.wasm$/, algorithms: ['gzip'], deleteOriginalAssets: true, logLevel: 'silent' }),
+  ],
   build: {
     outDir: '../dist/web',
     emptyOutDir: true,
     target: 'es2023',
     sourcemap: true,
-    // The runtime's two WASM binaries are assets of 13 and 26 MB; gzipping them only to print a size costs seconds.
+    // Gzipping the runtime's two binaries, 14 and 27 MB, only to print a size costs seconds.
     reportCompressedSize: false,
     rolldownOptions: { checks },
   },

@@ -3,3 +3,8 @@ declare module '*?url' {
   const url: string;
   export default url;
 }
+
+interface ImportMeta {
+  /** Set by the bundler; absent in Node. */
+  readonly env: { readonly PROD: boolean };
+}

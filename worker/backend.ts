@@ -1,10 +1,11 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { BackendInfo } from '#shared/wire/worker-message.ts';
 import type { Backend } from './loaded-graph.ts';
-import { loadRuntime, type Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
+import type { OpenRuntime, Runtimes } from './runtimes.ts';
 
 /** A backend that computes, until `close`. */
-export interface OpenBackend extends Backend {
+export interface OpenBackend extends Backend, OpenRuntime {
   readonly info: BackendInfo;
   readonly hasSubgroups: boolean;
   close(): void;
@@ -24,15 +25,15 @@ const LIMITS = [
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
 /** The WASM backend; `fallbackReason` says for people why WebGPU was not taken. */
-export async function openWasm(fallbackReason: string): Promise<OpenBackend> {
-  const runtime = await loadRuntime('wasm');
+export async function openWasm(runtimes: Runtimes, fallbackReason: string): Promise<OpenBackend> {
+  const { runtime, warm } = await runtimes.get('wasm');
   const info: BackendInfo = {
     backend: 'wasm',
     numericClass: 'wasm',
     runtimeVersion: versionOf(runtime),
     fallbackReason,
   };
-  return { runtime, device: null, info, hasSubgroups: false, close: () => undefined };
+  return { runtime, device: null, info, hasSubgroups: false, warm, close: () => undefined };
 }
 
 /**
@@ -42,6 +43,7 @@ export async function openWasm(fallbackReason: string): Promise<OpenBackend> {
  */
 export async function openWebGpu(
   gpu: GPU | undefined,
+  runtimes: Runtimes,
   options: { subgroups: boolean; refuseSoftware: boolean; onLost: (reason: string) => void },
 ): Promise<OpenBackend> {
   if (gpu === undefined) throw new ChorusError('unsupported', 'this browser has no WebGPU');
@@ -63,7 +65,7 @@ export async function openWebGpu(
   device.addEventListener('uncapturederror', ({ error }) => {
     if (!isClosed) options.onLost(error.message);
   });
-  const runtime = await loadRuntime('webgpu');
+  const { runtime, warm } = await runtimes.get('webgpu');
   const hasSubgroups = device.features.has('subgroups');
   const { vendor, architecture } = adapter.info;
   const name = `webgpu/${vendor || 'unknown'}/${architecture || 'unknown'}`;
@@ -71,6 +73,7 @@ export async function openWebGpu(
     runtime,
     device,
     hasSubgroups,
+    warm,
     info: {
       backend: 'webgpu',
       numericClass: hasSubgroups ? `${name}-subgroups` : name,

@@ -3,6 +3,7 @@ import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
 import { type Blobs, loadStage, type OnProgress, readBlobs } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
+import { Runtimes } from './runtimes.ts';
 import type { StageSession } from './stage-session.ts';
 
 export interface ComputeHostDeps {
@@ -18,6 +19,7 @@ export interface ComputeHostDeps {
  */
 export class ComputeHost {
   readonly #deps: ComputeHostDeps;
+  readonly #runtimes: Runtimes;
   readonly #turn = new Mutex();
   #request: WorkerCalls['start']['request'] | null = null;
   #backend: OpenBackend | null = null;
@@ -25,12 +27,20 @@ export class ComputeHost {
 
   constructor(deps: ComputeHostDeps) {
     this.#deps = deps;
+    this.#runtimes = new Runtimes((done, total) => deps.onProgress('runtime', done, total));
   }
 
   /** The stage that serves. Throws `unknown-session` while there is none. */
   get stage(): StageSession {
     if (this.#stage === null) throw new ChorusError('unknown-session', 'no stage is loaded');
     return this.#stage;
+  }
+
+  /** Makes a backend's runtime ready, without a device or a model. */
+  async prepare({ backend }: WorkerCalls['prepare']['request']): Promise<void> {
+    await (
+      await this.#runtimes.get(backend)
+    ).warm;
   }
 
   start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
@@ -78,12 +88,12 @@ export class ComputeHost {
   }
 
   async #openFirst({ backend }: WorkerCalls['start']['request']): Promise<OpenBackend> {
-    if (backend === 'wasm') return openWasm('WASM was asked for');
+    if (backend === 'wasm') return openWasm(this.#runtimes, 'WASM was asked for');
     try {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      return openWasm(toChorusError(thrown).message);
+      return openWasm(this.#runtimes, toChorusError(thrown).message);
     }
   }
 
@@ -96,12 +106,13 @@ export class ComputeHost {
         if (this.#request.backend === 'webgpu') throw thrown;
       }
     }
-    if (backend.info.backend === 'webgpu' && this.#request?.backend === 'auto') return openWasm(error.message);
+    if (backend.info.backend === 'webgpu' && this.#request?.backend === 'auto')
+      return openWasm(this.#runtimes, error.message);
     return null;
   }
 
   #openWebGpu(subgroups: boolean, refuseSoftware: boolean): Promise<OpenBackend> {
-    return openWebGpu(this.#deps.gpu, { subgroups, refuseSoftware, onLost: this.#deps.onDeviceLost });
+    return openWebGpu(this.#deps.gpu, this.#runtimes, { subgroups, refuseSoftware, onLost: this.#deps.onDeviceLost });
   }
 
   #replaceBackend(backend: OpenBackend): void {

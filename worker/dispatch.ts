@@ -38,6 +38,9 @@ type Answer = WorkerCalls[WorkerCallName]['reply'];
 
 async function answer(host: ComputeHost, request: WorkerRequest): Promise<Answer> {
   switch (request.call) {
+    case 'prepare':
+      await host.prepare(request.body);
+      return null;
     case 'start':
       return host.start(request.body);
     case 'load':

@@ -4,7 +4,7 @@ import { cutStage, stageBlobs } from '#shared/model/cut.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
-import type { Backend } from './loaded-graph.ts';
+import type { OpenBackend } from './backend.ts';
 import { type ProbeResult, type ProbeValues, probeStage } from './probe.ts';
 import { createStageSession, type StageSession } from './stage-session.ts';
 
@@ -28,7 +28,7 @@ export async function readBlobs({ manifest, range, blobs }: WorkerCalls['load'][
  * `out-of-memory` or `probe-failed`, and then holds nothing.
  */
 export async function loadStage(
-  backend: Backend,
+  backend: OpenBackend,
   { manifest, range, probe, maxSessions }: WorkerCalls['load']['request'],
   blobs: Blobs,
   onProgress: OnProgress,
@@ -38,6 +38,7 @@ export async function loadStage(
   const fold = backend.device === null;
   const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold, blob });
   onProgress('create', 0, 1);
+  await backend.warm;
   const stage = await createStageSession({ backend, manifest, range, graph, maxSessions });
   try {
     return { stage, probed: await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress) };

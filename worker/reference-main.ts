@@ -7,11 +7,13 @@ import { toChorusError } from '#shared/errors.ts';
 import { cutStage } from '#shared/model/cut.ts';
 import type { ReferenceReply, ReferenceRequest } from '#shared/wire/worker-message.ts';
 import { openWasm } from './backend.ts';
-
+import { Runtimes } from './runtimes.ts';
 import { createStageSession } from './stage-session.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('reference-main.ts is the program of a worker thread');
+
+const runtimes = new Runtimes();
 
 async function reference({
   manifest,
@@ -21,9 +23,10 @@ async function reference({
   input,
   positions,
 }: ReferenceRequest): Promise<ReferenceReply> {
-  const backend = await openWasm('the reference is computed there');
+  const backend = await openWasm(runtimes, 'the reference is computed there');
   const blob = (digest: string) => blobs.get(digest) ?? new Uint8Array();
   const stageGraph = cutStage({ manifest, graph, range, fold: true, blob });
+  await backend.warm;
   const stage = await createStageSession({ backend, manifest, range, graph: stageGraph, maxSessions: 1 });
   try {
     const { values } = await stage.trace(input, [positions]);

@@ -7,7 +7,7 @@ export type { InferenceSession, Tensor } from 'onnxruntime-web';
 /**
  * Loads onnxruntime-web for one backend; the other stays unloaded. Works in browser workers and in plain Node
  * (`wasm` only), where the package finds its binary beside itself. One thread: numbers must not depend on how many
- * cores a volunteer has.
+ * cores a volunteer has. The first session fetches and initializes the binary, unless `warmUp` has.
  */
 export async function loadRuntime(backend: 'webgpu' | 'wasm'): Promise<Runtime> {
   const runtime = backend === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
@@ -17,7 +17,8 @@ export async function loadRuntime(backend: 'webgpu' | 'wasm'): Promise<Runtime> 
   if (isBrowser) {
     // Given as a file rather than a folder: a folder would make the runtime import more modules by itself.
     const wasm = backend === 'webgpu' ? await asyncifyUrl() : await plainUrl();
-    runtime.env.wasm.wasmPaths = { wasm };
+    // The build keeps the binaries gzipped only.
+    runtime.env.wasm.wasmPaths = { wasm: import.meta.env.PROD ? `${wasm}.gz` : wasm };
   }
   return runtime;
 }

@@ -30,7 +30,15 @@ export type LoadProgress = Pick<Extract<WorkerReply, { type: 'progress' }>, 'pha
  * make a fresh one.
  */
 export interface WorkerClient {
-  /** Starts a thread (ending the one before) and picks its backend. Throws `unsupported` or `worker-lost`. */
+  /**
+   * Starts a thread that the next `start` takes, and makes `backend`'s runtime ready in it, if one is named. What fails
+   * here fails again there.
+   */
+  prepare(backend: 'webgpu' | 'wasm' | null): void;
+  /**
+   * Starts a thread (ending the one before, unless it was prepared for this) and picks its backend. Throws `unsupported`
+   * or `worker-lost`.
+   */
   start(request: WorkerCalls['start']['request']): Promise<BackendInfo>;
   /**
    * Loads a stage in place of the one before. An abort rejects with `cancelled` at once and unloads what was loaded.
@@ -56,6 +64,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   const progressListeners = new Set<(progress: LoadProgress) => void>();
   const lostListeners = new Set<(error: ChorusError) => void>();
   let port: WorkerPort | null = null;
+  let isPrepared = false;
   let nextId = 0;
   let stopWatch = (): void => undefined;
 
@@ -63,6 +72,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   function end(error: ChorusError): void {
     port?.terminate();
     port = null;
+    isPrepared = false;
     stopWatch();
     const waiting = [...pending.values()];
     pending.clear();
@@ -163,9 +173,19 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   };
 
   return {
+    prepare(backend) {
+      if (port === null) {
+        port = spawnPort();
+        isPrepared = true;
+      }
+      if (isPrepared && backend !== null) call('prepare', { backend }).catch(() => undefined);
+    },
     async start(request) {
-      end(new ChorusError('cancelled', 'the compute thread was replaced'));
-      port = spawnPort();
+      if (!isPrepared) {
+        end(new ChorusError('cancelled', 'the compute thread was replaced'));
+        port = spawnPort();
+      }
+      isPrepared = false;
       return call('start', request);
     },
     load,

@@ -9,6 +9,8 @@ import type { RunRequest, RunResult } from '../session/compute.ts';
  * have none. Both ends are ours, so these are types without a parser. Bytes are transferred, not copied.
  */
 export interface WorkerCalls {
+  /** Fetches and initializes a backend's runtime ahead of `start`, without a device or a model. */
+  prepare: { request: { backend: 'webgpu' | 'wasm' }; reply: null };
   /** Picks a backend. `auto` takes WebGPU where there is an adapter that computes rightly, else WASM. */
   start: {
     request: {
@@ -64,7 +66,8 @@ export type WorkerReply =
   | { readonly type: 'failure'; readonly id: number; readonly code: ErrorCode; readonly message: string }
   | {
       readonly type: 'progress';
-      readonly phase: 'cut' | 'create' | 'warm-up' | 'probe';
+      /** `done` and `total` are bytes in `runtime`, a download, and steps in the others. */
+      readonly phase: 'runtime' | 'cut' | 'create' | 'warm-up' | 'probe';
       readonly done: number;
       readonly total: number;
     }

@@ -41,6 +41,8 @@ export class ToyWorker implements WorkerClient {
     return this.#info !== null;
   }
 
+  prepare(): void {}
+
   async start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
     this.starts.push(request);
     const backend = request.backend === 'auto' ? 'webgpu' : request.backend;

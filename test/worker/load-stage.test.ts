@@ -4,6 +4,7 @@ import type { Digest } from '#shared/ids.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { openWasm, type OpenBackend } from '../../worker/backend.ts';
+import { Runtimes } from '../../worker/runtimes.ts';
 import { type Blobs, loadStage, readBlobs } from '../../worker/load-stage.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 
@@ -22,7 +23,7 @@ let backend: OpenBackend;
 
 beforeAll(async () => {
   wren = await importWren();
-  backend = await openWasm('a test');
+  backend = await openWasm(new Runtimes(), 'a test');
 }, 120_000);
 
 function requestFor(range: StageRange, probe = true): WorkerCalls['load']['request'] {

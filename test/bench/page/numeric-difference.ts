@@ -1,6 +1,7 @@
 import type { StageRange } from '#shared/model/stage.ts';
 import { decodeF16, encodeF16 } from '#shared/wire/f16.ts';
 import { openWasm, openWebGpu, type OpenBackend } from '../../../worker/backend.ts';
+import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
 import type { StageInput } from '../../../worker/loaded-graph.ts';
 import { largestRowError } from '../../../worker/probe.ts';
@@ -25,9 +26,14 @@ export async function measureDifferences(
 ): Promise<Difference[]> {
   const onLost = (reason: string): void => console.error(`device lost: ${reason}`);
   const manifest = await readManifest(url);
-  const wasm = await openWasm('compared with');
-  const gpu = await openWebGpu(navigator.gpu, { subgroups: false, refuseSoftware: false, onLost });
-  const gpuWithSubgroups = await openWebGpu(navigator.gpu, { subgroups: true, refuseSoftware: false, onLost });
+  const runtimes = new Runtimes();
+  const wasm = await openWasm(runtimes, 'compared with');
+  const gpu = await openWebGpu(navigator.gpu, runtimes, { subgroups: false, refuseSoftware: false, onLost });
+  const gpuWithSubgroups = await openWebGpu(navigator.gpu, runtimes, {
+    subgroups: true,
+    refuseSoftware: false,
+    onLost,
+  });
   const single = tokens.map(() => 1);
   const chunks = Array.from({ length: tokens.length / CHUNK }, () => CHUNK);
   const differences: Difference[] = [];

@@ -1,6 +1,7 @@
 import { concatBytes, fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu } from '../../../worker/backend.ts';
+import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
 import type { TracedBackend } from '../calibrate/chromium-tracer.ts';
@@ -22,12 +23,17 @@ export async function traceInPage(
   range: StageRange,
   runs: readonly PageRun[],
 ): Promise<{ numericClass: string; outputs: string[] }> {
+  const runtimes = new Runtimes();
   const lost: string[] = [];
   const onLost = (reason: string): void => void lost.push(reason);
   const backend =
     kind === 'wasm'
-      ? await openWasm('asked for')
-      : await openWebGpu(navigator.gpu, { subgroups: kind === 'gpu', refuseSoftware: kind === 'gpu', onLost });
+      ? await openWasm(runtimes, 'asked for')
+      : await openWebGpu(navigator.gpu, runtimes, {
+          subgroups: kind === 'gpu',
+          refuseSoftware: kind === 'gpu',
+          onLost,
+        });
   try {
     const request = { ...(await loadRequest(url, await readManifest(url), range)), probe: false };
     const { stage } = await loadStage(backend, request, await readBlobs(request), () => undefined);

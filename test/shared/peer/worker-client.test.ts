@@ -99,6 +99,33 @@ test('calls without a thread reject at once, and starting again makes a fresh th
   await expect(started).resolves.toEqual(info);
 });
 
+test('a thread that was prepared is the one that starts', async () => {
+  const { client, threads } = setUp();
+  client.prepare(null);
+  client.prepare('wasm');
+  const started = client.start(startRequest);
+  const thread = threads[0] as FakeThread;
+  expect(thread.requests.map(({ call }) => call)).toEqual(['prepare', 'start']);
+  thread.answerLast(info);
+  await expect(started).resolves.toEqual(info);
+  expect(threads).toHaveLength(1);
+});
+
+test('a prepared thread that dies before the start is replaced by it', async () => {
+  const { client, threads } = setUp();
+  client.prepare('wasm');
+  threads[0]?.onDeath('failed');
+  const started = client.start(startRequest);
+  threads[1]?.answerLast(info);
+  await expect(started).resolves.toEqual(info);
+});
+
+test('preparing leaves a thread that has started alone', async () => {
+  const { client, thread, threads } = await setUpStarted();
+  client.prepare('wasm');
+  expect([threads.length, thread.requests.length]).toEqual([1, 1]);
+});
+
 test('messages and death of a replaced thread are ignored', async () => {
   const { client, lost, thread, threads } = await setUpStarted();
   const started = client.start(startRequest);
