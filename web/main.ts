@@ -3,6 +3,7 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { fetchLog, fetchManifest, fetchModels, fetchNetwork, fetchRange, fetchReceipt, fetchReceipts } from './api.ts';
 import App from './App.svelte';
 import './app.css';
+import { ComputeThread } from './compute-thread.ts';
 import { keepAwake } from './keep-awake.ts';
 import { Membership } from './membership.ts';
 import { pageClock } from './page-clock.ts';
@@ -25,7 +26,7 @@ import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-  const storage = pageStorage();
+  const storage = pageStorage(() => localStorage);
   const settings = new Settings(storage);
   const connection = new Connection();
   const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
@@ -53,9 +54,12 @@ function start(target: HTMLElement): void {
       return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
     },
   });
+  const createClient = async () => (await import('./worker-client.ts')).createTabWorker(clock);
+  const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
     storage,
+    tabStorage: pageStorage(() => sessionStorage),
     clock,
     keepAwake,
     prefetch: () =>
@@ -63,12 +67,21 @@ function start(target: HTMLElement): void {
         () => import('./join.ts'),
         () => import('./tab-volunteer.ts'),
       ),
+    prepareThread: (backend) => thread.prepare(backend),
     createVolunteer: async (chosen, held, signal) => {
-      const [joined, { createTabVolunteer }] = await Promise.all([
-        membership.join(signal),
-        import('./tab-volunteer.ts'),
-      ]);
-      return createTabVolunteer(joined, chosen, held, clock, signal);
+      // Which backend `auto` takes is known when the thread has looked for a graphics adapter.
+      thread.prepare(chosen.backend === 'wasm' ? 'wasm' : null);
+      const taken = thread.take();
+      try {
+        const [joined, { createTabVolunteer }] = await Promise.all([
+          membership.join(signal),
+          import('./tab-volunteer.ts'),
+        ]);
+        return await createTabVolunteer(joined, await taken, chosen, held, clock, signal);
+      } catch (thrown) {
+        void taken.then((worker) => worker.stop());
+        throw thrown;
+      }
     },
   });
   const kept = new KeptFiles(async () => (await import('./blob-store.ts')).openBlobStore());
@@ -106,10 +119,10 @@ function start(target: HTMLElement): void {
   });
 }
 
-/** `localStorage`, or this page's memory where the browser keeps nothing for it. */
-function pageStorage(): KeyValueStorage {
+/** The browser's storage, or this page's memory where it keeps nothing for the page. */
+function pageStorage(open: () => KeyValueStorage): KeyValueStorage {
   try {
-    return localStorage;
+    return open();
   } catch {
     const values = new Map<string, string>();
     return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };

@@ -1,14 +1,13 @@
 import type { Clock } from '#shared/clock.ts';
 import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { Volunteer, type HeldStage } from '#shared/peer/volunteer.ts';
-import { createWorkerClient } from '#shared/peer/worker-client.ts';
+import type { WorkerClient } from '#shared/peer/worker-client.ts';
 import { fetchManifest, fetchRange } from './api.ts';
 import { openBlobStore } from './blob-store.ts';
 import { blobsOfStages } from './held-blobs.ts';
 import type { Joined } from './join.ts';
 import type { VolunteerSettings } from './state/settings.svelte.ts';
 import type { VolunteerHandle } from './state/volunteer-panel.svelte.ts';
-import { spawnWorker } from './worker-client.ts';
 
 /**
  * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Where the browser's room
@@ -17,6 +16,7 @@ import { spawnWorker } from './worker-client.ts';
  */
 export async function createTabVolunteer(
   { identity, control, links, webrtc }: Joined,
+  worker: WorkerClient,
   { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
   held: readonly HeldStage[],
   clock: Clock,
@@ -30,7 +30,6 @@ export async function createTabVolunteer(
     blobs.close();
     signal.throwIfAborted();
   }
-  const worker = createWorkerClient({ spawn: spawnWorker, clock });
   const volunteer = new Volunteer({
     identity,
     control,

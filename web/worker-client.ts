@@ -1,4 +1,5 @@
-import type { WorkerPort } from '#shared/peer/worker-client.ts';
+import type { Clock } from '#shared/clock.ts';
+import { createWorkerClient, type WorkerClient, type WorkerPort } from '#shared/peer/worker-client.ts';
 import type { WorkerReply } from '#shared/wire/worker-message.ts';
 
 /** Starts the compute thread. The one place of the page that names it. */
@@ -14,4 +15,9 @@ export function spawnWorker(): WorkerPort {
   worker.onerror = (event) => port.onDeath(event.message || 'the compute thread could not be started');
   worker.onmessageerror = () => port.onDeath('the compute thread sent what cannot be read');
   return port;
+}
+
+/** The compute thread of this tab; there is none until it is prepared or started. */
+export function createTabWorker(clock: Clock): WorkerClient {
+  return createWorkerClient({ spawn: spawnWorker, clock });
 }

@@ -11,7 +11,12 @@ export interface VolunteerState {
   readonly backend: BackendInfo | null;
   readonly model: { readonly name: string; readonly digest: Digest } | null;
   readonly range: StageRange | null;
-  readonly progress: { readonly label: string; readonly done: number; readonly total: number } | null;
+  readonly progress: {
+    readonly label: string;
+    readonly unit: 'bytes' | 'steps';
+    readonly done: number;
+    readonly total: number;
+  } | null;
   readonly memoryBytes: number;
   /** Sessions running now. */
   readonly sessions: number;

@@ -15,7 +15,7 @@ import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
 import { STATE_OFF, type VolunteerState } from './volunteer-state.ts';
-import type { WorkerClient } from './worker-client.ts';
+import type { LoadProgress, WorkerClient } from './worker-client.ts';
 
 export type { VolunteerState } from './volunteer-state.ts';
 
@@ -66,6 +66,15 @@ const TICK_MS = 1_000;
 /** Threads replaced within RESTART_WINDOW_MS before the device is taken for unfit. */
 const MAX_RESTARTS = 3;
 const RESTART_WINDOW_MS = 10 * 60_000;
+
+/** The steps of loading as people read them. */
+const LOAD_STEPS = {
+  runtime: { label: 'Runtime', unit: 'bytes' },
+  cut: { label: 'Cutting the stage out of the model', unit: 'steps' },
+  create: { label: 'Starting the runtime', unit: 'steps' },
+  'warm-up': { label: 'Warming up', unit: 'steps' },
+  probe: { label: 'Checking that this device computes rightly', unit: 'steps' },
+} as const satisfies Record<LoadProgress['phase'], { label: string; unit: 'bytes' | 'steps' }>;
 
 /** One device that lends its memory and compute. It does nothing until `start`. */
 export class Volunteer {
@@ -118,7 +127,7 @@ export class Volunteer {
       control.onState((state) => this.#onServerState(state)),
       worker.onLost((error) => this.#onWorkerLost(error)),
       worker.onProgress(({ phase, done, total }) => {
-        if (this.#state.phase === 'loading') this.#update({ progress: { label: phase, done, total } });
+        if (this.#state.phase === 'loading') this.#update({ progress: { ...LOAD_STEPS[phase], done, total } });
       }),
       repeat(clock, TICK_MS, () => this.#tick()),
       repeat(clock, control.welcome.heartbeatMs, () => this.#heartbeat()),
@@ -284,7 +293,7 @@ export class Volunteer {
     const served = { name: manifest.name, digest: model };
     this.#update({ phase: 'downloading', message, model: served, range, error: null });
     const onProgress = (done: number, total: number) => {
-      if (!signal.aborted) this.#update({ progress: { label: 'bytes', done, total } });
+      if (!signal.aborted) this.#update({ progress: { label: 'Layers', unit: 'bytes', done, total } });
     };
     const blobs = await fetchStageBlobs(manifest, range, this.#deps, onProgress, signal);
     await before;

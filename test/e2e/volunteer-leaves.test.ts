@@ -39,7 +39,7 @@ describe('two stages with two tabs each', () => {
     await requester.page.getByText('A volunteer left').first().waitFor();
   });
 
-  test('a tab that was working and is reloaded works again after Start, with the weights it has kept', async () => {
+  test('a tab that was working and is reloaded works again within 3 s of Start, with the weights it has kept', async () => {
     const { volunteers: alive } = await network.snapshot();
     // One of a pair: nobody else is moved to its stage while it is away.
     const place = alive.find(({ range }, i) =>
@@ -49,9 +49,17 @@ describe('two stages with two tabs each', () => {
     if (tab === undefined) throw new Error('no stage has two volunteers');
     const fetched: string[] = [];
     tab.context.on('request', (request) => fetched.push(new URL(request.url()).pathname));
-    await tab.page.reload();
-    await pressStart(tab);
-    await tab.page.getByRole('heading', { name: 'Working' }).waitFor();
+    const tookMs: number[] = [];
+    // The quickest of three: what else two cores are busy with only adds to it.
+    for (let i = 0; i < 3; i++) {
+      await tab.page.reload({ waitUntil: 'networkidle' });
+      await tab.page.getByText('This tab worked until it was reloaded').waitFor();
+      const pressedAtMs = performance.now();
+      await pressStart(tab);
+      await tab.page.getByRole('heading', { name: 'Working' }).waitFor();
+      tookMs.push(performance.now() - pressedAtMs);
+    }
+    expect(Math.min(...tookMs)).toBeLessThan(3_000);
     await until(
       async () => (await network.snapshot()).volunteers.find(({ id, state }) => id === tab.id && state === 'ready'),
       async () => 'the server does not know that the tab is ready',

@@ -29,7 +29,16 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     network: new Network({ fetchNetwork: fails, clock, isHidden: () => false }),
     connection: new Connection(),
     conversation: new Conversation({ models, settings, clock, random, prefetch, openChat: fails }),
-    volunteer: new VolunteerPanel({ createVolunteer: fails, prefetch, keepAwake: fails, settings, storage, clock }),
+    volunteer: new VolunteerPanel({
+      createVolunteer: fails,
+      prefetch,
+      prepareThread: prefetch,
+      keepAwake: fails,
+      settings,
+      storage,
+      tabStorage: sessionStorage,
+      clock,
+    }),
     kept: new KeptFiles(fails),
     receipts: new Receipts(fails),
     opened: new OpenedReceipt({

@@ -22,10 +22,14 @@ export interface VolunteerPanelDeps {
   ) => Promise<VolunteerHandle>;
   /** Loads the code that `createVolunteer` needs, without connecting or computing. */
   readonly prefetch: () => void;
+  /** Loads a backend's runtime into the thread that the next start takes. */
+  readonly prepareThread: (backend: 'webgpu' | 'wasm') => void;
   /** Asks the device to stay awake; the returned function lets it sleep. */
   readonly keepAwake: () => Promise<() => void>;
   readonly settings: Settings;
   readonly storage: KeyValueStorage;
+  /** What outlives a reload of this tab, but not the tab. */
+  readonly tabStorage: KeyValueStorage;
   readonly clock: Clock;
 }
 
@@ -45,6 +49,8 @@ export class VolunteerPanel {
 
   readonly #deps: VolunteerPanelDeps;
   readonly #held: Stored<HeldStages>;
+  /** The backend this tab works with, or worked with when it was reloaded. */
+  readonly #working: Stored<'webgpu' | 'wasm' | null>;
   #handle: VolunteerHandle | null = null;
   /** Aborts when the person stops before there is a volunteer. */
   #starting: AbortController | null = null;
@@ -54,15 +60,23 @@ export class VolunteerPanel {
   constructor(deps: VolunteerPanelDeps) {
     this.#deps = deps;
     this.#held = new Stored<HeldStages>(deps.storage, 'chorus.held', heldSchema, []);
+    this.#working = new Stored(deps.tabStorage, 'chorus.working', z.enum(['webgpu', 'wasm']).nullable(), null);
   }
 
   get isOff(): boolean {
     return this.state.phase === 'off' || this.state.phase === 'failed';
   }
 
-  /** Called when a start is likely to come. */
+  /** True where this tab worked until it was reloaded. */
+  get wasWorking(): boolean {
+    return this.isOff && this.#working.value !== null;
+  }
+
+  /** Called when a start is likely to come. Where this tab worked until it was reloaded, it is all but certain. */
   prefetch(): void {
     this.#deps.prefetch();
+    const backend = this.#working.value;
+    if (backend !== null && this.wasWorking && this.#starting === null) this.#deps.prepareThread(backend);
   }
 
   /** Starts with the settings as they are now. Failures end in the state, never in a rejection. */
@@ -128,7 +142,8 @@ export class VolunteerPanel {
     if (this.#handle !== handle) return;
     const state = handle.state;
     this.#show(state);
-    if (state.phase === 'serving' && state.model !== null && state.range !== null) this.#remember(state);
+    if (state.phase === 'serving') this.#remember(state);
+    if (['paused', 'finishing', 'off', 'failed'].includes(state.phase)) this.#working.value = null;
     if (state.phase === 'off' || state.phase === 'failed') this.#release(handle);
   }
 
@@ -142,8 +157,9 @@ export class VolunteerPanel {
     }
   }
 
-  #remember({ model, range }: VolunteerState): void {
+  #remember({ model, range, backend }: VolunteerState): void {
     if (model === null || range === null) return;
+    if (this.#working.value !== backend?.backend) this.#working.value = backend?.backend ?? null;
     const first = this.#held.value[0];
     if (first?.model === model.digest && describeRange(first.range) === describeRange(range)) return;
     const others = this.#held.value.filter(
@@ -165,6 +181,7 @@ export class VolunteerPanel {
   #release(handle: VolunteerHandle | null): void {
     if (handle === null || this.#handle !== handle) return;
     this.#handle = null;
+    this.#working.value = null;
     this.#letSleep?.();
     this.#letSleep = null;
     if (!this.isOff) this.#show(handle.state.phase === 'failed' ? handle.state : STATE_OFF);

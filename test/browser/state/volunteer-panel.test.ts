@@ -6,13 +6,16 @@ import { Settings } from '../../../web/state/settings.svelte.ts';
 import { VolunteerPanel, type HeldStages } from '../../../web/state/volunteer-panel.svelte.ts';
 import { downloadingState, servingState } from '../../support/page-gallery/fixtures.ts';
 
-beforeEach(() => localStorage.clear());
+beforeEach(() => {
+  localStorage.clear();
+  sessionStorage.clear();
+});
 
 /** A panel over a volunteer that shows the states it is told to. */
 function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
   let state: VolunteerState = { ...downloadingState(0), phase: 'connecting' };
   let listener = (): void => undefined;
-  const seen = { held: [] as HeldStages, slept: 0, calls: [] as string[] };
+  const seen = { held: [] as HeldStages, slept: 0, calls: [] as string[], prepared: [] as string[] };
   const settings = new Settings(localStorage);
   const show = (next: VolunteerState): void => {
     state = next;
@@ -22,7 +25,9 @@ function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
     settings,
     storage: localStorage,
     clock: pageClock(),
+    tabStorage: sessionStorage,
     prefetch: () => undefined,
+    prepareThread: (backend) => seen.prepared.push(backend),
     keepAwake: () => Promise.resolve(() => seen.slept++),
     createVolunteer: async (_settings, held) => {
       await options.until;
@@ -51,7 +56,38 @@ test('nothing is made or started before Start', async () => {
   const { panel, seen } = setUp();
   panel.prefetch();
   await Promise.resolve();
-  expect([panel.isOff, seen.calls]).toEqual([true, []]);
+  expect([panel.isOff, seen.calls, seen.prepared]).toEqual([true, [], []]);
+});
+
+test('a tab that worked until it was reloaded gets its runtime ready, and says so', async () => {
+  const first = setUp();
+  await first.panel.start();
+  first.show(servingState(0));
+  const reloaded = setUp();
+  reloaded.panel.prefetch();
+  expect([reloaded.panel.wasWorking, reloaded.seen.prepared, reloaded.seen.calls]).toEqual([true, ['webgpu'], []]);
+});
+
+test.each(['paused', 'finishing', 'failed', 'off'] as const)(
+  'a tab whose volunteer was %s when it was reloaded gets nothing ready',
+  async (phase) => {
+    const first = setUp();
+    await first.panel.start();
+    first.show(servingState(0));
+    first.show({ ...servingState(1), phase });
+    const reloaded = setUp();
+    reloaded.panel.prefetch();
+    expect([reloaded.panel.wasWorking, reloaded.seen.prepared]).toEqual([false, []]);
+  },
+);
+
+test('a tab that was stopped gets nothing ready', async () => {
+  const { panel, seen, show } = setUp();
+  await panel.start();
+  show(servingState(0));
+  panel.stop();
+  panel.prefetch();
+  expect([panel.wasWorking, seen.prepared]).toEqual([false, []]);
 });
 
 test('what was held is offered again after a reload, once each, newest first', async () => {
@@ -87,7 +123,7 @@ test('the log has each change once and leaves progress out', async () => {
   const { panel, show } = setUp();
   await panel.start();
   show(downloadingState(0));
-  show({ ...downloadingState(0), progress: { label: 'x', done: 2, total: 3 } });
+  show({ ...downloadingState(0), progress: { label: 'x', unit: 'bytes', done: 2, total: 3 } });
   show(servingState(0));
   expect(panel.log.map(({ text }) => text)).toEqual([
     servingState(0).message,

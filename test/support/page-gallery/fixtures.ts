@@ -144,7 +144,7 @@ export function downloadingState(atMs: number): VolunteerState {
     ...servingState(atMs),
     phase: 'downloading',
     message: 'Downloading layers 4 to 7 and the head of wren',
-    progress: { label: 'Layers 4 to 7, head', done: 1_843_200, total: 3_145_728 },
+    progress: { label: 'Layers', unit: 'bytes', done: 1_843_200, total: 3_145_728 },
     memoryBytes: 0,
     sessions: 0,
     tokensServed: 0,

@@ -120,9 +120,11 @@ const volunteer = new VolunteerPanel({
       stop: () => undefined,
     }),
   prefetch: () => undefined,
+  prepareThread: () => undefined,
   keepAwake: () => Promise.resolve(() => undefined),
   settings,
   storage: localStorage,
+  tabStorage: sessionStorage,
   clock,
 });
 

@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest';
+import { ToyWorker } from '../support/toy-worker.ts';
+import { FakeClock, settle } from '../support/fake-clock.ts';
+import { ComputeThread, READY_MS } from '../../web/compute-thread.ts';
+
+class SeenWorker extends ToyWorker {
+  readonly prepared: (string | null)[] = [];
+  stops = 0;
+
+  override prepare(backend: 'webgpu' | 'wasm' | null = null): void {
+    this.prepared.push(backend);
+  }
+
+  override stop(): void {
+    this.stops++;
+  }
+}
+
+function setUp({ fails = 0 } = {}) {
+  const clock = new FakeClock();
+  const workers: SeenWorker[] = [];
+  const thread = new ComputeThread({
+    clock,
+    createClient: () => {
+      if (fails-- > 0) return Promise.reject(new Error('the code could not be loaded'));
+      const worker = new SeenWorker(clock);
+      workers.push(worker);
+      return Promise.resolve(worker);
+    },
+  });
+  return { clock, workers, thread };
+}
+
+test('the start takes the thread that was prepared, and the next start another', async () => {
+  const { clock, workers, thread } = setUp();
+  thread.prepare('wasm');
+  thread.prepare(null);
+  const first = await thread.take();
+  expect([workers.length, workers[0]?.prepared, clock.pendingTimers]).toEqual([1, ['wasm', null], 0]);
+  expect(await thread.take()).not.toBe(first);
+});
+
+test('a thread that no start takes is ended, and a later start gets a fresh one', async () => {
+  const { clock, workers, thread } = setUp();
+  thread.prepare('wasm');
+  await clock.advance(READY_MS);
+  expect(workers[0]?.stops).toBe(1);
+  expect(await thread.take()).not.toBe(workers[0]);
+});
+
+test('a thread that a start has taken is its own', async () => {
+  const { clock, workers, thread } = setUp();
+  thread.prepare('wasm');
+  await thread.take();
+  await clock.advance(READY_MS);
+  expect(workers[0]?.stops).toBe(0);
+});
+
+test('code that could not be loaded is loaded again at the start', async () => {
+  const { workers, thread } = setUp({ fails: 1 });
+  thread.prepare('wasm');
+  await settle();
+  expect(await thread.take()).toBe(workers[0]);
+});
