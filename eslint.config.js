@@ -70,7 +70,7 @@ export default defineConfig(
     rules: {
       ...shapeRules,
       ...typeRules,
-      'import-x/no-cycle': 'error',
+      'import-x/no-cycle': ['error', { ignoreExternal: true }],
       'import-x/no-default-export': 'error',
       'import-x/no-restricted-paths': ['error', { zones }],
       ...restrictImports(...engines),

@@ -20,12 +20,9 @@ export class ComputeThread {
     this.#deps = deps;
   }
 
-  /** Starts the thread, and readies `backend`'s runtime in it if one is named. What fails shows at the start. */
-  prepare(backend: 'webgpu' | 'wasm' | null): void {
-    this.#open().then(
-      (client) => client.prepare(backend),
-      () => undefined,
-    );
+  /** Starts the thread, and readies `backend`'s runtime in it if one is named. What fails here fails at the start too. */
+  async prepare(backend: 'webgpu' | 'wasm' | null): Promise<void> {
+    await (await this.#open()).prepare(backend);
   }
 
   /** The client for a start, from now on the caller's to stop. Rejects if its code cannot be loaded. */

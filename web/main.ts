@@ -70,7 +70,7 @@ function start(target: HTMLElement): void {
     prepareThread: (backend) => thread.prepare(backend),
     createVolunteer: async (chosen, held, signal) => {
       // Which backend `auto` takes is known when the thread has looked for a graphics adapter.
-      thread.prepare(chosen.backend === 'wasm' ? 'wasm' : null);
+      thread.prepare(chosen.backend === 'wasm' ? 'wasm' : null).catch(() => undefined);
       const taken = thread.take();
       try {
         const [joined, { createTabVolunteer }] = await Promise.all([

@@ -31,10 +31,10 @@ export type LoadProgress = Pick<Extract<WorkerReply, { type: 'progress' }>, 'pha
  */
 export interface WorkerClient {
   /**
-   * Starts a thread that the next `start` takes, and makes `backend`'s runtime ready in it, if one is named. What fails
-   * here fails again there.
+   * Starts a thread that the next `start` takes, and makes `backend`'s runtime ready in it, if one is named. Rejects with
+   * `worker-lost`, as that start will too.
    */
-  prepare(backend: 'webgpu' | 'wasm' | null): void;
+  prepare(backend: 'webgpu' | 'wasm' | null): Promise<void>;
   /**
    * Starts a thread (ending the one before, unless it was prepared for this) and picks its backend. Throws `unsupported`
    * or `worker-lost`.
@@ -173,12 +173,12 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   };
 
   return {
-    prepare(backend) {
+    async prepare(backend) {
       if (port === null) {
         port = spawnPort();
         isPrepared = true;
       }
-      if (isPrepared && backend !== null) call('prepare', { backend }).catch(() => undefined);
+      if (isPrepared && backend !== null) await call('prepare', { backend });
     },
     async start(request) {
       if (!isPrepared) {

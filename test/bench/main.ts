@@ -15,13 +15,14 @@ import { prepare, type Run } from './prepare.ts';
 import { startPageServer } from './page-server.ts';
 import { measurePrice } from './price.ts';
 import { measureReceiptList } from './receipt-list.ts';
+import { measureReload } from './reload.ts';
 import { entryOf, giveReceipt, measureReceipt } from './receipt.ts';
 
 /**
  * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our
  * worker, and cut into 2 and 4 stages over data channels. All take turns within one run, so that a busy machine
- * slows all of them alike. Then what it costs to have answers checked (price.ts), and what receipts and their log cost
- * (log.ts, receipt.ts, desk.ts).
+ * slows all of them alike. Then what it costs to have answers checked (price.ts), how soon a reloaded tab works again
+ * (reload.ts), and what receipts and their log cost (log.ts, receipt.ts, desk.ts).
  */
 const promptLengths = [16, 128, 384] as const;
 /** Each makes Wren write a story longer than what is measured. */
@@ -157,6 +158,9 @@ const sections: Readonly<Record<string, Section>> = {
   async price(browser, wren) {
     const { template, stories } = await wren();
     return measurePrice(browser, template, { rounds, tokens, stories });
+  },
+  async reload(browser, wren) {
+    return measureReload(browser, (await wren()).template, rounds);
   },
   async log(browser) {
     const dataFolder = await temporaryFolder();

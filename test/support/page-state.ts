@@ -32,7 +32,7 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     volunteer: new VolunteerPanel({
       createVolunteer: fails,
       prefetch,
-      prepareThread: prefetch,
+      prepareThread: fails,
       keepAwake: fails,
       settings,
       storage,

@@ -41,7 +41,7 @@ export class ToyWorker implements WorkerClient {
     return this.#info !== null;
   }
 
-  prepare(): void {}
+  async prepare(): Promise<void> {}
 
   async start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
     this.starts.push(request);

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { ToyWorker } from '../support/toy-worker.ts';
-import { FakeClock, settle } from '../support/fake-clock.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { ComputeThread, READY_MS } from '../../web/compute-thread.ts';
 
 class SeenWorker extends ToyWorker {
   readonly prepared: (string | null)[] = [];
   stops = 0;
 
-  override prepare(backend: 'webgpu' | 'wasm' | null = null): void {
+  override async prepare(backend: 'webgpu' | 'wasm' | null = null): Promise<void> {
     this.prepared.push(backend);
   }
 
@@ -33,8 +33,8 @@ function setUp({ fails = 0 } = {}) {
 
 test('the start takes the thread that was prepared, and the next start another', async () => {
   const { clock, workers, thread } = setUp();
-  thread.prepare('wasm');
-  thread.prepare(null);
+  await thread.prepare('wasm');
+  await thread.prepare(null);
   const first = await thread.take();
   expect([workers.length, workers[0]?.prepared, clock.pendingTimers]).toEqual([1, ['wasm', null], 0]);
   expect(await thread.take()).not.toBe(first);
@@ -42,7 +42,7 @@ test('the start takes the thread that was prepared, and the next start another',
 
 test('a thread that no start takes is ended, and a later start gets a fresh one', async () => {
   const { clock, workers, thread } = setUp();
-  thread.prepare('wasm');
+  await thread.prepare('wasm');
   await clock.advance(READY_MS);
   expect(workers[0]?.stops).toBe(1);
   expect(await thread.take()).not.toBe(workers[0]);
@@ -50,7 +50,7 @@ test('a thread that no start takes is ended, and a later start gets a fresh one'
 
 test('a thread that a start has taken is its own', async () => {
   const { clock, workers, thread } = setUp();
-  thread.prepare('wasm');
+  await thread.prepare('wasm');
   await thread.take();
   await clock.advance(READY_MS);
   expect(workers[0]?.stops).toBe(0);
@@ -58,7 +58,6 @@ test('a thread that a start has taken is its own', async () => {
 
 test('code that could not be loaded is loaded again at the start', async () => {
   const { workers, thread } = setUp({ fails: 1 });
-  thread.prepare('wasm');
-  await settle();
+  await expect(thread.prepare('wasm')).rejects.toThrow('could not be loaded');
   expect(await thread.take()).toBe(workers[0]);
 });

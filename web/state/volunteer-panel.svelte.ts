@@ -23,7 +23,7 @@ export interface VolunteerPanelDeps {
   /** Loads the code that `createVolunteer` needs, without connecting or computing. */
   readonly prefetch: () => void;
   /** Loads a backend's runtime into the thread that the next start takes. */
-  readonly prepareThread: (backend: 'webgpu' | 'wasm') => void;
+  readonly prepareThread: (backend: 'webgpu' | 'wasm') => Promise<void>;
   /** Asks the device to stay awake; the returned function lets it sleep. */
   readonly keepAwake: () => Promise<() => void>;
   readonly settings: Settings;
@@ -45,6 +45,8 @@ const MAX_HELD = 4;
 /** The volunteer of this tab as its view shows and steers it. It never starts by itself. */
 export class VolunteerPanel {
   state: VolunteerState = $state.raw(STATE_OFF);
+  /** True while the runtime is loaded ahead of a start. */
+  isPreparing = $state(false);
   log: readonly LogEntry[] = $state.raw([]);
 
   readonly #deps: VolunteerPanelDeps;
@@ -76,7 +78,10 @@ export class VolunteerPanel {
   prefetch(): void {
     this.#deps.prefetch();
     const backend = this.#working.value;
-    if (backend !== null && this.wasWorking && this.#starting === null) this.#deps.prepareThread(backend);
+    if (backend === null || !this.wasWorking || this.#starting !== null) return;
+    this.isPreparing = true;
+    const ended = () => (this.isPreparing = false);
+    this.#deps.prepareThread(backend).then(ended, ended);
   }
 
   /** Starts with the settings as they are now. Failures end in the state, never in a rejection. */

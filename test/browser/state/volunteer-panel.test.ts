@@ -27,7 +27,7 @@ function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
     clock: pageClock(),
     tabStorage: sessionStorage,
     prefetch: () => undefined,
-    prepareThread: (backend) => seen.prepared.push(backend),
+    prepareThread: async (backend) => void seen.prepared.push(backend),
     keepAwake: () => Promise.resolve(() => seen.slept++),
     createVolunteer: async (_settings, held) => {
       await options.until;
@@ -66,6 +66,8 @@ test('a tab that worked until it was reloaded gets its runtime ready, and says s
   const reloaded = setUp();
   reloaded.panel.prefetch();
   expect([reloaded.panel.wasWorking, reloaded.seen.prepared, reloaded.seen.calls]).toEqual([true, ['webgpu'], []]);
+  expect(reloaded.panel.isPreparing).toBe(true);
+  await expect.poll(() => reloaded.panel.isPreparing).toBe(false);
 });
 
 test.each(['paused', 'finishing', 'failed', 'off'] as const)(

@@ -101,10 +101,12 @@ test('calls without a thread reject at once, and starting again makes a fresh th
 
 test('a thread that was prepared is the one that starts', async () => {
   const { client, threads } = setUp();
-  client.prepare(null);
-  client.prepare('wasm');
+  await client.prepare(null);
+  const prepared = client.prepare('wasm');
   const started = client.start(startRequest);
   const thread = threads[0] as FakeThread;
+  thread.onMessage({ type: 'reply', id: thread.requests[0]?.id ?? -1, body: null });
+  await prepared;
   expect(thread.requests.map(({ call }) => call)).toEqual(['prepare', 'start']);
   thread.answerLast(info);
   await expect(started).resolves.toEqual(info);
@@ -113,8 +115,9 @@ test('a thread that was prepared is the one that starts', async () => {
 
 test('a prepared thread that dies before the start is replaced by it', async () => {
   const { client, threads } = setUp();
-  client.prepare('wasm');
+  const prepared = client.prepare('wasm');
   threads[0]?.onDeath('failed');
+  await expect(prepared).rejects.toMatchObject({ code: 'worker-lost' });
   const started = client.start(startRequest);
   threads[1]?.answerLast(info);
   await expect(started).resolves.toEqual(info);
@@ -122,7 +125,7 @@ test('a prepared thread that dies before the start is replaced by it', async () 
 
 test('preparing leaves a thread that has started alone', async () => {
   const { client, thread, threads } = await setUpStarted();
-  client.prepare('wasm');
+  await client.prepare('wasm');
   expect([threads.length, thread.requests.length]).toEqual([1, 1]);
 });
 

@@ -120,7 +120,7 @@ const volunteer = new VolunteerPanel({
       stop: () => undefined,
     }),
   prefetch: () => undefined,
-  prepareThread: () => undefined,
+  prepareThread: () => Promise.resolve(),
   keepAwake: () => Promise.resolve(() => undefined),
   settings,
   storage: localStorage,
