@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
+import { channelStats } from '../support/tabs.ts';
 
 const question = 'Tell me a story about a shy dragon.';
 const maxNewTokens = 64;
@@ -30,10 +31,11 @@ describe('four tabs without WebRTC, and a fifth that asks', () => {
     expect(await route.innerText()).toContain('through the relay');
   });
 
-  test('answer a requester that has WebRTC itself', async () => {
+  test('answer a requester that has WebRTC itself, of which no data channel then has any part', async () => {
     const requester = await network.requester({ maxNewTokens: 16 });
     await sendQuestion(requester, question);
     const text = await finishedAnswer(requester);
     expect(text.trim()).toBe((await oracle.answer([{ role: 'user', content: question }], 16)).trim());
+    expect(await channelStats(requester)).toMatchObject({ messagesReceived: 0, messagesSent: 0 });
   });
 });
