@@ -36,7 +36,9 @@ export class ComputeThread {
     if (this.#ready !== null) return this.#ready;
     const ready = this.#deps.createClient();
     this.#ready = ready;
-    ready.catch(() => this.#forget());
+    ready.catch(() => {
+      if (this.#ready === ready) this.#forget();
+    });
     this.#stopTimer = this.#deps.clock.setTimer(() => {
       this.#forget();
       ready.then(

@@ -73,13 +73,17 @@ function start(target: HTMLElement): void {
       thread.prepare(chosen.backend === 'wasm' ? 'wasm' : null).catch(() => undefined);
       const taken = thread.take();
       try {
-        const [joined, { createTabVolunteer }] = await Promise.all([
+        const [joined, worker, { createTabVolunteer }] = await Promise.all([
           membership.join(signal),
+          taken,
           import('./tab-volunteer.ts'),
         ]);
-        return await createTabVolunteer(joined, await taken, chosen, held, clock, signal);
+        return await createTabVolunteer(joined, worker, chosen, held, clock, signal);
       } catch (thrown) {
-        void taken.then((worker) => worker.stop());
+        taken.then(
+          (worker) => worker.stop(),
+          () => undefined,
+        );
         throw thrown;
       }
     },

@@ -38,9 +38,8 @@ export class ComputeHost {
 
   /** Makes a backend's runtime ready, without a device or a model. */
   async prepare({ backend }: WorkerCalls['prepare']['request']): Promise<void> {
-    await (
-      await this.#runtimes.get(backend)
-    ).warm;
+    const { warm } = await this.#runtimes.get(backend);
+    await warm;
   }
 
   start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {

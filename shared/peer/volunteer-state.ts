@@ -2,6 +2,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import type { StageRange } from '../model/stage.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
+import type { LoadProgress } from './worker-client.ts';
 
 export interface VolunteerState {
   readonly phase:
@@ -57,3 +58,12 @@ export const STATE_OFF: VolunteerState = {
   probeError: null,
   error: null,
 };
+
+/** The steps of loading as people read them. */
+export const LOAD_STEPS = {
+  runtime: { label: 'Runtime', unit: 'bytes' },
+  cut: { label: 'Cutting the stage out of the model', unit: 'steps' },
+  create: { label: 'Starting the runtime', unit: 'steps' },
+  'warm-up': { label: 'Warming up', unit: 'steps' },
+  probe: { label: 'Checking that this device computes rightly', unit: 'steps' },
+} as const satisfies Record<LoadProgress['phase'], { label: string; unit: 'bytes' | 'steps' }>;

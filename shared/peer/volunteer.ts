@@ -14,8 +14,8 @@ import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
-import { STATE_OFF, type VolunteerState } from './volunteer-state.ts';
-import type { LoadProgress, WorkerClient } from './worker-client.ts';
+import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
+import type { WorkerClient } from './worker-client.ts';
 
 export type { VolunteerState } from './volunteer-state.ts';
 
@@ -66,15 +66,6 @@ const TICK_MS = 1_000;
 /** Threads replaced within RESTART_WINDOW_MS before the device is taken for unfit. */
 const MAX_RESTARTS = 3;
 const RESTART_WINDOW_MS = 10 * 60_000;
-
-/** The steps of loading as people read them. */
-const LOAD_STEPS = {
-  runtime: { label: 'Runtime', unit: 'bytes' },
-  cut: { label: 'Cutting the stage out of the model', unit: 'steps' },
-  create: { label: 'Starting the runtime', unit: 'steps' },
-  'warm-up': { label: 'Warming up', unit: 'steps' },
-  probe: { label: 'Checking that this device computes rightly', unit: 'steps' },
-} as const satisfies Record<LoadProgress['phase'], { label: string; unit: 'bytes' | 'steps' }>;
 
 /** One device that lends its memory and compute. It does nothing until `start`. */
 export class Volunteer {

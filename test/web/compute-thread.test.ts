@@ -61,3 +61,19 @@ test('code that could not be loaded is loaded again at the start', async () => {
   await expect(thread.prepare('wasm')).rejects.toThrow('could not be loaded');
   expect(await thread.take()).toBe(workers[0]);
 });
+
+test('code that fails to load late leaves the thread alone that was prepared since', async () => {
+  const clock = new FakeClock();
+  const second = new SeenWorker(clock);
+  let fail = (_: Error): void => undefined;
+  const clients = [new Promise<SeenWorker>((_, reject) => (fail = reject)), Promise.resolve(second)];
+  const thread = new ComputeThread({
+    clock,
+    createClient: () => clients.shift() ?? Promise.reject(new Error('a third')),
+  });
+  const first = thread.take();
+  await thread.prepare('wasm');
+  fail(new Error('the code could not be loaded'));
+  await expect(first).rejects.toThrow('could not be loaded');
+  expect(await thread.take()).toBe(second);
+});

@@ -136,6 +136,7 @@ export class VolunteerPanel {
     if (this.#starting !== null) {
       this.#starting.abort();
       this.#starting = null;
+      this.#working.value = null;
       return this.#show(STATE_OFF);
     }
     const handle = this.#handle;

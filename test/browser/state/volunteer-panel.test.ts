@@ -83,6 +83,17 @@ test.each(['paused', 'finishing', 'failed', 'off'] as const)(
   },
 );
 
+test('a tab that worked, was started again and stopped before it had connected gets nothing ready', async () => {
+  const first = setUp();
+  await first.panel.start();
+  first.show(servingState(0));
+  const reloaded = setUp({ until: new Promise(() => undefined) });
+  void reloaded.panel.start();
+  reloaded.panel.stop();
+  reloaded.panel.prefetch();
+  expect([reloaded.panel.wasWorking, reloaded.seen.prepared]).toEqual([false, []]);
+});
+
 test('a tab that was stopped gets nothing ready', async () => {
   const { panel, seen, show } = setUp();
   await panel.start();
