@@ -48,7 +48,7 @@ const engines = [
     message: 'Only worker/runtime.ts loads the runtime.',
     allowTypeImports: true,
   },
-  { regex: '^peer(/|$)', message: 'Only signal-server/peer-mount.ts mounts PeerServer.' },
+  { regex: '^peer(/|$)', message: 'Only signal-server/control/peer-mount.ts mounts PeerServer.' },
 ];
 
 const restrictImports = (...patterns) => ({ '@typescript-eslint/no-restricted-imports': ['error', { patterns }] });
@@ -110,7 +110,7 @@ export default defineConfig(
     },
   },
   { files: ['worker/runtime.ts'], rules: restrictImports(engines[1]) },
-  { files: ['signal-server/peer-mount.ts'], rules: restrictImports(engines[0]) },
+  { files: ['signal-server/control/peer-mount.ts'], rules: restrictImports(engines[0]) },
   {
     files: ['signal-server/cli/**', 'scripts/**', 'test/bench/**', 'test/attacks/main.ts'],
     rules: { 'no-console': 'off' },

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { format } from 'prettier';
 import { z } from 'zod';
-import { attestationSchema } from '../shared/receipt/attestation.ts';
+import { attestationSchema } from '../shared/receipt/evidence/attestation.ts';
 import { receiptFileSchema, receiptStatementSchema } from '../shared/receipt/receipt.ts';
 
 const schemas = {

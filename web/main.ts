@@ -1,12 +1,12 @@
 import { mount } from 'svelte';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import { fetchLog, fetchManifest, fetchModels, fetchNetwork, fetchRange, fetchReceipt, fetchReceipts } from './api.ts';
+import { fetchLog, fetchManifest, fetchModels, fetchNetwork, fetchRange, fetchReceipt, fetchReceipts } from './network/api.ts';
 import App from './App.svelte';
 import './app.css';
-import { ComputeThread } from './compute-thread.ts';
-import { keepAwake } from './keep-awake.ts';
-import { Membership } from './membership.ts';
-import { pageClock } from './page-clock.ts';
+import { ComputeThread } from './network/compute-thread.ts';
+import { keepAwake } from './browser/keep-awake.ts';
+import { Membership } from './network/membership.ts';
+import { pageClock } from './browser/page-clock.ts';
 import { Connection } from './state/connection.svelte.ts';
 import { Conversation } from './state/conversation.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
@@ -34,7 +34,7 @@ function start(target: HTMLElement): void {
   const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
   const log = new LogWatch({
     fetchLog,
-    openClient: async (vkey, memory) => (await import('./open-log-client.ts')).openLogClient(vkey, memory),
+    openClient: async (vkey, memory) => (await import('./receipts/open-log-client.ts')).openLogClient(vkey, memory),
     storage,
     clock,
   });
@@ -46,15 +46,15 @@ function start(target: HTMLElement): void {
     random,
     prefetch: () =>
       prefetch(
-        () => import('./join.ts'),
-        () => import('./network-chat.ts'),
+        () => import('./network/join.ts'),
+        () => import('./network/network-chat.ts'),
       ),
     openChat: async (model, signal) => {
-      const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network-chat.ts')]);
+      const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network/network-chat.ts')]);
       return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
     },
   });
-  const createClient = async () => (await import('./worker-client.ts')).createTabWorker(clock);
+  const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
@@ -64,8 +64,8 @@ function start(target: HTMLElement): void {
     keepAwake,
     prefetch: () =>
       prefetch(
-        () => import('./join.ts'),
-        () => import('./tab-volunteer.ts'),
+        () => import('./network/join.ts'),
+        () => import('./network/tab-volunteer.ts'),
       ),
     prepareThread: (backend) => thread.prepare(backend),
     createVolunteer: async (chosen, held, signal) => {
@@ -76,7 +76,7 @@ function start(target: HTMLElement): void {
         const [joined, worker, { createTabVolunteer }] = await Promise.all([
           membership.join(signal),
           taken,
-          import('./tab-volunteer.ts'),
+          import('./network/tab-volunteer.ts'),
         ]);
         return await createTabVolunteer(joined, worker, chosen, held, clock, signal);
       } catch (thrown) {
@@ -88,12 +88,12 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await import('./blob-store.ts')).openBlobStore());
-  const verifier = new Verifier(async () => (await import('./verify-here.ts')).verifyHere);
+  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore());
+  const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
   const receipts = new Receipts(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
   const model = new ModelPage(async (digest, signal) => {
-    const { openModel } = await import('./open-model.ts');
+    const { openModel } = await import('./network/open-model.ts');
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);

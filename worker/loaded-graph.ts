@@ -1,6 +1,6 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { StageGraph } from '#shared/model/cut.ts';
-import { decodeF16, encodeF16 } from '#shared/wire/f16.ts';
+import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import { bytesOf, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
 import type { InferenceSession, Runtime, Tensor } from './runtime.ts';
 

@@ -3,7 +3,7 @@ import type { SessionId } from '#shared/ids.ts';
 import type { StageGraph } from '#shared/model/cut.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
+import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
 import type { KvStore } from './kv-store.ts';
 import { type Backend, type GraphSizes, loadGraph, type StageInput } from './loaded-graph.ts';
 import { Mutex } from './mutex.ts';

@@ -8,7 +8,7 @@ import {
   type ValueInfoProto,
 } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
-import { decodeF16 } from '../wire/f16.ts';
+import { decodeF16 } from './f16.ts';
 import { dequantize } from './dequantize.ts';
 import { RESERVED_PREFIX } from './graph-index.ts';
 import { createNode, intOf } from './node-attributes.ts';

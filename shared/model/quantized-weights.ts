@@ -1,6 +1,6 @@
 import type { GraphProto, NodeProto, TensorProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
-import { decodeF16 } from '../wire/f16.ts';
+import { decodeF16 } from './f16.ts';
 import { unpackRows, type BlockMatrix } from './dequantize.ts';
 import { intAttribute } from './node-attributes.ts';
 import { describeNode } from './operators.ts';

@@ -1,7 +1,7 @@
 import { equalBytes, utf8 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import { digestSchema, peerIdSchema, type Digest, type PeerId } from '../ids.ts';
-import type { Tier } from '../check/finding.ts';
+import type { Tier } from '../judge/finding.ts';
 import { parseStatement, receiptId } from './read-receipt.ts';
 import { tierSchema, type ReceiptFile, type ReceiptPredicate } from './receipt.ts';
 import { timeOf } from './statement-form.ts';

@@ -6,11 +6,11 @@ import {
   parseReveal,
   REVEAL_BYTES,
   revealBytes,
-} from '../check/statement-codec.ts';
-import type { Commit, Reveal, Signed } from '../check/statement.ts';
+} from '../judge/statement-codec.ts';
+import type { Commit, Reveal, Signed } from '../judge/statement.ts';
 import { ChorusError } from '../errors.ts';
 import { MAX_CHECKS, MAX_POSITIONS } from '../limits.ts';
-import { chunkEnd } from '../session/rows-message.ts';
+import { chunkEnd } from './rows-message.ts';
 import { bad, expectLength, expectZero, SESSION_BYTES, sessionAt, u32, viewOf } from './codec-bytes.ts';
 import { hasRightSize, KINDS } from './peer-codec-rows.ts';
 import type { PeerMessage } from './peer-message.ts';

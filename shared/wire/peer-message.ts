@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
-import type { Commit, Reveal, Signed } from '../check/statement.ts';
-import type { Rows, RunTimings } from '../session/compute.ts';
-import type { Envelope } from '../session/route.ts';
+import type { Commit, Reveal, Signed } from '../judge/statement.ts';
+import type { Rows, RunTimings } from '../rows/compute.ts';
+import type { Envelope } from '../route/route.ts';
 
 /** What one stage adds to the frames that pass it, so that the requester can draw the route. */
 export interface HopTiming extends RunTimings {

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { Digest, SessionId } from '../ids.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { StageRange } from '../model/stage.ts';
-import type { RunRequest, RunResult } from '../session/compute.ts';
+import type { RunRequest, RunResult } from '../rows/compute.ts';
 
 /**
  * Between a page or Node program and its compute thread. Requests carry an id and get one reply with it; events

@@ -1,17 +1,17 @@
 import { Command } from 'commander';
 import { ChorusError } from '#shared/errors.ts';
-import { packageVersion } from './package-files.ts';
+import { packageVersion } from './terminal/package-files.ts';
 
 /** How each command is added; its code is loaded only where it is the one that runs, or where help lists all. */
 const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = {
-  serve: async (program) => (await import('./serve.ts')).addServeCommand(program),
-  'import-model': async (program) => (await import('./import-model.ts')).addImportModelCommand(program),
-  'sign-model': async (program) => (await import('./sign-model.ts')).addSignModelCommand(program),
-  'verify-model': async (program) => (await import('./verify-model.ts')).addVerifyModelCommand(program),
-  ask: async (program) => (await import('./ask.ts')).addAskCommand(program),
-  volunteer: async (program) => (await import('./volunteer.ts')).addVolunteerCommand(program),
-  verify: async (program) => (await import('./verify.ts')).addVerifyCommand(program),
-  witness: async (program) => (await import('./witness.ts')).addWitnessCommand(program),
+  serve: async (program) => (await import('./serve/serve.ts')).addServeCommand(program),
+  'import-model': async (program) => (await import('./models/import-model.ts')).addImportModelCommand(program),
+  'sign-model': async (program) => (await import('./models/sign-model.ts')).addSignModelCommand(program),
+  'verify-model': async (program) => (await import('./models/verify-model.ts')).addVerifyModelCommand(program),
+  ask: async (program) => (await import('./ask/ask.ts')).addAskCommand(program),
+  volunteer: async (program) => (await import('./volunteer/volunteer.ts')).addVolunteerCommand(program),
+  verify: async (program) => (await import('./verify/verify.ts')).addVerifyCommand(program),
+  witness: async (program) => (await import('./log/witness.ts')).addWitnessCommand(program),
 };
 
 /** Runs one command and sets the exit code: 1 with a sentence for people if it failed. */

@@ -1,9 +1,9 @@
-import type { CheckSummary } from '#shared/check/check-summary.ts';
-import type { CheckCounts, CheckFailure, Tier } from '#shared/check/finding.ts';
+import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
+import type { CheckCounts, CheckFailure, Tier } from '#shared/judge/finding.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { AnswerEvent, Usage } from '#shared/session/answer-event.ts';
-import type { Route } from '#shared/session/route.ts';
+import type { AnswerEvent, Usage } from '#shared/requester/answer-event.ts';
+import type { Route } from '#shared/route/route.ts';
 import type { ReceiptNote } from './answer-receipt.ts';
 
 export type FinishReason = 'stop' | 'length';

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { toHex } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
-import type { Requester } from '#shared/peer/requester.ts';
+import type { Requester } from '#shared/peer/requester/requester.ts';
 import { allowEveryOrigin } from './allow-every-origin.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';

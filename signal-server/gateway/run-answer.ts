@@ -1,8 +1,8 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import type { Requester } from '#shared/peer/requester.ts';
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
-import { ReleasedText } from '#shared/session/released-text.ts';
-import type { Route } from '#shared/session/route.ts';
+import type { Requester } from '#shared/peer/requester/requester.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { ReleasedText } from '#shared/requester/engine/released-text.ts';
+import type { Route } from '#shared/route/route.ts';
 import { endsAtStop } from '#shared/text/shown-text.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import type { AnswerRequest, ChatMessage, Prompt } from './answer-request.ts';

@@ -13,7 +13,7 @@ import {
   type NoteSignature,
 } from '#shared/log/signed-note.ts';
 import { formatAddCheckpoint } from '#shared/log/witness.ts';
-import { request, type HttpAnswer } from '../http-answer.ts';
+import { request, type HttpAnswer } from '../machine/http-answer.ts';
 import type { SignedHead, TransparencyLog } from './transparency-log.ts';
 import type { WitnessAddress } from './witness-address.ts';
 

@@ -1,7 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import { ED25519, parseVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import type { FetchBytes } from '#shared/log/verified-tiles.ts';
-import { request } from '../http-answer.ts';
+import { request } from '../machine/http-answer.ts';
 
 const MAX_KEY_BYTES = 1_024;
 const TIMEOUT_MS = 10_000;

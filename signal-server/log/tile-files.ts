@@ -5,7 +5,7 @@ import { ChorusError } from '#shared/errors.ts';
 import { leafHash, type Hash, type ReadHash } from '#shared/log/merkle.ts';
 import { HASH_BYTES, splitHashes, subtreeRoot, widthAt, withTiles } from '#shared/log/tile-hashes.ts';
 import { decodeEntries, encodeEntries, hashesAtLevel, TILE_WIDTH, tilePath, type Tile } from '#shared/log/tile-path.ts';
-import { makeFolder, readIfThere, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, syncFolder, writeDurably } from '../machine/durable-file.ts';
 
 /** 8 KiB each. */
 const MAX_CACHED_TILES = 512;

@@ -8,7 +8,7 @@ import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from 
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
 import { widthAt } from '#shared/log/tile-hashes.ts';
 import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
-import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
 /** Entries of one batch; more wait for the next. */

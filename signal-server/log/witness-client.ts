@@ -8,7 +8,7 @@ import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { cosignedAt } from '#shared/log/cosignature.ts';
 import { formatNote, formatVerifierKey, isSignedBy, parseNote, signaturesBy } from '#shared/log/signed-note.ts';
 import { askWitness, isForeign, withCosignatures, type Cosigned, type WatchedLog } from './ask-witness.ts';
-import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from './durable-file.ts';
+import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import type { SignedHead } from './transparency-log.ts';
 import type { WitnessAddress } from './witness-address.ts';
 

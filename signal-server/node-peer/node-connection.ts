@@ -2,10 +2,10 @@ import { WebSocket } from 'ws';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { MAX_PEER_MESSAGE_BYTES } from '#shared/limits.ts';
-import { connectControl, type ControlClient } from '#shared/peer/control-client.ts';
-import { LinkPool } from '#shared/peer/link-pool.ts';
-import { adaptWebSocket, type Socket } from '#shared/peer/socket.ts';
-import { systemClock as clock, systemRandom as random } from '../system-clock.ts';
+import { connectControl, type ControlClient } from '#shared/peer/control/control-client.ts';
+import { LinkPool } from '#shared/peer/link/link-pool.ts';
+import { adaptWebSocket, type Socket } from '#shared/peer/control/socket.ts';
+import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 
 const OPENING_TIMEOUT_MS = 10_000;
 

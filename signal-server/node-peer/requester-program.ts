@@ -1,7 +1,7 @@
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import { Requester } from '#shared/peer/requester.ts';
-import { systemClock as clock, systemRandom as random } from '../system-clock.ts';
+import { Requester } from '#shared/peer/requester/requester.ts';
+import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 import { connectPeer, type NodePeer } from './node-connection.ts';
 
 export interface NodeRequester {

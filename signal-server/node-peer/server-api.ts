@@ -5,10 +5,10 @@ import type { Digest } from '#shared/ids.ts';
 import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { abortAfter } from '#shared/peer/abort-after.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
-import { type Envelope, envelopeSchema } from '#shared/session/route.ts';
+import { type Envelope, envelopeSchema } from '#shared/route/route.ts';
 import { type ModelList, modelListSchema } from '#shared/wire/model-list.ts';
-import { describeCause, readBody } from '../http-answer.ts';
-import { systemClock } from '../system-clock.ts';
+import { describeCause, readBody } from '../machine/http-answer.ts';
+import { systemClock } from '../machine/system-clock.ts';
 
 /** How long the server may be silent: what a slow link takes for the whole of it is its own affair. */
 const SILENCE_MS = 30_000;

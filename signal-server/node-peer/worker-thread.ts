@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { WorkerPort } from '#shared/peer/worker-client.ts';
+import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import type { WorkerReply } from '#shared/wire/worker-message.ts';
 
 /** The compute thread's program; named by URL, as the page does, so that nothing of it is loaded in this thread. */

@@ -1,7 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { LogService } from '../log/log-service.ts';
-import type { ModelCatalog } from '../model-catalog.ts';
+import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { ListedReceipts } from './listed-receipts.ts';
 import { entriesBetween } from './log-entries.ts';
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import { MAX_LISTED_RECEIPTS, receiptQuerySchema } from '#shared/wire/receipt-list.ts';
-import { clientAddress } from '../address.ts';
+import { clientAddress } from '../gate/address.ts';
 import type { Config } from '../config.ts';
 import { ApiError } from '../gateway/api-error.ts';
 import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';

@@ -2,7 +2,7 @@ import { ChorusError } from '#shared/errors.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { formatVerifierKey, parseNote, parseVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import { EMPTY_HEAD, type WitnessedHead } from '#shared/log/witness.ts';
-import { closeLocked, openLocked } from '../locked-database.ts';
+import { closeLocked, openLocked } from '../store/locked-database.ts';
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS witness (name TEXT NOT NULL) STRICT;

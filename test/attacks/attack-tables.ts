@@ -1,4 +1,4 @@
-import { quantile } from '#shared/check/statistics.ts';
+import { quantile } from '#shared/judge/statistics.ts';
 import { short, table } from '../bench/calibrate/tables.ts';
 import type { NetworkTrial } from './network-trials.ts';
 import type { Trial } from './trace-attacks.ts';

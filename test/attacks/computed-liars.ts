@@ -1,6 +1,6 @@
 import { joined } from '../support/traces/span-comparison.ts';
 import { chunkPlan, type Tracer } from '../support/traces/tracer.ts';
-import { splitRows } from '#shared/check/row-chain.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';

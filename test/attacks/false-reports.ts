@@ -1,7 +1,7 @@
-import type { Testimony } from '#shared/check/audit-event.ts';
-import { computationProof, equivocationProof, sketchProof } from '#shared/check/proof.ts';
-import type { Proof } from '#shared/check/proof-schema.ts';
-import { ROUTE_PAYLOAD_TYPE, type Envelope } from '#shared/session/route.ts';
+import type { Testimony } from '#shared/requester/audit/audit-event.ts';
+import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
+import type { Proof } from '#shared/proof/proof-schema.ts';
+import { ROUTE_PAYLOAD_TYPE, type Envelope } from '#shared/route/route.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { fromBase64 } from '#shared/bytes.ts';
 import type { SessionId } from '#shared/ids.ts';

@@ -1,5 +1,5 @@
-import { judge } from '#shared/check/judge.ts';
-import { pairKey, thresholdFor } from '#shared/check/thresholds.ts';
+import { judge } from '#shared/judge/judge.ts';
+import { pairKey, thresholdFor } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { greedy, honestPairs, spansOf } from '../bench/calibrate/honest-pairs.ts';
 import { CALIBRATED, type Recording } from '../bench/calibrate/record.ts';

@@ -1,9 +1,9 @@
-import { splitRows } from '#shared/check/row-chain.ts';
-import { rowValues } from '#shared/check/sketch.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
+import { rowValues } from '#shared/judge/sketch.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
-import { encodeF16 } from '#shared/wire/f16.ts';
+import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
+import { encodeF16 } from '#shared/model/f16.ts';
 import { joined } from '../support/traces/span-comparison.ts';
 import { decodeCandidateRow, encodeCandidateRow } from './logits-rows.ts';
 import type { RowLiar } from './row-liars.ts';

@@ -1,5 +1,5 @@
 import type { PeerId } from '#shared/ids.ts';
-import type { Link, Links } from '#shared/peer/link.ts';
+import type { Link, Links } from '#shared/peer/link/link.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 
 /** What goes out in place of a message, once it is known; null where the message goes out as it is. */

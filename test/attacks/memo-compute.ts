@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/session/compute.ts';
+import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
 import { Mutex } from '../../worker/mutex.ts';
 import type { StageSession } from '../../worker/stage-session.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';

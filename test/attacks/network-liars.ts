@@ -1,6 +1,6 @@
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { StageCompute } from '#shared/session/compute.ts';
+import type { StageCompute } from '#shared/rows/compute.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';
 import type { LiePlan } from './lie-plan.ts';
 import type { Forge } from './lying-links.ts';

@@ -1,8 +1,8 @@
-import { channelScale } from '#shared/check/channel-scale.ts';
-import { splitRows } from '#shared/check/row-chain.ts';
+import { channelScale } from '#shared/judge/channel-scale.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import { toChorusError } from '#shared/errors.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { embeddingRow } from './embedding-row.ts';
 import { keepingRows, type KeptRows } from './kept-rows.ts';
 import { LiePlan } from './lie-plan.ts';

@@ -1,6 +1,6 @@
 import type { PeerId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 
 /** What became of one answer with a liar in the network. */
 export interface Outcome {

@@ -1,11 +1,11 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
-import { channelScale } from '#shared/check/channel-scale.ts';
-import { CHAIN_START, foldRows } from '#shared/check/row-chain.ts';
-import { rowValues, sketchRows } from '#shared/check/sketch.ts';
-import { commitBytes, revealBytes } from '#shared/check/statement-codec.ts';
-import type { Commit, Reveal } from '#shared/check/statement.ts';
+import { channelScale } from '#shared/judge/channel-scale.ts';
+import { CHAIN_START, foldRows } from '#shared/rows/row-chain.ts';
+import { rowValues, sketchRows } from '#shared/judge/sketch.ts';
+import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
+import type { Commit, Reveal } from '#shared/judge/statement.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '#shared/limits.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';

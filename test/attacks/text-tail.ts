@@ -1,4 +1,4 @@
-import { splitRows } from '#shared/check/row-chain.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { StageSession } from '../../worker/stage-session.ts';

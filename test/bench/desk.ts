@@ -1,6 +1,6 @@
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { makeReceipts, openDesk, type OpenDesk } from '../support/desk-stand.ts';
 import { giveAnswer, ISSUED_AT_MS, makePeople } from '../support/receipts.ts';
 import { figure, type Figure } from './figures.ts';

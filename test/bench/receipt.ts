@@ -3,7 +3,7 @@ import type { Browser } from 'playwright-core';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { addressOf, runWitness, serveLog, type ServedLog } from '../support/log-stand.ts';
 import { giveAnswer, makePeople, makeReceipt } from '../support/receipts.ts';
 import { figure, type Figure } from './figures.ts';

@@ -1,7 +1,7 @@
 import { deleteDB, openDB } from 'idb';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Digest } from '#shared/ids.ts';
-import { IdbBlobStore, openBlobStore, type BlobStoreOptions } from '../../web/blob-store.ts';
+import { IdbBlobStore, openBlobStore, type BlobStoreOptions } from '../../web/browser/blob-store.ts';
 import { describeBlobStore, makeBlob } from '../contract/blob-store-contract.ts';
 import { codeOfAsync } from '../support/code-of.ts';
 

@@ -4,12 +4,12 @@ import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { createWorkerClient, type WorkerClient } from '#shared/peer/worker-client.ts';
-import type { Rows } from '#shared/session/compute.ts';
+import { createWorkerClient, type WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
+import type { Rows } from '#shared/rows/compute.ts';
 import tokenizerJson from '../../models/wren/tokenizer.json';
 import tokenizerConfig from '../../models/wren/tokenizer_config.json';
-import { pageClock } from '../../web/page-clock.ts';
-import { spawnWorker } from '../../web/worker-client.ts';
+import { pageClock } from '../../web/browser/page-clock.ts';
+import { spawnWorker } from '../../web/network/worker-client.ts';
 import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../support/browser-compute.ts';
 import { conversations } from '../support/prompts.ts';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES } from '#shared/limits.ts';
-import type { Channel } from '#shared/peer/channel.ts';
+import type { Channel } from '#shared/peer/link/channel.ts';
 import { codeOf } from '../support/code-of.ts';
 
 export interface ChannelPair {

@@ -3,9 +3,9 @@ import { generateKeyPair, identityOf, randomBytes, verifySignature } from '#shar
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import { openLink } from '#shared/peer/framed-link.ts';
-import type { Link } from '#shared/peer/link.ts';
-import { rowsMessage } from '#shared/session/rows-message.ts';
+import { openLink } from '#shared/peer/link/framed-link.ts';
+import type { Link } from '#shared/peer/link/link.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { codeOfAsync } from '../support/code-of.ts';
 import { realClock } from '../support/real-clock.ts';

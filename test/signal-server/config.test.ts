@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { configOf } from '../../signal-server/cli/serve.ts';
+import { configOf } from '../../signal-server/cli/serve/serve.ts';
 import { COSIGNATURE, formatVerifierKey } from '#shared/log/signed-note.ts';
 import { parseConfig } from '../../signal-server/config.ts';
 import { codeOf } from '../support/code-of.ts';

@@ -7,11 +7,11 @@ import express from 'express';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../signal-server/config.ts';
-import { openDataFolder } from '../../signal-server/data-folder.ts';
-import { ModelCatalog } from '../../signal-server/model-catalog.ts';
+import { openDataFolder } from '../../signal-server/machine/data-folder.ts';
+import { ModelCatalog } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
-import { openStore, type Store } from '../../signal-server/store.ts';
-import { systemRandom } from '../../signal-server/system-clock.ts';
+import { openStore, type Store } from '../../signal-server/store/store.ts';
+import { systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 describe('a server that is stopped while it starts', () => {

@@ -2,7 +2,7 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { expect, vi } from 'vitest';
-import type { WorkerPort } from '#shared/peer/worker-client.ts';
+import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';

@@ -2,7 +2,7 @@ import type { Digest } from '#shared/ids.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
 import { type Manifest, manifestSchema } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { WorkerPort } from '#shared/peer/worker-client.ts';
+import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 
 /** A compute thread that can be made to fail, as no page can make the real one. */

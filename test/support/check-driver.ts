@@ -1,11 +1,11 @@
-import { RowChain, ShapeChain, splitRows } from '#shared/check/row-chain.ts';
-import { createSeedChain } from '#shared/check/seed-chain.ts';
-import { commitBytes, NO_OPENING } from '#shared/check/statement-codec.ts';
-import type { Commit, Reveal, Signed, Span } from '#shared/check/statement.ts';
+import { RowChain, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
+import { createSeedChain } from '#shared/judge/seed-chain.ts';
+import { commitBytes, NO_OPENING } from '#shared/judge/statement-codec.ts';
+import type { Commit, Reveal, Signed, Span } from '#shared/judge/statement.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { Route } from '#shared/session/route.ts';
-import { chunkEnd, chunkOf, encodeTokens, rowsMessage } from '#shared/session/rows-message.ts';
+import type { Route } from '#shared/route/route.ts';
+import { chunkEnd, chunkOf, encodeTokens, rowsMessage } from '#shared/wire/rows-message.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import type { FakeLinks } from './fake-links.ts';
 import { TOY_VOCABULARY } from './toy-model.ts';

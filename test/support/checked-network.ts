@@ -1,5 +1,5 @@
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
-import type { Rows } from '#shared/session/compute.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import type { Rows } from '#shared/rows/compute.ts';
 import { TOY_VOCABULARY } from './toy-model.ts';
 import { ToyNetwork } from './toy-network.ts';
 

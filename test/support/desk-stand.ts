@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Identity } from '#shared/crypto/identity.ts';
-import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { parseConfig } from '../../signal-server/config.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
 import { ReceiptDesk } from '../../signal-server/receipts/receipt-desk.ts';
-import { openStore, type Store } from '../../signal-server/store.ts';
+import { openStore, type Store } from '../../signal-server/store/store.ts';
 import { realClock } from './real-clock.ts';
 import type { GivenAnswer } from './receipts.ts';
 

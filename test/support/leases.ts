@@ -1,6 +1,6 @@
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import type { Replica, Route } from '#shared/session/route.ts';
-import type { Lease } from '../../signal-server/leases.ts';
+import type { Replica, Route } from '#shared/route/route.ts';
+import type { Lease } from '../../signal-server/placement/leases.ts';
 import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { toHex } from '#shared/bytes.ts';
 

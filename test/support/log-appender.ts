@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { toBase64, utf8 } from '#shared/bytes.ts';
-import { openKeyFile } from '../../signal-server/key-file.ts';
+import { openKeyFile } from '../../signal-server/machine/key-file.ts';
 import { openLog } from '../../signal-server/log/transparency-log.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { ChorusError } from '#shared/errors.ts';
-import type { Channel } from '#shared/peer/channel.ts';
+import type { Channel } from '#shared/peer/link/channel.ts';
 
 /** One end of an in-memory channel. Pieces are copied and arrive in a later microtask, unless held back. */
 export class LoopbackChannel implements Channel {

@@ -1,5 +1,5 @@
 import { ChorusError } from '#shared/errors.ts';
-import { pageClock } from '../../web/page-clock.ts';
+import { pageClock } from '../../web/browser/page-clock.ts';
 import { Connection } from '../../web/state/connection.svelte.ts';
 import { Conversation } from '../../web/state/conversation.svelte.ts';
 import { KeptFiles } from '../../web/state/kept-files.svelte.ts';

@@ -4,7 +4,7 @@ import { fromBase64 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { openDesk } from './desk-stand.ts';
 
 /**

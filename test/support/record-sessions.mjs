@@ -3,7 +3,7 @@
 import { register } from 'tsx/esm/api';
 
 register();
-const { openStore } = await import('../../signal-server/store.ts');
+const { openStore } = await import('../../signal-server/store/store.ts');
 const store = openStore(process.argv[2]);
 const checks = { checked: 1, settled: 0, unchecked: 0, disputed: 0 };
 const volunteer = 'a'.repeat(64);

@@ -7,14 +7,14 @@ import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import type { Conversation, Requester } from '#shared/peer/requester.ts';
-import type { AnswerEvent, GenerateRequest } from '#shared/session/answer-event.ts';
-import type { Route } from '#shared/session/route.ts';
+import type { Conversation, Requester } from '#shared/peer/requester/requester.ts';
+import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
+import type { Route } from '#shared/route/route.ts';
 import { StopStrings } from '#shared/text/stop-strings.ts';
 import type { GiveReceipt } from '../../signal-server/gateway/answer-receipt.ts';
 import { createGateway, type GatewayLimits } from '../../signal-server/gateway/gateway.ts';
 import type { GatewayModel } from '../../signal-server/gateway/gateway-models.ts';
-import { systemClock, systemRandom } from '../../signal-server/system-clock.ts';
+import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { checkedEvent, endEvent, tokenEvent } from './verdicts.ts';
 
 const codesOf = (text: string): number[] => [...text].map((letter) => letter.charCodeAt(0));

@@ -1,4 +1,4 @@
-import { encodeF16 } from '#shared/wire/f16.ts';
+import { encodeF16 } from '#shared/model/f16.ts';
 
 /** Deterministic numbers in [0, 1): mulberry32. */
 export function createRandom(seed: number): () => number {

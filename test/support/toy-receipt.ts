@@ -1,8 +1,8 @@
-import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
-import type { Evidence } from '#shared/receipt/evidence.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
+import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptPredicate } from '#shared/receipt/receipt.ts';
-import { verifyReceipt, type Verification } from '#shared/receipt/verify-receipt.ts';
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import { verifyReceipt, type Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { toyDigest, toyManifest } from './toy-model.ts';
 import { serverIdentity, toyIdentity, toyVerify } from './toy-network.ts';
 import { toyText } from './toy-text.ts';

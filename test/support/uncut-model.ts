@@ -4,7 +4,7 @@ import { readAnatomy } from '#shared/model/anatomy.ts';
 import type { StageGraph } from '#shared/model/cut.ts';
 import { foldModel, type ProductForm } from '#shared/model/fold.ts';
 import { decodeModel, encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
-import { decodeF16 } from '#shared/wire/f16.ts';
+import { decodeF16 } from '#shared/model/f16.ts';
 import { loadGraph, type Backend, type GraphSizes, type LoadedGraph } from '../../worker/loaded-graph.ts';
 import type { Runtime, Tensor } from '../../worker/runtime.ts';
 import type { KvStore } from '../../worker/kv-store.ts';

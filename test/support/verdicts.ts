@@ -1,6 +1,6 @@
-import type { Finding, SpanCheck, StageCheck, Tier } from '#shared/check/finding.ts';
+import type { Finding, SpanCheck, StageCheck, Tier } from '#shared/judge/finding.ts';
 import type { PeerId } from '#shared/ids.ts';
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 
 const id = (digit: string) => digit.repeat(64) as PeerId;
 

@@ -2,11 +2,11 @@ import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { createWorkerClient, type WorkerClient, type WorkerPort } from '#shared/peer/worker-client.ts';
-import type { Rows } from '#shared/session/compute.ts';
+import { createWorkerClient, type WorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
+import type { Rows } from '#shared/rows/compute.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
-import { systemClock } from '../../signal-server/system-clock.ts';
+import { systemClock } from '../../signal-server/machine/system-clock.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 
 const session = 'a'.repeat(32) as SessionId;

@@ -1,4 +1,4 @@
-import type { SpanCheck, Tier } from '#shared/check/finding.ts';
+import type { SpanCheck, Tier } from '#shared/judge/finding.ts';
 
 /** A stretch of an answer's text that has one verdict, or none yet. */
 export interface TextPart {

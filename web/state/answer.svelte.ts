@@ -1,6 +1,6 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
-import type { Route } from '#shared/session/route.ts';
-import type { ChatEvent, ReceiptOutcome } from '../chat.ts';
+import type { Route } from '#shared/route/route.ts';
+import type { ChatEvent, ReceiptOutcome } from '../network/chat.ts';
 import { AnswerChecks } from './answer-checks.svelte.ts';
 import { AnswerText, type TextPart } from './answer-text.ts';
 

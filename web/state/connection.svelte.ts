@@ -1,6 +1,6 @@
 import { SvelteSet } from 'svelte/reactivity';
 import type { PeerId } from '#shared/ids.ts';
-import type { Link } from '#shared/peer/link.ts';
+import type { Link } from '#shared/peer/link/link.ts';
 
 /** How this page stands with the signal server and with other peers. Written by the program that joins, shown by views. */
 export class Connection {

@@ -1,6 +1,6 @@
 import { toChorusError } from '#shared/errors.ts';
-import type { IdbBlobStore } from '../blob-store.ts';
-import { formatBytes, toSentence } from '../format.ts';
+import type { IdbBlobStore } from '../browser/blob-store.ts';
+import { formatBytes, toSentence } from '../words/format.ts';
 
 export type OpenKept = () => Promise<Pick<IdbBlobStore, 'list' | 'removeUnused' | 'close'>>;
 

@@ -1,5 +1,5 @@
-import type { Verification } from '#shared/receipt/verify-receipt.ts';
-import type { VerifyHere, VerifyRequest } from '../verify-here.ts';
+import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import type { VerifyHere, VerifyRequest } from '../receipts/verify-here.ts';
 
 /** Verification in this page. Its code is loaded when a view first wants it; from then on it needs no network. */
 export class Verifier {

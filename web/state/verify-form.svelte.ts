@@ -1,9 +1,9 @@
 import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
-import { parseSalt } from '#shared/receipt/receipt-secrets.ts';
-import type { Verification } from '#shared/receipt/verify-receipt.ts';
-import { readGivenFile, recognize, type Given } from '../given-files.ts';
-import type { VerifyRequest } from '../verify-here.ts';
+import { parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
+import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import { readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
+import type { VerifyRequest } from '../receipts/verify-here.ts';
 import type { Verifier } from './verifier.svelte.ts';
 
 /** What somebody wants verified, and what came of it. It lives outside its view, so that looking elsewhere loses nothing. */

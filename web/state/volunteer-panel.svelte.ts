@@ -3,8 +3,8 @@ import type { Clock } from '#shared/clock.ts';
 import { toChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import { describeRange, stageRangeSchema } from '#shared/model/stage.ts';
-import { STATE_OFF, type VolunteerState } from '#shared/peer/volunteer-state.ts';
-import type { Volunteer } from '#shared/peer/volunteer.ts';
+import { STATE_OFF, type VolunteerState } from '#shared/peer/volunteer/volunteer-state.ts';
+import type { Volunteer } from '#shared/peer/volunteer/volunteer.ts';
 import type { Settings, VolunteerSettings } from './settings.svelte.ts';
 import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 

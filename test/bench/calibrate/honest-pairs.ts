@@ -1,10 +1,10 @@
 import { equalBytes } from '#shared/bytes.ts';
-import { closenessOf, EXACT } from '#shared/check/closeness.ts';
-import type { Closeness } from '#shared/check/finding.ts';
-import { splitRows } from '#shared/check/row-chain.ts';
-import { pairKey } from '#shared/check/thresholds.ts';
+import { closenessOf, EXACT } from '#shared/judge/closeness.ts';
+import type { Closeness } from '#shared/judge/finding.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
+import { pairKey } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import type { Sampling } from '#shared/session/sampler.ts';
+import type { Sampling } from '#shared/rows/sampler.ts';
 import {
   outputKind,
   replicaRows,

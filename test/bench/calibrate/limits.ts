@@ -1,6 +1,6 @@
-import type { MeasuredPair } from '#shared/check/thresholds.ts';
-import { MIN_GAP } from '#shared/check/thresholds.ts';
-import { quantile } from '#shared/check/statistics.ts';
+import type { MeasuredPair } from '#shared/judge/thresholds.ts';
+import { MIN_GAP } from '#shared/judge/thresholds.ts';
+import { quantile } from '#shared/judge/statistics.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { HonestSpan } from './honest-pairs.ts';
 

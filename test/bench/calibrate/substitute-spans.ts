@@ -1,5 +1,5 @@
-import { closenessOf } from '#shared/check/closeness.ts';
-import { splitRows } from '#shared/check/row-chain.ts';
+import { closenessOf } from '#shared/judge/closeness.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import { outputKind, replicaRows, spanSeed, testimonyOf } from '../../support/traces/span-comparison.ts';
 import { chunkPlan } from '../../support/traces/tracer.ts';
 import { spansOf } from './honest-pairs.ts';

@@ -1,5 +1,5 @@
-import { quantile } from '#shared/check/statistics.ts';
-import type { MeasuredPair } from '#shared/check/thresholds.ts';
+import { quantile } from '#shared/judge/statistics.ts';
+import type { MeasuredPair } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { HonestSpan } from './honest-pairs.ts';
 import { statistics, type AttackSpan, type Floor } from './limits.ts';

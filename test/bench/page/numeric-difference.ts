@@ -1,5 +1,5 @@
 import type { StageRange } from '#shared/model/stage.ts';
-import { decodeF16, encodeF16 } from '#shared/wire/f16.ts';
+import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import { openWasm, openWebGpu, type OpenBackend } from '../../../worker/backend.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';

@@ -1,4 +1,4 @@
-import { verifyHere } from '../../../web/verify-here.ts';
+import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import type { VerifiedReceipt } from '../receipt.ts';
 
 /** Milliseconds that it takes to verify a receipt, each time. Throws if a check did not pass. */

@@ -1,11 +1,11 @@
 import type { Digest, SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, TOP_K } from '#shared/limits.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
-import { createWorkerClient } from '#shared/peer/worker-client.ts';
-import type { RunTimings } from '#shared/session/compute.ts';
-import { logitsRowBytes, readCandidates } from '#shared/session/sampler.ts';
-import { pageClock } from '../../../web/page-clock.ts';
-import { spawnWorker } from '../../../web/worker-client.ts';
+import { createWorkerClient } from '#shared/peer/volunteer/worker-client.ts';
+import type { RunTimings } from '#shared/rows/compute.ts';
+import { logitsRowBytes, readCandidates } from '#shared/rows/sampler.ts';
+import { pageClock } from '../../../web/browser/page-clock.ts';
+import { spawnWorker } from '../../../web/network/worker-client.ts';
 import type { Contender, LapSplit } from '../contender.ts';
 import { fetchServedModel } from './served-model.ts';
 

@@ -1,7 +1,7 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
-import AnswerAnnouncer from '../../../web/components/AnswerAnnouncer.svelte';
-import type { ChatEvent } from '../../../web/chat.ts';
+import AnswerAnnouncer from '../../../web/components/answer/AnswerAnnouncer.svelte';
+import type { ChatEvent } from '../../../web/network/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
 import { settlingEvents, storyEvents } from '../../support/page-gallery/check-fixtures.ts';
 

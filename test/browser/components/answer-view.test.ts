@@ -1,8 +1,8 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import AnswerView from '../../../web/components/AnswerView.svelte';
-import type { ChatEvent } from '../../../web/chat.ts';
+import AnswerView from '../../../web/components/answer/AnswerView.svelte';
+import type { ChatEvent } from '../../../web/network/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
 import {
   bareEvents,

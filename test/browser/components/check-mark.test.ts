@@ -1,7 +1,7 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
-import CheckMark from '../../../web/components/CheckMark.svelte';
-import type { ChatEvent } from '../../../web/chat.ts';
+import CheckMark from '../../../web/components/answer/CheckMark.svelte';
+import type { ChatEvent } from '../../../web/network/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
 import {
   bareEvents,

@@ -1,6 +1,6 @@
 import { mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
-import CoverageMap from '../../../web/components/CoverageMap.svelte';
+import CoverageMap from '../../../web/components/network/CoverageMap.svelte';
 import { peer } from '../../support/page-gallery/fixtures.ts';
 
 const shown: object[] = [];

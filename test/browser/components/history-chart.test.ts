@@ -1,6 +1,6 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { expect, test } from 'vitest';
-import HistoryChart from '../../../web/components/HistoryChart.svelte';
+import HistoryChart from '../../../web/components/controls/HistoryChart.svelte';
 import { Connection } from '../../../web/state/connection.svelte.ts';
 
 test('the drawing follows the values, also those that come before it is made', async () => {

@@ -1,8 +1,8 @@
 import { made } from 'virtual:made-receipts';
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
-import type { OpenedModel } from '../../../web/open-model.ts';
-import ModelProvenance from '../../../web/components/ModelProvenance.svelte';
+import type { OpenedModel } from '../../../web/network/open-model.ts';
+import ModelProvenance from '../../../web/components/receipts/ModelProvenance.svelte';
 import { WREN } from '../../support/page-gallery/fixtures.ts';
 import { openedModel } from '../../support/page-gallery/receipt-fixtures.ts';
 

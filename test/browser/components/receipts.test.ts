@@ -1,15 +1,15 @@
 import { made } from 'virtual:made-receipts';
 import { flushSync, mount, unmount, type Component } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
-import AnswerReceipt from '../../../web/components/AnswerReceipt.svelte';
-import DropZone from '../../../web/components/DropZone.svelte';
-import ReceiptFilters from '../../../web/components/ReceiptFilters.svelte';
-import ReceiptTable from '../../../web/components/ReceiptTable.svelte';
-import ReceiptVerdict from '../../../web/components/ReceiptVerdict.svelte';
-import VerificationReport from '../../../web/components/VerificationReport.svelte';
-import WitnessList from '../../../web/components/WitnessList.svelte';
-import type { ChosenReceipts } from '../../../web/receipt-filter.ts';
-import { verifyHere, type VerifyRequest } from '../../../web/verify-here.ts';
+import AnswerReceipt from '../../../web/components/receipts/AnswerReceipt.svelte';
+import DropZone from '../../../web/components/controls/DropZone.svelte';
+import ReceiptFilters from '../../../web/components/receipts/ReceiptFilters.svelte';
+import ReceiptTable from '../../../web/components/receipts/ReceiptTable.svelte';
+import ReceiptVerdict from '../../../web/components/receipts/ReceiptVerdict.svelte';
+import VerificationReport from '../../../web/components/receipts/VerificationReport.svelte';
+import WitnessList from '../../../web/components/receipts/WitnessList.svelte';
+import type { ChosenReceipts } from '../../../web/receipts/receipt-filter.ts';
+import { verifyHere, type VerifyRequest } from '../../../web/receipts/verify-here.ts';
 import { WREN } from '../../support/page-gallery/fixtures.ts';
 import { listedReceipts, logStatus, receiptOutcomes } from '../../support/page-gallery/receipt-fixtures.ts';
 

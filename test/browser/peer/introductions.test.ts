@@ -1,6 +1,6 @@
 import { Peer } from 'peerjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { fenceIntroductions } from '../../../web/peer/introductions.ts';
+import { fenceIntroductions } from '../../../web/network/introductions.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 const src = 'ab'.repeat(32);

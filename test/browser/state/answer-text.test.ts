@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Tier } from '#shared/check/finding.ts';
+import type { Tier } from '#shared/judge/finding.ts';
 import { AnswerText } from '../../../web/state/answer-text.ts';
 
 const FIRST = 10;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import type { ChatEvent } from '../../../web/chat.ts';
+import type { ChatEvent } from '../../../web/network/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
 import {
   disputedEvents,

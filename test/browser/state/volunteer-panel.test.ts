@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import type { VolunteerState } from '#shared/peer/volunteer-state.ts';
-import { pageClock } from '../../../web/page-clock.ts';
+import type { VolunteerState } from '#shared/peer/volunteer/volunteer-state.ts';
+import { pageClock } from '../../../web/browser/page-clock.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
 import { VolunteerPanel, type HeldStages } from '../../../web/state/volunteer-panel.svelte.ts';
 import { downloadingState, servingState } from '../../support/page-gallery/fixtures.ts';

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import { parseReceiptSecrets, formatReceiptSecrets } from '#shared/receipt/receipt-secrets.ts';
+import { parseReceiptSecrets, formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 
 /** Made by receipt.py. */
 const vector = JSON.parse(readFileSync('test/vectors/receipt.json', 'utf8')) as {

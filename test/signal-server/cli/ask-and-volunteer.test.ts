@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openKeyFile } from '../../../signal-server/key-file.ts';
+import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
 import { checkpointNote } from '../../support/signed-notes.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
 

@@ -2,7 +2,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import {
   createReceiptGiver,
   type EndedAnswer,

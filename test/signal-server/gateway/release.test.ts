@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { AnswerEvent } from '#shared/session/answer-event.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { chat, play, route, routed, startScripted, type ScriptedGateway } from '../../support/scripted-gateway.ts';
 import { checkedEvent, endEvent, findingOf, tokenEvent } from '../../support/verdicts.ts';
 

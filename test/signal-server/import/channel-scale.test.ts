@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { channelScale } from '#shared/check/channel-scale.ts';
+import { channelScale } from '#shared/judge/channel-scale.ts';
 import { encodeChannelScale, measureChannelScale } from '../../../signal-server/import/channel-scale.ts';
 import { importWren } from '../../support/imported-wren.ts';
 import { smallManifest } from '../../support/small-manifest.ts';

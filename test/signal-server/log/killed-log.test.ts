@@ -8,7 +8,7 @@ import { fromBase64, utf8 } from '#shared/bytes.ts';
 import { parseCheckpoint, type Checkpoint } from '#shared/log/checkpoint.ts';
 import { isConsistent, isIncluded, leafHash } from '#shared/log/merkle.ts';
 import { parseNote } from '#shared/log/signed-note.ts';
-import { openKeyFile } from '../../../signal-server/key-file.ts';
+import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
 import { openLog, type TransparencyLog } from '../../../signal-server/log/transparency-log.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import type { ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { checkSize } from '../../../signal-server/receipts/check-size.ts';
 import { codeOf } from '../../support/code-of.ts';

@@ -9,7 +9,7 @@ import { toBase64 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import type { Digest } from '#shared/ids.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { newestFirst } from '../../../signal-server/receipts/log-entries.ts';
 import { makeReceipts, openDesk, type OpenDesk } from '../../support/desk-stand.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';

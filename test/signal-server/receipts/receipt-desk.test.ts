@@ -3,15 +3,15 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64, toHex, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/build-receipt.ts';
+import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/build/build-receipt.ts';
 import { parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
 import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { parseConfig, type ConfigInput } from '../../../signal-server/config.ts';
 import { openLogService, type LogService } from '../../../signal-server/log/log-service.ts';
 import { ReceiptDesk, type ReceiptDeskDeps } from '../../../signal-server/receipts/receipt-desk.ts';
-import { openStore, type Store } from '../../../signal-server/store.ts';
+import { openStore, type Store } from '../../../signal-server/store/store.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { realClock } from '../../support/real-clock.ts';
 import {

@@ -5,7 +5,7 @@ import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { openLogService, type LogService } from '../../../signal-server/log/log-service.ts';
 import { ReceiptFinder } from '../../../signal-server/receipts/receipt-finder.ts';
-import { openStore, type Store } from '../../../signal-server/store.ts';
+import { openStore, type Store } from '../../../signal-server/store/store.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { entryBytes, madeEntry, MODELS } from '../../support/log-entries.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';

@@ -1,12 +1,12 @@
 import express from 'express';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
 import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
 import { receiptListSchema } from '#shared/wire/receipt-list.ts';
-import { openDataFolder } from '../../../signal-server/data-folder.ts';
+import { openDataFolder } from '../../../signal-server/machine/data-folder.ts';
 import { doubt } from '../../../signal-server/log/transparency-log.ts';
 import { createReceiptRouter } from '../../../signal-server/receipts/receipt-router.ts';
 import { FakeClock } from '../../support/fake-clock.ts';

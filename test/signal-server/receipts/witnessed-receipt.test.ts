@@ -1,10 +1,10 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import { buildReceipt, signReceipt } from '#shared/receipt/build-receipt.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { logStatusSchema } from '#shared/wire/log-status.ts';
-import { openDataFolder } from '../../../signal-server/data-folder.ts';
+import { openDataFolder } from '../../../signal-server/machine/data-folder.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { newFolder, removeFolder, runWitness } from '../../support/log-stand.ts';
 import { giveAnswer, ISSUED_AT_MS, makePeople } from '../../support/receipts.ts';

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, SessionId } from '#shared/ids.ts';
 import type { ReceiptStore } from '../../../signal-server/receipts/receipt-store.ts';
 import { WriteGroup } from '../../../signal-server/receipts/write-group.ts';
-import { openStore, type Store } from '../../../signal-server/store.ts';
+import { openStore, type Store } from '../../../signal-server/store/store.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 
 const session = '0123456789abcdef0123456789abcdef' as SessionId;

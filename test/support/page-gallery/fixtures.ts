@@ -1,8 +1,8 @@
-import type { ChatEvent } from '../../../web/chat.ts';
+import type { ChatEvent } from '../../../web/network/chat.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { VolunteerState } from '#shared/peer/volunteer.ts';
-import type { Route } from '#shared/session/route.ts';
+import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
+import type { Route } from '#shared/route/route.ts';
 import type { ModelSummary } from '#shared/wire/model-list.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 

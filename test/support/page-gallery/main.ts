@@ -2,11 +2,11 @@ import { mount } from 'svelte';
 import { made } from 'virtual:made-receipts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { VolunteerState } from '#shared/peer/volunteer.ts';
+import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import App from '../../../web/App.svelte';
 import '../../../web/app.css';
-import type { ChatEvent } from '../../../web/chat.ts';
-import { pageClock } from '../../../web/page-clock.ts';
+import type { ChatEvent } from '../../../web/network/chat.ts';
+import { pageClock } from '../../../web/browser/page-clock.ts';
 import { Connection } from '../../../web/state/connection.svelte.ts';
 import { Conversation } from '../../../web/state/conversation.svelte.ts';
 import { ModelPage } from '../../../web/state/model-page.svelte.ts';
@@ -20,7 +20,7 @@ import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
 import { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
-import { verifyHere } from '../../../web/verify-here.ts';
+import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import {
   bareEvents,
   disputedEvents,

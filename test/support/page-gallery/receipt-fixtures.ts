@@ -10,8 +10,8 @@ import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { ListedReceipt, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
-import type { MadeReceipt, ReceiptOutcome } from '../../../web/chat.ts';
-import type { OpenedModel } from '../../../web/open-model.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../../../web/network/chat.ts';
+import type { OpenedModel } from '../../../web/network/open-model.ts';
 import { peer, WREN } from './fixtures.ts';
 
 /** What the page shows of receipts and their log: the receipts are real, what surrounds them is made up. */

@@ -1,0 +1,61 @@
+import { fromBase64, toBase64 } from '../bytes.ts';
+import { preAuthEncoding } from './dsse.ts';
+import { peerIdOf, type VerifySignature } from './identity.ts';
+import { ChorusError } from '../errors.ts';
+import type { Envelope } from '../route/route.ts';
+
+/** What an envelope holds, before anybody has looked at its signature. */
+export interface StrictParts {
+  readonly payload: Uint8Array<ArrayBuffer>;
+  /** The bytes that are signed. */
+  readonly signed: Uint8Array<ArrayBuffer>;
+  readonly signature: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * The parts of an envelope that says it is signed by `publicKey` and by nobody else. Stricter than DSSE, which lets key ids
+ * be anything and others sign too: here no character of it may be changed. Throws `bad-message`.
+ */
+export function strictParts(envelope: Envelope, payloadType: string, publicKey: Uint8Array): StrictParts {
+  const [signature, ...others] = envelope.signatures;
+  if (envelope.payloadType !== payloadType) throw bad(`it is of the type ${payloadType}`);
+  if (signature === undefined || others.length > 0) throw bad('it has one signature');
+  if (signature.keyid !== peerIdOf(publicKey)) throw bad('its key id is that of the key which signed');
+  const payload = canonicalBase64(envelope.payload);
+  return { payload, signed: preAuthEncoding(payloadType, payload), signature: canonicalBase64(signature.sig) };
+}
+
+/** The payload of an envelope as `strictParts` takes it. Throws `bad-message` or `bad-signature`. */
+export async function openStrictly(
+  envelope: Envelope,
+  payloadType: string,
+  publicKey: Uint8Array<ArrayBuffer>,
+  verify: VerifySignature,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { payload, signed, signature } = strictParts(envelope, payloadType, publicKey);
+  if (await verify(publicKey, signed, signature)) return payload;
+  throw new ChorusError('bad-signature', `no signature of this key on the ${payloadType}`);
+}
+
+/** Bytes of base64 that is written in the one way RFC 4648 has for them. Throws `bad-message`. */
+export function canonicalBase64(text: string): Uint8Array<ArrayBuffer> {
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) throw bad('base64 is written in one way only');
+  const bytes = fromBase64(text);
+  // Only the last group can have bits that mean nothing.
+  const last = bytes.subarray(3 * (Math.ceil(bytes.length / 3) - 1));
+  if (toBase64(last) !== text.slice(-4)) throw bad('base64 is written in one way only');
+  return bytes;
+}
+
+/** JSON of UTF-8 bytes. Throws `bad-message`. */
+export function parseJsonBytes(bytes: Uint8Array<ArrayBuffer>): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw bad('its payload is JSON');
+  }
+}
+
+function bad(reason: string): ChorusError {
+  return new ChorusError('bad-message', `not an envelope as it should be: ${reason}`);
+}

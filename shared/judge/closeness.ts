@@ -1,0 +1,196 @@
+import { ChorusError } from '../errors.ts';
+import { SKETCH_SIZE, TOP_K } from '../limits.ts';
+import {
+  logitsRowBytes,
+  nucleusSize,
+  readCandidates,
+  runningWeights,
+  sampleToken,
+  uniformAt,
+  type Candidates,
+  type Sampling,
+} from '../rows/sampler.ts';
+import type { Closeness } from './finding.ts';
+import { splitRows } from '../rows/row-chain.ts';
+import { readF32 } from './sketch.ts';
+import type { Reveal } from './statement.ts';
+import { norm, quantile } from './statistics.ts';
+
+/** What was sampled from the primary's logits of a span. */
+export interface Sampled {
+  readonly sampling: Sampling;
+  /** One for each logits row; null where none was drawn from it. */
+  readonly tokens: readonly (number | null)[];
+}
+
+/** What the output of the judged stage is. */
+export type OutputKind =
+  | { readonly kind: 'hidden' }
+  | { readonly kind: 'logits'; readonly vocabularySize: number; readonly sampled: Sampled | null };
+
+/** Of two that are equal bit for bit. */
+export const EXACT: Closeness = { median: 0, p95: 0, max: 0, bias: 0, norm: 1, tokenGap: 0 };
+/** Stands for any difference that is beyond measure, so that a finding is always made of numbers. */
+export const FARTHEST = 1e6;
+/** Of two that cannot be compared. */
+export const INCOMPARABLE: Closeness = {
+  median: FARTHEST,
+  p95: FARTHEST,
+  max: FARTHEST,
+  bias: FARTHEST,
+  norm: FARTHEST,
+  tokenGap: FARTHEST,
+};
+/** Logits closer than this may have changed places between two devices. */
+const TIE = 1 / 16;
+
+/**
+ * How close the primary came to the shadow in what both revealed of one span. Hidden rows are compared by their update,
+ * the sketch of the output less that of the input, for most of a hidden row is what came in. What has not the same number
+ * of rows, or is no number, is as far apart as can be. Throws `bad-message` for logits rows that are malformed.
+ */
+export function closenessOf(primary: Reveal, shadow: Reveal, output: OutputKind): Closeness {
+  if (primary.output.length !== shadow.output.length) return INCOMPARABLE;
+  if (output.kind === 'hidden') return hiddenCloseness(primary, shadow);
+  // A span of a prompt of which nobody asked for logits.
+  return primary.output.length === 0 ? EXACT : logitsCloseness(primary, shadow, output);
+}
+
+function hiddenCloseness(primary: Reveal, shadow: Reveal): Closeness {
+  const [zP, zV] = [readF32(primary.output), readF32(shadow.output)];
+  const base = shadow.input.length === 0 ? new Float32Array(zV.length) : readF32(shadow.input);
+  const count = shadow.end - shadow.start;
+  if (base.length !== zV.length || zV.length !== count * SKETCH_SIZE) return INCOMPARABLE;
+  const errors: number[] = [];
+  const ratios: number[] = [];
+  const shift = new Float64Array(SKETCH_SIZE);
+  let squares = 0;
+  for (let row = 0; row < count; row++) {
+    let [error, update, claimed] = [0, 0, 0];
+    for (let j = 0; j < SKETCH_SIZE; j++) {
+      const i = row * SKETCH_SIZE + j;
+      error += (zP[i]! - zV[i]!) ** 2;
+      update += (zV[i]! - base[i]!) ** 2;
+      claimed += (zP[i]! - base[i]!) ** 2;
+      shift[j]! += (zP[i]! - zV[i]!) / count;
+    }
+    errors.push(relative(Math.sqrt(error), Math.sqrt(update)));
+    ratios.push(ratio(Math.sqrt(claimed), Math.sqrt(update)));
+    squares += update / count;
+  }
+  return summary(errors, ratios, relative(norm(shift), Math.sqrt(squares)), 0);
+}
+
+function logitsCloseness(primary: Reveal, shadow: Reveal, output: OutputKind & { kind: 'logits' }): Closeness {
+  const [listsP, listsV] = [primary, shadow].map((reveal) => candidatesOf(reveal, output.vocabularySize)) as [
+    Candidates[],
+    Candidates[],
+  ];
+  const errors: number[] = [];
+  const ratios: number[] = [];
+  let [shift, squares, pairs] = [0, 0, 0];
+  listsV.forEach((listV, row) => {
+    const listP = listsP[row]!;
+    const logprobsP = logprobsOf(listP);
+    const logprobsV = logprobsOf(listV);
+    let [error, size, claimed] = [0, 0, 0];
+    for (const [token, dV] of logprobsV) {
+      const dP = logprobsP.get(token);
+      if (dP === undefined) continue;
+      error += (dP - dV) ** 2;
+      size += dV ** 2;
+      claimed += dP ** 2;
+      shift += dP - dV;
+      squares += dV ** 2;
+      pairs += 1;
+    }
+    error += excessOf(logprobsP, logprobsV) + excessOf(logprobsV, logprobsP);
+    const isMissing = lacks(listP, listV) || lacks(listV, listP);
+    errors.push(Math.max(isMissing ? 1 : 0, relative(Math.sqrt(error), Math.sqrt(size))));
+    ratios.push(ratio(Math.sqrt(claimed), Math.sqrt(size)));
+  });
+  const bias = pairs === 0 ? FARTHEST : relative(Math.abs(shift / pairs), Math.sqrt(squares / pairs));
+  return summary(errors, ratios, bias, largestGap(listsV, shadow.end - listsV.length, output.sampled));
+}
+
+/** Rows of output that a reveal shows: all of the span, or at the head those whose logits were asked for. */
+export function rowCount({ start, end, output }: Reveal, kind: OutputKind): number {
+  return kind.kind === 'hidden' ? end - start : output.length / logitsRowBytes(Math.min(TOP_K, kind.vocabularySize));
+}
+
+/** The candidates of the logits rows that a reveal shows. Throws `bad-message` where they are malformed. */
+export function candidatesOf({ output }: Reveal, vocabularySize: number): Candidates[] {
+  const candidates = Math.min(TOP_K, vocabularySize);
+  const count = output.length / logitsRowBytes(candidates);
+  if (!Number.isInteger(count)) throw new ChorusError('bad-message', 'not a whole number of logits rows');
+  return splitRows(output, count).map((row) => readCandidates(row, vocabularySize, candidates));
+}
+
+/** The natural logarithm of the model's probability of each candidate. */
+function logprobsOf({ tokens, logits, logSumExp }: Candidates): Map<number, number> {
+  return new Map(Array.from(tokens, (token, i) => [token, logits[i]! - logSumExp]));
+}
+
+/** Squares of how far the tokens of `list` that `other` does not name lie above the last one that it does. */
+function excessOf(list: ReadonlyMap<number, number>, other: ReadonlyMap<number, number>): number {
+  const last = [...other.values()].at(-1)!;
+  return [...list].reduce((sum, [token, d]) => (other.has(token) ? sum : sum + Math.max(0, d - last) ** 2), 0);
+}
+
+/** True if a token of the first half of `list` is nowhere in `other`. */
+function lacks(list: Candidates, other: Candidates): boolean {
+  const half = list.tokens.subarray(0, Math.ceil(list.tokens.length / 2));
+  const known = new Set(other.tokens);
+  return half.some((token) => !known.has(token));
+}
+
+function largestGap(lists: readonly Candidates[], firstRow: number, sampled: Sampled | null): number {
+  if (sampled === null) return 0;
+  return lists.reduce((largest, list, row) => {
+    const token = sampled.tokens[row] ?? null;
+    // The row of a position decides the token of the next one.
+    return token === null ? largest : Math.max(largest, tokenGap(list, sampled.sampling, firstRow + row + 1, token));
+  }, 0);
+}
+
+/**
+ * How far `other`, a replica's logits, are from giving `token` at `position`: 0 if they do; at temperature 0 the distance
+ * of its logit from the best; otherwise the distance of the number drawn from the token's interval of their cumulative
+ * distribution, where tokens whose logits are as good as equal may stand in any order.
+ */
+export function tokenGap(other: Candidates, sampling: Sampling, position: number, token: number): number {
+  if (sampleToken(other, sampling, position).token === token) return 0;
+  const index = other.tokens.indexOf(token);
+  if (sampling.temperature === 0) return index === -1 ? FARTHEST : other.logits[0]! - other.logits[index]!;
+  if (index === -1) return 1;
+  const weights = runningWeights(other, sampling.temperature);
+  const total = weights[nucleusSize(other, sampling.topP) - 1]!;
+  const before = other.logits.findIndex((logit) => logit <= other.logits[index]! + TIE);
+  const last = other.logits.findLastIndex((logit) => logit >= other.logits[index]! - TIE);
+  const drawn = uniformAt(sampling.seed, position);
+  return Math.max(0, (weights[before - 1] ?? 0) / total - drawn, drawn - weights[last]! / total);
+}
+
+function summary(errors: number[], ratios: number[], bias: number, gap: number): Closeness {
+  return {
+    median: quantile(errors, 0.5),
+    p95: quantile(errors, 0.95),
+    max: quantile(errors, 1),
+    bias,
+    norm: quantile(ratios, 0.5),
+    tokenGap: Math.min(FARTHEST, gap),
+  };
+}
+
+function relative(error: number, size: number): number {
+  return error === 0 ? 0 : bounded(error / size);
+}
+
+function ratio(claimed: number, size: number): number {
+  return claimed === size && Number.isFinite(size) ? 1 : bounded(claimed / size);
+}
+
+/** Not-a-number comes from infinities, and from nothing compared with nothing. */
+function bounded(value: number): number {
+  return Number.isNaN(value) ? FARTHEST : Math.min(FARTHEST, value);
+}

@@ -1,0 +1,63 @@
+import { equalBytes } from '../bytes.ts';
+import { CHUNK_POSITIONS } from '../limits.ts';
+import type { Testimony } from '../requester/audit/audit-event.ts';
+import { closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
+import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
+import type { PairThreshold } from './thresholds.ts';
+
+/** The numeric class whose bits depend on nothing but the input and the shapes of the runs. */
+export const EXACT_CLASS = 'wasm';
+/** Ratio of the updates' sizes beyond which no tolerance helps. */
+const NORM_RANGE = { min: 0.8, max: 1.25 };
+/** Below this many rows a median is hardly more than one row. */
+const FEW_ROWS = 8;
+
+/**
+ * Compares what a primary and a shadow of its stage committed to and revealed for one span. The caller has made sure of
+ * what each says by itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas of the exact
+ * class with equal shapes must have them; otherwise the limits of their pair of classes decide.
+ */
+export function judge(primary: Testimony, shadow: Testimony, output: OutputKind, threshold: PairThreshold): Finding {
+  const [mine, theirs] = [primary.commit.statement, shadow.commit.statement];
+  const isExact = equalBytes(mine.outputTo, theirs.outputTo);
+  const closeness = isExact ? EXACT : measured(primary, shadow, output);
+  const mustBeExact = mustMatch(primary, shadow);
+  const rows = rowCount(shadow.reveal.statement, output);
+  const outcome = isExact ? 'agreed' : mustBeExact ? 'rejected' : outcomeOf(closeness, threshold, rows);
+  return { shadow: shadow.peer, shadowClass: shadow.numericClass, outcome, isExact, closeness, threshold };
+}
+
+/** True if equal inputs leave these two no room for any difference. */
+export function mustMatch(a: Testimony, b: Testimony): boolean {
+  const areExact = a.numericClass === EXACT_CLASS && b.numericClass === EXACT_CLASS;
+  return areExact && equalBytes(a.commit.statement.shapes, b.commit.statement.shapes);
+}
+
+/** Logits rows that are malformed cannot be compared. */
+function measured(primary: Testimony, shadow: Testimony, output: OutputKind): Closeness {
+  try {
+    return closenessOf(primary.reveal.statement, shadow.reveal.statement, output);
+  } catch {
+    return INCOMPARABLE;
+  }
+}
+
+/** What the limits say of a closeness found over `rows` rows. Between accept and reject, and where a pair is refused: `suspect`. */
+export function outcomeOf(closeness: Closeness, threshold: PairThreshold, rows: number): Outcome {
+  const { norm, tokenGap } = closeness;
+  if (norm < NORM_RANGE.min || norm > NORM_RANGE.max) return 'rejected';
+  if (exceeds(closeness, threshold.reject, rows)) return 'rejected';
+  if (threshold.isRefused || exceeds(closeness, threshold.accept, rows) || tokenGap > threshold.tokenGap)
+    return 'suspect';
+  return 'agreed';
+}
+
+/**
+ * Limits are measured on whole chunks. The mean of independent noise over fewer rows is larger by the root of their share,
+ * and the median of a few is held to what a single row may be off by.
+ */
+function exceeds(closeness: Closeness, limits: Threshold['accept'], rows: number): boolean {
+  const bias = limits.bias * Math.sqrt(CHUNK_POSITIONS / Math.max(1, Math.min(rows, CHUNK_POSITIONS)));
+  const median = rows < FEW_ROWS ? limits.p95 : limits.median;
+  return closeness.median > median || closeness.p95 > limits.p95 || closeness.max > limits.max || closeness.bias > bias;
+}

@@ -1,0 +1,214 @@
+import { ChorusError, toChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import { MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '../../limits.ts';
+import { abortAfter } from '../abort-after.ts';
+import type { Channel } from './channel.ts';
+import { openLink } from './framed-link.ts';
+import type { HandshakeDeps } from './handshake.ts';
+import type { Link, Links } from './link.ts';
+import type { RelayMux } from './relay-channel.ts';
+import type { WebRtcTransport } from './webrtc-transport.ts';
+
+export interface LinkPoolDeps extends HandshakeDeps {
+  readonly relay: RelayMux;
+  readonly webrtc: WebRtcTransport | null;
+}
+
+export interface TransportNotice {
+  readonly peer: PeerId;
+  readonly transport: 'webrtc' | 'relay';
+  /** Why the relay carries the link, in words for people; null for a direct link or where nothing else was possible. */
+  readonly reason: string | null;
+}
+
+interface PooledLink {
+  readonly link: Link;
+  readonly dialler: PeerId;
+}
+
+interface Dial {
+  readonly promise: Promise<Link>;
+  /** Ends the dial with a link that came meanwhile. */
+  readonly settle: (link: Link) => void;
+  readonly controller: AbortController;
+  waiting: number;
+}
+
+/** All links of one peer. The caller owns `relay` and the transport's life but for `close`, which ends both. */
+export class LinkPool implements Links {
+  readonly #deps: LinkPoolDeps;
+  readonly #links = new Map<PeerId, PooledLink[]>();
+  readonly #dials = new Map<PeerId, Dial>();
+  readonly #linkListeners = new Set<(link: Link) => void>();
+  readonly #transportListeners = new Set<(notice: TransportNotice) => void>();
+  readonly #stop = new AbortController();
+  #handshakes = 0;
+
+  constructor(deps: LinkPoolDeps) {
+    this.#deps = deps;
+    const accept = (peer: PeerId, channel: Channel): void => void this.#accept(peer, channel);
+    deps.relay.onIncoming = accept;
+    if (deps.webrtc) deps.webrtc.onIncoming = accept;
+  }
+
+  async connect(peer: PeerId, { webrtc, signal }: { webrtc: boolean; signal: AbortSignal }): Promise<Link> {
+    if (signal.aborted || this.#stop.signal.aborted) throw new ChorusError('cancelled', 'no longer wanted');
+    const open = this.#preferred(peer);
+    if (open) return open;
+    const dial = this.#dials.get(peer) ?? this.#startDial(peer, webrtc);
+    dial.waiting++;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        if (--dial.waiting === 0) dial.controller.abort();
+        reject(new ChorusError('cancelled', 'no longer wanted'));
+      };
+      signal.addEventListener('abort', onAbort);
+      dial.promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    });
+  }
+
+  onLink(listener: (link: Link) => void): () => void {
+    this.#linkListeners.add(listener);
+    const open = this.links();
+    queueMicrotask(() => open.forEach((link) => this.#linkListeners.has(listener) && listener(link)));
+    return () => this.#linkListeners.delete(listener);
+  }
+
+  /** Called for each link this side has opened, with the transport it got. */
+  onTransport(listener: (notice: TransportNotice) => void): () => void {
+    this.#transportListeners.add(listener);
+    return () => this.#transportListeners.delete(listener);
+  }
+
+  /** Links that are open now. */
+  links(): Link[] {
+    return [...this.#links.values()].flat().map(({ link }) => link);
+  }
+
+  close(): void {
+    this.#stop.abort();
+    for (const dial of this.#dials.values()) dial.controller.abort();
+    for (const link of this.links()) link.close('this side has left');
+    this.#deps.relay.onIncoming = null;
+    this.#deps.webrtc?.close();
+  }
+
+  /**
+   * The open link to use for `peer`. Where both have dialled at the same time there may be two; both sides then take
+   * the one that the smaller id dialled, and the other ends when it has been idle.
+   */
+  #preferred(peer: PeerId): Link | undefined {
+    const pooled = this.#links.get(peer) ?? [];
+    return (pooled.find(({ dialler }) => dialler === this.#smaller(peer)) ?? pooled[0])?.link;
+  }
+
+  #smaller(peer: PeerId): PeerId {
+    const self = this.#deps.identity.id;
+    return self < peer ? self : peer;
+  }
+
+  #startDial(peer: PeerId, webrtc: boolean): Dial {
+    const controller = new AbortController();
+    let settle: (link: Link) => void = () => {};
+    const promise = new Promise<Link>((resolve, reject) => {
+      settle = resolve;
+      this.#dialOut(peer, webrtc, controller.signal)
+        .then((link) => {
+          // Too late: a link that came in was taken, or nobody waits any more.
+          if (controller.signal.aborted) return link.close('not needed');
+          this.#add(peer, link, this.#deps.identity.id);
+          resolve(link);
+        })
+        .catch((thrown: unknown) => {
+          const other = this.#preferred(peer);
+          if (other) resolve(other);
+          else reject(toChorusError(thrown, 'link-lost'));
+        })
+        .finally(() => this.#endDial(peer, dial));
+    });
+    const dial: Dial = { promise, settle, controller, waiting: 0 };
+    this.#dials.set(peer, dial);
+    controller.signal.addEventListener('abort', () => this.#endDial(peer, dial));
+    return dial;
+  }
+
+  #endDial(peer: PeerId, dial: Dial): void {
+    if (this.#dials.get(peer) === dial) this.#dials.delete(peer);
+  }
+
+  async #dialOut(peer: PeerId, webrtc: boolean, signal: AbortSignal): Promise<Link> {
+    let reason: string | null = null;
+    if (webrtc && this.#deps.webrtc) {
+      try {
+        const link = await this.#dialDirect(peer, this.#deps.webrtc, signal);
+        this.#notify({ peer, transport: 'webrtc', reason: null });
+        return link;
+      } catch (thrown) {
+        if (signal.aborted) throw thrown;
+        reason = toChorusError(thrown).message;
+      }
+    }
+    const link = await openLink(this.#deps.relay.open(peer), peer, this.#deps, signal);
+    this.#notify({ peer, transport: 'relay', reason });
+    return link;
+  }
+
+  /** A direct link within WEBRTC_TIMEOUT_MS, handshake included. */
+  async #dialDirect(peer: PeerId, webrtc: WebRtcTransport, signal: AbortSignal): Promise<Link> {
+    const late = new ChorusError('timeout', `no direct connection within ${WEBRTC_TIMEOUT_MS / 1000} s`);
+    const limit = abortAfter(this.#deps.clock, WEBRTC_TIMEOUT_MS, late, signal);
+    try {
+      return await openLink(await webrtc.connect(peer, limit.signal), peer, this.#deps, limit.signal);
+    } catch (thrown) {
+      throw limit.signal.reason === late ? late : thrown;
+    } finally {
+      limit.clear();
+    }
+  }
+
+  async #accept(peer: PeerId, channel: Channel): Promise<void> {
+    const ofPeer = this.#links.get(peer)?.length ?? 0;
+    if (this.#linkListeners.size === 0) return channel.close('not accepting links');
+    if (ofPeer >= MAX_LINKS_PER_PEER || this.links().length + this.#handshakes >= MAX_LINKS) {
+      return channel.close('too many links');
+    }
+    this.#handshakes++;
+    let link: Link;
+    try {
+      link = await openLink(channel, peer, this.#deps, this.#stop.signal);
+    } catch {
+      // Who fails the handshake has been told why and is gone; nobody here waits for him.
+      return;
+    } finally {
+      this.#handshakes--;
+    }
+    // Others of the same peer may have come through meanwhile.
+    if ((this.#links.get(peer)?.length ?? 0) >= MAX_LINKS_PER_PEER) return link.close('too many links');
+    this.#add(peer, link, peer);
+    const dial = this.#dials.get(peer);
+    if (dial && this.#smaller(peer) === peer) {
+      dial.settle(link);
+      dial.controller.abort();
+    }
+  }
+
+  #add(peer: PeerId, link: Link, dialler: PeerId): void {
+    if (link.isClosed) return;
+    const pooled: PooledLink = { link, dialler };
+    this.#links.set(peer, [...(this.#links.get(peer) ?? []), pooled]);
+    link.onClose(() => {
+      const left = (this.#links.get(peer) ?? []).filter((other) => other !== pooled);
+      if (left.length > 0) this.#links.set(peer, left);
+      else this.#links.delete(peer);
+    });
+    for (const listener of [...this.#linkListeners]) listener(link);
+  }
+
+  #notify(notice: TransportNotice): void {
+    for (const listener of [...this.#transportListeners]) listener(notice);
+  }
+}
+
+export function createLinkPool(deps: LinkPoolDeps): LinkPool {
+  return new LinkPool(deps);
+}

@@ -1,0 +1,73 @@
+import type { BlobStore } from '../../blobs/blob-store.ts';
+import { fetchBlobs } from '../../blobs/fetch-blobs.ts';
+import type { Clock } from '../../clock.ts';
+import { ChorusError } from '../../errors.ts';
+import type { Digest } from '../../ids.ts';
+import { stageBlobs } from '../../model/cut.ts';
+import type { Manifest } from '../../model/manifest.ts';
+import { fitsModel, type StageRange } from '../../model/stage.ts';
+import type { Envelope } from '../../route/route.ts';
+import { openManifest, type Authority } from '../../route/open-signed.ts';
+
+export interface StageSource {
+  readonly blobs: BlobStore;
+  /** Bytes [start, end) of a blob from wherever they can be had; they are checked here. */
+  readonly fetchRange: (
+    digest: Digest,
+    start: number,
+    end: number,
+    signal: AbortSignal,
+  ) => Promise<Uint8Array<ArrayBuffer>>;
+  /** The signed manifest, as `/api/models/DIGEST` answers; it is checked here. */
+  readonly fetchManifest: (digest: Digest, signal: AbortSignal) => Promise<Envelope>;
+  readonly clock: Clock;
+}
+
+/**
+ * The manifest of a model that this program can run a stage of. Throws as `openManifest` does, `bad-message` if the model
+ * has no such stage, `pin-mismatch` if it asks for another runtime.
+ */
+export async function fetchManifest(
+  model: Digest,
+  range: StageRange,
+  runtimeVersion: string,
+  source: StageSource,
+  authority: Authority,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const manifest = await openManifest(await source.fetchManifest(model, signal), model, authority);
+  signal.throwIfAborted();
+  if (!fitsModel(range, manifest.config.layers)) throw new ChorusError('bad-message', 'the model has no such stage');
+  const wanted = manifest.pins.runtimeVersion;
+  if (wanted !== runtimeVersion) {
+    const message = `the model asks for onnxruntime-web ${wanted}, this program has ${runtimeVersion}; reload or update`;
+    throw new ChorusError('pin-mismatch', message);
+  }
+  return manifest;
+}
+
+/** Everything a stage is made of, whole and checked. Throws as `fetchBlobs` does. */
+export async function fetchStageBlobs(
+  manifest: Manifest,
+  range: StageRange,
+  { blobs: store, fetchRange, clock }: StageSource,
+  onProgress: (doneBytes: number, totalBytes: number) => void,
+  signal: AbortSignal,
+): Promise<Map<Digest, Blob | Uint8Array<ArrayBuffer>>> {
+  const refs = stageBlobs(manifest, range);
+  await fetchBlobs(refs, {
+    store,
+    fetchRange,
+    clock,
+    onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
+    signal,
+  });
+  const found = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
+  for (const ref of refs) {
+    const blob = await store.get(ref);
+    if (blob === null) throw new ChorusError('internal', 'a blob was removed from the store while it was needed');
+    found.set(ref.digest, blob);
+  }
+  signal.throwIfAborted();
+  return found;
+}

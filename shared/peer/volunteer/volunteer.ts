@@ -1,0 +1,429 @@
+import type { Clock, RandomBytes } from '../../clock.ts';
+import type { Identity, VerifySignature } from '../../crypto/identity.ts';
+import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
+import type { Digest } from '../../ids.ts';
+import { DRAIN_TIMEOUT_MS } from '../../limits.ts';
+import { describeRange, sameRange, type StageRange } from '../../model/stage.ts';
+import { addCounts, NO_COUNTS, type ReplicaCounts } from '../../replica/replica-event.ts';
+import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
+import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';
+import type { ControlClient, ControlState } from '../control/control-client.ts';
+import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
+import type { Links } from '../link/link.ts';
+import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
+import { pacedCompute } from './paced-compute.ts';
+import { ReplicaHost } from './replica-host.ts';
+import { ServingHistory } from './serving-history.ts';
+import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
+import type { WorkerClient } from './worker-client.ts';
+
+export type { VolunteerState } from './volunteer-state.ts';
+
+export interface VolunteerSettings {
+  readonly backend: 'auto' | 'webgpu' | 'wasm';
+  /** Test only: keep the device's `subgroups` feature. */
+  readonly keepSubgroups: boolean;
+  /** Memory the person lends. */
+  readonly pledgeBytes: number;
+  /** Sessions it runs at once. */
+  readonly slots: number;
+  /** Share of the time in which it may compute, over 0 and at most 1. */
+  readonly dutyShare: number;
+  readonly webrtc: boolean;
+  /** Stages that were held before, best first, so that a reload gets its old work back. */
+  readonly held: readonly HeldStage[];
+  /** True while the page is hidden, where the browser may slow it down. */
+  readonly isHidden: () => boolean;
+}
+
+export interface HeldStage {
+  readonly model: Digest;
+  readonly range: StageRange;
+}
+
+export interface VolunteerDeps extends StageSource {
+  /** Of the key that `control` has proved. */
+  readonly identity: Identity;
+  readonly control: Pick<ControlClient, 'id' | 'serverKey' | 'welcome' | 'state' | 'send' | 'onMessage' | 'onState'>;
+  readonly links: Links;
+  readonly worker: WorkerClient;
+  readonly verify: VerifySignature;
+  readonly random: RandomBytes;
+  readonly settings: VolunteerSettings;
+}
+
+type Assignment = Extract<ServerMessage, { type: 'assign' }>;
+
+interface Holding extends HeldStage {
+  /** Of the model. */
+  readonly name: string;
+  readonly stage: LoadedStage;
+  readonly compute: MeasuredCompute;
+  readonly host: ReplicaHost;
+}
+
+const TICK_MS = 1_000;
+/** Threads replaced within RESTART_WINDOW_MS before the device is taken for unfit. */
+const MAX_RESTARTS = 3;
+const RESTART_WINDOW_MS = 10 * 60_000;
+
+/** One device that lends its memory and compute. It does nothing until `start`. */
+export class Volunteer {
+  readonly #deps: VolunteerDeps;
+  readonly #listeners = new Set<() => void>();
+  #state: VolunteerState = STATE_OFF;
+  /** Aborts when the volunteer is turned off; null while it is. */
+  #sitting: AbortController | null = null;
+  /** Aborts when an assignment is replaced. */
+  #task = new AbortController();
+  #stops: (() => void)[] = [];
+  #wanted: VolunteerSettings['backend'] = 'auto';
+  /** Null while there is no thread to work with. */
+  #backend: BackendInfo | null = null;
+  #holding: Holding | null = null;
+  #isPaused = false;
+  /** Done with stages held before, in this sitting. */
+  #countsBefore = NO_COUNTS;
+  #history = new ServingHistory();
+  #restartsMs: number[] = [];
+
+  constructor(deps: VolunteerDeps) {
+    this.#deps = deps;
+  }
+
+  get state(): VolunteerState {
+    return this.#state;
+  }
+
+  /** Calls `listener` after each change of `state`; the returned function removes it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Starts to work, or goes on after `pause`. */
+  start(): void {
+    if (this.#sitting !== null) return this.resume();
+    const { control, worker, clock, settings } = this.#deps;
+    const sitting = new AbortController();
+    this.#wanted = settings.backend;
+    this.#sitting = sitting;
+    this.#isPaused = false;
+    this.#history = new ServingHistory();
+    this.#countsBefore = NO_COUNTS;
+    this.#restartsMs = [];
+    this.#update({ ...STATE_OFF, phase: 'connecting', message: 'Starting the compute thread.' });
+    this.#stops = [
+      control.onMessage((message) => this.#onServerMessage(message)),
+      control.onState((state) => this.#onServerState(state)),
+      worker.onLost((error) => this.#onWorkerLost(error)),
+      worker.onProgress(({ phase, done, total }) => {
+        if (this.#state.phase === 'loading') this.#update({ progress: { ...LOAD_STEPS[phase], done, total } });
+      }),
+      repeat(clock, TICK_MS, () => this.#tick()),
+      repeat(clock, control.welcome.heartbeatMs, () => this.#heartbeat()),
+    ];
+    void this.#startWorker(sitting.signal);
+  }
+
+  /** Takes no new sessions; running ones go on and the stage stays loaded. */
+  pause(): void {
+    if (this.#sitting === null || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#task.abort();
+    if (this.#holding !== null) this.#holding.host.isAccepting = false;
+    this.#tell({ type: 'pause' });
+    this.#update({ phase: 'paused', message: 'Paused: takes no new sessions.', progress: null });
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#offer();
+  }
+
+  /** Lets running sessions end (for a bounded time), then turns off. */
+  async finish(): Promise<void> {
+    const sitting = this.#sitting;
+    if (sitting === null) return;
+    this.pause();
+    this.#update({ phase: 'finishing', message: 'Finishing: running sessions come to their end.' });
+    await this.#holding?.host.drain(DRAIN_TIMEOUT_MS, sitting.signal);
+    if (this.#sitting === sitting) this.stop();
+  }
+
+  /** Turns off at once; running sessions fail over to others. */
+  stop(): void {
+    if (this.#sitting === null) return;
+    this.#turnOff({ phase: 'off', message: STATE_OFF.message, error: null });
+  }
+
+  #turnOff(last: Pick<VolunteerState, 'phase' | 'message' | 'error'>): void {
+    this.#sitting?.abort();
+    this.#sitting = null;
+    this.#task.abort();
+    for (const stop of this.#stops.splice(0)) stop();
+    this.#letGo(new ChorusError('cancelled', 'the volunteer has left'));
+    this.#tell({ type: 'withdraw' });
+    this.#deps.worker.stop();
+    this.#backend = null;
+    const { tokensServed, spansShadowed, spansCommitted, history } = this.#state;
+    this.#update({ ...STATE_OFF, ...last, tokensServed, spansShadowed, spansCommitted, history });
+  }
+
+  async #startWorker(signal: AbortSignal): Promise<void> {
+    const { worker, settings } = this.#deps;
+    try {
+      const info = await worker.start({ backend: this.#wanted, keepSubgroups: settings.keepSubgroups });
+      if (signal.aborted) return;
+      this.#backend = info;
+      this.#update({ backend: info });
+      if (!this.#isPaused) this.#offer();
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const { code, message } = toChorusError(thrown, 'unsupported');
+      // Where the thread died, `#onWorkerLost` sees to it.
+      if (code !== 'worker-lost' && code !== 'device-lost') this.#giveUp(code, message);
+    }
+  }
+
+  /** Says what this device can do; the server answers with an assignment or with `idle`. */
+  #offer(): void {
+    const { control, settings } = this.#deps;
+    const backend = this.#backend;
+    if (backend === null) return;
+    if (control.state.type !== 'open') return this.#onServerState(control.state);
+    const now = this.#holding === null ? [] : [{ model: this.#holding.model, range: this.#holding.range }];
+    const before = settings.held.filter((held) => now.every((stage) => !isSameStage(stage, held)));
+    this.#update({ phase: 'connecting', message: 'Asking the server for work.', error: null });
+    this.#tell({
+      type: 'offer',
+      backend: backend.backend,
+      numericClass: backend.numericClass,
+      runtimeVersion: backend.runtimeVersion,
+      pledgeBytes: settings.pledgeBytes,
+      webrtc: settings.webrtc,
+      slots: settings.slots,
+      held: [...now, ...before].slice(0, 8),
+      layerMs: this.#layerMs,
+    });
+  }
+
+  #onServerMessage(message: ServerMessage): void {
+    if (this.#isPaused || this.#backend === null) return;
+    if (message.type === 'assign') return this.#onAssign(message);
+    if (message.type !== 'idle') return;
+    this.#task.abort();
+    this.#update({ phase: 'idle', message: message.reason, progress: null });
+    const task = new AbortController();
+    this.#task = task;
+    void this.#unload(task.signal);
+  }
+
+  /** Gives the memory of a stage back that the server has no use for, once its running sessions have ended. */
+  async #unload(signal: AbortSignal): Promise<void> {
+    const held = this.#holding;
+    if (held === null) return;
+    await held.host.drain(DRAIN_TIMEOUT_MS, signal);
+    if (signal.aborted || this.#holding !== held) return;
+    this.#letGo(new ChorusError('cancelled', 'the volunteer has no work any more'));
+    this.#update(this.#held);
+    // A thread that is lost has unloaded it too.
+    this.#deps.worker.unload().catch(() => undefined);
+  }
+
+  #onServerState(state: ControlState): void {
+    if (state.type === 'open') return this.#isPaused ? undefined : this.#offer();
+    if (state.type === 'closed') return this.#giveUp(state.code, `The server is gone: ${state.reason}`);
+    const seconds = Math.max(1, Math.round(state.delayMs / 1000));
+    const message = `The connection to the server was lost (${state.reason}). Trying again in ${seconds} s.`;
+    this.#update(this.#isPaused ? { message } : { phase: 'connecting', message });
+  }
+
+  #onAssign(assignment: Assignment): void {
+    this.#task.abort();
+    const task = new AbortController();
+    this.#task = task;
+    this.#take(assignment, task.signal).catch((thrown: unknown) => {
+      if (!task.signal.aborted) this.#onFailed(assignment, toChorusError(thrown));
+    });
+  }
+
+  /** The server may know a stage that this device can take. */
+  #onFailed({ assignment, range }: Assignment, { code, message }: ChorusError): void {
+    // The thread is being replaced, and the assignment will come again.
+    if (code === 'worker-lost' || code === 'device-lost') return;
+    const text = `Could not take ${describeRange(range)}: ${message}`;
+    if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
+      return this.#changeToWasm(text);
+    }
+    this.#update({ phase: 'idle', message: text, progress: null, error: { code, message }, ...this.#held });
+    this.#tell({ type: 'failed', assignment, code, message: message.slice(0, 500) });
+  }
+
+  /** A graphics device that computes wrongly has a processor beside it. */
+  #changeToWasm(reason: string): void {
+    if (this.#sitting === null) return;
+    this.#wanted = 'wasm';
+    this.#backend = null;
+    this.#letGo(new ChorusError('cancelled', 'the volunteer changes its backend'));
+    this.#update({ phase: 'loading', message: `${reason} Trying without WebGPU.`, progress: null, backend: null });
+    void this.#startWorker(this.#sitting.signal);
+  }
+
+  async #take(assignment: Assignment, signal: AbortSignal): Promise<void> {
+    const held = this.#holding;
+    if (held !== null && isSameStage(held, assignment)) return this.#serve(held, assignment);
+    const { model, range } = assignment;
+    const { identity, worker, settings, control, verify, links, clock } = this.#deps;
+    const authority = { serverKey: control.serverKey, verify };
+    const runtimeVersion = this.#backend?.runtimeVersion ?? '';
+    const before = held?.host.drain(DRAIN_TIMEOUT_MS, signal);
+    const manifest = await fetchManifest(model, range, runtimeVersion, this.#deps, authority, signal);
+    const message = `Downloading ${describeRange(range)} of ${manifest.name}.`;
+    const served = { name: manifest.name, digest: model };
+    this.#update({ phase: 'downloading', message, model: served, range, error: null });
+    const onProgress = (done: number, total: number) => {
+      if (!signal.aborted) this.#update({ progress: { label: 'Layers', unit: 'bytes', done, total } });
+    };
+    const blobs = await fetchStageBlobs(manifest, range, this.#deps, onProgress, signal);
+    await before;
+    signal.throwIfAborted();
+    this.#letGo(new ChorusError('cancelled', 'the volunteer was given another stage'));
+    const label = `Loading ${describeRange(range)} of ${manifest.name}.`;
+    this.#update({ phase: 'loading', message: label, progress: null });
+    const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
+    signal.throwIfAborted();
+    const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
+    const host = new ReplicaHost({
+      identity,
+      config: { loaded: { model, range, manifest }, slots: settings.slots, backend: stage },
+      authority,
+      links,
+      compute: pacedCompute(compute, clock, settings.dutyShare),
+      clock,
+      random: this.#deps.random,
+      onActivity: () => this.#onActivity(),
+    });
+    this.#serve({ name: manifest.name, model, range, stage, compute, host }, assignment);
+  }
+
+  #serve(holding: Holding, { assignment }: Assignment): void {
+    this.#holding = holding;
+    const { stage, range, host } = holding;
+    host.isAccepting = true;
+    this.#tell({ type: 'ready', assignment, layerMs: this.#layerMs ?? 0, probeError: stage.probeError ?? 0 });
+    this.#update({
+      phase: 'serving',
+      message: `Serving ${describeRange(range)}.`,
+      progress: null,
+      ...this.#held,
+      memoryBytes: stage.memoryBytes,
+      probeError: stage.probeError,
+      error: null,
+    });
+  }
+
+  /** Ends what it holds; the host's sessions fail over with `error`. */
+  #letGo(error: ChorusError): void {
+    if (this.#holding === null) return;
+    const { host } = this.#holding;
+    this.#holding = null;
+    host.stop(error);
+    this.#countsBefore = addCounts(this.#countsBefore, host.counts);
+    this.#update({ sessions: 0, memoryBytes: 0, ...this.#done });
+  }
+
+  #onWorkerLost(error: ChorusError): void {
+    const { clock } = this.#deps;
+    const sitting = this.#sitting;
+    if (sitting === null) return;
+    this.#task.abort();
+    this.#letGo(error);
+    this.#tell({ type: 'pause' });
+    const nowMs = clock.nowMs();
+    this.#restartsMs = [...this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
+    if (this.#restartsMs.length > MAX_RESTARTS) {
+      return this.#giveUp(error.code, `The compute thread was lost again and again: ${error.message}`);
+    }
+    const message = `The compute thread was lost (${error.message}); it is being replaced.`;
+    this.#update({ phase: this.#isPaused ? 'paused' : 'loading', message, progress: null, backend: null });
+    this.#backend = null;
+    void this.#startWorker(sitting.signal);
+  }
+
+  #giveUp(code: ErrorCode, message: string): void {
+    this.#turnOff({ phase: 'failed', message, error: { code, message } });
+  }
+
+  #onActivity(): void {
+    const sessions = this.#holding?.host.sessionCount ?? 0;
+    if (sessions !== this.#state.sessions) this.#update({ sessions });
+  }
+
+  get #held(): Pick<VolunteerState, 'model' | 'range'> {
+    const held = this.#holding;
+    return { model: held && { name: held.name, digest: held.model }, range: held?.range ?? null };
+  }
+
+  /** Milliseconds a layer takes for one token, the pauses after it included; null without a stage. */
+  get #layerMs(): number | null {
+    return this.#holding && this.#holding.compute.layerMs / this.#deps.settings.dutyShare;
+  }
+
+  get #counts(): ReplicaCounts {
+    return this.#holding === null ? this.#countsBefore : addCounts(this.#countsBefore, this.#holding.host.counts);
+  }
+
+  get #done(): Pick<VolunteerState, 'tokensServed' | 'spansShadowed' | 'spansCommitted'> {
+    const { positions, spansShadowed, spansCommitted } = this.#counts;
+    return { tokensServed: positions, spansShadowed, spansCommitted };
+  }
+
+  #tick(): void {
+    this.#history.addSecond(this.#deps.clock.wallMs(), this.#counts.positions);
+    const { tokensPerSecond, seconds } = this.#history;
+    this.#update({ ...this.#done, tokensPerSecond, history: seconds });
+  }
+
+  #heartbeat(): void {
+    const { sessions } = this.#state;
+    this.#tell({
+      type: 'heartbeat',
+      sessions,
+      tokens: this.#counts.positions,
+      layerMs: this.#layerMs,
+      hidden: this.#deps.settings.isHidden(),
+    });
+  }
+
+  /** What cannot be said now is said by the offer that follows when the server is back. */
+  #tell(message: PeerControlMessage): void {
+    const { control } = this.#deps;
+    if (control.state.type !== 'open') return;
+    try {
+      control.send(message);
+    } catch {
+      // The connection ended this moment; its state says so.
+    }
+  }
+
+  #update(change: Partial<VolunteerState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+function isSameStage(a: HeldStage, b: HeldStage): boolean {
+  return a.model === b.model && sameRange(a.range, b.range);
+}
+
+/** Calls `task` every `everyMs` until the returned function is called. */
+function repeat(clock: Clock, everyMs: number, task: () => void): () => void {
+  let stop = clock.setTimer(run, everyMs);
+  function run(): void {
+    stop = clock.setTimer(run, everyMs);
+    task();
+  }
+  return () => stop();
+}

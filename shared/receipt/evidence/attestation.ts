@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { digestSchema, sessionIdSchema } from '../../ids.ts';
+import { MAX_POSITIONS, MAX_STAGES } from '../../limits.ts';
+import { stageRangeSchema } from '../../model/stage.ts';
+import { ATTESTATION_TYPE, sha256Schema, statementSchema, timeSchema } from '../statement-form.ts';
+
+/**
+ * What one replica says, over its own signature, of its part in a session: which stage of which model it ran, in which
+ * numeric class, and what went in and came out. Chains (check/row-chain.ts) are given as SHA-256(salt || chain): with
+ * the bare ones, whoever guesses a prompt could make sure of the guess. The salt is the requester's, one for each answer.
+ */
+export const attestationPredicateSchema = z.object({
+  session: sessionIdSchema,
+  stage: z
+    .int()
+    .min(0)
+    .max(MAX_STAGES - 1),
+  range: stageRangeSchema,
+  role: z.enum(['primary', 'shadow', 'replay']),
+  /** Digest of the manifest. */
+  model: digestSchema,
+  numericClass: z.string().max(200),
+  runtime: z.object({ name: z.string().max(100), version: z.string().max(100) }),
+  /** Positions [0, positions) of the session. */
+  positions: z.int().min(1).max(MAX_POSITIONS),
+  /** Chain of the input rows: of the token ids at stage 0, else of the hidden rows. */
+  input: sha256Schema,
+  /** Chain of the output rows at the end of each chunk, the last one at `positions`; it is the subject's digest too. */
+  outputs: z
+    .array(z.object({ end: z.int().min(1).max(MAX_POSITIONS), sha256: sha256Schema.shape.sha256 }))
+    .min(1)
+    .max(MAX_POSITIONS),
+  /** Chain of the runs (check/row-chain.ts, ShapeChain), which needs no salt. */
+  runs: sha256Schema,
+  attestedAt: timeSchema,
+});
+export type AttestationPredicate = z.infer<typeof attestationPredicateSchema>;
+
+/** The subject is named `stage N output`. */
+export const attestationSchema = statementSchema(ATTESTATION_TYPE, attestationPredicateSchema);
+export type Attestation = z.infer<typeof attestationSchema>;

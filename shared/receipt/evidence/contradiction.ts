@@ -1,0 +1,39 @@
+import { EXACT_CLASS } from '../../judge/judge.ts';
+import type { Outcome } from '../../judge/finding.ts';
+import type { PeerId } from '../../ids.ts';
+import type { AttestationPredicate } from './attestation.ts';
+
+interface Judged {
+  readonly end: number;
+  readonly stages: readonly {
+    readonly stage: number;
+    readonly findings: readonly { readonly shadow: PeerId; readonly outcome: Outcome; readonly isExact: boolean }[];
+  }[];
+}
+
+/**
+ * How the findings on a shadow contradict what it and its primary signed, in words for people; null if they do not. Two
+ * that were found equal bit for bit have equal outputs, and two of the exact class with equal runs cannot agree otherwise.
+ */
+export function contradictionOf(
+  primary: AttestationPredicate,
+  shadow: AttestationPredicate,
+  { spans, id }: { readonly spans: readonly Judged[]; readonly id: PeerId },
+): string | null {
+  // Output chains cover all positions before their end, so once they differ they differ for good.
+  const differs = primary.outputs.find(({ sha256 }, i) => sha256 !== shadow.outputs[i]?.sha256);
+  if (differs === undefined) return null;
+  const areExact = [primary, shadow].every(({ numericClass }) => numericClass === EXACT_CLASS);
+  const cannotDiffer = areExact && primary.runs.sha256 === shadow.runs.sha256;
+  for (const span of spans) {
+    if (span.end < differs.end) continue;
+    const judged = span.stages.find(({ stage }) => stage === primary.stage);
+    const finding = judged?.findings.find((each) => each.shadow === id);
+    if (finding?.isExact)
+      return `it is said to have found the same bits before position ${span.end}, and signed others`;
+    if (cannotDiffer && finding?.outcome === 'agreed') {
+      return `it is said to agree before position ${span.end}, where ${EXACT_CLASS} leaves no room for the difference`;
+    }
+  }
+  return null;
+}

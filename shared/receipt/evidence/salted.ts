@@ -1,0 +1,19 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { CHAIN_START, foldRows } from '../../rows/row-chain.ts';
+import { concatBytes, toHex } from '../../bytes.ts';
+import { encodeTokens } from '../../wire/rows-message.ts';
+
+/** One salt for each answer; it stays with the requester. */
+export const SALT_BYTES = 32;
+
+/** SHA-256(salt || bytes) in hexadecimal: says nothing of the bytes to whoever has no salt, however few they could be. */
+export function salted(salt: Uint8Array, bytes: Uint8Array): string {
+  if (salt.length !== SALT_BYTES) throw new RangeError(`a salt has ${SALT_BYTES} bytes`);
+  return toHex(sha256(concatBytes(salt, bytes)));
+}
+
+/** The salted chain over tokens, each a row of u32 little-endian: what stage 0 took in. */
+export function saltedTokens(salt: Uint8Array, tokens: readonly number[]): string {
+  const rows = tokens.map((token) => encodeTokens([token]));
+  return salted(salt, foldRows(CHAIN_START, rows));
+}

@@ -1,0 +1,134 @@
+import { lowestTier, TIERS } from '../../judge/finding.ts';
+import { EXACT } from '../../judge/closeness.ts';
+import { outcomeOf } from '../../judge/judge.ts';
+import { pairKey, thresholdFor } from '../../judge/thresholds.ts';
+import { coversModel } from '../../model/stage.ts';
+import { count, demand, type CheckReceipt, type Subject } from './check.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
+import { unpackRuns, wantedLogits } from '../evidence/runs.ts';
+
+type Span = ReceiptPredicate['spans'][number];
+type SpanStage = Span['stages'][number];
+type Finding = SpanStage['findings'][number];
+
+/** The stages are a whole model, and the spans all that was run, without a gap; the counts are theirs. */
+export const checkCoverage: CheckReceipt = ({ predicate: { stages, model, spans, positions, runs, verdict } }) => {
+  const ranges = stages.map(({ range }) => range);
+  demand(coversModel(ranges, model.layers), `the stages are not the ${model.layers} layers of a whole model`);
+  unpackRuns(runs, positions);
+  let end = 0;
+  for (const span of spans) {
+    demand(span.start === end && span.end > span.start, `a span begins at ${span.start}, not at ${end}`);
+    end = span.end;
+    const named = span.stages.map(({ stage }) => stage);
+    const isInOrder = named.every((stage, i) => stage < stages.length && (i === 0 || stage > named[i - 1]!));
+    const isWhole = named.length === stages.length || span.tier === 'disputed';
+    demand(isInOrder && isWhole, `the verdict on positions ${span.start} to ${span.end - 1} leaves a stage out`);
+  }
+  demand(end === positions, `the spans end at ${end}, not at ${positions}`);
+  for (const tier of TIERS) {
+    const found = spans.filter((span) => span.tier === tier).length;
+    demand(verdict.counts[tier] === found, `${verdict.counts[tier]} spans are said to be ${tier}, ${found} are`);
+  }
+  return `all ${positions} positions are in ${count(spans.length, 'span')} in each of ${count(stages.length, 'stage')}`;
+};
+
+/** Each tier is what its findings make it, and no better than those who signed can bear out. */
+export const checkVerdict: CheckReceipt = (subject) => {
+  const { spans, verdict, stages, runs, positions } = subject.predicate;
+  const wantedBefore = [0];
+  for (const isWanted of wantedLogits(unpackRuns(runs, positions), positions)) {
+    wantedBefore.push(wantedBefore.at(-1)! + Number(isWanted));
+  }
+  for (const span of spans) {
+    demand(span.start < span.end && span.end <= positions, `there are no positions ${span.start} to ${span.end - 1}`);
+    const wanted = wantedBefore[span.end]! - wantedBefore[span.start]!;
+    for (const stage of span.stages) checkStage(subject, span, stage, wanted);
+    const lowest = lowestTier(span.stages.map(({ tier }) => tier));
+    demand(span.tier === lowest, `positions from ${span.start} are said to be ${span.tier}, a stage is ${lowest}`);
+  }
+  const lowest = lowestTier(spans.map(({ tier }) => tier));
+  demand(verdict.tier === lowest, `the answer is said to be ${verdict.tier}, a part of it is ${lowest}`);
+  return `${verdict.tier}: what the ${count(stages.length, 'stage')} of ${count(spans.length, 'span')} come to`;
+};
+
+function checkStage({ predicate, signers }: Subject, span: Span, judged: SpanStage, wanted: number): void {
+  const { stage, tier, findings, arbiter } = judged;
+  const where = `positions ${span.start} to ${span.end - 1} at stage ${stage}`;
+  const { range, replicas } = predicate.stages[stage]!;
+  const shadows = replicas.filter(({ role }) => role === 'shadow').map(({ id }) => id);
+  const rows = range.head ? wanted : span.end - span.start;
+  demand(new Set(findings.map(({ shadow }) => shadow)).size === findings.length, `${where} have a shadow twice`);
+  for (const finding of findings) {
+    demand(shadows.includes(finding.shadow), `${where} were compared with a key that the route does not have there`);
+    checkFinding(finding, rows, where);
+  }
+  const hasSigned = (id: string) => signers.some((signer) => signer.stage === stage && signer.replica.id === id);
+  if (tier === 'checked') {
+    demand(findings.every(({ outcome }) => outcome === 'agreed') && arbiter === null, `${where} were not agreed on`);
+    const borneOut = hasSigned(replicas[0]!.id) && findings.some(({ shadow }) => hasSigned(shadow));
+    demand(borneOut, `${where} are said to be checked, and no two keys signed that they ran them`);
+  }
+  if (tier === 'settled') {
+    demand(arbiter !== null, `${where} are said to be settled by nobody`);
+    demand(
+      findings.some(({ outcome }) => outcome !== 'agreed'),
+      `${where} are said to be settled, and nobody differed`,
+    );
+    demand(hasSigned(replicas[0]!.id), `${where} are said to be settled for a key that did not sign that it ran them`);
+    demand(
+      replicas.every(({ id }) => id !== arbiter.id),
+      `${where} were settled by a party to the difference`,
+    );
+  }
+}
+
+/** The numbers of an agreement are within the limits it was held to. */
+function checkFinding({ isExact, outcome, closeness, limits }: Finding, rows: number, where: string): void {
+  if (isExact) {
+    const isEqual = (Object.keys(EXACT) as (keyof typeof EXACT)[]).every((key) => closeness[key] === EXACT[key]);
+    demand(isEqual && outcome === 'agreed', `${where} are said to be equal bit for bit, and to differ`);
+  } else if (outcome === 'agreed') {
+    const isWithin = outcomeOf(closeness, { ...limits, isRefused: false }, rows) === 'agreed';
+    demand(isWithin, `${where} are said to agree, and differ by more than their limits`);
+  }
+}
+
+/** The stated limits are those of the calibration that the receipt names, for the classes that the route names. */
+export const checkThresholds: CheckReceipt = ({ predicate, holdings: { calibrations } }) => {
+  const calibration = calibrations.find(({ sha256 }) => sha256 === predicate.thresholds.sha256);
+  let compared = 0;
+  for (const { stage, findings } of predicate.spans.flatMap(({ stages }) => stages)) {
+    const place = predicate.stages[stage];
+    for (const { shadow, limits, isExact, outcome } of findings) {
+      const other = place?.replicas.find(({ id }) => id === shadow);
+      demand(place !== undefined && other !== undefined, `a finding at stage ${stage} is by nobody of the route`);
+      const kind = place.range.head ? 'logits' : 'hidden';
+      const classes = [place.replicas[0]!.numericClass, other.numericClass] as const;
+      const isPair = limits.pair === pairKey(...classes) && limits.kind === kind;
+      demand(isPair, `stage ${stage} was held to limits of another pair of classes (${limits.pair}, ${limits.kind})`);
+      if (calibration === undefined) continue;
+      const { isRefused, ...measured } = thresholdFor(...classes, kind, predicate.model, calibration.thresholds);
+      demand(isSame(measured, limits), `stage ${stage} was held to limits that the calibration does not have`);
+      const isUsable = !isRefused || isExact || outcome !== 'agreed';
+      demand(isUsable, `stage ${stage} agreed within limits that prove nothing for ${limits.pair}`);
+      compared += 1;
+    }
+  }
+  if (compared === 0 && predicate.spans.every(({ stages }) => stages.every(({ findings }) => findings.length === 0))) {
+    return { notChecked: 'nothing was compared' };
+  }
+  if (calibration === undefined)
+    return { notChecked: `the calibration ${predicate.thresholds.sha256} is not known here` };
+  return `${count(compared, 'comparison')} held to the limits of calibration ${calibration.sha256.slice(0, 8)}`;
+};
+
+function isSame(a: Finding['limits'], b: Finding['limits']): boolean {
+  const numbers = ({ isMeasured, accept, reject, tokenGap }: Finding['limits']) => [
+    isMeasured,
+    tokenGap,
+    ...[accept, reject].flatMap(({ median, p95, max, bias }) => [median, p95, max, bias]),
+  ];
+  const other = numbers(b);
+  return numbers(a).every((value, i) => value === other[i]);
+}

@@ -1,0 +1,102 @@
+import type { Calibration } from '../../judge/thresholds.ts';
+import type { VerifySignature } from '../../crypto/identity.ts';
+import { ChorusError } from '../../errors.ts';
+import type { Digest } from '../../ids.ts';
+import type { PolicyVerdict } from '../../log/policy.ts';
+import type { Note } from '../../log/signed-note.ts';
+import type { Route } from '../../route/route.ts';
+import type { Attestation } from '../evidence/attestation.ts';
+import type { ReceiptFile, ReceiptPredicate, ReceiptStatement } from '../receipt.ts';
+
+export type CheckName =
+  | 'format'
+  | 'requester-signature'
+  | 'statement'
+  | 'answer'
+  | 'prompt'
+  | 'tokens'
+  | 'route-signature'
+  | 'route-match'
+  | 'model'
+  | 'attestation-signatures'
+  | 'attestation-match'
+  | 'chains'
+  | 'coverage'
+  | 'verdict'
+  | 'thresholds'
+  | 'times'
+  | 'log-entry'
+  | 'log-inclusion'
+  | 'log-signature'
+  | 'witnesses';
+
+export interface Check {
+  readonly name: CheckName;
+  readonly status: 'passed' | 'failed' | 'not-checked';
+  /** What was found, in words for people. */
+  readonly detail: string;
+}
+
+/** What a check came to where it did not fail: what was found, or why there was nothing to look at. */
+export type Found = string | { readonly notChecked: string };
+
+/** A check that failed throws a ChorusError, whose message says in what. */
+export type CheckReceipt = (subject: Subject) => Found | Promise<Found>;
+
+/** What a verifier has besides the receipt. */
+export interface Holdings {
+  readonly answer?: string;
+  /** As the chat template wrote it. */
+  readonly prompt?: string;
+  readonly salt?: Uint8Array<ArrayBuffer>;
+  /** Of prompt and answer. */
+  readonly tokens?: readonly number[];
+  /** The payload of the model's signed manifest: its bytes as they were hashed. */
+  readonly manifest?: Uint8Array<ArrayBuffer>;
+  /** A tlog-policy: which log, and which witnesses (C2SP). */
+  readonly policy?: string;
+  /** True where the policy is made of the keys that a server names, so that it says nothing of whom its reader trusts. */
+  readonly isPolicyOfServer?: boolean;
+  readonly calibrations: readonly Calibration[];
+  readonly verify: VerifySignature;
+}
+
+/** A replica's place in the receipt, with what it signed where that can be read. */
+export interface Signer {
+  readonly stage: number;
+  readonly replica: Replica;
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly attestation: Attestation;
+}
+export type Replica = ReceiptPredicate['stages'][number]['replicas'][number];
+
+/** A receipt taken apart, and what there is to check it with. */
+export interface Subject {
+  readonly file: ReceiptFile;
+  readonly id: Digest;
+  readonly statement: ReceiptStatement;
+  readonly predicate: ReceiptPredicate;
+  /** Null where the envelope holds none. */
+  readonly route: Route | null;
+  readonly signers: readonly Signer[];
+  /** Replicas whose envelopes hold no attestation. */
+  readonly unreadable: readonly Replica[];
+  readonly holdings: Holdings;
+  /** What the policy's witnesses say. Their signatures are verified when it is first asked for, and only then. */
+  readonly witnessed: (note: Note) => Promise<PolicyVerdict>;
+}
+
+/** Ends a check as failed. */
+export function refuse(reason: string): never {
+  throw new ChorusError('check-failed', reason);
+}
+
+/** Ends a check as failed unless it holds. */
+export function demand(holds: boolean, reason: string): asserts holds {
+  if (!holds) refuse(reason);
+}
+
+/** `3 spans`, `1 span`. */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

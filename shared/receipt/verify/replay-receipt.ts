@@ -1,0 +1,205 @@
+import { tokenGap } from '../../judge/closeness.ts';
+import { EXACT_CLASS } from '../../judge/judge.ts';
+import { RowChain, splitRows } from '../../rows/row-chain.ts';
+import { thresholdFor } from '../../judge/thresholds.ts';
+import { ChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import { TOP_K } from '../../limits.ts';
+import type { Manifest } from '../../model/manifest.ts';
+import type { StageRange } from '../../model/stage.ts';
+import type { Rows, StageCompute } from '../../rows/compute.ts';
+import { encodeTokens } from '../../wire/rows-message.ts';
+import { readCandidates } from '../../rows/sampler.ts';
+import { attestedEnds, parseAttestation } from '../evidence/attest.ts';
+import type { AttestationPredicate } from '../evidence/attestation.ts';
+import type { FedRun } from '../evidence/evidence.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
+import { shapeOf, unpackRuns } from '../evidence/runs.ts';
+import { salted, saltedTokens } from '../evidence/salted.ts';
+import { canonicalBase64 } from '../../crypto/strict-envelope.ts';
+
+export interface ReplayOptions {
+  /** Of a receipt that was verified. */
+  readonly predicate: ReceiptPredicate;
+  readonly manifest: Manifest;
+  /** Of prompt and answer. */
+  readonly tokens: readonly number[];
+  readonly salt: Uint8Array<ArrayBuffer>;
+  /** Which chunks of 32 positions are compared; all positions before them are computed as well. */
+  readonly chunks: readonly number[] | 'all';
+  /** The stage on the exact class (WASM); called for one stage after the other. */
+  readonly openStage: (range: StageRange) => Promise<StageCompute>;
+  readonly onProgress?: (stage: number, stages: number) => void;
+}
+
+export interface ReplayReport {
+  /** True if something could be compared, nothing of that differs, and every token was drawn from logits. */
+  readonly isValid: boolean;
+  readonly outputs: readonly {
+    readonly stage: number;
+    readonly replica: PeerId;
+    readonly chunk: number;
+    readonly outcome: 'equal' | 'differs' | 'not-compared';
+    /** Why it could not be compared bit for bit; empty where it was. */
+    readonly reason: string;
+  }[];
+  /** Tokens of the answer, against what the sampler makes of the logits computed here. */
+  readonly tokens: {
+    readonly compared: number;
+    readonly equal: number;
+    /** Those that no replica computed logits for: they were fed, and nothing shows that the model drew them. */
+    readonly undrawn: number;
+    readonly largestGap: number;
+    /** Gap within which two honest devices may draw different tokens. */
+    readonly limit: number;
+  };
+}
+
+/** What one run of one stage gave. */
+interface Ran {
+  readonly run: FedRun;
+  readonly output: Rows;
+}
+
+/**
+ * Computes an answer again, stage by stage in the runs of the receipt, and compares what it can: the output chains of
+ * replicas of the exact class bit for bit, as long as all before them were exact too, and each token of the answer with
+ * what the sampler draws here. Throws `bad-message` where tokens or chunks are not those of the receipt.
+ */
+export async function replayReceipt(options: ReplayOptions): Promise<ReplayReport> {
+  const { predicate, tokens, salt, openStage, onProgress } = options;
+  const { request, positions, stages } = predicate;
+  if (saltedTokens(salt, tokens) !== request.tokens.sha256) throw bad('the tokens are not those of the receipt');
+  const chunks = chosenChunks(options);
+  const end = attestedEnds(positions)[chunks.at(-1)!]!;
+  const all = unpackRuns(predicate.runs, positions);
+  const runs = all.filter(({ start }) => start < end);
+  const shape = shapeOf(all);
+  const outputs: ReplayReport['outputs'][number][] = [];
+  let inputs = runs.map((run) => tokenRows(run, tokens));
+  let isInputExact = chunks.map(() => true);
+  let ran: readonly Ran[] = [];
+  for (const [stage, { range, replicas }] of stages.entries()) {
+    onProgress?.(stage, stages.length);
+    ran = await runStage(await openStage(range), predicate, runs, inputs);
+    const chain = chainOf(ran, end, range.head);
+    const found = chunks.map((chunk) => salted(salt, chain.at(attestedEnds(positions)[chunk]!)));
+    const isExact = [...isInputExact];
+    for (const { id, role, signed } of replicas) {
+      const attested = signed && parseAttestation(canonicalBase64(signed.attestation.payload)).predicate;
+      for (const [i, chunk] of chunks.entries()) {
+        const reason = whyNot(attested, shape, isInputExact[i]!);
+        const isEqual = attested?.outputs[chunk]?.sha256 === found[i];
+        const outcome = reason !== '' ? 'not-compared' : isEqual ? 'equal' : 'differs';
+        outputs.push({ stage, replica: id, chunk, outcome, reason });
+        if (role === 'primary') isExact[i] &&= isEqual;
+      }
+    }
+    isInputExact = isExact;
+    inputs = ran.map(({ output }) => output);
+  }
+  const drawn = compareTokens(options, ran, chunks);
+  const isCompared = drawn.compared > 0 || outputs.some(({ outcome }) => outcome !== 'not-compared');
+  const isEqual = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
+  return { isValid: isCompared && isEqual && drawn.undrawn === 0, outputs, tokens: drawn };
+}
+
+function chosenChunks({ chunks, predicate: { positions } }: ReplayOptions): number[] {
+  const { length } = attestedEnds(positions);
+  if (chunks === 'all') return Array.from({ length }, (_, chunk) => chunk);
+  const chosen = [...new Set(chunks)].sort((a, b) => a - b);
+  if (chosen.length === 0 || chosen.some((chunk) => !Number.isInteger(chunk) || chunk < 0 || chunk >= length)) {
+    throw bad(`it has the chunks 0 to ${length - 1}`);
+  }
+  return chosen;
+}
+
+/** A run may have had tokens that a cut took back: others stand for them, for no row depends on one after it. */
+function tokenRows({ start, count }: FedRun, tokens: readonly number[]): Rows {
+  const fed = Array.from({ length: count }, (_, i) => tokens[start + i] ?? 0);
+  return { kind: 'tokens', start, count, bytes: encodeTokens(fed) };
+}
+
+async function runStage(
+  compute: StageCompute,
+  { session }: ReceiptPredicate,
+  runs: readonly FedRun[],
+  inputs: readonly Rows[],
+): Promise<Ran[]> {
+  await compute.open(
+    session,
+    runs.reduce((end, { start, count }) => Math.max(end, start + count), 0),
+  );
+  const ran: Ran[] = [];
+  let end = 0;
+  try {
+    for (const [i, run] of runs.entries()) {
+      if (run.start < end) await compute.cut(session, run.start);
+      end = run.start + run.count;
+      const { output } = await compute.run({ session, input: inputs[i]!, logitsFrom: end - run.logits });
+      ran.push({ run, output });
+    }
+  } finally {
+    await compute.close(session);
+  }
+  return ran;
+}
+
+/** The chain over what is left of the runs before `end`; at the head, positions of which no logits were asked have none. */
+function chainOf(ran: readonly Ran[], end: number, isHead: boolean): RowChain {
+  const chain = new RowChain();
+  for (const { run, output } of ran) {
+    chain.cut(run.start);
+    const rows = splitRows(output.bytes, output.count);
+    const from = isHead ? run.start + run.count - run.logits : run.start;
+    for (let at = run.start; at < run.start + run.count; at++) chain.append(rows[at - from] ?? new Uint8Array());
+  }
+  // What follows `end` was computed because it was in one run with it.
+  chain.cut(end);
+  return chain;
+}
+
+function whyNot(attested: AttestationPredicate | null, shape: string, isInputExact: boolean): string {
+  if (attested === null) return 'it signed nothing';
+  if (attested.numericClass !== EXACT_CLASS) return `bits of ${attested.numericClass} depend on the device`;
+  if (attested.runs.sha256 !== shape) return 'it computed in other runs than those of the receipt';
+  return isInputExact ? '' : 'what it took in came from a stage that was not equal';
+}
+
+/** The tokens of the answer that follow a position of the chunks. */
+function compareTokens(
+  { predicate, manifest, tokens }: ReplayOptions,
+  ran: readonly Ran[],
+  chunks: readonly number[],
+): ReplayReport['tokens'] {
+  const { request, stages } = predicate;
+  const primaryClass = stages.at(-1)!.replicas[0]!.numericClass;
+  const limit = thresholdFor(primaryClass, EXACT_CLASS, 'logits', manifest.config).tokenGap;
+  const { vocabularySize } = manifest.config;
+  const ends = attestedEnds(predicate.positions);
+  const chosen = new Set(chunks.map((chunk) => ends[chunk]!));
+  let [compared, equal, undrawn, largestGap] = [0, 0, 0, 0];
+  const rows = new Map<number, Uint8Array<ArrayBuffer>>();
+  for (const { run, output } of ran) {
+    for (let at = run.start; at < run.start + run.count; at++) rows.delete(at);
+    splitRows(output.bytes, output.count).forEach((row, i) => rows.set(run.start + run.count - run.logits + i, row));
+  }
+  for (let at = request.tokens.prompt; at < tokens.length; at++) {
+    if (!chosen.has(ends.find((end) => end > at - 1)!)) continue;
+    const row = rows.get(at - 1);
+    if (row === undefined) {
+      undrawn += 1;
+      continue;
+    }
+    const candidates = readCandidates(row, vocabularySize, Math.min(TOP_K, vocabularySize));
+    const gap = tokenGap(candidates, request.sampling, at, tokens[at]!);
+    compared += 1;
+    if (gap === 0) equal += 1;
+    largestGap = Math.max(largestGap, gap);
+  }
+  return { compared, equal, undrawn, largestGap, limit };
+}
+
+function bad(reason: string): ChorusError {
+  return new ChorusError('bad-message', `the answer cannot be computed again: ${reason}`);
+}

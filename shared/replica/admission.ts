@@ -1,0 +1,128 @@
+import { ChorusError } from '../errors.ts';
+import type { Digest, PeerId, SessionId } from '../ids.ts';
+import { CLOCK_SKEW_MS } from '../limits.ts';
+import type { Manifest } from '../model/manifest.ts';
+import { sameRange, type StageRange } from '../model/stage.ts';
+import type { RowsMessage } from '../wire/peer-message.ts';
+import type { Route } from '../route/route.ts';
+
+/** The stage a volunteer has loaded. */
+export interface LoadedRange {
+  readonly model: Digest;
+  readonly range: StageRange;
+  readonly manifest: Manifest;
+}
+
+/** A volunteer or requester, and how it is reached. */
+export interface Hop {
+  readonly peer: PeerId;
+  readonly webrtc: boolean;
+}
+
+/** The part one volunteer has in a session. */
+export interface Seat {
+  readonly stage: number;
+  /** How many stages the route has. */
+  readonly stages: number;
+  /**
+   * `primary`: its output goes on. `shadow`: runs the same rows again, a span at a time, and its output goes nowhere.
+   * `replay`: runs what the requester gives it and answers to the requester.
+   */
+  readonly role: 'primary' | 'shadow' | 'replay';
+  /** Who may check it. */
+  readonly requester: PeerId;
+  /** Who sends it rows. */
+  readonly upstream: PeerId;
+  /** Where its output goes; null for a shadow. */
+  readonly forward: (Hop & { readonly stage: number; readonly isRequester: boolean }) | null;
+  /** The shadows of the next stage, which are sent all that its primary is. */
+  readonly shadows: readonly Hop[];
+}
+
+export interface Opening {
+  readonly session: SessionId;
+  readonly stage: number;
+  readonly from: PeerId;
+  readonly route: Route;
+}
+
+/**
+ * What `self` is to do in a session that `opening.from` asks it to join. Throws `unrouted` if the (signed) route does
+ * not say so: it belongs to another session, has expired, names another volunteer or stage, or another peer before it.
+ */
+export function takeSeat(opening: Opening, self: PeerId, loaded: LoadedRange, wallMs: number): Seat {
+  const { route, stage } = opening;
+  const unrouted = (message: string) => new ChorusError('unrouted', message);
+  if (route.session !== opening.session) throw unrouted('the route belongs to another session');
+  if (wallMs > route.expiresAtMs + CLOCK_SKEW_MS) throw unrouted('the route has expired');
+  const here = route.stages[stage];
+  if (here === undefined) throw unrouted('the route has no such stage');
+  const isPrimary = here.primary.id === self;
+  if (!isPrimary && !here.shadows.some((shadow) => shadow.id === self)) {
+    throw unrouted('the route names another volunteer for this stage');
+  }
+  if (route.model !== loaded.model || !sameRange(here.range, loaded.range)) {
+    throw unrouted('this volunteer holds another stage');
+  }
+  const requester = route.requester.id;
+  const upstream = stage === 0 ? requester : route.stages[stage - 1]!.primary.id;
+  if (upstream !== opening.from) throw unrouted('the route names another peer before this stage');
+  const isReplay = route.purpose === 'replay';
+  if (isReplay && route.stages.length !== 1) throw unrouted('a replay has one stage');
+  const seat = { stage, stages: route.stages.length, requester, upstream };
+  if (!isPrimary) return { ...seat, role: 'shadow', forward: null, shadows: [] };
+  const next = route.stages[stage + 1];
+  const ahead = hopTo(next?.primary ?? route.requester);
+  return {
+    ...seat,
+    role: isReplay ? 'replay' : 'primary',
+    forward: { ...ahead, stage: stage + 1, isRequester: next === undefined },
+    shadows: (next?.shadows ?? []).map(hopTo).filter(({ peer }) => peer !== ahead.peer && peer !== self),
+  };
+}
+
+function hopTo({ id, webrtc }: { readonly id: PeerId; readonly webrtc: boolean }): Hop {
+  return { peer: id, webrtc };
+}
+
+/** Throws `bad-message` or `too-long` for rows that the stage cannot take as they are. */
+export function checkRows(message: RowsMessage, seat: Seat, loaded: LoadedRange, capacity: number): void {
+  const { rows, hops } = message;
+  const refuse = (text: string) => new ChorusError('bad-message', text);
+  if (message.stage !== seat.stage) throw refuse('these rows are meant for another stage');
+  const { kind, rowBytes } = inputOf(loaded);
+  if (rows.kind !== kind) throw refuse(`this stage takes ${kind}, not ${rows.kind}`);
+  if (rows.count < 1 || rows.bytes.length !== rows.count * rowBytes) throw refuse('the rows have the wrong size');
+  if (rows.start + rows.count > capacity) {
+    throw new ChorusError('too-long', `the session has room for ${capacity} positions`);
+  }
+  if (hops.length > seat.stage) throw refuse('the rows name more stages than they passed');
+  if (kind === 'tokens') checkTokens(rows.bytes, loaded.manifest.config.vocabularySize);
+  else checkFinite(rows.bytes, loaded.manifest.pins.boundary);
+}
+
+/** What the stage takes in. */
+export function inputOf({ range, manifest }: LoadedRange): { kind: 'tokens' | 'hidden'; rowBytes: number } {
+  if (range.embedding) return { kind: 'tokens', rowBytes: 4 };
+  return { kind: 'hidden', rowBytes: manifest.config.hiddenSize * (manifest.pins.boundary === 'f16' ? 2 : 4) };
+}
+
+/** What comes of rows that are no numbers is none either, and would look like this stage's doing. */
+function checkFinite(bytes: Uint8Array<ArrayBuffer>, boundary: LoadedRange['manifest']['pins']['boundary']): void {
+  const [valueBytes, exponent] = boundary === 'f16' ? [2, 0x7c00] : [4, 0x7f80];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let offset = 0; offset < bytes.length; offset += valueBytes) {
+    // The upper half of an f32 holds its whole exponent, as an f16 does.
+    const high = view.getUint16(offset + valueBytes - 2, true);
+    if ((high & exponent) === exponent) throw new ChorusError('bad-message', 'the rows hold what is no number');
+  }
+}
+
+function checkTokens(bytes: Uint8Array<ArrayBuffer>, vocabularySize: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let offset = 0; offset < bytes.length; offset += 4) {
+    if (view.getUint32(offset, true) >= vocabularySize) {
+      throw new ChorusError('bad-message', 'a token id lies outside the vocabulary');
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import type { RandomBytes } from '../clock.ts';
+import type { ChorusError } from '../errors.ts';
+import type { PeerId, SessionId } from '../ids.ts';
+import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
+import type { BackendInfo } from '../wire/worker-message.ts';
+import type { LoadedRange, Opening } from './admission.ts';
+import type { Rows, RunResult } from '../rows/compute.ts';
+import type { Signing, Verifying } from './replica-audit.ts';
+import type { Envelope } from '../route/route.ts';
+
+/** One moment on both clocks. */
+export interface Now {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
+/** What a session asked for is done, or has failed. */
+export type SessionReply =
+  | { readonly type: 'opened' | 'cut-done'; readonly session: SessionId }
+  | {
+      readonly type: 'connected';
+      readonly session: SessionId;
+      readonly peer: PeerId;
+      readonly transport: HopTiming['onward'];
+    }
+  | { readonly type: 'connect-failed'; readonly session: SessionId; readonly peer: PeerId; readonly error: ChorusError }
+  | { readonly type: 'ran'; readonly session: SessionId; readonly result: RunResult }
+  /** The stage's compute, or the key that signs, does not do its work. */
+  | { readonly type: 'failed'; readonly session: SessionId; readonly error: ChorusError }
+  | ({
+      readonly type: 'signed';
+      readonly session: SessionId;
+      readonly signature: Uint8Array<ArrayBuffer>;
+    } & Pick<SignEffect, 'statement' | 'index'>)
+  | {
+      readonly type: 'signature-verified';
+      readonly session: SessionId;
+      readonly index: number;
+      readonly isGood: boolean;
+    }
+  /** A counted message is within the link's window, or lost with it. */
+  | { readonly type: 'sent'; readonly session: SessionId; readonly peer: PeerId; readonly bytes: number };
+
+export type ReplicaEvent =
+  | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
+  /** The envelope of an `open` is the server's own and holds this route. */
+  | { readonly type: 'verified'; readonly opening: Opening; readonly envelope: Envelope }
+  | { readonly type: 'not-verified'; readonly opening: Omit<Opening, 'route'>; readonly error: ChorusError }
+  | SessionReply
+  | { readonly type: 'link-lost'; readonly peer: PeerId }
+  /** Whether new sessions are taken. */
+  | { readonly type: 'accept'; readonly isAccepting: boolean }
+  /** Every session ends with this fault: the worker died, or the volunteer leaves. */
+  | { readonly type: 'stop'; readonly error: ChorusError }
+  | { readonly type: 'time' };
+
+/** `index` is that of the span, or the number of the record. */
+export interface SignEffect extends Pick<Signing, 'index' | 'bytes'> {
+  readonly type: 'sign';
+  readonly session: SessionId;
+  readonly statement: Signing['statement'] | 'record';
+}
+
+export type SessionEffect =
+  | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
+  | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
+  /** To be answered by `sent`, for those who may be slower than what is sent to them. */
+  | {
+      readonly type: 'send-counted';
+      readonly session: SessionId;
+      readonly to: PeerId;
+      readonly message: PeerMessage;
+      readonly bytes: number;
+    }
+  | { readonly type: 'open'; readonly session: SessionId; readonly capacity: number }
+  | { readonly type: 'run'; readonly session: SessionId; readonly input: Rows; readonly logitsFrom: number }
+  | { readonly type: 'cut'; readonly session: SessionId; readonly position: number }
+  | { readonly type: 'close'; readonly session: SessionId }
+  | SignEffect
+  | ({ readonly type: 'verify-signature'; readonly session: SessionId } & Verifying);
+
+export type ReplicaEffect =
+  { readonly type: 'verify'; readonly opening: Omit<Opening, 'route'>; readonly envelope: Envelope } | SessionEffect;
+
+export interface ReplicaConfig {
+  readonly self: PeerId;
+  /** Raw Ed25519 key of `self`, which signs what is said in a check. */
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly random: RandomBytes;
+  readonly loaded: LoadedRange;
+  /** What its signed records name as the device it computes on. */
+  readonly backend: Pick<BackendInfo, 'numericClass' | 'runtimeVersion'>;
+  /** Sessions at once. */
+  readonly slots: number;
+}
+
+/** What one volunteer has done so far. */
+export interface ReplicaCounts {
+  /** Positions run. */
+  readonly positions: number;
+  /** Spans it ran again to check others, and stood for with its signature. */
+  readonly spansShadowed: number;
+  /** Spans of its own work that it stood for. */
+  readonly spansCommitted: number;
+}
+
+export const NO_COUNTS: ReplicaCounts = { positions: 0, spansShadowed: 0, spansCommitted: 0 };
+
+export function addCounts(a: ReplicaCounts, b: ReplicaCounts): ReplicaCounts {
+  return {
+    positions: a.positions + b.positions,
+    spansShadowed: a.spansShadowed + b.spansShadowed,
+    spansCommitted: a.spansCommitted + b.spansCommitted,
+  };
+}

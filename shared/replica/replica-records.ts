@@ -1,0 +1,80 @@
+import { preAuthEncoding, sealEnvelope } from '../crypto/dsse.ts';
+import { ChorusError } from '../errors.ts';
+import type { SessionId } from '../ids.ts';
+import { MAX_RECORDS } from '../limits.ts';
+import { attestationStatement, type StageRun } from '../receipt/evidence/attest.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../receipt/statement-form.ts';
+import type { PeerMessage } from '../wire/peer-message.ts';
+import type { Seat } from './admission.ts';
+import type { ReplicaAudit } from './replica-audit.ts';
+import type { ReplicaConfig, SignEffect } from './replica-event.ts';
+import type { StageRecord } from './stage-record.ts';
+
+/** The records of one session that its requester asks for: what was computed, for this replica to sign. */
+export class ReplicaRecords {
+  readonly #config: ReplicaConfig;
+  readonly #session: SessionId;
+  readonly #seat: Seat;
+  readonly #record: StageRecord;
+  readonly #audit: ReplicaAudit;
+  /** Payloads whose signature is being made, by number. */
+  readonly #unsigned = new Map<number, Uint8Array<ArrayBuffer>>();
+  #count = 0;
+
+  constructor(config: ReplicaConfig, session: SessionId, seat: Seat, record: StageRecord, audit: ReplicaAudit) {
+    this.#config = config;
+    this.#session = session;
+    this.#seat = seat;
+    this.#record = record;
+    this.#audit = audit;
+  }
+
+  /**
+   * Has all signed that was computed and committed to, or all that was computed where nothing is checked. What a cut has
+   * taken in the meantime is not signed for, nor what is no longer the end: null then. Throws `bad-message` for what never
+   * was, `rate-limited` for more than a session may have.
+   */
+  sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): SignEffect | null {
+    const { committedEnd, mostCommitted, isAudited } = this.#audit;
+    const { computed, mostComputed } = this.#record;
+    if (end > (isAudited ? mostCommitted : mostComputed)) {
+      throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
+    }
+    if (end !== (isAudited ? committedEnd : computed)) return null;
+    if (this.#count === MAX_RECORDS) throw new ChorusError('rate-limited', 'a session has no more records than these');
+    const index = ++this.#count;
+    const payload = attestationStatement(this.#run(end), salt, wallMs);
+    this.#unsigned.set(index, payload);
+    const bytes = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);
+    return { type: 'sign', session: this.#session, statement: 'record', index, bytes };
+  }
+
+  #run(end: number): StageRun {
+    const { loaded, backend } = this.#config;
+    const { model, range, manifest } = loaded;
+    const { stage, role } = this.#seat;
+    const record = this.#record;
+    return {
+      session: this.#session,
+      stage,
+      range,
+      role,
+      model,
+      numericClass: backend.numericClass,
+      runtime: { name: manifest.pins.runtime, version: backend.runtimeVersion },
+      positions: end,
+      inputAt: (at) => record.chainsAt(at).input,
+      outputAt: (at) => record.chainsAt(at).output,
+      runsAt: (at) => record.chainsAt(at).runs,
+    };
+  }
+
+  /** The message for the requester; null for a number that is not being signed. */
+  signed(index: number, signature: Uint8Array<ArrayBuffer>): Extract<PeerMessage, { type: 'recorded' }> | null {
+    const payload = this.#unsigned.get(index);
+    if (!this.#unsigned.delete(index) || payload === undefined) return null;
+    const { self, publicKey } = this.#config;
+    const envelope = sealEnvelope(self, STATEMENT_PAYLOAD_TYPE, payload, signature);
+    return { type: 'recorded', session: this.#session, publicKey, envelope };
+  }
+}

@@ -1,0 +1,310 @@
+import { OPENING_BYTES } from '../judge/statement-codec.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
+import type { PeerId, SessionId } from '../ids.ts';
+import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
+import { checkRows, type Opening, type Seat } from './admission.ts';
+import { Backlog, bytesOf } from '../wire/backlog.ts';
+import type { RunResult } from '../rows/compute.ts';
+import { faultMessage } from './fault-message.ts';
+import { Onward } from './onward.ts';
+import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
+import type { SessionEffect, SessionReply } from './replica-event.ts';
+import { ReplicaRecords } from './replica-records.ts';
+import { leaseMs, type Envelope, type Route } from '../route/route.ts';
+import { RowOrder, type CutMessage } from '../wire/row-order.ts';
+import { checkDigest } from '../wire/rows-message.ts';
+import type { SessionHost } from './session-host.ts';
+import { SessionWaits, type Overdue } from './session-waits.ts';
+import { StageRuns } from './stage-runs.ts';
+
+/**
+ * One session of one stage. Its rows and cuts take effect in the order their sender meant, and it answers the requester
+ * that has it checked. Whatever goes wrong ends the session with a fault to the peer before it.
+ */
+export class ReplicaSession {
+  readonly id: SessionId;
+  readonly seat: Seat;
+  readonly #host: SessionHost;
+  readonly #route: Route;
+  readonly #envelope: Envelope;
+  readonly #order = new RowOrder();
+  readonly #runs: StageRuns;
+  readonly #audit: ReplicaAudit;
+  readonly #records: ReplicaRecords;
+  readonly #onward: Onward;
+  readonly #waits: SessionWaits;
+  /** Of rows recalled, and of records. */
+  readonly #backlog = new Backlog();
+  /** What must be there before the session is open: its KV, the link forward. */
+  readonly #missing = new Set<'compute' | 'forward'>(['compute']);
+  #isOver = false;
+  #untold: PeerMessage | null = null;
+
+  constructor(host: SessionHost, seat: Seat, opening: Opening, envelope: Envelope) {
+    const { nowMs, config } = host;
+    const { session, route } = opening;
+    this.id = session;
+    this.seat = seat;
+    this.#waits = new SessionWaits(nowMs, leaseMs(route));
+    this.#host = host;
+    this.#route = route;
+    this.#envelope = envelope;
+    this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
+    this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
+    this.#runs = new StageRuns(host, seat, opening, this.#audit, this.#onward);
+    this.#records = new ReplicaRecords(config, session, seat, this.#runs.record, this.#audit);
+    if (seat.forward !== null) this.#missing.add('forward');
+  }
+
+  /** Asks for what the session needs. */
+  open(): void {
+    this.#perform({ type: 'open', session: this.id, capacity: this.#route.capacity });
+    this.#onward.connect();
+  }
+
+  get leaseEndMs(): number {
+    return this.#waits.leaseEndMs;
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#waits.deadlineMs, this.#runs.deadlineMs);
+  }
+
+  /** Why it ended, for a requester that it does not know yet how to reach. */
+  get untold(): PeerMessage | null {
+    return this.#untold;
+  }
+
+  /** Bytes of rows it keeps. */
+  get bytes(): number {
+    return this.#runs.record.bytes + this.#audit.bytes;
+  }
+
+  /** Takes rows or a cut from the peer before this stage. */
+  take(message: RowsMessage | CutMessage): void {
+    const { nowMs, config } = this.#host;
+    this.#waits.heard(nowMs);
+    try {
+      if (message.type === 'rows') {
+        checkRows(message, this.seat, config.loaded, this.#route.capacity);
+        checkDigest(message);
+      }
+      for (const next of this.#order.accept(message)) this.#runs.enqueue(next);
+    } catch (error) {
+      return this.fail(toChorusError(error), this.seat.stage === 0 ? null : this.seat.upstream);
+    }
+    this.#waits.gap(this.#order.isWaiting, nowMs);
+    this.#next();
+  }
+
+  /** Takes what the requester says of the check. */
+  onAudit(message: AuditMessage): void {
+    this.#waits.heard(this.#host.nowMs);
+    try {
+      switch (message.type) {
+        case 'audit':
+          this.#audit.audit(message);
+          break;
+        case 'check':
+          this.#audit.check(message);
+          break;
+        case 'challenge': {
+          const verifying = this.#audit.challenge(message);
+          if (verifying !== null) this.#perform({ type: 'verify-signature', session: this.id, ...verifying });
+          break;
+        }
+        case 'recall':
+          return this.#recall(message.start, message.end);
+        case 'record': {
+          const signing = this.#records.sign(message, this.#host.wallMs);
+          if (signing !== null) this.#perform(signing);
+          return;
+        }
+      }
+    } catch (error) {
+      return this.fail(toChorusError(error), null);
+    }
+    this.#next();
+  }
+
+  onFault(from: PeerId, message: Extract<PeerMessage, { type: 'fault' }>): void {
+    if (this.seat.forward?.peer === from) {
+      this.#send(this.seat.upstream, message);
+      this.end(message.message);
+    } else this.#onward.drop(from);
+  }
+
+  onClose(from: PeerId, reason: string): void {
+    const { upstream, requester, role } = this.seat;
+    if (from === upstream) this.#onLeft(reason);
+    // Whoever feeds a shadow that the requester gave up need not go on with it.
+    else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
+  }
+
+  onReply(event: SessionReply): void {
+    switch (event.type) {
+      case 'opened':
+        this.#missing.delete('compute');
+        return this.#onOpened();
+      case 'connected':
+        if (this.#onward.connected(event.peer, event.transport) && this.#missing.delete('forward')) this.#onOpened();
+        return;
+      case 'connect-failed':
+        if (this.seat.forward?.peer === event.peer) return this.fail(event.error, this.#onward.volunteer);
+        return this.#onward.drop(event.peer);
+      case 'failed':
+        return this.fail(event.error, this.#host.config.self);
+      case 'ran':
+        return this.#onRan(event.result);
+      case 'cut-done':
+        this.#runs.onCutDone();
+        return this.#next();
+      case 'signed':
+        return this.#onSigned(event);
+      case 'signature-verified':
+        return this.#onVerified(event.index, event.isGood);
+      case 'sent':
+        if (event.peer === this.seat.requester) this.#backlog.remove(event.peer, event.bytes);
+        else this.#onward.sent(event.peer, event.bytes);
+    }
+  }
+
+  #onOpened(): void {
+    if (this.#missing.size > 0) return;
+    this.#waits.opened();
+    const { forward } = this.seat;
+    if (forward?.isRequester) this.#send(forward.peer, { type: 'ready', session: this.id });
+    else if (forward !== null) {
+      this.#onward.send({ type: 'open', session: this.id, stage: forward.stage, route: this.#envelope });
+    }
+    this.#next();
+  }
+
+  /** Takes up what can be: rows and cuts while nothing runs, then spans that wait for them. */
+  #next(): void {
+    if (this.#isOver) return;
+    if (this.#missing.size === 0) this.#runs.start();
+    try {
+      this.#audit.takeUp();
+    } catch (error) {
+      return this.fail(toChorusError(error), null);
+    }
+    this.#runs.commit();
+    this.#waits.rows(this.#runs.isStarved, this.#host.nowMs);
+  }
+
+  #onRan(result: RunResult): void {
+    try {
+      this.#runs.onRan(result);
+    } catch (error) {
+      return this.fail(toChorusError(error), this.#host.config.self);
+    }
+    this.#next();
+  }
+
+  #onSigned({ statement, index, signature }: Extract<SessionReply, { type: 'signed' }>): void {
+    if (statement === 'record') {
+      const recorded = this.#records.signed(index, signature);
+      if (recorded !== null) this.#giveBack(recorded);
+      return;
+    }
+    const message = this.#audit.signed({ statement, index }, signature);
+    if (message === null) return;
+    this.#send(this.seat.requester, message);
+    if (message.type === 'commit')
+      this.#host.count(this.seat.role === 'primary' ? 'spansCommitted' : 'spansShadowed', 1);
+    else this.#runs.record.release(this.#audit.shownTo);
+  }
+
+  #onVerified(index: number, isGood: boolean): void {
+    try {
+      const signing = this.#audit.verified(index, isGood, this.#host.show);
+      if (signing !== null) this.#perform({ type: 'sign', session: this.id, ...signing });
+    } catch (error) {
+      this.fail(toChorusError(error), null);
+    }
+  }
+
+  #recall(start: number, end: number): void {
+    if (end > this.#runs.record.received) {
+      return this.fail(new ChorusError('bad-message', 'rows were recalled that never came'), null);
+    }
+    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#runs.record.rows(start, end) });
+  }
+
+  /** Sends the requester what it asked for, as long as it takes it. */
+  #giveBack(message: PeerMessage): void {
+    const bytes = bytesOf(message);
+    const to = this.seat.requester;
+    if (!this.#backlog.add(to, bytes)) {
+      return this.fail(new ChorusError('rate-limited', 'more is asked for than can be sent'), null);
+    }
+    this.#perform({ type: 'send-counted', session: this.id, to, message, bytes });
+  }
+
+  onLinkLost(peer: PeerId): void {
+    const { upstream, forward } = this.seat;
+    if (upstream === peer) return this.#onLeft('the peer before this stage is gone');
+    if (forward?.peer === peer && !this.#missing.has('forward')) {
+      return this.fail(new ChorusError('link-lost', 'the next peer is gone'), this.#onward.volunteer);
+    }
+    this.#onward.drop(peer);
+  }
+
+  /**
+   * The peer before this stage sends nothing more. Who gets rows from the requester itself, or as a primary, has others that
+   * say so; a shadow has nobody.
+   */
+  #onLeft(reason: string): void {
+    const { upstream, role, stage } = this.seat;
+    if (role === 'shadow' && stage > 0) this.fail(new ChorusError('link-lost', reason), upstream);
+    else this.end(reason);
+  }
+
+  onTime(): void {
+    const { nowMs, config } = this.#host;
+    if (nowMs >= this.#runs.deadlineMs) {
+      return this.fail(new ChorusError('timeout', 'a run took too long'), config.self);
+    }
+    const overdue = this.#waits.overdue(nowMs);
+    if (overdue !== null) this.fail(overdue.error, this.#keeperOf(overdue.what));
+  }
+
+  /** The volunteer that keeps the session waiting. */
+  #keeperOf(what: Overdue['what']): PeerId | null {
+    if (what === 'open') return this.#missing.has('compute') ? this.#host.config.self : this.#onward.volunteer;
+    return (what === 'gap' || what === 'rows') && this.seat.stage > 0 ? this.seat.upstream : null;
+  }
+
+  /** Ends the session with a fault to the peer before it; `volunteer` is held to be at fault. */
+  fail({ code, message }: ChorusError, volunteer: PeerId | null): void {
+    const { upstream, requester, stage, role } = this.seat;
+    const fault = faultMessage(this.id, stage, code, message, volunteer);
+    this.#send(upstream, fault);
+    // Nobody passes a shadow's fault on, and who is held to be at fault would have to pass that on itself.
+    if (requester !== upstream && (role === 'shadow' || volunteer === upstream)) {
+      if (this.#audit.isAudited) this.#send(requester, fault);
+      else this.#untold = fault;
+    }
+    this.end(message);
+  }
+
+  /** Ends the session here and after here. */
+  end(reason: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#host.ended(this);
+    if (this.#missing.size === 0 && this.seat.forward !== null) {
+      this.#onward.send({ type: 'close', session: this.id, reason });
+    }
+    this.#perform({ type: 'close', session: this.id });
+  }
+
+  #send(to: PeerId, message: PeerMessage): void {
+    this.#perform({ type: 'send', to, message });
+  }
+
+  #perform(effect: SessionEffect): void {
+    this.#host.perform(effect);
+  }
+}

@@ -1,0 +1,151 @@
+import type { Span } from '../judge/statement.ts';
+import { ChorusError } from '../errors.ts';
+import { MAX_QUEUED_ROWS, RUN_TIMEOUT_MS } from '../limits.ts';
+import { inputOf, type Opening, type Seat } from './admission.ts';
+import type { RunResult } from '../rows/compute.ts';
+import type { Onward } from './onward.ts';
+import type { ReplicaAudit } from './replica-audit.ts';
+import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
+import { chunkEnd, rowsMessage } from '../wire/rows-message.ts';
+import type { SessionHost } from './session-host.ts';
+import { StageRecord } from './stage-record.ts';
+
+/** What compute is at. */
+type Job = OrderedMessage | { readonly type: 'again'; readonly end: number };
+
+/**
+ * What one session has its stage compute, one run at a time. A primary runs rows as they come and passes results on; a
+ * shadow keeps them until the requester has them checked, and runs them a span at a time.
+ */
+export class StageRuns {
+  readonly record: StageRecord;
+  readonly #host: SessionHost;
+  readonly #seat: Seat;
+  readonly #opening: Opening;
+  readonly #audit: ReplicaAudit;
+  readonly #onward: Onward;
+  /** In order, not yet taken up. */
+  #queue: OrderedMessage[] = [];
+  #running: Job | null = null;
+  #runByMs = Infinity;
+
+  constructor(host: SessionHost, seat: Seat, opening: Opening, audit: ReplicaAudit, onward: Onward) {
+    this.#host = host;
+    this.#seat = seat;
+    this.#opening = opening;
+    this.#audit = audit;
+    this.#onward = onward;
+    this.record = new StageRecord(inputOf(host.config.loaded).kind);
+  }
+
+  /** When the run under way is taken as lost. */
+  get deadlineMs(): number {
+    return this.#runByMs;
+  }
+
+  /** Takes in what is next in order. Throws `rate-limited` if too much waits. */
+  enqueue(message: OrderedMessage): void {
+    if (message.type === 'cut') {
+      // Rows that the cut makes worthless need not run; a cut that waits before it still needs those before that one.
+      this.#queue = this.#queue.filter(
+        (queued) => queued.type === 'cut' || queued.epoch < message.epoch - 1 || queued.rows.start < message.position,
+      );
+    }
+    // A shadow's run takes as long as its primary's of a whole chunk, and what comes meanwhile is no flood.
+    const most = this.#seat.role === 'shadow' ? this.#opening.route.capacity : MAX_QUEUED_ROWS;
+    if (this.#queue.length >= most) {
+      throw new ChorusError('rate-limited', 'more rows wait than a session may have on the way');
+    }
+    this.#queue.push(message);
+  }
+
+  /** Takes up rows and cuts while nothing runs. */
+  start(): void {
+    while (this.#running === null) {
+      const message = this.#queue.shift();
+      if (message === undefined) return;
+      this.#start(message);
+    }
+  }
+
+  #start(message: OrderedMessage): void {
+    const { session } = this.#opening;
+    if (message.type === 'cut') {
+      if (message.position >= this.record.computed) return this.#cut(message);
+      this.#run(message);
+      return this.#host.perform({ type: 'cut', session, position: message.position });
+    }
+    const { rows: input, logitsFrom } = message;
+    this.record.take(input, logitsFrom);
+    if (this.#seat.role === 'shadow') return;
+    this.#run(message);
+    this.#host.perform({ type: 'run', session, input, logitsFrom });
+  }
+
+  #run(job: Job): void {
+    this.#running = job;
+    this.#runByMs = this.#host.nowMs + RUN_TIMEOUT_MS;
+  }
+
+  #cut(cut: CutMessage): void {
+    this.record.cut(cut.position);
+    this.#audit.cut(cut.epoch, cut.position);
+    this.#onward.send(cut);
+  }
+
+  onCutDone(): void {
+    if (this.#running?.type === 'cut') this.#cut(this.#running);
+    this.#running = null;
+  }
+
+  /** Takes what a run gave, and passes a primary's on. */
+  onRan({ output, timings }: RunResult): void {
+    const job = this.#running;
+    this.#running = null;
+    if (job === null || job.type === 'cut') return;
+    const end = job.type === 'again' ? job.end : job.rows.start + job.rows.count;
+    this.#host.count('positions', end - this.record.computed);
+    this.record.complete(end, output);
+    const { forward, stage } = this.#seat;
+    if (job.type !== 'rows' || forward === null) return;
+    const { session, epoch, sequence, chunk, logitsFrom } = job;
+    const hops = [...job.hops, { ...timings, stage, onward: this.#onward.transport }];
+    const place = { session, stage: forward.stage, epoch, sequence, chunk, logitsFrom };
+    this.#onward.send(rowsMessage({ ...place, rows: output, hops }));
+  }
+
+  /** Commits to the spans that are computed; a shadow computes the first that is not. */
+  commit(): void {
+    for (let span = this.#nextSpan(); span !== null; span = this.#nextSpan()) {
+      if (this.record.computed < span.end) {
+        if (this.#seat.role === 'shadow' && this.#running === null) this.#runAgain(span);
+        break;
+      }
+      const signing = this.#audit.commit(this.record.span(span.start, span.end));
+      this.#host.perform({ type: 'sign', session: this.#opening.session, ...signing });
+    }
+    if (this.#running === null) this.#runByMs = Infinity;
+  }
+
+  /** True if a span is to be committed to whose rows have not come. */
+  get isStarved(): boolean {
+    const span = this.#audit.next;
+    return span !== null && span.end > this.record.received && this.#queue.length === 0;
+  }
+
+  /** The next span to commit to, if its rows are here. */
+  #nextSpan(): Span | null {
+    const span = this.#audit.next;
+    return span !== null && span.end <= this.record.received ? span : null;
+  }
+
+  /** One run for the span, after those for what a cut left unchecked before it. */
+  #runAgain({ start, end: spanEnd }: Span): void {
+    const from = this.record.computed;
+    const end = from < start ? Math.min(start, chunkEnd(from)) : spanEnd;
+    this.#run({ type: 'again', end });
+    const input = this.record.rows(from, end);
+    const logitsFrom = this.record.logitsFrom(from, end);
+    this.#host.perform({ type: 'run', session: this.#opening.session, input, logitsFrom });
+  }
+}

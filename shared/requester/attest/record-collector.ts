@@ -1,0 +1,186 @@
+import type { AuditReplica } from '../audit/audit-replica.ts';
+import { toHex } from '../../bytes.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
+import type { Digest, PeerId, SessionId } from '../../ids.ts';
+import { RECORD_TIMEOUT_MS } from '../../limits.ts';
+import { mismatchOf, parseAttestation } from '../../receipt/evidence/attest.ts';
+import type { AttestationPredicate } from '../../receipt/evidence/attestation.ts';
+import type { Evidence, FedRun } from '../../receipt/evidence/evidence.ts';
+import { shapeOf } from '../../receipt/evidence/runs.ts';
+import { salted, saltedTokens } from '../../receipt/evidence/salted.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../../receipt/statement-form.ts';
+import { strictParts } from '../../crypto/strict-envelope.ts';
+import type { PeerMessage } from '../../wire/peer-message.ts';
+import type { SessionEffect } from '../requester-event.ts';
+
+/** A replica as far as its record concerns it; `last` is what it committed to last, null where nobody checked. */
+export type RecordSource = Pick<
+  AuditReplica,
+  'id' | 'webrtc' | 'numericClass' | 'stage' | 'range' | 'role' | 'isLinked' | 'last'
+>;
+
+/** What the records are asked for, and what the requester knows of it by itself. */
+export interface RecordTask {
+  readonly session: SessionId;
+  readonly model: Digest;
+  readonly runtime: AttestationPredicate['runtime'];
+  readonly salt: Uint8Array<ArrayBuffer>;
+  /** Tokens of positions [0, end), as they were fed. */
+  readonly tokens: readonly number[];
+  readonly runs: readonly FedRun[];
+  /** When nothing is waited for any more. */
+  readonly byMs: number;
+}
+
+type Recorded = Extract<PeerMessage, { type: 'recorded' }>;
+type Attested = Evidence['attestations'][number];
+
+export type CollectorEffect =
+  | SessionEffect
+  /** What it signed is not what it was asked for, or not what it committed to. */
+  | { readonly type: 'wrong-record'; readonly source: RecordSource; readonly code: CheckFailure };
+
+interface Asked {
+  readonly source: RecordSource;
+  step: 'connecting' | 'asked' | 'verifying' | 'over';
+  attested: Attested | null;
+}
+
+/**
+ * Collects what the replicas of a session sign of their work, at the end of an answer. Nobody is waited for longer than
+ * RECORD_TIMEOUT_MS, each is heard once, and what is not as it must be is left out.
+ */
+export class RecordCollector {
+  readonly #task: RecordTask;
+  readonly #asked: ReadonlyMap<PeerId, Asked>;
+  readonly #unanswered: Map<PeerId, number>;
+  #isStopped = false;
+
+  /** `unanswered` counts requests of this session that each replica has not answered, and goes on from answer to answer. */
+  constructor(
+    task: Omit<RecordTask, 'byMs'>,
+    sources: readonly RecordSource[],
+    unanswered: Map<PeerId, number>,
+    nowMs: number,
+  ) {
+    this.#task = { ...task, byMs: nowMs + RECORD_TIMEOUT_MS };
+    this.#unanswered = unanswered;
+    this.#asked = new Map(sources.map((source) => [source.id, { source, step: 'connecting', attested: null }]));
+  }
+
+  /** True once nothing more is waited for. */
+  get isDone(): boolean {
+    return this.#isStopped || [...this.#asked.values()].every(({ step }) => step === 'over');
+  }
+
+  get deadlineMs(): number {
+    return this.isDone ? Infinity : this.#task.byMs;
+  }
+
+  /** Those whose signature is good, stage by stage. */
+  get attestations(): readonly Attested[] {
+    return [...this.#asked.values()].flatMap(({ step, attested }) =>
+      step === 'over' && attested !== null ? [attested] : [],
+    );
+  }
+
+  start(): CollectorEffect[] {
+    const { session } = this.#task;
+    return [...this.#asked.values()].flatMap(({ source: { id: peer, webrtc, isLinked } }): CollectorEffect[] =>
+      isLinked ? this.onLinked(peer) : [{ type: 'connect', session, peer, webrtc }],
+    );
+  }
+
+  onLinked(peer: PeerId): CollectorEffect[] {
+    const asked = this.#waiting(peer, 'connecting');
+    if (asked === null) return [];
+    asked.step = 'asked';
+    this.#unanswered.set(peer, this.#countOf(peer) + 1);
+    const { session, salt, tokens } = this.#task;
+    return [{ type: 'send', to: peer, message: { type: 'record', session, end: tokens.length, salt } }];
+  }
+
+  onMessage(from: PeerId, message: Recorded): CollectorEffect[] {
+    const asked = this.#waiting(from, 'asked');
+    if (asked === null) return [];
+    const { publicKey, envelope } = message;
+    const { session } = this.#task;
+    try {
+      const { payload, signed: bytes, signature } = strictParts(envelope, STATEMENT_PAYLOAD_TYPE, publicKey);
+      const code = this.#faultOf(asked.source, publicKey, payload);
+      if (code !== null) return this.#judge(asked, code);
+      asked.step = 'verifying';
+      this.#unanswered.delete(from);
+      asked.attested = { replica: from, publicKey, envelope };
+      return [{ type: 'verify-record', session, peer: from, publicKey, bytes, signature }];
+    } catch {
+      return this.#judge(asked, 'record-malformed');
+    }
+  }
+
+  onVerified(peer: PeerId, isGood: boolean): CollectorEffect[] {
+    const asked = this.#waiting(peer, 'verifying');
+    if (asked === null) return [];
+    if (!isGood) return this.#refuse(asked, 'record-signature');
+    asked.step = 'over';
+    return [];
+  }
+
+  /** It cannot be reached (any more); what it signed before that stays. */
+  onLost(peer: PeerId): void {
+    const asked = this.#asked.get(peer);
+    if (asked !== undefined && asked.step !== 'verifying') asked.step = 'over';
+  }
+
+  onTime(nowMs: number): void {
+    if (nowMs >= this.#task.byMs) this.stop();
+  }
+
+  /** Waits for nobody any more. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  #waiting(peer: PeerId, step: Asked['step']): Asked | null {
+    const asked = this.#asked.get(peer);
+    return this.#isStopped || asked?.step !== step ? null : asked;
+  }
+
+  #countOf(peer: PeerId): number {
+    return this.#unanswered.get(peer) ?? 0;
+  }
+
+  /** Wrong for this answer; but it may be the record of an answer before, which comes late and is no fault. */
+  #judge(asked: Asked, code: CheckFailure): CollectorEffect[] {
+    const { id } = asked.source;
+    const count = this.#countOf(id) - 1;
+    this.#unanswered.set(id, count);
+    return count > 0 ? [] : this.#refuse(asked, code);
+  }
+
+  #refuse(asked: Asked, code: CheckFailure): CollectorEffect[] {
+    asked.step = 'over';
+    asked.attested = null;
+    return [{ type: 'wrong-record', source: asked.source, code }];
+  }
+
+  #faultOf(source: RecordSource, publicKey: Uint8Array, payload: Uint8Array<ArrayBuffer>): CheckFailure | null {
+    const { salt, tokens, runs, ...task } = this.#task;
+    const { id: replica, stage, range, role, numericClass } = source;
+    const attestation = parseAttestation(payload);
+    const expected = { ...task, replica, stage, range, role, numericClass, positions: tokens.length };
+    if (mismatchOf(attestation, publicKey, expected) !== null) return 'record-malformed';
+    const said = attestation.predicate;
+    const commit = source.last?.end === tokens.length ? source.last : null;
+    const known = {
+      input: commit ? salted(salt, commit.inputTo) : stage === 0 ? saltedTokens(salt, tokens) : null,
+      output: commit ? salted(salt, commit.outputTo) : null,
+      runs: commit ? toHex(commit.shapes) : role === 'primary' ? shapeOf(runs) : null,
+    };
+    const isAsKnown =
+      [null, said.input.sha256].includes(known.input) &&
+      [null, said.outputs.at(-1)!.sha256].includes(known.output) &&
+      [null, said.runs.sha256].includes(known.runs);
+    return isAsKnown ? null : 'record-mismatch';
+  }
+}

@@ -1,0 +1,62 @@
+import type { AuditPanel, AuditReplica } from './audit-replica.ts';
+import { isOwed, type AuditSpan, type Part } from './audit-span.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
+import type { Span } from '../../judge/statement.ts';
+
+/** A deadline missed by this much was missed by the requester itself, whose timers did not run. */
+const ASLEEP_MS = 2_000;
+/** What may have come in the meantime is handled within this time. */
+const EXCUSE_MS = 2_000;
+
+/** When what must have happened in the check of a session. */
+export class AuditDeadlines {
+  /** When the requester must have a link to every replica. */
+  linkByMs = Infinity;
+  /** When the open span is closed as it is. */
+  silentByMs = Infinity;
+  #isLinkExcused = false;
+
+  next(spans: readonly AuditSpan[], panel: AuditPanel): number {
+    let nextMs = Math.min(this.silentByMs, this.#linkMs(panel));
+    for (const word of owedWords(spans, panel)) nextMs = Math.min(nextMs, word.byMs);
+    return nextMs;
+  }
+
+  /** Nobody pays for time in which the requester slept (a tab put aside, a closed machine): each gets more, once. */
+  excuse(spans: readonly AuditSpan[], panel: AuditPanel, nowMs: number): void {
+    const isMissed = (byMs: number) => byMs + ASLEEP_MS <= nowMs;
+    if (!this.#isLinkExcused && isMissed(this.#linkMs(panel))) {
+      this.#isLinkExcused = true;
+      this.linkByMs = nowMs + EXCUSE_MS;
+    }
+    for (const word of owedWords(spans, panel)) {
+      if (word.isExcused || !isMissed(word.byMs)) continue;
+      word.isExcused = true;
+      word.byMs = nowMs + EXCUSE_MS;
+    }
+  }
+
+  #linkMs(panel: AuditPanel): number {
+    return panel.live.some(({ isLinked }) => !isLinked) ? this.linkByMs : Infinity;
+  }
+}
+
+function owedWords(spans: readonly AuditSpan[], panel: AuditPanel): Part[keyof Part][] {
+  return spans
+    .flatMap((span) => panel.live.flatMap((replica) => Object.values(span.part(replica)) as Part[keyof Part][]))
+    .filter(isOwed);
+}
+
+/** What the replica should have said by now, the first of it; null if nothing is overdue. */
+export function overdue(
+  spans: readonly AuditSpan[],
+  replica: AuditReplica,
+  nowMs: number,
+): { readonly span: Span; readonly code: CheckFailure } | null {
+  for (const open of spans) {
+    const { commit, reveal } = open.part(replica);
+    if (isOwed(commit) && nowMs >= commit.byMs) return { span: open.span, code: 'commit-missing' };
+    if (isOwed(reveal) && nowMs >= reveal.byMs) return { span: open.span, code: 'reveal-missing' };
+  }
+  return null;
+}

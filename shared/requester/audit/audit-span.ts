@@ -1,0 +1,117 @@
+import type { PeerId } from '../../ids.ts';
+import type { Dispute, Testimony } from './audit-event.ts';
+import type { AuditReplica } from './audit-replica.ts';
+import type { Finding, StageCheck } from '../../judge/finding.ts';
+import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
+
+/** A statement as it came, with the bytes that are signed. */
+export interface Held<Statement> {
+  readonly signed: Signed<Statement>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Its signature was verified. */
+  isGood: boolean;
+}
+
+/** What one replica has to say, once. */
+export interface Word<Statement> {
+  first: Held<Statement> | null;
+  /** Another content under the same number. */
+  second: Held<Statement> | null;
+  /** When it must have come; Infinity before it was asked for. */
+  byMs: number;
+  /** A requester that slept gave it more time. */
+  isExcused: boolean;
+}
+
+export interface Part {
+  readonly commit: Word<Commit>;
+  readonly reveal: Word<Reveal>;
+}
+
+/** What the comparisons of one stage came to. */
+export interface StageResult {
+  readonly findings: readonly Finding[];
+  /** Shadows whose finding no longer asks for a third. */
+  readonly settled: Set<PeerId>;
+  arbiter: StageCheck['arbiter'];
+  dispute: Dispute | null;
+}
+
+/** One span on its way from `check` to its verdict. */
+export class AuditSpan {
+  readonly span: Span;
+  /** The requester's own commit, and the signature on it once it is made. */
+  readonly own: Commit;
+  signature: Uint8Array<ArrayBuffer> | null = null;
+  /** The logits rows that came from the last primary: of the last `wanted` positions. */
+  readonly logits: Uint8Array<ArrayBuffer>;
+  readonly wanted: number;
+  /** Chain of the runs that primaries were given. */
+  readonly shapes: Uint8Array<ArrayBuffer>;
+  isChallenged = false;
+  /** Where a cut went into the span; the positions after it are gone. */
+  keptEnd: number;
+  /** One for each stage, once judged. */
+  results: StageResult[] | null = null;
+  readonly #parts = new Map<PeerId, Part>();
+
+  constructor(
+    own: Commit,
+    logits: { readonly count: number; readonly bytes: Uint8Array<ArrayBuffer> },
+    shapes: Uint8Array<ArrayBuffer>,
+  ) {
+    const { session, epoch, index, start, end } = own;
+    this.span = { session, epoch, index, start, end };
+    this.own = own;
+    this.logits = logits.bytes;
+    this.wanted = logits.count;
+    this.shapes = shapes;
+    this.keptEnd = end;
+  }
+
+  get isCutInto(): boolean {
+    return this.keptEnd < this.span.end;
+  }
+
+  part({ id }: AuditReplica): Part {
+    let part = this.#parts.get(id);
+    if (part === undefined) {
+      part = { commit: unsaid(), reveal: unsaid() };
+      this.#parts.set(id, part);
+    }
+    return part;
+  }
+
+  /** The verified commit of a replica that is known to have made one. */
+  commitOf(replica: AuditReplica): Commit {
+    return this.part(replica).commit.first!.signed.statement;
+  }
+
+  revealOf(replica: AuditReplica): Reveal {
+    return this.part(replica).reveal.first!.signed.statement;
+  }
+
+  testimony(replica: AuditReplica): Testimony {
+    const { commit, reveal } = this.part(replica);
+    const { id: peer, numericClass } = replica;
+    return { peer, numericClass, commit: commit.first!.signed, reveal: reveal.first!.signed };
+  }
+
+  /** True once all of these have committed, and so has the requester. */
+  isCommitted(replicas: readonly AuditReplica[]): boolean {
+    return this.signature !== null && replicas.every((replica) => this.part(replica).commit.first?.isGood === true);
+  }
+
+  isRevealed(replicas: readonly AuditReplica[]): boolean {
+    return this.isChallenged && replicas.every((replica) => this.part(replica).reveal.first?.isGood === true);
+  }
+}
+
+/** True for a word that was asked for and has not come. */
+export function isOwed({ first, byMs }: Word<unknown>): boolean {
+  return first === null && byMs !== Infinity;
+}
+
+function unsaid<Statement>(): Word<Statement> {
+  return { first: null, second: null, byMs: Infinity, isExcused: false };
+}

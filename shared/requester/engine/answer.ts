@@ -1,0 +1,155 @@
+import { TIERS, type CheckCounts, type SpanCheck, type Tier } from '../../judge/finding.ts';
+import { ChorusError } from '../../errors.ts';
+import { MAX_REROUTES } from '../../limits.ts';
+import type { Evidence } from '../../receipt/evidence/evidence.ts';
+import type { AnswerEvent, GenerateRequest, Usage } from '../answer-event.ts';
+import type { Sampling } from '../../rows/sampler.ts';
+
+type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
+/** Why nothing more is fed: the answer is whole, or goes on over another route whose lease is longer. */
+export type Closing = 'stop' | 'length' | 'renew';
+
+const MIN_CAPACITY = 512;
+/** As many as a receipt may name. */
+const MAX_FAULTS = 256;
+
+/** The answer being made: its tokens, how far they are checked, and what it took. */
+export class Answer {
+  readonly promptLength: number;
+  /** Positions a route for it should have room for. */
+  readonly capacity: number;
+  readonly maxNewTokens: number;
+  readonly sampling: Sampling;
+  /** Wall clock. */
+  readonly startedAtMs: number;
+  readonly #isComplete: (answer: readonly number[]) => boolean;
+  /** Prompt and answer so far. */
+  readonly #history: number[];
+  readonly #counts: Record<Tier, number> = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
+  readonly #faults: Evidence['faults'][number][] = [];
+  #verdictEnd = 0;
+  #reroutes = 0;
+  /** Tokens there were at the last reroute. */
+  #reroutedAt = 0;
+  #closing: Closing | null = null;
+  /** Rows before this position need a verdict for the answer to be whole. */
+  #closedAt = Infinity;
+
+  /** Throws `bad-message` for an empty prompt, `too-long` for one that leaves no room for an answer. */
+  constructor(
+    { promptTokens, maxNewTokens, sampling, isComplete }: GenerateRequest,
+    maxPositions: number,
+    startedAtMs: number,
+  ) {
+    const { length } = promptTokens;
+    if (length === 0) throw new ChorusError('bad-message', 'the prompt is empty');
+    if (length >= maxPositions) {
+      const text = `the prompt has ${length} tokens; this model takes fewer than ${maxPositions}`;
+      throw new ChorusError('too-long', text);
+    }
+    this.#history = [...promptTokens];
+    this.promptLength = length;
+    this.maxNewTokens = Math.min(maxNewTokens, maxPositions - length);
+    // A copy, as of the tokens: whoever asked may change what it asked with.
+    const { temperature, topP, seed } = sampling;
+    this.sampling = { temperature, topP, seed };
+    this.startedAtMs = startedAtMs;
+    this.capacity = Math.min(capacityFor(this.neededPositions), maxPositions);
+    this.#isComplete = isComplete ?? (() => false);
+  }
+
+  get history(): readonly number[] {
+    return this.#history;
+  }
+
+  get neededPositions(): number {
+    return this.promptLength + this.maxNewTokens;
+  }
+
+  /** Rows before this position have their verdict. */
+  get verdictEnd(): number {
+    return this.#verdictEnd;
+  }
+
+  /** Set while its last spans are checked. */
+  get closing(): Closing | null {
+    return this.#closing;
+  }
+
+  /** True once it is closed and every row has its verdict. */
+  get isWhole(): boolean {
+    return this.#verdictEnd >= this.#closedAt;
+  }
+
+  /** Replicas that failed it, in whatever session. */
+  get faults(): Evidence['faults'] {
+    return this.#faults;
+  }
+
+  note({ volunteer, stage, role, code, isProven }: Extract<AnswerEvent, { type: 'fault' }>): void {
+    if (this.#faults.length < MAX_FAULTS) this.#faults.push({ volunteer, stage, role, code, isProven });
+  }
+
+  /** Nothing more is fed; `rows` have been. */
+  close(closing: Closing, rows: number): void {
+    this.#closing = closing;
+    this.#closedAt = rows;
+  }
+
+  /** Adds a token; says whether the answer is whole with it. */
+  push(token: number): 'stop' | 'length' | null {
+    this.#history.push(token);
+    const length = this.#history.length - this.promptLength;
+    if (this.#isComplete(this.#history.slice(this.promptLength))) return 'stop';
+    return length >= this.maxNewTokens ? 'length' : null;
+  }
+
+  /** The part of a verdict that is new to this answer; null if none is. A session's spans may have been checked in another. */
+  accept(check: SpanCheck): SpanCheck | null {
+    if (check.end <= this.#verdictEnd) return null;
+    this.#counts[check.tier] += 1;
+    const start = Math.max(check.start, this.#verdictEnd);
+    this.#verdictEnd = check.end;
+    return { ...check, start };
+  }
+
+  /** Takes back the tokens that no verdict covers; returns the position from which they come again. */
+  withdraw(): number {
+    const kept = Math.max(this.promptLength, this.#verdictEnd + 1);
+    this.#history.length = Math.min(this.#history.length, kept);
+    this.#closing = null;
+    this.#closedAt = Infinity;
+    return this.#history.length;
+  }
+
+  /** Counts one more route; false if there have been too many since the answer last got on. */
+  reroute(): boolean {
+    if (this.#history.length > this.#reroutedAt) this.#reroutes = 0;
+    this.#reroutedAt = this.#history.length;
+    this.#reroutes += 1;
+    return this.#reroutes <= MAX_REROUTES;
+  }
+
+  /** True if `reroute` would grant another route. */
+  get mayReroute(): boolean {
+    return this.#reroutes < MAX_REROUTES || Math.max(this.promptLength, this.#verdictEnd + 1) > this.#reroutedAt;
+  }
+
+  /** The answer as it ends; `isWhole` if every row has its verdict. */
+  end(reason: EndEvent['reason'], isWhole: boolean, evidence: Evidence | null): EndEvent {
+    const counts: CheckCounts = { ...this.#counts, unchecked: this.#counts.unchecked + (isWhole ? 0 : 1) };
+    const tier = TIERS.find((each) => counts[each] > 0) ?? 'unchecked';
+    const usage: Usage = {
+      promptTokens: this.promptLength,
+      completionTokens: this.#history.length - this.promptLength,
+    };
+    return { type: 'end', reason, usage, tier, counts, evidence };
+  }
+}
+
+/** Grows by doubling, so that a chat seldom needs another session and short ones take little memory. */
+function capacityFor(positions: number): number {
+  let capacity = MIN_CAPACITY;
+  while (capacity < positions) capacity *= 2;
+  return capacity;
+}

@@ -1,0 +1,399 @@
+import { ChorusError, toChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
+import type { Evidence } from '../../receipt/evidence/evidence.ts';
+import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
+import type { HopTiming } from '../../wire/peer-message.ts';
+import { Answer, type Closing } from './answer.ts';
+import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
+import type { CheckNews } from '../check-news.ts';
+import { EvidenceDraft } from './evidence-draft.ts';
+import { faultEvent, FaultReports } from './fault-reports.ts';
+import type { FoundFault } from '../found-fault.ts';
+import type { LiveEffect, SessionEvent, SessionLost } from '../session/live-event.ts';
+import { LiveSession } from '../session/live-session.ts';
+import type { Now } from '../../replica/replica-event.ts';
+import { releaseOfReplay } from '../route-release.ts';
+import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from '../requester-event.ts';
+import type { Lap } from '../feed/requester-session.ts';
+import { checkRoute } from '../../route/route.ts';
+import { RouteSearch, type SearchStep } from './route-search.ts';
+import { sampleToken } from '../../rows/sampler.ts';
+import { CONTRADICTION } from '../session/told-fault.ts';
+
+/** Between two verdicts of a complete answer; the check itself has shorter limits. */
+const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
+
+/**
+ * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
+ * holds, cuts these back to what a new prompt shares with them, sends the rest in chunks, then samples a token each lap.
+ * An answer ends once all its rows have their verdict. If a volunteer fails, it asks for a route without that one, replays
+ * the tokens up to the last verdict and goes on from there.
+ */
+export class RequesterEngine {
+  readonly #config: RequesterConfig;
+  readonly #search: RouteSearch;
+  readonly #reports = new FaultReports();
+  /** Who has ended sessions by what it said of others. */
+  readonly #tellers = new Set<PeerId>();
+  #effects: RequesterEffect[] = [];
+  #now: Now = { nowMs: 0, wallMs: 0 };
+  #answer: Answer | null = null;
+  #session: LiveSession | null = null;
+  /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
+  #isAlignDue = false;
+  /** When a complete answer waits no longer for verdicts. */
+  #endByMs = Infinity;
+  #lastTicket = 0;
+  /** Of a complete answer, while its replicas' records come in. */
+  #draft: EvidenceDraft | null = null;
+
+  constructor(config: RequesterConfig) {
+    this.#config = config;
+    this.#search = new RouteSearch(config.self);
+  }
+
+  /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
+  get deadlineMs(): number {
+    const waits = [this.#search, this.#reports, this.#session];
+    return Math.min(this.#isEnding ? this.#endByMs : Infinity, ...waits.map((each) => each?.deadlineMs ?? Infinity));
+  }
+
+  /** True if a complete answer waits for nothing but its last verdicts; what else it may wait for has limits of its own. */
+  get #isEnding(): boolean {
+    const closing = this.#answer?.closing ?? null;
+    if (closing === null || this.#session?.isSettling === true) return false;
+    return closing === 'renew' || (!this.#reports.isWaiting && this.#draft?.isOpen !== true);
+  }
+
+  handle(event: RequesterEvent, now: Now): RequesterEffect[] {
+    this.#now = now;
+    this.#effects = [];
+    this.#dispatch(event);
+    return this.#effects;
+  }
+
+  #dispatch(event: RequesterEvent): void {
+    const { nowMs } = this.#now;
+    switch (event.type) {
+      case 'start':
+        return this.#start(event.request);
+      case 'cancel':
+        return this.#cancel();
+      case 'close':
+        return this.#close();
+      case 'queued':
+        if (!this.#search.isOn) return;
+        this.#search.wait(nowMs);
+        return this.#emit({ type: 'queued', position: event.position });
+      case 'routed':
+        return this.#onRouted(event);
+      case 'refused':
+        if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
+        return;
+      case 'server-back':
+        if (this.#search.isOn) this.#requestRoute();
+        return;
+      case 'reported':
+        return this.#onReported(event.ticket, event.isAccepted);
+      case 'time':
+        return this.#onTime();
+      default:
+        return this.#toSession(event);
+    }
+  }
+
+  #start(request: GenerateRequest): void {
+    if (this.#answer !== null) return;
+    let answer: Answer;
+    try {
+      answer = new Answer(request, this.#config.manifest.config.maxPositions, this.#now.wallMs);
+    } catch (error) {
+      return this.#fail(toChorusError(error));
+    }
+    const session = this.#session;
+    this.#answer = answer;
+    if (session === null) return this.#requestRoute();
+    const isUsable = session.route.capacity >= answer.neededPositions && !session.isEnding(this.#now.nowMs);
+    if (isUsable) this.#align(session);
+    else this.#renew(session, answer);
+  }
+
+  #requestRoute(): void {
+    this.#take(this.#search.start(this.#now.nowMs));
+  }
+
+  #take(step: SearchStep): void {
+    if (step.type === 'fail') return this.#fail(step.error);
+    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude });
+  }
+
+  #onRouted(signed: SignedRoute): void {
+    if (!this.#search.stop()) return;
+    const { self, model, manifest } = this.#config;
+    try {
+      checkRoute(signed.route, self, model, manifest.config.layers);
+      const isShort = signed.route.capacity < (this.#answer?.neededPositions ?? 0);
+      if (isShort) throw new ChorusError('too-long', 'the route is too short');
+    } catch (error) {
+      return this.#fail(toChorusError(error));
+    }
+    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now);
+    this.#session = session;
+    this.#perform(session, session.connect());
+  }
+
+  #toSession(event: SessionEvent): void {
+    const session = this.#session;
+    if (session !== null) return this.#perform(session, session.handle(event, this.#now));
+    if (event.type === 'replay-routed') this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
+  }
+
+  #onTime(): void {
+    const { nowMs } = this.#now;
+    if (nowMs >= this.#search.deadlineMs) {
+      this.#effects.push({ type: 'abandon-route' });
+      this.#take(this.#search.timedOut());
+    }
+    for (const event of this.#reports.expire(nowMs)) this.#emit(event);
+    if (nowMs >= (this.#session?.deadlineMs ?? Infinity)) this.#toSession({ type: 'time' });
+    this.#endIfWhole();
+  }
+
+  /** Does what a session asks for, and makes of the rest what it means for the answer. */
+  #perform(session: LiveSession, effects: readonly LiveEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'opened':
+          if (this.#session !== session) break;
+          this.#effects.push({ type: 'announce', route: session.route });
+          this.#align(session);
+          break;
+        case 'lap':
+          if (this.#session === session) this.#onLap(session, effect.lap, effect.hops);
+          break;
+        case 'lost':
+          if (this.#session === session) this.#onLost(session, effect);
+          break;
+        case 'checked':
+        case 'settling':
+        case 'settled':
+        case 'fault':
+        case 'bare':
+        case 'recorded':
+        case 'doubted':
+        case 'broken':
+          this.#onCheck(session, effect);
+          break;
+        case 'connect':
+          if (this.#session === session) this.#effects.push(effect);
+          break;
+        default:
+          this.#effects.push(effect);
+      }
+    }
+  }
+
+  /** Cuts the session back to what it shares with the history, then sends the rest. */
+  #align(session: LiveSession): void {
+    this.#isAlignDue = this.#answer !== null && session.isSettling;
+    if (this.#answer === null || this.#isAlignDue) return;
+    this.#perform(session, session.align(this.#answer.history, this.#now));
+    this.#feed(session);
+  }
+
+  #feed(session: LiveSession): void {
+    const answer = this.#answer;
+    if (this.#session !== session || answer === null || answer.closing !== null || session.isSettling) return;
+    if (this.#isAlignDue) return this.#align(session);
+    this.#perform(session, session.feed(answer.history, this.#now));
+  }
+
+  #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
+    const answer = this.#answer;
+    if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
+    const { prompt, candidates, lapMs } = lap;
+    if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
+    if (candidates === null) return this.#feed(session);
+    const position = answer.history.length;
+    const { token, logprob } = sampleToken(candidates, answer.sampling, position);
+    session.drew(token, position, answer.sampling);
+    if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
+    session.count(lapMs);
+    const whole = answer.push(token);
+    this.#emit({ type: 'token', token, logprob, position, lapMs, hops });
+    const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
+    if (closing === null) this.#feed(session);
+    else this.#closeWith(session, answer, closing);
+  }
+
+  #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
+    answer.close(closing, session.length);
+    this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
+    this.#perform(session, session.closeSpan(this.#now));
+    this.#endIfWhole();
+  }
+
+  /** Ends an answer that has all its tokens, once it has all its verdicts and its replicas' records. */
+  #endIfWhole(): void {
+    const [answer, session] = [this.#answer, this.#session];
+    if (answer === null || answer.closing === null) return;
+    if (answer.closing !== 'renew' && answer.isWhole && session !== null) this.#record(session, answer);
+    if (!this.#isEnding) return;
+    if (!answer.isWhole && this.#now.nowMs < this.#endByMs) return;
+    const evidence = this.#draft?.finish(answer, this.#now.wallMs) ?? null;
+    if (answer.closing !== 'renew') this.#finish(answer, answer.closing, answer.isWhole, evidence);
+    else if (session !== null) this.#renew(session, answer);
+  }
+
+  /** Has the replicas sign what they did, once. */
+  #record(session: LiveSession, answer: Answer): void {
+    if (this.#draft !== null) return;
+    this.#draft = new EvidenceDraft(session, answer, this.#config.random(SALT_BYTES));
+    this.#perform(session, session.record(this.#draft.salt, this.#now));
+  }
+
+  #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean, evidence: Evidence | null): void {
+    this.#forgetAnswer();
+    if (this.#session !== null) this.#perform(this.#session, this.#session.rest(this.#now));
+    this.#emit(answer.end(reason, isWhole, evidence));
+  }
+
+  #forgetAnswer(): void {
+    this.#draft = null;
+    this.#answer = null;
+    this.#isAlignDue = false;
+  }
+
+  #cancel(): void {
+    const answer = this.#answer;
+    if (answer === null) return;
+    this.#stopRouting();
+    for (const event of this.#reports.expire(Infinity)) this.#emit(event);
+    if (this.#session?.isOpen === false) this.#drop(this.#session, 'cancelled');
+    const session = this.#session;
+    this.#finish(answer, 'cancelled', session !== null && answer.verdictEnd >= session.length, null);
+    if (session !== null) this.#perform(session, session.closeSpan(this.#now));
+  }
+
+  #close(): void {
+    this.#cancel();
+    this.#stopRouting();
+    if (this.#session !== null) this.#drop(this.#session, 'done');
+  }
+
+  #stopRouting(): void {
+    if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
+  }
+
+  #onCheck(session: LiveSession, effect: CheckNews): void {
+    const answer = this.#answer;
+    if (effect.type === 'fault') return this.#report(effect.fault);
+    if (this.#session !== session) return;
+    if (answer !== null && answer.closing !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
+    switch (effect.type) {
+      case 'checked': {
+        // Until the session is cut back, its verdicts are on what the answer before had it hold.
+        const check = this.#isAlignDue ? null : (answer?.accept(effect.check) ?? null);
+        if (check !== null) this.#emit({ type: 'checked', check });
+        return this.#endIfWhole();
+      }
+      case 'settling':
+        return this.#emit(effect);
+      case 'settled':
+        this.#endIfWhole();
+        return this.#feed(session);
+      case 'recorded':
+        return this.#endIfWhole();
+      case 'bare':
+        return this.#onBare(session, effect);
+      case 'doubted':
+        return this.#search.exclude(effect.between, this.#now.nowMs);
+      case 'broken':
+        return this.#onBroken(session, effect);
+    }
+  }
+
+  /** Goes on with a new shadow, as long as the answer gets on by that. */
+  #onBare(session: LiveSession, { shadow, partner }: Extract<CheckNews, { type: 'bare' }>): void {
+    if (this.#answer?.mayReroute === false) return;
+    const [text, blamed] =
+      partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
+    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+  }
+
+  #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckNews, { type: 'broken' }>): void {
+    const answer = this.#answer;
+    const single = blamed.length > 1 ? CONTRADICTION : 'a replica failed the check';
+    const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
+    if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
+    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+  }
+
+  /** Tells the server what can be proven, and people once it has answered. */
+  #report(fault: FoundFault): void {
+    if (fault.proof === null) return this.#emit(faultEvent(fault, false));
+    const ticket = ++this.#lastTicket;
+    this.#effects.push({ type: 'report', ticket, proof: fault.proof });
+    if (this.#answer !== null) this.#reports.add(ticket, fault, this.#now.nowMs);
+  }
+
+  #onReported(ticket: number, isAccepted: boolean): void {
+    const event = this.#reports.reported(ticket, isAccepted);
+    if (event !== null) this.#emit(event);
+    this.#endIfWhole();
+  }
+
+  /** Another session in place of one that nobody failed. */
+  #renew(session: LiveSession, answer: Answer): void {
+    const before = answer.history.length;
+    this.#drop(session, 'done');
+    const from = answer.withdraw();
+    if (from < before) {
+      if (!answer.reroute()) return this.#fail(new ChorusError('timeout', 'no session lasts until it is checked'));
+      this.#emit({ type: 'rerouted', reason: 'the time of the route is over', volunteer: null, from });
+    }
+    this.#requestRoute();
+  }
+
+  #onLost(session: LiveSession, { error, told, ...lost }: SessionLost): void {
+    // Who blames one after another is as likely why.
+    const isOften = told !== undefined && this.#tellers.has(told);
+    if (told !== undefined) this.#tellers.add(told);
+    const blamed = isOften ? [...lost.blamed, told] : lost.blamed;
+    // A time out that nobody is known for is no volunteer's fault on record.
+    const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
+    this.#reroute(session, error, blamed, faults);
+  }
+
+  #reroute(session: LiveSession, error: ChorusError, blamed: readonly PeerId[], faults: Release['faults'] = []): void {
+    // What nobody checks keeps what it has: it will be as good as it is now.
+    if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
+    const answer = this.#answer;
+    this.#drop(session, answer === null ? 'done' : 'failed', faults);
+    this.#search.exclude(blamed, this.#now.nowMs);
+    if (answer === null) return;
+    // All of it is there, and all its verdicts.
+    if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
+    const from = answer.withdraw();
+    if (!answer.reroute()) return this.#fail(error);
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
+    this.#requestRoute();
+  }
+
+  #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {
+    this.#session = null;
+    this.#perform(session, session.drop(outcome, faults));
+  }
+
+  #fail(error: ChorusError): void {
+    for (const event of this.#reports.expire(Infinity)) this.#emit(event);
+    this.#forgetAnswer();
+    this.#effects.push({ type: 'fail', error });
+  }
+
+  #emit(event: AnswerEvent): void {
+    if (event.type === 'fault') this.#answer?.note(event);
+    this.#effects.push({ type: 'emit', event });
+  }
+}

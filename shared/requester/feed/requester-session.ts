@@ -1,0 +1,289 @@
+import type { Drawn } from '../audit/audit-record.ts';
+import { ChorusError } from '../../errors.ts';
+import type { PeerId, SessionId } from '../../ids.ts';
+import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../../limits.ts';
+import type { FedRun } from '../../receipt/evidence/evidence.ts';
+import type { RowsMessage } from '../../wire/peer-message.ts';
+import type { Release, Rest, SignedRoute } from '../requester-event.ts';
+import { Returns, type Returned } from './returns.ts';
+import type { CutMessage } from '../../wire/row-order.ts';
+import { leaseMs, type Envelope, type Route } from '../../route/route.ts';
+import { checkDigest, chunkEnd, chunkOf, encodeTokens, rowsMessage } from '../../wire/rows-message.ts';
+import { readCandidates, type Candidates, type Sampling } from '../../rows/sampler.ts';
+import { ShadowFeed } from '../../wire/shadow-feed.ts';
+
+/** Given back a little before the replicas would take it. */
+const IDLE_MS = SESSION_IDLE_MS - 20_000;
+/** A route this close to its end is not begun with. */
+const LEASE_MARGIN_MS = 10_000;
+
+/** Positions that the primaries run at once. */
+export interface Run {
+  readonly start: number;
+  readonly end: number;
+  /** The first position whose logits are wanted; any number >= `end` where none are. */
+  readonly logitsFrom: number;
+}
+
+/** Rows on their way round. */
+interface Flight extends Run {
+  readonly sentMs: number;
+}
+
+/** What came back for one rows message. */
+export interface Lap {
+  readonly lapMs: number;
+  /** How far the prompt is in; null once it is. */
+  readonly prompt: { readonly done: number; readonly total: number } | null;
+  /** The logits after the last token sent; null if these rows were not the last. */
+  readonly candidates: Candidates | null;
+}
+
+/** The requester's side of one session: what the replicas' KV holds, and what is on its way. */
+export class RequesterSession {
+  readonly route: Route;
+  readonly envelope: Envelope;
+  readonly leaseEndMs: number;
+  /** Stage 0's shadows get what its primary gets. */
+  readonly shadows: ShadowFeed;
+  /** Who failed in this session, for the server to hear at its end. */
+  readonly faults: Release['faults'] = [];
+  #step: 'connecting' | 'opening' | 'open' = 'connecting';
+  /** When the session must be open; then when it has rested too long. */
+  #stepByMs: number;
+  #lapByMs = Infinity;
+  /** Tokens sent, in the order of their positions. */
+  #sent: number[] = [];
+  #runs: Run[] = [];
+  /** Those of which a cut left something, as they were sent. */
+  readonly #fed: FedRun[] = [];
+  /** Tokens that were drawn from this session's logits, by position. */
+  readonly #drawn = new Map<number, Drawn>();
+  readonly #returns = new Returns();
+  #epoch = 0;
+  #sequence = 0;
+  #flights = new Map<number, Flight>();
+  /** Flights of an answer that was given up: they are waited for, but tell nothing. */
+  #forgotten = new Set<number>();
+  #prompt: { done: number; readonly total: number } | null = null;
+  #tokens = 0;
+  #lapsMs = 0;
+
+  constructor({ route, envelope }: SignedRoute, nowMs: number) {
+    this.route = route;
+    this.envelope = envelope;
+    this.leaseEndMs = nowMs + leaseMs(route);
+    this.shadows = new ShadowFeed(route.stages[0]!.shadows.map(({ id }) => id));
+    this.#stepByMs = nowMs + CONNECT_TIMEOUT_MS;
+  }
+
+  get id(): SessionId {
+    return this.route.session;
+  }
+
+  get first(): PeerId {
+    return this.route.stages[0]!.primary.id;
+  }
+
+  get last(): PeerId {
+    return this.route.stages.at(-1)!.primary.id;
+  }
+
+  get step(): 'connecting' | 'opening' | 'open' {
+    return this.#step;
+  }
+
+  /** When something must have happened. */
+  get deadlineMs(): number {
+    if (this.#stepByMs !== Infinity) return this.#stepByMs;
+    return this.#flights.size === 0 ? Infinity : this.#lapByMs;
+  }
+
+  /** Positions the replicas hold, once what is on its way has arrived. */
+  get length(): number {
+    return this.#sent.length;
+  }
+
+  /** The runs of positions [0, end). A run that a cut went into is as short as what is left of it. */
+  runs(end: number): Run[] {
+    return this.#runs.filter(({ start }) => start < end).map((run) => ({ ...run, end: Math.min(run.end, end) }));
+  }
+
+  /** The tokens of all positions. */
+  get tokens(): number[] {
+    return [...this.#sent];
+  }
+
+  /** What the primaries ran, and still hold something of. */
+  get fedRuns(): FedRun[] {
+    return [...this.#fed];
+  }
+
+  /** The tokens of positions [0, end), one row of bytes each. */
+  tokenRows(end: number): Uint8Array<ArrayBuffer>[] {
+    return this.#sent.slice(0, end).map((token) => encodeTokens([token]));
+  }
+
+  /** True if its lease is near its end. */
+  isEnding(nowMs: number): boolean {
+    return nowMs >= this.leaseEndMs - LEASE_MARGIN_MS;
+  }
+
+  toOpening(nowMs: number): void {
+    this.#step = 'opening';
+    this.#stepByMs = nowMs + OPEN_TIMEOUT_MS;
+  }
+
+  toOpen(): void {
+    this.#step = 'open';
+    this.#stepByMs = Infinity;
+  }
+
+  /** True while it waits for nothing but the next answer. */
+  get isResting(): boolean {
+    return this.#step === 'open' && this.#stepByMs !== Infinity;
+  }
+
+  /**
+   * Waits for nothing but the next answer, for a bounded time and not longer than another could begin; from then on flights
+   * under way tell nothing.
+   */
+  rest(nowMs: number): void {
+    this.#stepByMs = Math.min(nowMs + IDLE_MS, this.leaseEndMs - LEASE_MARGIN_MS);
+    this.#forgotten = new Set(this.#flights.keys());
+    this.#prompt = null;
+  }
+
+  /**
+   * True if `align` would cut off the wait for logits of rows that stay: the replicas gave them out, and what came back of
+   * the session would never be what they say.
+   */
+  isTornBy(history: readonly number[]): boolean {
+    const shared = this.#sharedWith(history);
+    const isCut = shared < this.#sent.length;
+    return isCut && [...this.#flights.values()].some((flight) => wantedOf(flight) > 0 && flight.logitsFrom < shared);
+  }
+
+  #sharedWith(history: readonly number[]): number {
+    const most = Math.min(this.#sent.length, history.length - 1);
+    let shared = 0;
+    while (shared < most && this.#sent[shared] === history[shared]) shared += 1;
+    return shared;
+  }
+
+  /** Makes ready to send `history`: returns the cut back to what the session shares with it, if it holds more. */
+  align(history: readonly number[], nowMs: number): CutMessage | null {
+    this.#stepByMs = Infinity;
+    this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
+    const shared = this.#sharedWith(history);
+    this.#prompt = { done: 0, total: history.length - shared };
+    if (shared === this.#sent.length) return null;
+    this.#sent.length = shared;
+    this.#epoch += 1;
+    this.#flights.clear();
+    this.#forgotten.clear();
+    this.#returns.cut(shared);
+    this.#runs = this.runs(shared);
+    while ((this.#fed.at(-1)?.start ?? -1) >= shared) this.#fed.pop();
+    // The token at the cut was drawn from the row before it, which stays.
+    for (const position of this.#drawn.keys()) if (position > shared) this.#drawn.delete(position);
+    return { type: 'cut', session: this.id, epoch: this.#epoch, position: shared };
+  }
+
+  /** The rows of `history` to send now: what was not sent yet, in chunks, `window` of them on the way at most. */
+  nextRows(history: readonly number[], window: number, nowMs: number): RowsMessage[] {
+    const messages: RowsMessage[] = [];
+    if (this.#flights.size === 0) this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
+    while (this.#sent.length < history.length && this.#flights.size < window) {
+      const start = this.#sent.length;
+      const end = Math.min(chunkEnd(start), history.length);
+      const tokens = history.slice(start, end);
+      const flight = { start, end, logitsFrom: history.length - 1, sentMs: nowMs };
+      const message = this.#rows(flight, tokens);
+      messages.push(message);
+      this.#flights.set(this.#sequence, flight);
+      this.#runs.push(flight);
+      this.#fed.push({ start, count: end - start, logits: wantedOf(flight) });
+      this.#returns.expect(message, this.route.stages.length);
+      this.#sent.push(...tokens);
+      this.#sequence += 1;
+    }
+    return messages;
+  }
+
+  #rows({ start, end, logitsFrom }: Flight, tokens: readonly number[]): RowsMessage {
+    return rowsMessage({
+      session: this.id,
+      stage: 0,
+      epoch: this.#epoch,
+      sequence: this.#sequence,
+      chunk: chunkOf(start),
+      logitsFrom,
+      rows: { kind: 'tokens', start, count: end - start, bytes: encodeTokens(tokens) },
+      hops: [],
+    });
+  }
+
+  /**
+   * Takes rows that came back; null if they are of no use: doubled, from before a cut, or of an answer given up. Throws
+   * `bad-message` or `digest-mismatch` if they are not what was asked for.
+   */
+  take(message: RowsMessage, vocabularySize: number, nowMs: number): Lap | null {
+    const flight = this.#flights.get(message.sequence);
+    if (flight === undefined || message.epoch !== this.#epoch) return null;
+    const { rows } = message;
+    const wanted = wantedOf(flight);
+    if (message.stage !== this.route.stages.length || rows.count !== wanted) {
+      throw new ChorusError('bad-message', `${rows.count} rows of logits came where ${wanted} were asked for`);
+    }
+    checkDigest(message);
+    const candidates =
+      wanted === 0 ? null : readCandidates(rows.bytes, vocabularySize, Math.min(TOP_K, vocabularySize));
+    this.#flights.delete(message.sequence);
+    this.#returns.arrived(message);
+    this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
+    if (this.#forgotten.delete(message.sequence)) return null;
+    const prompt = this.#prompt;
+    if (prompt !== null) prompt.done += flight.end - flight.start;
+    if (candidates !== null) this.#prompt = null;
+    return { lapMs: nowMs - flight.sentMs, prompt: prompt && { ...prompt }, candidates };
+  }
+
+  /** What came back since the last call, in the order in which it was sent. */
+  takeReturned(): Returned[] {
+    return this.#returns.take();
+  }
+
+  /** A token was drawn from the last logits. */
+  drew(token: number, position: number, sampling: Sampling): void {
+    this.#drawn.set(position, { token, sampling });
+  }
+
+  /** The answer is longer by a token. */
+  count(lapMs: number): void {
+    this.#tokens += 1;
+    this.#lapsMs += lapMs;
+  }
+
+  /** What was drawn for `position` from this session's logits, sent or not; null where another was sent. */
+  drawnAt(position: number): Drawn | null {
+    const drawn = this.#drawn.get(position);
+    const sent = this.#sent[position];
+    return drawn === undefined || (sent !== undefined && sent !== drawn.token) ? null : drawn;
+  }
+
+  /** How it went so far. */
+  figures(checks: Release['checks']): Omit<Rest, 'type'> {
+    const tokensPerSecond = this.#tokens < 2 || this.#lapsMs <= 0 ? null : (1000 * this.#tokens) / this.#lapsMs;
+    return { session: this.id, tokens: this.#tokens, tokensPerSecond, checks, faults: this.faults.slice(0, 64) };
+  }
+
+  release(outcome: Release['outcome'], checks: Release['checks']): Release {
+    return { type: 'release', ...this.figures(checks), outcome };
+  }
+}
+
+/** Positions of a run whose logits are wanted. */
+function wantedOf({ start, end, logitsFrom }: Run): number {
+  return Math.max(0, end - Math.max(start, logitsFrom));
+}

@@ -1,0 +1,58 @@
+import { ChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import type { PeerMessage } from '../../wire/peer-message.ts';
+import type { SessionLost } from './live-event.ts';
+import type { Refusal } from './refusals.ts';
+import type { Route } from '../../route/route.ts';
+
+/** Of two volunteers that are both left out for it. */
+export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
+
+/** What a `fault` that came from a peer means for the session. */
+export type ToldFault =
+  /** `receiver`, a replica of `stage`, says that the stage before sent it what cannot be, or nothing. */
+  | {
+      readonly type: 'refusal';
+      readonly stage: number;
+      readonly receiver: PeerId;
+      readonly error: ChorusError;
+      /** True where another volunteer says that it says so. */
+      readonly isHearsay: boolean;
+    }
+  /** A shadow has left the session. */
+  | { readonly type: 'shadow-left' }
+  | SessionLost;
+
+/** Reads a fault; null if it is not `from`'s to tell. */
+export function readFault(
+  from: PeerId,
+  fault: Extract<PeerMessage, { type: 'fault' }>,
+  { stages }: Route,
+): ToldFault | null {
+  const first = stages[0]!.primary.id;
+  const isPrimary = stages.some(({ primary }) => primary.id === from);
+  const own = stages.findIndex(({ primary, shadows }) => [primary, ...shadows].some(({ id }) => id === from));
+  // The first one passes on what those after it say.
+  const stage = from === first ? fault.stage : own;
+  const receiver = isPrimary ? stages[stage]?.primary.id : from;
+  const error = new ChorusError(fault.code, fault.message);
+  if (receiver !== undefined && fault.volunteer !== null && fault.volunteer === stages[stage - 1]?.primary.id) {
+    return { type: 'refusal', stage, receiver, error, isHearsay: receiver !== from };
+  }
+  // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
+  if (!isPrimary) return { type: 'shadow-left' };
+  if (from !== first) return null;
+  const named = stages.find((each) => each.primary.id === fault.volunteer)?.primary.id;
+  const isEndOfLease = fault.code === 'timeout' && fault.volunteer === null;
+  if (isEndOfLease) return { type: 'lost', error, blamed: [] };
+  const blamed = named ?? stages[fault.stage]?.primary.id ?? first;
+  return { type: 'lost', error, blamed: [blamed], ...(blamed !== from && { told: from }) };
+}
+
+/** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
+export function lossBy({ stage, sender, receivers, error }: Refusal, { stages }: Route): SessionLost | null {
+  if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
+  const primary = stages[stage]!.primary.id;
+  if (receivers[0] !== primary) return null;
+  return { type: 'lost', error: new ChorusError(error.code, CONTRADICTION), blamed: [primary, sender] };
+}

@@ -1,0 +1,30 @@
+import type { PeerId } from '../ids.ts';
+import type { PeerMessage } from './peer-message.ts';
+
+/** Most that may wait for one peer: its link is not there yet, or does not take it. */
+export const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
+/** What a message takes besides its rows or its payload, roughly. */
+const MESSAGE_BYTES = 512;
+
+/** What a message counts for in a backlog. */
+export function bytesOf(message: PeerMessage): number {
+  if (message.type === 'recorded') return MESSAGE_BYTES + message.envelope.payload.length;
+  return MESSAGE_BYTES + ('rows' in message ? message.rows.bytes.length : 0);
+}
+
+/** Bytes on their way to peers that nothing waits for, and so may be slower than what is sent to them. */
+export class Backlog {
+  readonly #bytes = new Map<PeerId, number>();
+
+  /** False, and nothing added, if `peer` would be further behind than it may. */
+  add(peer: PeerId, bytes: number): boolean {
+    const sum = (this.#bytes.get(peer) ?? 0) + bytes;
+    if (sum > MAX_BACKLOG_BYTES) return false;
+    this.#bytes.set(peer, sum);
+    return true;
+  }
+
+  remove(peer: PeerId, bytes: number): void {
+    this.#bytes.set(peer, Math.max(0, (this.#bytes.get(peer) ?? 0) - bytes));
+  }
+}

@@ -1,0 +1,46 @@
+import type { PeerId } from '../ids.ts';
+import type { PeerMessage } from './peer-message.ts';
+import { Backlog, bytesOf } from './backlog.ts';
+
+interface Outgoing {
+  readonly to: PeerId;
+  readonly message: PeerMessage;
+}
+
+/** Sends the shadows of a stage what its primary gets, from the first message on. None of them is waited for. */
+export class ShadowFeed {
+  /** Messages that wait for the link; null once it is open. */
+  readonly #shadows: Map<PeerId, PeerMessage[] | null>;
+  readonly #backlog = new Backlog();
+
+  constructor(shadows: readonly PeerId[]) {
+    this.#shadows = new Map(shadows.map((shadow) => [shadow, []]));
+  }
+
+  has(peer: PeerId): boolean {
+    return this.#shadows.has(peer);
+  }
+
+  /** The link to `peer` is open: what waited for it. */
+  connected(peer: PeerId): Outgoing[] {
+    const waiting = this.#shadows.get(peer);
+    if (waiting === undefined || waiting === null) return [];
+    this.#shadows.set(peer, null);
+    return waiting.map((message) => ({ to: peer, message }));
+  }
+
+  /** It gets nothing any more. */
+  drop(peer: PeerId): void {
+    this.#shadows.delete(peer);
+  }
+
+  feed(message: PeerMessage): Outgoing[] {
+    const sent: Outgoing[] = [];
+    for (const [peer, waiting] of this.#shadows) {
+      if (waiting === null) sent.push({ to: peer, message });
+      else if (this.#backlog.add(peer, bytesOf(message))) waiting.push(message);
+      else this.#shadows.delete(peer);
+    }
+    return sent;
+  }
+}

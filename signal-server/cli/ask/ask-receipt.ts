@@ -1,0 +1,111 @@
+import { writeFile } from 'node:fs/promises';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { parseTlogProof } from '#shared/log/tlog-proof.ts';
+import type { Manifest } from '#shared/model/manifest.ts';
+import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
+import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
+import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import { printable } from '#shared/receipt/verify/printable.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
+import type { ModelText } from '#shared/text/model-text.ts';
+import type { ServerApi } from '../../node-peer/server-api.ts';
+import { systemRandom as random } from '../../machine/system-clock.ts';
+import { describeHistory, type LogHistory } from '../log/hold-log.ts';
+
+/** An answer, and what is in hand of how it was made. */
+export interface AskedAnswer {
+  readonly evidence: Evidence | null;
+  readonly manifest: Manifest;
+  readonly manifestDigest: Digest;
+  readonly text: ModelText;
+  readonly renderedPrompt: string;
+  readonly answer: string;
+  readonly identity: Identity;
+  readonly serverKey: Uint8Array<ArrayBuffer>;
+}
+
+/** Where to write the receipt, and what its owner keeps to show what is hashed in it. */
+export interface ReceiptPaths {
+  readonly receipt?: string;
+  readonly secrets?: string;
+}
+
+/** What there is to say of a receipt. */
+export interface KeptReceipt {
+  readonly lines: readonly string[];
+  /** False where the log that has the receipt is not what it was: nobody should rely on it before that is cleared up. */
+  readonly isLogGood: boolean;
+}
+
+/**
+ * Makes the receipt of an answer, has the server log it, writes what was asked for, and holds the log to what
+ * `holdNewHead` remembers of it. A receipt that is not logged is written all the same; rejects where one was to be written
+ * and there is none.
+ */
+export async function keepReceipt(
+  asked: AskedAnswer,
+  paths: ReceiptPaths,
+  api: Pick<ServerApi, 'postReceipt'>,
+  holdNewHead: ((note: string) => Promise<LogHistory>) | null,
+  signal: AbortSignal,
+): Promise<KeptReceipt> {
+  const made = await make(asked).catch((error: unknown) => toChorusError(error));
+  if (made instanceof ChorusError) {
+    if (paths.receipt !== undefined || paths.secrets !== undefined) throw made;
+    return { lines: [`no receipt: ${made.message}`], isLogGood: true };
+  }
+  const { evidence, file } = made;
+  const { logged, line } = await log(file, asked.answer, api, signal);
+  const { salt, tokens } = evidence;
+  const secrets = formatReceiptSecrets({ salt, prompt: asked.renderedPrompt, tokens });
+  if (paths.receipt !== undefined) await write(paths.receipt, `${JSON.stringify(logged, null, 2)}\n`, 0o666);
+  if (paths.secrets !== undefined) await write(paths.secrets, `${secrets}\n`, 0o600);
+  if (logged.proof === null || holdNewHead === null) return { lines: [line], isLogGood: true };
+  const history = await holdNewHead(parseTlogProof(logged.proof).checkpoint);
+  return { lines: [line, ...linesOf(history)], isLogGood: history.check.status !== 'failed' };
+}
+
+/** Nothing where the log is what it was. */
+function linesOf(history: LogHistory): string[] {
+  const { check, kind } = history;
+  if (check.status === 'passed' || kind === 'first-seen') return [];
+  return [`log: ${printable(check.detail)}`, ...describeHistory(history)];
+}
+
+async function make(asked: AskedAnswer): Promise<{ evidence: Evidence; file: ReceiptFile }> {
+  const { evidence, identity } = asked;
+  if (evidence === null) throw new ChorusError('check-failed', 'not every part of this answer has a verdict');
+  const statement = await buildReceipt({ ...asked, evidence, requester: { kind: 'cli', identity }, random, verify });
+  return { evidence, file: await signReceipt(statement, identity) };
+}
+
+/** The receipt as the server gave it back, if it holds, else as it was. */
+async function log(
+  file: ReceiptFile,
+  answer: string,
+  { postReceipt }: Pick<ServerApi, 'postReceipt'>,
+  signal: AbortSignal,
+): Promise<{ logged: ReceiptFile; line: string }> {
+  const { id } = await verifyReceipt({ receipt: file, verify });
+  try {
+    const logged = await postReceipt(file.envelope, signal);
+    const found = await verifyReceipt({ receipt: logged, verify, answer });
+    if (found.id !== id || !found.isValid || !found.summary?.log) {
+      throw new ChorusError('bad-message', 'the server gave no proof for it that holds');
+    }
+    const { index, origin } = found.summary.log;
+    return { logged, line: `receipt ${id}, entry ${index} of ${origin}` };
+  } catch (thrown) {
+    return { logged: file, line: `receipt ${id}, in no log: ${toChorusError(thrown).message}` };
+  }
+}
+
+async function write(path: string, text: string, mode: number): Promise<void> {
+  await writeFile(path, text, { mode }).catch((error: unknown) => {
+    throw new ChorusError('internal', `${path} cannot be written: ${toChorusError(error).message}`);
+  });
+}

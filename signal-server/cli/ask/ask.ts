@@ -1,0 +1,177 @@
+import type { Command } from 'commander';
+import { checkPiece, pieceRange } from '#shared/blobs/piece.ts';
+import { concatBytes } from '#shared/bytes.ts';
+import { generateKeyPair, identityOf, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
+import type { BlobRef } from '#shared/model/manifest.ts';
+import { openManifest } from '#shared/route/open-signed.ts';
+import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { ReleasedText } from '#shared/requester/engine/released-text.ts';
+import { createNodeRequester } from '../../node-peer/requester-program.ts';
+import { loadModelText } from '../../node-peer/load-model-text.ts';
+import { createServerApi, type ServerApi } from '../../node-peer/server-api.ts';
+import { systemRandom } from '../../machine/system-clock.ts';
+import { keepReceipt } from './ask-receipt.ts';
+import { holdNewHead } from '../log/hold-log.ts';
+import { memoryOption, noRememberOption } from '../log/log-memory.ts';
+import { numberWithin, serverOption } from '../terminal/option-values.ts';
+import { describeChecks } from './describe-checks.ts';
+import { RouteReport } from './route-report.ts';
+
+interface AskOptions {
+  readonly server: URL;
+  readonly model?: string;
+  readonly system?: string;
+  readonly maxTokens?: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly seed?: number;
+  readonly route?: true;
+  readonly early?: true;
+  readonly receipt?: string;
+  readonly secrets?: string;
+  readonly memory: string;
+  readonly remember: boolean;
+}
+
+export function addAskCommand(program: Command): void {
+  program
+    .command('ask')
+    .description('ask the network one question, with a key made for it; the answer goes to standard output')
+    .argument('<prompt>', 'what to ask')
+    .addOption(serverOption())
+    .option('--model <name>', 'model to ask; the first that the server has if left out')
+    .option('--system <text>', 'what the model is told before the question')
+    .option(
+      '--max-tokens <count>',
+      'longest answer; as long as the model has room if left out',
+      numberWithin(1, 1e6, 'whole'),
+    )
+    .option('--temperature <number>', '0 takes the likeliest token each time', numberWithin(0, 2), 0)
+    .option('--top-p <number>', 'share of the probability to choose from', numberWithin(0.001, 1), 1)
+    .option('--seed <number>', 'makes a choice by chance repeatable', numberWithin(0, Number.MAX_SAFE_INTEGER, 'whole'))
+    .option('--early', 'print each token at once, before its check')
+    .option('--route', 'say on standard error who answers and where the time goes')
+    .option('--receipt <file>', 'write the receipt of the answer, which chorus verify reads')
+    .option(
+      '--secrets <file>',
+      'write what the receipt has hashed only: salt, prompt and tokens; show it to whom you like',
+    )
+    .addOption(memoryOption())
+    .addOption(noRememberOption())
+    .action(ask);
+}
+
+async function ask(prompt: string, options: AskOptions): Promise<void> {
+  const aborter = new AbortController();
+  const { signal } = aborter;
+  const interrupt = () => aborter.abort(new ChorusError('cancelled', 'interrupted'));
+  process.once('SIGINT', interrupt);
+  // Whoever read the answer may have had enough of it.
+  process.stdout.once('error', interrupt);
+  try {
+    await askNetwork(prompt, options, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    process.off('SIGINT', interrupt);
+  }
+  if (signal.aborted) process.exitCode = 130;
+}
+
+async function askNetwork(prompt: string, options: AskOptions, signal: AbortSignal): Promise<void> {
+  const { server: serverUrl, temperature, topP } = options;
+  const api = createServerApi(serverUrl);
+  const digest = await chooseModel(api, options.model, signal);
+  const identity = await identityOf(await generateKeyPair());
+  const { requester, control, close } = await createNodeRequester({ serverUrl, identity, kind: 'cli', signal });
+  try {
+    const authority = { serverKey: control.serverKey, verify };
+    const manifest = await openManifest(await api.fetchManifest(digest, signal), digest, authority);
+    const text = await loadModelText(manifest, (ref) => fetchBlob(ref, api, signal));
+    const system = options.system === undefined ? [] : [{ role: 'system', content: options.system }];
+    const renderedPrompt = text.renderChat([...system, { role: 'user', content: prompt }]);
+    const promptTokens = text.encodeRendered(renderedPrompt);
+    const room = Math.max(1, manifest.config.maxPositions - promptTokens.length);
+    const seed = options.seed ?? new DataView(systemRandom(4).buffer).getUint32(0);
+    const request = {
+      promptTokens,
+      maxNewTokens: options.maxTokens ?? room,
+      sampling: { temperature, topP, seed },
+      signal,
+    };
+    const release = options.early ? 'early' : 'checked';
+    const released = new ReleasedText(() => text.createWriter(), promptTokens.length, release);
+    const report = new RouteReport(performance.now());
+    let answer = '';
+    let evidence: Evidence | null = null;
+    for await (const event of requester.openConversation({ manifest, digest }).generate(request)) {
+      report.add(event, performance.now());
+      const piece = released.take(event);
+      answer += piece;
+      process.stdout.write(piece);
+      if (event.type === 'end') process.stdout.write('\n');
+      if (options.route) for (const line of describe(event, report)) process.stderr.write(`${line}\n`);
+      if (event.type !== 'end') continue;
+      process.stderr.write(`${describeChecks(event, released.summary)}\n`);
+      evidence = event.evidence;
+    }
+    const { serverKey } = control;
+    const asked = {
+      ...{ evidence, manifest, manifestDigest: digest, text, renderedPrompt, answer, identity, serverKey },
+    };
+    const memory = { memoryFolder: options.memory, signal };
+    const hold = options.remember ? (note: string) => holdNewHead(note, serverUrl, memory) : null;
+    const { lines, isLogGood } = await keepReceipt(asked, options, api, hold, signal);
+    for (const line of lines) process.stderr.write(`${line}\n`);
+    if (!isLogGood) process.exitCode = 1;
+  } finally {
+    close();
+  }
+}
+
+function describe(event: AnswerEvent, report: RouteReport): string[] {
+  switch (event.type) {
+    case 'queued':
+      return [`waiting for free volunteers, position ${event.position} in the queue`];
+    case 'routed':
+      return RouteReport.describeRoute(event);
+    case 'rerouted':
+      return [`another route: ${event.reason}`];
+    case 'settling':
+      return [`a difference at stage ${event.stage}: asking a third volunteer (${event.role})`];
+    case 'fault':
+      return [RouteReport.describeFault(event)];
+    case 'end':
+      return report.describeEnd();
+    case 'prompt':
+    case 'token':
+    case 'checked':
+      return [];
+  }
+}
+
+async function chooseModel(api: ServerApi, name: string | undefined, signal: AbortSignal) {
+  const models = await api.fetchModels(signal);
+  const model = name === undefined ? models[0] : models.find((each) => each.name === name);
+  if (model) return model.digest;
+  const names = models.map((each) => each.name).join(', ');
+  const known = names === '' ? 'it has none' : `it has ${names}`;
+  throw new ChorusError(
+    'unknown-model',
+    name === undefined ? 'the server has no model yet' : `the server has no model ${name}: ${known}`,
+  );
+}
+
+/** A whole blob, each piece checked as it comes. */
+async function fetchBlob(ref: BlobRef, api: ServerApi, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  for (const index of ref.pieces.keys()) {
+    const { start, end } = pieceRange(ref, index);
+    const piece = await api.fetchRange(ref.digest, start, end, signal);
+    await checkPiece(ref, index, piece);
+    pieces.push(piece);
+  }
+  return concatBytes(...pieces);
+}

@@ -1,0 +1,180 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { pino, type Logger } from 'pino';
+import { renderUnicodeCompact } from 'uqr';
+import { ChorusError } from '#shared/errors.ts';
+import { parseConfig, type Config } from '../../config.ts';
+import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
+import { openLogService } from '../../log/log-service.ts';
+import { ModelCatalog } from '../../placement/model-catalog.ts';
+import { createSignalServer } from '../../server.ts';
+import { openStore } from '../../store/store.ts';
+import { systemClock, systemRandom } from '../../machine/system-clock.ts';
+import { reachableAt } from '../terminal/addresses.ts';
+import { companions } from './companions.ts';
+import { importDefaultModel } from './default-model.ts';
+import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
+import { runUntilStopped } from '../terminal/run-until-stopped.ts';
+
+interface ServeOptions {
+  readonly port?: string;
+  readonly host?: string;
+  readonly anchors?: string;
+  readonly data?: string;
+  readonly minStages?: string;
+  readonly iceServers?: string;
+  readonly turnUrls?: string[];
+  readonly turnSecret?: string;
+  readonly publicUrl?: string;
+  readonly allowOrigin?: string[];
+  readonly trustProxy?: boolean;
+  readonly logOrigin?: string;
+  readonly witness?: string[];
+  readonly receiptDays?: string;
+  readonly receiptCount?: string;
+  readonly receiptBytes?: string;
+  readonly logLevel?: string;
+}
+
+export function addServeCommand(program: Command): void {
+  program
+    .command('serve', { isDefault: true })
+    .description('run a signal server: the page, the network and the API')
+    .option('--port <number>', 'port to listen on, 0 for any (PORT; 8787)')
+    .option('--host <address>', 'address to listen on (HOST; 0.0.0.0)')
+    .option('--anchors <number>', 'built-in volunteers (CHORUS_ANCHORS; 4)')
+    .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
+    .option('--min-stages <number>', 'never split an answer over fewer volunteers')
+    .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')
+    .option('--turn-urls <url...>', 'TURN server that shares a secret with this one (CHORUS_TURN_URLS)')
+    .option('--turn-secret <secret>', 'that secret; better in CHORUS_TURN_SECRET, where other users cannot see it')
+    .option('--public-url <url>', 'address under which others reach this server')
+    .option('--allow-origin <origin...>', 'other origins whose pages may connect')
+    .option('--trust-proxy', 'believe X-Forwarded-For: only behind a proxy that writes it')
+    .option('--log-origin <name>', 'name of the transparency log, a URL without https:// (made of --public-url)')
+    .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
+    .option('--receipt-days <number>', 'how long receipts are kept (365)')
+    .option('--receipt-count <number>', 'how many are kept at most (20000)')
+    .option('--receipt-bytes <number>', 'how many bytes these take at most (2147483648)')
+    .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent (CHORUS_LOG_LEVEL; info)')
+    .action((options: ServeOptions) => serve(configOf(options, process.env)));
+}
+
+/** Options win over the environment, and that over the defaults. Throws `bad-message` that names what is wrong. */
+export function configOf(options: ServeOptions, env: Readonly<Record<string, string | undefined>>): Config {
+  const turnUrls = options.turnUrls ?? env['CHORUS_TURN_URLS']?.split(/[\s,]+/);
+  const turnSecret = options.turnSecret ?? env['CHORUS_TURN_SECRET'];
+  const iceServers = options.iceServers ?? env['CHORUS_ICE_SERVERS'];
+  if ((turnUrls === undefined) !== (turnSecret === undefined)) {
+    throw new ChorusError('bad-message', 'a TURN server needs both --turn-urls and its secret');
+  }
+  const given = {
+    ...options,
+    port: options.port ?? env['PORT'],
+    host: options.host ?? env['HOST'],
+    anchors: options.anchors ?? env['CHORUS_ANCHORS'],
+    data: options.data ?? env['CHORUS_DATA'],
+    logLevel: options.logLevel ?? env['CHORUS_LOG_LEVEL'],
+    iceServers: iceServers === undefined ? undefined : parseJson(iceServers, '--ice-servers'),
+    turn: turnUrls && turnSecret ? { urls: turnUrls, secret: turnSecret } : undefined,
+    turnUrls: undefined,
+    turnSecret: undefined,
+  };
+  const { data, allowOrigin, witness, ...rest } = given;
+  const named = { ...rest, dataFolder: data, allowedOrigins: allowOrigin, witnesses: witness };
+  const present = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined && value !== ''));
+  return parseConfig(present);
+}
+
+function parseJson(text: string, option: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ChorusError('bad-message', `${option} is not JSON`);
+  }
+}
+
+async function serve(given: Config): Promise<void> {
+  const hasPage = existsSync(join(builtPageFolder, 'index.html'));
+  const config = { ...given, webFolder: hasPage ? builtPageFolder : null };
+  const log = pino({ level: config.logLevel, base: null }, logDestination());
+  const dataFolder = await openDataFolder(config.dataFolder);
+  const store = openStore(dataFolder.databasePath);
+  try {
+    await importDefaultModel(dataFolder, config.minStages);
+    await run(config, dataFolder, store, log, hasPage);
+  } finally {
+    store.close();
+    // The `peer` package keeps timers that nothing can stop, so the process ends by force once the outcome is told.
+    setImmediate(() => process.exit());
+  }
+}
+
+async function run(
+  config: Config,
+  dataFolder: DataFolder,
+  store: ReturnType<typeof openStore>,
+  log: Logger,
+  hasPage: boolean,
+): Promise<void> {
+  const catalog = new ModelCatalog(dataFolder, config.minStages);
+  const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, version: packageVersion() };
+  const transparencyLog = await openLogService({
+    dataFolder: dataFolder.path,
+    origin: config.logOrigin,
+    publicUrl: config.publicUrl,
+    witnesses: config.witnesses,
+    acknowledged: store.acknowledged,
+    clock: systemClock,
+    onDoubt: (error) => log.fatal(error.message),
+  });
+  const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
+  let isStopping = false;
+  const stopped = runUntilStopped(async () => {
+    isStopping = true;
+    await server.stop();
+    await transparencyLog.stop();
+  });
+  try {
+    const { port } = await server.start();
+    announce(config, port, hasPage);
+  } catch (error) {
+    if (!isStopping) {
+      await server.stop();
+      await transparencyLog.stop();
+      throw listenError(error, config);
+    }
+  }
+  await stopped;
+}
+
+function listenError(error: unknown, { port, host }: Config): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') return new ChorusError('internal', `port ${port} is in use: choose another with --port`);
+  if (code === 'EACCES')
+    return new ChorusError('internal', `this user may not listen on port ${port}: choose one above 1023`);
+  if (code === 'EADDRNOTAVAIL') return new ChorusError('internal', `this machine has no address ${host}`);
+  return error;
+}
+
+function announce(config: Config, port: number, hasPage: boolean): void {
+  const { local, shared } = reachableAt(config.host, port);
+  const lines = [`Chorus is at ${config.publicUrl ?? local}`];
+  const share = config.publicUrl ?? shared[0];
+  if (config.publicUrl === null && shared.length > 0) {
+    lines.push(`on this network: ${shared.join('  ')}`);
+    lines.push(
+      'Browsers give keys and GPUs to secure pages only: for other devices put a proxy with https before it and say --public-url.',
+    );
+  }
+  if (!hasPage) lines.push('The page is not built, so only the API is there: run npm run build, then start again.');
+  process.stdout.write(`${lines.join('\n')}\n`);
+  if (share !== undefined && process.stdout.isTTY) process.stdout.write(`${renderUnicodeCompact(share)}\n`);
+}
+
+/** Readable lines for a person, JSON for a program. */
+function logDestination(): NodeJS.WritableStream | ReturnType<typeof pino.transport> {
+  if (!process.stderr.isTTY) return process.stderr;
+  return pino.transport({ target: 'pino-pretty', options: { destination: 2, ignore: 'pid,hostname' } });
+}

@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises';
+import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
+import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
+import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
+import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
+import type { VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
+import { envelopeSchema } from '#shared/route/route.ts';
+import { readManifestBytes } from './replay-receipt.ts';
+
+/** Files and values that a receipt is verified with, as they were given. */
+export interface GivenFiles {
+  readonly answer?: string;
+  readonly prompt?: string;
+  readonly salt?: string;
+  readonly secrets?: string;
+  readonly policy?: string;
+  readonly manifest?: string;
+  readonly replay?: true;
+  readonly data: string;
+}
+
+/** Reads what a receipt is verified with. Throws `bad-message` for a file that cannot be read. */
+export async function readRequest(path: string, options: GivenFiles): Promise<VerifyReceipt> {
+  const read = async (file: string | undefined) => (file === undefined ? undefined : await readText(file));
+  const [answer, prompt, policy] = await Promise.all([options.answer, options.prompt, options.policy].map(read));
+  const secrets =
+    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets)));
+  const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
+  const asked = prompt ?? secrets?.prompt ?? undefined;
+  const receipt = parseJson(await readText(path));
+  const manifest = await readManifest(receipt, options);
+  return {
+    receipt,
+    verify,
+    ...(answer !== undefined && { answer }),
+    ...(policy !== undefined && { policy: withoutMark(policy) }),
+    ...(manifest !== undefined && { manifest }),
+    ...(asked !== undefined && { prompt: asked }),
+    ...(salt !== undefined && { salt }),
+    ...(secrets !== null && { tokens: secrets.tokens }),
+  };
+}
+
+/** The manifest that was given; where the answer is computed again, that of the data folder, if it is there. */
+async function readManifest(receipt: unknown, { manifest, replay, data }: GivenFiles) {
+  if (manifest !== undefined) {
+    const bytes = await readBytes(manifest);
+    const envelope = envelopeSchema.safeParse(parseJson(new TextDecoder().decode(bytes)));
+    return envelope.success ? canonicalBase64(envelope.data.payload) : bytes;
+  }
+  if (!replay) return undefined;
+  try {
+    const { model } = parseStatement(parseReceiptFile(receipt)).predicate;
+    return await readManifestBytes(data, model.manifest.sha256 as Digest);
+  } catch {
+    // The checks say what is wrong with the receipt, and the replay what is with the folder.
+    return undefined;
+  }
+}
+
+/** What is no UTF-8 is refused: read as it may, it would be another text. */
+async function readText(path: string): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error: unknown): ChorusError {
+  return new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
+}
+
+/** What is no JSON is no receipt either, and is told as that. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(withoutMark(text));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,116 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromBase64 } from '#shared/bytes.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
+import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { stageBlobs } from '#shared/model/cut.ts';
+import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import { createWorkerClient } from '#shared/peer/volunteer/worker-client.ts';
+import { parseStatement } from '#shared/receipt/read-receipt.ts';
+import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
+import { replayReceipt, type ReplayOptions, type ReplayReport } from '#shared/receipt/verify/replay-receipt.ts';
+import { saltedTokens } from '#shared/receipt/evidence/salted.ts';
+import { envelopeSchema } from '#shared/route/route.ts';
+import type { ModelText } from '#shared/text/model-text.ts';
+import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
+import { loadModelText } from '../../node-peer/load-model-text.ts';
+import { spawnWorkerThread } from '../../node-peer/worker-thread.ts';
+import { systemClock } from '../../machine/system-clock.ts';
+
+export interface ReplayFromFolder extends Pick<ReplayOptions, 'chunks' | 'onProgress'> {
+  /** Of a receipt that was verified. */
+  readonly receipt: ReceiptFile;
+  /** A data folder with the model's manifest and blobs. */
+  readonly dataFolder: string;
+  readonly salt: Uint8Array<ArrayBuffer>;
+  /** Of prompt and answer; where they are left out, those that the texts encode to. */
+  readonly tokens: readonly number[] | undefined;
+  readonly prompt: string | undefined;
+  readonly answer: string | undefined;
+}
+
+export interface FolderReport extends ReplayReport {
+  /** Whether the tokens spell the answer at hand, up to where it ends; null without one. */
+  readonly isSpelt: boolean | null;
+  /** Whether they spell more after it, as where a stop string ended it. */
+  readonly goesOn: boolean;
+}
+
+/**
+ * Computes a receipt's answer again on WASM, from the model in a data folder. Throws `unknown-model` where the folder does
+ * not have it, `bad-message` where no tokens at hand are those of the receipt.
+ */
+export async function replayFromFolder(options: ReplayFromFolder): Promise<FolderReport> {
+  const { receipt, dataFolder, salt, answer, chunks } = options;
+  const { predicate } = parseStatement(receipt);
+  const manifest = await readManifest(dataFolder, predicate.model.manifest.sha256 as Digest);
+  const store = createDiskBlobStore(join(dataFolder, 'blobs'));
+  const text = await loadModelText(manifest, (ref) => store.get(ref));
+  const tokens = options.tokens ?? encoded(options, predicate, text);
+  const worker = createWorkerClient({ spawn: spawnWorkerThread, clock: systemClock });
+  try {
+    const { runtimeVersion } = await worker.start({ backend: 'wasm', keepSubgroups: false });
+    const { version } = predicate.model.runtime;
+    if (runtimeVersion !== version) {
+      throw new ChorusError('pin-mismatch', `it ran on version ${version} of the runtime, here is ${runtimeVersion}`);
+    }
+    const openStage = async (range: StageRange) => {
+      const blobs = await readBlobs(stageBlobs(manifest, range), (ref) => store.get(ref));
+      const { signal } = new AbortController();
+      await worker.load({ manifest, range, blobs, probe: false, maxSessions: 1 }, signal);
+      return worker.compute;
+    };
+    const onProgress = options.onProgress ?? (() => undefined);
+    const report = await replayReceipt({ predicate, manifest, tokens, salt, chunks, openStage, onProgress });
+    const spelt = text.decode(tokens.slice(predicate.request.tokens.prompt));
+    const isSpelt = answer === undefined ? null : spelt.startsWith(answer);
+    const goesOn = isSpelt === true && spelt !== answer;
+    return { ...report, isSpelt, goesOn, isValid: report.isValid && isSpelt !== false };
+  } finally {
+    worker.stop();
+  }
+}
+
+async function readManifest(dataFolder: string, digest: Digest): Promise<Manifest> {
+  const bytes = await readManifestBytes(dataFolder, digest);
+  return manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+}
+
+/** The payload of a model's manifest in a data folder. Throws `unknown-model` or `digest-mismatch`. */
+export async function readManifestBytes(dataFolder: string, digest: Digest): Promise<Uint8Array<ArrayBuffer>> {
+  const file = await readFile(join(dataFolder, 'models', `${digest}.json`), 'utf8').catch(() => null);
+  if (file === null) throw new ChorusError('unknown-model', `the folder ${dataFolder} has no manifest ${digest}`);
+  const { payload } = envelopeSchema.parse(JSON.parse(file));
+  const bytes = fromBase64(payload);
+  if (digestOf(bytes) !== digest) throw new ChorusError('digest-mismatch', `the manifest ${digest} was changed`);
+  return bytes;
+}
+
+async function readBlobs(
+  refs: readonly BlobRef[],
+  read: (ref: BlobRef) => Promise<Blob | Uint8Array<ArrayBuffer> | null>,
+) {
+  const blobs = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
+  for (const ref of refs) {
+    const blob = await read(ref);
+    if (blob === null) throw new ChorusError('unknown-model', `the folder lacks the blob ${ref.digest}`);
+    blobs.set(ref.digest, blob);
+  }
+  return blobs;
+}
+
+/** Tokens that the texts encode to. An answer may be spelt by others as well; the receipt tells whether it was. */
+function encoded({ prompt, answer, salt }: ReplayFromFolder, predicate: ReceiptPredicate, text: ModelText): number[] {
+  if (prompt !== undefined && answer !== undefined) {
+    for (const encode of [text.encodeRendered, text.encode]) {
+      const tokens = [...encode(prompt), ...text.encodeRendered(answer)];
+      if (saltedTokens(salt, tokens) === predicate.request.tokens.sha256) return tokens;
+    }
+  }
+  throw new ChorusError(
+    'bad-message',
+    'a replay needs the tokens: the secrets that the requester keeps, or a prompt and an answer that encode to them',
+  );
+}

@@ -1,0 +1,180 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
+import type { CheckName } from '#shared/receipt/verify/check.ts';
+import { logPosition } from '#shared/receipt/verify/check-log.ts';
+import { printable } from '#shared/receipt/verify/printable.ts';
+import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
+import { verifyGiven } from '#shared/receipt/verify/verify-given.ts';
+import type { Verification, VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
+import { describeReplay, describeVerification } from './describe-verification.ts';
+import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from '../log/hold-log.ts';
+import { memoryOption, noRememberOption } from '../log/log-memory.ts';
+import { httpUrl } from '../terminal/option-values.ts';
+import { readRequest, type GivenFiles } from './read-given.ts';
+import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
+
+interface VerifyOptions extends GivenFiles {
+  readonly require: readonly Requirable[];
+  readonly json?: true;
+  readonly chunks: readonly number[] | 'all';
+  readonly log?: URL;
+  readonly memory: string;
+  readonly remember: boolean;
+}
+
+/** What a script can ask for, and the checks that must have passed then: those that something can be missing for. */
+const REQUIRABLE = {
+  answer: ['answer'],
+  prompt: ['prompt'],
+  tokens: ['tokens'],
+  model: ['model'],
+  thresholds: ['thresholds'],
+  log: ['log-entry', 'log-inclusion', 'log-signature'],
+  witnesses: ['witnesses'],
+  history: ['log-history'],
+} as const satisfies Record<string, readonly (CheckName | 'log-history')[]>;
+type Requirable = keyof typeof REQUIRABLE;
+
+export function addVerifyCommand(program: Command): void {
+  program
+    .command('verify')
+    .description('verify a receipt, without any network unless --log is given; succeeds only if nothing in it is wrong')
+    .argument('<receipt>', 'receipt file')
+    .option('--answer <file>', 'the answer, to compare with the receipt')
+    .option('--prompt <file>', 'the prompt as the chat template wrote it; needs the salt')
+    .option('--salt <hex>', 'the salt that the requester keeps')
+    .option('--secrets <file>', 'salt, prompt and tokens in one file, as the requester keeps them')
+    .option('--policy <file>', 'which log and which witnesses are trusted (C2SP tlog-policy)')
+    .option('--manifest <file>', "the model's signed manifest, as GET /api/models/DIGEST gives it, or its payload")
+    .option(
+      '--require <list>',
+      `what must have been checked, as answer,log: of ${Object.keys(REQUIRABLE).join(', ')}`,
+      requirables,
+      [],
+    )
+    .addOption(memoryOption())
+    .addOption(noRememberOption())
+    .addOption(
+      new Option(
+        '--log <url>',
+        'ask this server, or a mirror of its log, whether the log begins with all that was seen',
+      ).argParser(httpUrl),
+    )
+    .option('--json', 'print what was found as JSON')
+    .option('--replay', 'compute the answer again, with the model in the data folder')
+    .option('--data <folder>', 'data folder with the model', 'data')
+    .option('--chunks <list>', 'chunks of 32 positions that a replay compares, as 0,2', chunkList, 'all')
+    .action(runVerify);
+}
+
+async function runVerify(path: string, options: VerifyOptions): Promise<void> {
+  const request = await readRequest(path, options);
+  const { verification: alone, used } = await verifyGiven(request);
+  const history = await historyOf(used, alone, options);
+  const verification = withHistory(alone, history);
+  const replay = options.replay && verification.isValid ? await replayOf(used, options) : null;
+  const replayed = replay === null || replay instanceof ChorusError ? null : replay;
+  const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
+  const isLogAsked = options.log === undefined || hasPassed(verification, 'log-history');
+  const missing = options.require.filter((name) => !REQUIRABLE[name].every((check) => hasPassed(verification, check)));
+  const isValid =
+    verification.isValid &&
+    missing.length === 0 &&
+    isComparedWith &&
+    isLogAsked &&
+    (!options.replay || replayed?.isValid === true);
+  if (options.json) {
+    const failure = replay instanceof ChorusError ? { error: replay.message } : replay;
+    const { kind, checkpoints, memory } = history;
+    const found = { ...verification, isValid, missing, history: { kind, checkpoints, memory }, replay: failure };
+    process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+  } else {
+    const lines = describeVerification(verification);
+    const told = describeHistory(history);
+    if (told.length > 0) lines.push('', ...told);
+    if (replay instanceof ChorusError) lines.push('', printable(`Replay: ${replay.message}`));
+    if (replayed !== null) lines.push('', ...describeReplay(replayed));
+    if (verification.isValid && !isComparedWith) lines.push('', 'The prompt that was given could not be compared.');
+    if (verification.isValid && !isLogAsked) lines.push('', 'The log that was to be asked has shown nothing.');
+    if (verification.isValid && missing.length > 0) lines.push('', `Required, and not checked: ${missing.join(', ')}.`);
+    lines.push('', isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.');
+    process.stdout.write(`${lines.join('\n')}\n`);
+  }
+  process.exitCode = isValid ? 0 : 1;
+}
+
+/** A verification with what the log has shown before. */
+type WithHistory = Omit<Verification, 'checks'> & {
+  readonly checks: readonly (Verification['checks'][number] | HistoryCheck)[];
+};
+
+function withHistory(verification: Verification, { check }: LogHistory): WithHistory {
+  const checks = [...verification.checks, check];
+  return { ...verification, checks, isValid: verification.isValid && check.status !== 'failed' };
+}
+
+/** What the log of a receipt has shown before, if its checkpoint is by a log of the policy. */
+async function historyOf(
+  { receipt, policy }: VerifyReceipt,
+  verification: Verification,
+  { log, memory, remember }: VerifyOptions,
+): Promise<LogHistory> {
+  if (policy === undefined || !hasPassed(verification, 'log-signature')) {
+    return unheld('no log of a policy is known to have signed a checkpoint for this');
+  }
+  if (!remember && log === undefined) return unheld('nothing is to be remembered');
+  const { proof, note, checkpoint } = logPosition({ file: parseReceiptFile(receipt) })!;
+  const { logs } = parsePolicy(policy);
+  const verdict = await evaluatePolicy({ logs, witnesses: [], quorum: null }, note, verifySignature);
+  return holdHead({ ...checkpoint, note: proof.checkpoint }, verdict.log!.key, {
+    memoryFolder: remember ? memory : null,
+    logUrl: log ?? null,
+    signal: new AbortController().signal,
+  });
+}
+
+function hasPassed({ checks }: WithHistory, check: CheckName | 'log-history'): boolean {
+  return checks.some(({ name, status }) => name === check && status === 'passed');
+}
+
+async function replayOf(
+  request: VerifyReceipt,
+  { data, chunks, json }: VerifyOptions,
+): Promise<FolderReport | ChorusError> {
+  try {
+    if (request.salt === undefined) throw new ChorusError('bad-message', 'a replay needs the salt');
+    return await replayFromFolder({
+      receipt: parseReceiptFile(request.receipt),
+      dataFolder: data,
+      salt: request.salt,
+      tokens: request.tokens,
+      prompt: request.prompt,
+      answer: request.answer,
+      chunks,
+      onProgress: (stage, stages) => {
+        if (!json) process.stderr.write(`computing stage ${stage} of ${stages}\n`);
+      },
+    });
+  } catch (error) {
+    return toChorusError(error);
+  }
+}
+
+function chunkList(text: string): readonly number[] | 'all' {
+  if (text === 'all') return 'all';
+  if (!/^\d{1,6}(,\d{1,6})*$/.test(text))
+    throw new InvalidArgumentError('Expected numbers with commas between, or all.');
+  return text.split(',').map(Number);
+}
+
+function requirables(text: string): readonly Requirable[] {
+  const names = text.split(',');
+  const known = names.filter((name): name is Requirable => Object.hasOwn(REQUIRABLE, name));
+  if (known.length < names.length) {
+    throw new InvalidArgumentError(`Expected some of ${Object.keys(REQUIRABLE).join(', ')}, with commas between.`);
+  }
+  return known;
+}

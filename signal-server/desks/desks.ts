@@ -1,0 +1,102 @@
+import type { Logger } from 'pino';
+import { utf8 } from '#shared/bytes.ts';
+import { verifyProof } from '#shared/proof/verify-proof.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import type { Digest, PeerId } from '#shared/ids.ts';
+import { ROUTE_PAYLOAD_TYPE, type Envelope, type Route } from '#shared/route/route.ts';
+import type { ServerMessage } from '#shared/wire/control-message.ts';
+import type { Config } from '../config.ts';
+import { Leases } from '../placement/leases.ts';
+import type { Metrics } from '../view/metrics.ts';
+import type { ModelCatalog } from '../placement/model-catalog.ts';
+import { Registry } from '../placement/registry.ts';
+import { ReplayDesk } from './replay-desk.ts';
+import { ReportDesk } from './report-desk.ts';
+import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
+import { SessionRecorder } from './session-recorder.ts';
+import type { Store } from '../store/store.ts';
+import { Trust } from '../trust/trust.ts';
+import { VolunteerDesk } from './volunteer-desk.ts';
+
+/** Peers that the server itself starts. Their keys are in its data folder, so nobody else can be them. */
+export type CompanionKind = 'anchor' | 'gateway';
+
+export interface DesksDeps {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Logger;
+  /** The server's own. */
+  readonly identity: Identity;
+  readonly catalog: ModelCatalog;
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly send: (to: PeerId, message: ServerMessage) => void;
+  readonly companionKeys: ReadonlyMap<PeerId, CompanionKind>;
+  /** True while the server's own anchors are on their way. */
+  readonly isFilling: () => boolean;
+  /** As of `RouteDesk`. */
+  readonly onTokens: RouteDeskDeps['onTokens'];
+  readonly onError: (error: unknown) => void;
+  readonly times: Config['times'];
+  readonly limits: Config['limits'];
+}
+
+/** Everything that decides: who is here, who does what, who is believed. */
+export interface Desks {
+  readonly registry: Registry;
+  readonly leases: Leases;
+  readonly trust: Trust;
+  readonly recorder: SessionRecorder;
+  readonly routes: RouteDesk;
+  readonly replays: ReplayDesk;
+  readonly reports: ReportDesk;
+  readonly volunteers: VolunteerDesk;
+}
+
+export function createDesks(deps: DesksDeps): Desks {
+  const { clock, log, identity, catalog, store, metrics, companionKeys, onError } = deps;
+  const registry = new Registry(clock);
+  const leases = new Leases(clock);
+  const trust = new Trust({ clock, store: store.trust, isOwn: (id) => companionKeys.has(id) });
+  const recorder = new SessionRecorder({ clock, store, trust, metrics, log });
+  const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
+  const shared = {
+    ...deps,
+    registry,
+    leases,
+    trust,
+    models: () => catalog.planned,
+    sign: (route: Route): Promise<Envelope> => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+  };
+  const routes = new RouteDesk({
+    ...shared,
+    onRefused: (code) => metrics.refusals.inc({ code }),
+    onFinished: (session) => recorder.record(session),
+  });
+  const replays = new ReplayDesk({
+    ...shared,
+    isAnchor,
+    onRefused: (role) => metrics.replays.inc({ role, outcome: 'refused' }),
+  });
+  const volunteers = new VolunteerDesk({ ...shared, onSupply: () => routes.retry() });
+  const authority = {
+    serverKey: identity.publicKey,
+    verify: verifySignature,
+    manifest: (digest: Digest) => catalog.get(digest)?.manifest,
+    isReferee: isAnchor,
+  };
+  const reports = new ReportDesk({
+    ...shared,
+    verify: (proof) => verifyProof(proof, authority),
+    onConvicted: ({ session, accused, stage, reason }) => {
+      log.warn({ session, volunteer: accused, stage, reason }, 'proven fault');
+      volunteers.suspended(accused);
+    },
+    onReport: (isAccepted) => metrics.reports.inc({ accepted: String(isAccepted) }),
+    onError,
+  });
+  return { registry, leases, trust, recorder, routes, replays, reports, volunteers };
+}

@@ -1,0 +1,175 @@
+import type { Clock } from '#shared/clock.ts';
+import type { PeerId } from '#shared/ids.ts';
+import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import type { Config } from '../config.ts';
+import type { Leases } from '../placement/leases.ts';
+import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
+import { chooseMoves } from '../placement/placement-moves.ts';
+import type { PlannedModel } from '../placement/planned-model.ts';
+import { heldPlaces, type Member, type Registry, type Volunteer } from '../placement/registry.ts';
+import { rangeOf } from '../placement/stage-grid.ts';
+import type { Trust } from '../trust/trust.ts';
+
+export type VolunteerMessage = Extract<
+  PeerControlMessage,
+  { type: 'offer' | 'ready' | 'failed' | 'heartbeat' | 'pause' | 'withdraw' }
+>;
+
+export interface VolunteerDeskDeps {
+  readonly clock: Clock;
+  readonly registry: Registry;
+  readonly leases: Leases;
+  readonly trust: Pick<Trust, 'suspension'>;
+  readonly models: () => readonly PlannedModel[];
+  readonly send: (to: PeerId, message: ServerMessage) => void;
+  /** Called after each change that may let a waiting request go on. */
+  readonly onSupply: () => void;
+  readonly times: Config['times'];
+}
+
+/** Gives volunteers their work: carries out what placement decides. */
+export class VolunteerDesk {
+  readonly #deps: VolunteerDeskDeps;
+  #unsettledAtMs = -Infinity;
+
+  constructor(deps: VolunteerDeskDeps) {
+    this.#deps = deps;
+  }
+
+  receive(member: Member, message: VolunteerMessage): void {
+    const { registry } = this.#deps;
+    if (message.type === 'offer') {
+      registry.offer(member, message);
+      this.#placeIdle(member);
+      return;
+    }
+    const { volunteer } = member;
+    // Anything else from a peer that has withdrawn crossed our last message on the way.
+    if (volunteer === null) return;
+    switch (message.type) {
+      case 'ready':
+        if (registry.ready(volunteer, message.assignment, message.layerMs)) this.#deps.onSupply();
+        return;
+      case 'failed':
+        this.#failed(member, volunteer, message);
+        return;
+      case 'heartbeat':
+        registry.heartbeat(volunteer, message);
+        return;
+      case 'pause':
+        registry.pause(volunteer);
+        this.#unsettle();
+        return;
+      case 'withdraw':
+        registry.withdraw(member);
+        this.#unsettle();
+        return;
+    }
+  }
+
+  /** Takes the work from a key that has been suspended, and says why. Its running sessions are their requesters' affair. */
+  suspended(id: PeerId): void {
+    const { registry } = this.#deps;
+    const member = registry.get(id);
+    const volunteer = member?.volunteer ?? null;
+    if (member === undefined || volunteer === null || volunteer.state === 'paused') return;
+    registry.release(volunteer);
+    this.#placeIdle(member);
+    this.#unsettle();
+  }
+
+  /** A volunteer's socket closed. It may be back in a moment, so nobody is moved for a while. */
+  left(): void {
+    this.#unsettle();
+  }
+
+  /** Work for those without any, and the moves that are worth it. To be called every `rebalanceMs`. */
+  tick(): void {
+    const { clock, registry, times } = this.#deps;
+    const nowMs = clock.nowMs();
+    for (const member of registry.members) {
+      const { volunteer } = member;
+      if (volunteer?.state === 'loading' && nowMs - volunteer.assignment!.sinceMs > times.loadTimeoutMs) {
+        registry.timedOut(volunteer);
+      }
+    }
+    for (const member of registry.members) if (member.volunteer?.state === 'idle') this.#placeIdle(member, true);
+    if (nowMs - this.#unsettledAtMs < times.rebalanceMs) return;
+    for (const move of chooseMoves(this.#hands(), this.#deps.models())) this.#assign(registry.get(move.id)!, move);
+  }
+
+  #unsettle(): void {
+    this.#unsettledAtMs = this.#deps.clock.nowMs();
+    this.#deps.onSupply();
+  }
+
+  #failed(member: Member, volunteer: Volunteer, message: Extract<VolunteerMessage, { type: 'failed' }>): void {
+    const barred =
+      message.code === 'probe-failed'
+        ? 'this device computes differently from what the model expects, so it may not serve'
+        : message.code === 'unsupported'
+          ? `this device cannot run the model: ${message.message}`
+          : null;
+    if (!this.#deps.registry.failed(volunteer, message.assignment, barred)) return;
+    this.#placeIdle(member);
+    this.#deps.onSupply();
+  }
+
+  #placeIdle(member: Member, isRetry = false): void {
+    const volunteer = member.volunteer!;
+    const models = this.#deps.models();
+    const hand = this.#handOf(member, volunteer);
+    const others = this.#hands().filter((other) => other.id !== member.id);
+    const barred = volunteer.barred ?? this.#whySuspended(member.id);
+    const choice = barred === null ? choosePlace(hand, others, models) : null;
+    if (choice !== null) this.#assign(member, choice);
+    else if (!isRetry)
+      this.#deps.send(member.id, { type: 'idle', reason: (barred ?? whyIdle(hand, models)).slice(0, 500) });
+  }
+
+  #whySuspended(id: PeerId): string | null {
+    const suspension = this.#deps.trust.suspension(id);
+    if (suspension === null) return null;
+    const until = new Date(suspension.untilMs).toISOString().slice(0, 16).replace('T', ' ');
+    return `suspended until ${until} UTC after a proven fault: ${suspension.reason}`;
+  }
+
+  #assign(member: Member, choice: Choice): void {
+    const model = this.#deps.models().find((planned) => planned.digest === choice.model);
+    if (model === undefined || member.volunteer === null) return;
+    const { number } = this.#deps.registry.assign(member.volunteer, choice);
+    const range = rangeOf(choice.span, model.layers);
+    this.#deps.send(member.id, {
+      type: 'assign',
+      assignment: number,
+      model: model.digest,
+      range,
+      reason: choice.reason,
+    });
+  }
+
+  #hands(): Hand[] {
+    return this.#deps.registry.members.flatMap((member) => {
+      const { volunteer } = member;
+      return volunteer === null || volunteer.state === 'paused' ? [] : [this.#handOf(member, volunteer)];
+    });
+  }
+
+  #handOf(member: Member, volunteer: Volunteer): Hand {
+    const { offer } = volunteer;
+    const sinceMoveMs = this.#deps.clock.nowMs() - volunteer.movedAtMs;
+    return {
+      id: member.id,
+      backend: offer.backend,
+      runtimeVersion: offer.runtimeVersion,
+      pledgeBytes: offer.pledgeBytes,
+      slots: offer.slots,
+      layerMs: volunteer.layerMs,
+      held: heldPlaces(offer),
+      failed: volunteer.failed,
+      placed: volunteer.assignment,
+      isReady: volunteer.state === 'ready',
+      mayMove: this.#deps.leases.running(member.id) === 0 && sinceMoveMs >= this.#deps.times.moveCooldownMs,
+    };
+  }
+}

@@ -1,0 +1,218 @@
+import { join } from 'node:path';
+import compression from 'compression';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { ChorusError } from '#shared/errors.ts';
+import { digestSchema } from '#shared/ids.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { clientAddress } from '../gate/address.ts';
+import type { Config } from '../config.ts';
+import { allowEveryOrigin } from '../gateway/allow-every-origin.ts';
+import { answerWith, ApiError, toApiError } from '../gateway/api-error.ts';
+import { listModels } from './list-models.ts';
+import type { Metrics } from '../view/metrics.ts';
+import type { ModelCatalog } from '../placement/model-catalog.ts';
+
+const FOREVER = 'public, max-age=31536000, immutable';
+
+export interface HttpDeps {
+  readonly config: Pick<Config, 'webFolder' | 'trustProxy' | 'limits' | 'publicUrl'>;
+  readonly blobsPath: string;
+  readonly catalog: ModelCatalog;
+  /** The server's raw public key. */
+  readonly operatorKey: Uint8Array;
+  readonly snapshot: () => NetworkSnapshot;
+  readonly metrics: Metrics;
+  /** Serves everything under /v1; null until there is a gateway. */
+  readonly gateway: () => RequestHandler | null;
+  /** Mounted at /log; left out where there is no log. */
+  readonly log?: RequestHandler;
+  /** Mounted at the root; left out where there is no log. */
+  readonly receipts?: RequestHandler;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Everything the server answers over plain HTTP. */
+export function createHttpApp(deps: HttpDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('query parser', 'simple');
+  app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
+  // Before the limit: a page can read no refusal without these headers, and none of a preflight at all.
+  app.use('/v1', allowEveryOrigin);
+  app.use(rateLimit(deps.config));
+  app.use(compressText());
+
+  app.get('/healthz', (_request, response) => {
+    response.set('Cache-Control', 'no-store').json({ status: 'ok' });
+  });
+  app.get('/metrics', async (_request, response) => {
+    response
+      .set('Cache-Control', 'no-store')
+      .type(deps.metrics.contentType)
+      .send(await deps.metrics.text());
+  });
+  app.get('/api/network', (_request, response) => {
+    response.set('Cache-Control', 'no-store').json(deps.snapshot());
+  });
+  app.get('/api/models', (_request, response) => {
+    response.set('Cache-Control', 'no-cache').json(listModels(deps.catalog.entries, deps.operatorKey));
+  });
+  app.get('/api/models/:digest', (request, response) => {
+    const digest = digestSchema.safeParse(request.params.digest);
+    const entry = digest.success ? deps.catalog.get(digest.data) : undefined;
+    if (entry === undefined) return sendError(response, 404, 'unknown-model', 'this server has no such model');
+    response.set({ 'Cache-Control': FOREVER, ETag: `"${entry.digest}"` }).json(entry.envelope);
+  });
+  app.get('/blobs/:digest', serveBlob(deps.blobsPath));
+  if (deps.log) app.use('/log', deps.log);
+  if (deps.receipts) app.use(deps.receipts);
+  app.use('/v1', (request, response, next) => {
+    const gateway = deps.gateway();
+    if (gateway === null) answerWith(response, toApiError(new ChorusError('server-lost', 'the API is still starting')));
+    else gateway(request, response, next);
+  });
+  if (deps.config.webFolder !== null) app.use(servePage(deps.config.webFolder));
+  else
+    app.get('/', (_request, response) =>
+      sendError(response, 404, 'not-found', 'the page is not built: run npm run build'),
+    );
+  app.use((_request, response) => sendError(response, 404, 'not-found', 'there is nothing here'));
+  app.use(answerFailure(deps.onError));
+  return app;
+}
+
+/**
+ * Isolation, so that workers get exact timers and shared memory; a policy that lets the page load only its own code.
+ * No HSTS and no upgrade to https unless the operator says the server is reached over it.
+ */
+function securityHeaders(isHttps: boolean): RequestHandler {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
+        workerSrc: ["'self'", 'blob:'],
+        connectSrc: ["'self'", 'ws:', 'wss:', 'blob:'],
+        imgSrc: ["'self'", 'data:', 'blob:'],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        objectSrc: ["'none'"],
+        baseUri: ["'self'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+        ...(isHttps ? { upgradeInsecureRequests: [] } : {}),
+      },
+    },
+    crossOriginEmbedderPolicy: { policy: 'require-corp' },
+    crossOriginOpenerPolicy: { policy: 'same-origin' },
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+    strictTransportSecurity: isHttps,
+    referrerPolicy: { policy: 'no-referrer' },
+    xFrameOptions: { action: 'deny' },
+  });
+}
+
+/**
+ * Compresses the page and JSON. Not what comes piece by piece (the API), in ranges, or is of hashes and weights (tiles,
+ * blobs), and not the page's WebAssembly: its many megabytes would be compressed anew for everybody.
+ */
+function compressText(): RequestHandler {
+  const compress = compression({
+    filter: (request, response) =>
+      !response.hasHeader('Content-Range') &&
+      !/^(?:application\/wasm|text\/event-stream)/.test(String(response.getHeader('Content-Type'))) &&
+      compression.filter(request, response),
+  });
+  return (request, response, next) => {
+    if (/^\/(?:v1|blobs|log)(?:\/|$)/i.test(request.path)) next();
+    else compress(request, response, next);
+  };
+}
+
+function rateLimit({ limits, trustProxy }: HttpDeps['config']): RequestHandler {
+  const limiter = new RateLimiterMemory({ points: limits.httpRequestsPerMinute, duration: 60 });
+  return (request, response, next) => {
+    limiter.consume(clientAddress(request, trustProxy)).then(
+      () => next(),
+      () => {
+        const message = 'too many requests from this address';
+        if (/^\/v1(?:\/|$)/i.test(request.path)) {
+          const details = { type: 'rate_limit_error', retryAfterSeconds: 60 };
+          answerWith(response, new ApiError(429, 'rate_limit_exceeded', message, details));
+          return;
+        }
+        response.set('Retry-After', '60');
+        sendError(response, 429, 'rate-limited', message);
+      },
+    );
+  };
+}
+
+/** Blobs are named by their content, so they never change. The name is checked, so no path leads out of the folder. */
+function serveBlob(blobsPath: string): RequestHandler<{ digest: string }> {
+  return (request, response, next) => {
+    const digest = digestSchema.safeParse(request.params.digest);
+    if (!digest.success) return sendError(response, 404, 'not-found', 'not a blob name');
+    response.set({
+      'Cache-Control': FOREVER,
+      ETag: `"${digest.data}"`,
+      'Content-Type': 'application/octet-stream',
+      'Cross-Origin-Resource-Policy': 'cross-origin',
+    });
+    response.sendFile(
+      digest.data,
+      { root: blobsPath, cacheControl: false, lastModified: false, dotfiles: 'deny' },
+      (error) => {
+        if (!error || response.headersSent) return;
+        response.removeHeader('ETag');
+        response.removeHeader('Cache-Control');
+        if (isFileAbsent(error)) sendError(response, 404, 'not-found', 'this server has no such blob');
+        else next(error);
+      },
+    );
+  };
+}
+
+/** The built page. Files under /assets carry their content's hash in their name. */
+function servePage(webFolder: string): RequestHandler {
+  const assets = join(webFolder, 'assets');
+  return express.static(webFolder, {
+    cacheControl: false,
+    setHeaders(response, path) {
+      response.setHeader('Cache-Control', path.startsWith(assets) ? FOREVER : 'no-cache');
+    },
+  });
+}
+
+function answerFailure(onError: (error: unknown) => void): ErrorRequestHandler {
+  return (error: unknown, _request, response, next) => {
+    if (response.headersSent) {
+      next(error);
+      return;
+    }
+    const status = statusOf(error);
+    if (status >= 500) onError(error);
+    if (status === 416) response.removeHeader('Cache-Control');
+    sendError(
+      response,
+      status,
+      status >= 500 ? 'internal' : 'bad-message',
+      status >= 500 ? 'the server failed' : 'the request is malformed',
+    );
+  };
+}
+
+function sendError(response: Parameters<RequestHandler>[1], status: number, code: string, message: string): void {
+  response.status(status).json({ error: { code, message } });
+}
+
+function statusOf(error: unknown): number {
+  const status = typeof error === 'object' && error !== null && 'status' in error ? error.status : undefined;
+  return typeof status === 'number' && status >= 400 && status < 600 ? status : 500;
+}
+
+function isFileAbsent(error: Error): boolean {
+  return statusOf(error) === 404;
+}

@@ -1,0 +1,69 @@
+import type { Clock } from '#shared/clock.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { Route } from '#shared/route/route.ts';
+
+/** What a session is for: an answer, or a replay of another session's stage that settles a difference there. */
+export type LeaseRole = 'answer' | 'arbiter' | 'referee';
+
+/** One session that may be running: it takes a slot of every volunteer on its route. */
+export interface Lease {
+  readonly route: Route;
+  readonly role: LeaseRole;
+  readonly requester: PeerId;
+  readonly volunteers: readonly PeerId[];
+  /** Monotonic milliseconds. */
+  readonly endsAtMs: number;
+}
+
+export class Leases {
+  readonly #clock: Clock;
+  readonly #bySession = new Map<SessionId, Lease>();
+  readonly #running = new Map<PeerId, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#bySession.size;
+  }
+
+  take(route: Route, role: LeaseRole): void {
+    const volunteers = route.stages.flatMap((stage) => [stage.primary.id, ...stage.shadows.map((shadow) => shadow.id)]);
+    const endsAtMs = this.#clock.nowMs() + (route.expiresAtMs - route.issuedAtMs);
+    this.#bySession.set(route.session, { route, role, requester: route.requester.id, volunteers, endsAtMs });
+    this.#count(volunteers, 1);
+  }
+
+  get(session: SessionId): Lease | undefined {
+    return this.#bySession.get(session);
+  }
+
+  /** Gives the slots back; the lease, or undefined if it had ended before. */
+  end(session: SessionId): Lease | undefined {
+    const lease = this.#bySession.get(session);
+    if (lease && this.#bySession.delete(session)) this.#count(lease.volunteers, -1);
+    return lease;
+  }
+
+  /** Sessions this volunteer takes part in. */
+  running(volunteer: PeerId): number {
+    return this.#running.get(volunteer) ?? 0;
+  }
+
+  ofRequester(requester: PeerId): Lease[] {
+    return [...this.#bySession.values()].filter((lease) => lease.requester === requester);
+  }
+
+  expired(): Lease[] {
+    return [...this.#bySession.values()].filter((lease) => lease.endsAtMs <= this.#clock.nowMs());
+  }
+
+  #count(volunteers: readonly PeerId[], change: number): void {
+    for (const id of volunteers) {
+      const running = this.running(id) + change;
+      if (running === 0) this.#running.delete(id);
+      else this.#running.set(id, running);
+    }
+  }
+}

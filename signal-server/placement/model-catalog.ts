@@ -1,0 +1,89 @@
+import { utf8 } from '#shared/bytes.ts';
+import { openEnvelope, signEnvelope } from '#shared/crypto/dsse.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
+import { envelopeSchema, MANIFEST_PAYLOAD_TYPE, type Envelope } from '#shared/route/route.ts';
+import type { DataFolder } from '../machine/data-folder.ts';
+import { planModel, type PlannedModel } from './planned-model.ts';
+
+export interface CatalogEntry {
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+  readonly envelope: Envelope;
+  readonly planned: PlannedModel;
+}
+
+/** The models of the data folder that are signed by this server's key. */
+export class ModelCatalog {
+  readonly #folder: DataFolder;
+  readonly #leastStages: number;
+  #entries: ReadonlyMap<Digest, CatalogEntry> = new Map();
+  /** Files that could not be read, so that each is reported once. */
+  readonly #refused = new Set<Digest>();
+
+  constructor(folder: DataFolder, leastStages: number) {
+    this.#folder = folder;
+    this.#leastStages = leastStages;
+  }
+
+  /** The oldest first; that one is the default. */
+  get entries(): readonly CatalogEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  get planned(): readonly PlannedModel[] {
+    return this.entries.map((entry) => entry.planned);
+  }
+
+  get(digest: Digest): CatalogEntry | undefined {
+    return this.#entries.get(digest);
+  }
+
+  /** Looks for new and removed models; answers what is new and what had to be left out, and why. */
+  async rescan(): Promise<{ added: CatalogEntry[]; refused: { digest: Digest; error: ChorusError }[] }> {
+    const digests = await this.#folder.listModels();
+    const added: CatalogEntry[] = [];
+    const refused: { digest: Digest; error: ChorusError }[] = [];
+    for (const digest of digests) {
+      if (this.#entries.has(digest) || this.#refused.has(digest)) continue;
+      try {
+        added.push(await this.#read(digest));
+      } catch (error) {
+        this.#refused.add(digest);
+        refused.push({ digest, error: toChorusError(error, 'bad-manifest') });
+      }
+    }
+    const known = new Map([...this.#entries, ...added.map((entry) => [entry.digest, entry] as const)]);
+    this.#entries = new Map(
+      digests.flatMap((digest) => (known.has(digest) ? [[digest, known.get(digest)!] as const] : [])),
+    );
+    return { added, refused };
+  }
+
+  async #read(digest: Digest): Promise<CatalogEntry> {
+    const envelope = envelopeSchema.parse(JSON.parse(await this.#folder.readModel(digest)));
+    const bytes = await openEnvelope(
+      envelope,
+      MANIFEST_PAYLOAD_TYPE,
+      this.#folder.serverIdentity.publicKey,
+      verifySignature,
+    );
+    if (digestOf(bytes) !== digest)
+      throw new ChorusError('digest-mismatch', 'the manifest is not the one its name says');
+    if (bytes.length > MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the manifest is too large');
+    const manifest = manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages) };
+  }
+}
+
+/** Signs a manifest with the server's key and stores it where a running server finds it. Answers its digest. */
+export async function storeManifest(folder: DataFolder, manifest: Manifest): Promise<Digest> {
+  const bytes = utf8(JSON.stringify(manifest));
+  const digest = digestOf(bytes);
+  await folder.writeModel(digest, await signEnvelope(folder.serverIdentity, MANIFEST_PAYLOAD_TYPE, bytes));
+  return digest;
+}

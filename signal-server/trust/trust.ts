@@ -1,0 +1,159 @@
+import type { Clock } from '#shared/clock.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
+import { CHUNK_POSITIONS, MAX_CHECKS, PROBATION_CHUNKS } from '#shared/limits.ts';
+import type { Replica, Route } from '#shared/route/route.ts';
+import type { Lease } from '../placement/leases.ts';
+import type { ProvenFault, Suspension, TrustStore } from './trust-store.ts';
+
+const HOUR_MS = 60 * 60_000;
+const FIRST_SUSPENSION_MS = HOUR_MS;
+const MAX_SUSPENSION_MS = 30 * 24 * HOUR_MS;
+/** So much of a key's probation can one requester bring: it might be the volunteer itself under another key. */
+const MAX_FROM_ONE_REQUESTER = Math.floor(PROBATION_CHUNKS / 2);
+/** A key that so many requesters complain of in a day is new again. */
+const MAX_COMPLAINTS = 3;
+const COMPLAINT_MS = 24 * HOUR_MS;
+/** Standings kept in memory; all are read again from the store beyond that. */
+const MAX_CACHED = 20_000;
+const MAX_CACHED_CLASSES = 8;
+
+/** What a key has earned in one numeric class. */
+export interface Standing {
+  readonly checkedSpans: number;
+  /** True below PROBATION_CHUNKS checked spans: it is watched by two shadows, and by one that is not new where there is one. */
+  readonly isNew: boolean;
+  /** Wall-clock milliseconds; null if it may work. */
+  readonly suspendedUntilMs: number | null;
+}
+
+export interface TrustDeps {
+  readonly clock: Clock;
+  readonly store: TrustStore;
+  /** Keys of the server's own anchors and gateway: they need not earn trust. */
+  readonly isOwn: (id: PeerId) => boolean;
+}
+
+interface Known {
+  readonly spans: Map<string, number>;
+  readonly suspension: Suspension | null;
+}
+
+/**
+ * What keys have earned by checked work, and lost. Trust is per key and numeric class; suspensions are per key. All of
+ * it is in the store before a call returns.
+ */
+export class Trust {
+  readonly #deps: TrustDeps;
+  readonly #known = new Map<PeerId, Known>();
+
+  constructor(deps: TrustDeps) {
+    this.#deps = deps;
+  }
+
+  standing(id: PeerId, numericClass: string): Standing {
+    const checkedSpans = this.#spans(id, numericClass);
+    return {
+      checkedSpans,
+      isNew: checkedSpans < PROBATION_CHUNKS && !this.#deps.isOwn(id),
+      suspendedUntilMs: this.suspension(id)?.untilMs ?? null,
+    };
+  }
+
+  /** Null if the key may work. */
+  suspension(id: PeerId): Suspension | null {
+    const { suspension } = this.#of(id);
+    return suspension !== null && suspension.untilMs > this.#deps.clock.wallMs() ? suspension : null;
+  }
+
+  /** Keys that may not work now, connected or not. */
+  get suspended(): number {
+    return this.#deps.store.suspendedAt(this.#deps.clock.wallMs());
+  }
+
+  /** Credits the replicas of an ended session with the spans in which its requester says they agreed. */
+  credit(lease: Lease, tokens: number, agreed: readonly { volunteer: PeerId; spans: number }[]): void {
+    const { stages } = lease.route;
+    const replicas = new Map<PeerId, Replica>(
+      stages.flatMap(({ primary, shadows }) => [primary, ...shadows].map((replica) => [replica.id, replica])),
+    );
+    const most = mostSpans(lease.route, tokens);
+    for (const { volunteer, spans } of agreed) {
+      const replica = replicas.get(volunteer);
+      // A volunteer named twice is credited once.
+      replicas.delete(volunteer);
+      if (replica === undefined || volunteer === lease.requester) continue;
+      this.#credit(volunteer, replica.numericClass, lease.requester, Math.min(spans, most));
+    }
+  }
+
+  /** Unproven faults: one requester's word resets nobody, that of several does. */
+  complain(requester: PeerId, volunteer: PeerId): void {
+    const { clock, store, isOwn } = this.#deps;
+    if (isOwn(volunteer) || requester === volunteer) return;
+    const nowMs = Math.floor(clock.wallMs());
+    if (store.complain(volunteer, requester, nowMs, nowMs - COMPLAINT_MS) < MAX_COMPLAINTS) return;
+    store.reset(volunteer);
+    this.#known.delete(volunteer);
+  }
+
+  /** True if this fault is on record already. */
+  isProven(session: SessionId, volunteer: PeerId): boolean {
+    return this.#deps.store.isProven(session, volunteer);
+  }
+
+  /**
+   * A fault that the server has found proven: the key is new again and suspended, each time for twice as long. Faults of
+   * sessions that began before a suspension come to light during it; they are put on record and do not make it longer.
+   */
+  convict(fault: Omit<ProvenFault, 'atMs'>, proof: string): Suspension {
+    const { clock, store } = this.#deps;
+    const nowMs = Math.floor(clock.wallMs());
+    const before = store.suspension(fault.volunteer);
+    const isSuspended = before !== null && before.untilMs > nowMs;
+    const times = (before?.times ?? 0) + 1;
+    const termMs = Math.min(MAX_SUSPENSION_MS, FIRST_SUSPENSION_MS * 2 ** (times - 1));
+    const suspension = isSuspended ? before : { times, untilMs: nowMs + termMs, reason: fault.reason };
+    store.convict({ ...fault, atMs: nowMs }, proof, suspension);
+    this.#known.delete(fault.volunteer);
+    return suspension;
+  }
+
+  #credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): void {
+    const { store, isOwn } = this.#deps;
+    const before = this.#spans(volunteer, numericClass);
+    const isNew = before < PROBATION_CHUNKS;
+    const left = MAX_FROM_ONE_REQUESTER - (isNew ? store.spansFrom(volunteer, numericClass, requester) : 0);
+    const credited = isNew && !isOwn(requester) ? Math.min(spans, left) : spans;
+    if (credited <= 0) return;
+    store.credit(volunteer, numericClass, requester, credited);
+    if (before + credited >= PROBATION_CHUNKS) store.forgetSources(volunteer, numericClass);
+    this.#of(volunteer).spans.set(numericClass, before + credited);
+  }
+
+  #spans(id: PeerId, numericClass: string): number {
+    const { spans } = this.#of(id);
+    const known = spans.get(numericClass) ?? this.#deps.store.spans(id, numericClass);
+    // Classes are the volunteer's own words.
+    if (spans.size >= MAX_CACHED_CLASSES) spans.clear();
+    spans.set(numericClass, known);
+    return known;
+  }
+
+  #of(id: PeerId): Known {
+    let known = this.#known.get(id);
+    if (known === undefined) {
+      if (this.#known.size >= MAX_CACHED) this.#known.clear();
+      known = { spans: new Map(), suspension: this.#deps.store.suspension(id) };
+      this.#known.set(id, known);
+    }
+    return known;
+  }
+}
+
+/**
+ * Spans that a session of this capacity and so many tokens may have had: its whole chunks, and those that were closed
+ * early, each after a token at least.
+ */
+export function mostSpans({ capacity }: Route, tokens: number): number {
+  return Math.min(MAX_CHECKS, Math.ceil(capacity / CHUNK_POSITIONS) + tokens + 1);
+}

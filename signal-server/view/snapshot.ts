@@ -1,0 +1,95 @@
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import type { Leases } from '../placement/leases.ts';
+import type { CatalogEntry } from '../placement/model-catalog.ts';
+import type { PlannedModel } from '../placement/planned-model.ts';
+import type { Member, Registry } from '../placement/registry.ts';
+import { coverageOf, rangeOf } from '../placement/stage-grid.ts';
+import type { Trust } from '../trust/trust.ts';
+import type { ProvenFault } from '../trust/trust-store.ts';
+
+export interface SnapshotParts {
+  readonly serverTimeMs: number;
+  readonly startedAtMs: number;
+  readonly version: string;
+  readonly registry: Registry;
+  readonly leases: Leases;
+  readonly trust: Pick<Trust, 'standing'>;
+  readonly models: readonly CatalogEntry[];
+  readonly reasonNotServable: (model: PlannedModel) => string | null;
+  readonly sessions: NetworkSnapshot['sessions'];
+  readonly history: NetworkSnapshot['history'];
+  readonly checks: NetworkSnapshot['checks'];
+  /** Newest first. */
+  readonly faults: readonly ProvenFault[];
+  /** Tokens each volunteer is on record for. */
+  readonly tokensOf: (member: Member) => number;
+}
+
+/** What `/api/network` answers. */
+export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
+  const { registry, models } = parts;
+  const volunteers = registry.members.filter((member) => member.volunteer !== null);
+  const prefixes = new Set(volunteers.map((member) => member.prefix));
+  return {
+    serverTimeMs: parts.serverTimeMs,
+    startedAtMs: parts.startedAtMs,
+    version: parts.version,
+    models: models.map((entry) => modelState(entry, registry, parts.reasonNotServable)),
+    volunteers: volunteers.map((member) => volunteerState(member, parts)),
+    checks: parts.checks,
+    faults: parts.faults.map(({ volunteer, range, reason, atMs }) => ({ volunteer, range, reason, atMs })),
+    sessions: parts.sessions,
+    history: parts.history,
+    sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
+  };
+}
+
+function modelState(
+  { digest, manifest, planned }: CatalogEntry,
+  registry: Registry,
+  reasonNotServable: SnapshotParts['reasonNotServable'],
+): NetworkSnapshot['models'][number] {
+  const spans = registry.members.flatMap(({ volunteer }) =>
+    volunteer?.state === 'ready' && volunteer.assignment?.model === digest ? [volunteer.assignment.span] : [],
+  );
+  const coverage = coverageOf(spans, planned.units);
+  const reason = reasonNotServable(planned);
+  return {
+    digest,
+    name: manifest.name,
+    description: manifest.description,
+    parameters: manifest.parameters,
+    layers: planned.layers,
+    minStages: planned.minStages,
+    quantization: manifest.pins.quantization,
+    coverage: { embedding: coverage[0]!, layers: coverage.slice(1, -1), head: coverage.at(-1)! },
+    servable: reason === null,
+    reason,
+  };
+}
+
+function volunteerState(
+  member: Member,
+  { models, leases, trust, tokensOf }: SnapshotParts,
+): NetworkSnapshot['volunteers'][number] {
+  const { offer, state, assignment, layerMs, isHidden } = member.volunteer!;
+  const model = models.find((entry) => entry.digest === assignment?.model);
+  return {
+    id: member.id,
+    kind: member.kind,
+    state,
+    backend: offer.backend,
+    numericClass: offer.numericClass,
+    webrtc: offer.webrtc,
+    pledgeBytes: offer.pledgeBytes,
+    model: assignment?.model ?? null,
+    range: assignment && model ? rangeOf(assignment.span, model.planned.layers) : null,
+    layerMs,
+    sessions: leases.running(member.id),
+    slots: offer.slots,
+    tokens: tokensOf(member),
+    joinedAtMs: member.joinedAtMs,
+    hidden: isHidden,
+    trust: trust.standing(member.id, offer.numericClass),
+  };
+}

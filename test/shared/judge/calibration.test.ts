@@ -1,0 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { CALIBRATION } from '#shared/judge/thresholds.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
+
+describe('the calibration in use', () => {
+  it('is named by the digest of its file, which anybody can compute', () => {
+    expect(CALIBRATION.sha256).toBe(digestOf(new Uint8Array(readFileSync('shared/check/thresholds.json'))));
+  });
+});

@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+import { CheckSummary } from '#shared/requester/engine/check-summary.ts';
+import type { PeerId } from '#shared/ids.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { describeChecks } from '../../../../signal-server/cli/ask/describe-checks.ts';
+import { checkedEvent, endEvent, findingOf } from '../../../support/verdicts.ts';
+
+function describeAll(events: readonly AnswerEvent[], ...end: Parameters<typeof endEvent>): string {
+  const summary = new CheckSummary();
+  for (const event of events) summary.add(event);
+  return describeChecks(endEvent(...end), summary);
+}
+
+it('a checked answer is said to be within tolerance, and how far', () => {
+  const spans = [checkedEvent(0, 32, 'checked', [findingOf(0.0003)]), checkedEvent(32, 40)];
+  expect(describeAll(spans, 8, { spans: 2 })).toBe(
+    'checked: 2 chunks, 2 volunteers per stage agreed within tolerance (largest difference 0.0003 of 0.01 allowed)',
+  );
+});
+
+it('equal bits are said to be equal', () => {
+  expect(describeAll([checkedEvent(0, 5)], 1)).toBe('checked: 1 chunk, 2 volunteers per stage agreed, bit for bit');
+});
+
+it('an answer of one replica is said to be unchecked', () => {
+  const line = describeAll([checkedEvent(0, 5, 'unchecked')], 1, { tier: 'unchecked' });
+  expect(line).toBe('unchecked: 1 chunk, 1 unchecked, one volunteer per stage, nobody checked it');
+});
+
+it('who failed is counted', () => {
+  const fault = { volunteer: '1'.repeat(64) as PeerId, stage: 0, role: 'primary', code: 'disagreement' } as const;
+  const events = [{ type: 'fault', ...fault, start: 0, end: 5, isProven: true } as const, checkedEvent(0, 5)];
+  expect(describeAll(events, 1)).toMatch(/bit for bit, 1 failed the check$/);
+});

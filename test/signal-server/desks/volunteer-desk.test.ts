@@ -1,0 +1,240 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Digest, PeerId } from '#shared/ids.ts';
+import type { Offer, ServerMessage } from '#shared/wire/control-message.ts';
+import { parseConfig } from '../../../signal-server/config.ts';
+import { Leases } from '../../../signal-server/placement/leases.ts';
+import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
+import { Registry } from '../../../signal-server/placement/registry.ts';
+import type { Suspension } from '../../../signal-server/trust/trust-store.ts';
+import { VolunteerDesk } from '../../../signal-server/desks/volunteer-desk.ts';
+import { offerOf } from '../../support/control-peer.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { smallManifest } from '../../support/small-manifest.ts';
+
+const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1);
+const { times } = parseConfig({ times: { rebalanceMs: 1_000, moveCooldownMs: 10_000, loadTimeoutMs: 5_000 } });
+
+describe('the volunteer desk', () => {
+  let clock: FakeClock;
+  let registry: Registry;
+  let desk: VolunteerDesk;
+  let models: PlannedModel[];
+  let suspensions: Map<PeerId, Suspension>;
+  let sent: { to: PeerId; message: ServerMessage }[];
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    registry = new Registry(clock);
+    models = [model];
+    sent = [];
+    suspensions = new Map();
+    desk = new VolunteerDesk({
+      clock,
+      registry,
+      leases: new Leases(clock),
+      trust: { suspension: (id) => suspensions.get(id) ?? null },
+      models: () => models,
+      send: (to, message) => sent.push({ to, message }),
+      onSupply: () => undefined,
+      times,
+    });
+  });
+
+  const idOf = (name: string): PeerId => name.repeat(64) as PeerId;
+
+  function join(name: string, offer: Partial<Offer> = {}): void {
+    desk.receive(registry.join(idOf(name), 'tab', 'loopback'), offerOf(offer));
+  }
+
+  function ready(name: string): void {
+    const member = registry.get(idOf(name))!;
+    const assignment = member.volunteer!.assignment!.number;
+    desk.receive(member, { type: 'ready', assignment, layerMs: 1, probeError: 0 });
+  }
+
+  function leave(name: string): void {
+    registry.leave(idOf(name));
+    desk.left();
+  }
+
+  function startOf(name: string): number | undefined {
+    return registry.get(idOf(name))?.volunteer?.assignment?.span.start;
+  }
+
+  async function tickAfter(delayMs: number): Promise<void> {
+    await clock.advance(delayMs);
+    desk.tick();
+  }
+
+  it('gives each newcomer work at once', () => {
+    for (const name of ['1', '2', '3']) join(name);
+    expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 0]);
+    expect(sent.map(({ message }) => message.type)).toEqual(['assign', 'assign', 'assign']);
+  });
+
+  it('says why there is none, once, and gives it as soon as there is a model', async () => {
+    models = [];
+    join('1');
+    await tickAfter(1_000);
+    expect(sent).toMatchObject([{ message: { type: 'idle' } }]);
+    models = [model];
+    await tickAfter(1_000);
+    expect(startOf('1')).toBe(0);
+  });
+
+  it('moves a spare volunteer to a gap, but not while who left may come back', async () => {
+    for (const name of ['1', '2', '3']) join(name);
+    for (const name of ['1', '2', '3']) ready(name);
+    leave('2');
+    await tickAfter(500);
+    expect([startOf('1'), startOf('3')]).toEqual([0, 0]);
+    await tickAfter(600);
+    expect([startOf('1'), startOf('3')].sort()).toEqual([0, 5]);
+  });
+
+  it('leaves the gap to the volunteer that comes back in time, with its old work', async () => {
+    for (const name of ['1', '2', '3']) join(name);
+    for (const name of ['1', '2', '3']) ready(name);
+    leave('2');
+    await clock.advance(500);
+    join('2');
+    await tickAfter(2_000);
+    expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 0]);
+  });
+
+  it('does not move the same volunteer again before its time', async () => {
+    for (const name of ['1', '2']) join(name);
+    for (const name of ['1', '2']) ready(name);
+    leave('1');
+    join('3', { held: [{ model: model.digest, range: { start: 4, end: 8, embedding: false, head: true } }] });
+    const places = (): (number | undefined)[] => ['2', '3'].map(startOf);
+    expect(places()).toEqual([5, 0]);
+    leave('3');
+    await tickAfter(1_000);
+    expect(startOf('2')).toBe(5);
+  });
+
+  it('takes the work from who does not get ready, and gives it something smaller', async () => {
+    join('1');
+    const before = registry.get(idOf('1'))!.volunteer!.assignment!.span;
+    await tickAfter(5_001);
+    const after = registry.get(idOf('1'))!.volunteer!.assignment!.span;
+    expect(after.end - after.start).toBeLessThan(before.end - before.start);
+  });
+
+  describe('where a device takes longer than others wait, and no smaller work fits it', () => {
+    const smallest = Math.min(...model.grid.map((span) => model.memoryBytes(span, 'wasm', 1)));
+    let number: number;
+
+    beforeEach(async () => {
+      join('1', { pledgeBytes: smallest });
+      number = registry.get(idOf('1'))!.volunteer!.assignment!.number;
+      await tickAfter(5_001);
+    });
+
+    it('takes it for one that holds nothing', () => {
+      expect(registry.get(idOf('1'))!.volunteer).toMatchObject({ state: 'idle', assignment: null });
+    });
+
+    it('lets it serve as soon as it is ready', () => {
+      const member = registry.get(idOf('1'))!;
+      desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+      expect(member.volunteer).toMatchObject({ state: 'ready', assignment: { number }, failed: [] });
+    });
+
+    it('says why there is no work where it fails in the end', () => {
+      const member = registry.get(idOf('1'))!;
+      desk.receive(member, { type: 'failed', assignment: number, code: 'out-of-memory', message: '' });
+      expect(sent.at(-1)!.message).toMatchObject({ type: 'idle' });
+      desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+      expect(member.volunteer).toMatchObject({ state: 'idle', assignment: null });
+    });
+
+    it('does not take it back when it has paused meanwhile', () => {
+      const member = registry.get(idOf('1'))!;
+      desk.receive(member, { type: 'pause' });
+      desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+      expect(member.volunteer).toMatchObject({ state: 'paused', assignment: null });
+    });
+  });
+
+  it('gives a stage that failed for want of memory to nobody twice', () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    const { number, span } = member.volunteer!.assignment!;
+    desk.receive(member, { type: 'failed', assignment: number, code: 'out-of-memory', message: '' });
+    const next = member.volunteer!.assignment!.span;
+    expect(next.end - next.start).toBeLessThan(span.end - span.start);
+  });
+
+  it('gives no work to a device that computed wrongly until its next offer', async () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    desk.receive(member, {
+      type: 'failed',
+      assignment: member.volunteer!.assignment!.number,
+      code: 'probe-failed',
+      message: '',
+    });
+    await tickAfter(1_000);
+    expect(member.volunteer).toMatchObject({ state: 'idle', assignment: null });
+    desk.receive(member, offerOf());
+    expect(member.volunteer).toMatchObject({ state: 'loading' });
+  });
+
+  describe('when a key is suspended', () => {
+    const suspend = (name: string): void => {
+      suspensions.set(idOf(name), { times: 1, untilMs: clock.wallMs() + 5_000, reason: 'it lied' });
+      desk.suspended(idOf(name));
+    };
+
+    it('takes its work and says why', () => {
+      join('1');
+      ready('1');
+      suspend('1');
+      expect(registry.get(idOf('1'))!.volunteer).toMatchObject({ state: 'idle', assignment: null });
+      expect(sent.at(-1)!.message).toMatchObject({
+        type: 'idle',
+        reason: expect.stringContaining('it lied') as string,
+      });
+      expect(sent.at(-1)!.message).toMatchObject({ reason: expect.stringContaining('2026-01-01 00:00 UTC') as string });
+    });
+
+    it('gives it none for another offer, and gives it some when the time is over', async () => {
+      join('1');
+      suspend('1');
+      join('1');
+      await tickAfter(1_000);
+      expect(startOf('1')).toBeUndefined();
+      suspensions.clear();
+      await tickAfter(1_000);
+      expect(startOf('1')).toBe(0);
+    });
+
+    it('gives its layers to others', async () => {
+      for (const name of ['1', '2', '3']) join(name);
+      for (const name of ['1', '2', '3']) ready(name);
+      suspend('2');
+      await tickAfter(1_100);
+      expect(['1', '3'].map(startOf).sort()).toEqual([0, 5]);
+    });
+
+    it('leaves who is not here, or is paused, alone', () => {
+      join('1');
+      desk.receive(registry.get(idOf('1'))!, { type: 'pause' });
+      const before = sent.length;
+      suspend('1');
+      suspend('9');
+      expect(sent).toHaveLength(before);
+    });
+  });
+
+  it('ignores what a withdrawn volunteer still says', () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    const { number } = member.volunteer!.assignment!;
+    desk.receive(member, { type: 'withdraw' });
+    desk.receive(member, { type: 'ready', assignment: number, layerMs: 1, probeError: 0 });
+    expect(member.volunteer).toBeNull();
+  });
+});

@@ -1,0 +1,54 @@
+import type { IncomingMessage } from 'node:http';
+import { describe, expect, it } from 'vitest';
+import { addressPrefix, clientAddress, isAllowedOrigin } from '../../../signal-server/gate/address.ts';
+
+const requestWith = (headers: Record<string, string>): IncomingMessage =>
+  ({ headers, socket: { remoteAddress: '192.0.2.9' } }) as unknown as IncomingMessage;
+
+describe('address prefixes', () => {
+  it.each([
+    ['203.0.113.77', '203.0.113.0/24'],
+    ['::ffff:203.0.113.77', '203.0.113.0/24'],
+    ['127.0.0.1', 'loopback'],
+    ['::1', 'loopback'],
+    ['::ffff:127.0.0.1', 'loopback'],
+    ['2001:db8:aaaa:bbbb::1', '2001:db8:aaaa::/48'],
+    ['2001:DB8:0AAA::', '2001:db8:aaa::/48'],
+    ['2001:db8::1', '2001:db8:0::/48'],
+    ['fe80::1%eth0', 'fe80:0:0::/48'],
+    ['nonsense', 'unknown'],
+  ])('of %s is %s', (address, prefix) => {
+    expect(addressPrefix(address)).toBe(prefix);
+  });
+});
+
+describe('client addresses', () => {
+  it('are the socket’s unless a proxy is trusted', () => {
+    const request = requestWith({ 'x-forwarded-for': '198.51.100.1' });
+    expect(clientAddress(request, false)).toBe('192.0.2.9');
+    expect(clientAddress(request, true)).toBe('198.51.100.1');
+  });
+
+  it('are what our proxy added last, not what the client wrote first', () => {
+    expect(clientAddress(requestWith({ 'x-forwarded-for': 'forged, 198.51.100.1' }), true)).toBe('198.51.100.1');
+  });
+
+  it('are the socket’s where the trusted proxy wrote nothing', () => {
+    expect(clientAddress(requestWith({}), true)).toBe('192.0.2.9');
+  });
+});
+
+describe('origins', () => {
+  it.each([
+    [{ host: 'chorus.example:8787' }, true],
+    [{ host: 'chorus.example:8787', origin: 'http://chorus.example:8787' }, true],
+    [{ host: 'chorus.example:8787', origin: 'http://chorus.example' }, false],
+    [{ host: 'chorus.example', origin: 'https://evil.example' }, false],
+    [{ host: 'chorus.example', origin: 'null' }, false],
+    [{ host: 'chorus.example', origin: 'https://allowed.example' }, true],
+  ])('%o: allowed is %s', (headers, isAllowed) => {
+    expect(isAllowedOrigin(requestWith(headers as Record<string, string>), ['https://allowed.example'])).toBe(
+      isAllowed,
+    );
+  });
+});

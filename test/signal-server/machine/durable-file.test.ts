@@ -1,0 +1,43 @@
+import type * as fileSystem from 'node:fs/promises';
+import { mkdir, open, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { utf8 } from '#shared/bytes.ts';
+import { makeFolder, readIfThere, writeDurably } from '../../../signal-server/machine/durable-file.ts';
+import { newFolder, removeFolder } from '../../support/log-stand.ts';
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof fileSystem>();
+  return { ...real, open: vi.fn(real.open) };
+});
+
+let folder: string;
+beforeEach(async () => {
+  folder = await newFolder();
+});
+afterEach(() => removeFolder(folder));
+
+it('puts a file in the place of the one before', async () => {
+  const path = join(folder, 'checkpoint');
+  await writeDurably(path, utf8('one'));
+  await writeDurably(path, utf8('another'));
+  expect(await readIfThere(path)).toEqual(utf8('another'));
+  expect(await readdir(folder)).toEqual(['checkpoint']);
+});
+
+it('leaves nothing behind where it fails', async () => {
+  await mkdir(join(folder, 'checkpoint', 'inside'), { recursive: true });
+  await expect(writeDurably(join(folder, 'checkpoint'), utf8('one'))).rejects.toThrow();
+  expect(await readdir(folder)).toEqual(['checkpoint']);
+});
+
+it('makes a folder whose name is on the disk, also where a killed process had made it', async () => {
+  const opened = vi.mocked(open).mock.calls;
+  const path = join(folder, 'a', 'b');
+  opened.length = 0;
+  await makeFolder(path);
+  expect(opened.map(([of]) => of)).toEqual([dirname(path), folder]);
+  opened.length = 0;
+  await makeFolder(path);
+  expect(opened.map(([of]) => of)).toEqual([dirname(path)]);
+});

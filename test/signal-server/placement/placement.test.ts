@@ -1,0 +1,296 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Digest, PeerId } from '#shared/ids.ts';
+import { choosePlace, whyIdle, type Hand } from '../../../signal-server/placement/placement.ts';
+import { chooseMoves } from '../../../signal-server/placement/placement-moves.ts';
+import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
+import { StageCounts } from '../../../signal-server/placement/stage-counts.ts';
+import { coverageOf, type Span } from '../../../signal-server/placement/stage-grid.ts';
+import { smallManifest } from '../../support/small-manifest.ts';
+
+const digest = 'a'.repeat(64) as Digest;
+const other = 'b'.repeat(64) as Digest;
+/** 8 layers: units 0 to 9. On WebGPU a unit of this model takes 1 KiB and its KV of one session. */
+const model = planModel(digest, smallManifest(), 1);
+const [left, right] = model.grid as [Span, Span];
+const bytesOf = (span: Span): number => model.memoryBytes(span, 'webgpu', 1);
+
+function hand(id: string, overrides: Partial<Hand> = {}): Hand {
+  return {
+    id: id as PeerId,
+    backend: 'webgpu',
+    runtimeVersion: '1.30.0',
+    pledgeBytes: bytesOf(left),
+    slots: 1,
+    layerMs: 1,
+    held: [],
+    failed: [],
+    placed: null,
+    isReady: true,
+    mayMove: true,
+    ...overrides,
+  };
+}
+
+const on = (span: Span, of: Digest = digest): Pick<Hand, 'placed'> => ({ placed: { model: of, span } });
+
+/** Where so many equal volunteers end up that join one after the other. */
+function placed(count: number): Span[] {
+  const hands: Hand[] = [];
+  for (let i = 0; i < count; i++) {
+    const one = hand(`v${i}`);
+    const { span } = choosePlace(one, hands, [model])!;
+    hands.push({ ...one, ...on(span) });
+  }
+  return hands.map((one) => one.placed!.span);
+}
+
+describe('choosing a place', () => {
+  it('gives the first volunteer the largest stage that fits, never the whole model', () => {
+    expect(choosePlace(hand('a', { pledgeBytes: 1e12 }), [], [model])).toMatchObject({ model: digest, span: left });
+  });
+
+  it('gives four volunteers, as the anchors of a new server are, two halves with two each', () => {
+    expect(placed(4)).toEqual([left, right, left, right]);
+  });
+
+  it('keeps the halves balanced while more join, so that there is a third who can settle a difference', () => {
+    const spans = placed(7);
+    expect(spans.slice(4)).toEqual([left, right, left]);
+  });
+
+  it('makes up pairs of one stage before it begins another', () => {
+    const quarter = model.grid.find((span) => span.start === 0 && span.end < left.end)!;
+    const small = { pledgeBytes: bytesOf(quarter) };
+    const others = [hand('a', on(left)), hand('b', on(right)), hand('c', { ...small, ...on(quarter) })];
+    expect(choosePlace(hand('d', small), others, [model])?.span).toEqual(quarter);
+    expect(choosePlace(hand('d'), others, [model])?.span).toEqual(right);
+  });
+
+  it('begins the next small stage once a small one has its pair, though the halves are single', () => {
+    const quarters = model.grid.filter((span) => span.end <= left.end && span.end - span.start === 2);
+    const small = { pledgeBytes: Math.max(...quarters.map(bytesOf)) };
+    let others = [hand('a', on(left)), hand('b', on(right))];
+    for (let i = 0; i < 12; i++) {
+      const one = hand(`small ${i}`, small);
+      const { span } = choosePlace(one, others, [model])!;
+      others = [...others, { ...one, placed: { model: digest, span } }];
+    }
+    const depths = new StageCounts(others.map((one) => one.placed!.span)).depths(model.units);
+    expect(Math.min(...depths)).toBe(2);
+  });
+
+  it('does not give the old stage back while another lacks its second holder', () => {
+    const held = [{ model: digest, span: left }];
+    const others = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left))];
+    expect(choosePlace(hand('d', { held }), others, [model])).toMatchObject({ span: right });
+    expect(choosePlace(hand('e', { held }), [...others, hand('d', on(right))], [model])).toMatchObject({ span: left });
+  });
+
+  it('gives the second volunteer the other half', () => {
+    expect(choosePlace(hand('b'), [hand('a', on(left))], [model])).toMatchObject({ span: right });
+  });
+
+  it('gives a later volunteer the thinnest half', () => {
+    const others = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left))];
+    expect(choosePlace(hand('d'), others, [model])?.span).toEqual(right);
+  });
+
+  it('closes a gap before it doubles what is held, even with a smaller device', () => {
+    const part = model.grid.find((span) => span.start === right.start && span.end < right.end)!;
+    const others = [hand('a', on(left)), hand('b', on(left)), hand('c', on(part))];
+    const chosen = choosePlace(hand('d', { pledgeBytes: bytesOf(part) }), others, [model])!;
+    expect(chosen.span.start).toBeGreaterThanOrEqual(part.end);
+  });
+
+  it('never gives more than the pledge holds', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 * bytesOf(left) }), (pledgeBytes) => {
+        const chosen = choosePlace(hand('a', { pledgeBytes }), [], [model]);
+        expect(chosen === null || bytesOf(chosen.span) <= pledgeBytes).toBe(true);
+      }),
+    );
+  });
+
+  it('gives a reloaded volunteer its old stage back although another is as thin', () => {
+    const others = [hand('a', on(left)), hand('b', on(right))];
+    const held = [{ model: digest, span: right }];
+    expect(choosePlace(hand('c', { held }), others, [model])).toMatchObject({ span: right });
+  });
+
+  it('does not give the old stage back while another is held by nobody', () => {
+    const held = [{ model: digest, span: right }];
+    expect(choosePlace(hand('c', { held }), [hand('b', on(right))], [model])?.span).toEqual(left);
+  });
+
+  it('gives a slow device less, once everything is held', () => {
+    const others = [hand('a', on(left)), hand('b', on(right))];
+    const chosen = choosePlace(hand('c', { layerMs: 100 }), others, [model])!;
+    expect((chosen.span.end - chosen.span.start) * 100).toBeLessThanOrEqual(250);
+  });
+
+  it('gives a slow device all it can hold while layers are missing', () => {
+    expect(choosePlace(hand('c', { layerMs: 100 }), [], [model])?.span).toEqual(left);
+  });
+
+  it('finishes one model before it begins another', () => {
+    const models = [model, planModel(other, smallManifest({ name: 'other' }), 1)];
+    expect(choosePlace(hand('b'), [hand('a', on(left, other))], models)).toMatchObject({ model: other, span: right });
+  });
+
+  it('never gives a stage again that failed on this device, nor a larger one', () => {
+    const chosen = choosePlace(hand('a', { failed: [{ model: digest, span: left }] }), [], [model])!;
+    expect(bytesOf(chosen.span)).toBeLessThan(bytesOf(left));
+  });
+
+  it.each([
+    ['no model', hand('a'), [], 'no model'],
+    ['another runtime', hand('a', { runtimeVersion: '1.0.0' }), [model], '1.30.0'],
+    ['too small a pledge', hand('a', { pledgeBytes: 10 }), [model], 'lend more memory'],
+  ])('says why there is nothing to do: %s', (_title, idle, models, words) => {
+    expect(choosePlace(idle, [], models)).toBeNull();
+    expect(whyIdle(idle, models)).toContain(words);
+  });
+});
+
+describe('choosing moves', () => {
+  it('moves nobody in a network that is whole and even', () => {
+    expect(chooseMoves([hand('a', on(left)), hand('b', on(right)), hand('c', on(left))], [model])).toEqual([]);
+  });
+
+  it('moves one of two from a double half to an empty half', () => {
+    const moves = chooseMoves([hand('a', on(left)), hand('b', on(left))], [model]);
+    expect(moves).toHaveLength(1);
+    expect(moves[0]).toMatchObject({ span: right });
+  });
+
+  it('moves one volunteer when a half has three and the other one', () => {
+    const hands = [hand('a', on(left)), hand('b', on(left)), hand('c', on(left)), hand('d', on(right))];
+    expect(chooseMoves(hands, [model])).toHaveLength(1);
+  });
+
+  it('never moves who has sessions or was moved a moment ago', () => {
+    const hands = [hand('a', { ...on(left), mayMove: false }), hand('b', { ...on(left), mayMove: false })];
+    expect(chooseMoves(hands, [model])).toEqual([]);
+  });
+
+  it('moves one from a stage of its own to one that lacks a second holder', () => {
+    const part = model.grid.find((span) => span.start === 0 && span.end < left.end)!;
+    const hands = [hand('a', on(left)), hand('b', on(right)), hand('c', on(right)), hand('d', on(part))];
+    expect(chooseMoves(hands, [model])).toMatchObject([{ id: 'd', span: left }]);
+  });
+
+  it('takes nobody from a pair to make up another', () => {
+    const hands = [hand('a', on(left)), hand('b', on(right)), hand('c', on(right))];
+    expect(chooseMoves(hands, [model])).toEqual([]);
+  });
+
+  it('takes nobody from a pair to even out what others hold, but to hold a model that nobody holds', () => {
+    const second = planModel(other, smallManifest({ name: 'other' }), 1);
+    const pairs = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left)), hand('d', on(right))];
+    expect(chooseMoves(pairs, [model, second])).toMatchObject([{ model: other }]);
+    const singles = [hand('e', on(left, other)), hand('f', on(right, other))];
+    expect(chooseMoves([...pairs, ...singles], [model, second])).toEqual([]);
+  });
+
+  it('evens nothing out while somebody is loading', () => {
+    const hands = [
+      hand('a', on(left)),
+      hand('b', on(left)),
+      hand('c', on(left)),
+      hand('d', { ...on(right), isReady: false }),
+    ];
+    expect(chooseMoves(hands, [model])).toEqual([]);
+  });
+});
+
+describe('a network where volunteers come and go', () => {
+  it('holds every layer whenever its devices could, and moves are rare', () => {
+    const step = fc.record({ leaves: fc.boolean(), which: fc.nat(), units: fc.integer({ min: 1, max: 6 }) });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
+        const network = new Network(model);
+        for (const [i, { leaves, which, units }] of steps.entries()) {
+          if (leaves && network.hands.length > 0) network.leave(which % network.hands.length);
+          else network.join(`v${i}`, bytesOf({ start: 1, end: 1 + units }));
+          network.settle();
+          if (network.couldBeWhole()) expect(network.missing()).toBe(0);
+        }
+        expect(network.moves).toBeLessThanOrEqual(steps.length);
+      }),
+      { numRuns: 200, seed: 7 },
+    );
+  });
+
+  it('needs few moves for a hundred volunteers of random sizes', () => {
+    const network = new Network(model);
+    const random = fc.sample(fc.integer({ min: 1, max: 6 }), { numRuns: 100, seed: 3 });
+    random.forEach((units, i) => {
+      network.join(`v${i}`, bytesOf({ start: 1, end: 1 + units }));
+      network.settle();
+    });
+    expect(network.missing()).toBe(0);
+    expect(network.leastDepth()).toBeGreaterThanOrEqual(3);
+    expect(network.moves).toBeLessThanOrEqual(10);
+  });
+});
+
+/** Carries out what placement says, as the volunteer desk does, with every load a success. */
+class Network {
+  readonly #model: PlannedModel;
+  hands: Hand[] = [];
+  moves = 0;
+
+  constructor(planned: PlannedModel) {
+    this.#model = planned;
+  }
+
+  join(id: string, pledgeBytes: number): void {
+    const newcomer = hand(id, { pledgeBytes });
+    const choice = choosePlace(newcomer, this.hands, [this.#model]);
+    this.hands = [...this.hands, { ...newcomer, placed: choice }];
+  }
+
+  leave(index: number): void {
+    this.hands = this.hands.filter((_, i) => i !== index);
+  }
+
+  settle(): void {
+    for (let round = 0; ; round++) {
+      const moves = chooseMoves(this.hands, [this.#model]);
+      if (moves.length === 0) return;
+      if (round > 20) throw new Error('placement does not come to rest');
+      this.moves += moves.length;
+      for (const move of moves) {
+        this.hands = this.hands.map((one) =>
+          one.id === move.id ? { ...one, placed: { model: move.model, span: move.span } } : one,
+        );
+      }
+    }
+  }
+
+  missing(): number {
+    return coverageOf(
+      this.hands.flatMap((one) => (one.placed ? [one.placed.span] : [])),
+      this.#model.units,
+    ).filter((count) => count === 0).length;
+  }
+
+  leastDepth(): number {
+    const spans = this.hands.flatMap((one) => (one.placed ? [one.placed.span] : []));
+    return Math.min(...new StageCounts(spans).depths(this.#model.units));
+  }
+
+  /** True if the devices, the largest first, each with the largest span that is still free, hold the model. */
+  couldBeWhole(): boolean {
+    const spans: Span[] = [];
+    for (const one of [...this.hands].sort((a, b) => b.pledgeBytes - a.pledgeBytes)) {
+      const coverage = coverageOf(spans, this.#model.units);
+      const gain = (span: Span): number => coverage.slice(span.start, span.end).filter((count) => count === 0).length;
+      const fitting = this.#model.grid.filter((span) => bytesOf(span) <= one.pledgeBytes);
+      const best = fitting.sort((a, b) => gain(b) - gain(a))[0];
+      if (best) spans.push(best);
+    }
+    return !coverageOf(spans, this.#model.units).includes(0);
+  }
+}

@@ -1,0 +1,53 @@
+import type { Digest } from '#shared/ids.ts';
+import type { ChorusError } from '#shared/errors.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+
+export interface ChatMessage {
+  readonly role: 'user' | 'assistant';
+  readonly content: string;
+}
+
+/** A receipt that this page made of an answer. Without a proof it is not in the log. */
+export interface MadeReceipt {
+  readonly id: Digest;
+  readonly file: ReceiptFile;
+  /** Of its model's manifest. */
+  readonly manifest: Digest;
+  readonly secrets: ReceiptSecrets;
+}
+
+/** How making a receipt ended: `error` says why there is none, or why the one there is is not in the log. */
+export interface ReceiptOutcome {
+  readonly receipt: MadeReceipt | null;
+  readonly error: ChorusError | null;
+}
+
+/**
+ * An answer's events as the page shows them. Each token brings the text that is certain with it, often none or more
+ * than one word; the end brings what was held back. After `rerouted` the texts of the tokens that are kept stand.
+ * After `end` comes `receipt`, where `hasEvidence` says that there will be one.
+ */
+export type ChatEvent =
+  | Exclude<AnswerEvent, { type: 'token' | 'end' }>
+  | (Extract<AnswerEvent, { type: 'token' }> & { readonly text: string })
+  | (Omit<Extract<AnswerEvent, { type: 'end' }>, 'evidence'> & { readonly text: string; readonly hasEvidence: boolean })
+  | ({ readonly type: 'receipt' } & ReceiptOutcome);
+
+export interface AnswerOptions {
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
+/** One conversation with one model. What was answered before is still in the volunteers' memory for a while. */
+export interface Chat {
+  /** Answers the last message. Throws ChorusError; ends with `cancelled` when the signal aborts. */
+  answer(messages: readonly ChatMessage[], options: AnswerOptions): AsyncIterable<ChatEvent>;
+  close(): void;
+}
+
+export type OpenChat = (model: Digest, signal: AbortSignal) => Promise<Chat>;

@@ -1,0 +1,61 @@
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { ControlState } from '#shared/peer/control/control-client.ts';
+import type { TransportNotice } from '#shared/peer/link/link-pool.ts';
+import type { Joined } from './join.ts';
+import { orAborted } from '../browser/or-aborted.ts';
+import type { Connection } from '../state/connection.svelte.ts';
+
+export interface MembershipDeps {
+  readonly serverUrl: string;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly connection: Connection;
+}
+
+/** Joins the network when somebody first needs it, once for all, and again after the connection has ended for good. */
+export class Membership {
+  readonly #deps: MembershipDeps;
+  #joined: Promise<Joined> | null = null;
+
+  constructor(deps: MembershipDeps) {
+    this.#deps = deps;
+  }
+
+  /** Rejects as `joinNetwork` does; `cancelled` if `signal` aborts first, which leaves the joining to others. */
+  async join(signal: AbortSignal): Promise<Joined> {
+    this.#joined ??= this.#join();
+    return orAborted(this.#joined, signal);
+  }
+
+  async #join(): Promise<Joined> {
+    const { connection, ...deps } = this.#deps;
+    connection.status = 'connecting';
+    try {
+      // The peer code comes with the first question or the first Start, not with the page.
+      const { joinNetwork } = await import('./join.ts');
+      const joined = await joinNetwork({
+        ...deps,
+        onState: (state) => this.#onState(state),
+        onTransport: (notice) => this.#onTransport(notice),
+        onLink: (link) => connection.addLink(link),
+      });
+      connection.id = joined.control.id;
+      return joined;
+    } catch (error) {
+      connection.status = 'off';
+      this.#joined = null;
+      throw error;
+    }
+  }
+
+  #onState(state: ControlState): void {
+    const { connection } = this.#deps;
+    connection.status = state.type;
+    connection.detail = state.type === 'open' ? '' : state.reason;
+    if (state.type === 'closed') this.#joined = null;
+  }
+
+  #onTransport({ peer, transport, reason }: TransportNotice): void {
+    if (transport === 'relay' && reason !== null) this.#deps.connection.fallBack(peer);
+  }
+}

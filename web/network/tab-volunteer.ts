@@ -1,0 +1,61 @@
+import type { Clock } from '#shared/clock.ts';
+import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { Volunteer, type HeldStage } from '#shared/peer/volunteer/volunteer.ts';
+import type { WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
+import { fetchManifest, fetchRange } from './api.ts';
+import { openBlobStore } from '../browser/blob-store.ts';
+import { blobsOfStages } from './held-blobs.ts';
+import type { Joined } from './join.ts';
+import type { VolunteerSettings } from '../state/settings.svelte.ts';
+import type { VolunteerHandle } from '../state/volunteer-panel.svelte.ts';
+
+/**
+ * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Where the browser's room
+ * is used up, what is no part of a stage in `held` or in use makes way. Rejects as `openBlobStore` does, or if `signal`
+ * has aborted by then.
+ */
+export async function createTabVolunteer(
+  { identity, control, links, webrtc }: Joined,
+  worker: WorkerClient,
+  { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
+  held: readonly HeldStage[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<VolunteerHandle> {
+  const sitting = new AbortController();
+  const authority = { serverKey: control.serverKey, verify };
+  const neededLater = () => blobsOfStages(held, fetchManifest, authority, sitting.signal);
+  const blobs = await openBlobStore({ neededLater });
+  if (signal.aborted) {
+    blobs.close();
+    signal.throwIfAborted();
+  }
+  const volunteer = new Volunteer({
+    identity,
+    control,
+    links,
+    worker,
+    blobs,
+    fetchRange,
+    fetchManifest,
+    clock,
+    verify,
+    random,
+    settings: {
+      backend,
+      keepSubgroups: false,
+      pledgeBytes: pledgeMegabytes * 1e6,
+      slots,
+      dutyShare: dutyPercent / 100,
+      webrtc,
+      held,
+      isHidden: () => document.hidden,
+    },
+  });
+  volunteer.onChange(() => {
+    if (volunteer.state.phase !== 'off' && volunteer.state.phase !== 'failed') return;
+    sitting.abort();
+    blobs.close();
+  });
+  return volunteer;
+}

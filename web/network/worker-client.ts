@@ -1,0 +1,23 @@
+import type { Clock } from '#shared/clock.ts';
+import { createWorkerClient, type WorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
+import type { WorkerReply } from '#shared/wire/worker-message.ts';
+
+/** Starts the compute thread. The one place of the page that names it. */
+export function spawnWorker(): WorkerPort {
+  const worker = new Worker(new URL('../../worker/main.ts', import.meta.url), { type: 'module', name: 'chorus-compute' });
+  const port: WorkerPort = {
+    post: (message, transfer) => worker.postMessage(message, transfer),
+    onMessage: () => {},
+    onDeath: () => {},
+    terminate: () => worker.terminate(),
+  };
+  worker.onmessage = (event: MessageEvent<WorkerReply>) => port.onMessage(event.data);
+  worker.onerror = (event) => port.onDeath(event.message || 'the compute thread could not be started');
+  worker.onmessageerror = () => port.onDeath('the compute thread sent what cannot be read');
+  return port;
+}
+
+/** The compute thread of this tab; there is none until it is prepared or started. */
+export function createTabWorker(clock: Clock): WorkerClient {
+  return createWorkerClient({ spawn: spawnWorker, clock });
+}

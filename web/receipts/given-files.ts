@@ -1,0 +1,61 @@
+import { utf8 } from '#shared/bytes.ts';
+import { ChorusError } from '#shared/errors.ts';
+import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
+import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
+import { envelopeSchema, MANIFEST_PAYLOAD_TYPE } from '#shared/route/route.ts';
+
+/** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
+export const MAX_GIVEN_BYTES = 32 * 1024 * 1024;
+
+/** What somebody dropped, by what it is. */
+export type Given =
+  /** JSON that is or claims to be a receipt; null for what is no JSON. */
+  | { readonly kind: 'receipt'; readonly value: unknown }
+  | { readonly kind: 'secrets'; readonly secrets: ReceiptSecrets }
+  /** A model's manifest: the bytes that are hashed. */
+  | { readonly kind: 'manifest'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'proof'; readonly text: string }
+  | { readonly kind: 'policy'; readonly text: string }
+  | { readonly kind: 'text'; readonly text: string };
+
+const POLICY_LINE = /^[ \t]*(?:(?:log|witness|group|quorum)[ \t].*|#.*)?$/;
+
+/** Tells from its content what a file is. Throws `bad-message` for secrets or a manifest that cannot be read. */
+export function recognize(read: string): Given {
+  const text = withoutMark(read);
+  const value = parseJson(text);
+  if (typeof value === 'object' && value !== null) {
+    const format = 'format' in value && typeof value.format === 'string' ? value.format : '';
+    if (format.startsWith('chorus-receipt-secrets/')) return { kind: 'secrets', secrets: parseReceiptSecrets(value) };
+    if (format.startsWith('chorus-receipt/') || 'envelope' in value) return { kind: 'receipt', value };
+    if (format.startsWith('chorus-manifest/')) return { kind: 'manifest', bytes: utf8(text) };
+    const envelope = envelopeSchema.safeParse(value).data;
+    if (envelope?.payloadType === MANIFEST_PAYLOAD_TYPE) {
+      return { kind: 'manifest', bytes: canonicalBase64(envelope.payload) };
+    }
+  }
+  if (text.startsWith('c2sp.org/tlog-proof@')) return { kind: 'proof', text };
+  const lines = text.split('\n');
+  const isPolicy = lines.every((line) => POLICY_LINE.test(line)) && lines.some((line) => /^\s*quorum\s/.test(line));
+  return isPolicy ? { kind: 'policy', text } : { kind: 'text', text: read };
+}
+
+/** A file's text, with its byte order mark if it has one. Throws `too-large`, or `bad-message` for what is no UTF-8. */
+export async function readGivenFile(file: Pick<File, 'name' | 'size' | 'arrayBuffer'>): Promise<string> {
+  if (file.size > MAX_GIVEN_BYTES) throw new ChorusError('too-large', `${file.name} is too large to be read`);
+  const bytes = await file.arrayBuffer();
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new ChorusError('bad-message', `${file.name} is no text`);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,207 @@
+import type {
+  CheckFailure,
+  Closeness,
+  Finding,
+  SpanCheck,
+  StageCheck,
+  Threshold,
+  Tier,
+} from '#shared/judge/finding.ts';
+import { shortId } from '#shared/ids.ts';
+import { describeRange, type StageRange } from '#shared/model/stage.ts';
+import { plural } from './format.ts';
+import type { Answer } from '../state/answer.svelte.ts';
+import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
+
+/** The words for checking, in one place. They say what was found, and never that an answer is true. */
+
+export const TIER_NAMES: Readonly<Record<Tier, string>> = {
+  checked: 'checked',
+  settled: 'settled',
+  unchecked: 'unchecked',
+  disputed: 'disputed',
+};
+
+export const TIER_MEANINGS: Readonly<Record<Tier, string>> = {
+  checked: 'two volunteers computed it separately and agreed within tolerance',
+  settled: 'two volunteers differed, and a third decided',
+  unchecked: 'one volunteer computed it, and nobody re-ran it',
+  disputed: 'volunteers differed, and nobody could decide',
+};
+
+/** What was compared with what, and what that does not show. */
+export const NOT_SHOWN =
+  'A check shows that volunteers with different keys computed the same thing from the same input. It does not show that ' +
+  'what the model says is true, nor does it catch all volunteers of a stage lying together.';
+
+/** What volunteers did, after `Volunteer 1a2b3c4d`. */
+const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> = {
+  unreachable: 'could not be reached for the check',
+  'commit-missing': 'did not commit itself to what it computed',
+  'commit-late': 'committed itself too late to what it computed',
+  'commit-doubled': 'committed itself to two results for one part',
+  'commit-replayed': 'sent the commitment of another part again',
+  'commit-malformed': 'sent a commitment that cannot be read',
+  'commit-signature': 'sent a commitment whose signature is false',
+  'opening-changed': 'answered as if it had joined anew',
+  'wrong-session': 'answered for another session',
+  'wrong-span': 'answered for other positions than it was asked about',
+  'reveal-missing': 'did not show what it had committed itself to',
+  'reveal-late': 'showed too late what it had committed itself to',
+  'reveal-doubled': 'showed two results for one part',
+  'reveal-malformed': 'showed something that cannot be read',
+  'reveal-signature': 'showed something whose signature is false',
+  'reveal-seed': 'answered another challenge than the one it was given',
+  'input-mismatch': 'says that it took in other numbers than the stage before says it passed on',
+  'output-mismatch': 'committed itself to other numbers than those it delivered',
+  'sketch-mismatch': 'showed other numbers than those it had committed itself to',
+  'rows-refused': 'sent what the next ones could not take in',
+  'shapes-mismatch': 'computed in other portions than those it was given',
+  'not-finite': 'computed numbers that are not finite',
+  'too-slow': 'fell too far behind with its check',
+  'record-malformed': 'signed a record that cannot be read, or is about something else',
+  'record-signature': 'sent a record whose signature is false',
+  'record-mismatch': 'signed a record of other numbers than it had committed itself to',
+};
+
+/** Failures that may happen to any device, and accuse nobody. */
+const LAPSES: ReadonlySet<CheckFailure> = new Set([
+  ...(['unreachable', 'commit-missing', 'commit-late', 'reveal-missing', 'reveal-late', 'too-slow'] as const),
+]);
+
+/** Failures after the last check, which change nothing of the answer. */
+const RECORDS: ReadonlySet<CheckFailure> = new Set([
+  ...(['record-malformed', 'record-signature', 'record-mismatch'] as const),
+]);
+
+export interface FaultText {
+  readonly title: string;
+  readonly text: string;
+  /** True for what may happen to any device. */
+  readonly isLapse: boolean;
+}
+
+/** `layers 4–7 + head`, or `stage 2` where the range is not known. */
+function describePart({ range, stage }: { readonly range: StageRange | null; readonly stage: number }): string {
+  return range === null ? `stage ${stage + 1}` : describeRange(range);
+}
+
+/** How it came to light; null where nothing more can be said. */
+function foundBy({ code, isProven }: Fault): string | null {
+  if (code !== 'disagreement') return isProven ? 'What it signed proves it.' : null;
+  return isProven
+    ? 'Found by an anchor that recomputed it; what they signed proves it.'
+    : 'Found by a third volunteer.';
+}
+
+/** Who failed, how it was found, and what became of the answer. */
+export function explainFault(fault: Fault): FaultText {
+  const { volunteer, role, code, isProven } = fault;
+  const part = describePart(fault);
+  const did =
+    code !== 'disagreement'
+      ? FAILURES[code]
+      : isProven
+        ? `computed ${part} wrongly`
+        : `computed ${part} differently from two others`;
+  const found = foundBy(fault);
+  const after = RECORDS.has(code)
+    ? 'The answer is complete; the receipt goes without its record.'
+    : role === 'primary'
+      ? 'Its part is made again by others.'
+      : 'It only re-ran the stage; the text is not from it.';
+  return {
+    title: `Volunteer ${shortId(volunteer)} ${did}`,
+    text: [found, after].filter((sentence) => sentence !== null).join(' '),
+    isLapse: LAPSES.has(code),
+  };
+}
+
+/** What is waited for while two replicas differ. */
+export function explainSettling(settling: Settling): string {
+  const third = settling.role === 'arbiter' ? 'a third' : 'an anchor';
+  return `Two volunteers differ on ${describePart(settling)}. Asking ${third}.`;
+}
+
+/** One line on the whole answer, and the tier whose sign it bears; null while nothing is known. */
+export function summarizeChecks(answer: Answer): { readonly tier: Tier | null; readonly text: string } {
+  const { tier, counts, settling } = answer.checks;
+  const parts = counts.checked + counts.settled + counts.unchecked + counts.disputed;
+  const of = (count: number) => (count === parts ? 'all parts' : `${count} of ${plural(parts, 'part')}`);
+  if (tier === null) {
+    if (settling !== null) return { tier: null, text: 'Settling a difference' };
+    if (answer.decidedTokens === 0) return { tier: null, text: 'Not checked yet' };
+    return { tier: null, text: `Checked up to token ${answer.decidedTokens} of ${answer.tokens}` };
+  }
+  switch (tier) {
+    case 'checked':
+      return { tier, text: `Checked: ${plural(parts, 'part')} computed by two volunteers, agreed within tolerance` };
+    case 'settled':
+      return { tier, text: `Checked, with ${of(counts.settled)} settled by a third volunteer` };
+    case 'disputed':
+      return { tier, text: `Disputed: volunteers differ on ${of(counts.disputed)}, and nobody could decide` };
+    case 'unchecked':
+      return { tier, text: explainUnchecked(answer, of) };
+  }
+}
+
+function explainUnchecked(answer: Answer, of: (count: number) => string): string {
+  const { counts, route } = answer.checks;
+  const agreed = counts.checked + counts.settled;
+  if (agreed === 0 && counts.unchecked === 0) return 'Unchecked: it ended before its first check';
+  const isBare = route !== null && route.stages.every((stage) => stage.shadows.length === 0);
+  if (agreed === 0 && isBare) return 'Unchecked: one volunteer per stage ran this, nobody re-ran it';
+  if (counts.unchecked === 0) return `Unchecked at its end: ${of(agreed)} agreed within tolerance before it stopped`;
+  return `Partly unchecked: ${of(counts.unchecked)} were computed by one volunteer only`;
+}
+
+/** What one stage's verdict on one span means, in a sentence. */
+export function explainStageCheck(check: StageCheck): string {
+  const { tier, findings, arbiter } = check;
+  switch (tier) {
+    case 'checked':
+      return findings.length > 1
+        ? `${findings.length + 1} volunteers computed this part separately and agreed within tolerance.`
+        : 'Two volunteers computed this part separately and agreed within tolerance.';
+    case 'settled':
+      return arbiter?.role === 'referee'
+        ? 'The two volunteers differed. An anchor of the server computed the part again, and agreed with the one whose text this is.'
+        : 'The two volunteers differed. A third computed the part again, and agreed with the one whose text this is.';
+    case 'unchecked':
+      return 'One volunteer computed this part, and nobody re-ran it.';
+    case 'disputed':
+      return 'The volunteers differed, and no third could decide between them.';
+  }
+}
+
+/** What two replicas were held to. */
+export function explainThreshold({ pair, isMeasured }: Threshold): string {
+  const classes = new Set(pair.split(' + '));
+  const devices = classes.size === 1 ? 'two devices of this kind' : 'these two kinds of device';
+  return isMeasured
+    ? `The limits come from honest runs of ${devices}.`
+    : `Honest runs of ${devices} have not been measured yet, so cautious limits of their family stand in.`;
+}
+
+/** How far apart the tokens were that two replicas' logits lead to. */
+export function explainTokenGap({ tokenGap }: Closeness, threshold: Threshold): string | null {
+  if (threshold.kind !== 'logits') return null;
+  if (tokenGap === 0) return 'From the other’s numbers the same tokens would have been drawn.';
+  return `One token was nearly a tie: ${tokenGap.toPrecision(2)} apart, where ${threshold.tokenGap.toPrecision(2)} is honest.`;
+}
+
+/** `positions 32–63`. */
+export function describePositions({ start, end }: Pick<SpanCheck, 'start' | 'end'>): string {
+  return end - start === 1 ? `position ${start}` : `positions ${start}–${end - 1}`;
+}
+
+/** True where every replica had the same bits. */
+export function isExact({ tier, findings }: StageCheck): boolean {
+  return tier === 'checked' && findings.length > 0 && findings.every((finding) => finding.isExact);
+}
+
+/** What a shadow did and what came of it. */
+export function describeOutcome({ outcome, isExact }: Finding): string {
+  if (outcome === 'agreed') return isExact ? 're-ran it, every bit the same' : 're-ran it, agreed within tolerance';
+  return outcome === 'suspect' ? 're-ran it, differed a little' : 're-ran it, differed';
+}
