@@ -8,5 +8,11 @@ export interface Clock {
   setTimer(task: () => void, delayMs: number): () => void;
 }
 
+/** One moment on both clocks. */
+export interface Now {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
 /** Randomness as an argument: `count` bytes fit for keys and nonces. */
 export type RandomBytes = (count: number) => Uint8Array<ArrayBuffer>;

@@ -1,7 +1,7 @@
 import { concatBytes, fromBase64, toBase64, utf8 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
-import type { Envelope } from '../route/route.ts';
+import type { Envelope } from './envelope.ts';
 import type { Identity, VerifySignature } from './identity.ts';
 
 /** What is signed: PAE of the payload (DSSE 1.0.2, protocol.md, "Signature Definition"). */

@@ -2,7 +2,7 @@ import { fromBase64, toBase64 } from '../bytes.ts';
 import { preAuthEncoding } from './dsse.ts';
 import { peerIdOf, type VerifySignature } from './identity.ts';
 import { ChorusError } from '../errors.ts';
-import type { Envelope } from '../route/route.ts';
+import type { Envelope } from './envelope.ts';
 
 /** What an envelope holds, before anybody has looked at its signature. */
 export interface StrictParts {

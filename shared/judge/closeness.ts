@@ -1,15 +1,7 @@
 import { ChorusError } from '../errors.ts';
 import { SKETCH_SIZE, TOP_K } from '../limits.ts';
-import {
-  logitsRowBytes,
-  nucleusSize,
-  readCandidates,
-  runningWeights,
-  sampleToken,
-  uniformAt,
-  type Candidates,
-  type Sampling,
-} from '../rows/sampler.ts';
+import { logitsRowBytes, readCandidates, type Candidates } from '../rows/logits-row.ts';
+import { nucleusSize, runningWeights, sampleToken, uniformAt, type Sampling } from '../rows/sampler.ts';
 import type { Closeness } from './finding.ts';
 import { splitRows } from '../rows/row-chain.ts';
 import { readF32 } from './sketch.ts';

@@ -1,6 +1,6 @@
 import { equalBytes } from '../bytes.ts';
 import { CHUNK_POSITIONS } from '../limits.ts';
-import type { Testimony } from '../requester/audit/audit-event.ts';
+import type { Testimony } from './statement.ts';
 import { closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
 import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
 import type { PairThreshold } from './thresholds.ts';

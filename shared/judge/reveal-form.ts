@@ -1,7 +1,7 @@
 import { ChorusError } from '../errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { StageRange } from '../model/stage.ts';
-import { logitsRowBytes } from '../rows/sampler.ts';
+import { logitsRowBytes } from '../rows/logits-row.ts';
 import { TOP_K } from '../limits.ts';
 import { candidatesOf } from './closeness.ts';
 import { readF32, SKETCH_BYTES } from './sketch.ts';

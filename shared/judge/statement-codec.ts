@@ -3,7 +3,7 @@ import { concatBytes, equalBytes, fromHex, toHex, utf8 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import type { SessionId } from '../ids.ts';
 import { CHUNK_POSITIONS, MAX_CHECKS, MAX_POSITIONS, MAX_STAGES, TOP_K } from '../limits.ts';
-import { chunkEnd } from '../wire/rows-message.ts';
+import { chunkEnd } from '../rows/chunk.ts';
 import { SKETCH_BYTES } from './sketch.ts';
 import type { Commit, Reveal, Span } from './statement.ts';
 

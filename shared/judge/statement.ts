@@ -1,4 +1,4 @@
-import type { SessionId } from '../ids.ts';
+import type { PeerId, SessionId } from '../ids.ts';
 
 /**
  * Positions [start, end) of a session, within one chunk and one epoch: what is checked at once. The requester numbers
@@ -53,4 +53,12 @@ export interface Signed<Statement> {
   /** Raw Ed25519 public key; its digest is the signer's id. */
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly signature: Uint8Array<ArrayBuffer>;
+}
+
+/** One replica's signed word on one span. */
+export interface Testimony {
+  readonly peer: PeerId;
+  readonly numericClass: string;
+  readonly commit: Signed<Commit>;
+  readonly reveal: Signed<Reveal>;
 }

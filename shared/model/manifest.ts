@@ -107,3 +107,5 @@ export const manifestSchema = z.strictObject({
   }),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
+
+export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.chorus.manifest+json';

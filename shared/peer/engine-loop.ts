@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { Now } from '../replica/replica-engine.ts';
+import type { Now } from '../clock.ts';
 
 interface Engine<Event, Effect> {
   handle(event: Event, now: Now): Effect[];

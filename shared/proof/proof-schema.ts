@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { envelopeSchema } from '../route/route.ts';
+import { envelopeSchema } from '../crypto/envelope.ts';
 
 const base64 = (maxBytes: number) =>
   z

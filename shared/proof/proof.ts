@@ -1,6 +1,6 @@
 import { toBase64 } from '../bytes.ts';
-import type { Envelope } from '../route/route.ts';
-import type { Testimony } from '../requester/audit/audit-event.ts';
+import type { Envelope } from '../crypto/envelope.ts';
+import type { Testimony } from '../judge/statement.ts';
 import type { Proof } from './proof-schema.ts';
 import { commitBytes, revealBytes } from '../judge/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '../judge/statement.ts';

@@ -6,7 +6,7 @@ import type { Manifest } from '../model/manifest.ts';
 import { sameRange, type StageRange } from '../model/stage.ts';
 import { openRoute, type Authority } from '../route/open-signed.ts';
 import type { Replica, Route } from '../route/route.ts';
-import type { Testimony } from '../requester/audit/audit-event.ts';
+import type { Testimony } from '../judge/statement.ts';
 import type { CheckFailure } from '../judge/finding.ts';
 import { computationFault, sketchFault, type Suspect } from './proof-fault.ts';
 import { EXACT_CLASS } from '../judge/judge.ts';

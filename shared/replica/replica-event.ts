@@ -4,15 +4,10 @@ import type { PeerId, SessionId } from '../ids.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
 import type { LoadedRange, Opening } from './admission.ts';
-import type { Rows, RunResult } from '../rows/compute.ts';
+import type { Rows } from '../rows/rows.ts';
+import type { RunResult } from '../rows/compute.ts';
 import type { Signing, Verifying } from './replica-audit.ts';
-import type { Envelope } from '../route/route.ts';
-
-/** One moment on both clocks. */
-export interface Now {
-  readonly nowMs: number;
-  readonly wallMs: number;
-}
+import type { Envelope } from '../crypto/envelope.ts';
 
 /** What a session asked for is done, or has failed. */
 export type SessionReply =

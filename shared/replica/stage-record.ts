@@ -1,7 +1,7 @@
 import { RowChain, ShapeChain, splitRows } from '../rows/row-chain.ts';
 import type { Commit } from '../judge/statement.ts';
 import { concatBytes } from '../bytes.ts';
-import type { Rows } from '../rows/compute.ts';
+import type { Rows } from '../rows/rows.ts';
 
 /** What a replica says of positions [start, end) of its session, and the rows it says it of. */
 export interface SpanRecord {

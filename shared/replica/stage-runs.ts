@@ -6,7 +6,8 @@ import type { RunResult } from '../rows/compute.ts';
 import type { Onward } from './onward.ts';
 import type { ReplicaAudit } from './replica-audit.ts';
 import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
-import { chunkEnd, rowsMessage } from '../wire/rows-message.ts';
+import { chunkEnd } from '../rows/chunk.ts';
+import { rowsMessage } from '../wire/rows-message.ts';
 import type { SessionHost } from './session-host.ts';
 import { StageRecord } from './stage-record.ts';
 

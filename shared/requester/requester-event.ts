@@ -6,7 +6,8 @@ import type { Manifest } from '../model/manifest.ts';
 import type { PeerControlMessage } from '../wire/control-message.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
-import type { Envelope, Route } from '../route/route.ts';
+import type { Envelope } from '../crypto/envelope.ts';
+import type { Route } from '../route/route.ts';
 
 export type Release = Extract<PeerControlMessage, { type: 'release' }>;
 export type Rest = Extract<PeerControlMessage, { type: 'rest' }>;

@@ -5,14 +5,9 @@ import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { manifestSchema, type Manifest } from '../model/manifest.ts';
-import {
-  envelopeSchema,
-  MANIFEST_PAYLOAD_TYPE,
-  ROUTE_PAYLOAD_TYPE,
-  routeSchema,
-  type Envelope,
-  type Route,
-} from './route.ts';
+import { envelopeSchema, type Envelope } from '../crypto/envelope.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '../model/manifest.ts';
+import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from './route.ts';
 
 /** Whose signature counts, and how it is checked. */
 export interface Authority {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ChorusError } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema, type Digest, type PeerId } from '../ids.ts';
-import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES, SESSION_LEASE_MS } from '../limits.ts';
+import { CLOCK_SKEW_MS, MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES, SESSION_LEASE_MS } from '../limits.ts';
 import { coversModel, stageRangeSchema } from '../model/stage.ts';
 
 const replicaSchema = z.strictObject({
@@ -51,6 +51,11 @@ export function leaseMs(route: Route): number {
   return Math.max(0, Math.min(route.expiresAtMs - route.issuedAtMs, SESSION_LEASE_MS));
 }
 
+/** True while a route is good, by a clock that may be a little off. */
+export function isWithinRoute({ issuedAtMs, expiresAtMs }: Route, wallMs: number): boolean {
+  return wallMs >= issuedAtMs - CLOCK_SKEW_MS && wallMs <= expiresAtMs + CLOCK_SKEW_MS;
+}
+
 /** Throws `bad-message` if a route, though signed, is not one that `self` can use for this model. */
 export function checkRoute(route: Route, self: PeerId, model: Digest, layers: number): void {
   const refuse = (reason: string) => new ChorusError('bad-message', `the server gave a wrong route: ${reason}`);
@@ -62,16 +67,4 @@ export function checkRoute(route: Route, self: PeerId, model: Digest, layers: nu
   if (!coversModel(ranges, layers)) throw refuse('its stages are not a whole model');
 }
 
-/** DSSE envelope (dsse 1.0.2) around a JSON payload; `payload` and `sig` in standard base64. */
-export const envelopeSchema = z.strictObject({
-  payloadType: z.string().max(200),
-  payload: z.string().max(12 * 1024 * 1024),
-  signatures: z
-    .array(z.strictObject({ keyid: z.string().max(200), sig: z.string().max(200) }))
-    .min(1)
-    .max(16),
-});
-export type Envelope = z.infer<typeof envelopeSchema>;
-
 export const ROUTE_PAYLOAD_TYPE = 'application/vnd.chorus.route+json';
-export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.chorus.manifest+json';

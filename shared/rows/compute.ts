@@ -1,17 +1,6 @@
 import type { SessionId } from '../ids.ts';
 
-/**
- * Rows of one kind for consecutive positions [start, start + count). `bytes`, little-endian, row after row:
- * tokens: one u32 id each; hidden: `hiddenSize` values each in the manifest's boundary type (f16 or f32);
- * logits: the f32 log-sum-exp over the vocabulary, then TOP_K (or the vocabulary's size, if smaller) pairs of
- * u32 token id and f32 logit, by falling logit and then rising id.
- */
-export interface Rows {
-  readonly kind: 'tokens' | 'hidden' | 'logits';
-  readonly start: number;
-  readonly count: number;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
+import type { Rows } from './rows.ts';
 
 /** Where the time of one run went, in microseconds. */
 export interface RunTimings {

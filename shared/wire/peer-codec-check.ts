@@ -10,7 +10,7 @@ import {
 import type { Commit, Reveal, Signed } from '../judge/statement.ts';
 import { ChorusError } from '../errors.ts';
 import { MAX_CHECKS, MAX_POSITIONS } from '../limits.ts';
-import { chunkEnd } from './rows-message.ts';
+import { chunkEnd } from '../rows/chunk.ts';
 import { bad, expectLength, expectZero, SESSION_BYTES, sessionAt, u32, viewOf } from './codec-bytes.ts';
 import { hasRightSize, KINDS } from './peer-codec-rows.ts';
 import type { PeerMessage } from './peer-message.ts';

@@ -1,6 +1,6 @@
 import { fromHex } from '../bytes.ts';
 import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_STAGES, TOP_K } from '../limits.ts';
-import type { Rows } from '../rows/compute.ts';
+import type { Rows } from '../rows/rows.ts';
 import { bad, expectZero, isWithin, MAX_U32, sessionAt, viewOf } from './codec-bytes.ts';
 import type { HopTiming, RowsMessage } from './peer-message.ts';
 

@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import type { Commit, Reveal, Signed } from '../judge/statement.ts';
-import type { Rows, RunTimings } from '../rows/compute.ts';
-import type { Envelope } from '../route/route.ts';
+import type { Rows } from '../rows/rows.ts';
+import type { RunTimings } from '../rows/compute.ts';
+import type { Envelope } from '../crypto/envelope.ts';
 
 /** What one stage adds to the frames that pass it, so that the requester can draw the route. */
 export interface HopTiming extends RunTimings {
@@ -97,4 +98,11 @@ export interface RowsMessage {
   /** SHA-256 of rows.bytes. */
   readonly digest: Uint8Array<ArrayBuffer>;
   readonly hops: readonly HopTiming[];
+}
+
+/** The session that a message is about. */
+export function sessionOf(message: PeerMessage): SessionId | null {
+  if (message.type === 'commit') return message.commit.statement.session;
+  if (message.type === 'reveal') return message.reveal.statement.session;
+  return 'session' in message ? message.session : null;
 }

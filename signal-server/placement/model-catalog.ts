@@ -6,7 +6,8 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
-import { envelopeSchema, MANIFEST_PAYLOAD_TYPE, type Envelope } from '#shared/route/route.ts';
+import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
 import { planModel, type PlannedModel } from './planned-model.ts';
 

@@ -1,7 +1,8 @@
-import type { Testimony } from '#shared/requester/audit/audit-event.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
 import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
 import type { Proof } from '#shared/proof/proof-schema.ts';
-import { ROUTE_PAYLOAD_TYPE, type Envelope } from '#shared/route/route.ts';
+import { ROUTE_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { fromBase64 } from '#shared/bytes.ts';
 import type { SessionId } from '#shared/ids.ts';

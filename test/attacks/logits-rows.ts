@@ -1,4 +1,4 @@
-import { logitsRowBytes, readCandidates, type Candidates } from '#shared/rows/sampler.ts';
+import { logitsRowBytes, readCandidates, type Candidates } from '#shared/rows/logits-row.ts';
 
 /** Logits rows as they go over a link, whatever is in them. */
 export function encodeCandidateRow({ logSumExp, tokens, logits }: Candidates): Uint8Array<ArrayBuffer> {

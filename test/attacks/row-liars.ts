@@ -1,4 +1,4 @@
-import type { Candidates } from '#shared/rows/sampler.ts';
+import type { Candidates } from '#shared/rows/logits-row.ts';
 
 /** What a liar knows when it makes up the output of a span: everything that an honest device would compute, and more. */
 export interface HiddenSpan {

@@ -1,4 +1,4 @@
-import type { Testimony } from '#shared/requester/audit/audit-event.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
 import { channelScale } from '#shared/judge/channel-scale.ts';
 import { judge } from '#shared/judge/judge.ts';
 import { checkReveal } from '#shared/judge/reveal-form.ts';

@@ -5,7 +5,7 @@ import type { SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { createWorkerClient, type WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import tokenizerJson from '../../models/wren/tokenizer.json';
 import tokenizerConfig from '../../models/wren/tokenizer_config.json';
 import { pageClock } from '../../web/browser/page-clock.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import { logitsRowBytes } from '#shared/rows/sampler.ts';
+import { logitsRowBytes } from '#shared/rows/logits-row.ts';
 import { finishedAnswer, sendQuestion, startNetwork, type TestNetwork } from '../support/network.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
 import { channelStats } from '../support/tabs.ts';

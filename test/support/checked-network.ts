@@ -1,5 +1,5 @@
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import { TOY_VOCABULARY } from './toy-model.ts';
 import { ToyNetwork } from './toy-network.ts';
 

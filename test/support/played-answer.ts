@@ -15,10 +15,12 @@ import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/bu
 import type { Evidence, FedRun } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
-import type { Rows, StageCompute } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
+import type { StageCompute } from '#shared/rows/compute.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
-import { encodeTokens } from '#shared/wire/rows-message.ts';
-import { readCandidates, sampleToken, type Sampling } from '#shared/rows/sampler.ts';
+import { encodeTokens } from '#shared/rows/rows.ts';
+import { readCandidates } from '#shared/rows/logits-row.ts';
+import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
 import { StageRecord } from '#shared/replica/stage-record.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { ISSUED_AT_MS, logReceipt, type People } from './receipts.ts';

@@ -6,7 +6,7 @@ import { giveAnswer, LOG_NAME, logReceipt, makePeople, makeReceipt, policyOf, re
 import type { MadeReceipts } from './made-receipts.ts';
 import { checkpointNote, logKeyOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { treeRoot } from '#shared/log/merkle.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 
 /** Makes receipts for the page's tests and prints them as JSON: they need files of a model, which a page has not. */
 const people = await makePeople();

@@ -2,7 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '#shared/judge/statement.ts';
 import type { PeerId } from '#shared/ids.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { scaled } from './checked-network.ts';
 import { toySignature, type ToyNetwork, type ToyVolunteer } from './toy-network.ts';

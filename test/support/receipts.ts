@@ -21,7 +21,7 @@ import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
-import { encodeTokens } from '#shared/wire/rows-message.ts';
+import { encodeTokens } from '#shared/rows/rows.ts';
 import { openModelText } from '#shared/text/model-text.ts';
 import { cosignatureOf, logKeyOf, signatureOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { smallManifest } from './small-manifest.ts';

@@ -5,8 +5,10 @@ import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { Rows, RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
-import { logitsRowBytes, readCandidates, sampleToken, type Sampling } from '#shared/rows/sampler.ts';
+import type { Rows } from '#shared/rows/rows.ts';
+import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
+import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
+import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
 import { unsignedSource } from './model-sources.ts';
 
 const blob: BlobRef = { digest: digestOf(utf8('')), bytes: 0, pieces: [] };

@@ -3,7 +3,7 @@ import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { createWorkerClient, type WorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
 import { systemClock } from '../../signal-server/machine/system-clock.ts';

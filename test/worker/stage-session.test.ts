@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import type { Digest, SessionId } from '#shared/ids.ts';
 import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import { loadRuntime } from '../../worker/runtime.ts';
 import { createStageSession, type StageSession } from '../../worker/stage-session.ts';
 import { candidateRowBytes } from '../../worker/top-candidates.ts';

@@ -4,7 +4,7 @@ import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { abortAfter } from '#shared/peer/abort-after.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
-import { envelopeSchema, type Envelope } from '#shared/route/route.ts';
+import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
 import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { modelListSchema, type ModelSummary } from '#shared/wire/model-list.ts';

@@ -9,7 +9,7 @@ import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
-import type { Envelope } from '#shared/route/route.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import type { MadeReceipt, ReceiptOutcome } from '../network/chat.ts';
 

@@ -2,7 +2,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import type { Envelope } from '#shared/route/route.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import { policyOfServer } from '../receipts/log-policy.ts';
 import { manifestBytes } from '../network/manifest-bytes.ts';

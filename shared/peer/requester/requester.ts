@@ -1,8 +1,9 @@
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { releaseMessage } from '../../requester/route-release.ts';
-import type { Envelope, Route } from '../../route/route.ts';
-import { sessionOf } from '../../wire/session-of.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
+import type { Route } from '../../route/route.ts';
+import { sessionOf } from '../../wire/peer-message.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import {

@@ -6,7 +6,7 @@ import type { Digest } from '../../ids.ts';
 import { stageBlobs } from '../../model/cut.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { fitsModel, type StageRange } from '../../model/stage.ts';
-import type { Envelope } from '../../route/route.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { openManifest, type Authority } from '../../route/open-signed.ts';
 
 export interface StageSource {

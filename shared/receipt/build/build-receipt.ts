@@ -11,7 +11,7 @@ import type { ModelText } from '../../text/model-text.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { judgedSpans, signedStages } from './receipt-stages.ts';
 import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type ReceiptStatement } from '../receipt.ts';
-import { isWithinRoute } from '../../route/route-time.ts';
+import { isWithinRoute } from '../../route/route.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
 import { RECEIPT_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';

@@ -15,7 +15,7 @@ import { assignedTo } from '../verify/check-route.ts';
 import { contradictionOf } from '../evidence/contradiction.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
-import { isWithinRoute } from '../../route/route-time.ts';
+import { isWithinRoute } from '../../route/route.ts';
 import { shapeOf } from '../evidence/runs.ts';
 import { saltedTokens } from '../evidence/salted.ts';
 

@@ -4,7 +4,7 @@ import { ChorusError } from '../../errors.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
 import { CHUNK_POSITIONS } from '../../limits.ts';
 import type { StageRange } from '../../model/stage.ts';
-import type { Envelope } from '../../route/route.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { attestationSchema, type Attestation, type AttestationPredicate } from './attestation.ts';
 import { salted } from './salted.ts';
 import { ATTESTATION_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';

@@ -1,7 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { CHAIN_START, foldRows } from '../../rows/row-chain.ts';
 import { concatBytes, toHex } from '../../bytes.ts';
-import { encodeTokens } from '../../wire/rows-message.ts';
+import { encodeTokens } from '../../rows/rows.ts';
 
 /** One salt for each answer; it stays with the requester. */
 export const SALT_BYTES = 32;

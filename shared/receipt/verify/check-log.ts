@@ -6,7 +6,7 @@ import { parseNote, type Note } from '../../log/signed-note.ts';
 import { parseTlogProof, type TlogProof } from '../../log/tlog-proof.ts';
 import { CLOCK_SKEW_MS } from '../../limits.ts';
 import { demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
-import { isWithinRoute } from '../../route/route-time.ts';
+import { isWithinRoute } from '../../route/route.ts';
 import { entryOf, parseReceiptEntry } from '../receipt-entry.ts';
 import { timeOf } from '../statement-form.ts';
 

@@ -1,6 +1,6 @@
 import { equalBytes } from '../../bytes.ts';
 import type { PeerId } from '../../ids.ts';
-import type { Envelope } from '../../route/route.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 import type { CheckFailure } from '../../judge/finding.ts';

@@ -1,5 +1,6 @@
 import type { Manifest } from '../../model/manifest.ts';
-import type { Envelope, Route } from '../../route/route.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
+import type { Route } from '../../route/route.ts';
 import type { DrawnAt } from './audit-record.ts';
 
 /** What the check of a session starts from. */

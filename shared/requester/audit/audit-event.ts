@@ -2,15 +2,7 @@ import type { PeerId } from '../../ids.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import type { CheckFailure, Finding, SpanCheck, StageCheck } from '../../judge/finding.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
-import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
-
-/** One replica's signed word on one span. */
-export interface Testimony {
-  readonly peer: PeerId;
-  readonly numericClass: string;
-  readonly commit: Signed<Commit>;
-  readonly reveal: Signed<Reveal>;
-}
+import type { Span, Testimony } from '../../judge/statement.ts';
 
 /** Two replicas of a stage that did not agree. The audit waits for `settled`. */
 export interface Dispute {

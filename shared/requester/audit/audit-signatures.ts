@@ -5,7 +5,7 @@ import type { AuditSpan, Held, Word } from './audit-span.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
 import { equivocationProof } from '../../proof/proof.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
-import type { Envelope } from '../../route/route.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { commitBytes } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal } from '../../judge/statement.ts';
 

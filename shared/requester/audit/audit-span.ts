@@ -1,5 +1,6 @@
 import type { PeerId } from '../../ids.ts';
-import type { Dispute, Testimony } from './audit-event.ts';
+import type { Dispute } from './audit-event.ts';
+import type { Testimony } from '../../judge/statement.ts';
 import type { AuditReplica } from './audit-replica.ts';
 import type { Finding, StageCheck } from '../../judge/finding.ts';
 import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';

@@ -1,6 +1,6 @@
 import type { SessionId } from '../../ids.ts';
 import { MAX_CHECKS } from '../../limits.ts';
-import { chunkEnd } from '../../wire/rows-message.ts';
+import { chunkEnd } from '../../rows/chunk.ts';
 import type { RowsMessage } from '../../wire/peer-message.ts';
 import type { AuditRecord } from './audit-record.ts';
 import { AuditSpan } from './audit-span.ts';

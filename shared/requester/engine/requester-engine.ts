@@ -12,7 +12,7 @@ import { faultEvent, FaultReports } from './fault-reports.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { LiveEffect, SessionEvent, SessionLost } from '../session/live-event.ts';
 import { LiveSession } from '../session/live-session.ts';
-import type { Now } from '../../replica/replica-event.ts';
+import type { Now } from '../../clock.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import type { Lap } from '../feed/requester-session.ts';

@@ -7,9 +7,13 @@ import type { RowsMessage } from '../../wire/peer-message.ts';
 import type { Release, Rest, SignedRoute } from '../requester-event.ts';
 import { Returns, type Returned } from './returns.ts';
 import type { CutMessage } from '../../wire/row-order.ts';
-import { leaseMs, type Envelope, type Route } from '../../route/route.ts';
-import { checkDigest, chunkEnd, chunkOf, encodeTokens, rowsMessage } from '../../wire/rows-message.ts';
-import { readCandidates, type Candidates, type Sampling } from '../../rows/sampler.ts';
+import { leaseMs, type Route } from '../../route/route.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
+import { checkDigest, rowsMessage } from '../../wire/rows-message.ts';
+import { chunkEnd, chunkOf } from '../../rows/chunk.ts';
+import { encodeTokens } from '../../rows/rows.ts';
+import { readCandidates, type Candidates } from '../../rows/logits-row.ts';
+import type { Sampling } from '../../rows/sampler.ts';
 import { ShadowFeed } from '../../wire/shadow-feed.ts';
 
 /** Given back a little before the replicas would take it. */

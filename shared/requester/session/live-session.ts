@@ -6,7 +6,7 @@ import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import type { LiveEffect, SessionAccount, SessionEvent } from './live-event.ts';
 import { Refusals, type Refusal } from './refusals.ts';
-import type { Now } from '../../replica/replica-event.ts';
+import type { Now } from '../../clock.ts';
 import type { Release, RequesterConfig, SessionReply, SignedRoute } from '../requester-event.ts';
 import { RequesterSession } from '../feed/requester-session.ts';
 import type { Route } from '../../route/route.ts';

@@ -5,7 +5,7 @@ import type { PeerId } from '../../ids.ts';
 import { CHUNK_POSITIONS } from '../../limits.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { SessionEffect } from '../requester-event.ts';
-import { chunkEnd } from '../../wire/rows-message.ts';
+import { chunkEnd } from '../../rows/chunk.ts';
 
 /** Chunks on their way at once. */
 const WINDOW = 4;

@@ -1,4 +1,5 @@
-import type { Dispute, Testimony } from '../audit/audit-event.ts';
+import type { Dispute } from '../audit/audit-event.ts';
+import type { Testimony } from '../../judge/statement.ts';
 import type { Finding, StageCheck } from '../../judge/finding.ts';
 import { judge } from '../../judge/judge.ts';
 import type { OutputKind } from '../../judge/closeness.ts';
@@ -10,7 +11,7 @@ import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
 import { SETTLE_TIMEOUT_MS } from '../../limits.ts';
 import { sameRange } from '../../model/stage.ts';
-import type { Now } from '../../replica/replica-event.ts';
+import type { Now } from '../../clock.ts';
 import { Recall } from './recall.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { ReplaySession } from './replay-session.ts';
@@ -23,7 +24,7 @@ import type {
   SignedRoute,
 } from '../requester-event.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
-import { sessionOf } from '../../wire/session-of.ts';
+import { sessionOf } from '../../wire/peer-message.ts';
 import { decide, type Blame, type Word } from '../../judge/verdict.ts';
 
 type Role = 'arbiter' | 'referee';

@@ -1,6 +1,6 @@
 import type { Dispute } from '../audit/audit-event.ts';
 import type { CheckNews } from '../check-news.ts';
-import type { Now } from '../../replica/replica-event.ts';
+import type { Now } from '../../clock.ts';
 import type { RequesterConfig, SessionEffect } from '../requester-event.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
 import { Settlement, type SettlementEvent, type Verdict } from './settlement.ts';

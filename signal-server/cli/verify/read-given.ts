@@ -7,7 +7,7 @@ import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-se
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
 import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 import type { VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
-import { envelopeSchema } from '#shared/route/route.ts';
+import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { readManifestBytes } from './replay-receipt.ts';
 
 /** Files and values that a receipt is verified with, as they were given. */

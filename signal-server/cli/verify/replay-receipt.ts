@@ -12,7 +12,7 @@ import { parseStatement } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
 import { replayReceipt, type ReplayOptions, type ReplayReport } from '#shared/receipt/verify/replay-receipt.ts';
 import { saltedTokens } from '#shared/receipt/evidence/salted.ts';
-import { envelopeSchema } from '#shared/route/route.ts';
+import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { loadModelText } from '../../node-peer/load-model-text.ts';

@@ -3,7 +3,7 @@ import { CHUNK_POSITIONS, TOP_K } from '#shared/limits.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
 import { createWorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import type { RunTimings } from '#shared/rows/compute.ts';
-import { logitsRowBytes, readCandidates } from '#shared/rows/sampler.ts';
+import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { spawnWorker } from '../../../web/network/worker-client.ts';
 import type { Contender, LapSplit } from '../contender.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { closenessOf, FARTHEST, tokenGap } from '#shared/judge/closeness.ts';
 import { quantile } from '#shared/judge/statistics.ts';
-import { readCandidates, sampleToken, uniformAt } from '#shared/rows/sampler.ts';
+import { readCandidates } from '#shared/rows/logits-row.ts';
+import { sampleToken, uniformAt } from '#shared/rows/sampler.ts';
 import { logitsRow, makeChunk, speak, speakLogits } from '../../support/testimonies.ts';
 
 const listOf = (logits: readonly number[]) => readCandidates(logitsRow(logits), logits.length, logits.length);

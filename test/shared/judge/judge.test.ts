@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Testimony } from '#shared/requester/audit/audit-event.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
 import type { OutputKind } from '#shared/judge/closeness.ts';
 import { judge as judgeBy, outcomeOf } from '#shared/judge/judge.ts';
 import { thresholdFor } from '#shared/judge/thresholds.ts';

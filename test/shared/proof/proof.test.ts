@@ -11,7 +11,8 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { ROUTE_PAYLOAD_TYPE, type Envelope, type Route } from '#shared/route/route.ts';
+import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 import {

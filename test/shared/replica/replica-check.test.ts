@@ -6,7 +6,7 @@ import { peerIdOf } from '#shared/crypto/identity.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { Route } from '#shared/route/route.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
-import { logitsRowBytes } from '#shared/rows/sampler.ts';
+import { logitsRowBytes } from '#shared/rows/logits-row.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { CheckDriver, toyPrompt } from '../../support/check-driver.ts';
 import { TOY_VOCABULARY } from '../../support/toy-model.ts';

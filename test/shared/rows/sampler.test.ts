@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { logitsRowBytes, readCandidates, sampleToken, uniformAt, type Candidates } from '#shared/rows/sampler.ts';
+import { logitsRowBytes, readCandidates, type Candidates } from '#shared/rows/logits-row.ts';
+import { sampleToken, uniformAt } from '#shared/rows/sampler.ts';
 import { codeOf } from '../../support/code-of.ts';
 
 /** A vocabulary of which the candidates are the best: the rest only weighs in the log-sum-exp. */

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS } from '#shared/limits.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
 import type { PeerMessage, RowsMessage } from '#shared/wire/peer-message.ts';
 import { codeOf } from '../../support/code-of.ts';

@@ -8,7 +8,8 @@ import type { Commit, Signed } from '#shared/judge/statement.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { PROBATION_CHUNKS } from '#shared/limits.ts';
-import { routeSchema, type Envelope, type Route } from '#shared/route/route.ts';
+import { routeSchema, type Route } from '#shared/route/route.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { networkSnapshotSchema } from '#shared/wire/network-snapshot.ts';
 import {
   connectPeer,

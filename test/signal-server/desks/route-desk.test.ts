@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import type { Envelope, Route } from '#shared/route/route.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
+import type { Route } from '#shared/route/route.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
 import { parseConfig } from '../../../signal-server/config.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';

@@ -1,6 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8 } from '#shared/bytes.ts';
-import type { Testimony } from '#shared/requester/audit/audit-event.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
 import { channelScale } from '#shared/judge/channel-scale.ts';
 import { candidatesOf, type OutputKind, type Sampled } from '#shared/judge/closeness.ts';
 import { CHAIN_START, foldRows, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';

@@ -7,7 +7,7 @@ import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { blobsOfStages } from '../../../web/network/held-blobs.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { smallManifest } from '../../support/small-manifest.ts';

@@ -7,7 +7,7 @@ import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { omsStatement, signOms } from '#shared/model/oms.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { openModel, type OpenedModel } from '../../../web/network/open-model.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { unsignedSource } from '../../support/model-sources.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { toBase64, utf8 } from '#shared/bytes.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { MAX_GIVEN_BYTES, readGivenFile, recognize } from '../../../web/receipts/given-files.ts';
 import { codeOf, codeOfAsync } from '../../support/code-of.ts';
 

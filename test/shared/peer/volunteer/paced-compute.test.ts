@@ -3,7 +3,7 @@ import type { SessionId } from '#shared/ids.ts';
 import { RUN_TIMEOUT_MS } from '#shared/limits.ts';
 import { pacedCompute } from '#shared/peer/volunteer/paced-compute.ts';
 import type { RunRequest } from '#shared/rows/compute.ts';
-import { encodeTokens } from '#shared/wire/rows-message.ts';
+import { encodeTokens } from '#shared/rows/rows.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { ToyCompute } from '../../../support/toy-model.ts';
 import { toyRanges } from '../../../support/toy-network.ts';

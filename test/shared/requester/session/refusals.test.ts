@@ -2,7 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { describe, expect, it } from 'vitest';
 import { COMMIT_TIMEOUT_MS, REFUSAL_WAIT_MS } from '#shared/limits.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import type { Rows } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { checkedNetwork, only, prompt, scaled, standing } from '../../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../../support/toy-model.ts';

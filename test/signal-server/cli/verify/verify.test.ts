@@ -9,7 +9,7 @@ import { digestOf } from '#shared/crypto/identity.ts';
 import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { loadRuntime } from '../../../../worker/runtime.ts';
 import { createStageSession, type StageSession } from '../../../../worker/stage-session.ts';
