@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createTypeScriptImportResolver } from 'eslint-import-resolver-typescript';
 import { importX } from 'eslint-plugin-import-x';
 import svelte from 'eslint-plugin-svelte';
@@ -40,7 +41,36 @@ const zones = [
   },
   { target: './worker', from: ['./web', './signal-server', './test'] },
   { target: './signal-server', from: ['./web', './worker', './test'] },
+  ...floorZones(),
 ];
+
+/** In a house of floors (scripts/floors.json) each room imports from the floors below its own; what lies loose in the house, from no room of it. */
+function floorZones() {
+  const floors = JSON.parse(readFileSync(new URL('scripts/floors.json', import.meta.url), 'utf8'));
+  return Object.entries(floors).flatMap(([house, rooms]) => {
+    const path = (room) => `./${house}/${room}`;
+    const all = rooms.flat().map(path);
+    const ofRooms = rooms.flatMap((floor, level) =>
+      floor.map((room) => ({
+        target: path(room),
+        from: rooms
+          .slice(level)
+          .flat()
+          .filter((other) => other !== room)
+          .map(path),
+        message: 'Floors import from those below them (scripts/floors.json).',
+      })),
+    );
+    return [
+      ...ofRooms,
+      {
+        target: `./${house}/*.ts`,
+        from: all,
+        message: 'What lies loose in a house of floors imports from none of its rooms.',
+      },
+    ];
+  });
+}
 
 const engines = [
   {

@@ -1,7 +1,15 @@
 import { mount } from 'svelte';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import { fetchLog, fetchManifest, fetchModels, fetchNetwork, fetchRange, fetchReceipt, fetchReceipts } from './network/api.ts';
 import App from './App.svelte';
+import {
+  fetchLog,
+  fetchManifest,
+  fetchModels,
+  fetchNetwork,
+  fetchRange,
+  fetchReceipt,
+  fetchReceipts,
+} from './network/api.ts';
 import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
@@ -34,7 +42,7 @@ function start(target: HTMLElement): void {
   const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
   const log = new LogWatch({
     fetchLog,
-    openClient: async (vkey, memory) => (await import('./receipts/open-log-client.ts')).openLogClient(vkey, memory),
+    openClient: async (vkey, memory) => (await import('./network/open-log-client.ts')).openLogClient(vkey, memory),
     storage,
     clock,
   });
@@ -50,7 +58,10 @@ function start(target: HTMLElement): void {
         () => import('./network/network-chat.ts'),
       ),
     openChat: async (model, signal) => {
-      const [joined, { openNetworkChat }] = await Promise.all([membership.join(signal), import('./network/network-chat.ts')]);
+      const [joined, { openNetworkChat }] = await Promise.all([
+        membership.join(signal),
+        import('./network/network-chat.ts'),
+      ]);
       return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
     },
   });
@@ -93,7 +104,7 @@ function start(target: HTMLElement): void {
   const receipts = new Receipts(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
   const model = new ModelPage(async (digest, signal) => {
-    const { openModel } = await import('./network/open-model.ts');
+    const { openModel } = await import('./receipts/open-model.ts');
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);

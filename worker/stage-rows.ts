@@ -1,8 +1,8 @@
 import { ChorusError } from '#shared/errors.ts';
+import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import type { StageInput } from './loaded-graph.ts';
 import { encodeCandidates } from './top-candidates.ts';
 

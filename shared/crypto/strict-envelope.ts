@@ -1,8 +1,8 @@
 import { fromBase64, toBase64 } from '../bytes.ts';
-import { preAuthEncoding } from './dsse.ts';
-import { peerIdOf, type VerifySignature } from './identity.ts';
 import { ChorusError } from '../errors.ts';
+import { preAuthEncoding } from './dsse.ts';
 import type { Envelope } from './envelope.ts';
+import { peerIdOf, type VerifySignature } from './identity.ts';
 
 /** What an envelope holds, before anybody has looked at its signature. */
 export interface StrictParts {

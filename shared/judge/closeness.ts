@@ -1,9 +1,9 @@
 import { ChorusError } from '../errors.ts';
 import { SKETCH_SIZE, TOP_K } from '../limits.ts';
 import { logitsRowBytes, readCandidates, type Candidates } from '../rows/logits-row.ts';
+import { splitRows } from '../rows/row-chain.ts';
 import { nucleusSize, runningWeights, sampleToken, uniformAt, type Sampling } from '../rows/sampler.ts';
 import type { Closeness } from './finding.ts';
-import { splitRows } from '../rows/row-chain.ts';
 import { readF32 } from './sketch.ts';
 import type { Reveal } from './statement.ts';
 import { norm, quantile } from './statistics.ts';

@@ -1,8 +1,8 @@
 import { equalBytes } from '../bytes.ts';
 import { CHUNK_POSITIONS } from '../limits.ts';
-import type { Testimony } from './statement.ts';
 import { closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
 import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
+import type { Testimony } from './statement.ts';
 import type { PairThreshold } from './thresholds.ts';
 
 /** The numeric class whose bits depend on nothing but the input and the shapes of the runs. */

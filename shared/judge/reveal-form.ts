@@ -1,8 +1,8 @@
 import { ChorusError } from '../errors.ts';
+import { TOP_K } from '../limits.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { StageRange } from '../model/stage.ts';
 import { logitsRowBytes } from '../rows/logits-row.ts';
-import { TOP_K } from '../limits.ts';
 import { candidatesOf } from './closeness.ts';
 import { readF32, SKETCH_BYTES } from './sketch.ts';
 import type { Reveal } from './statement.ts';

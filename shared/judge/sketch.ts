@@ -2,8 +2,8 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes, utf8 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import { SKETCH_SIZE } from '../limits.ts';
-import type { Manifest } from '../model/manifest.ts';
 import { decodeF16 } from '../model/f16.ts';
+import type { Manifest } from '../model/manifest.ts';
 
 export const SKETCH_BYTES = 4 * SKETCH_SIZE;
 const DOMAIN = utf8('chorus-sketch/1');

@@ -8,8 +8,8 @@ import {
   type ValueInfoProto,
 } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
-import { decodeF16 } from './f16.ts';
 import { dequantize } from './dequantize.ts';
+import { decodeF16 } from './f16.ts';
 import { RESERVED_PREFIX } from './graph-index.ts';
 import { createNode, intOf } from './node-attributes.ts';
 import type { OnnxModel } from './onnx-file.ts';

@@ -1,7 +1,7 @@
 import type { GraphProto, NodeProto, TensorProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
-import { decodeF16 } from './f16.ts';
 import { unpackRows, type BlockMatrix } from './dequantize.ts';
+import { decodeF16 } from './f16.ts';
 import { intAttribute } from './node-attributes.ts';
 import { describeNode } from './operators.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32, tensorDims, tensorType } from './tensor-bytes.ts';

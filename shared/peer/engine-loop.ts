@@ -1,5 +1,4 @@
-import type { Clock } from '../clock.ts';
-import type { Now } from '../clock.ts';
+import type { Clock, Now } from '../clock.ts';
 
 interface Engine<Event, Effect> {
   handle(event: Event, now: Now): Effect[];

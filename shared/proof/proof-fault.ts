@@ -1,19 +1,18 @@
 import { equalBytes } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
-import { SKETCH_SIZE, TOP_K } from '../limits.ts';
-import type { Manifest } from '../model/manifest.ts';
-import type { StageRange } from '../model/stage.ts';
-import { logitsRowBytes } from '../rows/logits-row.ts';
-import type { Testimony } from '../judge/statement.ts';
 import { channelScale } from '../judge/channel-scale.ts';
 import { closenessOf, rowCount, type OutputKind } from '../judge/closeness.ts';
 import { mustMatch, outcomeOf } from '../judge/judge.ts';
 import { checkReveal } from '../judge/reveal-form.ts';
-import { foldRows, foldTail, splitRows } from '../rows/row-chain.ts';
 import { readF32, rowValues, sketchRows } from '../judge/sketch.ts';
-import type { Reveal } from '../judge/statement.ts';
+import type { Testimony, Reveal } from '../judge/statement.ts';
 import { norm } from '../judge/statistics.ts';
 import { convictionLimits, thresholdFor, type ModelSize } from '../judge/thresholds.ts';
+import { SKETCH_SIZE, TOP_K } from '../limits.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { StageRange } from '../model/stage.ts';
+import { logitsRowBytes } from '../rows/logits-row.ts';
+import { foldRows, foldTail, splitRows } from '../rows/row-chain.ts';
 
 /** A stage's update has at least this share of its input's size; one layer of an honest model adds ten times as much. */
 const LEAST_UPDATE = 1 / 64;

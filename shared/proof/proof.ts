@@ -1,9 +1,8 @@
 import { toBase64 } from '../bytes.ts';
 import type { Envelope } from '../crypto/envelope.ts';
-import type { Testimony } from '../judge/statement.ts';
-import type { Proof } from './proof-schema.ts';
 import { commitBytes, revealBytes } from '../judge/statement-codec.ts';
-import type { Commit, Reveal, Signed } from '../judge/statement.ts';
+import type { Testimony, Commit, Reveal, Signed } from '../judge/statement.ts';
+import type { Proof } from './proof-schema.ts';
 
 type ProofOf<Type extends Proof['type']> = Extract<Proof, { type: Type }>;
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { envelopeSchema } from '../crypto/envelope.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
-import { envelopeSchema } from '../crypto/envelope.ts';
 import { RECEIPT_TYPE, sha256Schema, statementSchema, timeSchema } from './statement-form.ts';
 
 /** Raw Ed25519 public key, 32 bytes in base64. */

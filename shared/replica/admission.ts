@@ -3,8 +3,8 @@ import type { Digest, PeerId, SessionId } from '../ids.ts';
 import { CLOCK_SKEW_MS } from '../limits.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { sameRange, type StageRange } from '../model/stage.ts';
-import type { RowsMessage } from '../wire/peer-message.ts';
 import type { Route } from '../route/route.ts';
+import type { RowsMessage } from '../wire/peer-message.ts';
 
 /** The stage a volunteer has loaded. */
 export interface LoadedRange {

@@ -1,9 +1,9 @@
 import type { PeerId, SessionId } from '../ids.ts';
-import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
-import type { Seat } from './admission.ts';
 import { Backlog, bytesOf } from '../wire/backlog.ts';
-import type { SessionEffect } from './replica-event.ts';
+import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import { ShadowFeed } from '../wire/shadow-feed.ts';
+import type { Seat } from './admission.ts';
+import type { SessionEffect } from './replica-event.ts';
 
 /**
  * Everybody that one session's output goes to: the next primary, or the requester, and the next stage's shadows, who get

@@ -1,9 +1,9 @@
-import { isSeed } from '../judge/seed-chain.ts';
-import { commitBytes, NO_OPENING, revealBytes } from '../judge/statement-codec.ts';
-import type { Commit, Reveal, Signed, Span } from '../judge/statement.ts';
 import { equalBytes } from '../bytes.ts';
 import { peerIdOf } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
+import { isSeed } from '../judge/seed-chain.ts';
+import { commitBytes, NO_OPENING, revealBytes } from '../judge/statement-codec.ts';
+import type { Commit, Reveal, Signed, Span } from '../judge/statement.ts';
 import { MAX_OPEN_CHECKS } from '../limits.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';

@@ -1,15 +1,15 @@
+import type { Now } from '../clock.ts';
+import type { Envelope } from '../crypto/envelope.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
+import type { CutMessage } from '../wire/row-order.ts';
 import { takeSeat, type Opening } from './admission.ts';
 import { EarlyAudits } from './early-audits.ts';
 import { faultMessage } from './fault-message.ts';
 import type { AuditMessage } from './replica-audit.ts';
-import type { Now } from '../clock.ts';
 import type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from './replica-event.ts';
 import { ReplicaSession } from './replica-session.ts';
-import type { Envelope } from '../crypto/envelope.ts';
-import type { CutMessage } from '../wire/row-order.ts';
 import type { EndedSession, SessionHost } from './session-host.ts';
 import { showRows } from './shown-rows.ts';
 

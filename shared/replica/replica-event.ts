@@ -1,13 +1,13 @@
 import type { RandomBytes } from '../clock.ts';
+import type { Envelope } from '../crypto/envelope.ts';
 import type { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
+import type { RunResult } from '../rows/compute.ts';
+import type { Rows } from '../rows/rows.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
 import type { LoadedRange, Opening } from './admission.ts';
-import type { Rows } from '../rows/rows.ts';
-import type { RunResult } from '../rows/compute.ts';
 import type { Signing, Verifying } from './replica-audit.ts';
-import type { Envelope } from '../crypto/envelope.ts';
 
 /** What a session asked for is done, or has failed. */
 export type SessionReply =

@@ -1,7 +1,7 @@
+import type { Now } from '../clock.ts';
 import type { SessionId } from '../ids.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
-import type { Now } from '../clock.ts';
 import type { ReplicaConfig, ReplicaCounts, SessionEffect } from './replica-event.ts';
 import type { Show } from './shown-rows.ts';
 

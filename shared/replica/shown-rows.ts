@@ -1,6 +1,6 @@
+import { concatBytes } from '../bytes.ts';
 import { channelScale } from '../judge/channel-scale.ts';
 import { rowValues, sketchRows } from '../judge/sketch.ts';
-import { concatBytes } from '../bytes.ts';
 import type { LoadedRange } from './admission.ts';
 
 /** What a replica reveals of rows under a seed. */

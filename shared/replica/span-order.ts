@@ -1,5 +1,5 @@
-import type { Span } from '../judge/statement.ts';
 import { ChorusError } from '../errors.ts';
+import type { Span } from '../judge/statement.ts';
 
 /** A span that was given out, and what cuts have left of it. */
 interface Placed {

@@ -1,6 +1,6 @@
-import { RowChain, ShapeChain, splitRows } from '../rows/row-chain.ts';
-import type { Commit } from '../judge/statement.ts';
 import { concatBytes } from '../bytes.ts';
+import type { Commit } from '../judge/statement.ts';
+import { RowChain, ShapeChain, splitRows } from '../rows/row-chain.ts';
 import type { Rows } from '../rows/rows.ts';
 
 /** What a replica says of positions [start, end) of its session, and the rows it says it of. */

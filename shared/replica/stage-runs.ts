@@ -1,13 +1,13 @@
-import type { Span } from '../judge/statement.ts';
 import { ChorusError } from '../errors.ts';
+import type { Span } from '../judge/statement.ts';
 import { MAX_QUEUED_ROWS, RUN_TIMEOUT_MS } from '../limits.ts';
-import { inputOf, type Opening, type Seat } from './admission.ts';
+import { chunkEnd } from '../rows/chunk.ts';
 import type { RunResult } from '../rows/compute.ts';
+import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
+import { rowsMessage } from '../wire/rows-message.ts';
+import { inputOf, type Opening, type Seat } from './admission.ts';
 import type { Onward } from './onward.ts';
 import type { ReplicaAudit } from './replica-audit.ts';
-import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
-import { chunkEnd } from '../rows/chunk.ts';
-import { rowsMessage } from '../wire/rows-message.ts';
 import type { SessionHost } from './session-host.ts';
 import { StageRecord } from './stage-record.ts';
 

@@ -1,9 +1,9 @@
-import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../judge/finding.ts';
 import type { PeerId } from '../ids.ts';
+import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../judge/finding.ts';
 import type { Evidence } from '../receipt/evidence/evidence.ts';
-import type { HopTiming } from '../wire/peer-message.ts';
 import type { Route } from '../route/route.ts';
 import type { Sampling } from '../rows/sampler.ts';
+import type { HopTiming } from '../wire/peer-message.ts';
 
 /** One of the requester's own links to the ends of its route. */
 export interface RouteLink {

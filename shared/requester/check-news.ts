@@ -1,5 +1,5 @@
-import type { SpanCheck } from '../judge/finding.ts';
 import type { PeerId } from '../ids.ts';
+import type { SpanCheck } from '../judge/finding.ts';
 import type { AnswerEvent } from './answer-event.ts';
 import type { FoundFault } from './found-fault.ts';
 import type { SessionEffect } from './requester-event.ts';

@@ -1,7 +1,7 @@
-import type { CheckFailure } from '../judge/finding.ts';
-import type { Proof } from '../proof/proof-schema.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
+import type { CheckFailure } from '../judge/finding.ts';
+import type { Proof } from '../proof/proof-schema.ts';
 
 /** A replica that failed, with what shows it to the server where there is such a thing. */
 export interface FoundFault {

@@ -1,13 +1,13 @@
 import type { RandomBytes } from '../clock.ts';
-import type { Proof } from '../proof/proof-schema.ts';
+import type { Envelope } from '../crypto/envelope.ts';
 import type { ChorusError } from '../errors.ts';
 import type { Digest, PeerId, SessionId } from '../ids.ts';
 import type { Manifest } from '../model/manifest.ts';
+import type { Proof } from '../proof/proof-schema.ts';
+import type { Route } from '../route/route.ts';
 import type { PeerControlMessage } from '../wire/control-message.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
-import type { Envelope } from '../crypto/envelope.ts';
-import type { Route } from '../route/route.ts';
 
 export type Release = Extract<PeerControlMessage, { type: 'release' }>;
 export type Rest = Extract<PeerControlMessage, { type: 'rest' }>;

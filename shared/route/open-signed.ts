@@ -1,12 +1,11 @@
 import type { z } from 'zod';
 import { openEnvelope } from '../crypto/dsse.ts';
+import { envelopeSchema, type Envelope } from '../crypto/envelope.ts';
 import { digestOf, type VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
-import { manifestSchema, type Manifest } from '../model/manifest.ts';
-import { envelopeSchema, type Envelope } from '../crypto/envelope.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '../model/manifest.ts';
+import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '../model/manifest.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from './route.ts';
 
 /** Whose signature counts, and how it is checked. */

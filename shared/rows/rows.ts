@@ -11,7 +11,6 @@ export interface Rows {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-
 /** u32 little-endian, one for each token. */
 export function encodeTokens(tokens: readonly number[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(4 * tokens.length);

@@ -17,6 +17,15 @@ export interface Sample {
   readonly logprob: number;
 }
 
+/** A token with how it was drawn from the logits of the position before its own. */
+export interface Drawn {
+  readonly token: number;
+  readonly sampling: Sampling;
+}
+
+/** The token that was drawn for a position; null where none was, or another one was sent in its place. */
+export type DrawnAt = (position: number) => Drawn | null;
+
 /**
  * The number in [0, 1) that decides the token at `position` of a history: SHA-256 of the UTF-8 text
  * `chorus-sample/1:SEED:POSITION` (both in decimal), its first 8 bytes as a big-endian integer, the lowest 11 bits

@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_POSITIONS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { proofSchema } from '../proof/proof-schema.ts';
-import { envelopeSchema } from '../crypto/envelope.ts';
 
 /**
  * The control socket between a peer (tab, anchor, gateway, command line) and the signal server: JSON text messages

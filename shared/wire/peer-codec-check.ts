@@ -1,4 +1,5 @@
 import { concatBytes, fromHex } from '../bytes.ts';
+import { ChorusError } from '../errors.ts';
 import {
   COMMIT_BYTES,
   commitBytes,
@@ -8,7 +9,6 @@ import {
   revealBytes,
 } from '../judge/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '../judge/statement.ts';
-import { ChorusError } from '../errors.ts';
 import { MAX_CHECKS, MAX_POSITIONS } from '../limits.ts';
 import { chunkEnd } from '../rows/chunk.ts';
 import { bad, expectLength, expectZero, SESSION_BYTES, sessionAt, u32, viewOf } from './codec-bytes.ts';

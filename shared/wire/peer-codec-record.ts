@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { concatBytes, fromHex, utf8 } from '../bytes.ts';
-import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../limits.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
+import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../limits.ts';
 import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import type { PeerMessage } from './peer-message.ts';
 

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { concatBytes, fromHex, utf8 } from '../bytes.ts';
+import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES } from '../limits.ts';
-import { envelopeSchema } from '../crypto/envelope.ts';
 import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
 import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';

@@ -1,9 +1,9 @@
+import type { Envelope } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import type { Commit, Reveal, Signed } from '../judge/statement.ts';
-import type { Rows } from '../rows/rows.ts';
 import type { RunTimings } from '../rows/compute.ts';
-import type { Envelope } from '../crypto/envelope.ts';
+import type { Rows } from '../rows/rows.ts';
 
 /** What one stage adds to the frames that pass it, so that the requester can draw the route. */
 export interface HopTiming extends RunTimings {

@@ -1,6 +1,6 @@
 import type { PeerId } from '../ids.ts';
-import type { PeerMessage } from './peer-message.ts';
 import { Backlog, bytesOf } from './backlog.ts';
+import type { PeerMessage } from './peer-message.ts';
 
 interface Outgoing {
   readonly to: PeerId;

@@ -1,15 +1,15 @@
 import type { PeerId } from '#shared/ids.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import { addressPrefix } from '../gate/address.ts';
-import type { ControlPeer, ControlSocketOwner } from './control-socket.ts';
-import type { Metrics } from '../view/metrics.ts';
-import type { PeerMount } from './peer-mount.ts';
-import type { PeerKind, Registry } from '../placement/registry.ts';
-import type { RelayRouter } from './relay-router.ts';
 import type { ReplayDesk } from '../desks/replay-desk.ts';
 import type { ReportDesk } from '../desks/report-desk.ts';
 import type { RouteDesk } from '../desks/route-desk.ts';
 import type { VolunteerDesk } from '../desks/volunteer-desk.ts';
+import { addressPrefix } from '../gate/address.ts';
+import type { PeerKind, Registry } from '../placement/registry.ts';
+import type { Metrics } from '../view/metrics.ts';
+import type { ControlPeer, ControlSocketOwner } from './control-socket.ts';
+import type { PeerMount } from './peer-mount.ts';
+import type { RelayRouter } from './relay-router.ts';
 
 export interface ControlHubDeps {
   readonly registry: Registry;

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { PeerId } from '#shared/ids.ts';
-import type { Config, IceServer } from '../config.ts';
+import type { Config, IceServer } from '../machine/config.ts';
 
 /**
  * The ICE servers one peer may use. TURN credentials are made for that peer and end after `ttlSeconds`: user name

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Server } from 'node:http';
 import express from 'express';
@@ -7,9 +8,8 @@ import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import { peerIdSchema, type PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
-import { timingSafeEqual } from 'node:crypto';
-import type { Config } from '../config.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
+import type { Config } from '../machine/config.ts';
 
 /** Where PeerJS clients with `path: '/peerjs'` connect. */
 export const PEER_MOUNT_PATH = '/peerjs/peerjs';

@@ -2,9 +2,9 @@ import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { decodeRelayFrame, encodeRelayFrame, withRelaySource } from '#shared/wire/relay-frame.ts';
-import type { Config } from '../config.ts';
-import type { ControlPeer } from './control-socket.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
+import type { Config } from '../machine/config.ts';
+import type { ControlPeer } from './control-socket.ts';
 
 export interface RelayRouterDeps {
   readonly clock: Clock;

@@ -1,25 +1,25 @@
 import type { Logger } from 'pino';
 import { utf8 } from '#shared/bytes.ts';
-import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
+import { verifyProof } from '#shared/proof/verify-proof.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../machine/config.ts';
 import { Leases } from '../placement/leases.ts';
-import type { Metrics } from '../view/metrics.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { Registry } from '../placement/registry.ts';
+import type { Store } from '../store/store.ts';
+import { Trust } from '../trust/trust.ts';
+import type { Metrics } from '../view/metrics.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
 import { SessionRecorder } from './session-recorder.ts';
-import type { Store } from '../store/store.ts';
-import { Trust } from '../trust/trust.ts';
 import { VolunteerDesk } from './volunteer-desk.ts';
 
 /** Peers that the server itself starts. Their keys are in its data folder, so nobody else can be them. */

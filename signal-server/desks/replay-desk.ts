@@ -1,16 +1,16 @@
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import { candidatesFor, replicaOf, type Candidate, type CandidateSources } from '../routing/candidate.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../machine/config.ts';
 import type { Lease } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
 import { spanOf, type Span } from '../placement/stage-grid.ts';
+import { candidatesFor, replicaOf, type Candidate, type CandidateSources } from '../routing/candidate.ts';
 
 export type ReplayRequest = Extract<PeerControlMessage, { type: 'replay' }>;
 

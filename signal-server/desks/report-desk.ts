@@ -1,13 +1,13 @@
-import type { CheckFailure } from '#shared/judge/finding.ts';
-import type { Proof } from '#shared/proof/proof-schema.ts';
-import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
+import type { CheckFailure } from '#shared/judge/finding.ts';
+import type { Proof } from '#shared/proof/proof-schema.ts';
+import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import type { Config } from '../config.ts';
-import type { Member } from '../placement/registry.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
+import type { Config } from '../machine/config.ts';
+import type { Member } from '../placement/registry.ts';
 import type { Trust } from '../trust/trust.ts';
 
 const HOUR_MS = 60 * 60_000;

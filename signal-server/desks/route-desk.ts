@@ -1,19 +1,19 @@
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import { candidatesFor, replicaOf, type Candidate } from '../routing/candidate.ts';
-import type { Config } from '../config.ts';
-import { FaultMemory } from '../trust/fault-memory.ts';
+import type { Config } from '../machine/config.ts';
 import type { Lease, Leases } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
+import { rangeOf } from '../placement/stage-grid.ts';
+import { candidatesFor, replicaOf, type Candidate } from '../routing/candidate.ts';
 import { RouteQueue, type RouteRequest, type Waiting } from '../routing/route-queue.ts';
 import { planRoute, type Planned } from '../routing/scheduler.ts';
-import { rangeOf } from '../placement/stage-grid.ts';
+import { FaultMemory } from '../trust/fault-memory.ts';
 import type { Trust } from '../trust/trust.ts';
 
 type Release = Extract<PeerControlMessage, { type: 'release' }>;

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
-import type { CheckCounts, Tier } from '#shared/judge/finding.ts';
 import type { Clock } from '#shared/clock.ts';
-import type { Metrics } from '../view/metrics.ts';
-import type { FinishedSession } from './route-desk.ts';
+import type { CheckCounts, Tier } from '#shared/judge/finding.ts';
 import type { Store, Totals } from '../store/store.ts';
 import { mostSpans, type Trust } from '../trust/trust.ts';
+import type { Metrics } from '../view/metrics.ts';
+import type { FinishedSession } from './route-desk.ts';
 
 const TIERS: readonly Tier[] = ['checked', 'settled', 'unchecked', 'disputed'];
 const NONE: CheckCounts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };

@@ -1,10 +1,10 @@
 import type { Clock } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../machine/config.ts';
 import type { Leases } from '../placement/leases.ts';
-import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
 import { chooseMoves } from '../placement/placement-moves.ts';
+import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import { heldPlaces, type Member, type Registry, type Volunteer } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';

@@ -2,8 +2,8 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { WebSocketServer, type WebSocket } from 'ws';
+import type { Config } from '../machine/config.ts';
 import { clientAddress, isAllowedOrigin } from './address.ts';
-import type { Config } from '../config.ts';
 
 export interface UpgradeGateDeps {
   readonly config: Pick<Config, 'allowedOrigins' | 'publicUrl' | 'trustProxy' | 'limits'>;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MAX_POSITIONS } from '#shared/limits.ts';
-import { ApiError } from './api-error.ts';
+import { ApiError } from '../http/api-error.ts';
 
 /** What both completion endpoints come down to. */
 export interface AnswerRequest {

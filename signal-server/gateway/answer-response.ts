@@ -1,8 +1,8 @@
-import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
-import type { CheckCounts, CheckFailure, Tier } from '#shared/judge/finding.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { CheckCounts, CheckFailure, Tier } from '#shared/judge/finding.ts';
 import type { AnswerEvent, Usage } from '#shared/requester/answer-event.ts';
+import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ReceiptNote } from './answer-receipt.ts';
 

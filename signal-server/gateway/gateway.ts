@@ -1,14 +1,14 @@
 import express, { type NextFunction, type Request, type Response, type Router } from 'express';
 import type { Logger } from 'pino';
-import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { toHex } from '#shared/bytes.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Requester } from '#shared/peer/requester/requester.ts';
-import { allowEveryOrigin } from './allow-every-origin.ts';
+import { allowEveryOrigin } from '../http/allow-every-origin.ts';
+import { ApiError, answerWith, toApiError } from '../http/api-error.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';
 import { type ResponseHead, type ResponseShape, chatShape, completionShape } from './answer-response.ts';
-import { ApiError, answerWith, toApiError } from './api-error.ts';
 import { createEventStream, type EventStream } from './event-stream.ts';
 import type { GatewayModel, GatewayModels } from './gateway-models.ts';
 import { planAnswer, runAnswer, type AnswerPart } from './run-answer.ts';

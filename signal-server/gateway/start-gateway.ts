@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import type { RequestHandler } from 'express';
 import type { ModelText } from '#shared/text/model-text.ts';
+import { openKeyFile } from '../machine/key-file.ts';
+import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 import { createDiskBlobStore } from '../node-peer/disk-blob-store.ts';
 import { loadModelText } from '../node-peer/load-model-text.ts';
 import { createNodeRequester } from '../node-peer/requester-program.ts';
-import { openKeyFile } from '../machine/key-file.ts';
 import type { CatalogEntry, ModelCatalog } from '../placement/model-catalog.ts';
 import type { Companion, CompanionContext } from '../server.ts';
-import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 import { createReceiptGiver } from './answer-receipt.ts';
-import { createGateway } from './gateway.ts';
 import type { GatewayModels } from './gateway-models.ts';
+import { createGateway } from './gateway.ts';
 
 /** The gateway in the server's process: a requester like any other, with a key of its own, behind the OpenAI API. */
 export async function startGateway(

@@ -7,12 +7,12 @@ import { ChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { clientAddress } from '../gate/address.ts';
-import type { Config } from '../config.ts';
-import { allowEveryOrigin } from '../gateway/allow-every-origin.ts';
-import { answerWith, ApiError, toApiError } from '../gateway/api-error.ts';
-import { listModels } from './list-models.ts';
-import type { Metrics } from '../view/metrics.ts';
+import type { Config } from '../machine/config.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
+import type { Metrics } from '../view/metrics.ts';
+import { allowEveryOrigin } from './allow-every-origin.ts';
+import { answerWith, ApiError, toApiError } from './api-error.ts';
+import { listModels } from './list-models.ts';
 
 const FOREVER = 'public, max-age=31536000, immutable';
 

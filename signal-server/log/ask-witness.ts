@@ -1,7 +1,7 @@
+import { equalBytes, utf8 } from '#shared/bytes.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { equalBytes, utf8 } from '#shared/bytes.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { cosignedAt } from '#shared/log/cosignature.ts';
 import {
@@ -14,8 +14,8 @@ import {
 } from '#shared/log/signed-note.ts';
 import { formatAddCheckpoint } from '#shared/log/witness.ts';
 import { request, type HttpAnswer } from '../machine/http-answer.ts';
+import type { WitnessAddress } from '../machine/witness-address.ts';
 import type { SignedHead, TransparencyLog } from './transparency-log.ts';
-import type { WitnessAddress } from './witness-address.ts';
 
 const MAX_ANSWER_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 5_000;

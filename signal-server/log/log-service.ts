@@ -7,11 +7,11 @@ import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { formatVerifierKey, parseNote } from '#shared/log/signed-note.ts';
 import type { Tile } from '#shared/log/tile-path.ts';
 import { formatTlogProof } from '#shared/log/tlog-proof.ts';
-import { openKeyFile } from '../machine/key-file.ts';
-import type { AcknowledgedSizes } from './acknowledged-sizes.ts';
 import { readIfThere } from '../machine/durable-file.ts';
+import { openKeyFile } from '../machine/key-file.ts';
+import type { WitnessAddress } from '../machine/witness-address.ts';
+import type { AcknowledgedSizes } from './acknowledged-sizes.ts';
 import { doubt, openLog, unusable, type TransparencyLog } from './transparency-log.ts';
-import type { WitnessAddress } from './witness-address.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
 /** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */

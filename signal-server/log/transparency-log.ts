@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { equalBytes, utf8 } from '#shared/bytes.ts';
-import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
+import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { checkpointText, parseCheckpoint, type Checkpoint } from '#shared/log/checkpoint.ts';
 import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from '#shared/log/merkle.ts';

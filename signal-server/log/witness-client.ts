@@ -7,10 +7,10 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { cosignedAt } from '#shared/log/cosignature.ts';
 import { formatNote, formatVerifierKey, isSignedBy, parseNote, signaturesBy } from '#shared/log/signed-note.ts';
-import { askWitness, isForeign, withCosignatures, type Cosigned, type WatchedLog } from './ask-witness.ts';
 import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from '../machine/durable-file.ts';
+import type { WitnessAddress } from '../machine/witness-address.ts';
+import { askWitness, isForeign, withCosignatures, type Cosigned, type WatchedLog } from './ask-witness.ts';
 import type { SignedHead } from './transparency-log.ts';
-import type { WitnessAddress } from './witness-address.ts';
 
 /** How long witnesses that are quicker wait for the others, so that all of them sign the same heads. */
 const ROUND_MS = 500;

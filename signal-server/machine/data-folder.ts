@@ -1,11 +1,11 @@
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { toHex } from '#shared/bytes.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
-import { openKeyFile } from './key-file.ts';
 import { makeFolder } from './durable-file.ts';
+import { openKeyFile } from './key-file.ts';
 import { sweepDrafts } from './sweep-drafts.ts';
 import { systemRandom } from './system-clock.ts';
 

@@ -3,8 +3,8 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { MAX_PEER_MESSAGE_BYTES } from '#shared/limits.ts';
 import { connectControl, type ControlClient } from '#shared/peer/control/control-client.ts';
-import { LinkPool } from '#shared/peer/link/link-pool.ts';
 import { adaptWebSocket, type Socket } from '#shared/peer/control/socket.ts';
+import { LinkPool } from '#shared/peer/link/link-pool.ts';
 import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 
 const OPENING_TIMEOUT_MS = 10_000;

@@ -1,11 +1,11 @@
 import { z, type ZodType } from 'zod';
 import type { Clock } from '#shared/clock.ts';
+import { type Envelope, envelopeSchema } from '#shared/crypto/envelope.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { abortAfter } from '#shared/peer/abort-after.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
-import { type Envelope, envelopeSchema } from '#shared/crypto/envelope.ts';
 import { type ModelList, modelListSchema } from '#shared/wire/model-list.ts';
 import { describeCause, readBody } from '../machine/http-answer.ts';
 import { systemClock } from '../machine/system-clock.ts';

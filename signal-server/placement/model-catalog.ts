@@ -1,13 +1,12 @@
 import { utf8 } from '#shared/bytes.ts';
 import { openEnvelope, signEnvelope } from '#shared/crypto/dsse.ts';
+import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
-import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
-import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
+import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
 import { planModel, type PlannedModel } from './planned-model.ts';
 

@@ -1,7 +1,7 @@
+import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseAttestation } from '#shared/receipt/evidence/attest.ts';
 import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
-import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 
 const KIB = 1024;
 

@@ -1,6 +1,6 @@
 import type Database from 'libsql';
-import type { Tier } from '#shared/judge/finding.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
+import type { Tier } from '#shared/judge/finding.ts';
 import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { LoggedEntry } from './log-entries.ts';
 

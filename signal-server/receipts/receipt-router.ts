@@ -5,8 +5,8 @@ import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import { MAX_LISTED_RECEIPTS, receiptQuerySchema } from '#shared/wire/receipt-list.ts';
 import { clientAddress } from '../gate/address.ts';
-import type { Config } from '../config.ts';
-import { ApiError } from '../gateway/api-error.ts';
+import { ApiError } from '../http/api-error.ts';
+import type { Config } from '../machine/config.ts';
 import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptFinder } from './receipt-finder.ts';
 

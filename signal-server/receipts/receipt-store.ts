@@ -1,6 +1,6 @@
 import type Database from 'libsql';
-import type { Digest, SessionId } from '#shared/ids.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
+import type { Digest, SessionId } from '#shared/ids.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 
 /** Points of a log's growth that are kept. */

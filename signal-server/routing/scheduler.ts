@@ -1,6 +1,6 @@
+import { coverageOf, describeSpan, firstGap, type Span } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from './candidate.ts';
 import { ShadowPool, shadowNotes } from './shadows.ts';
-import { coverageOf, describeSpan, firstGap, type Span } from '../placement/stage-grid.ts';
 
 /** What a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
 const DIRECT_HOP_MS = 10;

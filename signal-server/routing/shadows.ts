@@ -1,6 +1,6 @@
 import { MAX_SHADOWS } from '#shared/limits.ts';
-import type { Candidate, Demand } from './candidate.ts';
 import type { Span } from '../placement/stage-grid.ts';
+import type { Candidate, Demand } from './candidate.ts';
 
 /**
  * What a stage costs that cannot be checked as it should, in milliseconds: far above any latency, and less than two

@@ -1,13 +1,13 @@
 import type Database from 'libsql';
-import type { CheckCounts } from '#shared/judge/finding.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import { closeLocked, openLocked } from './locked-database.ts';
+import type { CheckCounts } from '#shared/judge/finding.ts';
 import { createAcknowledgedSizes, type AcknowledgedSizes } from '../log/acknowledged-sizes.ts';
+import type { PeerKind } from '../placement/registry.ts';
 import { createListedReceipts, type ListedReceipts } from '../receipts/listed-receipts.ts';
 import { createReceiptStore, type ReceiptStore } from '../receipts/receipt-store.ts';
-import type { PeerKind } from '../placement/registry.ts';
-import { migrate } from './schema.ts';
 import { createTrustStore, type TrustStore } from '../trust/trust-store.ts';
+import { closeLocked, openLocked } from './locked-database.ts';
+import { migrate } from './schema.ts';
 
 /** Sessions older than this are kept as sums only, complaints not at all. */
 export const HISTORY_MS = 30 * 24 * 60 * 60_000;

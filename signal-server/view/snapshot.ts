@@ -4,8 +4,8 @@ import type { CatalogEntry } from '../placement/model-catalog.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import { coverageOf, rangeOf } from '../placement/stage-grid.ts';
-import type { Trust } from '../trust/trust.ts';
 import type { ProvenFault } from '../trust/trust-store.ts';
+import type { Trust } from '../trust/trust.ts';
 
 export interface SnapshotParts {
   readonly serverTimeMs: number;

@@ -5,12 +5,12 @@ import { join, resolve } from 'node:path';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { formatVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
-import { openKeyFile } from '../machine/key-file.ts';
-import { makeFolder } from '../machine/durable-file.ts';
 import { fetchLogKey } from '../log/fetch-log.ts';
-import { createWitness } from './witness.ts';
+import { makeFolder } from '../machine/durable-file.ts';
+import { openKeyFile } from '../machine/key-file.ts';
 import { createWitnessApp } from './witness-app.ts';
 import { openWitnessStore } from './witness-store.ts';
+import { createWitness } from './witness.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 256;

@@ -1,9 +1,9 @@
-import { joined } from '../support/traces/span-comparison.ts';
-import { chunkPlan, type Tracer } from '../support/traces/tracer.ts';
-import { splitRows } from '#shared/rows/row-chain.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
+import { joined } from '../support/traces/span-comparison.ts';
+import { chunkPlan, type Tracer } from '../support/traces/tracer.ts';
 
 /** Output rows that a liar computed for a session, of positions [from, positions). */
 export interface LiarRows {

@@ -1,11 +1,11 @@
-import type { Testimony } from '#shared/judge/statement.ts';
-import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
-import type { Proof } from '#shared/proof/proof-schema.ts';
-import { ROUTE_PAYLOAD_TYPE } from '#shared/route/route.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { fromBase64 } from '#shared/bytes.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { SessionId } from '#shared/ids.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
+import type { Proof } from '#shared/proof/proof-schema.ts';
+import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
+import { ROUTE_PAYLOAD_TYPE } from '#shared/route/route.ts';
 import { toyIdentity } from '../support/toy-network.ts';
 import { flipped } from './protocol-liars.ts';
 import type { Member, WrenNetwork } from './wren-network.ts';

@@ -1,6 +1,6 @@
-import { splitRows } from '#shared/rows/row-chain.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 
 /** The output rows of a stage by session and position; no row where no logits were asked for. */
 export type KeptRows = Map<SessionId, Uint8Array<ArrayBuffer>[]>;

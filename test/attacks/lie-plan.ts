@@ -1,6 +1,6 @@
 import type { SessionId } from '#shared/ids.ts';
-import type { Rows } from '#shared/rows/rows.ts';
 import { chunkOf } from '#shared/rows/chunk.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import type { Occasions } from './lying-compute.ts';
 
 /** Where a liar takes its chances, and where it did. */

@@ -1,10 +1,10 @@
-import { splitRows } from '#shared/rows/row-chain.ts';
-import { rowValues } from '#shared/judge/sketch.ts';
 import type { SessionId } from '#shared/ids.ts';
+import { rowValues } from '#shared/judge/sketch.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import type { Rows } from '#shared/rows/rows.ts';
-import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
 import { encodeF16 } from '#shared/model/f16.ts';
+import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import { joined } from '../support/traces/span-comparison.ts';
 import { decodeCandidateRow, encodeCandidateRow } from './logits-rows.ts';
 import type { RowLiar } from './row-liars.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { Rows } from '#shared/rows/rows.ts';
 import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import { Mutex } from '../../worker/mutex.ts';
 import type { StageSession } from '../../worker/stage-session.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';

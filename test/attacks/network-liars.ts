@@ -3,8 +3,8 @@ import type { StageRange } from '#shared/model/stage.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';
 import type { LiePlan } from './lie-plan.ts';
-import type { Forge } from './lying-links.ts';
 import { changedCompute, forgetfulCompute, lyingCompute, type RowLieContext } from './lying-compute.ts';
+import type { Forge } from './lying-links.ts';
 import type { ComputePool } from './memo-compute.ts';
 import {
   both,

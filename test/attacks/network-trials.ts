@@ -1,8 +1,11 @@
-import { channelScale } from '#shared/judge/channel-scale.ts';
-import { splitRows } from '#shared/rows/row-chain.ts';
 import { toChorusError } from '#shared/errors.ts';
+import { channelScale } from '#shared/judge/channel-scale.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
+import { only } from '../support/checked-network.ts';
+import { chunkPlan, type TracedModel } from '../support/traces/tracer.ts';
+import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 import { embeddingRow } from './embedding-row.ts';
 import { keepingRows, type KeptRows } from './kept-rows.ts';
 import { LiePlan } from './lie-plan.ts';
@@ -11,9 +14,6 @@ import type { NetworkLiar, Substitute, Surroundings } from './network-liars.ts';
 import { outcomeOf, type Outcome } from './outcome.ts';
 import { generator, honestLevel } from './trace-attacks.ts';
 import { WrenNetwork, type Role } from './wren-network.ts';
-import { only } from '../support/checked-network.ts';
-import { chunkPlan, type TracedModel } from '../support/traces/tracer.ts';
-import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 
 /** The default model in two stages, prompts, and what is computed of them. */
 export interface NetworkStand {

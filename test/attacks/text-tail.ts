@@ -1,6 +1,6 @@
-import { splitRows } from '#shared/rows/row-chain.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import type { StageSession } from '../../worker/stage-session.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
 import { joined } from '../support/traces/span-comparison.ts';

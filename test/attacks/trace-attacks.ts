@@ -1,10 +1,10 @@
-import type { Testimony } from '#shared/judge/statement.ts';
 import { channelScale } from '#shared/judge/channel-scale.ts';
 import { judge } from '#shared/judge/judge.ts';
 import { checkReveal } from '#shared/judge/reveal-form.ts';
-import { splitRows } from '#shared/rows/row-chain.ts';
 import { rowValues } from '#shared/judge/sketch.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
 import { pairKey, parseThresholds, thresholdFor } from '#shared/judge/thresholds.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import measured from '#shared/judge/thresholds.json' with { type: 'json' };
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { encodeF16 } from '#shared/model/f16.ts';

@@ -5,8 +5,8 @@ import { isIncluded, leafHash } from '#shared/log/merkle.ts';
 import { isSignedBy, parseNote, parseVerifierKey } from '#shared/log/signed-note.ts';
 import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
-import { openStore, type Store } from '../../signal-server/store/store.ts';
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
+import { openStore, type Store } from '../../signal-server/store/store.ts';
 import { figure, type Figure } from './figures.ts';
 
 /** Of the server that the log is said to belong to. */

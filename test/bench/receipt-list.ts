@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import { MAX_LISTED_RECEIPTS, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { openLogService } from '../../signal-server/log/log-service.ts';
+import { systemClock } from '../../signal-server/machine/system-clock.ts';
 import { ReceiptFinder } from '../../signal-server/receipts/receipt-finder.ts';
 import { openStore } from '../../signal-server/store/store.ts';
-import { systemClock } from '../../signal-server/machine/system-clock.ts';
 import { entryBytes, madeEntry, MODELS } from '../support/log-entries.ts';
 import { figure, type Figure } from './figures.ts';
 

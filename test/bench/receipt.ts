@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { addressOf, runWitness, serveLog, type ServedLog } from '../support/log-stand.ts';
 import { giveAnswer, makePeople, makeReceipt } from '../support/receipts.ts';
 import { figure, type Figure } from './figures.ts';
 import { PUBLIC_URL } from './log.ts';
-import type * as pageModule from './page/receipt.ts';
 import { startPageServer } from './page-server.ts';
+import type * as pageModule from './page/receipt.ts';
 
 /** What a verifier has, as it can be handed to a page. */
 export interface VerifiedReceipt {

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { generateKeyPair, identityOf, randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
+import { generateKeyPair, identityOf, randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { openLink } from '#shared/peer/link/framed-link.ts';
 import type { Link } from '#shared/peer/link/link.ts';
-import { rowsMessage } from '#shared/wire/rows-message.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { codeOfAsync } from '../support/code-of.ts';
 import { realClock } from '../support/real-clock.ts';
 import type { ChannelPair } from './channel-contract.ts';

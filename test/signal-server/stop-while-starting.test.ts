@@ -1,17 +1,17 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import express from 'express';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseConfig } from '../../signal-server/config.ts';
+import { parseConfig } from '../../signal-server/machine/config.ts';
 import { openDataFolder } from '../../signal-server/machine/data-folder.ts';
+import { systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { ModelCatalog } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
 import { openStore, type Store } from '../../signal-server/store/store.ts';
-import { systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 describe('a server that is stopped while it starts', () => {

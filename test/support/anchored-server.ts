@@ -6,8 +6,8 @@ import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
-import { startTestServer, type TestServer, type TestServerOptions } from './signal-server.ts';
 import { importWren } from './imported-wren.ts';
+import { startTestServer, type TestServer, type TestServerOptions } from './signal-server.ts';
 
 /** A signal server in this process with Wren, the gateway and real anchors. */
 export interface AnchoredServer extends TestServer {

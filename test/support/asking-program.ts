@@ -1,7 +1,7 @@
 import { generateKeyPair, identityOf, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import { openManifest } from '#shared/route/open-signed.ts';
 import type { Conversation, ConversationOptions } from '#shared/peer/requester/requester.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { openManifest } from '#shared/route/open-signed.ts';
 import { createNodeRequester } from '../../signal-server/node-peer/requester-program.ts';
 import { createServerApi } from '../../signal-server/node-peer/server-api.ts';
 

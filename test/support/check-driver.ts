@@ -1,14 +1,14 @@
-import { RowChain, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
 import { createSeedChain } from '#shared/judge/seed-chain.ts';
 import { commitBytes, NO_OPENING } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '#shared/judge/statement.ts';
-import type { Identity } from '#shared/crypto/identity.ts';
-import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Route } from '#shared/route/route.ts';
 import { chunkEnd, chunkOf } from '#shared/rows/chunk.ts';
+import { RowChain, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';
-import { rowsMessage } from '#shared/wire/rows-message.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 import type { FakeLinks } from './fake-links.ts';
 import { TOY_VOCABULARY } from './toy-model.ts';
 import { toyIdentity, type ToyNetwork, type ToyVolunteer } from './toy-network.ts';

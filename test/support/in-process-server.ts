@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { configSchema } from '../../signal-server/config.ts';
+import { configSchema } from '../../signal-server/machine/config.ts';
 import { openDataFolder } from '../../signal-server/machine/data-folder.ts';
+import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { ModelCatalog } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer } from '../../signal-server/server.ts';
 import { openStore } from '../../signal-server/store/store.ts';
-import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 
 export interface InProcessServer {
   readonly port: number;

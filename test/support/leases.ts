@@ -1,8 +1,8 @@
+import { toHex } from '#shared/bytes.ts';
+import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { Replica, Route } from '#shared/route/route.ts';
 import type { Lease } from '../../signal-server/placement/leases.ts';
-import { randomBytes } from '#shared/crypto/web-crypto.ts';
-import { toHex } from '#shared/bytes.ts';
 
 /** A made-up id: one hexadecimal digit, repeated. */
 export function idOf(digit: string): PeerId {

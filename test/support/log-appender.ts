@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { toBase64, utf8 } from '#shared/bytes.ts';
-import { openKeyFile } from '../../signal-server/machine/key-file.ts';
 import { openLog } from '../../signal-server/log/transparency-log.ts';
+import { openKeyFile } from '../../signal-server/machine/key-file.ts';
 
 /**
  * A process that appends to a log until it is killed: `FOLDER KEY ORIGIN CLIENTS RUN`, and on standard input the least

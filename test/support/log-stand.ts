@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import express from 'express';
 import { createLogRouter } from '../../signal-server/log/log-router.ts';
 import { openLogService, type LogService, type LogServiceOptions } from '../../signal-server/log/log-service.ts';
-import { parseWitnessAddress, type WitnessAddress } from '../../signal-server/log/witness-address.ts';
+import { parseWitnessAddress, type WitnessAddress } from '../../signal-server/machine/witness-address.ts';
 import { openStore } from '../../signal-server/store/store.ts';
 import { startWitness, type RunningWitness } from '../../signal-server/witness/witness-program.ts';
 import { realClock } from './real-clock.ts';

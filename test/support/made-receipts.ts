@@ -1,6 +1,6 @@
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 
 /** What `virtual:made-receipts` gives to tests in the page: real receipts over real keys, made anew for each run. */
 export interface MadeReceipts {

@@ -1,12 +1,12 @@
 import { toHex, utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
-import { formatVerifierKey } from '#shared/log/signed-note.ts';
-import { receiptId } from '#shared/receipt/read-receipt.ts';
-import { giveAnswer, LOG_NAME, logReceipt, makePeople, makeReceipt, policyOf, retold, WITNESSES } from './receipts.ts';
-import type { MadeReceipts } from './made-receipts.ts';
-import { checkpointNote, logKeyOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { treeRoot } from '#shared/log/merkle.ts';
+import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
+import { receiptId } from '#shared/receipt/read-receipt.ts';
+import type { MadeReceipts } from './made-receipts.ts';
+import { giveAnswer, LOG_NAME, logReceipt, makePeople, makeReceipt, policyOf, retold, WITNESSES } from './receipts.ts';
+import { checkpointNote, logKeyOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 
 /** Makes receipts for the page's tests and prints them as JSON: they need files of a model, which a page has not. */
 const people = await makePeople();

@@ -1,7 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
+import type { PeerId } from '#shared/ids.ts';
 import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '#shared/judge/statement.ts';
-import type { PeerId } from '#shared/ids.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { scaled } from './checked-network.ts';

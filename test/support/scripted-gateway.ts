@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import OpenAI from 'openai';
-import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { Conversation, Requester } from '#shared/peer/requester/requester.ts';
@@ -12,8 +12,8 @@ import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-even
 import type { Route } from '#shared/route/route.ts';
 import { StopStrings } from '#shared/text/stop-strings.ts';
 import type { GiveReceipt } from '../../signal-server/gateway/answer-receipt.ts';
-import { createGateway, type GatewayLimits } from '../../signal-server/gateway/gateway.ts';
 import type { GatewayModel } from '../../signal-server/gateway/gateway-models.ts';
+import { createGateway, type GatewayLimits } from '../../signal-server/gateway/gateway.ts';
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { checkedEvent, endEvent, tokenEvent } from './verdicts.ts';
 

@@ -5,13 +5,13 @@ import { pino } from 'pino';
 import type { Clock } from '#shared/clock.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import { parseConfig, type ConfigInput } from '../../signal-server/config.ts';
-import { openDataFolder, type DataFolder } from '../../signal-server/machine/data-folder.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
+import { parseConfig, type ConfigInput } from '../../signal-server/machine/config.ts';
+import { openDataFolder, type DataFolder } from '../../signal-server/machine/data-folder.ts';
+import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { ModelCatalog, storeManifest } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
 import { openStore, type Store } from '../../signal-server/store/store.ts';
-import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 
 export interface TestServer {
   readonly port: number;

@@ -1,11 +1,10 @@
-import type { Testimony } from '#shared/judge/statement.ts';
-import { CHAIN_START, foldRows, foldTail, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
-import { sketchRows } from '#shared/judge/sketch.ts';
-import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
-import type { Commit, Reveal } from '#shared/judge/statement.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
+import { sketchRows } from '#shared/judge/sketch.ts';
+import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
+import type { Testimony, Commit, Reveal } from '#shared/judge/statement.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
+import { CHAIN_START, foldRows, foldTail, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
 import { normal } from './normal.ts';
 
 /** A chunk of a made-up stage: what went in and what came out, f32 [count, hiddenSize]. */

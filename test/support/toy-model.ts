@@ -1,13 +1,13 @@
+import { toBase64, utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
-import { toBase64, utf8 } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { Rows } from '#shared/rows/rows.ts';
 import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
 import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
 import { unsignedSource } from './model-sources.ts';
 

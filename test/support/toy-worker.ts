@@ -1,7 +1,7 @@
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
-import type { StageCompute } from '#shared/rows/compute.ts';
 import type { LoadProgress, WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
+import type { StageCompute } from '#shared/rows/compute.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { ToyCompute } from './toy-model.ts';
 

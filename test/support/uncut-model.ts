@@ -2,12 +2,12 @@ import { create } from '@bufbuild/protobuf';
 import { ValueInfoProtoSchema, type TensorProto } from 'onnx-buf';
 import { readAnatomy } from '#shared/model/anatomy.ts';
 import type { StageGraph } from '#shared/model/cut.ts';
+import { decodeF16 } from '#shared/model/f16.ts';
 import { foldModel, type ProductForm } from '#shared/model/fold.ts';
 import { decodeModel, encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
-import { decodeF16 } from '#shared/model/f16.ts';
+import type { KvStore } from '../../worker/kv-store.ts';
 import { loadGraph, type Backend, type GraphSizes, type LoadedGraph } from '../../worker/loaded-graph.ts';
 import type { Runtime, Tensor } from '../../worker/runtime.ts';
-import type { KvStore } from '../../worker/kv-store.ts';
 
 /** What a model gives for some tokens: the rows that go into each boundary (null where not seen), and all logits. */
 export interface Outcome {

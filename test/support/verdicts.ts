@@ -1,5 +1,5 @@
-import type { Finding, SpanCheck, StageCheck, Tier } from '#shared/judge/finding.ts';
 import type { PeerId } from '#shared/ids.ts';
+import type { Finding, SpanCheck, StageCheck, Tier } from '#shared/judge/finding.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 
 const id = (digit: string) => digit.repeat(64) as PeerId;

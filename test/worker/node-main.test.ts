@@ -5,8 +5,8 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { createWorkerClient, type WorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
-import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
 import { systemClock } from '../../signal-server/machine/system-clock.ts';
+import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 
 const session = 'a'.repeat(32) as SessionId;

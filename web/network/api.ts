@@ -1,14 +1,14 @@
 import { z } from 'zod';
+import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { abortAfter } from '#shared/peer/abort-after.ts';
 import { receiptFileSchema, type ReceiptFile } from '#shared/receipt/receipt.ts';
-import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import { logStatusSchema, type LogStatus } from '#shared/wire/log-status.ts';
-import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { modelListSchema, type ModelSummary } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { pageClock } from '../browser/page-clock.ts';
 
 /** How long the server may be silent: what a slow link takes for the whole of an answer is its own affair. */

@@ -1,10 +1,10 @@
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
 import { fitsModel } from '#shared/model/stage.ts';
-import { openManifest, type Authority } from '#shared/route/open-signed.ts';
 import type { HeldStage } from '#shared/peer/volunteer/volunteer.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
+import { openManifest, type Authority } from '#shared/route/open-signed.ts';
 
 /**
  * The blobs that these stages are made of; none for stages of models that the server no longer has. Rejects as

@@ -2,10 +2,10 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control/control-client.ts';
+import { adaptWebSocket } from '#shared/peer/control/socket.ts';
 import { LinkPool, type TransportNotice } from '#shared/peer/link/link-pool.ts';
 import type { Link } from '#shared/peer/link/link.ts';
 import { Requester } from '#shared/peer/requester/requester.ts';
-import { adaptWebSocket } from '#shared/peer/control/socket.ts';
 import { openIdentity } from '../browser/identity.ts';
 import { hasWebRtc, PeerJsTransport } from './webrtc-transport.ts';
 

@@ -1,9 +1,9 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { ControlState } from '#shared/peer/control/control-client.ts';
 import type { TransportNotice } from '#shared/peer/link/link-pool.ts';
-import type { Joined } from './join.ts';
 import { orAborted } from '../browser/or-aborted.ts';
 import type { Connection } from '../state/connection.svelte.ts';
+import type { Joined } from './join.ts';
 
 export interface MembershipDeps {
   readonly serverUrl: string;

@@ -7,11 +7,11 @@ import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
-import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import { openBlobStore, type IdbBlobStore } from '../browser/blob-store.ts';
-import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from './chat.ts';
+import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from '../state/chat.ts';
+import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
-import { makeReceipt, type MakeReceiptDeps } from '../receipts/make-receipt.ts';
+import { makeReceipt, type MakeReceiptDeps } from './make-receipt.ts';
 import { ShownText } from './shown-text.ts';
 
 export interface NetworkChatDeps {

@@ -2,12 +2,12 @@ import type { Clock } from '#shared/clock.ts';
 import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { Volunteer, type HeldStage } from '#shared/peer/volunteer/volunteer.ts';
 import type { WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
-import { fetchManifest, fetchRange } from './api.ts';
 import { openBlobStore } from '../browser/blob-store.ts';
-import { blobsOfStages } from './held-blobs.ts';
-import type { Joined } from './join.ts';
 import type { VolunteerSettings } from '../state/settings.svelte.ts';
 import type { VolunteerHandle } from '../state/volunteer-panel.svelte.ts';
+import { fetchManifest, fetchRange } from './api.ts';
+import { blobsOfStages } from './held-blobs.ts';
+import type { Joined } from './join.ts';
 
 /**
  * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Where the browser's room

@@ -4,7 +4,10 @@ import type { WorkerReply } from '#shared/wire/worker-message.ts';
 
 /** Starts the compute thread. The one place of the page that names it. */
 export function spawnWorker(): WorkerPort {
-  const worker = new Worker(new URL('../../worker/main.ts', import.meta.url), { type: 'module', name: 'chorus-compute' });
+  const worker = new Worker(new URL('../../worker/main.ts', import.meta.url), {
+    type: 'module',
+    name: 'chorus-compute',
+  });
   const port: WorkerPort = {
     post: (message, transfer) => worker.postMessage(message, transfer),
     onMessage: () => {},

@@ -1,10 +1,10 @@
 import { utf8 } from '#shared/bytes.ts';
-import { ChorusError } from '#shared/errors.ts';
-import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
-import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
-import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
+import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
+import { ChorusError } from '#shared/errors.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
+import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
 
 /** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
 export const MAX_GIVEN_BYTES = 32 * 1024 * 1024;

@@ -1,5 +1,5 @@
-import type { SpanCheck, StageCheck } from '#shared/judge/finding.ts';
 import type { PeerId } from '#shared/ids.ts';
+import type { SpanCheck, StageCheck } from '#shared/judge/finding.ts';
 import { CHUNK_POSITIONS, MAX_LAYERS, MAX_POSITIONS } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { ReceiptSummary } from '#shared/receipt/verify/receipt-summary.ts';

@@ -1,8 +1,8 @@
-import type { CheckCounts, SpanCheck, Tier } from '#shared/judge/finding.ts';
 import type { PeerId } from '#shared/ids.ts';
+import type { CheckCounts, SpanCheck, Tier } from '#shared/judge/finding.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Route } from '#shared/route/route.ts';
-import type { ChatEvent } from '../network/chat.ts';
+import type { ChatEvent } from './chat.ts';
 
 type EventOf<Type extends ChatEvent['type']> = Extract<ChatEvent, { type: Type }>;
 

@@ -1,8 +1,8 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { Route } from '#shared/route/route.ts';
-import type { ChatEvent, ReceiptOutcome } from '../network/chat.ts';
 import { AnswerChecks } from './answer-checks.svelte.ts';
 import { AnswerText, type TextPart } from './answer-text.ts';
+import type { ChatEvent, ReceiptOutcome } from './chat.ts';
 
 export type AnswerPhase = 'connecting' | 'queued' | 'opening' | 'reading' | 'writing' | 'done' | 'failed';
 

@@ -1,6 +1,6 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { OpenedModel } from '../network/open-model.ts';
+import type { OpenedModel } from '../receipts/open-model.ts';
 
 export type OpenModel = (digest: Digest, signal: AbortSignal) => Promise<OpenedModel>;
 

@@ -1,11 +1,11 @@
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import { policyOfServer } from '../receipts/log-policy.ts';
-import { manifestBytes } from '../network/manifest-bytes.ts';
+import { manifestBytes } from '../receipts/manifest-bytes.ts';
 import type { Verifier } from './verifier.svelte.ts';
 
 export interface OpenedReceiptDeps {

@@ -1,3 +1,4 @@
+import { shortId } from '#shared/ids.ts';
 import type {
   CheckFailure,
   Closeness,
@@ -7,11 +8,10 @@ import type {
   Threshold,
   Tier,
 } from '#shared/judge/finding.ts';
-import { shortId } from '#shared/ids.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
-import { plural } from './format.ts';
-import type { Answer } from '../state/answer.svelte.ts';
 import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
+import type { Answer } from '../state/answer.svelte.ts';
+import { plural } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */
 

@@ -1,7 +1,7 @@
 import type { LogHead } from '#shared/log/log-head.ts';
 import { describeLogView } from '#shared/log/log-history.ts';
-import { formatDuration } from './format.ts';
 import type { LogFinding } from '../state/log-watch.svelte.ts';
+import { formatDuration } from './format.ts';
 
 /** The words for the log, in one place. */
 

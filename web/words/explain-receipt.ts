@@ -1,5 +1,5 @@
-import type { Tier } from '#shared/judge/finding.ts';
 import type { ChorusError } from '#shared/errors.ts';
+import type { Tier } from '#shared/judge/finding.ts';
 import type { Check, CheckName } from '#shared/receipt/verify/check.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { TIER_MEANINGS } from './explain-check.ts';

@@ -3,6 +3,7 @@ import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { HEARTBEAT_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES } from '../../limits.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
+import { RelayMux } from '../link/relay-channel.ts';
 import {
   openConnection,
   parseServerMessage,
@@ -10,7 +11,6 @@ import {
   type ControlDeps,
   type Welcome,
 } from './control-connection.ts';
-import { RelayMux } from '../link/relay-channel.ts';
 import type { Socket } from './socket.ts';
 
 const FIRST_DELAY_MS = 500;

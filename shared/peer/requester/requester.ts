@@ -1,11 +1,12 @@
+import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { releaseMessage } from '../../requester/route-release.ts';
-import type { Envelope } from '../../crypto/envelope.ts';
+import { openRoute } from '../../route/open-signed.ts';
 import type { Route } from '../../route/route.ts';
-import { sessionOf } from '../../wire/peer-message.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
-import type { PeerMessage } from '../../wire/peer-message.ts';
+import { sessionOf, type PeerMessage } from '../../wire/peer-message.ts';
+import { LinkTable } from '../link/link-table.ts';
 import {
   Conversation,
   serverLost,
@@ -15,8 +16,6 @@ import {
   type ServedModel,
   type Switchboard,
 } from './conversation.ts';
-import { LinkTable } from '../link/link-table.ts';
-import { openRoute } from '../../route/open-signed.ts';
 
 export type { Conversation, ConversationOptions, RequesterDeps, ServedModel } from './conversation.ts';
 

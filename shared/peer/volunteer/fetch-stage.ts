@@ -1,12 +1,12 @@
 import type { BlobStore } from '../../blobs/blob-store.ts';
 import { fetchBlobs } from '../../blobs/fetch-blobs.ts';
 import type { Clock } from '../../clock.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { stageBlobs } from '../../model/cut.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { fitsModel, type StageRange } from '../../model/stage.ts';
-import type { Envelope } from '../../crypto/envelope.ts';
 import { openManifest, type Authority } from '../../route/open-signed.ts';
 
 export interface StageSource {

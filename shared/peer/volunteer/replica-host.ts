@@ -3,14 +3,14 @@ import type { Identity } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { SessionId } from '../../ids.ts';
 import { CONNECT_TIMEOUT_MS } from '../../limits.ts';
-import type { StageCompute } from '../../rows/compute.ts';
 import { ReplicaEngine } from '../../replica/replica-engine.ts';
 import type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from '../../replica/replica-event.ts';
+import { openRoute, type Authority } from '../../route/open-signed.ts';
+import type { StageCompute } from '../../rows/compute.ts';
 import { abortAfter } from '../abort-after.ts';
 import { EngineLoop } from '../engine-loop.ts';
 import { LinkTable } from '../link/link-table.ts';
 import type { Links } from '../link/link.ts';
-import { openRoute, type Authority } from '../../route/open-signed.ts';
 
 export interface ReplicaHostDeps {
   readonly identity: Identity;

@@ -8,8 +8,8 @@ import { addCounts, NO_COUNTS, type ReplicaCounts } from '../../replica/replica-
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';
 import type { ControlClient, ControlState } from '../control/control-client.ts';
-import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import type { Links } from '../link/link.ts';
+import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';

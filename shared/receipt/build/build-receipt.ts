@@ -1,21 +1,20 @@
-import type { RandomBytes } from '../../clock.ts';
-import { CALIBRATION } from '../../judge/thresholds.ts';
 import { toBase64, toHex, utf8 } from '../../bytes.ts';
+import type { RandomBytes } from '../../clock.ts';
 import { signEnvelope } from '../../crypto/dsse.ts';
 import { digestOf, type Identity, type VerifySignature } from '../../crypto/identity.ts';
+import { canonicalBase64, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
+import { CALIBRATION } from '../../judge/thresholds.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import { routeSchema } from '../../route/route.ts';
+import { routeSchema, isWithinRoute } from '../../route/route.ts';
 import type { ModelText } from '../../text/model-text.ts';
 import type { Evidence } from '../evidence/evidence.ts';
-import { judgedSpans, signedStages } from './receipt-stages.ts';
-import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type ReceiptStatement } from '../receipt.ts';
-import { isWithinRoute } from '../../route/route.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
+import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type ReceiptStatement } from '../receipt.ts';
 import { RECEIPT_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';
-import { canonicalBase64, parseJsonBytes } from '../../crypto/strict-envelope.ts';
+import { judgedSpans, signedStages } from './receipt-stages.ts';
 
 /** All that a receipt is made from. */
 export interface ReceiptParts {

@@ -1,3 +1,6 @@
+import { toBase64 } from '../../bytes.ts';
+import type { VerifySignature } from '../../crypto/identity.ts';
+import type { Digest, PeerId } from '../../ids.ts';
 import {
   lowestTier,
   type CheckCounts,
@@ -6,18 +9,15 @@ import {
   type StageCheck,
   type Tier,
 } from '../../judge/finding.ts';
-import { toBase64 } from '../../bytes.ts';
-import type { VerifySignature } from '../../crypto/identity.ts';
-import type { Digest, PeerId } from '../../ids.ts';
+import { isWithinRoute } from '../../route/route.ts';
 import { mismatchOf, openAttestation } from '../evidence/attest.ts';
 import type { AttestationPredicate } from '../evidence/attestation.ts';
-import { assignedTo } from '../verify/check-route.ts';
 import { contradictionOf } from '../evidence/contradiction.ts';
 import type { Evidence } from '../evidence/evidence.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
-import { isWithinRoute } from '../../route/route.ts';
 import { shapeOf } from '../evidence/runs.ts';
 import { saltedTokens } from '../evidence/salted.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
+import { assignedTo } from '../verify/check-route.ts';
 
 type Stage = ReceiptPredicate['stages'][number];
 type Replica = Stage['replicas'][number];

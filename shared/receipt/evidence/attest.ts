@@ -1,14 +1,14 @@
 import { toHex, utf8 } from '../../bytes.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { peerIdOf, type VerifySignature } from '../../crypto/identity.ts';
+import { openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
 import { CHUNK_POSITIONS } from '../../limits.ts';
 import type { StageRange } from '../../model/stage.ts';
-import type { Envelope } from '../../crypto/envelope.ts';
+import { ATTESTATION_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';
 import { attestationSchema, type Attestation, type AttestationPredicate } from './attestation.ts';
 import { salted } from './salted.ts';
-import { ATTESTATION_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';
-import { openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 
 /** What a replica knows of its part in a session when it is asked for its record. */
 export interface StageRun {

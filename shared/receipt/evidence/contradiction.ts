@@ -1,6 +1,6 @@
-import { EXACT_CLASS } from '../../judge/judge.ts';
-import type { Outcome } from '../../judge/finding.ts';
 import type { PeerId } from '../../ids.ts';
+import type { Outcome } from '../../judge/finding.ts';
+import { EXACT_CLASS } from '../../judge/judge.ts';
 import type { AttestationPredicate } from './attestation.ts';
 
 interface Judged {

@@ -1,8 +1,8 @@
-import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../../judge/finding.ts';
-import type { PeerId } from '../../ids.ts';
-import type { Sampling } from '../../rows/sampler.ts';
 import type { Envelope } from '../../crypto/envelope.ts';
+import type { PeerId } from '../../ids.ts';
+import type { CheckCounts, CheckFailure, SpanCheck, Tier } from '../../judge/finding.ts';
 import type { Route } from '../../route/route.ts';
+import type { Sampling } from '../../rows/sampler.ts';
 
 /** Rows as they were fed, and so as the primaries ran them, whatever a cut took of them later. */
 export interface FedRun {

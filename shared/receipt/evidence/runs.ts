@@ -1,9 +1,9 @@
-import { ShapeChain } from '../../rows/row-chain.ts';
 import { toHex } from '../../bytes.ts';
 import { ChorusError } from '../../errors.ts';
 import { MAX_POSITIONS } from '../../limits.ts';
-import type { FedRun } from './evidence.ts';
+import { ShapeChain } from '../../rows/row-chain.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
+import type { FedRun } from './evidence.ts';
 
 export type PackedRuns = ReceiptPredicate['runs'];
 

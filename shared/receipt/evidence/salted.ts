@@ -1,6 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
-import { CHAIN_START, foldRows } from '../../rows/row-chain.ts';
 import { concatBytes, toHex } from '../../bytes.ts';
+import { CHAIN_START, foldRows } from '../../rows/row-chain.ts';
 import { encodeTokens } from '../../rows/rows.ts';
 
 /** One salt for each answer; it stays with the requester. */

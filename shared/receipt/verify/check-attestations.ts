@@ -1,10 +1,10 @@
-import { mismatchOf, type Expected } from '../evidence/attest.ts';
-import { count, demand, refuse, type CheckReceipt, type Replica, type Signer } from './check.ts';
-import { contradictionOf } from '../evidence/contradiction.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
-import { shapeOf, unpackRuns } from '../evidence/runs.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
 import { openStrictly } from '../../crypto/strict-envelope.ts';
+import { mismatchOf, type Expected } from '../evidence/attest.ts';
+import { contradictionOf } from '../evidence/contradiction.ts';
+import { shapeOf, unpackRuns } from '../evidence/runs.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
+import { count, demand, refuse, type CheckReceipt, type Replica, type Signer } from './check.ts';
 
 const NOBODY = { notChecked: 'no replica signed what it did' };
 

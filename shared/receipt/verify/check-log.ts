@@ -1,14 +1,14 @@
 import { ChorusError } from '../../errors.ts';
+import { CLOCK_SKEW_MS } from '../../limits.ts';
 import { parseCheckpoint, type Checkpoint } from '../../log/checkpoint.ts';
 import { isIncluded, leafHash } from '../../log/merkle.ts';
 import { evaluatePolicy, parsePolicy, type PolicyVerdict } from '../../log/policy.ts';
 import { parseNote, type Note } from '../../log/signed-note.ts';
 import { parseTlogProof, type TlogProof } from '../../log/tlog-proof.ts';
-import { CLOCK_SKEW_MS } from '../../limits.ts';
-import { demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
 import { isWithinRoute } from '../../route/route.ts';
 import { entryOf, parseReceiptEntry } from '../receipt-entry.ts';
 import { timeOf } from '../statement-form.ts';
+import { demand, refuse, type CheckReceipt, type Holdings, type Subject } from './check.ts';
 
 /** The proof of a receipt, taken apart. */
 export interface LogPosition {

@@ -1,8 +1,8 @@
 import { digestOf } from '../../crypto/identity.ts';
+import { parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { manifestSchema } from '../../model/manifest.ts';
 import { checkModelSource } from '../../model/model-source.ts';
 import { demand, type CheckReceipt } from './check.ts';
-import { parseJsonBytes } from '../../crypto/strict-envelope.ts';
 
 /** What the receipt says of its model is what the model's manifest says, and no signature in that is false. */
 export const checkModel: CheckReceipt = async ({ predicate: { model }, holdings: { manifest, verify } }) => {

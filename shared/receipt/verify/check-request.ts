@@ -1,7 +1,7 @@
 import { utf8 } from '../../bytes.ts';
 import { digestOf } from '../../crypto/identity.ts';
-import { count, demand, type CheckReceipt } from './check.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
+import { count, demand, type CheckReceipt } from './check.ts';
 
 /** The answer at hand is the one that the receipt is about. */
 export const checkAnswer: CheckReceipt = ({ statement, holdings: { answer } }) => {

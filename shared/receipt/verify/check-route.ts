@@ -1,9 +1,9 @@
 import { fromBase64 } from '../../bytes.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
+import { openStrictly } from '../../crypto/strict-envelope.ts';
 import { sameRange } from '../../model/stage.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '../../route/route.ts';
 import { demand, refuse, type CheckReceipt, type Replica } from './check.ts';
-import { openStrictly } from '../../crypto/strict-envelope.ts';
 
 /** The server named in the receipt signed the route. */
 export const checkRouteSignature: CheckReceipt = async ({ predicate: { route }, holdings: { verify } }) => {

@@ -1,11 +1,11 @@
-import { lowestTier, TIERS } from '../../judge/finding.ts';
 import { EXACT } from '../../judge/closeness.ts';
+import { lowestTier, TIERS } from '../../judge/finding.ts';
 import { outcomeOf } from '../../judge/judge.ts';
 import { pairKey, thresholdFor } from '../../judge/thresholds.ts';
 import { coversModel } from '../../model/stage.ts';
-import { count, demand, type CheckReceipt, type Subject } from './check.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
 import { unpackRuns, wantedLogits } from '../evidence/runs.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
+import { count, demand, type CheckReceipt, type Subject } from './check.ts';
 
 type Span = ReceiptPredicate['spans'][number];
 type SpanStage = Span['stages'][number];

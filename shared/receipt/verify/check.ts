@@ -1,7 +1,7 @@
-import type { Calibration } from '../../judge/thresholds.ts';
 import type { VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
+import type { Calibration } from '../../judge/thresholds.ts';
 import type { PolicyVerdict } from '../../log/policy.ts';
 import type { Note } from '../../log/signed-note.ts';
 import type { Route } from '../../route/route.ts';

@@ -1,8 +1,8 @@
-import { describeRange } from '../../model/stage.ts';
 import { shortId } from '../../ids.ts';
-import type { Check, CheckName, Subject } from './check.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
+import { describeRange } from '../../model/stage.ts';
 import { undrawnTokens } from '../evidence/runs.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
+import type { Check, CheckName, Subject } from './check.ts';
 
 type Stage = ReceiptPredicate['stages'][number];
 

@@ -1,9 +1,9 @@
-import type { Tier } from '../../judge/finding.ts';
 import type { PeerId } from '../../ids.ts';
+import type { Tier } from '../../judge/finding.ts';
 import type { StageRange } from '../../model/stage.ts';
-import type { Subject } from './check.ts';
-import { logPosition } from './check-log.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
+import { logPosition } from './check-log.ts';
+import type { Subject } from './check.ts';
 
 /** What a receipt says, for a picture of it. It is as true as the checks say. */
 export interface ReceiptSummary {

@@ -1,23 +1,22 @@
-import { tokenGap } from '../../judge/closeness.ts';
-import { EXACT_CLASS } from '../../judge/judge.ts';
-import { RowChain, splitRows } from '../../rows/row-chain.ts';
-import { thresholdFor } from '../../judge/thresholds.ts';
+import { canonicalBase64 } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
+import { tokenGap } from '../../judge/closeness.ts';
+import { EXACT_CLASS } from '../../judge/judge.ts';
+import { thresholdFor } from '../../judge/thresholds.ts';
 import { TOP_K } from '../../limits.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { StageRange } from '../../model/stage.ts';
-import type { Rows } from '../../rows/rows.ts';
 import type { StageCompute } from '../../rows/compute.ts';
-import { encodeTokens } from '../../rows/rows.ts';
 import { readCandidates } from '../../rows/logits-row.ts';
+import { RowChain, splitRows } from '../../rows/row-chain.ts';
+import { type Rows, encodeTokens } from '../../rows/rows.ts';
 import { attestedEnds, parseAttestation } from '../evidence/attest.ts';
 import type { AttestationPredicate } from '../evidence/attestation.ts';
 import type { FedRun } from '../evidence/evidence.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
 import { shapeOf, unpackRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
-import { canonicalBase64 } from '../../crypto/strict-envelope.ts';
+import type { ReceiptPredicate } from '../receipt.ts';
 
 export interface ReplayOptions {
   /** Of a receipt that was verified. */

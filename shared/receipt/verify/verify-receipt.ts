@@ -1,9 +1,26 @@
 import { fromBase64 } from '../../bytes.ts';
-import { CALIBRATION } from '../../judge/thresholds.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
+import { canonicalBase64, openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import type { Digest } from '../../ids.ts';
+import { CALIBRATION } from '../../judge/thresholds.ts';
 import { routeSchema, type Route } from '../../route/route.ts';
 import { parseAttestation } from '../evidence/attest.ts';
+import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
+import type { ReceiptFile, ReceiptStatement } from '../receipt.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
+import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
+import {
+  askWitnesses,
+  checkLogEntry,
+  checkLogInclusion,
+  checkLogSignature,
+  checkTimes,
+  checkWitnesses,
+} from './check-log.ts';
+import { checkModel } from './check-model.ts';
+import { checkAnswer, checkPrompt, checkTokens } from './check-request.ts';
+import { checkRouteMatch, checkRouteSignature } from './check-route.ts';
+import { checkCoverage, checkThresholds, checkVerdict } from './check-spans.ts';
 import {
   demand,
   type Check,
@@ -15,25 +32,8 @@ import {
   type Signer,
   type Subject,
 } from './check.ts';
-import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
-import {
-  askWitnesses,
-  checkLogEntry,
-  checkLogInclusion,
-  checkLogSignature,
-  checkTimes,
-  checkWitnesses,
-} from './check-log.ts';
-import { checkAnswer, checkPrompt, checkTokens } from './check-request.ts';
-import { checkModel } from './check-model.ts';
-import { checkRouteMatch, checkRouteSignature } from './check-route.ts';
-import { checkCoverage, checkThresholds, checkVerdict } from './check-spans.ts';
-import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
 import { claimsOf } from './receipt-claims.ts';
 import { summarize, type ReceiptSummary } from './receipt-summary.ts';
-import type { ReceiptFile, ReceiptStatement } from '../receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
-import { canonicalBase64, openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 
 export interface VerifyReceipt extends Omit<Holdings, 'calibrations'> {
   /** A receipt file as JSON has it. */

@@ -1,7 +1,7 @@
-import type { AuditReplica } from '../audit/audit-replica.ts';
 import { toHex } from '../../bytes.ts';
-import type { CheckFailure } from '../../judge/finding.ts';
+import { strictParts } from '../../crypto/strict-envelope.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
 import { RECORD_TIMEOUT_MS } from '../../limits.ts';
 import { mismatchOf, parseAttestation } from '../../receipt/evidence/attest.ts';
 import type { AttestationPredicate } from '../../receipt/evidence/attestation.ts';
@@ -9,8 +9,8 @@ import type { Evidence, FedRun } from '../../receipt/evidence/evidence.ts';
 import { shapeOf } from '../../receipt/evidence/runs.ts';
 import { salted, saltedTokens } from '../../receipt/evidence/salted.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '../../receipt/statement-form.ts';
-import { strictParts } from '../../crypto/strict-envelope.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
+import type { AuditReplica } from '../audit/audit-replica.ts';
 import type { SessionEffect } from '../requester-event.ts';
 
 /** A replica as far as its record concerns it; `last` is what it committed to last, null where nobody checked. */

@@ -1,11 +1,11 @@
-import type { AuditEvent } from '../audit/audit-event.ts';
 import type { PeerId } from '../../ids.ts';
 import { MAX_RECORDS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import { RecordCollector, type CollectorEffect, type RecordSource } from './record-collector.ts';
-import type { RequesterConfig } from '../requester-event.ts';
+import type { AuditEvent } from '../audit/audit-event.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
+import type { RequesterConfig } from '../requester-event.ts';
 import type { SettlementEvent } from '../settle/settlement.ts';
+import { RecordCollector, type CollectorEffect, type RecordSource } from './record-collector.ts';
 
 /** The records of one session, which its requester collects at the end of each answer. */
 export class SessionRecords {

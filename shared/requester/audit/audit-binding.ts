@@ -1,13 +1,13 @@
 import { equalBytes } from '../../bytes.ts';
-import type { PeerId } from '../../ids.ts';
 import type { Envelope } from '../../crypto/envelope.ts';
+import type { PeerId } from '../../ids.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
+import type { Commit } from '../../judge/statement.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
+import { sketchProof } from '../../proof/proof.ts';
+import { CHAIN_START, foldTail, splitRows } from '../../rows/row-chain.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
-import type { CheckFailure } from '../../judge/finding.ts';
-import { sketchProof } from '../../proof/proof.ts';
-import type { Proof } from '../../proof/proof-schema.ts';
-import { CHAIN_START, foldTail, splitRows } from '../../rows/row-chain.ts';
-import type { Commit } from '../../judge/statement.ts';
 
 /** Who is held to have failed, and who it may have been instead. */
 export interface Blame {

@@ -1,7 +1,7 @@
-import type { Manifest } from '../../model/manifest.ts';
 import type { Envelope } from '../../crypto/envelope.ts';
+import type { Manifest } from '../../model/manifest.ts';
 import type { Route } from '../../route/route.ts';
-import type { DrawnAt } from './audit-record.ts';
+import type { DrawnAt } from '../../rows/sampler.ts';
 
 /** What the check of a session starts from. */
 export interface AuditConfig {

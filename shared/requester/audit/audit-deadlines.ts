@@ -1,7 +1,7 @@
-import type { AuditPanel, AuditReplica } from './audit-replica.ts';
-import { isOwed, type AuditSpan, type Part } from './audit-span.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
 import type { Span } from '../../judge/statement.ts';
+import type { AuditPanel, AuditReplica } from './audit-replica.ts';
+import { isOwed, type AuditSpan, type Part } from './audit-span.ts';
 
 /** A deadline missed by this much was missed by the requester itself, whose timers did not run. */
 const ASLEEP_MS = 2_000;

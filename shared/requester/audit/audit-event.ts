@@ -1,8 +1,8 @@
 import type { PeerId } from '../../ids.ts';
-import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import type { CheckFailure, Finding, SpanCheck, StageCheck } from '../../judge/finding.ts';
-import type { Proof } from '../../proof/proof-schema.ts';
 import type { Span, Testimony } from '../../judge/statement.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
+import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 
 /** Two replicas of a stage that did not agree. The audit waits for `settled`. */
 export interface Dispute {

@@ -1,14 +1,14 @@
 import { equalBytes } from '../../bytes.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
-import type { Manifest } from '../../model/manifest.ts';
-import type { AuditReplica } from './audit-replica.ts';
-import type { Held, Word } from './audit-span.ts';
-import type { AuditSpans } from './audit-spans.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
 import { checkReveal } from '../../judge/reveal-form.ts';
 import type { SeedChain } from '../../judge/seed-chain.ts';
 import { commitBytes, NO_OPENING, revealBytes } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
+import type { Manifest } from '../../model/manifest.ts';
+import type { AuditReplica } from './audit-replica.ts';
+import type { Held, Word } from './audit-span.ts';
+import type { AuditSpans } from './audit-spans.ts';
 
 /** What a commit or a reveal turns out to be before its signature is verified. */
 export type Intake<Statement> =

@@ -1,21 +1,12 @@
 import { concatBytes } from '../../bytes.ts';
-import type { RowsMessage } from '../../wire/peer-message.ts';
 import type { Sampled } from '../../judge/closeness.ts';
-import { RowChain, CHAIN_START, ShapeChain, splitRows } from '../../rows/row-chain.ts';
 import { NO_OPENING } from '../../judge/statement-codec.ts';
 import type { Commit, Span } from '../../judge/statement.ts';
-import type { Sampling } from '../../rows/sampler.ts';
+import { RowChain, CHAIN_START, ShapeChain, splitRows } from '../../rows/row-chain.ts';
+import type { DrawnAt } from '../../rows/sampler.ts';
+import type { RowsMessage } from '../../wire/peer-message.ts';
 
 const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
-
-/** A token with how it was drawn from the logits of the position before its own. */
-export interface Drawn {
-  readonly token: number;
-  readonly sampling: Sampling;
-}
-
-/** The token that was drawn for a position; null where none was, or another one was sent in its place. */
-export type DrawnAt = (position: number) => Drawn | null;
 
 /** Both ends of a session as its requester has them: the tokens it sent, and the logits that came back. */
 export class AuditRecord {

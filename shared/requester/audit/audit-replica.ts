@@ -1,8 +1,8 @@
 import type { PeerId } from '../../ids.ts';
+import type { Commit } from '../../judge/statement.ts';
 import { MAX_OPEN_CHECKS } from '../../limits.ts';
 import type { StageRange } from '../../model/stage.ts';
 import type { Route } from '../../route/route.ts';
-import type { Commit } from '../../judge/statement.ts';
 
 /** One replica of a route as the requester's check sees it. */
 export interface AuditReplica {

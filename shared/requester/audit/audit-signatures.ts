@@ -1,13 +1,13 @@
+import type { Envelope } from '../../crypto/envelope.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
+import { commitBytes } from '../../judge/statement-codec.ts';
+import type { Commit, Reveal } from '../../judge/statement.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
+import { equivocationProof } from '../../proof/proof.ts';
 import type { AuditEffect } from './audit-event.ts';
 import type { Intake } from './audit-intake.ts';
 import type { AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, Held, Word } from './audit-span.ts';
-import type { CheckFailure } from '../../judge/finding.ts';
-import { equivocationProof } from '../../proof/proof.ts';
-import type { Proof } from '../../proof/proof-schema.ts';
-import type { Envelope } from '../../crypto/envelope.ts';
-import { commitBytes } from '../../judge/statement-codec.ts';
-import type { Commit, Reveal } from '../../judge/statement.ts';
 
 /** A replica's statement whose signature is being verified. */
 interface Verifying {

@@ -1,9 +1,8 @@
 import type { PeerId } from '../../ids.ts';
-import type { Dispute } from './audit-event.ts';
-import type { Testimony } from '../../judge/statement.ts';
-import type { AuditReplica } from './audit-replica.ts';
 import type { Finding, StageCheck } from '../../judge/finding.ts';
-import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
+import type { Testimony, Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
+import type { Dispute } from './audit-event.ts';
+import type { AuditReplica } from './audit-replica.ts';
 
 /** A statement as it came, with the bytes that are signed. */
 export interface Held<Statement> {

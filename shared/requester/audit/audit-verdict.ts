@@ -1,17 +1,18 @@
 import { equalBytes } from '../../bytes.ts';
 import type { PeerId } from '../../ids.ts';
-import type { Manifest } from '../../model/manifest.ts';
-import type { Dispute } from './audit-event.ts';
-import type { Blame } from './audit-binding.ts';
-import { sampledFrom, type DrawnAt } from './audit-record.ts';
-import type { AuditPanel, AuditReplica } from './audit-replica.ts';
-import type { AuditSpan, StageResult } from './audit-span.ts';
 import type { OutputKind } from '../../judge/closeness.ts';
 import { lowestTier, type Finding, type SpanCheck, type StageCheck, type Tier } from '../../judge/finding.ts';
 import { judge } from '../../judge/judge.ts';
 import { checkReveal } from '../../judge/reveal-form.ts';
 import { readF32 } from '../../judge/sketch.ts';
 import { thresholdFor } from '../../judge/thresholds.ts';
+import type { Manifest } from '../../model/manifest.ts';
+import type { DrawnAt } from '../../rows/sampler.ts';
+import type { Blame } from './audit-binding.ts';
+import type { Dispute } from './audit-event.ts';
+import { sampledFrom } from './audit-record.ts';
+import type { AuditPanel, AuditReplica } from './audit-replica.ts';
+import type { AuditSpan, StageResult } from './audit-span.ts';
 
 /**
  * Who made something that is no number, in the order of stages. Where a stage was given such rows it is the one before it,

@@ -1,5 +1,9 @@
 import type { PeerId, SessionId } from '../../ids.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
+import { createSeedChain, type SeedChain } from '../../judge/seed-chain.ts';
+import type { Commit, Reveal, Span } from '../../judge/statement.ts';
 import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_CHECKS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import { fallsBehind, spansToAsk } from './audit-asking.ts';
 import { Accusations, commitBlames, proofOf, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
@@ -9,14 +13,10 @@ import type { AuditEffect, AuditEvent } from './audit-event.ts';
 import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
 import { AuditRecord } from './audit-record.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
-import type { AuditSpan } from './audit-span.ts';
 import { AuditSignatures } from './audit-signatures.ts';
+import type { AuditSpan } from './audit-span.ts';
 import { AuditSpans } from './audit-spans.ts';
 import { differenceIn, finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
-import type { CheckFailure } from '../../judge/finding.ts';
-import type { Proof } from '../../proof/proof-schema.ts';
-import { createSeedChain, type SeedChain } from '../../judge/seed-chain.ts';
-import type { Commit, Reveal, Span } from '../../judge/statement.ts';
 
 interface Detail {
   readonly span?: Span | undefined;

@@ -1,9 +1,9 @@
-import { TIERS, type CheckCounts, type SpanCheck, type Tier } from '../../judge/finding.ts';
 import { ChorusError } from '../../errors.ts';
+import { TIERS, type CheckCounts, type SpanCheck, type Tier } from '../../judge/finding.ts';
 import { MAX_REROUTES } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import type { AnswerEvent, GenerateRequest, Usage } from '../answer-event.ts';
 import type { Sampling } from '../../rows/sampler.ts';
+import type { AnswerEvent, GenerateRequest, Usage } from '../answer-event.ts';
 
 type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 /** Why nothing more is fed: the answer is whole, or goes on over another route whose lease is longer. */

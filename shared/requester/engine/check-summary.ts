@@ -1,6 +1,6 @@
 import type { PeerId } from '../../ids.ts';
-import type { AnswerEvent } from '../answer-event.ts';
 import type { CheckFailure, Closeness, Finding, SpanCheck } from '../../judge/finding.ts';
+import type { AnswerEvent } from '../answer-event.ts';
 
 const measures = ['median', 'p95', 'max', 'bias'] as const;
 type Measure = (typeof measures)[number];

@@ -1,7 +1,7 @@
 import { lowestTier, TIERS, type CheckCounts } from '../../judge/finding.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import type { Answer } from './answer.ts';
 import type { LiveSession } from '../session/live-session.ts';
+import type { Answer } from './answer.ts';
 
 /**
  * What a complete answer was made of, as its session has it: the tokens that were fed, not those that were asked for. Taken

@@ -1,8 +1,8 @@
-import { CheckSummary } from './check-summary.ts';
 import { ChorusError } from '../../errors.ts';
-import { ShownText } from '../../text/shown-text.ts';
 import type { TextWriter } from '../../text/model-text.ts';
+import { ShownText } from '../../text/shown-text.ts';
 import type { AnswerEvent } from '../answer-event.ts';
+import { CheckSummary } from './check-summary.ts';
 
 /**
  * When text is given out: with the verdict on its tokens, or at once; `whole`: all of it at the end. Where a route has no

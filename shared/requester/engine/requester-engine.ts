@@ -1,25 +1,25 @@
+import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
+import { checkRoute } from '../../route/route.ts';
+import { sampleToken } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
-import { Answer, type Closing } from './answer.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
 import type { CheckNews } from '../check-news.ts';
-import { EvidenceDraft } from './evidence-draft.ts';
-import { faultEvent, FaultReports } from './fault-reports.ts';
+import type { Lap } from '../feed/requester-session.ts';
 import type { FoundFault } from '../found-fault.ts';
+import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from '../requester-event.ts';
+import { releaseOfReplay } from '../route-release.ts';
 import type { LiveEffect, SessionEvent, SessionLost } from '../session/live-event.ts';
 import { LiveSession } from '../session/live-session.ts';
-import type { Now } from '../../clock.ts';
-import { releaseOfReplay } from '../route-release.ts';
-import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from '../requester-event.ts';
-import type { Lap } from '../feed/requester-session.ts';
-import { checkRoute } from '../../route/route.ts';
-import { RouteSearch, type SearchStep } from './route-search.ts';
-import { sampleToken } from '../../rows/sampler.ts';
 import { CONTRADICTION } from '../session/told-fault.ts';
+import { Answer, type Closing } from './answer.ts';
+import { EvidenceDraft } from './evidence-draft.ts';
+import { faultEvent, FaultReports } from './fault-reports.ts';
+import { RouteSearch, type SearchStep } from './route-search.ts';
 
 /** Between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;

@@ -1,20 +1,19 @@
-import type { Drawn } from '../audit/audit-record.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
 import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../../limits.ts';
 import type { FedRun } from '../../receipt/evidence/evidence.ts';
+import { leaseMs, type Route } from '../../route/route.ts';
+import { chunkEnd, chunkOf } from '../../rows/chunk.ts';
+import { readCandidates, type Candidates } from '../../rows/logits-row.ts';
+import { encodeTokens } from '../../rows/rows.ts';
+import type { Drawn, Sampling } from '../../rows/sampler.ts';
 import type { RowsMessage } from '../../wire/peer-message.ts';
+import type { CutMessage } from '../../wire/row-order.ts';
+import { checkDigest, rowsMessage } from '../../wire/rows-message.ts';
+import { ShadowFeed } from '../../wire/shadow-feed.ts';
 import type { Release, Rest, SignedRoute } from '../requester-event.ts';
 import { Returns, type Returned } from './returns.ts';
-import type { CutMessage } from '../../wire/row-order.ts';
-import { leaseMs, type Route } from '../../route/route.ts';
-import type { Envelope } from '../../crypto/envelope.ts';
-import { checkDigest, rowsMessage } from '../../wire/rows-message.ts';
-import { chunkEnd, chunkOf } from '../../rows/chunk.ts';
-import { encodeTokens } from '../../rows/rows.ts';
-import { readCandidates, type Candidates } from '../../rows/logits-row.ts';
-import type { Sampling } from '../../rows/sampler.ts';
-import { ShadowFeed } from '../../wire/shadow-feed.ts';
 
 /** Given back a little before the replicas would take it. */
 const IDLE_MS = SESSION_IDLE_MS - 20_000;

@@ -3,8 +3,8 @@ import type { PeerId } from '../../ids.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { CheckEffect } from '../check-news.ts';
-import type { PeerEvent, ReplayReply, SessionReply } from '../requester-event.ts';
 import type { Lap } from '../feed/requester-session.ts';
+import type { PeerEvent, ReplayReply, SessionReply } from '../requester-event.ts';
 
 /** What a session of a requester takes. */
 export type SessionEvent = SessionReply | ReplayReply | PeerEvent | { readonly type: 'time' };

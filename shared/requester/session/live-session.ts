@@ -1,18 +1,18 @@
-import type { AuditEvent } from '../audit/audit-event.ts';
+import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, PROMPT_WINDOW } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
-import type { LiveEffect, SessionAccount, SessionEvent } from './live-event.ts';
-import { Refusals, type Refusal } from './refusals.ts';
-import type { Now } from '../../clock.ts';
-import type { Release, RequesterConfig, SessionReply, SignedRoute } from '../requester-event.ts';
-import { RequesterSession } from '../feed/requester-session.ts';
 import type { Route } from '../../route/route.ts';
 import type { Sampling } from '../../rows/sampler.ts';
-import { SessionCheck } from './session-check.ts';
+import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
+import type { AuditEvent } from '../audit/audit-event.ts';
+import { RequesterSession } from '../feed/requester-session.ts';
+import type { Release, RequesterConfig, SessionReply, SignedRoute } from '../requester-event.ts';
 import type { SettlementEvent } from '../settle/settlement.ts';
+import type { LiveEffect, SessionAccount, SessionEvent } from './live-event.ts';
+import { Refusals, type Refusal } from './refusals.ts';
+import { SessionCheck } from './session-check.ts';
 import { lossBy, readFault } from './told-fault.ts';
 
 /** One session over its links: opens it, feeds it, takes what comes back, and has it checked. */

@@ -1,21 +1,21 @@
-import type { AuditEffect, AuditEvent, Dispute } from '../audit/audit-event.ts';
+import type { Now } from '../../clock.ts';
+import type { PeerId } from '../../ids.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import { SEED_BYTES } from '../../judge/seed-chain.ts';
-import { SessionAudit } from '../audit/session-audit.ts';
-import type { PeerId } from '../../ids.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import type { CheckEffect } from '../check-news.ts';
-import { recordedCode, type FoundFault } from '../found-fault.ts';
-import type { Now } from '../../clock.ts';
-import { releaseOfReplay } from '../route-release.ts';
-import type { CollectorEffect } from '../attest/record-collector.ts';
-import type { Release, RequesterConfig, SessionEffect } from '../requester-event.ts';
-import type { RequesterSession } from '../feed/requester-session.ts';
 import { sessionOf } from '../../wire/peer-message.ts';
+import type { CollectorEffect } from '../attest/record-collector.ts';
 import { SessionRecords } from '../attest/session-records.ts';
-import { disputedCheck, SessionVerdicts } from './session-verdicts.ts';
+import type { AuditEffect, AuditEvent, Dispute } from '../audit/audit-event.ts';
+import { SessionAudit } from '../audit/session-audit.ts';
+import type { CheckEffect } from '../check-news.ts';
+import type { RequesterSession } from '../feed/requester-session.ts';
+import { recordedCode, type FoundFault } from '../found-fault.ts';
+import type { Release, RequesterConfig, SessionEffect } from '../requester-event.ts';
+import { releaseOfReplay } from '../route-release.ts';
 import { blamedOf, type SettlementEvent, type Verdict } from '../settle/settlement.ts';
 import { Settlements, type SettlementsEffect } from '../settle/settlements.ts';
+import { disputedCheck, SessionVerdicts } from './session-verdicts.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
 /**

@@ -1,9 +1,9 @@
-import type { Dispute } from '../audit/audit-event.ts';
-import type { SpanCheck, StageCheck, Tier } from '../../judge/finding.ts';
 import type { PeerId } from '../../ids.ts';
+import type { SpanCheck, StageCheck, Tier } from '../../judge/finding.ts';
+import type { Route } from '../../route/route.ts';
+import type { Dispute } from '../audit/audit-event.ts';
 import type { BareStage, CheckNews } from '../check-news.ts';
 import type { Release } from '../requester-event.ts';
-import type { Route } from '../../route/route.ts';
 import { SpanLedger } from './span-ledger.ts';
 
 /**

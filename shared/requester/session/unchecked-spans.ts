@@ -1,8 +1,8 @@
-import type { AuditEffect, AuditEvent } from '../audit/audit-event.ts';
 import type { StageCheck } from '../../judge/finding.ts';
-import type { RecordSource } from '../attest/record-collector.ts';
 import type { Route } from '../../route/route.ts';
 import { chunkEnd } from '../../rows/chunk.ts';
+import type { RecordSource } from '../attest/record-collector.ts';
+import type { AuditEffect, AuditEvent } from '../audit/audit-event.ts';
 
 /** The audit of a session that has one replica for each stage: tells for each span that nobody has checked it. */
 export class UncheckedSpans {

@@ -1,11 +1,11 @@
 import { equalBytes } from '../../bytes.ts';
-import { CHAIN_START, foldRows, splitRows } from '../../rows/row-chain.ts';
-import type { Commit } from '../../judge/statement.ts';
 import type { PeerId } from '../../ids.ts';
+import type { Commit } from '../../judge/statement.ts';
 import { CHUNK_POSITIONS } from '../../limits.ts';
+import { chunkEnd } from '../../rows/chunk.ts';
+import { CHAIN_START, foldRows, splitRows } from '../../rows/row-chain.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { SessionEffect } from '../requester-event.ts';
-import { chunkEnd } from '../../rows/chunk.ts';
 
 /** Chunks on their way at once. */
 const WINDOW = 4;

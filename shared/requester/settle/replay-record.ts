@@ -1,17 +1,17 @@
 import { concatBytes, equalBytes } from '../../bytes.ts';
+import { peerIdOf } from '../../crypto/identity.ts';
+import { ChorusError } from '../../errors.ts';
 import { channelScale } from '../../judge/channel-scale.ts';
 import { checkReveal } from '../../judge/reveal-form.ts';
-import { RowChain, splitRows } from '../../rows/row-chain.ts';
 import { rowValues, sketchRows } from '../../judge/sketch.ts';
 import { NO_OPENING } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
-import { peerIdOf } from '../../crypto/identity.ts';
-import { ChorusError } from '../../errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import type { RowsMessage } from '../../wire/peer-message.ts';
-import type { Run } from '../feed/requester-session.ts';
 import type { Route } from '../../route/route.ts';
+import { RowChain, splitRows } from '../../rows/row-chain.ts';
+import type { RowsMessage } from '../../wire/peer-message.ts';
 import { checkDigest } from '../../wire/rows-message.ts';
+import type { Run } from '../feed/requester-session.ts';
 
 /** What a third replica is to compute, and to show of it. */
 export interface ReplayTask {

@@ -1,17 +1,16 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes } from '../../bytes.ts';
-import type { Testimony } from '../../judge/statement.ts';
-import { commitBytes, revealBytes } from '../../judge/statement-codec.ts';
-import type { Commit, Reveal, Signed } from '../../judge/statement.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
+import { commitBytes, revealBytes } from '../../judge/statement-codec.ts';
+import type { Testimony, Commit, Reveal, Signed } from '../../judge/statement.ts';
 import { PROMPT_WINDOW } from '../../limits.ts';
-import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
-import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
-import { releaseOfReplay } from '../route-release.ts';
-import type { PeerEvent, RequesterConfig, SessionEffect, SessionReply, SignedRoute } from '../requester-event.ts';
 import { chunkOf } from '../../rows/chunk.ts';
+import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { rowsMessage } from '../../wire/rows-message.ts';
+import type { PeerEvent, RequesterConfig, SessionEffect, SessionReply, SignedRoute } from '../requester-event.ts';
+import { releaseOfReplay } from '../route-release.ts';
+import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
 
 /** What is waited for: the own signature, and those of the replica being checked. */
 const TICKET = { ownCommit: 1, commit: 2, reveal: 3 } as const;

@@ -1,20 +1,20 @@
-import type { Dispute } from '../audit/audit-event.ts';
-import type { Testimony } from '../../judge/statement.ts';
-import type { Finding, StageCheck } from '../../judge/finding.ts';
-import { judge } from '../../judge/judge.ts';
-import type { OutputKind } from '../../judge/closeness.ts';
-import { computationFault } from '../../proof/proof-fault.ts';
-import { computationProof } from '../../proof/proof.ts';
-import type { Proof } from '../../proof/proof-schema.ts';
-import { thresholdFor } from '../../judge/thresholds.ts';
+import type { Now } from '../../clock.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
+import type { OutputKind } from '../../judge/closeness.ts';
+import type { Finding, StageCheck } from '../../judge/finding.ts';
+import { judge } from '../../judge/judge.ts';
+import type { Testimony } from '../../judge/statement.ts';
+import { thresholdFor } from '../../judge/thresholds.ts';
+import { decide, type Blame, type Word } from '../../judge/verdict.ts';
 import { SETTLE_TIMEOUT_MS } from '../../limits.ts';
 import { sameRange } from '../../model/stage.ts';
-import type { Now } from '../../clock.ts';
-import { Recall } from './recall.ts';
-import { releaseOfReplay } from '../route-release.ts';
-import { ReplaySession } from './replay-session.ts';
+import { computationFault } from '../../proof/proof-fault.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
+import { computationProof } from '../../proof/proof.ts';
+import { sessionOf } from '../../wire/peer-message.ts';
+import type { Dispute } from '../audit/audit-event.ts';
+import type { RequesterSession } from '../feed/requester-session.ts';
 import type {
   PeerEvent,
   ReplayReply,
@@ -23,9 +23,9 @@ import type {
   SessionReply,
   SignedRoute,
 } from '../requester-event.ts';
-import type { RequesterSession } from '../feed/requester-session.ts';
-import { sessionOf } from '../../wire/peer-message.ts';
-import { decide, type Blame, type Word } from '../../judge/verdict.ts';
+import { releaseOfReplay } from '../route-release.ts';
+import { Recall } from './recall.ts';
+import { ReplaySession } from './replay-session.ts';
 
 type Role = 'arbiter' | 'referee';
 export type SettlementEvent = SessionReply | ReplayReply | PeerEvent | { readonly type: 'time' };

@@ -1,8 +1,8 @@
+import type { Now } from '../../clock.ts';
 import type { Dispute } from '../audit/audit-event.ts';
 import type { CheckNews } from '../check-news.ts';
-import type { Now } from '../../clock.ts';
-import type { RequesterConfig, SessionEffect } from '../requester-event.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
+import type { RequesterConfig, SessionEffect } from '../requester-event.ts';
 import { Settlement, type SettlementEvent, type Verdict } from './settlement.ts';
 
 export type SettlementsEffect =

@@ -1,5 +1,5 @@
-import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 
 /** What the checks of an answer came to, in one line for people. */
 export function describeChecks(

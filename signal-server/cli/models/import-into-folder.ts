@@ -1,7 +1,7 @@
 import { Presets, SingleBar } from 'cli-progress';
 import type { Digest } from '#shared/ids.ts';
-import type { DataFolder } from '../../machine/data-folder.ts';
 import { formatReport, importModel, type ImportOptions } from '../../import/import-model.ts';
+import type { DataFolder } from '../../machine/data-folder.ts';
 import { storeManifest } from '../../placement/model-catalog.ts';
 
 /** Imports a model folder with its progress on the terminal; signs folder and manifest with the server's key, and stores the latter. */

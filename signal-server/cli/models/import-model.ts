@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { webAddressSchema } from '#shared/model/model-source.ts';
-import { openDataFolder } from '../../machine/data-folder.ts';
 import type { Quantization } from '../../import/graph-file.ts';
+import { openDataFolder } from '../../machine/data-folder.ts';
 import { importIntoFolder } from './import-into-folder.ts';
 
 interface ImportModelOptions {

@@ -1,14 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
-import {
-  compareSourceFiles,
-  MAX_OMS_BYTES,
-  OMS_FILE,
-  parseOmsBundle,
-  readOmsContent,
-  type OmsContent,
-} from '#shared/model/oms.ts';
+import { compareSourceFiles, MAX_OMS_BYTES, OMS_FILE, parseOmsBundle, readOmsContent, type OmsContent } from '#shared/model/oms.ts';
 import { locateFolder, readInside } from '../../import/model-folder.ts';
 import { ignoredBy, verifyByPem } from '../../import/model-source.ts';
 import { hashSourceFiles, listSourceFiles } from '../../import/source-files.ts';

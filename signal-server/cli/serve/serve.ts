@@ -4,18 +4,18 @@ import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
 import { ChorusError } from '#shared/errors.ts';
-import { parseConfig, type Config } from '../../config.ts';
-import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
 import { openLogService } from '../../log/log-service.ts';
+import { parseConfig, type Config } from '../../machine/config.ts';
+import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
+import { systemClock, systemRandom } from '../../machine/system-clock.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { createSignalServer } from '../../server.ts';
 import { openStore } from '../../store/store.ts';
-import { systemClock, systemRandom } from '../../machine/system-clock.ts';
 import { reachableAt } from '../terminal/addresses.ts';
-import { companions } from './companions.ts';
-import { importDefaultModel } from './default-model.ts';
 import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
 import { runUntilStopped } from '../terminal/run-until-stopped.ts';
+import { companions } from './companions.ts';
+import { importDefaultModel } from './default-model.ts';
 
 interface ServeOptions {
   readonly port?: string;

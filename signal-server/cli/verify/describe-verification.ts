@@ -1,6 +1,6 @@
 import { shortId } from '#shared/ids.ts';
-import { printable } from '#shared/receipt/verify/printable.ts';
 import type { Check } from '#shared/receipt/verify/check.ts';
+import { printable } from '#shared/receipt/verify/printable.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import type { FolderReport } from './replay-receipt.ts';
 

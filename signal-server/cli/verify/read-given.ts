@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
+import { envelopeSchema } from '#shared/crypto/envelope.ts';
+import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
-import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
+import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
 import type { VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
-import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { readManifestBytes } from './replay-receipt.ts';
 
 /** Files and values that a receipt is verified with, as they were given. */

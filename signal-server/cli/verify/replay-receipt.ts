@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBase64 } from '#shared/bytes.ts';
+import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -8,16 +9,15 @@ import { stageBlobs } from '#shared/model/cut.ts';
 import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { createWorkerClient } from '#shared/peer/volunteer/worker-client.ts';
+import { saltedTokens } from '#shared/receipt/evidence/salted.ts';
 import { parseStatement } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
 import { replayReceipt, type ReplayOptions, type ReplayReport } from '#shared/receipt/verify/replay-receipt.ts';
-import { saltedTokens } from '#shared/receipt/evidence/salted.ts';
-import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
+import { systemClock } from '../../machine/system-clock.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { loadModelText } from '../../node-peer/load-model-text.ts';
 import { spawnWorkerThread } from '../../node-peer/worker-thread.ts';
-import { systemClock } from '../../machine/system-clock.ts';
 
 export interface ReplayFromFolder extends Pick<ReplayOptions, 'chunks' | 'onProgress'> {
   /** Of a receipt that was verified. */

@@ -1,18 +1,17 @@
-import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
-import type { CheckName } from '#shared/receipt/verify/check.ts';
-import { logPosition } from '#shared/receipt/verify/check-log.ts';
-import { printable } from '#shared/receipt/verify/printable.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
+import { logPosition } from '#shared/receipt/verify/check-log.ts';
+import type { CheckName } from '#shared/receipt/verify/check.ts';
+import { printable } from '#shared/receipt/verify/printable.ts';
 import { verifyGiven } from '#shared/receipt/verify/verify-given.ts';
 import type { Verification, VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
-import { describeReplay, describeVerification } from './describe-verification.ts';
 import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from '../log/hold-log.ts';
 import { memoryOption, noRememberOption } from '../log/log-memory.ts';
 import { httpUrl } from '../terminal/option-values.ts';
+import { describeReplay, describeVerification } from './describe-verification.ts';
 import { readRequest, type GivenFiles } from './read-given.ts';
 import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
 

@@ -3,9 +3,9 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { describeRange } from '#shared/model/stage.ts';
 import type { VolunteerSettings, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
+import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { startVolunteer } from '../../node-peer/volunteer-program.ts';
-import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
 
 const MIB = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { channelScale } from '#shared/judge/channel-scale.ts';
-import { quantile } from '#shared/judge/statistics.ts';
 import { rowValues } from '#shared/judge/sketch.ts';
+import { quantile } from '#shared/judge/statistics.ts';
 import type { Floor } from './limits.ts';
 import type { TracedSession } from './trace-set.ts';
 

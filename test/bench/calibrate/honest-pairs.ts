@@ -1,9 +1,9 @@
 import { equalBytes } from '#shared/bytes.ts';
 import { closenessOf, EXACT } from '#shared/judge/closeness.ts';
 import type { Closeness } from '#shared/judge/finding.ts';
-import { splitRows } from '#shared/rows/row-chain.ts';
 import { pairKey } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import type { Sampling } from '#shared/rows/sampler.ts';
 import {
   outputKind,

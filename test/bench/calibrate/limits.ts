@@ -1,6 +1,5 @@
-import type { MeasuredPair } from '#shared/judge/thresholds.ts';
-import { MIN_GAP } from '#shared/judge/thresholds.ts';
 import { quantile } from '#shared/judge/statistics.ts';
+import { type MeasuredPair, MIN_GAP } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { HonestSpan } from './honest-pairs.ts';
 

@@ -1,5 +1,5 @@
-import { joinNetwork } from '../../../web/network/join.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
+import { joinNetwork } from '../../../web/network/join.ts';
 import type { Contender, LapSplit } from '../contender.ts';
 import { fetchServedModel } from './served-model.ts';
 import { toMs } from './uncut-worker.ts';

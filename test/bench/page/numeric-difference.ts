@@ -1,10 +1,10 @@
-import type { StageRange } from '#shared/model/stage.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
+import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu, type OpenBackend } from '../../../worker/backend.ts';
-import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
 import type { StageInput } from '../../../worker/loaded-graph.ts';
 import { largestRowError } from '../../../worker/probe.ts';
+import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
 
 /** Relative L2 differences of single rows between two ways to compute one stage from the same input. */

@@ -1,7 +1,7 @@
 import { fromBase64 } from '#shared/bytes.ts';
+import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import type { Digest } from '#shared/ids.ts';
 import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
-import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { modelListSchema } from '#shared/wire/model-list.ts';
 
 /** The first model of the server behind this page. */

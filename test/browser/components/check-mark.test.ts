@@ -1,8 +1,8 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import CheckMark from '../../../web/components/answer/CheckMark.svelte';
-import type { ChatEvent } from '../../../web/network/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
+import type { ChatEvent } from '../../../web/state/chat.ts';
 import {
   bareEvents,
   disputedEvents,

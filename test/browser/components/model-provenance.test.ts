@@ -1,8 +1,8 @@
-import { made } from 'virtual:made-receipts';
 import { flushSync, mount, unmount } from 'svelte';
+import { made } from 'virtual:made-receipts';
 import { afterEach, expect, test } from 'vitest';
-import type { OpenedModel } from '../../../web/network/open-model.ts';
 import ModelProvenance from '../../../web/components/receipts/ModelProvenance.svelte';
+import type { OpenedModel } from '../../../web/receipts/open-model.ts';
 import { WREN } from '../../support/page-gallery/fixtures.ts';
 import { openedModel } from '../../support/page-gallery/receipt-fixtures.ts';
 

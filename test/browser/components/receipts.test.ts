@@ -1,8 +1,8 @@
-import { made } from 'virtual:made-receipts';
 import { flushSync, mount, unmount, type Component } from 'svelte';
+import { made } from 'virtual:made-receipts';
 import { afterEach, expect, test } from 'vitest';
-import AnswerReceipt from '../../../web/components/receipts/AnswerReceipt.svelte';
 import DropZone from '../../../web/components/controls/DropZone.svelte';
+import AnswerReceipt from '../../../web/components/receipts/AnswerReceipt.svelte';
 import ReceiptFilters from '../../../web/components/receipts/ReceiptFilters.svelte';
 import ReceiptTable from '../../../web/components/receipts/ReceiptTable.svelte';
 import ReceiptVerdict from '../../../web/components/receipts/ReceiptVerdict.svelte';

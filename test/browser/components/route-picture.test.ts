@@ -1,7 +1,7 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import RoutePicture from '../../../web/components/answer/RoutePicture.svelte';
-import { toRouteView } from '../../../web/network/route-view.ts';
+import { toRouteView } from '../../../web/words/route-view.ts';
 import { settledCheck, spanCheck } from '../../support/page-gallery/check-fixtures.ts';
 import { BARE_ROUTE, ROUTE, WREN } from '../../support/page-gallery/fixtures.ts';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import type { ChatEvent } from '../../../web/network/chat.ts';
 import { Answer } from '../../../web/state/answer.svelte.ts';
+import type { ChatEvent } from '../../../web/state/chat.ts';
 import {
   disputedEvents,
   liarEvents,

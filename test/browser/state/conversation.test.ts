@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from '../../../web/network/chat.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
+import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from '../../../web/state/chat.ts';
 import { Conversation } from '../../../web/state/conversation.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';

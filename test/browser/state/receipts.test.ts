@@ -3,10 +3,10 @@ import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFilter } from '#shared/wire/receipt-list.ts';
+import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { OpenedReceipt, type OpenedReceiptDeps } from '../../../web/state/opened-receipt.svelte.ts';
 import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
-import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { listedReceipts, logStatus, receiptPage } from '../../support/page-gallery/receipt-fixtures.ts';
 
 const AT_MS = Date.parse('2026-03-01T12:00:00Z');

@@ -1,8 +1,8 @@
 import { made } from 'virtual:made-receipts';
 import { expect, test } from 'vitest';
+import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
-import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { givenFiles, manifestText } from '../../support/page-gallery/receipt-fixtures.ts';
 
 function form(load = () => Promise.resolve(verifyHere)): VerifyForm {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { CALIBRATION } from '#shared/judge/thresholds.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { CALIBRATION } from '#shared/judge/thresholds.ts';
 
 describe('the calibration in use', () => {
   it('is named by the digest of its file, which anybody can compute', () => {

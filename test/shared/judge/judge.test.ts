@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Testimony } from '#shared/judge/statement.ts';
 import type { OutputKind } from '#shared/judge/closeness.ts';
 import { judge as judgeBy, outcomeOf } from '#shared/judge/judge.ts';
+import type { Testimony } from '#shared/judge/statement.ts';
 import { thresholdFor } from '#shared/judge/thresholds.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import { normal } from '../../support/normal.ts';

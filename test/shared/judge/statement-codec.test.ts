@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { SessionId } from '#shared/ids.ts';
 import {
   commitBytes,
   parseCommit,
@@ -7,7 +8,6 @@ import {
   revealBytes,
 } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal } from '#shared/judge/statement.ts';
-import type { SessionId } from '#shared/ids.ts';
 import { MAX_CHECKS, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
 import { codeOf } from '../../support/code-of.ts';
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { fromHex, toHex } from '#shared/bytes.ts';
-import { foldRows, RowChain, ShapeChain } from '#shared/rows/row-chain.ts';
+import type { SessionId } from '#shared/ids.ts';
 import { createSeedChain } from '#shared/judge/seed-chain.ts';
 import { readF32, sketchRows } from '#shared/judge/sketch.ts';
 import { commitBytes, parseCommit, parseReveal, revealBytes } from '#shared/judge/statement-codec.ts';
-import type { SessionId } from '#shared/ids.ts';
+import { foldRows, RowChain, ShapeChain } from '#shared/rows/row-chain.ts';
 import vectors from '../../vectors/check.json' with { type: 'json' };
 
 const session = (text: string) => text as SessionId;

@@ -1,20 +1,21 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { fromBase64, toBase64, utf8 } from '#shared/bytes.ts';
-import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
-import { proofSchema, type Proof } from '#shared/proof/proof-schema.ts';
-import { CHAIN_START, foldRows, foldTail } from '#shared/rows/row-chain.ts';
-import { commitBytes } from '#shared/judge/statement-codec.ts';
-import { verifyProof, type ProofDeps } from '#shared/proof/verify-proof.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, SessionId } from '#shared/ids.ts';
+import { commitBytes } from '#shared/judge/statement-codec.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
+import { proofSchema, type Proof } from '#shared/proof/proof-schema.ts';
+import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
+import { verifyProof, type ProofDeps } from '#shared/proof/verify-proof.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
+import { CHAIN_START, foldRows, foldTail } from '#shared/rows/row-chain.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
+import { makeIdentities } from '../../support/test-identity.ts';
 import {
   logitsRow,
   makeChunk,
@@ -24,7 +25,6 @@ import {
   type Chunk,
   type SpokenChunk,
 } from '../../support/testimonies.ts';
-import { makeIdentities } from '../../support/test-identity.ts';
 
 const model = 'c0'.repeat(32) as Digest;
 const session = 'ab'.repeat(16) as SessionId;

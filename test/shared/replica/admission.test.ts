@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { PeerId, SessionId } from '#shared/ids.ts';
 import { checkRows, type LoadedRange, type Seat } from '#shared/replica/admission.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
-import type { PeerId, SessionId } from '#shared/ids.ts';
 import { codeOf } from '../../support/code-of.ts';
 import { toyDigest, toyManifest } from '../../support/toy-model.ts';
 import { toyRanges } from '../../support/toy-network.ts';

@@ -2,11 +2,11 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 import type { Seat } from '#shared/replica/admission.ts';
-import { bytesOf, MAX_BACKLOG_BYTES } from '#shared/wire/backlog.ts';
 import { Onward } from '#shared/replica/onward.ts';
 import type { SessionEffect } from '#shared/replica/replica-event.ts';
-import { rowsMessage } from '#shared/wire/rows-message.ts';
+import { bytesOf, MAX_BACKLOG_BYTES } from '#shared/wire/backlog.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 
 const session = '0'.repeat(32) as SessionId;
 const [upstream, next, slow, quick] = ['a', 'b', 'c', 'd'].map((digit) => digit.repeat(64) as PeerId);

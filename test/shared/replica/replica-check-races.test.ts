@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Span } from '#shared/judge/statement.ts';
 import type { PeerId } from '#shared/ids.ts';
+import type { Span } from '#shared/judge/statement.ts';
 import { chunkEnd } from '#shared/rows/chunk.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { CheckDriver, toyPrompt } from '../../support/check-driver.ts';

@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { foldRows, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
-import { sketchRows } from '#shared/judge/sketch.ts';
-import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
 import { peerIdOf } from '#shared/crypto/identity.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { sketchRows } from '#shared/judge/sketch.ts';
+import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
 import type { Route } from '#shared/route/route.ts';
-import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
+import { foldRows, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { CheckDriver, toyPrompt } from '../../support/check-driver.ts';
 import { TOY_VOCABULARY } from '../../support/toy-model.ts';
 import { toyIdentity, ToyNetwork, toyVerify } from '../../support/toy-network.ts';

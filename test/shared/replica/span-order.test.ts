@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Span } from '#shared/judge/statement.ts';
 import type { SessionId } from '#shared/ids.ts';
+import type { Span } from '#shared/judge/statement.ts';
 import { SpanOrder } from '#shared/replica/span-order.ts';
 import { codeOf } from '../../support/code-of.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { StageRecord } from '#shared/replica/stage-record.ts';
 import { CHAIN_START, foldRows } from '#shared/rows/row-chain.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { StageRecord } from '#shared/replica/stage-record.ts';
 
 const rows = (kind: Rows['kind'], start: number, values: readonly number[]): Rows => ({
   kind,

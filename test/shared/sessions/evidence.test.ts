@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { RECORD_TIMEOUT_MS } from '#shared/limits.ts';
+import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { checkedNetwork, only, prompt, scaled } from '../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
 import { ToyNetwork } from '../../support/toy-network.ts';

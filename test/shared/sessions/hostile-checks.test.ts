@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { equivocationProof } from '#shared/proof/proof.ts';
-import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_OPEN_CHECKS, OPEN_TIMEOUT_MS } from '#shared/limits.ts';
+import { equivocationProof } from '#shared/proof/proof.ts';
+import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { CheckDriver, toyPrompt } from '../../support/check-driver.ts';
 import { codeOfAsync } from '../../support/code-of.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { fromBase64, utf8 } from '#shared/bytes.ts';
-import type { CheckFailure } from '#shared/judge/finding.ts';
 import { sealEnvelope, preAuthEncoding } from '#shared/crypto/dsse.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { CheckFailure } from '#shared/judge/finding.ts';
 import { RECORD_TIMEOUT_MS } from '#shared/limits.ts';
 import type { Attestation, AttestationPredicate } from '#shared/receipt/evidence/attestation.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';

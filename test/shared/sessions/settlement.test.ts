@@ -4,9 +4,9 @@ import { ChorusError } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
+import { checkedNetwork, only, prompt, scaled, standing } from '../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
 import { collect, type ToyNetwork } from '../../support/toy-network.ts';
-import { checkedNetwork, only, prompt, scaled, standing } from '../../support/checked-network.ts';
 
 const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({
   promptTokens,

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { SessionId } from '#shared/ids.ts';
 import { commitBytes } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '#shared/judge/statement.ts';
-import type { SessionId } from '#shared/ids.ts';
 import { MAX_CHECKS, MAX_POSITIONS } from '#shared/limits.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';

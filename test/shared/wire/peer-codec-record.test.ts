@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concatBytes, utf8 } from '#shared/bytes.ts';
+import { preAuthEncoding, sealEnvelope } from '#shared/crypto/dsse.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
-import { preAuthEncoding, sealEnvelope } from '#shared/crypto/dsse.ts';
 import { attestationStatement } from '#shared/receipt/evidence/attest.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
-import { checkpointNote } from '../../support/signed-notes.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
+import { checkpointNote } from '../../support/signed-notes.ts';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
 const waitMs = 60_000;

@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Proof } from '#shared/proof/proof-schema.ts';
-import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { Proof } from '#shared/proof/proof-schema.ts';
+import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
-import { parseConfig } from '../../../signal-server/config.ts';
-import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
 import { ReportDesk } from '../../../signal-server/desks/report-desk.ts';
+import { parseConfig } from '../../../signal-server/machine/config.ts';
+import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { idOf } from '../../support/leases.ts';
 

@@ -1,15 +1,15 @@
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64 } from '#shared/bytes.ts';
-import type { Proof } from '#shared/proof/proof-schema.ts';
-import { equivocationProof } from '#shared/proof/proof.ts';
-import { commitBytes } from '#shared/judge/statement-codec.ts';
-import type { Commit, Signed } from '#shared/judge/statement.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
+import { commitBytes } from '#shared/judge/statement-codec.ts';
+import type { Commit, Signed } from '#shared/judge/statement.ts';
 import { PROBATION_CHUNKS } from '#shared/limits.ts';
+import type { Proof } from '#shared/proof/proof-schema.ts';
+import { equivocationProof } from '#shared/proof/proof.ts';
 import { routeSchema, type Route } from '#shared/route/route.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import { networkSnapshotSchema } from '#shared/wire/network-snapshot.ts';
 import {
   connectPeer,

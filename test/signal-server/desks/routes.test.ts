@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64 } from '#shared/bytes.ts';
 import { openEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest } from '#shared/ids.ts';
 import { coversModel } from '#shared/model/stage.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from '#shared/route/route.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import { connectPeer, connectVolunteer, offerOf, routeRequest, type ProvenPeer } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { startTestServer, type TestServer } from '../../support/signal-server.ts';

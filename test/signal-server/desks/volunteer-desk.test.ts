@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import type { Offer, ServerMessage } from '#shared/wire/control-message.ts';
-import { parseConfig } from '../../../signal-server/config.ts';
+import { VolunteerDesk } from '../../../signal-server/desks/volunteer-desk.ts';
+import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../../signal-server/placement/registry.ts';
 import type { Suspension } from '../../../signal-server/trust/trust-store.ts';
-import { VolunteerDesk } from '../../../signal-server/desks/volunteer-desk.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { smallManifest } from '../../support/small-manifest.ts';

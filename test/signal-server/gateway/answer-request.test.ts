@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 import { parseChatRequest, parseCompletionRequest } from '../../../signal-server/gateway/answer-request.ts';
-import { ApiError } from '../../../signal-server/gateway/api-error.ts';
+import { ApiError } from '../../../signal-server/http/api-error.ts';
 
 const messages = [{ role: 'user', content: 'Hello' }];
 const chat = { model: 'wren', messages };

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { utf8 } from '#shared/bytes.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { publicKeyHint, publicKeyPem } from '#shared/crypto/public-key-pem.ts';
 import type { ModelSource } from '#shared/model/model-source.ts';
 import { omsStatement, signOms } from '#shared/model/oms.ts';
-import { utf8 } from '#shared/bytes.ts';
 import { modelListSchema } from '#shared/wire/model-list.ts';
 import { listModels } from '../../../signal-server/http/list-models.ts';
 import { unsignedSource } from '../../support/model-sources.ts';

@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from 'vite';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromBase64, utf8 } from '#shared/bytes.ts';
 import { parseCheckpoint, type Checkpoint } from '#shared/log/checkpoint.ts';
 import { isConsistent, isIncluded, leafHash } from '#shared/log/merkle.ts';
 import { parseNote } from '#shared/log/signed-note.ts';
-import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
 import { openLog, type TransparencyLog } from '../../../signal-server/log/transparency-log.ts';
+import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 
 const KILLS = 100;

@@ -16,8 +16,8 @@ import {
 } from '#shared/log/signed-note.ts';
 import { decodeEntries } from '#shared/log/tile-path.ts';
 import { parseTlogProof } from '#shared/log/tlog-proof.ts';
+import { parseWitnessAddress } from '../../../signal-server/machine/witness-address.ts';
 import { openStore } from '../../../signal-server/store/store.ts';
-import { parseWitnessAddress } from '../../../signal-server/log/witness-address.ts';
 import { codeOf } from '../../support/code-of.ts';
 import {
   addressOf,

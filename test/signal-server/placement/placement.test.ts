@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { choosePlace, whyIdle, type Hand } from '../../../signal-server/placement/placement.ts';
 import { chooseMoves } from '../../../signal-server/placement/placement-moves.ts';
+import { choosePlace, whyIdle, type Hand } from '../../../signal-server/placement/placement.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { StageCounts } from '../../../signal-server/placement/stage-counts.ts';
 import { coverageOf, type Span } from '../../../signal-server/placement/stage-grid.ts';

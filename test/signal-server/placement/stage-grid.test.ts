@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { coversModel, describeRange, fitsModel } from '#shared/model/stage.ts';
-import { coverageOf, describeSpan, firstGap, rangeOf, spanOf, stageGrid } from '../../../signal-server/placement/stage-grid.ts';
+import {
+  coverageOf,
+  describeSpan,
+  firstGap,
+  rangeOf,
+  spanOf,
+  stageGrid,
+} from '../../../signal-server/placement/stage-grid.ts';
 
 describe('spans and ranges', () => {
   it('turn into each other without loss for every span of a model', () => {

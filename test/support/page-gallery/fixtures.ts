@@ -1,10 +1,10 @@
-import type { ChatEvent } from '../../../web/network/chat.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ModelSummary } from '#shared/wire/model-list.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import type { ChatEvent } from '../../../web/state/chat.ts';
 
 /** What the page shows, made up: for the gallery and for component tests. */
 

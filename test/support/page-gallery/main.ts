@@ -5,7 +5,7 @@ import type { Digest } from '#shared/ids.ts';
 import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import App from '../../../web/App.svelte';
 import '../../../web/app.css';
-import type { ChatEvent } from '../../../web/network/chat.ts';
+import type { ChatEvent } from '../../../web/state/chat.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { Connection } from '../../../web/state/connection.svelte.ts';
 import { Conversation } from '../../../web/state/conversation.svelte.ts';

@@ -1,6 +1,6 @@
 import { made } from 'virtual:made-receipts';
-import { ChorusError } from '#shared/errors.ts';
 import { fromBase64, fromHex } from '#shared/bytes.ts';
+import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import type { LogHead } from '#shared/log/log-head.ts';
@@ -10,8 +10,8 @@ import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { ListedReceipt, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
-import type { MadeReceipt, ReceiptOutcome } from '../../../web/network/chat.ts';
-import type { OpenedModel } from '../../../web/network/open-model.ts';
+import type { OpenedModel } from '../../../web/receipts/open-model.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../../../web/state/chat.ts';
 import { peer, WREN } from './fixtures.ts';
 
 /** What the page shows of receipts and their log: the receipts are real, what surrounds them is made up. */

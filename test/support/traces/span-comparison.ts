@@ -1,15 +1,14 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8 } from '#shared/bytes.ts';
-import type { Testimony } from '#shared/judge/statement.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
 import { channelScale } from '#shared/judge/channel-scale.ts';
 import { candidatesOf, type OutputKind, type Sampled } from '#shared/judge/closeness.ts';
-import { CHAIN_START, foldRows, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
 import { rowValues, sketchRows } from '#shared/judge/sketch.ts';
 import { NO_OPENING } from '#shared/judge/statement-codec.ts';
-import type { Commit, Reveal } from '#shared/judge/statement.ts';
-import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { Testimony, Commit, Reveal } from '#shared/judge/statement.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
+import { CHAIN_START, foldRows, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
 import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
 
 /** What one replica holds of a session: its input and output rows, one for each position, and its runs. */

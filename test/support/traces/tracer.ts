@@ -1,8 +1,8 @@
 import type { SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { Rows } from '#shared/rows/rows.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 
 /** One session of a stage: input rows as they come over a link, and how many positions each run takes. */
 export interface TraceRun {

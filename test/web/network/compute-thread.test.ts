@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { ToyWorker } from '../../support/toy-worker.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
 import { ComputeThread, READY_MS } from '../../../web/network/compute-thread.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { ToyWorker } from '../../support/toy-worker.ts';
 
 class SeenWorker extends ToyWorker {
   readonly prepared: (string | null)[] = [];

@@ -1,11 +1,19 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import { CHECK_GROUPS, explainVerification, printable } from '../../../web/words/explain-receipt.ts';
 import { policyOfServer } from '../../../web/receipts/log-policy.ts';
 import { drawnLayers, toReceiptStages, toSpanChecks } from '../../../web/receipts/receipt-view.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
-import { giveAnswer, LOG_NAME, makePeople, makeReceipt, retold, WITNESSES, type People } from '../../support/receipts.ts';
+import { CHECK_GROUPS, explainVerification, printable } from '../../../web/words/explain-receipt.ts';
+import {
+  giveAnswer,
+  LOG_NAME,
+  makePeople,
+  makeReceipt,
+  retold,
+  WITNESSES,
+  type People,
+} from '../../support/receipts.ts';
 import { logKeyOf, witnessKeyOf } from '../../support/signed-notes.ts';
 
 let people: People;

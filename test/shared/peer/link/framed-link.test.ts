@@ -8,8 +8,8 @@ import {
   MAX_PIECE_BYTES,
 } from '#shared/limits.ts';
 import { FramedLink } from '#shared/peer/link/framed-link.ts';
-import { rowsMessage } from '#shared/wire/rows-message.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
 import { FakeClock, settle } from '../../../support/fake-clock.ts';
 import { LoopbackChannel } from '../../../support/loopback-channel.ts';

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import type { SessionId } from '#shared/ids.ts';
 import { measuredCompute } from '#shared/peer/volunteer/measured-compute.ts';
-import type { Rows } from '#shared/rows/rows.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
+import type { Rows } from '#shared/rows/rows.ts';
 
 const session = '0'.repeat(32) as SessionId;
 const rows = (count: number): Rows => ({ kind: 'tokens', start: 0, count, bytes: new Uint8Array(4 * count) });

@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { DRAIN_TIMEOUT_MS } from '#shared/limits.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { Volunteer, type VolunteerSettings } from '#shared/peer/volunteer/volunteer.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { CheckDriver, shadowedRoute } from '../../../support/check-driver.ts';
 import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';

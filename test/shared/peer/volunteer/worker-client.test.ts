@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { createWorkerClient, WORKER_SILENCE_MS, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
-import type { ChorusError } from '#shared/errors.ts';
 import type { WorkerCalls, WorkerReply, WorkerRequest } from '#shared/wire/worker-message.ts';
 import { FakeClock, settle } from '../../../support/fake-clock.ts';
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '#shared/bytes.ts';
-import { ShapeChain } from '#shared/rows/row-chain.ts';
 import type { FedRun } from '#shared/receipt/evidence/evidence.ts';
 import { packRuns, shapeOf, undrawnTokens, unpackRuns, wantedLogits } from '#shared/receipt/evidence/runs.ts';
+import { ShapeChain } from '#shared/rows/row-chain.ts';
 import { codeOf } from '../../../support/code-of.ts';
 
 const run = (start: number, count: number, logits = 0): FedRun => ({ start, count, logits });

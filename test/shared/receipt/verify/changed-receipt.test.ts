@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import type { CheckName } from '#shared/receipt/verify/check.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { CheckName } from '#shared/receipt/verify/check.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { giveAnswer, makePeople, makeReceipt, policyOf } from '../../../support/receipts.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { StageRange } from '#shared/model/stage.ts';
-import { replayReceipt, type ReplayOptions } from '#shared/receipt/verify/replay-receipt.ts';
-import { parseStatement } from '#shared/receipt/read-receipt.ts';
-import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import { parseStatement } from '#shared/receipt/read-receipt.ts';
+import { replayReceipt, type ReplayOptions } from '#shared/receipt/verify/replay-receipt.ts';
+import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import { parseAttestation } from '#shared/receipt/evidence/attest.ts';
 import { signReceipt } from '#shared/receipt/build/build-receipt.ts';
-import type { CheckName } from '#shared/receipt/verify/check.ts';
+import { parseAttestation } from '#shared/receipt/evidence/attest.ts';
 import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
+import type { CheckName } from '#shared/receipt/verify/check.ts';
 import { verifyReceipt, type VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import {
   giveAnswer,

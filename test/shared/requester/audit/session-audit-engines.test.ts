@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { PeerId } from '#shared/ids.ts';
 import type { AuditEffect, AuditEvent } from '#shared/requester/audit/audit-event.ts';
 import { SessionAudit } from '#shared/requester/audit/session-audit.ts';
-import type { PeerId } from '#shared/ids.ts';
-import { rowsMessage } from '#shared/wire/rows-message.ts';
 import type { PeerMessage, RowsMessage } from '#shared/wire/peer-message.ts';
+import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { CheckDriver } from '../../../support/check-driver.ts';
 import { toyManifest, TOY_VOCABULARY } from '../../../support/toy-model.ts';
 import { ToyNetwork, toyVerify } from '../../../support/toy-network.ts';

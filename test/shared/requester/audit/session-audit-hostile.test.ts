@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Commit, Reveal } from '#shared/judge/statement.ts';
 import type { SessionId } from '#shared/ids.ts';
+import type { Commit, Reveal } from '#shared/judge/statement.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { AuditStand, tokens, type Lies } from '../../../support/audit-stand.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 import { checkedEvent, findingOf } from '../../../support/verdicts.ts';
 
 function summaryOf(...events: AnswerEvent[]): CheckSummary {

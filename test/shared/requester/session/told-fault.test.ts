@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import type { Route } from '#shared/route/route.ts';
 import { CONTRADICTION, lossBy, readFault } from '#shared/requester/session/told-fault.ts';
+import type { Route } from '#shared/route/route.ts';
 import { shadowedRoute } from '../../../support/check-driver.ts';
 import { toyIdentity, ToyNetwork } from '../../../support/toy-network.ts';
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 import { describeChecks } from '../../../../signal-server/cli/ask/describe-checks.ts';
 import { checkedEvent, endEvent, findingOf } from '../../../support/verdicts.ts';
 

@@ -1,9 +1,9 @@
 import { deleteDB, openDB } from 'idb';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Digest } from '#shared/ids.ts';
-import { IdbBlobStore, openBlobStore, type BlobStoreOptions } from '../../web/browser/blob-store.ts';
-import { describeBlobStore, makeBlob } from '../contract/blob-store-contract.ts';
-import { codeOfAsync } from '../support/code-of.ts';
+import { IdbBlobStore, openBlobStore, type BlobStoreOptions } from '../../../web/browser/blob-store.ts';
+import { describeBlobStore, makeBlob } from '../../contract/blob-store-contract.ts';
+import { codeOfAsync } from '../../support/code-of.ts';
 
 const DATABASE = 'test-blobs';
 let open: IdbBlobStore[] = [];

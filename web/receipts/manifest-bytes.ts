@@ -1,8 +1,8 @@
 import { fromBase64 } from '#shared/bytes.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 
 /**
  * The manifest named `digest`, as it was hashed, from what a server gave for it. Its signature need not be looked at: the

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { configOf } from '../../signal-server/cli/serve/serve.ts';
 import { COSIGNATURE, formatVerifierKey } from '#shared/log/signed-note.ts';
-import { parseConfig } from '../../signal-server/config.ts';
-import { codeOf } from '../support/code-of.ts';
+import { configOf } from '../../../signal-server/cli/serve/serve.ts';
+import { parseConfig } from '../../../signal-server/machine/config.ts';
+import { codeOf } from '../../support/code-of.ts';
 
 describe('the configuration', () => {
   it('has defaults for everything', () => {

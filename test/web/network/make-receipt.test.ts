@@ -2,7 +2,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import { formatReceiptSecrets, parseReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { makeReceipt, type EndedAnswer, type MakeReceiptDeps } from '../../../web/receipts/make-receipt.ts';
+import { makeReceipt, type EndedAnswer, type MakeReceiptDeps } from '../../../web/network/make-receipt.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { giveAnswer, logReceipt, makePeople, policyOf, retold, type GivenAnswer } from '../../support/receipts.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { describeNumericClass, stageColour, toRouteView, type RouteFacts } from '../../../web/network/route-view.ts';
+import { describeNumericClass, stageColour, toRouteView, type RouteFacts } from '../../../web/words/route-view.ts';
 import { finding, settledCheck, spanCheck } from '../../support/page-gallery/check-fixtures.ts';
 import { BARE_ROUTE, ROUTE } from '../../support/page-gallery/fixtures.ts';
 

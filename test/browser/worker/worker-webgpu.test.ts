@@ -6,12 +6,12 @@ import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { createWorkerClient, type WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import tokenizerJson from '../../models/wren/tokenizer.json';
-import tokenizerConfig from '../../models/wren/tokenizer_config.json';
-import { pageClock } from '../../web/browser/page-clock.ts';
-import { spawnWorker } from '../../web/network/worker-client.ts';
-import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../support/browser-compute.ts';
-import { conversations } from '../support/prompts.ts';
+import tokenizerJson from '../../../models/wren/tokenizer.json';
+import tokenizerConfig from '../../../models/wren/tokenizer_config.json';
+import { pageClock } from '../../../web/browser/page-clock.ts';
+import { spawnWorker } from '../../../web/network/worker-client.ts';
+import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../../support/browser-compute.ts';
+import { conversations } from '../../support/prompts.ts';
 
 const session = 'a'.repeat(32) as SessionId;
 const other = 'b'.repeat(32) as SessionId;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { createDeviceKv, type KvShape } from '../../worker/kv-store.ts';
-import { loadRuntime } from '../../worker/runtime.ts';
+import { createDeviceKv, type KvShape } from '../../../worker/kv-store.ts';
+import { loadRuntime } from '../../../worker/runtime.ts';
 
 const shape: KvShape = {
   names: [{ key: 'k', value: 'v', presentKey: 'pk', presentValue: 'pv' }],

@@ -1,12 +1,11 @@
 import { openEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf, type VerifySignature } from '#shared/crypto/identity.ts';
 import { publicKeyHint, rawPublicKey } from '#shared/crypto/public-key-pem.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
+import { manifestSchema, type BlobRef, type Manifest, MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { checkModelSource } from '#shared/model/model-source.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import { manifestBytes } from './manifest-bytes.ts';
 
 /** Longer cards are not shown, only given as a file. */

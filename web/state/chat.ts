@@ -1,7 +1,7 @@
-import type { Digest } from '#shared/ids.ts';
 import type { ChorusError } from '#shared/errors.ts';
-import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { Digest } from '#shared/ids.ts';
 import type { ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 
 export interface ChatMessage {

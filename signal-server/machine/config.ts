@@ -12,7 +12,7 @@ import {
   ROUTE_TIMEOUT_MS,
   SESSION_LEASE_MS,
 } from '#shared/limits.ts';
-import { parseWitnessAddress, type WitnessAddress } from './log/witness-address.ts';
+import { parseWitnessAddress, type WitnessAddress } from './witness-address.ts';
 
 const MIB = 1024 * 1024;
 const rate = (perSecond: number, burst: number) =>

@@ -1,17 +1,17 @@
 import type { RandomBytes } from '#shared/clock.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity, VerifySignature } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
-import type { CheckName } from '#shared/receipt/verify/check.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { receiptId } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { CheckName } from '#shared/receipt/verify/check.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
-import type { MadeReceipt, ReceiptOutcome } from '../network/chat.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../state/chat.ts';
 
 export interface MakeReceiptDeps {
   readonly identity: Identity;

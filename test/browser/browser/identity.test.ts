@@ -1,7 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import { openIdentity, type PageIdentity } from '../../web/browser/identity.ts';
+import { openIdentity, type PageIdentity } from '../../../web/browser/identity.ts';
 
 const open: PageIdentity[] = [];
 async function visit(): Promise<PageIdentity> {
