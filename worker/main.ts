@@ -5,7 +5,7 @@
  *   thread -> page   WorkerReply: one `reply` or `failure` with the request's id; `progress` while a load goes on;
  *                    `lost` when the device or the runtime is gone and the page must replace the thread
  *
- * shared/wire/worker-message.ts has the types, shared/peer/worker-client.ts the other end.
+ * shared/wire/worker-message.ts has the types, shared/peer/volunteer/worker-client.ts the other end.
  */
 import type { WorkerRequest } from '#shared/wire/worker-message.ts';
 import { createDispatch } from './dispatch.ts';

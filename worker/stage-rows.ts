@@ -6,7 +6,7 @@ import type { Rows } from '#shared/rows/rows.ts';
 import type { StageInput } from './loaded-graph.ts';
 import { encodeCandidates } from './top-candidates.ts';
 
-/** Between the rows that links carry (shared/session/compute.ts has the bytes) and what a stage's graph takes and gives. */
+/** Between the rows that links carry (shared/rows/rows.ts has the bytes) and what a stage's graph takes and gives. */
 export interface StageRows {
   /** Throws `bad-message` on rows of the wrong kind or size, or tokens outside the vocabulary. */
   decode(rows: Rows): StageInput;

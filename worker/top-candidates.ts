@@ -6,7 +6,7 @@ export function candidateRowBytes(vocabularySize: number): number {
 }
 
 /**
- * Rows of candidates (little-endian, see Rows in shared/session/compute.ts) from `logits`, f32
+ * Rows of candidates (little-endian, see Rows in shared/rows/rows.ts) from `logits`, f32
  * [rows, vocabularySize]. The order is total: falling logit, then rising id. NaN counts as -Infinity, so that a
  * device that computes nonsense still gives rows that can be parsed and judged.
  */

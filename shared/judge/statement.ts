@@ -13,7 +13,7 @@ export interface Span {
 }
 
 /**
- * What one party stands for in one span. Chains (row-chain.ts) are 32 bytes each and cover every position of the session
+ * What one party stands for in one span. Chains (rows/row-chain.ts) are 32 bytes each and cover every position of the session
  * from 0 on, so that two equal chains at `end` mean equal bytes in the whole session, not in this span alone.
  */
 export interface Commit extends Span {

@@ -16,7 +16,7 @@ const stageNumber = z
   .min(0)
   .max(MAX_STAGES - 1);
 
-/** One comparison of a primary with one of its shadows, as the requester judged it (check/finding.ts). */
+/** One comparison of a primary with one of its shadows, as the requester judged it (judge/finding.ts). */
 const findingSchema = z.object({
   shadow: peerIdSchema,
   outcome: z.enum(['agreed', 'suspect', 'rejected']),
@@ -102,7 +102,7 @@ export const receiptPredicateSchema = z.object({
       sha256: sha256Schema.shape.sha256,
     }),
     sampling: z.object({ temperature: z.number().min(0), topP: z.number(), seed: z.number(), maxNewTokens: z.int() }),
-    /** End of the chain of the seeds for the sketches (check/seed-chain.ts), in hexadecimal; null if nothing was checked. */
+    /** End of the chain of the seeds for the sketches (judge/seed-chain.ts), in hexadecimal; null if nothing was checked. */
     seedCommitment: sha256Schema.nullable(),
     /** 16 random bytes in hexadecimal, so that no two receipts are alike. */
     nonce: z.string().regex(/^[0-9a-f]{32}$/),

@@ -41,7 +41,7 @@ export type PeerMessage =
       /** Who is held to be at fault, where the reporter knows: the volunteer that cannot be reached, or itself. */
       readonly volunteer: PeerId | null;
     }
-  /** The requester will check this session; `anchor` is the end of its seed chain (seed-chain.ts), 32 bytes. */
+  /** The requester will check this session; `anchor` is the end of its seed chain (judge/seed-chain.ts), 32 bytes. */
   | { readonly type: 'audit'; readonly session: SessionId; readonly anchor: Uint8Array<ArrayBuffer> }
   /** Commit to this span. A shadow computes it now. Spans follow each other without a gap, but for cuts. */
   | {
@@ -65,7 +65,7 @@ export type PeerMessage =
   /** Send the input rows of these positions back, to settle a difference; at most a chunk at a time. */
   | { readonly type: 'recall'; readonly session: SessionId; readonly start: number; readonly end: number }
   | { readonly type: 'recalled'; readonly session: SessionId; readonly rows: Rows }
-  /** Sign what you computed of positions [0, end), with chains under this salt of 32 bytes (receipt/attestation.ts). */
+  /** Sign what you computed of positions [0, end), with chains under this salt of 32 bytes (receipt/evidence/attestation.ts). */
   | {
       readonly type: 'record';
       readonly session: SessionId;

@@ -6,7 +6,7 @@ import { ATTESTATION_TYPE, sha256Schema, statementSchema, timeSchema } from '../
 
 /**
  * What one replica says, over its own signature, of its part in a session: which stage of which model it ran, in which
- * numeric class, and what went in and came out. Chains (check/row-chain.ts) are given as SHA-256(salt || chain): with
+ * numeric class, and what went in and came out. Chains (rows/row-chain.ts) are given as SHA-256(salt || chain): with
  * the bare ones, whoever guesses a prompt could make sure of the guess. The salt is the requester's, one for each answer.
  */
 export const attestationPredicateSchema = z.object({
@@ -30,7 +30,7 @@ export const attestationPredicateSchema = z.object({
     .array(z.object({ end: z.int().min(1).max(MAX_POSITIONS), sha256: sha256Schema.shape.sha256 }))
     .min(1)
     .max(MAX_POSITIONS),
-  /** Chain of the runs (check/row-chain.ts, ShapeChain), which needs no salt. */
+  /** Chain of the runs (rows/row-chain.ts, ShapeChain), which needs no salt. */
   runs: sha256Schema,
   attestedAt: timeSchema,
 });

@@ -40,7 +40,7 @@ export function unpackRuns(packed: PackedRuns, positions: number): FedRun[] {
   return runs;
 }
 
-/** The chain that a replica which ran these has over its runs (check/row-chain.ts), in hexadecimal. */
+/** The chain that a replica which ran these has over its runs (rows/row-chain.ts), in hexadecimal. */
 export function shapeOf(runs: readonly FedRun[]): string {
   const shapes = new ShapeChain();
   for (const { start, count } of runs) shapes.append(start, count);
