@@ -15,7 +15,7 @@ import { substituteSpans } from './substitute-spans.ts';
 
 /**
  * Measures how far honest devices differ, and writes what is accepted of each pair of numeric classes to
- * shared/check/thresholds.json and the tables in docs/verification.md. WebGPU is SwiftShader, or with `--gpu` this machine's
+ * shared/judge/thresholds.json and the tables in docs/verification.md. WebGPU is SwiftShader, or with `--gpu` this machine's
  * own; the limits of classes that are not here stay as they are. `--reuse` takes the rows that an earlier run computed;
  * `--dry` writes nothing; `--json FILE` has every span.
  */
@@ -95,7 +95,7 @@ if (options.json !== undefined)
   await writeFile(options.json, JSON.stringify({ thresholds, outcomes, engines, floors, spans, attacks }));
 if (!options.dry) {
   const path = (file: string) => fileURLToPath(new URL(`../../../${file}`, import.meta.url));
-  await writeFile(path('shared/check/thresholds.json'), `${JSON.stringify(thresholds, null, 2)}\n`);
+  await writeFile(path('shared/judge/thresholds.json'), `${JSON.stringify(thresholds, null, 2)}\n`);
   const docs = await readFile(path('docs/verification.md'), 'utf8');
   await writeFile(path('docs/verification.md'), replaceBlock(docs, 'calibrate', tables));
 }

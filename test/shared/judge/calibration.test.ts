@@ -5,6 +5,6 @@ import { CALIBRATION } from '#shared/judge/thresholds.ts';
 
 describe('the calibration in use', () => {
   it('is named by the digest of its file, which anybody can compute', () => {
-    expect(CALIBRATION.sha256).toBe(digestOf(new Uint8Array(readFileSync('shared/check/thresholds.json'))));
+    expect(CALIBRATION.sha256).toBe(digestOf(new Uint8Array(readFileSync('shared/judge/thresholds.json'))));
   });
 });
