@@ -62,7 +62,7 @@ function floorZones() {
       })),
     );
     return [
-      ...ofRooms,
+      ...ofRooms.filter(({ from }) => from.length > 0),
       {
         target: `./${house}/*.ts`,
         from: all,
