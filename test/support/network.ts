@@ -8,31 +8,47 @@ import { fetchSnapshot, until, volunteerIn, type VolunteerTab } from './voluntee
 const answerTimeoutMs = 120_000;
 
 /** A signal server with its own data folder and a Chromium whose tabs join it. */
-export interface TestNetwork {
-  readonly server: ServerProcess;
+export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
+  readonly server: Server;
   snapshot(): Promise<NetworkSnapshot>;
   /** Opens a tab, presses Start and waits until the server sees it ready. */
   volunteer(options?: TabOptions): Promise<VolunteerTab>;
-  /** Opens a tab at the Ask view. */
-  requester(options?: TabOptions): Promise<Tab>;
+  /** Opens a tab at the Ask view, or at another address of the server. */
+  requester(options?: TabOptions, address?: string): Promise<Tab>;
   /** Waits until routes can be given. */
   servable(): Promise<void>;
+  /** Closes every tab that is open, and waits until the server knows of no volunteer but its anchors. */
+  empty(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export async function startNetwork(options: Omit<ServerOptions, 'template' | 'dataFolder'>): Promise<TestNetwork> {
-  const server = await startServer({ ...options, template: inject('dataTemplate') });
+  return networkAround(await startServer({ ...options, template: inject('dataTemplate') }), options.anchors);
+}
+
+/** A network around a server that runs already, and is stopped with it. */
+export async function networkAround<Server extends ServerProcess>(
+  server: Server,
+  anchors: number,
+): Promise<TestNetwork<Server>> {
   const browser = await launchChromium();
   const snapshot = (): Promise<NetworkSnapshot> => fetchSnapshot(server.url);
   return {
     server,
     snapshot,
     volunteer: (tabOptions) => volunteerIn(browser, server.url, tabOptions),
-    requester: (tabOptions) => openTab(browser, `${server.url}/#/`, tabOptions),
+    requester: (tabOptions, address = '/#/') => openTab(browser, `${server.url}${address}`, tabOptions),
     async servable() {
       await until(
         async () => (await snapshot()).models.find((model) => model.servable),
         async () => `not servable: ${(await snapshot()).models[0]?.reason ?? 'no model'}`,
+      );
+    },
+    async empty() {
+      await Promise.all(browser.contexts().map((context) => context.close()));
+      await until(
+        async () => ((await snapshot()).volunteers.length === anchors ? true : undefined),
+        async () => `${(await snapshot()).volunteers.length} volunteers are still there`,
       );
     },
     async stop() {

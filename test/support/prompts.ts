@@ -67,6 +67,8 @@ const oddities = [
   '...',
 ];
 
+const longest = 'Tell me a story about two friends.';
+
 const ask = (content: string): ChatTurn[] => [{ role: 'user', content }];
 
 /** 64 conversations over what Wren knows, what it does not, several turns and awkward text. */
@@ -86,3 +88,17 @@ export const conversations: readonly (readonly ChatTurn[])[] = [
     { role: 'user', content: `Tell me a long story about ${hero}. ${openings.join(' ')}` },
   ]),
 ];
+
+/** Longer than a chunk: SwiftShader with subgroups is only wrong where 32 positions are run at once. */
+export const longQuestion =
+  'Tell me a story about a brave mouse, a shy dragon and a little owl who find a silver bell under an old tree on a windy morning by the sea.';
+
+/** Conversations whose greedy answers are kept in test/vectors/greedy.json, and how many tokens of each. */
+export const answered: readonly { readonly messages: readonly ChatTurn[]; readonly count: number }[] = [
+  ...conversations.map((messages) => ({ messages, count: messages[0]?.content === longest ? 128 : 64 })),
+  { messages: ask('Tell me a story about a fox.'), count: 64 },
+  { messages: ask(longQuestion), count: 8 },
+];
+
+/** Plain text whose greedy continuation is kept there too. */
+export const continued = { text: 'Once upon a time', count: 16 };

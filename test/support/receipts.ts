@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { toBase64, utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
@@ -21,7 +20,7 @@ import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';
-import { openModelText } from '#shared/text/model-text.ts';
+import { wrenText } from './wren-text.ts';
 import { cosignatureOf, logKeyOf, signatureOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { smallManifest } from './small-manifest.ts';
 import { makeIdentities } from './test-identity.ts';
@@ -32,8 +31,6 @@ export const LOG_NAME = 'log.example/chorus';
 export const WITNESSES = ['witness.example/one', 'witness.example/two'] as const;
 
 const LAYERS = 8;
-const file = (name: string) => new Uint8Array(readFileSync(`models/wren/${name}`));
-export const wrenText = openModelText(file('tokenizer.json'), file('tokenizer_config.json'));
 
 /** Everybody who signs something of a receipt. */
 export interface People {

@@ -11,7 +11,7 @@ import { logStatusSchema } from '#shared/wire/log-status.ts';
 import { receiptListSchema } from '#shared/wire/receipt-list.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
-import { wrenText } from '../../support/receipts.ts';
+import { wrenText } from '../../support/wren-text.ts';
 
 const noteSchema = z.object({
   chorus: z.object({

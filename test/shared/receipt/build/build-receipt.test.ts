@@ -7,7 +7,8 @@ import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
-import { giveAnswer, makePeople, wrenText } from '../../../support/receipts.ts';
+import { giveAnswer, makePeople } from '../../../support/receipts.ts';
+import { wrenText } from '../../../support/wren-text.ts';
 
 const people = await makePeople();
 const { parts, answer, prompt, tokens, salt } = await giveAnswer(people);

@@ -15,7 +15,8 @@ import { loadRuntime } from '../../../../worker/runtime.ts';
 import { createStageSession, type StageSession } from '../../../../worker/stage-session.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
-import { logReceipt, makePeople, policyOf, wrenText } from '../../../support/receipts.ts';
+import { logReceipt, makePeople, policyOf } from '../../../support/receipts.ts';
+import { wrenText } from '../../../support/wren-text.ts';
 
 const people = await makePeople();
 const prompt = wrenText.renderChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
+import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import { channelStats } from '../../support/tabs.ts';
+
+const question = 'Tell me a story about a shy dragon.';
+const maxNewTokens = 64;
+
+export function describeRelay(networkOf: () => TestNetwork): void {
+  describe('four tabs without WebRTC, and a fifth that asks', () => {
+    const golden = readGoldenAnswers();
+
+    beforeAll(async () => {
+      for (let i = 0; i < 4; i++) await networkOf().volunteer({ webrtc: false });
+      await networkOf().servable();
+    });
+
+    afterAll(() => networkOf().empty());
+
+    test('answer what the uncut model answers, through the relay, and the page says so', async () => {
+      const requester = await networkOf().requester({ webrtc: false, maxNewTokens });
+      await sendQuestion(requester, question);
+      const text = await finishedAnswer(requester);
+      expect(text.trim()).toBe(golden.answer([{ role: 'user', content: question }], maxNewTokens).trim());
+      const route = requester.page.getByRole('list', { name: 'Route of the answer' });
+      expect(await route.innerText()).toContain('through the relay');
+    });
+
+    test('answer a requester that has WebRTC itself, of which no data channel then has any part', async () => {
+      const requester = await networkOf().requester({ maxNewTokens: 16 });
+      await sendQuestion(requester, question);
+      const text = await finishedAnswer(requester);
+      expect(text.trim()).toBe(golden.answer([{ role: 'user', content: question }], 16).trim());
+      expect(await channelStats(requester)).toMatchObject({ messagesReceived: 0, messagesSent: 0 });
+    });
+  });
+}

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
+import { repetitions } from '../../support/effort.ts';
+import { readGoldenAnswers } from '../../support/golden-answers.ts';
+
+const question = 'What is the capital of Norway?';
+/** A software GPU needs about a second for each. */
+const maxNewTokens = 12;
+
+/** Of the four tabs; all of them under `npm run test:thorough`, for each is a software GPU here. */
+const onWebGpu = repetitions(1, 4);
+
+export function describeWebGpu(networkOf: () => TestNetwork): void {
+  describe(`four tabs of which ${onWebGpu} on WebGPU, and a fifth that asks`, () => {
+    const golden = readGoldenAnswers();
+    const backends: readonly ('webgpu' | 'wasm')[] = Array.from({ length: 4 }, (_, i) =>
+      i < onWebGpu ? 'webgpu' : 'wasm',
+    );
+
+    beforeAll(async () => {
+      for (const backend of backends) await networkOf().volunteer({ backend });
+      await networkOf().servable();
+    });
+
+    afterAll(() => networkOf().empty());
+
+    test('answer what the uncut model answers', async () => {
+      const network = networkOf();
+      const { volunteers } = await network.snapshot();
+      expect(volunteers.map((volunteer) => volunteer.backend).sort()).toEqual([...backends].sort());
+      const requester = await network.requester({ maxNewTokens });
+      await sendQuestion(requester, question);
+      const text = await finishedAnswer(requester);
+      expect(text.trim()).toBe(golden.answer([{ role: 'user', content: question }], maxNewTokens).trim());
+    });
+  });
+}

@@ -1,0 +1,22 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { startNetwork, type TestNetwork } from '../support/network.ts';
+import type { VolunteerTab } from '../support/volunteer-tab.ts';
+import { describeGateway } from './paired-tabs/gateway.ts';
+import { describeLeaving } from './paired-tabs/volunteer-leaves.ts';
+
+/** Two stages and no anchors: four tabs, two for each stage. */
+describe('a network of two tabs for each stage', () => {
+  let network: TestNetwork;
+  const volunteers: VolunteerTab[] = [];
+
+  beforeAll(async () => {
+    network = await startNetwork({ anchors: 0, minStages: 2 });
+    for (let i = 0; i < 4; i++) volunteers.push(await network.volunteer());
+    await network.servable();
+  });
+
+  afterAll(() => network.stop());
+
+  describeGateway(() => network, volunteers);
+  describeLeaving(() => network, volunteers);
+});
