@@ -19,21 +19,34 @@ export interface ChatTurn {
   readonly content: string;
 }
 
-/** Reads `models/<name>` of this repository, never the network. */
-export async function loadOracle(name: string, dtype: 'q4' | 'q8' | 'fp32'): Promise<Oracle> {
+/** What of the oracle needs no weights. */
+export type TextOracle = Pick<Oracle, 'encode' | 'decode' | 'chat'>;
+
+/** Reads the tokenizer of `models/<name>` of this repository, never the network. */
+export async function loadTextOracle(name: string): Promise<TextOracle> {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
   env.localModelPath = fileURLToPath(new URL('../../models/', import.meta.url));
   const tokenizer = await AutoTokenizer.from_pretrained(name);
+  return {
+    encode: (text) => tokenizer.encode(text, { add_special_tokens: false }),
+    decode: (tokens) => tokenizer.decode([...tokens], { skip_special_tokens: false }),
+    chat: (messages) =>
+      tokenizer.apply_chat_template<true, false, false>([...messages], {
+        add_generation_prompt: true,
+        tokenize: true,
+        return_tensor: false,
+        return_dict: false,
+      }),
+  };
+}
+
+/** Reads `models/<name>` of this repository, never the network. */
+export async function loadOracle(name: string, dtype: 'q4' | 'q8' | 'fp32'): Promise<Oracle> {
+  const text = await loadTextOracle(name);
+  const tokenizer = await AutoTokenizer.from_pretrained(name);
   const model = await AutoModelForCausalLM.from_pretrained(name, { dtype, device: 'cpu' });
   const endTokens = [model.generation_config?.eos_token_id ?? []].flat();
-  const chat = (messages: readonly ChatTurn[]): number[] =>
-    tokenizer.apply_chat_template<true, false, false>([...messages], {
-      add_generation_prompt: true,
-      tokenize: true,
-      return_tensor: false,
-      return_dict: false,
-    });
   async function greedy(prompt: readonly number[], count: number): Promise<number[]> {
     const ids = new Tensor('int64', BigInt64Array.from(prompt, BigInt), [1, prompt.length]);
     const mask = new Tensor('int64', new BigInt64Array(prompt.length).fill(1n), [1, prompt.length]);
@@ -50,13 +63,11 @@ export async function loadOracle(name: string, dtype: 'q4' | 'q8' | 'fp32'): Pro
   return {
     greedy,
     async answer(messages, maxNewTokens) {
-      const tokens = await greedy(chat(messages), maxNewTokens);
+      const tokens = await greedy(text.chat(messages), maxNewTokens);
       const end = tokens.findIndex((token) => endTokens.includes(token));
       return tokenizer.decode(tokens.slice(0, end === -1 ? undefined : end), { skip_special_tokens: true });
     },
-    encode: (text) => tokenizer.encode(text, { add_special_tokens: false }),
-    decode: (tokens) => tokenizer.decode([...tokens], { skip_special_tokens: false }),
-    chat,
+    ...text,
     dispose: async () => {
       await model.dispose();
     },

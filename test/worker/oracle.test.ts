@@ -1,37 +1,59 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StageRange } from '#shared/model/stage.ts';
-import { importWren, type ImportedWren } from '../support/imported-wren.ts';
+import { isThorough } from '../support/effort.ts';
+import { readGoldenAnswers } from '../support/golden-answers.ts';
+import { importWren } from '../support/imported-wren.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
-import { conversations } from '../support/prompts.ts';
-import { loadStagedModel } from '../support/staged-model.ts';
+import { answered, continued } from '../support/prompts.ts';
+import { loadStagedModel, type StagedModel } from '../support/staged-model.ts';
 
-const tokensEach = 64;
 const halves: readonly StageRange[] = [
   { start: 0, end: 4, embedding: true, head: false },
   { start: 4, end: 8, embedding: false, head: true },
 ];
+const golden = readGoldenAnswers();
 
-describe('transformers.js on the uncut Wren and two stages with half-precision rows between them', () => {
+describe('the greedy answers that other tests compare with', () => {
+  /** All of them under `npm run test:thorough`, otherwise each eighth: the first of every kind of conversation is one. */
+  const verified = golden.chats.filter((_, i) => isThorough || i % 8 === 0);
   let oracle: Oracle;
-  let wren: ImportedWren;
 
   beforeAll(async () => {
-    [oracle, wren] = await Promise.all([loadOracle('wren', 'q4'), importWren()]);
+    oracle = await loadOracle('wren', 'q4');
   }, 60_000);
 
-  afterAll(async () => {
-    await oracle.dispose();
+  afterAll(() => oracle.dispose());
+
+  test('are of the conversations that are asked', () => {
+    expect(golden.chats.map(({ messages, tokens }) => ({ messages, count: tokens.length }))).toEqual(answered);
   });
 
-  test('give the same 64 greedy tokens after each of 64 prompts', { timeout: 240_000 }, async () => {
-    expect(conversations).toHaveLength(64);
-    const staged = await loadStagedModel(wren, halves);
-    for (const conversation of conversations) {
-      const prompt = oracle.chat(conversation);
-      const expected = await oracle.greedy(prompt, tokensEach);
-      expect(expected).toHaveLength(tokensEach);
-      expect(await staged.greedy(prompt, tokensEach), JSON.stringify(conversation)).toEqual(expected);
+  test('are those of transformers.js on the uncut Wren', { timeout: 240_000 }, async () => {
+    for (const { messages, prompt, tokens } of verified) {
+      expect(prompt).toEqual(oracle.chat(messages));
+      expect(await oracle.greedy(prompt, tokens.length), JSON.stringify(messages)).toEqual(tokens);
+      expect(golden.answer(messages, tokens.length)).toBe(await oracle.answer(messages, tokens.length));
     }
-    await staged.release();
+    const prompt = oracle.encode(continued.text);
+    expect(golden.greedy(prompt, continued.count)).toEqual(await oracle.greedy(prompt, continued.count));
+  });
+});
+
+describe('two stages with half-precision rows between them', () => {
+  /** Of each answer; all of its tokens under `npm run test:thorough`. */
+  const tokensEach = isThorough ? Infinity : 16;
+  let staged: StagedModel;
+
+  beforeAll(async () => {
+    staged = await loadStagedModel(await importWren(), halves);
+  }, 60_000);
+
+  afterAll(() => staged.release());
+
+  test('give the greedy tokens of the uncut Wren after each prompt', { timeout: 240_000 }, async () => {
+    for (const { messages, prompt, tokens } of golden.chats) {
+      const expected = tokens.slice(0, tokensEach);
+      expect(await staged.greedy(prompt, expected.length), JSON.stringify(messages)).toEqual(expected);
+    }
   });
 });

@@ -1,21 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openModelText, type ModelText } from '#shared/text/model-text.ts';
-import { loadOracle, type Oracle } from '../../support/oracle.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { loadTextOracle, type TextOracle } from '../../support/oracle.ts';
 import { conversations } from '../../support/prompts.ts';
-
-const readModelFile = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(`models/wren/${name}`));
+import { wrenText as text } from '../../support/wren-text.ts';
 
 describe('the text of Wren, beside transformers.js', () => {
-  let oracle: Oracle;
-  let text: ModelText;
+  let oracle: TextOracle;
 
   beforeAll(async () => {
-    oracle = await loadOracle('wren', 'q4');
-    text = openModelText(readModelFile('tokenizer.json'), readModelFile('tokenizer_config.json'));
+    oracle = await loadTextOracle('wren');
   });
-
-  afterAll(() => oracle.dispose());
 
   test.each(conversations.map((conversation) => [conversation.at(-1)?.content ?? '', conversation] as const))(
     'has the same tokens and comes back the same: %s',

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '#shared/ids.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
-import { loadOracle, type Oracle } from '../../support/oracle.ts';
+import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import { continued } from '../../support/prompts.ts';
+import { wrenText } from '../../support/wren-text.ts';
 
 const provenanceSchema = z.object({
   chorus: z.strictObject({
@@ -23,20 +25,16 @@ const story = [{ role: 'user' as const, content: 'Tell me a story about a fox.' 
 const ask = { model: 'wren', messages: question, temperature: 0 };
 const tell = { model: 'wren', messages: story, temperature: 0, max_tokens: 60 };
 
-let oracle: Oracle;
+const golden = readGoldenAnswers();
 let network: AnchoredServer;
 let client: OpenAI;
 const ready = () => network.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
 
 beforeAll(async () => {
-  oracle = await loadOracle('wren', 'q4');
   network = await startAnchoredServer(4);
   client = network.client;
 }, 120_000);
-afterAll(async () => {
-  await network.stop();
-  await oracle.dispose();
-});
+afterAll(() => network.stop());
 
 describe('the API in front of anchors', { timeout: 120_000 }, () => {
   it('offers the model', async () => {
@@ -46,16 +44,16 @@ describe('the API in front of anchors', { timeout: 120_000 }, () => {
   it('gives the answer of the uncut model, made by at least two volunteers', async () => {
     const answer = await client.chat.completions.create(ask);
     const text = answer.choices[0]?.message.content ?? '';
-    expect(text).toBe(await oracle.answer(question, 64));
+    expect(text).toBe(golden.answer(question, 64));
     expect(answer.choices[0]?.finish_reason).toBe('stop');
     const { stages } = provenanceSchema.parse(answer).chorus;
     expect(new Set(stages.map(({ primary }) => primary)).size).toBeGreaterThanOrEqual(2);
     expect(stages[0]?.start).toBe(0);
     expect(stages.at(-1)?.end).toBe(8);
     expect(answer.usage).toEqual({
-      prompt_tokens: oracle.chat(question).length,
-      completion_tokens: oracle.encode(text).length,
-      total_tokens: oracle.chat(question).length + oracle.encode(text).length,
+      prompt_tokens: golden.chat(question).length,
+      completion_tokens: wrenText.encode(text).length,
+      total_tokens: golden.chat(question).length + wrenText.encode(text).length,
     });
   });
 
@@ -67,19 +65,19 @@ describe('the API in front of anchors', { timeout: 120_000 }, () => {
     });
     const chunks = [];
     for await (const chunk of stream) chunks.push(chunk);
-    expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe(await oracle.answer(story, 60));
+    expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe(golden.answer(story, 60));
     expect(chunks.at(-2)?.choices[0]?.finish_reason).toBe('length');
     expect(provenanceSchema.parse(chunks.at(-2)).chorus.stages.length).toBeGreaterThanOrEqual(2);
     expect(chunks.at(-1)?.usage).toMatchObject({
-      prompt_tokens: oracle.chat(story).length,
+      prompt_tokens: golden.chat(story).length,
       completion_tokens: 60,
     });
   });
 
   it('completes plain text and tokens alike, streaming and not', async () => {
-    const prompt = 'Once upon a time';
-    const tokens = oracle.encode(prompt);
-    const expected = oracle.decode(await oracle.greedy(tokens, 16));
+    const prompt = continued.text;
+    const tokens = wrenText.encode(prompt);
+    const expected = wrenText.decode(golden.greedy(tokens, continued.count));
     const request = { model: 'wren', temperature: 0 };
     for (const each of [prompt, tokens]) {
       const answer = await client.completions.create({ ...request, prompt: each });
@@ -103,7 +101,7 @@ describe('the API in front of anchors', { timeout: 120_000 }, () => {
   });
 
   it('ends before a stop string, though it spans tokens', async () => {
-    const whole = await oracle.answer(story, 60);
+    const whole = golden.answer(story, 60);
     const stop = whole.slice(30, 44);
     const answer = await client.chat.completions.create({ ...tell, stop: ['never said', stop] });
     expect(answer.choices[0]).toMatchObject({
@@ -139,7 +137,7 @@ describe('the API in front of anchors', { timeout: 120_000 }, () => {
       const stream = await client.chat.completions.create({ ...tell, stream: true });
       let text = '';
       for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
-      expect(text).toBe(await oracle.answer(story, 60));
+      expect(text).toBe(golden.answer(story, 60));
     }
     expect(failed()).toBe(1);
   });
