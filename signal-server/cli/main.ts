@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { ChorusError } from '#shared/errors.ts';
 import { packageVersion } from './terminal/package-files.ts';
 
@@ -18,13 +18,19 @@ const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = 
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   const program = new Command('chorus')
     .description('An open network for AI inference: browser tabs answer prompts together.')
-    .version(packageVersion());
+    .version(packageVersion())
+    .exitOverride();
   const wanted = argv[2] ?? '';
   const added = Object.hasOwn(commands, wanted) ? [wanted] : Object.keys(commands);
   for (const name of added) await commands[name]?.(program);
   try {
     await program.parseAsync(argv);
   } catch (error) {
+    // Commander has said by then what is wrong, or has shown what was asked for.
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode;
+      return;
+    }
     process.stderr.write(`chorus: ${explain(error)}\n`);
     process.exitCode = 1;
   }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
+import { callChorus } from '../../support/command.ts';
 import { checkpointNote } from '../../support/signed-notes.ts';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -25,7 +26,6 @@ function chorus(...args: string[]): Command {
   const child = spawn(process.execPath, ['bin/chorus.mjs', ...args], {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, CHORUS_MEMORY: join(folder, 'memory') },
   });
   running.add(child);
   const output = { out: '', err: '' };
@@ -43,16 +43,19 @@ let folder: string;
 beforeAll(async () => {
   server = await startAnchoredServer(0);
   folder = await mkdtemp(join(tmpdir(), 'chorus-cli-'));
+  vi.stubEnv('CHORUS_MEMORY', join(folder, 'memory'));
 }, waitMs);
 afterEach(() => running.forEach((child) => child.kill('SIGKILL')));
 afterAll(async () => {
+  vi.unstubAllEnvs();
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
 const volunteer = (name: string) =>
   chorus('volunteer', '--server', server.url, '--name', name, '--data', join(folder, name));
-const ask = (...args: string[]) => chorus('ask', 'What is the capital of France?', '--server', server.url, ...args);
+const asking = (...args: string[]) => ['ask', 'What is the capital of France?', '--server', server.url, ...args];
+const ask = (...args: string[]) => callChorus(...asking(...args));
 const readyCount = () => server.server.snapshot().volunteers.filter(({ state }) => state === 'ready').length;
 
 /** Where somebody listened a moment ago. */
@@ -71,7 +74,7 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     await vi.waitFor(() => expect(readyCount()).toBe(2), { timeout: waitMs, interval: 200 });
 
     const [receipt, secrets] = [join(folder, 'receipt.json'), join(folder, 'secrets.json')];
-    const asked = ask('--route', '--receipt', receipt, '--secrets', secrets);
+    const asked = chorus(...asking('--route', '--receipt', receipt, '--secrets', secrets));
     expect(await asked.exitCode).toBe(0);
     expect(asked.output.out).toBe('The capital of France is Paris.\n');
     expect(asked.output.err).toMatch(/^session [0-9a-f]{8}, 2 stages:/);
@@ -82,9 +85,9 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     const policy = join(folder, 'policy.txt');
     await writeFile(answer, asked.output.out);
     await writeFile(policy, `log ${server.transparencyLog.verifierKey}\nquorum none\n`);
-    const verified = chorus('verify', receipt, '--answer', answer, '--secrets', secrets, '--policy', policy);
-    expect([await verified.exitCode, verified.output.err]).toEqual([0, '']);
-    expect(verified.output.out).toMatch(/ok +log-signature/);
+    const verified = await callChorus('verify', receipt, '--answer', answer, '--secrets', secrets, '--policy', policy);
+    expect([verified.code, verified.err]).toEqual([0, '']);
+    expect(verified.out).toMatch(/ok +log-signature/);
     expect((await stat(secrets)).mode & 0o777).toBe(0o600);
 
     // A log that had signed more than it shows now is no log to rely on; the answer is there all the same.
@@ -93,11 +96,11 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     const memory = join(folder, 'memory', (await readdir(join(folder, 'memory')))[0]!);
     const remembered = JSON.parse(await readFile(memory, 'utf8')) as object;
     await writeFile(memory, JSON.stringify({ ...remembered, heads: [await checkpointNote(logKey, more)] }));
-    const alarmed = ask();
-    expect([await alarmed.exitCode, alarmed.output.out]).toEqual([1, 'The capital of France is Paris.\n']);
-    expect(alarmed.output.err).toMatch(/\nlog: The log shows 2 entries, but it had signed 99 entries before\./);
-    const unasked = ask('--no-remember');
-    expect([await unasked.exitCode, unasked.output.err.match(/^log: /m)]).toEqual([0, null]);
+    const alarmed = await ask();
+    expect([alarmed.code, alarmed.out]).toEqual([1, 'The capital of France is Paris.\n']);
+    expect(alarmed.err).toMatch(/\nlog: The log shows 2 entries, but it had signed 99 entries before\./);
+    const unasked = await ask('--no-remember');
+    expect([unasked.code, unasked.err.match(/^log: /m)]).toEqual([0, null]);
 
     volunteers.forEach(({ child }) => child.kill('SIGINT'));
     expect(await Promise.all(volunteers.map(({ exitCode }) => exitCode))).toEqual([0, 0]);
@@ -127,10 +130,10 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     ],
     ['an option is wrong', () => ['--max-tokens', '0'], /whole number from 1/],
   ])('fail in words where %s', async (_case, args, words) => {
-    const asked = ask(...(await args()));
-    expect(await asked.exitCode).toBe(1);
-    expect(asked.output.out).toBe('');
-    expect(asked.output.err).toMatch(words);
-    expect(asked.output.err).not.toMatch(/\n\s+at /);
+    const asked = await ask(...(await args()));
+    expect(asked.code).toBe(1);
+    expect(asked.out).toBe('');
+    expect(asked.err).toMatch(words);
+    expect(asked.err).not.toMatch(/\n\s+at /);
   });
 });

@@ -10,9 +10,10 @@ import { isConsistent, isIncluded, leafHash } from '#shared/log/merkle.ts';
 import { parseNote } from '#shared/log/signed-note.ts';
 import { openLog, type TransparencyLog } from '../../../signal-server/log/transparency-log.ts';
 import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
+import { repetitions } from '../../support/effort.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 
-const KILLS = 100;
+const KILLS = repetitions(20, 100);
 const CLIENTS = 16;
 /** Every other process is killed at most this long after it began, be it at its first steps. */
 const LONGEST_MS = 120;

@@ -12,11 +12,12 @@ import { receiptId } from '#shared/receipt/read-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { newestFirst } from '../../../signal-server/receipts/log-entries.ts';
 import { makeReceipts, openDesk, type OpenDesk } from '../../support/desk-stand.ts';
+import { repetitions } from '../../support/effort.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { giveAnswer, ISSUED_AT_MS, makePeople } from '../../support/receipts.ts';
 import { createRandom } from '../../support/synthetic-weights.ts';
 
-const KILLS = 20;
+const KILLS = repetitions(6, 20);
 const CLIENTS = 16;
 const RECEIPTS = 400;
 /** Every other process is killed at most this long after it began to give receipts, be it at its first steps. */

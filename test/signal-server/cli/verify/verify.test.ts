@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
@@ -13,6 +12,8 @@ import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { loadRuntime } from '../../../../worker/runtime.ts';
 import { createStageSession, type StageSession } from '../../../../worker/stage-session.ts';
+import { runChorus } from '../../../support/chorus-process.ts';
+import { callChorus } from '../../../support/command.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
 import { logReceipt, makePeople, policyOf } from '../../../support/receipts.ts';
@@ -27,6 +28,7 @@ const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'chorus-verify-'));
+  vi.stubEnv('CHORUS_MEMORY', at('memory'));
   const wren = await importWren();
   const { manifest, blob } = wren;
   const manifestBytes = utf8(JSON.stringify(manifest));
@@ -58,17 +60,12 @@ beforeAll(async () => {
   await writeFile(at('secrets.json'), formatReceiptSecrets({ salt: played.salt, prompt, tokens: played.tokens }));
 }, 240_000);
 
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return rm(folder, { recursive: true, force: true });
+});
 
-/** Runs `chorus verify`. */
-function chorusVerify(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const options = { maxBuffer: 1 << 24, env: { ...process.env, CHORUS_MEMORY: at('memory') } };
-    const child = execFile('node', ['bin/chorus.mjs', 'verify', ...args], options, (_, out, err) => {
-      resolve({ code: child.exitCode ?? -1, out, err });
-    });
-  });
-}
+const chorusVerify = (...args: string[]) => callChorus('verify', ...args);
 
 describe('chorus verify', () => {
   it('succeeds where nothing is wrong, and names each check', { timeout: 120_000 }, async () => {
@@ -83,7 +80,7 @@ describe('chorus verify', () => {
       '--policy',
       at('policy.txt'),
     ];
-    const { code, out, err } = await chorusVerify(at('receipt.json'), ...more);
+    const { code, out, err } = await runChorus(['verify', at('receipt.json'), ...more]);
     expect([code, err]).toEqual([0, '']);
     for (const name of ['requester-signature', 'answer', 'prompt', 'chains', 'verdict', 'log-inclusion', 'witnesses']) {
       expect(out).toMatch(new RegExp(`^ok +${name} `, 'm'));
