@@ -6,6 +6,11 @@ import { madeReceipts } from './test/support/made-receipts-plugin.ts';
 
 const executablePath = findChromium() ?? undefined;
 
+/** Tests of what is pure. */
+const pure = ['test/{shared,contract,scripts}/**/*.test.ts'];
+/** Of these, tests that run the inference runtime or another one's native code. */
+const withRuntime = ['test/shared/model/cut.test.ts', 'test/shared/text/oracle.test.ts'];
+
 /** A loaded machine of two cores may take seconds over what takes milliseconds alone. */
 const patient = { poll: { timeout: 15_000 } };
 
@@ -16,10 +21,24 @@ export default defineConfig({
     projects: [
       {
         test: {
+          name: 'pure',
+          environment: 'node',
+          include: pure,
+          exclude: withRuntime,
+          // What is pure leaves nothing behind, so each thread loads its modules once for all files.
+          pool: 'threads',
+          isolate: false,
+          expect: patient,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
           name: 'node',
           environment: 'node',
-          include: ['test/**/*.test.ts'],
-          exclude: ['test/browser/**', 'test/e2e/**', 'test/bench/**'],
+          include: [...withRuntime, 'test/{signal-server,worker,web,attacks}/**/*.test.ts'],
           expect: patient,
           testTimeout: 60_000,
           hookTimeout: 60_000,
