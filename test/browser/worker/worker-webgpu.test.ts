@@ -11,8 +11,11 @@ import tokenizerConfig from '../../../models/wren/tokenizer_config.json';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { spawnWorker } from '../../../web/network/worker-client.ts';
 import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../../support/browser-compute.ts';
+import { repetitions } from '../../support/effort.ts';
 import { conversations } from '../../support/prompts.ts';
 
+/** Each takes a software GPU two seconds. */
+const PROMPTS = repetitions(8, 32);
 const session = 'a'.repeat(32) as SessionId;
 const other = 'b'.repeat(32) as SessionId;
 const whole: StageRange = { start: 0, end: 8, embedding: true, head: true };
@@ -113,15 +116,15 @@ test('a lost device and a dead thread are reported, and a fresh thread gives the
   client.stop();
 });
 
-test('WebGPU and WASM choose the same greedy tokens after 32 prompts', { timeout: 300_000 }, async () => {
+test(`WebGPU and WASM choose the same greedy tokens after ${PROMPTS} prompts`, { timeout: 300_000 }, async () => {
   const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig);
   const prompts = conversations
     .filter((conversation) => conversation.length === 1)
     .map(([turn]) => `<|im_start|>user\n${turn?.content}<|im_end|>\n<|im_start|>assistant\n`)
     .map((text) => tokenizer.encode(text, { add_special_tokens: false }).ids)
     .sort((a, b) => a.length - b.length)
-    .slice(0, 32);
-  expect(prompts).toHaveLength(32);
+    .slice(0, PROMPTS);
+  expect(prompts).toHaveLength(PROMPTS);
   const request = await loadRequest(url, manifest, whole);
   const answers: number[][][] = [];
   for (const backend of ['wasm', 'webgpu'] as const) {
