@@ -52,14 +52,14 @@ describe('the report desk', () => {
       },
       verify: () => verify(),
       send: (to, message) => {
-        if (message.type === 'reported') answers.push({ to, ...message });
+        if (message.type === 'reported') answers.push({ to: to.id, ...message });
       },
       onConvicted: ({ accused }) => convicted.push(accused),
       onReport: (isAccepted) => counted.push(isAccepted),
       onError: (error) => errors.push(error),
       limits,
     });
-    sender = registry.join(idOf('a'), 'cli', 'loopback');
+    sender = registry.join(idOf('a'), 'cli', 'loopback', 1);
   });
 
   async function report(from = sender, request = 1): Promise<void> {
@@ -84,7 +84,7 @@ describe('the report desk', () => {
 
   it('accepts the same fault again, from whomever, without a second conviction', async () => {
     await report();
-    await report(registry.join(idOf('b'), 'cli', 'loopback'), 2);
+    await report(registry.join(idOf('b'), 'cli', 'loopback', 1), 2);
     expect(answers.map(({ accepted }) => accepted)).toEqual([true, true]);
     expect(convicted).toHaveLength(1);
   });
@@ -110,7 +110,7 @@ describe('the report desk', () => {
     await report();
     expect(answers.at(-1)).toMatchObject({ accepted: false, reason: expect.stringContaining('for an hour') as string });
     expect(convicted).toEqual([]);
-    await report(registry.join(idOf('b'), 'cli', 'loopback'));
+    await report(registry.join(idOf('b'), 'cli', 'loopback', 1));
     expect(answers.at(-1)).toMatchObject({ accepted: true });
     await clock.advance(HOUR_MS);
     await report();
