@@ -6,6 +6,7 @@ import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
 import { ReportDesk } from '../../../signal-server/desks/report-desk.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
+import type { PeerAddress } from '../../../signal-server/peer-router/control-router.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { idOf } from '../../support/leases.ts';
@@ -21,6 +22,7 @@ describe('the report desk', () => {
   let sender: Member;
   let verify: () => Promise<ProvenFault>;
   let answers: (Extract<ServerMessage, { type: 'reported' }> & { to: PeerId })[];
+  let receivers: PeerAddress[];
   let proven: Set<string>;
   let convicted: PeerId[];
   let counted: boolean[];
@@ -40,6 +42,7 @@ describe('the report desk', () => {
     clock = new FakeClock();
     registry = new Registry(clock);
     [answers, proven, convicted, counted, errors] = [[], new Set(), [], [], []];
+    receivers = [];
     verify = () => Promise.resolve(fault);
     desk = new ReportDesk({
       clock,
@@ -53,6 +56,7 @@ describe('the report desk', () => {
       verify: () => verify(),
       send: (to, message) => {
         if (message.type === 'reported') answers.push({ to: to.id, ...message });
+        receivers.push(to);
       },
       onConvicted: ({ accused }) => convicted.push(accused),
       onReport: (isAccepted) => counted.push(isAccepted),
@@ -66,6 +70,14 @@ describe('the report desk', () => {
     desk.receive(from, { type: 'report', request, proof });
     await settle();
   }
+
+  it('answers the connection that reported, though another of the same key is there by then', async () => {
+    const reported = report();
+    registry.leave(sender.id);
+    registry.join(sender.id, 'cli', 'loopback', 2);
+    await reported;
+    expect(receivers).toMatchObject([{ id: sender.id, connection: 1 }]);
+  });
 
   it('accepts a proof, says what it shows, and convicts', async () => {
     await report();

@@ -7,6 +7,7 @@ import { RouteDesk, type RouteDeskDeps } from '../../../signal-server/desks/rout
 import type { FinishedSession } from '../../../signal-server/desks/running-sessions.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { systemRandom } from '../../../signal-server/machine/system-clock.ts';
+import type { PeerAddress } from '../../../signal-server/peer-router/control-router.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
@@ -34,6 +35,7 @@ describe('the route desk', () => {
   let desk: RouteDesk;
   let requester: Member;
   let messages: ServerMessage[];
+  let receivers: PeerAddress[];
   let routes: Route[];
   let finished: FinishedSession[];
   let told: number[];
@@ -46,6 +48,7 @@ describe('the route desk', () => {
     registry = new Registry(clock);
     leases = new Leases(clock);
     [messages, routes, finished, told, signFails, isFilling] = [[], [], [], [], false, false];
+    receivers = [];
     standings = new Map();
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
@@ -63,7 +66,10 @@ describe('the route desk', () => {
       leases,
       trust: { standing: (id) => standings.get(id) ?? trusted },
       models: () => [model],
-      send: (_to, message) => messages.push(message),
+      send(to, message) {
+        messages.push(message);
+        receivers.push(to);
+      },
       sign(route) {
         if (signFails) return Promise.reject(new Error('no key'));
         routes.push(route);
@@ -126,6 +132,15 @@ describe('the route desk', () => {
     await settle();
     expect(messages).toMatchObject([{ type: 'refused', code: 'internal' }]);
     expect(leases.size).toBe(0);
+  });
+
+  it('answers the connection that asked, though another of the same key is there by then', async () => {
+    desk.receive(requester, routeRequest(model.digest));
+    registry.leave(requester.id);
+    registry.join(requester.id, 'cli', 'loopback', 2);
+    await settle();
+    expect(types()).toEqual(['routed']);
+    expect(receivers).toMatchObject([{ id: requester.id, connection: 1 }]);
   });
 
   it('lets nobody overtake who waits for the same model', async () => {
