@@ -92,11 +92,11 @@ export class ControlHub implements ControlSocketOwner {
     return connected?.peer === peer ? connected : undefined;
   }
 
-  #pass({ id, connection }: PeerAddress, message: ToPeer): void {
-    const connected = this.#peers.get(id);
-    if (connected?.connection !== connection) return;
-    if (message.type === 'error') connected.peer.fail(message.code, message.message);
-    else connected.peer.send(message);
+  /** The router brings nothing for a connection that has left, so the peer that is here is the one meant. */
+  #pass({ id }: PeerAddress, message: ToPeer): void {
+    const peer = this.#peers.get(id)?.peer;
+    if (message.type === 'error') peer?.fail(message.code, message.message);
+    else peer?.send(message);
   }
 
   /** Nobody here can be served any more; a peer that connects again may find the desks back. */

@@ -55,9 +55,7 @@ class LineEnd<Sent extends Message, Received extends Message> implements RouterE
   }
 
   send(to: PeerAddress, message: Sent): void {
-    if (this.#ended === null && this.#closing === null && this.#passes(to, message)) {
-      this.#write({ id: to.id, connection: to.connection, message });
-    }
+    if (this.#passes(to, message)) this.#write({ id: to.id, connection: to.connection, message });
   }
 
   receive(handler: (from: PeerAddress, message: Received) => void, onEnd: (ended: ChorusError) => void): void {
@@ -112,6 +110,7 @@ class LineEnd<Sent extends Message, Received extends Message> implements RouterE
 
   /** Both ends keep the same book, each of what has passed it. */
   #passes({ id, connection }: PeerAddress, { type }: Message): boolean {
+    if (this.#ended !== null || this.#closing !== null) return false;
     if (type === 'joined') this.#open.set(id, connection);
     else if (this.#open.get(id) !== connection) return false;
     if (type === 'left') this.#open.delete(id);

@@ -225,14 +225,13 @@ export function describeRouter(name: string, open: OpenRouter): void {
     it('is lost, and says so, rather than keep without end what the other side does not take in', async () => {
       await router.release();
       router = await open(clock, 10_000);
-      const atEdge = new Taken(router.edge);
       router.edge.send(a, joined);
       const reason = 'x'.repeat(500);
       const failed: FromPeer = { type: 'failed', assignment: 1, code: 'internal', message: reason };
       for (let sent = 0; router.edge.ended === null && sent < 1e5; sent++) router.edge.send(a, failed);
       expect(router.edge.ended).toMatchObject({ code: 'server-lost' });
       expect(router.edge.ended?.message).toMatch(/bytes wait for it; at most 10000 may$/);
-      expect(atEdge.ended).toBe(router.edge.ended);
+      expect(new Taken(router.edge).ended).toBe(router.edge.ended);
       const atDesks = new Taken(router.desks);
       expect(await atDesks.end()).toBe('server-lost');
     });
@@ -264,7 +263,9 @@ export function describeRouter(name: string, open: OpenRouter): void {
       const { atDesks, atEdge } = await joinBoth();
       for (let request = 0; request < 100; request++) router.edge.send(a, { type: 'abandon', request });
       router.edge.send(a, { type: 'left' });
-      await router.edge.close(1000);
+      const closed = router.edge.close(1000);
+      router.edge.send(addressOf('c', 3), joined);
+      await closed;
       expect(atDesks.messages.slice(2, 103).map(([, { type }]) => type)).toEqual([
         ...Array.from({ length: 100 }, () => 'abandon'),
         'left',
@@ -282,6 +283,7 @@ export function describeRouter(name: string, open: OpenRouter): void {
       const { atDesks, atEdge } = await joinBoth();
       const closed = router.desks.close(1000);
       router.edge.send(a, { type: 'pause' });
+      router.edge.send(addressOf('c', 3), joined);
       router.desks.send(a, queued(1));
       await closed;
       expect(await atEdge.end()).toBe('cancelled');
