@@ -6,21 +6,17 @@ import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
-import { ControlHub, sendThrough } from './control/control-hub.ts';
-import { runControlSocket, type ControlPeer } from './control/control-socket.ts';
-import { iceServersFor } from './control/ice-servers.ts';
-import { createPeerMount, PEER_MOUNT_PATH } from './control/peer-mount.ts';
-import { RelayRouter } from './control/relay-router.ts';
+import { createControlEdge } from './control/control-edge.ts';
 import { createDesks, type CompanionKind } from './desks/desks.ts';
-import { createUpgradeGate } from './gate/upgrade-gate.ts';
 import { createHttpApp } from './http/http.ts';
 import { createLogRouter } from './log/log-router.ts';
 import type { LogService } from './log/log-service.ts';
 import type { Config } from './machine/config.ts';
 import type { DataFolder } from './machine/data-folder.ts';
 import { createRepeater } from './machine/repeater.ts';
+import type { DesksEnd } from './peer-router/control-router.ts';
+import { createInProcessRouter } from './peer-router/in-process-router.ts';
 import type { ModelCatalog } from './placement/model-catalog.ts';
 import type { Registry } from './placement/registry.ts';
 import { openReceipts } from './receipts/open-receipts.ts';
@@ -64,6 +60,8 @@ export interface ServerDeps {
   readonly catalog: ModelCatalog;
   readonly store: Store;
   readonly version: string;
+  /** For a server whose sockets are in another process: the router to them. Without it, this process has the sockets. */
+  readonly router?: DesksEnd;
   /** The transparency log; opened and stopped by the caller. */
   readonly transparencyLog?: LogService;
   /** Called once the server listens; the router is then mounted at /v1. */
@@ -90,8 +88,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const identity = dataFolder.serverIdentity;
   const startedAtMs = clock.wallMs();
   const history = new NetworkHistory(clock.nowMs());
-  const peers = new Map<PeerId, ControlPeer>();
-  const send = sendThrough(peers);
+  const ownRouter = deps.router === undefined ? createInProcessRouter(clock) : null;
+  const router = deps.router ?? ownRouter!.desks;
   const onError = (error: unknown): void => log.error({ err: error }, 'unexpected failure');
   const companionKeys = new Map<PeerId, CompanionKind>();
   /** Until then, requests wait for the server's own anchors. */
@@ -103,7 +101,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     volunteers: () => countStates(registry),
     running: () => leases.size,
     queued: () => routes.queued,
-    sockets: () => gate.open,
+    sockets: () => edge?.open ?? 0,
     suspended: () => trust.suspended,
     log: () => deps.transparencyLog?.status ?? null,
   });
@@ -115,7 +113,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     catalog,
     store,
     metrics,
-    send,
+    router,
     companionKeys,
     isFilling: () => clock.nowMs() < anchorsDueMs && readyAnchors() < config.anchors,
     onTokens: ({ route }, tokens, tokensPerSecond) => {
@@ -127,56 +125,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     times,
     limits,
   });
-  const { registry, leases, trust, recorder, routes, replays, reports, volunteers } = desks;
-  const relay = new RelayRouter({
-    clock,
-    peer: (id) => peers.get(id),
-    limits,
-    onRelayed: (bytes) => {
-      metrics.relayFrames.inc();
-      metrics.relayBytes.inc(bytes);
-    },
-  });
+  const { registry, leases, trust, recorder, routes, reports, volunteers } = desks;
   const server = createServer();
-  const peerMount = createPeerMount(server, { clock, tokenOf: (id) => peers.get(id)?.peerToken, limits });
-  const hub = new ControlHub(peers, {
-    registry,
-    volunteers,
-    routes,
-    replays,
-    reports,
-    relay,
-    peerMount,
-    metrics,
-    isOwn: (id) => companionKeys.has(id),
-    onVolunteer: (id, kind) => {
-      log.info({ volunteer: id, kind }, 'volunteer');
-      store.volunteerSeen(id, kind, clock.wallMs());
-    },
-  });
-  const controlDeps = {
-    clock,
-    random,
-    identity,
-    config,
-    owner: hub,
-    onError,
-    iceServersFor: (id: PeerId) => iceServersFor(id, config, clock.wallMs()),
-  };
-  const gate = createUpgradeGate(server, {
-    config,
-    paths: {
-      '/control': {
-        maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,
-        accept: (socket, address) => runControlSocket(socket, address, controlDeps),
-      },
-      [PEER_MOUNT_PATH]: {
-        maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,
-        accept: (socket, _address, url) => peerMount.accept(socket, url),
-      },
-    },
-    onRefused: (status) => metrics.upgradesRefused.inc({ status }),
-  });
+  const edge =
+    ownRouter &&
+    createControlEdge(server, { clock, random, identity, router: ownRouter.edge, metrics, config, onError });
 
   const receipts =
     deps.transparencyLog &&
@@ -268,11 +221,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     signal.throwIfAborted();
     const { port } = server.address() as AddressInfo;
     every(1_000, () => routes.tick());
-    every(times.heartbeatMs, () => {
-      hub.dropSilent(times.heartbeatTimeoutMs);
-      gate.ping();
-      hub.sayAlive();
-    });
+    every(times.heartbeatMs, () => edge?.beat());
     every(times.rebalanceMs, () => volunteers.tick());
     every(times.rescanMs, rescan);
     every(HISTORY_STEP_MS, addHistory);
@@ -316,7 +265,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
       routes.stop();
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
-      await gate.close(STOP_GRACE_MS);
+      await edge?.close(STOP_GRACE_MS);
+      await router.close(STOP_GRACE_MS).catch(onError);
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();

@@ -1,123 +1,121 @@
+import type { Clock } from '#shared/clock.ts';
+import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import type { ReplayDesk } from '../desks/replay-desk.ts';
-import type { ReportDesk } from '../desks/report-desk.ts';
-import type { RouteDesk } from '../desks/route-desk.ts';
-import type { VolunteerDesk } from '../desks/volunteer-desk.ts';
 import { addressPrefix } from '../gate/address.ts';
-import type { PeerKind, Registry } from '../placement/registry.ts';
+import type { DeskMessage, EdgeEnd, PeerAddress, ToPeer } from '../peer-router/control-router.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { ControlPeer, ControlSocketOwner } from './control-socket.ts';
 import type { PeerMount } from './peer-mount.ts';
 import type { RelayRouter } from './relay-router.ts';
 
-export interface ControlHubDeps {
-  readonly registry: Registry;
-  readonly volunteers: VolunteerDesk;
-  readonly routes: RouteDesk;
-  readonly replays: ReplayDesk;
-  readonly reports: ReportDesk;
-  readonly relay: RelayRouter;
-  readonly peerMount: Pick<PeerMount, 'drop'>;
-  readonly metrics: Pick<Metrics, 'controlErrors'>;
-  /** True for the keys of the server's own anchors and gateway. */
-  readonly isOwn: (id: PeerId) => boolean;
-  /** A peer has offered itself as a volunteer, for the first time on this connection. */
-  readonly onVolunteer: (id: PeerId, kind: PeerKind) => void;
+/** A peer on the connection that it has now. */
+export interface Connected {
+  readonly peer: ControlPeer;
+  readonly connection: number;
+  /** When it last gave a sign of life, in `clock.nowMs()`. */
+  seenAtMs: number;
 }
 
-/** The peers that are connected now: joins their sockets to the desks. */
-export class ControlHub implements ControlSocketOwner {
-  readonly #peers: Map<PeerId, ControlPeer>;
-  readonly #deps: ControlHubDeps;
-  readonly #volunteers = new WeakSet<ControlPeer>();
+export interface ControlHubDeps {
+  readonly clock: Clock;
+  readonly router: EdgeEnd;
+  readonly relay: Pick<RelayRouter, 'route' | 'forget'>;
+  readonly peerMount: Pick<PeerMount, 'drop'>;
+  readonly metrics: Pick<Metrics, 'controlErrors'>;
+}
 
-  constructor(peers: Map<PeerId, ControlPeer>, deps: ControlHubDeps) {
+/** The peers that are connected now: joins their sockets to the router, behind which the desks are. */
+export class ControlHub implements ControlSocketOwner {
+  readonly #peers: Map<PeerId, Connected>;
+  readonly #deps: ControlHubDeps;
+  #connections = 0;
+
+  constructor(peers: Map<PeerId, Connected>, deps: ControlHubDeps) {
     this.#peers = peers;
     this.#deps = deps;
+    deps.router.receive(
+      (to, message) => this.#pass(to, message),
+      (ended) => this.#lose(ended),
+    );
   }
 
   onProven(peer: ControlPeer): void {
+    const { clock, router } = this.#deps;
+    if (router.ended !== null) throw new ChorusError('server-lost', router.ended.message);
     const before = this.#peers.get(peer.id);
     if (before !== undefined) {
       this.#forget(before);
-      before.fail('replaced', 'another page or program connected with the same key');
+      before.peer.fail('replaced', 'another page or program connected with the same key');
     }
-    this.#peers.set(peer.id, peer);
-    this.#deps.registry.join(peer.id, this.#kindOf(peer), addressPrefix(peer.address));
+    this.#connections += 1;
+    const connected = { peer, connection: this.#connections, seenAtMs: clock.nowMs() };
+    this.#peers.set(peer.id, connected);
+    router.send(addressOf(connected), { type: 'joined', kind: peer.kind, prefix: addressPrefix(peer.address) });
   }
 
-  onMessage(peer: ControlPeer, message: Exclude<PeerControlMessage, { type: 'prove' }>): void {
-    const member = this.#deps.registry.get(peer.id);
-    if (member === undefined || this.#peers.get(peer.id) !== peer) return;
-    switch (message.type) {
-      case 'route':
-      case 'abandon':
-      case 'release':
-      case 'rest':
-      case 'resume':
-        this.#deps.routes.receive(member, message);
-        return;
-      case 'replay':
-        this.#deps.replays.receive(member, message);
-        return;
-      case 'report':
-        this.#deps.reports.receive(member, message);
-        return;
-      case 'offer':
-        if (!this.#volunteers.has(peer)) this.#deps.onVolunteer(member.id, member.kind);
-        this.#volunteers.add(peer);
-        this.#deps.volunteers.receive(member, message);
-        return;
-      default:
-        this.#deps.volunteers.receive(member, message);
-    }
+  onMessage(peer: ControlPeer, message: DeskMessage): void {
+    const connected = this.#of(peer);
+    if (connected !== undefined) this.#deps.router.send(addressOf(connected), message);
   }
 
   onFrame(peer: ControlPeer, frame: Uint8Array<ArrayBuffer>): void {
-    if (this.#peers.get(peer.id) === peer) this.#deps.relay.route(peer, frame);
+    if (this.#of(peer) !== undefined) this.#deps.relay.route(peer, frame);
   }
 
   onAlive(peer: ControlPeer): void {
-    if (this.#peers.get(peer.id) === peer) this.#deps.registry.touch(peer.id);
+    const connected = this.#of(peer);
+    if (connected !== undefined) connected.seenAtMs = this.#deps.clock.nowMs();
   }
 
   onClosed(peer: ControlPeer | null, failure: Parameters<ControlSocketOwner['onClosed']>[1]): void {
     if (failure !== null) this.#deps.metrics.controlErrors.inc({ code: failure });
-    if (peer !== null && this.#peers.get(peer.id) === peer) this.#forget(peer);
+    const connected = peer === null ? undefined : this.#of(peer);
+    if (connected !== undefined) this.#forget(connected);
   }
 
   /** Closes the sockets of those that have been silent for too long. */
   dropSilent(timeoutMs: number): void {
-    for (const id of this.#deps.registry.silent(timeoutMs)) {
-      const peer = this.#peers.get(id);
-      if (peer === undefined) continue;
-      this.#forget(peer);
-      peer.fail('timeout', 'no sign of life');
+    const limitMs = this.#deps.clock.nowMs() - timeoutMs;
+    for (const connected of [...this.#peers.values()].filter(({ seenAtMs }) => seenAtMs < limitMs)) {
+      this.#forget(connected);
+      connected.peer.fail('timeout', 'no sign of life');
     }
   }
 
   /** Lets every peer know that the server is there. */
   sayAlive(): void {
-    for (const peer of this.#peers.values()) peer.send({ type: 'alive' });
+    for (const { peer } of this.#peers.values()) peer.send({ type: 'alive' });
   }
 
-  /** Anybody can say that it is an anchor; only the keys that we made are. */
-  #kindOf({ id, kind }: ControlPeer): PeerKind {
-    return (kind === 'anchor' || kind === 'gateway') && !this.#deps.isOwn(id) ? 'cli' : kind;
+  #of(peer: ControlPeer): Connected | undefined {
+    const connected = this.#peers.get(peer.id);
+    return connected?.peer === peer ? connected : undefined;
   }
 
-  #forget(peer: ControlPeer): void {
-    this.#peers.delete(peer.id);
-    this.#deps.registry.leave(peer.id);
-    this.#deps.relay.forget(peer.id);
-    this.#deps.peerMount.drop(peer.id);
-    this.#deps.routes.left(peer.id);
-    this.#deps.volunteers.left();
+  /** The router brings nothing for a connection that has left, so the peer that is here is the one meant. */
+  #pass({ id }: PeerAddress, message: ToPeer): void {
+    const peer = this.#peers.get(id)?.peer;
+    if (message.type === 'error') peer?.fail(message.code, message.message);
+    else peer?.send(message);
+  }
+
+  /** Nobody here can be served any more; a peer that connects again may find the desks back. */
+  #lose({ message }: ChorusError): void {
+    for (const connected of [...this.#peers.values()]) {
+      this.#forget(connected);
+      connected.peer.fail('server-lost', message);
+    }
+  }
+
+  #forget(connected: Connected): void {
+    const { id } = connected.peer;
+    this.#peers.delete(id);
+    this.#deps.relay.forget(id);
+    this.#deps.peerMount.drop(id);
+    this.#deps.router.send(addressOf(connected), { type: 'left' });
   }
 }
 
-/** A sender to whoever is connected under an id; messages to the absent are dropped, their leaving is dealt with elsewhere. */
-export function sendThrough(peers: ReadonlyMap<PeerId, ControlPeer>): (to: PeerId, message: ServerMessage) => void {
-  return (to, message) => peers.get(to)?.send(message);
+function addressOf({ peer, connection }: Connected): PeerAddress {
+  return { id: peer.id, connection };
 }

@@ -1,8 +1,7 @@
 import type { WebSocket } from 'ws';
-import { fromBase64, toBase64 } from '#shared/bytes.ts';
+import { toBase64 } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { peerIdOf, type Identity } from '#shared/crypto/identity.ts';
-import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
@@ -10,7 +9,9 @@ import { peerControlMessageSchema, type PeerControlMessage, type ServerMessage }
 import { CONTROL_NONCE_BYTES, controlProofBytes } from '#shared/wire/control-proof.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
 import type { Config } from '../machine/config.ts';
+import type { DeskMessage } from '../peer-router/control-router.ts';
 import type { PeerKind } from '../placement/registry.ts';
+import { checkProof } from './check-proof.ts';
 
 /** Large messages take longer to read: one counts as one more for every so many bytes. */
 const BYTES_PER_MESSAGE = 16 * 1024;
@@ -34,7 +35,7 @@ export interface ControlPeer {
 export interface ControlSocketOwner {
   /** The peer has proven its key: called once, before its welcome is sent. */
   onProven(peer: ControlPeer): void;
-  onMessage(peer: ControlPeer, message: Exclude<PeerControlMessage, { type: 'prove' }>): void;
+  onMessage(peer: ControlPeer, message: DeskMessage): void;
   onFrame(peer: ControlPeer, frame: Uint8Array<ArrayBuffer>): void;
   /** Any sign of life. */
   onAlive(peer: ControlPeer): void;
@@ -172,35 +173,4 @@ function parsePeerMessage(data: Buffer): PeerControlMessage {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new ChorusError('bad-message', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
-}
-
-async function checkProof(
-  prove: Extract<PeerControlMessage, { type: 'prove' }>,
-  server: Identity,
-  serverNonce: Uint8Array,
-): Promise<{ id: PeerId; publicKey: Uint8Array<ArrayBuffer>; peerNonce: Uint8Array<ArrayBuffer> }> {
-  if (prove.protocol !== PROTOCOL_VERSION) {
-    throw new ChorusError(
-      'protocol-version',
-      `this server speaks protocol ${PROTOCOL_VERSION}, the page ${prove.protocol}: reload it`,
-    );
-  }
-  const publicKey = decode(prove.publicKey, 32, 'publicKey');
-  const peerNonce = decode(prove.nonce, CONTROL_NONCE_BYTES, 'nonce');
-  const signature = decode(prove.signature, 64, 'signature');
-  const proof = controlProofBytes('peer', { serverKey: server.publicKey, peerKey: publicKey, serverNonce, peerNonce });
-  if (!(await verifySignature(publicKey, proof, signature)))
-    throw new ChorusError('bad-signature', 'the proof is not by this key');
-  return { id: peerIdOf(publicKey), publicKey, peerNonce };
-}
-
-function decode(text: string, length: number, field: string): Uint8Array<ArrayBuffer> {
-  let bytes: Uint8Array<ArrayBuffer> | null;
-  try {
-    bytes = fromBase64(text);
-  } catch {
-    bytes = null;
-  }
-  if (bytes?.length !== length) throw new ChorusError('bad-message', `${field} must be ${length} bytes in base64`);
-  return bytes;
 }

@@ -8,14 +8,15 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { verifyProof } from '#shared/proof/verify-proof.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
-import type { ServerMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
+import type { DesksEnd } from '../peer-router/control-router.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { Registry } from '../placement/registry.ts';
 import type { Store } from '../store/store.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
+import { FrontDesk } from './front-desk.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
@@ -34,7 +35,8 @@ export interface DesksDeps {
   readonly catalog: ModelCatalog;
   readonly store: Store;
   readonly metrics: Metrics;
-  readonly send: (to: PeerId, message: ServerMessage) => void;
+  /** Behind it are the peers. */
+  readonly router: DesksEnd;
   readonly companionKeys: ReadonlyMap<PeerId, CompanionKind>;
   /** True while the server's own anchors are on their way. */
   readonly isFilling: () => boolean;
@@ -52,20 +54,22 @@ export interface Desks {
   readonly trust: Trust;
   readonly recorder: SessionRecorder;
   readonly routes: RouteDesk;
-  readonly replays: ReplayDesk;
   readonly reports: ReportDesk;
   readonly volunteers: VolunteerDesk;
 }
 
+/** Opens the desks: from here on they answer what the router brings. */
 export function createDesks(deps: DesksDeps): Desks {
-  const { clock, log, identity, catalog, store, metrics, companionKeys, onError } = deps;
+  const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const trust = new Trust({ clock, store: store.trust, isOwn: (id) => companionKeys.has(id) });
   const recorder = new SessionRecorder({ clock, store, trust, metrics, log });
   const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
+  const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const shared = {
     ...deps,
+    send,
     registry,
     leases,
     trust,
@@ -99,5 +103,19 @@ export function createDesks(deps: DesksDeps): Desks {
     onReport: (isAccepted) => metrics.reports.inc({ accepted: String(isAccepted) }),
     onError,
   });
-  return { registry, leases, trust, recorder, routes, replays, reports, volunteers };
+  const front = new FrontDesk({
+    ...{ send, registry, routes, replays, reports, volunteers, onError },
+    isOwn: (id) => companionKeys.has(id),
+    onVolunteer: (id, kind) => {
+      log.info({ volunteer: id, kind }, 'volunteer');
+      store.volunteerSeen(id, kind, clock.wallMs());
+    },
+  });
+  router.receive(
+    (from, message) => front.receive(from, message),
+    (ended) => {
+      if (ended.code !== 'cancelled') onError(ended);
+    },
+  );
+  return { registry, leases, trust, recorder, routes, reports, volunteers };
 }

@@ -4,8 +4,9 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Route } from '#shared/route/route.ts';
-import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
+import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
 import type { Lease } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
@@ -21,7 +22,7 @@ export interface ReplayDeskDeps extends CandidateSources {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly models: () => readonly PlannedModel[];
-  readonly send: (to: PeerId, message: ServerMessage) => void;
+  readonly send: DesksEnd['send'];
   readonly sign: (route: Route) => Promise<Envelope>;
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
@@ -44,8 +45,8 @@ export class ReplayDesk {
 
   receive(member: Member, request: ReplayRequest): void {
     const found = this.#find(member, request);
-    if ('code' in found) this.#refuse(member.id, request, found);
-    else this.#grant(member.id, request, found);
+    if ('code' in found) this.#refuse(member, request, found);
+    else this.#grant(member, request, found);
   }
 
   #find(member: Member, request: ReplayRequest): Grant | Refusal {
@@ -94,7 +95,7 @@ export class ReplayDesk {
     return [...free].sort((a, b) => rank(a) - rank(b))[0];
   }
 
-  #grant(requester: PeerId, { request, role }: ReplayRequest, { lease, range, replica }: Grant): void {
+  #grant(requester: PeerAddress, { request, role }: ReplayRequest, { lease, range, replica }: Grant): void {
     const { clock, leases, random, send, sign, times } = this.#deps;
     const issuedAtMs = Math.floor(clock.wallMs());
     const route: Route = {
@@ -125,7 +126,7 @@ export class ReplayDesk {
     );
   }
 
-  #refuse(to: PeerId, { request, role }: ReplayRequest, { code, message }: Refusal): void {
+  #refuse(to: PeerAddress, { request, role }: ReplayRequest, { code, message }: Refusal): void {
     this.#deps.onRefused(role);
     this.#deps.send(to, { type: 'refused', request, code, message, missing: null });
   }

@@ -4,9 +4,10 @@ import type { PeerId } from '#shared/ids.ts';
 import type { CheckFailure } from '#shared/judge/finding.ts';
 import type { Proof } from '#shared/proof/proof-schema.ts';
 import type { ProvenFault } from '#shared/proof/verify-proof.ts';
-import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
 import type { Config } from '../machine/config.ts';
+import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
 import type { Member } from '../placement/registry.ts';
 import type { Trust } from '../trust/trust.ts';
 
@@ -30,7 +31,7 @@ export interface ReportDeskDeps {
   readonly trust: Pick<Trust, 'convict' | 'isProven'>;
   /** Throws a ChorusError for what is no proof. */
   readonly verify: (proof: Proof) => Promise<ProvenFault>;
-  readonly send: (to: PeerId, message: ServerMessage) => void;
+  readonly send: DesksEnd['send'];
   /** A fault that was not known before; its key is suspended now. */
   readonly onConvicted: (fault: ProvenFault) => void;
   readonly onReport: (isAccepted: boolean) => void;
@@ -60,27 +61,27 @@ export class ReportDesk {
     this.#deps = deps;
   }
 
-  receive({ id }: Member, report: Report): void {
+  receive(member: Member, report: Report): void {
     const { clock, limits } = this.#deps;
     const nowMs = clock.nowMs();
-    const sender = this.#senders.get(id) ?? {
+    const sender = this.#senders.get(member.id) ?? {
       bucket: new TokenBucket(limits.reports, () => clock.nowMs()),
       falseAtMs: [],
       ignoredUntilMs: -Infinity,
       usedAtMs: nowMs,
     };
-    this.#senders.set(id, sender);
+    this.#senders.set(member.id, sender);
     sender.usedAtMs = nowMs;
     if (sender.ignoredUntilMs > nowMs) {
-      return this.#answer(id, report, false, 'too many of your reports were false: they are not read for an hour');
+      return this.#answer(member, report, false, 'too many of your reports were false: they are not read for an hour');
     }
-    if (!sender.bucket.take(1)) return this.#answer(id, report, false, 'you report too often');
+    if (!sender.bucket.take(1)) return this.#answer(member, report, false, 'you report too often');
     if (this.#waiting >= limits.reportsWaiting) {
-      return this.#answer(id, report, false, 'too many reports wait to be verified: try again later');
+      return this.#answer(member, report, false, 'too many reports wait to be verified: try again later');
     }
     this.#waiting += 1;
     this.#last = this.#last.then(async () => {
-      await this.#judge(id, sender, report);
+      await this.#judge(member, sender, report);
       this.#waiting -= 1;
     });
   }
@@ -91,7 +92,7 @@ export class ReportDesk {
     for (const [id, { usedAtMs }] of this.#senders) if (usedAtMs < limitMs) this.#senders.delete(id);
   }
 
-  async #judge(id: PeerId, sender: Sender, report: Report): Promise<void> {
+  async #judge(from: PeerAddress, sender: Sender, report: Report): Promise<void> {
     const { trust, verify, onConvicted, onError } = this.#deps;
     try {
       const fault = await verify(report.proof);
@@ -101,12 +102,12 @@ export class ReportDesk {
         trust.convict({ volunteer, session, model, range, reason }, JSON.stringify(report.proof));
         onConvicted(fault);
       }
-      this.#answer(id, report, true, reason);
+      this.#answer(from, report, true, reason);
     } catch (error) {
       const isTheirs = error instanceof ChorusError && error.code !== 'internal';
       if (isTheirs) this.#countFalse(sender);
       else onError(error);
-      this.#answer(id, report, false, isTheirs ? error.message : 'the server failed on this report');
+      this.#answer(from, report, false, isTheirs ? error.message : 'the server failed on this report');
     }
   }
 
@@ -116,7 +117,7 @@ export class ReportDesk {
     if (sender.falseAtMs.length >= MAX_FALSE_REPORTS) sender.ignoredUntilMs = nowMs + HOUR_MS;
   }
 
-  #answer(to: PeerId, { request }: Report, isAccepted: boolean, reason: string): void {
+  #answer(to: PeerAddress, { request }: Report, isAccepted: boolean, reason: string): void {
     this.#deps.onReport(isAccepted);
     this.#deps.send(to, { type: 'reported', request, accepted: isAccepted, reason: reason.slice(0, 500) });
   }

@@ -4,7 +4,7 @@ import type { CheckCounts, Tier } from '#shared/judge/finding.ts';
 import type { Store, Totals } from '../store/store.ts';
 import { mostSpans, type Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
-import type { FinishedSession } from './route-desk.ts';
+import type { FinishedSession } from './running-sessions.ts';
 
 const TIERS: readonly Tier[] = ['checked', 'settled', 'unchecked', 'disputed'];
 const NONE: CheckCounts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };

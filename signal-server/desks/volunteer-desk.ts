@@ -1,7 +1,8 @@
 import type { Clock } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
-import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
+import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
+import type { DesksEnd } from '../peer-router/control-router.ts';
 import type { Leases } from '../placement/leases.ts';
 import { chooseMoves } from '../placement/placement-moves.ts';
 import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
@@ -21,7 +22,7 @@ export interface VolunteerDeskDeps {
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'suspension'>;
   readonly models: () => readonly PlannedModel[];
-  readonly send: (to: PeerId, message: ServerMessage) => void;
+  readonly send: DesksEnd['send'];
   /** Called after each change that may let a waiting request go on. */
   readonly onSupply: () => void;
   readonly times: Config['times'];
@@ -124,7 +125,7 @@ export class VolunteerDesk {
     const choice = barred === null ? choosePlace(hand, others, models) : null;
     if (choice !== null) this.#assign(member, choice);
     else if (!isRetry)
-      this.#deps.send(member.id, { type: 'idle', reason: (barred ?? whyIdle(hand, models)).slice(0, 500) });
+      this.#deps.send(member, { type: 'idle', reason: (barred ?? whyIdle(hand, models)).slice(0, 500) });
   }
 
   #whySuspended(id: PeerId): string | null {
@@ -138,12 +139,11 @@ export class VolunteerDesk {
     const model = this.#deps.models().find((planned) => planned.digest === choice.model);
     if (model === undefined || member.volunteer === null) return;
     const { number } = this.#deps.registry.assign(member.volunteer, choice);
-    const range = rangeOf(choice.span, model.layers);
-    this.#deps.send(member.id, {
+    this.#deps.send(member, {
       type: 'assign',
       assignment: number,
       model: model.digest,
-      range,
+      range: rangeOf(choice.span, model.layers),
       reason: choice.reason,
     });
   }

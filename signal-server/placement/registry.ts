@@ -33,10 +33,11 @@ export interface Volunteer {
 /** A peer with a proven key and an open control socket. */
 export interface Member {
   readonly id: PeerId;
+  /** Of this key, the one that it has now. */
+  readonly connection: number;
   readonly kind: PeerKind;
   readonly prefix: string;
   readonly joinedAtMs: number;
-  seenAtMs: number;
   volunteer: Volunteer | null;
 }
 
@@ -58,33 +59,14 @@ export class Registry {
     return this.#members.get(id);
   }
 
-  join(id: PeerId, kind: PeerKind, prefix: string): Member {
-    const member = {
-      id,
-      kind,
-      prefix,
-      joinedAtMs: this.#clock.wallMs(),
-      seenAtMs: this.#clock.nowMs(),
-      volunteer: null,
-    };
+  join(id: PeerId, kind: PeerKind, prefix: string, connection: number): Member {
+    const member = { id, connection, kind, prefix, joinedAtMs: this.#clock.wallMs(), volunteer: null };
     this.#members.set(id, member);
     return member;
   }
 
   leave(id: PeerId): void {
     this.#members.delete(id);
-  }
-
-  /** The peer gave a sign of life. */
-  touch(id: PeerId): void {
-    const member = this.#members.get(id);
-    if (member) member.seenAtMs = this.#clock.nowMs();
-  }
-
-  /** Those that have been silent for longer than `timeoutMs`. */
-  silent(timeoutMs: number): PeerId[] {
-    const limitMs = this.#clock.nowMs() - timeoutMs;
-    return this.members.filter((member) => member.seenAtMs < limitMs).map((member) => member.id);
   }
 
   /** Begins or goes on volunteering; what it failed to load before may be tried again. */

@@ -1,10 +1,11 @@
-import type { Digest, PeerId } from '#shared/ids.ts';
+import type { Digest } from '#shared/ids.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
+import type { PeerAddress } from '../peer-router/control-router.ts';
 
 export type RouteRequest = Extract<PeerControlMessage, { type: 'route' }>;
 
 export interface Waiting {
-  readonly requester: PeerId;
+  readonly requester: PeerAddress;
   readonly request: RouteRequest;
   /** Monotonic milliseconds. */
   readonly sinceMs: number;

@@ -31,13 +31,15 @@ export interface TestServerOptions {
   readonly companions?: Pick<ServerDeps, 'startGateway' | 'startAnchors'>;
   /** A data folder that outlives the server; its own if left out. */
   readonly folder?: string;
+  /** To sockets in another process; without it, the server has its own. */
+  readonly router?: ServerDeps['router'];
   /** Gets every line of the log. */
   readonly onLog?: (line: string) => void;
 }
 
 /** The whole signal server in this process, with its own data folder, on a port the system chooses. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const { clock = systemClock, manifests = [], companions = {}, onLog } = options;
+  const { clock = systemClock, manifests = [], companions = {}, onLog, router } = options;
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'chorus-server-')));
   const config = parseConfig({ anchors: 0, ...options.config, port: 0, host: '127.0.0.1', dataFolder: folder });
   const dataFolder = await openDataFolder(folder);
@@ -57,7 +59,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     clock: systemClock,
     onDoubt: (error) => log.fatal(error.message),
   });
-  const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
+  const server = createSignalServer(config, { ...base, ...companions, ...(router && { router }), transparencyLog });
   const { port } = await server.start();
   return {
     port,

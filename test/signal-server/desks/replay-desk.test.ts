@@ -70,14 +70,14 @@ describe('the replay desk', () => {
     volunteer(primary, left);
     volunteer(shadow, left);
     volunteer(last, right);
-    me = registry.join(requester, 'cli', 'mine');
+    me = registry.join(requester, 'cli', 'mine', 1);
     const { route } = leaseOf({ requester, model: model.digest, ranges, stages: [[primary, shadow], [last]] });
     leases.take(route, 'answer');
     session = route.session;
   });
 
   function volunteer(id: PeerId, span: Span, offer: Partial<Offer> = {}, prefix = `prefix of ${id}`): void {
-    const member = registry.join(id, 'tab', prefix);
+    const member = registry.join(id, 'tab', prefix, 1);
     const one = registry.offer(member, offerOf({ slots: 2, ...offer }));
     registry.ready(one, registry.assign(one, { model: model.digest, span }).number, 1);
   }
@@ -182,7 +182,7 @@ describe('the replay desk', () => {
 
   it('refuses a session of somebody else', async () => {
     volunteer(idOf('4'), left);
-    const stranger = registry.join(idOf('d'), 'cli', 'elsewhere');
+    const stranger = registry.join(idOf('d'), 'cli', 'elsewhere', 1);
     expect(await ask({}, stranger)).toMatchObject({ type: 'refused', code: 'unknown-session' });
   });
 

@@ -6,6 +6,7 @@ import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
 import { ReportDesk } from '../../../signal-server/desks/report-desk.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
+import type { PeerAddress } from '../../../signal-server/peer-router/control-router.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { idOf } from '../../support/leases.ts';
@@ -21,6 +22,7 @@ describe('the report desk', () => {
   let sender: Member;
   let verify: () => Promise<ProvenFault>;
   let answers: (Extract<ServerMessage, { type: 'reported' }> & { to: PeerId })[];
+  let receivers: PeerAddress[];
   let proven: Set<string>;
   let convicted: PeerId[];
   let counted: boolean[];
@@ -40,6 +42,7 @@ describe('the report desk', () => {
     clock = new FakeClock();
     registry = new Registry(clock);
     [answers, proven, convicted, counted, errors] = [[], new Set(), [], [], []];
+    receivers = [];
     verify = () => Promise.resolve(fault);
     desk = new ReportDesk({
       clock,
@@ -52,20 +55,29 @@ describe('the report desk', () => {
       },
       verify: () => verify(),
       send: (to, message) => {
-        if (message.type === 'reported') answers.push({ to, ...message });
+        if (message.type === 'reported') answers.push({ to: to.id, ...message });
+        receivers.push(to);
       },
       onConvicted: ({ accused }) => convicted.push(accused),
       onReport: (isAccepted) => counted.push(isAccepted),
       onError: (error) => errors.push(error),
       limits,
     });
-    sender = registry.join(idOf('a'), 'cli', 'loopback');
+    sender = registry.join(idOf('a'), 'cli', 'loopback', 1);
   });
 
   async function report(from = sender, request = 1): Promise<void> {
     desk.receive(from, { type: 'report', request, proof });
     await settle();
   }
+
+  it('answers the connection that reported, though another of the same key is there by then', async () => {
+    const reported = report();
+    registry.leave(sender.id);
+    registry.join(sender.id, 'cli', 'loopback', 2);
+    await reported;
+    expect(receivers).toMatchObject([{ id: sender.id, connection: 1 }]);
+  });
 
   it('accepts a proof, says what it shows, and convicts', async () => {
     await report();
@@ -84,7 +96,7 @@ describe('the report desk', () => {
 
   it('accepts the same fault again, from whomever, without a second conviction', async () => {
     await report();
-    await report(registry.join(idOf('b'), 'cli', 'loopback'), 2);
+    await report(registry.join(idOf('b'), 'cli', 'loopback', 1), 2);
     expect(answers.map(({ accepted }) => accepted)).toEqual([true, true]);
     expect(convicted).toHaveLength(1);
   });
@@ -110,7 +122,7 @@ describe('the report desk', () => {
     await report();
     expect(answers.at(-1)).toMatchObject({ accepted: false, reason: expect.stringContaining('for an hour') as string });
     expect(convicted).toEqual([]);
-    await report(registry.join(idOf('b'), 'cli', 'loopback'));
+    await report(registry.join(idOf('b'), 'cli', 'loopback', 1));
     expect(answers.at(-1)).toMatchObject({ accepted: true });
     await clock.advance(HOUR_MS);
     await report();

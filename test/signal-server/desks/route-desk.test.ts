@@ -3,9 +3,11 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
-import { RouteDesk, type FinishedSession, type RouteDeskDeps } from '../../../signal-server/desks/route-desk.ts';
+import { RouteDesk, type RouteDeskDeps } from '../../../signal-server/desks/route-desk.ts';
+import type { FinishedSession } from '../../../signal-server/desks/running-sessions.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { systemRandom } from '../../../signal-server/machine/system-clock.ts';
+import type { PeerAddress } from '../../../signal-server/peer-router/control-router.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
@@ -33,6 +35,7 @@ describe('the route desk', () => {
   let desk: RouteDesk;
   let requester: Member;
   let messages: ServerMessage[];
+  let receivers: PeerAddress[];
   let routes: Route[];
   let finished: FinishedSession[];
   let told: number[];
@@ -45,13 +48,14 @@ describe('the route desk', () => {
     registry = new Registry(clock);
     leases = new Leases(clock);
     [messages, routes, finished, told, signFails, isFilling] = [[], [], [], [], false, false];
+    receivers = [];
     standings = new Map();
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
-      const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback'), offerOf());
+      const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());
       registry.ready(volunteer, registry.assign(volunteer, { model: model.digest, span }).number, 1);
     }
-    requester = registry.join('f'.repeat(64) as PeerId, 'cli', 'loopback');
+    requester = registry.join('f'.repeat(64) as PeerId, 'cli', 'loopback', 1);
   });
 
   function deskDeps(): RouteDeskDeps {
@@ -62,7 +66,10 @@ describe('the route desk', () => {
       leases,
       trust: { standing: (id) => standings.get(id) ?? trusted },
       models: () => [model],
-      send: (_to, message) => messages.push(message),
+      send(to, message) {
+        messages.push(message);
+        receivers.push(to);
+      },
       sign(route) {
         if (signFails) return Promise.reject(new Error('no key'));
         routes.push(route);
@@ -127,12 +134,21 @@ describe('the route desk', () => {
     expect(leases.size).toBe(0);
   });
 
+  it('answers the connection that asked, though another of the same key is there by then', async () => {
+    desk.receive(requester, routeRequest(model.digest));
+    registry.leave(requester.id);
+    registry.join(requester.id, 'cli', 'loopback', 2);
+    await settle();
+    expect(types()).toEqual(['routed']);
+    expect(receivers).toMatchObject([{ id: requester.id, connection: 1 }]);
+  });
+
   it('lets nobody overtake who waits for the same model', async () => {
     desk.receive(requester, routeRequest(model.digest, { request: 1 }));
     desk.receive(requester, routeRequest(model.digest, { request: 2 }));
     await settle();
     leases.end(routes[0]!.session);
-    const late = registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback');
+    const late = registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1);
     desk.receive(late, routeRequest(model.digest, { request: 9 }));
     await settle();
     expect(messages.filter((message) => message.type === 'routed')).toMatchObject([{ request: 1 }, { request: 2 }]);
@@ -154,7 +170,7 @@ describe('the route desk', () => {
     /** A second holder of the first stage (0) or the second (1). */
     function addTwin(stage: number, isReady = true): PeerId {
       const id = `${8 + stage}`.repeat(64) as PeerId;
-      const volunteer = registry.offer(registry.join(id, 'tab', 'loopback'), offerOf());
+      const volunteer = registry.offer(registry.join(id, 'tab', 'loopback', 1), offerOf());
       const { number } = registry.assign(volunteer, { model: model.digest, span: model.grid[stage]! });
       if (isReady) registry.ready(volunteer, number, 1);
       return id;
@@ -244,7 +260,7 @@ describe('the route desk', () => {
       desk.receive(requester, connected!);
       await settle();
       desk.left(requester.id);
-      desk.receive(registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback'), waiting!);
+      desk.receive(registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1), waiting!);
     });
 
     it('until it releases it', async () => {
@@ -312,7 +328,7 @@ describe('the route desk', () => {
     });
 
     it('and takes no figures of it from another', () => {
-      const other = registry.join('9'.repeat(64) as PeerId, 'cli', 'loopback');
+      const other = registry.join('9'.repeat(64) as PeerId, 'cli', 'loopback', 1);
       desk.receive(other, { ...figuresOf(3), type: 'rest', session: routes[0]!.session });
       expect(desk.rested).toEqual([]);
     });

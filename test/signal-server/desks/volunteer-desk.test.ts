@@ -34,7 +34,7 @@ describe('the volunteer desk', () => {
       leases: new Leases(clock),
       trust: { suspension: (id) => suspensions.get(id) ?? null },
       models: () => models,
-      send: (to, message) => sent.push({ to, message }),
+      send: ({ id: to }, message) => sent.push({ to, message }),
       onSupply: () => undefined,
       times,
     });
@@ -43,7 +43,7 @@ describe('the volunteer desk', () => {
   const idOf = (name: string): PeerId => name.repeat(64) as PeerId;
 
   function join(name: string, offer: Partial<Offer> = {}): void {
-    desk.receive(registry.join(idOf(name), 'tab', 'loopback'), offerOf(offer));
+    desk.receive(registry.join(idOf(name), 'tab', 'loopback', 1), offerOf(offer));
   }
 
   function ready(name: string): void {

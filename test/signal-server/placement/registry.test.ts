@@ -16,17 +16,8 @@ describe('the registry', () => {
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
-    member = registry.join(id, 'tab', 'loopback');
+    member = registry.join(id, 'tab', 'loopback', 1);
     volunteer = registry.offer(member, offerOf());
-  });
-
-  it('takes for gone who has been silent longer than the limit, and nobody else', async () => {
-    const other = '2'.repeat(64) as PeerId;
-    registry.join(other, 'cli', 'loopback');
-    await clock.advance(900);
-    registry.touch(other);
-    await clock.advance(200);
-    expect(registry.silent(1000)).toEqual([id]);
   });
 
   it('makes a volunteer ready when it says so for the assignment it has', () => {

@@ -1,0 +1,93 @@
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import type { PeerId } from '#shared/ids.ts';
+import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
+import type { Member, PeerKind, Registry } from '../placement/registry.ts';
+import type { ReplayDesk } from './replay-desk.ts';
+import type { ReportDesk } from './report-desk.ts';
+import type { RouteDesk } from './route-desk.ts';
+import type { VolunteerDesk } from './volunteer-desk.ts';
+
+export interface FrontDeskDeps {
+  readonly send: DesksEnd['send'];
+  readonly registry: Registry;
+  readonly volunteers: Pick<VolunteerDesk, 'receive' | 'left'>;
+  readonly routes: Pick<RouteDesk, 'receive' | 'left'>;
+  readonly replays: Pick<ReplayDesk, 'receive'>;
+  readonly reports: Pick<ReportDesk, 'receive'>;
+  /** True for the keys of the server's own anchors and gateway. */
+  readonly isOwn: (id: PeerId) => boolean;
+  /** A peer has offered itself as a volunteer, for the first time on this connection. */
+  readonly onVolunteer: (id: PeerId, kind: PeerKind) => void;
+  /** A fault of ours while a message was handled. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Takes what the router brings: keeps the roll of who is here, and hands each message to the desk that answers it. */
+export class FrontDesk {
+  readonly #deps: FrontDeskDeps;
+  readonly #volunteers = new WeakSet<Member>();
+
+  constructor(deps: FrontDeskDeps) {
+    this.#deps = deps;
+  }
+
+  /** A peer whose message makes a desk fail is told so and loses its connection; the others lose nothing. */
+  receive(from: PeerAddress, message: FromPeer): void {
+    try {
+      this.#take(from, message);
+    } catch (thrown) {
+      if (!(thrown instanceof ChorusError)) this.#deps.onError(thrown);
+      const { code, message: reason } = toChorusError(thrown);
+      const told = code === 'internal' ? 'the server failed on this message' : reason.slice(0, 500);
+      this.#deps.send(from, { type: 'error', code, message: told });
+    }
+  }
+
+  #take({ id, connection }: PeerAddress, message: FromPeer): void {
+    const { registry } = this.#deps;
+    const member = registry.get(id);
+    if (message.type === 'joined') {
+      if (member !== undefined) this.#leave(member);
+      registry.join(id, this.#kindOf(id, message.kind), message.prefix, connection);
+    } else if (member?.connection !== connection) return;
+    else if (message.type === 'left') this.#leave(member);
+    else this.#handOn(member, message);
+  }
+
+  #handOn(member: Member, message: DeskMessage): void {
+    const { routes, replays, reports, volunteers, onVolunteer } = this.#deps;
+    switch (message.type) {
+      case 'route':
+      case 'abandon':
+      case 'release':
+      case 'rest':
+      case 'resume':
+        routes.receive(member, message);
+        return;
+      case 'replay':
+        replays.receive(member, message);
+        return;
+      case 'report':
+        reports.receive(member, message);
+        return;
+      case 'offer':
+        if (!this.#volunteers.has(member)) onVolunteer(member.id, member.kind);
+        this.#volunteers.add(member);
+        volunteers.receive(member, message);
+        return;
+      default:
+        volunteers.receive(member, message);
+    }
+  }
+
+  /** Anybody can say that it is an anchor; only the keys that we made are. */
+  #kindOf(id: PeerId, kind: PeerKind): PeerKind {
+    return (kind === 'anchor' || kind === 'gateway') && !this.#deps.isOwn(id) ? 'cli' : kind;
+  }
+
+  #leave({ id }: Member): void {
+    this.#deps.registry.leave(id);
+    this.#deps.routes.left(id);
+    this.#deps.volunteers.left();
+  }
+}

@@ -1,0 +1,135 @@
+import type { Clock } from '#shared/clock.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { PeerControlMessage } from '#shared/wire/control-message.ts';
+import type { Config } from '../machine/config.ts';
+import type { Lease, Leases } from '../placement/leases.ts';
+
+type Release = Extract<PeerControlMessage, { type: 'release' }>;
+type Rest = Extract<PeerControlMessage, { type: 'rest' }>;
+
+/** How a session ended, for the history. */
+export interface FinishedSession {
+  readonly lease: Lease;
+  readonly outcome: Release['outcome'];
+  readonly tokens: number;
+  readonly tokensPerSecond: number | null;
+  /** As the requester says, one for each volunteer of the lease that it blames. */
+  readonly faults: readonly Release['faults'][number][];
+  /** As the requester says; nothing where it has not said anything. */
+  readonly checks: Release['checks'] | null;
+}
+
+type Figures = Omit<FinishedSession, 'lease'>;
+
+/** Of sessions whose requester never said how they went. */
+const UNHEARD_OF: Figures = { outcome: 'failed', tokens: 0, tokensPerSecond: null, faults: [], checks: null };
+const FORSAKEN: Figures = { ...UNHEARD_OF, outcome: 'cancelled' };
+
+export interface RunningSessionsDeps {
+  readonly clock: Clock;
+  readonly leases: Leases;
+  readonly onFinished: (session: FinishedSession) => void;
+  /** Called as the requester says that an answer has ended, with the tokens that it adds to those of its session. */
+  readonly onTokens: (lease: Lease, tokens: number, tokensPerSecond: number | null) => void;
+  /** The requester of a session blames a volunteer of its route for the session's end. */
+  readonly onFault: (requester: PeerId, volunteer: PeerId) => void;
+  readonly times: Pick<Config['times'], 'resumeMs'>;
+}
+
+/** What has come of the sessions that hold slots: their figures so far, and their ends. */
+export class RunningSessions {
+  readonly #deps: RunningSessionsDeps;
+  /** Sessions whose requester is not connected, and when they end if it does not resume them. */
+  readonly #forsaken = new Map<SessionId, number>();
+  /** What sessions have come to by the end of their last answer. A page that is closed says no more than that. */
+  readonly #rested = new Map<SessionId, Figures>();
+
+  constructor(deps: RunningSessionsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Those that have said what they have come to so far. */
+  get rested(): FinishedSession[] {
+    return [...this.#rested].map(([session, figures]) => ({ lease: this.#deps.leases.get(session)!, ...figures }));
+  }
+
+  /** False if the session is not this requester's to give back: that is late or made up. */
+  release(requester: PeerId, release: Release): boolean {
+    const { session, outcome } = release;
+    const lease = this.#deps.leases.get(session);
+    if (lease?.requester !== requester) return false;
+    const figures = figuresOf(lease, release, outcome);
+    figures.faults.forEach(({ volunteer }) => this.#deps.onFault(requester, volunteer));
+    this.#tellTokens(lease, figures);
+    this.#rested.delete(session);
+    this.#end(session, figures);
+    return true;
+  }
+
+  rest(requester: PeerId, rest: Rest): void {
+    const lease = this.#deps.leases.get(rest.session);
+    if (lease?.requester !== requester || lease.role !== 'answer') return;
+    const figures = figuresOf(lease, rest, 'done');
+    this.#tellTokens(lease, figures);
+    this.#rested.set(rest.session, figures);
+  }
+
+  /** The requester is not connected; its sessions do not need us to go on, so it may come back to them. */
+  forsake(requester: PeerId): void {
+    const { clock, leases, times } = this.#deps;
+    for (const { route } of leases.ofRequester(requester))
+      this.#forsaken.set(route.session, clock.nowMs() + times.resumeMs);
+  }
+
+  /** The requester is back with these sessions; the others are over. */
+  resume(requester: PeerId, running: ReadonlySet<SessionId>): void {
+    for (const { route } of this.#deps.leases.ofRequester(requester)) {
+      if (running.has(route.session)) this.#forsaken.delete(route.session);
+      else this.#end(route.session, FORSAKEN);
+    }
+  }
+
+  /** Ends a session that never began. */
+  fail(session: SessionId): void {
+    this.#end(session, UNHEARD_OF);
+  }
+
+  /** Ends those that have run out, or were forsaken for too long. */
+  expire(): void {
+    const { clock, leases } = this.#deps;
+    for (const lease of leases.expired()) this.#end(lease.route.session, UNHEARD_OF);
+    for (const [session, untilMs] of this.#forsaken) if (untilMs <= clock.nowMs()) this.#end(session, FORSAKEN);
+  }
+
+  /** Puts on record what sessions have come to that will not be heard of again. */
+  stop(): void {
+    for (const session of [...this.#rested.keys()]) this.#end(session, UNHEARD_OF);
+  }
+
+  #tellTokens(lease: Lease, { tokens, tokensPerSecond }: Figures): void {
+    const added = tokens - (this.#rested.get(lease.route.session)?.tokens ?? 0);
+    if (lease.role === 'answer' && added > 0) this.#deps.onTokens(lease, added, tokensPerSecond);
+  }
+
+  /** With these figures, or with those that it rested on. */
+  #end(session: SessionId, figures: Figures): void {
+    const lease = this.#deps.leases.end(session);
+    const rested = this.#rested.get(session);
+    this.#rested.delete(session);
+    this.#forsaken.delete(session);
+    if (lease) this.#deps.onFinished({ lease, ...(rested ?? figures) });
+  }
+}
+
+/** What a requester says of its session, as far as that can be. */
+function figuresOf(
+  { route, volunteers }: Lease,
+  { tokens, tokensPerSecond, faults, checks }: Release | Rest,
+  outcome: Figures['outcome'],
+): Figures {
+  const blamed = faults.filter(
+    ({ volunteer }, i) =>
+      volunteers.includes(volunteer) && faults.findIndex((other) => other.volunteer === volunteer) === i,
+  );
+  return { outcome, tokens: Math.min(tokens, route.capacity), tokensPerSecond, faults: blamed, checks };
+}

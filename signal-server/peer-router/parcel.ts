@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { ChorusError } from '#shared/errors.ts';
+import { peerIdSchema } from '#shared/ids.ts';
+import { peerControlMessageSchema, serverMessageSchema } from '#shared/wire/control-message.ts';
+import type { FromPeer, PeerAddress, ToPeer } from './control-router.ts';
+
+/** A message on its way from one end to the other; `bye` is the last of each side. */
+export type Parcel<Message> = 'bye' | (PeerAddress & { readonly message: Message });
+
+const [proveSchema] = peerControlMessageSchema.options;
+const joinedSchema = z.strictObject({
+  type: z.literal('joined'),
+  kind: proveSchema.shape.kind,
+  prefix: z.string().max(64),
+});
+const leftSchema = z.strictObject({ type: z.literal('left') });
+const fromPeerSchema = z.union([joinedSchema, leftSchema, peerControlMessageSchema]);
+
+const parcelOf = <Message extends z.ZodType>(message: Message) =>
+  z.union([z.literal('bye'), z.strictObject({ id: peerIdSchema, connection: z.int().min(1), message })]);
+const parcelFromPeerSchema = parcelOf(fromPeerSchema);
+const parcelToPeerSchema = parcelOf(serverMessageSchema);
+
+/** Reads what the edge of another process has sent. Throws `bad-message`. */
+export function parseFromPeer(text: string): Parcel<FromPeer> {
+  const parcel = parse(parcelFromPeerSchema, text);
+  if (parcel === 'bye') return parcel;
+  const { message } = parcel;
+  if (message.type === 'prove') throw new ChorusError('bad-message', 'a prove; proofs are for the edge alone');
+  return { ...parcel, message };
+}
+
+/** Reads what the desks of another process have sent. Throws `bad-message`. */
+export function parseToPeer(text: string): Parcel<ToPeer> {
+  const parcel = parse(parcelToPeerSchema, text);
+  if (parcel === 'bye') return parcel;
+  const { message } = parcel;
+  if (message.type === 'challenge' || message.type === 'welcome' || message.type === 'alive')
+    throw new ChorusError('bad-message', `a message of type ${message.type}; the edge makes these itself`);
+  return { ...parcel, message };
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new ChorusError('bad-message', 'not JSON');
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new ChorusError('bad-message', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+}

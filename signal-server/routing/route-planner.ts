@@ -1,0 +1,60 @@
+import type { PeerId } from '#shared/ids.ts';
+import type { PlannedModel } from '../placement/planned-model.ts';
+import type { FaultMemory } from '../trust/fault-memory.ts';
+import { candidatesFor, type Candidate, type CandidateSources } from './candidate.ts';
+import type { RouteRequest } from './route-queue.ts';
+import { planRoute, type Planned } from './scheduler.ts';
+
+export interface RoutePlannerDeps extends CandidateSources {
+  readonly faults: Pick<FaultMemory, 'failedLately'>;
+  /** True while volunteers are on their way that have not joined yet: what lacks volunteers waits for them. */
+  readonly isFilling: () => boolean;
+  readonly times: { readonly shadowWaitMs: number };
+}
+
+/** Looks at who is here and plans routes for requests; whether a request then goes or waits is the desk's to do. */
+export class RoutePlanner {
+  readonly #deps: RoutePlannerDeps;
+
+  constructor(deps: RoutePlannerDeps) {
+    this.#deps = deps;
+  }
+
+  /** The route that this requester would get now. */
+  plan(model: PlannedModel, requester: PeerId, request: RouteRequest): Planned {
+    const demand = {
+      requester,
+      webrtc: request.webrtc,
+      minStages: Math.max(model.minStages, request.policy.minStages),
+      shadows: request.policy.shadows,
+      exclude: new Set(request.exclude),
+    };
+    const planned = planRoute(model.layers, demand, this.#candidates(model, requester));
+    return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
+  }
+
+  /** An answer that could be checked in a moment is better than one at once, but not for ever. */
+  waitsForShadows(planned: Planned, { policy }: RouteRequest, waitedMs: number): boolean {
+    if (planned.type !== 'route' || policy.shadows === 0) return false;
+    if (planned.stages.some((stage) => stage.shadows.length === 0) && this.#deps.isFilling()) return true;
+    return planned.lacksBusyShadows && waitedMs < this.#deps.times.shadowWaitMs;
+  }
+
+  /** Why a plain request for this model would get no route now; null if it would get one. */
+  reasonNotServable(model: PlannedModel): string | null {
+    const demand = {
+      requester: '' as PeerId,
+      webrtc: true,
+      minStages: model.minStages,
+      shadows: 0,
+      exclude: new Set<PeerId>(),
+    };
+    const planned = planRoute(model.layers, demand, this.#candidates(model, demand.requester));
+    if (planned.type === 'route') return null;
+    return planned.type === 'wait' ? 'all volunteers are busy or loading' : planned.message;
+  }
+
+  #candidates(model: PlannedModel, requester: PeerId): Candidate[] {
+    return candidatesFor(model, (volunteer) => this.#deps.faults.failedLately(requester, volunteer), this.#deps);
+  }
+}
