@@ -62,7 +62,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const trust = new Trust({ clock, store: store.trust, isOwn: (id) => companionKeys.has(id) });
-  const recorder = new SessionRecorder({ clock, store, trust, metrics, log });
+  const recorder = new SessionRecorder({ clock, history: store.history, trust, metrics, log, onError });
   const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
   const shared = {
     ...deps,

@@ -23,10 +23,11 @@ import {
 } from '../../support/control-peer.ts';
 import { startTestServer, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
+import { STORE_KINDS } from '../../support/stores.ts';
 
 type Volunteer = Awaited<ReturnType<typeof connectVolunteer>>;
 
-describe('a network that checks, over real sockets', () => {
+describe.each(STORE_KINDS)('a network that checks, over real sockets, with a store in %s', (store) => {
   let server: TestServer;
   let model: Digest;
   let requester: ProvenPeer;
@@ -35,6 +36,7 @@ describe('a network that checks, over real sockets', () => {
   beforeEach(async () => {
     anchorIdentity = await newIdentity();
     server = await startTestServer({
+      store,
       manifests: [smallManifest()],
       config: { anchors: 1, times: { rebalanceMs: 50, resumeMs: 100, anchorsMs: 1 } },
       companions: {
