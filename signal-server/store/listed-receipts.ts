@@ -1,7 +1,7 @@
 import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
 
-/** What an entry of a log says of its receipt. */
+/** An entry of a log, as far as it speaks of its receipt. */
 export interface LoggedEntry extends ReceiptEntry {
   readonly index: number;
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AcknowledgedSizes } from '../../signal-server/store/acknowledged-sizes.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
 
-/** What every AcknowledgedSizes promises. */
+/** The contract of every AcknowledgedSizes. */
 export function describeAcknowledgedSizes(name: string, open: () => Promise<OpenedStore<AcknowledgedSizes>>): void {
   describe(`sizes acknowledged, kept by ${name}`, () => {
     let opened: OpenedStore<AcknowledgedSizes>;

@@ -23,7 +23,7 @@ const sessionOf = (digit: string, more: Partial<SessionRecord> = {}): SessionRec
   ...more,
 });
 
-/** What every HistoryStore promises. */
+/** The contract of every HistoryStore. */
 export function describeHistoryStore(name: string, open: () => Promise<OpenedStore<HistoryStore>>): void {
   describe(`history kept by ${name}`, () => {
     let opened: OpenedStore<HistoryStore>;

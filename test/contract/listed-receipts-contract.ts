@@ -14,7 +14,7 @@ const entryOf = (index: number, more: Partial<ReceiptEntry> = {}): LoggedEntry =
   ...madeEntry(index, { manifest: wren, tier: 'checked', finishedAt: day(1), ...more }),
 });
 
-/** What every ListedReceipts promises. */
+/** The contract of every ListedReceipts. */
 export function describeListedReceipts(name: string, open: () => Promise<OpenedStore<ListedReceipts>>): void {
   describe(`the list of receipts kept by ${name}`, () => {
     let opened: OpenedStore<ListedReceipts>;

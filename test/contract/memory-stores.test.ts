@@ -8,7 +8,7 @@ import { describeReceiptStore } from './receipt-store-contract.ts';
 import { describeTrustStore } from './trust-store-contract.ts';
 import { describeWitnessStore } from './witness-store-contract.ts';
 
-/** What is in memory is there as long as the process is: to open it anew is to go on with it. */
+/** A store in memory has no restart: opened anew, it is the same. */
 function opening<Port>(create: () => Port): () => Promise<OpenedStore<Port>> {
   return () => {
     const store = create();

@@ -1,7 +1,7 @@
 /** A store that a contract is held to. */
 export interface OpenedStore<Port> {
   readonly store: Port;
-  /** What a restart does: the same place, opened anew. */
+  /** A restart: the same place, opened anew. */
   readonly reopen: () => Promise<Port>;
   readonly release: () => Promise<void>;
 }

@@ -17,7 +17,7 @@ const receiptOf = (n: number, more: Partial<BegunReceipt> = {}): BegunReceipt =>
   ...more,
 });
 
-/** What every ReceiptStore promises. */
+/** The contract of every ReceiptStore. */
 export function describeReceiptStore(name: string, open: () => Promise<OpenedStore<ReceiptStore>>): void {
   describe(`receipts kept by ${name}`, () => {
     let opened: OpenedStore<ReceiptStore>;

@@ -20,7 +20,7 @@ const faultOf = (i: number): RecordedFault => ({
   atMs: i,
 });
 
-/** What every TrustStore promises. */
+/** The contract of every TrustStore. */
 export function describeTrustStore(name: string, open: () => Promise<OpenedStore<TrustStore>>): void {
   describe(`trust kept by ${name}`, () => {
     let opened: OpenedStore<TrustStore>;

@@ -8,7 +8,7 @@ const keyOf = (name: string, byte: number, type = ED25519): NoteKey => ({
 });
 const origin = 'a.example';
 
-/** What every WitnessStore promises. */
+/** The contract of every WitnessStore. */
 export function describeWitnessStore(name: string, open: () => Promise<OpenedStore<WitnessStore>>): void {
   describe(`what a witness must not forget, kept by ${name}`, () => {
     let opened: OpenedStore<WitnessStore>;

@@ -14,6 +14,8 @@ import { createSignalServer, type ServerDeps, type SignalServer } from '../../si
 import type { Store } from '../../signal-server/store/store.ts';
 import { storeOpener, type StoreKind } from './stores.ts';
 
+export { STORE_KINDS } from './stores.ts';
+
 export interface TestServer {
   readonly port: number;
   readonly url: string;

@@ -5,7 +5,7 @@ import type { Store } from '../../signal-server/store/store.ts';
 export const STORE_KINDS = ['SQLite', 'memory'] as const;
 export type StoreKind = (typeof STORE_KINDS)[number];
 
-/** Opens the store of a data folder, again and again. What is in memory stays there as long as this function does. */
+/** Opens the store of a data folder, again and again. A store in memory lives as long as this function. */
 export function storeOpener(kind: StoreKind, folder: string): () => Promise<Store> {
   if (kind === 'SQLite') return () => openSqliteStore(folder);
   const store = createMemoryStore();

@@ -26,7 +26,7 @@ export async function openSqliteWitnessStore(folder: string): Promise<WitnessSto
   const noteThere = (origin: string): string | null =>
     (readNote.get(origin) as { note: string } | undefined)?.note ?? null;
   const logsThere = (): string[] => (readLogs.all() as { vkey: string }[]).map(({ vkey }) => vkey);
-  // What is confirmed: the database shows also what is not.
+  // Confirmed state only: the database shows also what is not.
   let name = nameThere();
   let logs = logsThere();
   const notes = new Map((readNotes.all() as { origin: string; note: string }[]).map((row) => [row.origin, row.note]));

@@ -25,8 +25,6 @@ describe('the report desk', () => {
   let convicted: PeerId[];
   let counted: boolean[];
   let errors: unknown[];
-  /** A conviction is on the disk. */
-  let recorded: Promise<void>;
 
   const fault: ProvenFault = {
     accused: idOf('1'),
@@ -43,14 +41,12 @@ describe('the report desk', () => {
     registry = new Registry(clock);
     [answers, proven, convicted, counted, errors] = [[], new Set(), [], [], []];
     verify = () => Promise.resolve(fault);
-    recorded = Promise.resolve();
     desk = new ReportDesk({
       clock,
       trust: {
         isProven: (session, volunteer) => proven.has(session + volunteer),
         convict: async ({ session, volunteer, reason }) => {
           proven.add(session + volunteer);
-          await recorded;
           return { times: 1, untilMs: 0, reason };
         },
       },
@@ -84,25 +80,6 @@ describe('the report desk', () => {
     ]);
     expect(convicted).toEqual([fault.accused]);
     expect(counted).toEqual([true]);
-  });
-
-  it('says nothing of a conviction before it is on the disk', async () => {
-    let isRecorded = (): void => undefined;
-    recorded = new Promise((resolve) => (isRecorded = resolve));
-    await report();
-    expect([answers, convicted]).toEqual([[], []]);
-    isRecorded();
-    await settle();
-    expect(answers).toMatchObject([{ accepted: true }]);
-    expect(convicted).toEqual([fault.accused]);
-  });
-
-  it('accepts nothing that could not be put on record', async () => {
-    const failure = new Error('the disk is full');
-    recorded = Promise.reject(failure);
-    await report();
-    expect(answers).toMatchObject([{ accepted: false, reason: 'the server failed on this report' }]);
-    expect([convicted, errors]).toEqual([[], [failure]]);
   });
 
   it('accepts the same fault again, from whomever, without a second conviction', async () => {

@@ -21,9 +21,8 @@ import {
   routeRequest,
   type ProvenPeer,
 } from '../../support/control-peer.ts';
-import { startTestServer, type TestServer } from '../../support/signal-server.ts';
+import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
-import { STORE_KINDS } from '../../support/stores.ts';
 
 type Volunteer = Awaited<ReturnType<typeof connectVolunteer>>;
 
@@ -36,8 +35,7 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
   beforeEach(async () => {
     anchorIdentity = await newIdentity();
     server = await startTestServer({
-      store,
-      manifests: [smallManifest()],
+      ...{ store, manifests: [smallManifest()] },
       config: { anchors: 1, times: { rebalanceMs: 50, resumeMs: 100, anchorsMs: 1 } },
       companions: {
         startAnchors: ({ enlist }) => {

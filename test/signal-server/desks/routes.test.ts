@@ -8,9 +8,8 @@ import { coversModel } from '#shared/model/stage.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from '#shared/route/route.ts';
 import { connectPeer, connectVolunteer, offerOf, routeRequest, type ProvenPeer } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { startTestServer, type TestServer } from '../../support/signal-server.ts';
+import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
-import { STORE_KINDS } from '../../support/stores.ts';
 
 describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (store) => {
   let server: TestServer;
@@ -19,8 +18,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
 
   beforeEach(async () => {
     server = await startTestServer({
-      store,
-      manifests: [smallManifest()],
+      ...{ store, manifests: [smallManifest()] },
       config: { limits: { queueLength: 2 }, times: { rebalanceMs: 50, resumeMs: 100 } },
     });
     model = server.digests[0]!;

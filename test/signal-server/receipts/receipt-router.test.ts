@@ -12,8 +12,7 @@ import { createReceiptRouter } from '../../../signal-server/receipts/receipt-rou
 import { FakeClock } from '../../support/fake-clock.ts';
 import { listen, newFolder, removeFolder } from '../../support/log-stand.ts';
 import { giveAnswer, ISSUED_AT_MS, makePeople } from '../../support/receipts.ts';
-import { startTestServer, type TestServer } from '../../support/signal-server.ts';
-import { STORE_KINDS } from '../../support/stores.ts';
+import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 
 describe.each(STORE_KINDS)('the routes of receipts, with a store in %s', (store) => {
   let folder: string;

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { PROBATION_CHUNKS } from '#shared/limits.ts';
@@ -9,6 +6,7 @@ import type { Store } from '../../../signal-server/store/store.ts';
 import { mostSpans, Trust } from '../../../signal-server/trust/trust.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { idOf, leaseOf } from '../../support/leases.ts';
+import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { STORE_KINDS, storeOpener } from '../../support/stores.ts';
 
 const HOUR_MS = 3_600_000;
@@ -34,23 +32,17 @@ describe.each(STORE_KINDS)('trust kept by %s', (kind) => {
   let sessions = 0;
   const convict = async (volunteer: PeerId): Promise<void> => {
     const session = (sessions++).toString(16).padStart(32, '0') as SessionId;
-    const { route } = leaseFor(alice);
-    await trust.convict(
-      { session, volunteer, model: route.model, range: route.stages[0]!.range, reason: 'it lied' },
-      '{}',
-    );
+    const { model, stages } = leaseFor(alice).route;
+    await trust.convict({ session, volunteer, model, range: stages[0]!.range, reason: 'it lied' }, '{}');
   };
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'chorus-trust-'));
+    folder = await newFolder();
     openStore = storeOpener(kind, folder);
     clock = new FakeClock();
     await open();
   });
-  afterEach(async () => {
-    await store.close();
-    await rm(folder, { recursive: true });
-  });
+  afterEach(() => store.close().then(() => removeFolder(folder)));
 
   it('of an unknown key is none', () => {
     expect(trust.standing(stranger, 'wasm')).toEqual({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });

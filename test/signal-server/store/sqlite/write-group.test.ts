@@ -28,7 +28,7 @@ const numbersIn = (read: Database.Database): number[] =>
   (read.prepare('SELECT number FROM numbers ORDER BY rowid').all() as { number: number }[]).map(({ number }) => number);
 const numbers = (): number[] => numbersIn(database);
 
-/** What another process would find, if this one ended now. */
+/** The numbers that another process would find, if this one ended now. */
 async function onDisk(): Promise<number[]> {
   const copy = await newFolder();
   await cp(folder, copy, { recursive: true });
