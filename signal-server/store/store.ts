@@ -25,7 +25,7 @@ export interface Store {
   readonly acknowledged: AcknowledgedSizes;
   readonly receipts: ReceiptStore;
   readonly listed: ListedReceipts;
-  /** Waits for what is under way, and frees the place for another process. */
+  /** Waits for what is under way, and frees the place for another process. A second call does nothing. */
   close(): Promise<void>;
 }
 

@@ -24,8 +24,7 @@ export async function openSqliteStore(folder: string): Promise<Store> {
     receipts: createSqliteReceiptStore(database, writes),
     listed: createSqliteListedReceipts(database, writes),
     async close() {
-      writes.flush();
-      closeLocked(database);
+      if (writes.close()) closeLocked(database);
     },
   };
 }

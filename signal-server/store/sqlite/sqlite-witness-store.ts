@@ -62,8 +62,7 @@ export async function openSqliteWitnessStore(folder: string): Promise<WitnessSto
     },
     note: (origin) => notes.get(origin) ?? null,
     async close() {
-      writes.flush();
-      closeLocked(database);
+      if (writes.close()) closeLocked(database);
     },
   };
 }

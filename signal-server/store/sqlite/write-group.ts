@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers';
 import type Database from 'libsql';
+import { ChorusError } from '#shared/errors.ts';
 
 interface Waiting {
   readonly confirm: () => void;
@@ -16,6 +17,7 @@ export class WriteGroup {
   readonly #forget: (() => void)[] = [];
   #waiting: Waiting[] = [];
   #failure: { readonly reason: unknown } | null = null;
+  #isClosed = false;
 
   constructor(database: Database.Database) {
     this.#database = database;
@@ -23,6 +25,9 @@ export class WriteGroup {
 
   /** Resolves once the write has reached the disk. Rejects with what it threw, or another of its group. */
   add<Outcome>(write: () => Outcome): Promise<Outcome> {
+    // The package ends the process of whoever uses a closed database.
+    if (this.#isClosed)
+      return Promise.reject(new ChorusError('internal', 'the store is closed: it takes nothing more'));
     return new Promise((resolve, reject) => {
       const isFirst = this.#waiting.length === 0;
       const waiting = { confirm: (): void => undefined, reject };
@@ -60,6 +65,14 @@ export class WriteGroup {
       if (failure === null) confirm();
       else reject(failure.reason);
     }
+  }
+
+  /** Ends the last group; writes after it are rejected. False where it is closed already. */
+  close(): boolean {
+    if (this.#isClosed) return false;
+    this.flush();
+    this.#isClosed = true;
+    return true;
   }
 
   #undo(reason: unknown): void {

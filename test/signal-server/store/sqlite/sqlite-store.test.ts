@@ -99,6 +99,16 @@ describe('a store in SQLite', () => {
     await again.close();
   });
 
+  it('takes nothing once it is closed, and may be closed again', async () => {
+    const store = await openSqliteStore(folder);
+    await store.close();
+    expect(await codeOfAsync(store.history.sessionEnded(session))).toBe('internal');
+    await store.close();
+    const again = await openSqliteStore(folder);
+    expect(again.history.totals.finished).toBe(0);
+    await again.close();
+  });
+
   it('drops sessions and complaints that are older than its history', async () => {
     const store = await openSqliteStore(folder);
     await store.history.sessionEnded({ ...session, endedMs: 1_000 });
