@@ -39,6 +39,17 @@ const zones = [
   },
   { target: './worker', from: ['./web', './signal-server', './test'] },
   { target: './signal-server', from: ['./web', './worker', './test'] },
+  {
+    target: './signal-server/store',
+    from: './signal-server',
+    except: ['./store'],
+    message: 'Ports know none of the rooms that use them.',
+  },
+  {
+    target: ['./signal-server/*.ts', './signal-server/!(cli|store)/**', './signal-server/store/{*.ts,memory/**}'],
+    from: './signal-server/store/sqlite',
+    message: 'A command chooses the store; all others know its port.',
+  },
   ...floorZones(),
 ];
 
@@ -77,6 +88,7 @@ const engines = [
     allowTypeImports: true,
   },
   { regex: '^peer(/|$)', message: 'Only signal-server/control/peer-mount.ts mounts PeerServer.' },
+  { group: ['libsql', 'libsql/*'], message: 'Only signal-server/store/sqlite/ knows the database.' },
 ];
 
 const restrictImports = (...patterns) => ({ '@typescript-eslint/no-restricted-imports': ['error', { patterns }] });
@@ -142,6 +154,10 @@ export default defineConfig(
       ],
     },
   },
-  { files: ['worker/runtime.ts'], rules: restrictImports(engines[1]) },
-  { files: ['signal-server/control/peer-mount.ts'], rules: restrictImports(engines[0]) },
+  { files: ['worker/runtime.ts'], rules: restrictImports(engines[1], engines[2]) },
+  { files: ['signal-server/control/peer-mount.ts'], rules: restrictImports(engines[0], engines[2]) },
+  {
+    files: ['signal-server/store/sqlite/**', 'test/signal-server/store/sqlite/**'],
+    rules: restrictImports(engines[0], engines[1]),
+  },
 );

@@ -21,7 +21,7 @@ import type { ModelCatalog } from './placement/model-catalog.ts';
 import type { Registry } from './placement/registry.ts';
 import { openReceipts } from './receipts/open-receipts.ts';
 import type { ReceiptDesk } from './receipts/receipt-desk.ts';
-import type { Store } from './store/store.ts';
+import { pruneStore, type Store } from './store/store.ts';
 import { createMetrics } from './view/metrics.ts';
 import { HISTORY_STEP_MS, NetworkHistory } from './view/network-history.ts';
 import { networkSnapshot } from './view/snapshot.ts';
@@ -188,7 +188,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       checks: recorder.checksWith(routes.rested),
       faults: store.trust.faults(SHOWN_FAULTS),
       history: [...history.points],
-      tokensOf: (member) => store.volunteer(member.id)?.tokens ?? 0,
+      tokensOf: (member) => store.history.volunteer(member.id)?.tokens ?? 0,
     });
   }
 
@@ -225,15 +225,14 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     every(times.rebalanceMs, () => volunteers.tick());
     every(times.rescanMs, rescan);
     every(HISTORY_STEP_MS, addHistory);
-    const prune = (): void => {
-      store.prune(clock.wallMs());
-      receipts?.desk.tidy();
-    };
-    prune();
-    every(PRUNE_MS, () => {
-      prune();
+    const prune = async (): Promise<void> => {
       reports.prune();
-    });
+      await pruneStore(store, clock.wallMs());
+      await receipts?.desk.tidy();
+    };
+    await prune();
+    signal.throwIfAborted();
+    every(PRUNE_MS, prune);
     const enlist = (id: PeerId, kind: CompanionKind): void => void companionKeys.set(id, kind);
     const url = `http://${ownHost(config.host)}:${port}`;
     const context = { url, dataFolder, catalog, log, enlist, receipts: receipts?.desk ?? null };

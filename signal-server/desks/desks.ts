@@ -64,7 +64,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const trust = new Trust({ clock, store: store.trust, isOwn: (id) => companionKeys.has(id) });
-  const recorder = new SessionRecorder({ clock, store, trust, metrics, log });
+  const recorder = new SessionRecorder({ clock, history: store.history, trust, metrics, log, onError });
   const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const shared = {
@@ -108,7 +108,7 @@ export function createDesks(deps: DesksDeps): Desks {
     isOwn: (id) => companionKeys.has(id),
     onVolunteer: (id, kind) => {
       log.info({ volunteer: id, kind }, 'volunteer');
-      store.volunteerSeen(id, kind, clock.wallMs());
+      store.history.volunteerSeen(id, kind, clock.wallMs()).catch(onError);
     },
   });
   router.receive(

@@ -99,7 +99,7 @@ export class ReportDesk {
       const { accused: volunteer, session, model, range } = fault;
       const reason = WORDS[fault.reason] ?? fault.reason;
       if (!trust.isProven(session, volunteer)) {
-        trust.convict({ volunteer, session, model, range, reason }, JSON.stringify(report.proof));
+        await trust.convict({ volunteer, session, model, range, reason }, JSON.stringify(report.proof));
         onConvicted(fault);
       }
       this.#answer(from, report, true, reason);

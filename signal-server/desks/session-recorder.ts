@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import type { Clock } from '#shared/clock.ts';
 import type { CheckCounts, Tier } from '#shared/judge/finding.ts';
-import type { Store, Totals } from '../store/store.ts';
+import type { HistoryStore, Totals } from '../store/history-store.ts';
+import { addCounts } from '../store/totals.ts';
 import { mostSpans, type Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { FinishedSession } from './running-sessions.ts';
@@ -11,30 +12,30 @@ const NONE: CheckCounts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export interface SessionRecorderDeps {
   readonly clock: Clock;
-  readonly store: Store;
+  readonly history: Pick<HistoryStore, 'sessionEnded' | 'totals'>;
   readonly trust: Pick<Trust, 'credit' | 'complain'>;
   readonly metrics: Pick<Metrics, 'sessions' | 'tokens' | 'spans' | 'replays'>;
   readonly log: Logger;
+  /** The store did not take what is to be on record. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Puts ended sessions on record: history, figures, and what they bring or cost their volunteers in trust. */
 export class SessionRecorder {
   readonly #deps: SessionRecorderDeps;
-  #totals: Totals;
 
   constructor(deps: SessionRecorderDeps) {
     this.#deps = deps;
-    this.#totals = deps.store.totals();
   }
 
   /** Of all answers that the store knows. */
   get totals(): Totals {
-    return this.#totals;
+    return this.#deps.history.totals;
   }
 
   /** Spans by verdict, also of sessions that still run. */
   checksWith(running: readonly FinishedSession[]): CheckCounts {
-    return running.map(countsOf).reduce(addCounts, addCounts(this.#totals, NONE));
+    return running.map(countsOf).reduce(addCounts, addCounts(this.totals, NONE));
   }
 
   record(session: FinishedSession): void {
@@ -44,14 +45,14 @@ export class SessionRecorder {
   }
 
   #recordAnswer(finished: FinishedSession): void {
-    const { clock, log, metrics, store, trust } = this.#deps;
+    const { clock, history, log, metrics, onError, trust } = this.#deps;
     const { lease, outcome, tokens, tokensPerSecond, faults, checks: reported } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
     const checks = countsOf(finished);
     metrics.sessions.inc({ outcome });
     metrics.tokens.inc(tokens);
     for (const tier of TIERS) metrics.spans.inc({ tier }, checks[tier]);
-    store.sessionEnded({
+    const ended = history.sessionEnded({
       id: session,
       model,
       requester: lease.requester,
@@ -64,12 +65,11 @@ export class SessionRecorder {
       faults: faults.map(({ volunteer }) => volunteer),
       checks,
     });
-    this.#totals = addUp(this.#totals, outcome, tokens, checks);
-    if (reported !== null) trust.credit(lease, tokens, reported.agreed);
-    for (const { volunteer, code } of faults) {
-      // A link is lost by either end, or by neither.
-      if (code !== 'link-lost') trust.complain(lease.requester, volunteer);
-    }
+    const credited = reported === null ? null : trust.credit(lease, tokens, reported.agreed);
+    // A link is lost by either end, or by neither.
+    const blames = faults.filter(({ code }) => code !== 'link-lost');
+    const complained = blames.map(({ volunteer }) => trust.complain(lease.requester, volunteer));
+    Promise.all([ended, credited, ...complained]).catch(onError);
     const blamed = faults.map(({ volunteer, code }) => ({ volunteer, code }));
     log.info(
       { session, outcome, tokens, tokensPerSecond, stages: stages.length, checks, faults: blamed },
@@ -87,23 +87,5 @@ function countsOf({ lease, tokens, checks }: FinishedSession): CheckCounts {
     settled: countOf('settled'),
     unchecked: countOf('unchecked'),
     disputed: countOf('disputed'),
-  };
-}
-
-function addCounts(a: CheckCounts, b: CheckCounts): CheckCounts {
-  return {
-    checked: a.checked + b.checked,
-    settled: a.settled + b.settled,
-    unchecked: a.unchecked + b.unchecked,
-    disputed: a.disputed + b.disputed,
-  };
-}
-
-function addUp(totals: Totals, outcome: FinishedSession['outcome'], tokens: number, checks: CheckCounts): Totals {
-  return {
-    finished: totals.finished + (outcome === 'failed' ? 0 : 1),
-    failed: totals.failed + (outcome === 'failed' ? 1 : 0),
-    tokens: totals.tokens + tokens,
-    ...addCounts(totals, checks),
   };
 }

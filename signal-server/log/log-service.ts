@@ -10,7 +10,7 @@ import { formatTlogProof } from '#shared/log/tlog-proof.ts';
 import { readIfThere } from '../machine/durable-file.ts';
 import { openKeyFile } from '../machine/key-file.ts';
 import type { WitnessAddress } from '../machine/witness-address.ts';
-import type { AcknowledgedSizes } from './acknowledged-sizes.ts';
+import type { AcknowledgedSizes } from '../store/acknowledged-sizes.ts';
 import { doubt, openLog, unusable, type TransparencyLog } from './transparency-log.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
@@ -88,7 +88,8 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     onFork: (error) => service.halt(forkDoubt(error)),
   });
   const service = new RunningLog(log, witnesses, options, mtimeMs);
-  await witnesses.start().catch(async (error: unknown) => {
+  const started = service.writeAcknowledged().then(() => witnesses.start());
+  await started.catch(async (error: unknown) => {
     await service.stop();
     throw error instanceof ChorusError && error.code === 'wrong-peer' ? forkDoubt(error) : error;
   });
@@ -116,13 +117,12 @@ class RunningLog implements LogService {
     this.#headAtMs = headAtMs;
     this.#startedAtMs = options.clock.wallMs();
     this.#startSize = log.head.size;
-    this.#writeAcknowledged();
   }
 
   async append(entry: Uint8Array): Promise<number> {
     const index = await this.#log.append(entry);
     this.#headAtMs = this.#options.clock.wallMs();
-    this.#cancelWrite ??= this.#options.clock.setTimer(() => this.#writeAcknowledged(), ACKNOWLEDGED_LAG_MS);
+    this.#cancelWrite ??= this.#options.clock.setTimer(() => void this.writeAcknowledged(), ACKNOWLEDGED_LAG_MS);
     this.#witnesses.headChanged();
     return index;
   }
@@ -172,14 +172,14 @@ class RunningLog implements LogService {
   async stop(): Promise<void> {
     await this.#witnesses.stop();
     await this.#log.close();
-    this.#writeAcknowledged();
+    await this.writeAcknowledged();
   }
 
-  #writeAcknowledged(): void {
+  async writeAcknowledged(): Promise<void> {
     this.#cancelWrite?.();
     this.#cancelWrite = null;
     const { origin, size } = this.#log.head;
-    this.#options.acknowledged.write(origin, size);
+    await this.#options.acknowledged.write(origin, size);
   }
 }
 

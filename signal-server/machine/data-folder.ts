@@ -18,12 +18,11 @@ import { systemRandom } from './system-clock.ts';
  *   keys/                   keys of the anchors and the gateway
  *   log.key, log/           the transparency log
  *   witnesses/              what witnesses have cosigned of it
- *   chorus.sqlite           history, receipts; locked while a server runs
+ *   and what the store keeps: history, trust, receipts; locked while a server runs
  */
 export interface DataFolder {
   readonly path: string;
   readonly blobsPath: string;
-  readonly databasePath: string;
   readonly serverIdentity: Identity;
   /** Digests of the manifests that are there, the oldest first. */
   listModels(): Promise<Digest[]>;
@@ -43,7 +42,6 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
   return {
     path,
     blobsPath,
-    databasePath: join(path, 'chorus.sqlite'),
     serverIdentity: await openKeyFile(join(path, 'server.key')),
     async listModels() {
       const names = (await readdir(modelsPath)).filter((name) => /^[0-9a-f]{64}\.json$/.test(name));

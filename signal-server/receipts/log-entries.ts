@@ -2,10 +2,7 @@ import { ChorusError } from '#shared/errors.ts';
 import { decodeEntries, TILE_WIDTH } from '#shared/log/tile-path.ts';
 import { parseReceiptEntry, type ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { LogService } from '../log/log-service.ts';
-
-export interface LoggedEntry extends ReceiptEntry {
-  readonly index: number;
-}
+import type { LoggedEntry } from '../store/listed-receipts.ts';
 
 /**
  * The receipts among entries [start, end) of a log that has come as far as `end`, the newest first. They are read a

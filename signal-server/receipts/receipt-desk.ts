@@ -3,7 +3,7 @@ import { toBase64 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { Digest, PeerId } from '#shared/ids.ts';
 import { CLOCK_SKEW_MS } from '#shared/limits.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
@@ -14,10 +14,9 @@ import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { Config } from '../machine/config.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
+import type { ReceiptStore } from '../store/receipt-store.ts';
 import { checkSize } from './check-size.ts';
 import { newestFirst } from './log-entries.ts';
-import type { ReceiptStore } from './receipt-store.ts';
-import { WriteGroup } from './write-group.ts';
 
 export const MAX_RECEIPT_BYTES = 1024 * 1024;
 /** The store is tidied early once this part of its room is filled anew. */
@@ -48,10 +47,7 @@ export class ReceiptDesk {
   readonly #deps: ReceiptDeskDeps;
   readonly #serverKey: string;
   readonly #limiter: RateLimiterMemory;
-  readonly #writes: WriteGroup;
   readonly #entering = new Map<Digest, Promise<number>>();
-  /** How many receipts of a session wait to be begun. */
-  readonly #beginning = new Map<SessionId, number>();
   /** Set once the log has failed to write: whether it has the entry shows at the next start. */
   #failure: ChorusError | null = null;
   /** Of receipts that came since the store was tidied. */
@@ -60,21 +56,25 @@ export class ReceiptDesk {
   constructor(deps: ReceiptDeskDeps) {
     this.#deps = deps;
     this.#serverKey = toBase64(deps.serverKey);
-    this.#writes = new WriteGroup(deps.store.inOne);
     this.#limiter = new RateLimiterMemory({ points: deps.config.limits.receiptsPerRequesterPerMinute, duration: 60 });
   }
 
   /** Settles what a crash left between the store and the log. To be called before anything else. */
   async recover(): Promise<void> {
     const { log, store } = this.#deps;
-    const pending = store.pending();
+    const pending = await store.pending();
     const wanted = new Map(pending.filter((each) => each.log === log.verifierKey).map((each) => [each.id, each]));
     const start = Math.min(...[...wanted.values()].map(({ logSize }) => logSize));
+    const found: { readonly id: Digest; readonly index: number }[] = [];
     for await (const { id, index } of newestFirst(log, start, log.status.size)) {
-      if (wanted.delete(id)) store.confirm(id, index);
+      if (wanted.delete(id)) found.push({ id, index });
       if (wanted.size === 0) break;
     }
-    for (const { id, log: of } of pending) if (of !== log.verifierKey || wanted.has(id)) store.abandon(id);
+    const lost = pending.filter(({ id, log: of }) => of !== log.verifierKey || wanted.has(id));
+    await Promise.all([
+      ...found.map(({ id, index }) => store.confirm(id, index)),
+      ...lost.map(({ id }) => store.abandon(id)),
+    ]);
   }
 
   /**
@@ -97,7 +97,7 @@ export class ReceiptDesk {
   /** A logged receipt with its newest proof; `file` is null if its envelope is no longer kept. Null if there is none. */
   async read(id: Digest): Promise<{ readonly index: number; readonly file: ReceiptFile | null } | null> {
     const { log, store } = this.#deps;
-    const stored = store.get(id, log.verifierKey);
+    const stored = await store.get(id, log.verifierKey);
     if (stored === null) return null;
     const { index, envelope } = stored;
     if (envelope === null) return { index, file: null };
@@ -127,12 +127,14 @@ export class ReceiptDesk {
   }
 
   /** Puts the log's size on record and drops what is too old or too much. */
-  tidy(): void {
+  async tidy(): Promise<void> {
     const { log, store, clock, config } = this.#deps;
     const wallMs = clock.wallMs();
-    store.addGrowth(log.verifierKey, wallMs, log.status.size);
-    store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes);
     this.#freshBytes = 0;
+    await Promise.all([
+      store.addGrowth(log.verifierKey, wallMs, log.status.size),
+      store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
+    ]);
   }
 
   async #verified(file: ReceiptFile): Promise<ReceiptPredicate> {
@@ -173,10 +175,9 @@ export class ReceiptDesk {
   }
 
   /** The entry of a verified receipt, made unless it is there. */
-  #indexOf(file: ReceiptFile, predicate: ReceiptPredicate): number | Promise<number> {
+  #indexOf(file: ReceiptFile, predicate: ReceiptPredicate): Promise<number> {
     const id = receiptId(file);
-    const known = this.#deps.store.get(id, this.#deps.log.verifierKey);
-    if (known !== null) return known.index;
+    // Looking is part of entering: what was looked for before another entered it would enter a second time.
     const entering =
       this.#entering.get(id) ?? this.#enter(id, file, predicate).finally(() => this.#entering.delete(id));
     this.#entering.set(id, entering);
@@ -186,23 +187,21 @@ export class ReceiptDesk {
   async #enter(id: Digest, file: ReceiptFile, predicate: ReceiptPredicate): Promise<number> {
     const { requester, session, finishedAt } = predicate;
     const { clock, config, log, store } = this.#deps;
+    const known = await store.get(id, log.verifierKey);
+    if (known !== null) return known.index;
     const ageMs = clock.wallMs() - Date.parse(finishedAt);
     if (ageMs > MAX_AGE_MS || ageMs < -CLOCK_SKEW_MS) throw refusal('age', 'by the clock here it is not of today');
     if (!this.#deps.isGateway(requester.id)) await this.#limit(requester.id);
     if (this.#failure !== null) throw this.#failure;
-    const beginning = this.#beginning.get(session) ?? 0;
-    if (store.countOf(session) + beginning >= config.limits.receiptsPerSession) {
+    const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
+    const begun = { id, session, envelope: file.envelope, ...at };
+    if (!(await store.begin(begun, config.limits.receiptsPerSession))) {
       throw new ChorusError('rate-limited', 'this session has too many receipts');
     }
-    const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
-    this.#beginning.set(session, beginning + 1);
-    await this.#writes
-      .add(() => store.begin({ id, session, envelope: file.envelope, ...at }))
-      .finally(() => this.#hasBegun(session));
     const index = await this.#append(id, predicate);
     this.#deps.onAccepted();
     this.#freshBytes += file.envelope.payload.length;
-    if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) this.tidy();
+    if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) await this.tidy();
     return index;
   }
 
@@ -210,20 +209,14 @@ export class ReceiptDesk {
     const { log, store } = this.#deps;
     try {
       const index = await log.append(entryOf(id, predicate));
-      await this.#writes.add(() => store.confirm(id, index));
+      await store.confirm(id, index);
       return index;
     } catch (thrown) {
       const error = toChorusError(thrown);
       if (error.code === 'internal') this.#failure = error;
-      else await this.#writes.add(() => store.abandon(id));
+      else await store.abandon(id);
       throw error;
     }
-  }
-
-  #hasBegun(session: SessionId): void {
-    const left = this.#beginning.get(session)! - 1;
-    if (left === 0) this.#beginning.delete(session);
-    else this.#beginning.set(session, left);
   }
 
   async #limit(requester: PeerId): Promise<void> {

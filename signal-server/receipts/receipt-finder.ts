@@ -2,7 +2,7 @@ import { ChorusError } from '#shared/errors.ts';
 import type { ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
-import type { ListedReceipts } from './listed-receipts.ts';
+import type { ListedReceipts } from '../store/listed-receipts.ts';
 import { entriesBetween } from './log-entries.ts';
 
 /** Entries that are listed at once: the server answers nothing else while they are written. */
@@ -27,7 +27,7 @@ export class ReceiptFinder {
   async find(query: ReceiptQuery): Promise<ReceiptList> {
     const { listed, catalog } = this.#deps;
     const size = await this.catchUp();
-    const found = listed.find(query);
+    const found = await listed.find(query);
     if (found === null) throw new ChorusError('bad-message', `entry ${query.before} of the log is no receipt`);
     const receipts = found.map(({ manifest, ...entry }) => ({
       ...entry,
@@ -52,12 +52,12 @@ export class ReceiptFinder {
     // A log never has fewer entries than were listed, unless its folder is an older copy.
     if (known === null || known > log.status.size) {
       // At once: a log without entries leaves nothing to list that would take the place of what there is.
-      listed.put(log.verifierKey, 0, 0, []);
+      await listed.put(log.verifierKey, 0, 0, []);
       known = 0;
     }
     for (let start = known; start < size; start += STEP) {
       const end = Math.min(size, start + STEP);
-      listed.put(log.verifierKey, start, end, await entriesBetween(log, start, end));
+      await listed.put(log.verifierKey, start, end, await entriesBetween(log, start, end));
     }
   }
 }

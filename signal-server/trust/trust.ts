@@ -3,7 +3,7 @@ import type { PeerId, SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, MAX_CHECKS, PROBATION_CHUNKS } from '#shared/limits.ts';
 import type { Replica, Route } from '#shared/route/route.ts';
 import type { Lease } from '../placement/leases.ts';
-import type { ProvenFault, Suspension, TrustStore } from './trust-store.ts';
+import type { RecordedFault, Suspension, TrustStore } from '../store/trust-store.ts';
 
 const HOUR_MS = 60 * 60_000;
 const FIRST_SUSPENSION_MS = HOUR_MS;
@@ -13,10 +13,6 @@ const MAX_FROM_ONE_REQUESTER = Math.floor(PROBATION_CHUNKS / 2);
 /** A key that so many requesters complain of in a day is new again. */
 const MAX_COMPLAINTS = 3;
 const COMPLAINT_MS = 24 * HOUR_MS;
-/** Standings kept in memory; all are read again from the store beyond that. */
-const MAX_CACHED = 20_000;
-const MAX_CACHED_CLASSES = 8;
-
 /** What a key has earned in one numeric class. */
 export interface Standing {
   readonly checkedSpans: number;
@@ -33,25 +29,19 @@ export interface TrustDeps {
   readonly isOwn: (id: PeerId) => boolean;
 }
 
-interface Known {
-  readonly spans: Map<string, number>;
-  readonly suspension: Suspension | null;
-}
-
 /**
- * What keys have earned by checked work, and lost. Trust is per key and numeric class; suspensions are per key. All of
- * it is in the store before a call returns.
+ * What keys have earned by checked work, and lost. Trust is per key and numeric class; suspensions are per key. A change
+ * counts as soon as its call returns, and is on the disk once its promise resolves.
  */
 export class Trust {
   readonly #deps: TrustDeps;
-  readonly #known = new Map<PeerId, Known>();
 
   constructor(deps: TrustDeps) {
     this.#deps = deps;
   }
 
   standing(id: PeerId, numericClass: string): Standing {
-    const checkedSpans = this.#spans(id, numericClass);
+    const checkedSpans = this.#deps.store.spans(id, numericClass);
     return {
       checkedSpans,
       isNew: checkedSpans < PROBATION_CHUNKS && !this.#deps.isOwn(id),
@@ -61,8 +51,9 @@ export class Trust {
 
   /** Null if the key may work. */
   suspension(id: PeerId): Suspension | null {
-    const { suspension } = this.#of(id);
-    return suspension !== null && suspension.untilMs > this.#deps.clock.wallMs() ? suspension : null;
+    const { store, clock } = this.#deps;
+    const suspension = store.suspension(id);
+    return suspension !== null && suspension.untilMs > clock.wallMs() ? suspension : null;
   }
 
   /** Keys that may not work now, connected or not. */
@@ -71,29 +62,31 @@ export class Trust {
   }
 
   /** Credits the replicas of an ended session with the spans in which its requester says they agreed. */
-  credit(lease: Lease, tokens: number, agreed: readonly { volunteer: PeerId; spans: number }[]): void {
+  async credit(lease: Lease, tokens: number, agreed: readonly { volunteer: PeerId; spans: number }[]): Promise<void> {
     const { stages } = lease.route;
     const replicas = new Map<PeerId, Replica>(
       stages.flatMap(({ primary, shadows }) => [primary, ...shadows].map((replica) => [replica.id, replica])),
     );
     const most = mostSpans(lease.route, tokens);
+    const credits: Promise<void>[] = [];
     for (const { volunteer, spans } of agreed) {
       const replica = replicas.get(volunteer);
       // A volunteer named twice is credited once.
       replicas.delete(volunteer);
       if (replica === undefined || volunteer === lease.requester) continue;
-      this.#credit(volunteer, replica.numericClass, lease.requester, Math.min(spans, most));
+      credits.push(this.#credit(volunteer, replica.numericClass, lease.requester, Math.min(spans, most)));
     }
+    await Promise.all(credits);
   }
 
   /** Unproven faults: one requester's word resets nobody, that of several does. */
-  complain(requester: PeerId, volunteer: PeerId): void {
+  async complain(requester: PeerId, volunteer: PeerId): Promise<void> {
     const { clock, store, isOwn } = this.#deps;
     if (isOwn(volunteer) || requester === volunteer) return;
     const nowMs = Math.floor(clock.wallMs());
-    if (store.complain(volunteer, requester, nowMs, nowMs - COMPLAINT_MS) < MAX_COMPLAINTS) return;
-    store.reset(volunteer);
-    this.#known.delete(volunteer);
+    const complained = store.complain(volunteer, requester, nowMs);
+    const isReset = store.complaints(volunteer, nowMs - COMPLAINT_MS) >= MAX_COMPLAINTS;
+    await Promise.all([complained, isReset ? store.reset(volunteer) : null]);
   }
 
   /** True if this fault is on record already. */
@@ -105,7 +98,7 @@ export class Trust {
    * A fault that the server has found proven: the key is new again and suspended, each time for twice as long. Faults of
    * sessions that began before a suspension come to light during it; they are put on record and do not make it longer.
    */
-  convict(fault: Omit<ProvenFault, 'atMs'>, proof: string): Suspension {
+  async convict(fault: Omit<RecordedFault, 'atMs'>, proof: string): Promise<Suspension> {
     const { clock, store } = this.#deps;
     const nowMs = Math.floor(clock.wallMs());
     const before = store.suspension(fault.volunteer);
@@ -113,40 +106,22 @@ export class Trust {
     const times = (before?.times ?? 0) + 1;
     const termMs = Math.min(MAX_SUSPENSION_MS, FIRST_SUSPENSION_MS * 2 ** (times - 1));
     const suspension = isSuspended ? before : { times, untilMs: nowMs + termMs, reason: fault.reason };
-    store.convict({ ...fault, atMs: nowMs }, proof, suspension);
-    this.#known.delete(fault.volunteer);
+    await store.convict({ ...fault, atMs: nowMs }, proof, suspension);
     return suspension;
   }
 
-  #credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): void {
+  async #credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): Promise<void> {
     const { store, isOwn } = this.#deps;
-    const before = this.#spans(volunteer, numericClass);
+    const before = store.spans(volunteer, numericClass);
     const isNew = before < PROBATION_CHUNKS;
     const left = MAX_FROM_ONE_REQUESTER - (isNew ? store.spansFrom(volunteer, numericClass, requester) : 0);
     const credited = isNew && !isOwn(requester) ? Math.min(spans, left) : spans;
     if (credited <= 0) return;
-    store.credit(volunteer, numericClass, requester, credited);
-    if (before + credited >= PROBATION_CHUNKS) store.forgetSources(volunteer, numericClass);
-    this.#of(volunteer).spans.set(numericClass, before + credited);
-  }
-
-  #spans(id: PeerId, numericClass: string): number {
-    const { spans } = this.#of(id);
-    const known = spans.get(numericClass) ?? this.#deps.store.spans(id, numericClass);
-    // Classes are the volunteer's own words.
-    if (spans.size >= MAX_CACHED_CLASSES) spans.clear();
-    spans.set(numericClass, known);
-    return known;
-  }
-
-  #of(id: PeerId): Known {
-    let known = this.#known.get(id);
-    if (known === undefined) {
-      if (this.#known.size >= MAX_CACHED) this.#known.clear();
-      known = { spans: new Map(), suspension: this.#deps.store.suspension(id) };
-      this.#known.set(id, known);
-    }
-    return known;
+    const isEarned = before + credited >= PROBATION_CHUNKS;
+    await Promise.all([
+      store.credit(volunteer, numericClass, requester, credited),
+      isEarned ? store.forgetSources(volunteer, numericClass) : null,
+    ]);
   }
 }
 

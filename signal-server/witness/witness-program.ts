@@ -8,8 +8,8 @@ import { formatVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import { fetchLogKey } from '../log/fetch-log.ts';
 import { makeFolder } from '../machine/durable-file.ts';
 import { openKeyFile } from '../machine/key-file.ts';
+import type { WitnessStore } from '../store/witness-store.ts';
 import { createWitnessApp } from './witness-app.ts';
-import { openWitnessStore } from './witness-store.ts';
 import { createWitness } from './witness.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -22,8 +22,9 @@ export interface WitnessOptions {
   readonly host: string;
   /** 0 for any. */
   readonly port: number;
-  /** Holds `witness.key` and `witness.sqlite`. */
+  /** Holds `witness.key` and what the store keeps. */
   readonly dataFolder: string;
+  readonly openStore: (folder: string) => Promise<WitnessStore>;
   /** A URL without scheme; null for one made of the key. */
   readonly name: string | null;
   readonly clock: Clock;
@@ -49,10 +50,10 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
   const folder = resolve(options.dataFolder);
   await makeFolder(folder);
   const identity = await openKeyFile(join(folder, 'witness.key'));
-  const store = openWitnessStore(join(folder, 'witness.sqlite'));
+  const store = await options.openStore(folder);
   try {
-    const name = store.name(options.name, `witness-${identity.id.slice(0, 8)}.localhost`);
-    const unreachable = await learnLogs(options, (key) => store.watch(key));
+    const name = await chooseName(store, options.name, `witness-${identity.id.slice(0, 8)}.localhost`);
+    const unreachable = await learnLogs(options, store);
     if (store.logs.length === 0) throw unreachable[0]?.error ?? new ChorusError('bad-message', 'no log to watch');
     const witness = createWitness(name, identity, store, options.clock);
     const server = createServer(createWitnessApp(witness, options.onError));
@@ -72,18 +73,26 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
         const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
         await closed;
         clearTimeout(force);
-        store.close();
+        await store.close();
       },
     };
   } catch (error) {
-    store.close();
+    await store.close();
     throw error;
   }
 }
 
+/** The name under which it signs, chosen once. Throws `internal` if `wanted` is another. */
+async function chooseName(store: WitnessStore, wanted: string | null, otherwise: string): Promise<string> {
+  await store.nameItself(wanted ?? otherwise);
+  const name = store.name!;
+  if (wanted === null || wanted === name) return name;
+  throw new ChorusError('internal', `this witness is ${name}: a key has one name, so ${wanted} needs its own --data`);
+}
+
 async function learnLogs(
   { logs, signal }: WitnessOptions,
-  watch: (key: NoteKey) => void,
+  store: WitnessStore,
 ): Promise<{ url: URL; error: ChorusError }[]> {
   const unreachable: { url: URL; error: ChorusError }[] = [];
   for (const url of logs) {
@@ -95,7 +104,16 @@ async function learnLogs(
       unreachable.push({ url, error: toChorusError(thrown) });
       continue;
     }
-    watch(key);
+    await learnLog(store, key);
   }
   return unreachable;
+}
+
+/** Throws `wrong-peer` if another key was seen for its origin before. */
+async function learnLog(store: WitnessStore, key: NoteKey): Promise<void> {
+  await store.watch(key);
+  const vkey = formatVerifierKey(key);
+  const known = formatVerifierKey(store.logs.find(({ name }) => name === key.name)!);
+  if (known === vkey) return;
+  throw new ChorusError('wrong-peer', `the log ${key.name} had the key ${known} before, and now shows ${vkey}`);
 }

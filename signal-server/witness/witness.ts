@@ -1,19 +1,29 @@
+import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { utf8 } from '#shared/bytes.ts';
+import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { cosignature, cosignedBytes } from '#shared/log/cosignature.ts';
-import { COSIGNATURE, formatNote, formatSignature, signaturesBy, type NoteKey } from '#shared/log/signed-note.ts';
 import {
+  COSIGNATURE,
+  formatNote,
+  formatSignature,
+  parseNote,
+  signaturesBy,
+  type NoteKey,
+} from '#shared/log/signed-note.ts';
+import {
+  EMPTY_HEAD,
   parseAddCheckpoint,
   refusalOfGrowth,
   refusalOfSender,
   type AddCheckpoint,
   type Refusal,
+  type WitnessedHead,
 } from '#shared/log/witness.ts';
-import type { WitnessStore } from './witness-store.ts';
+import type { WitnessStore } from '../store/witness-store.ts';
 
 export interface Witness {
   readonly key: NoteKey;
@@ -34,14 +44,15 @@ export function createWitness(name: string, identity: Identity, store: WitnessSt
     const timeSeconds = Math.floor(clock.wallMs() / 1000);
     const signature = cosignature(key, timeSeconds, await identity.sign(cosignedBytes(note.text, timeSeconds)));
     const logs = keysOf(checkpoint.origin).flatMap((log) => signaturesBy(note, log));
-    let refusal: Refusal | null = null;
-    // The signature leaves this function only if, at that moment, nothing else had been cosigned in between.
-    const isNext = store.advance(
-      checkpoint.origin,
-      formatNote({ text: note.text, signatures: [...logs, signature] }),
-      (known) => (refusal = refusalOfGrowth(known, request)) === null,
-    );
-    return isNext ? { status: 200, cosignature: formatSignature(signature) } : refusal!;
+    const cosigned = formatNote({ text: note.text, signatures: [...logs, signature] });
+    for (;;) {
+      const known = store.note(checkpoint.origin);
+      const refusal = refusalOfGrowth(headOf(known), request);
+      if (refusal !== null) return refusal;
+      // The signature leaves this function only if nothing else was cosigned in between, and once that is on the disk.
+      const isNext = await store.advance(checkpoint.origin, known, cosigned);
+      if (isNext) return { status: 200, cosignature: formatSignature(signature) };
+    }
   }
 
   return {
@@ -60,4 +71,9 @@ export function createWitness(name: string, identity: Identity, store: WitnessSt
       return log === undefined ? null : store.note(log.name);
     },
   };
+}
+
+/** Of the newest checkpoint; null before the first. */
+function headOf(note: string | null): WitnessedHead {
+  return note === null ? EMPTY_HEAD : parseCheckpoint(parseNote(note).text);
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
 import { isIncluded, leafHash } from '#shared/log/merkle.ts';
@@ -6,7 +5,8 @@ import { isSignedBy, parseNote, parseVerifierKey } from '#shared/log/signed-note
 import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
-import { openStore, type Store } from '../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../signal-server/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../signal-server/store/store.ts';
 import { figure, type Figure } from './figures.ts';
 
 /** Of the server that the log is said to belong to. */
@@ -35,7 +35,7 @@ export async function measureLog(
   dataFolder: string,
   { first, entries, clients, proofs }: LogBenchOptions,
 ): Promise<Figure[]> {
-  const store = openStore(join(dataFolder, 'chorus.sqlite'));
+  const store = await openSqliteStore(dataFolder);
   try {
     const begun = await openService(dataFolder, store);
     await begun.append(first);
@@ -62,7 +62,7 @@ export async function measureLog(
       figure(`log: start with ${entries} entries`, 'ms', starts),
     ];
   } finally {
-    store.close();
+    await store.close();
   }
 }
 

@@ -1,10 +1,9 @@
-import { join } from 'node:path';
 import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import { MAX_LISTED_RECEIPTS, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { openLogService } from '../../signal-server/log/log-service.ts';
 import { systemClock } from '../../signal-server/machine/system-clock.ts';
 import { ReceiptFinder } from '../../signal-server/receipts/receipt-finder.ts';
-import { openStore } from '../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../signal-server/store/sqlite/sqlite-store.ts';
 import { entryBytes, madeEntry, MODELS } from '../support/log-entries.ts';
 import { figure, type Figure } from './figures.ts';
 
@@ -15,7 +14,7 @@ const CLIENTS = 512;
 
 /** How long a page of the list takes in a log with this many receipts, a minute apart, one in 997 of them disputed. */
 export async function measureReceiptList(dataFolder: string, entries: number): Promise<Figure[]> {
-  const store = openStore(join(dataFolder, 'chorus.sqlite'));
+  const store = await openSqliteStore(dataFolder);
   const log = await openLogService({
     ...{ dataFolder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
@@ -52,7 +51,7 @@ export async function measureReceiptList(dataFolder: string, entries: number): P
     return figures;
   } finally {
     await log.stop();
-    store.close();
+    await store.close();
   }
 }
 

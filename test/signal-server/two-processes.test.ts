@@ -112,7 +112,7 @@ describe('a server with its sockets in one process and its desks in another', ()
     expect(route.requester.id).toBe(peer.id);
     expect(new Set(present(server))).toEqual(new Set(ids));
     release(peer, route);
-    await expect.poll(() => server.desks.store.volunteer(ids[0]!)).toMatchObject({ sessions: 1, tokens: 10 });
+    await expect.poll(() => server.desks.store.history.volunteer(ids[0]!)).toMatchObject({ sessions: 1, tokens: 10 });
   });
 
   it('relays between peers where the sockets are', async () => {

@@ -1,11 +1,11 @@
-import { join } from 'node:path';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
 import { parseConfig } from '../../signal-server/machine/config.ts';
 import { ReceiptDesk } from '../../signal-server/receipts/receipt-desk.ts';
-import { openStore, type Store } from '../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../signal-server/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../signal-server/store/store.ts';
 import { realClock } from './real-clock.ts';
 import type { GivenAnswer } from './receipts.ts';
 
@@ -22,7 +22,7 @@ export async function openDesk(
   serverKey: Identity['publicKey'],
   wallMs: number,
 ): Promise<OpenDesk> {
-  const store = openStore(join(dataFolder, 'chorus.sqlite'));
+  const store = await openSqliteStore(dataFolder);
   const fail = (error: unknown): never => {
     throw error;
   };
@@ -50,7 +50,7 @@ export async function openDesk(
     store,
     async close() {
       await log.stop();
-      store.close();
+      await store.close();
     },
   };
 }

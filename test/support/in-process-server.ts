@@ -7,7 +7,7 @@ import { openDataFolder } from '../../signal-server/machine/data-folder.ts';
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { ModelCatalog } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer } from '../../signal-server/server.ts';
-import { openStore } from '../../signal-server/store/store.ts';
+import { createMemoryStore } from '../../signal-server/store/memory/memory-store.ts';
 
 export interface InProcessServer {
   readonly port: number;
@@ -19,14 +19,13 @@ export async function startInProcessServer(allowedOrigins: string[] = []): Promi
   const folder = await mkdtemp(join(tmpdir(), 'chorus-server-'));
   const config = configSchema.parse({ port: 0, host: '127.0.0.1', dataFolder: folder, anchors: 0, allowedOrigins });
   const dataFolder = await openDataFolder(folder);
-  const store = openStore(dataFolder.databasePath);
   const server = createSignalServer(config, {
     clock: systemClock,
     random: systemRandom,
     log: pino({ level: 'silent' }),
     dataFolder,
     catalog: new ModelCatalog(dataFolder, config.minStages),
-    store,
+    store: createMemoryStore(),
     version: 'test',
   });
   const { port } = await server.start();
@@ -34,7 +33,6 @@ export async function startInProcessServer(allowedOrigins: string[] = []): Promi
     port,
     async stop() {
       await server.stop();
-      store.close();
       await rm(folder, { recursive: true, force: true });
     },
   };

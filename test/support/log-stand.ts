@@ -8,7 +8,8 @@ import express from 'express';
 import { createLogRouter } from '../../signal-server/log/log-router.ts';
 import { openLogService, type LogService, type LogServiceOptions } from '../../signal-server/log/log-service.ts';
 import { parseWitnessAddress, type WitnessAddress } from '../../signal-server/machine/witness-address.ts';
-import { openStore } from '../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../signal-server/store/sqlite/sqlite-store.ts';
+import { openSqliteWitnessStore } from '../../signal-server/store/sqlite/sqlite-witness-store.ts';
 import { startWitness, type RunningWitness } from '../../signal-server/witness/witness-program.ts';
 import { realClock } from './real-clock.ts';
 
@@ -47,7 +48,7 @@ export async function serveLog(
   dataFolder: string,
   options: Partial<Pick<LogServiceOptions, 'origin' | 'publicUrl' | 'witnesses'>> = {},
 ): Promise<ServedLog> {
-  const store = openStore(join(dataFolder, 'chorus.sqlite'));
+  const store = await openSqliteStore(dataFolder);
   const doubts: string[] = [];
   try {
     const service = await openLogService({
@@ -68,11 +69,11 @@ export async function serveLog(
       async stop() {
         await server.stop();
         await service.stop();
-        store.close();
+        await store.close();
       },
     };
   } catch (error) {
-    store.close();
+    await store.close();
     throw error;
   }
 }
@@ -88,7 +89,9 @@ export function runWitness(
     throw error;
   };
   const { signal } = new AbortController();
-  return startWitness({ logs: [log], host: '127.0.0.1', port, dataFolder, name, clock: realClock, signal, onError });
+  const openStore = openSqliteWitnessStore;
+  const options = { dataFolder, name, openStore, clock: realClock, signal, onError };
+  return startWitness({ logs: [log], host: '127.0.0.1', port, ...options });
 }
 
 export function addressOf({ verifierKey, port }: RunningWitness): WitnessAddress {

@@ -1,13 +1,13 @@
-// Run in a process of its own: records sessions, each with a proven fault, in the store named by its first argument and
-// prints the id of each once the store has taken both, until it is killed.
+// Run in a process of its own: records sessions, each with a proven fault, in the store of the folder that its first
+// argument names, and prints the id of each once the store has confirmed both, until it is killed.
 import { register } from 'tsx/esm/api';
 
 register();
-const { openStore } = await import('../../signal-server/store/store.ts');
-const store = openStore(process.argv[2]);
+const { openSqliteStore } = await import('../../signal-server/store/sqlite/sqlite-store.ts');
+const store = await openSqliteStore(process.argv[2]);
 const checks = { checked: 1, settled: 0, unchecked: 0, disputed: 0 };
 const volunteer = 'a'.repeat(64);
-store.volunteerSeen(volunteer, 'tab', 1);
+await store.history.volunteerSeen(volunteer, 'tab', 1);
 for (let i = 0; ; i++) {
   const id = i.toString(16).padStart(32, '0');
   const times = { issuedMs: i, endedMs: i + 1 };
@@ -20,10 +20,12 @@ for (let i = 0; ; i++) {
     tokens: 1,
     tokensPerSecond: null,
   };
-  store.sessionEnded({ ...session, primaries: [volunteer], faults: [], checks });
-  store.trust.credit(volunteer, 'wasm', 'c'.repeat(64), 1);
   const range = { start: 0, end: 4, embedding: true, head: false };
   const fault = { session: id, volunteer, model: 'b'.repeat(64), range, reason: 'it lied', atMs: i };
-  store.trust.convict(fault, '{"proof":true}', { times: i + 1, untilMs: i + 1, reason: 'it lied' });
+  await Promise.all([
+    store.history.sessionEnded({ ...session, primaries: [volunteer], faults: [], checks }),
+    store.trust.credit(volunteer, 'wasm', 'c'.repeat(64), 1),
+    store.trust.convict(fault, '{"proof":true}', { times: i + 1, untilMs: i + 1, reason: 'it lied' }),
+  ]);
   process.stdout.write(`${id}\n`);
 }

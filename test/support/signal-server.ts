@@ -11,7 +11,10 @@ import { openDataFolder, type DataFolder } from '../../signal-server/machine/dat
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { ModelCatalog, storeManifest } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
-import { openStore, type Store } from '../../signal-server/store/store.ts';
+import type { Store } from '../../signal-server/store/store.ts';
+import { storeOpener, type StoreKind } from './stores.ts';
+
+export { STORE_KINDS } from './stores.ts';
 
 export interface TestServer {
   readonly port: number;
@@ -33,6 +36,8 @@ export interface TestServerOptions {
   readonly folder?: string;
   /** To sockets in another process; without it, the server has its own. */
   readonly router?: ServerDeps['router'];
+  /** Memory where the data folder does not outlive the server; SQLite where it does. */
+  readonly store?: StoreKind;
   /** Gets every line of the log. */
   readonly onLog?: (line: string) => void;
 }
@@ -45,7 +50,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const dataFolder = await openDataFolder(folder);
   const digests: Digest[] = [];
   for (const manifest of manifests) digests.push(await storeManifest(dataFolder, manifest));
-  const store = openStore(dataFolder.databasePath);
+  const kind = options.store ?? (options.folder === undefined ? 'memory' : 'SQLite');
+  const store = await storeOpener(kind, folder)();
   const log = onLog ? pino({ level: 'trace' }, { write: onLog }) : pino({ level: 'silent' });
   const catalog = new ModelCatalog(dataFolder, config.minStages);
   const base = { clock, random: systemRandom, log, dataFolder, catalog, store, version: 'test' };
@@ -72,7 +78,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     async stop() {
       await server.stop();
       await transparencyLog.stop();
-      store.close();
+      await store.close();
       if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
     },
   };

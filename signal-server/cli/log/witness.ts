@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { systemClock } from '../../machine/system-clock.ts';
+import { openSqliteWitnessStore } from '../../store/sqlite/sqlite-witness-store.ts';
 import { startWitness } from '../../witness/witness-program.ts';
 import { reachableAt } from '../terminal/addresses.ts';
 import { httpUrl, numberWithin } from '../terminal/option-values.ts';
@@ -34,7 +35,9 @@ async function witness(options: WitnessCommand): Promise<void> {
   const onError = (error: unknown): void => void process.stderr.write(`chorus: ${String(error)}\n`);
   const interrupt = (): void => aborter.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  const given = { logs, host, port, dataFolder, name, clock: systemClock, signal: aborter.signal, onError };
+  const { signal } = aborter;
+  const openStore = openSqliteWitnessStore;
+  const given = { logs, host, port, dataFolder, name, openStore, clock: systemClock, signal, onError };
   const running = await startWitness(given).finally(() => process.off('SIGINT', interrupt).off('SIGTERM', interrupt));
   const stopped = runUntilStopped(() => running.stop());
   const { local } = reachableAt(host, running.port);

@@ -10,7 +10,8 @@ import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
 import { systemClock, systemRandom } from '../../machine/system-clock.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { createSignalServer } from '../../server.ts';
-import { openStore } from '../../store/store.ts';
+import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts';
+import type { Store } from '../../store/store.ts';
 import { reachableAt } from '../terminal/addresses.ts';
 import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
 import { runUntilStopped } from '../terminal/run-until-stopped.ts';
@@ -100,24 +101,18 @@ async function serve(given: Config): Promise<void> {
   const config = { ...given, webFolder: hasPage ? builtPageFolder : null };
   const log = pino({ level: config.logLevel, base: null }, logDestination());
   const dataFolder = await openDataFolder(config.dataFolder);
-  const store = openStore(dataFolder.databasePath);
+  const store = await openSqliteStore(dataFolder.path);
   try {
     await importDefaultModel(dataFolder, config.minStages);
     await run(config, dataFolder, store, log, hasPage);
   } finally {
-    store.close();
+    await store.close();
     // The `peer` package keeps timers that nothing can stop, so the process ends by force once the outcome is told.
     setImmediate(() => process.exit());
   }
 }
 
-async function run(
-  config: Config,
-  dataFolder: DataFolder,
-  store: ReturnType<typeof openStore>,
-  log: Logger,
-  hasPage: boolean,
-): Promise<void> {
+async function run(config: Config, dataFolder: DataFolder, store: Store, log: Logger, hasPage: boolean): Promise<void> {
   const catalog = new ModelCatalog(dataFolder, config.minStages);
   const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, version: packageVersion() };
   const transparencyLog = await openLogService({

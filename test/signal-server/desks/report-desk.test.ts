@@ -48,7 +48,7 @@ describe('the report desk', () => {
       clock,
       trust: {
         isProven: (session, volunteer) => proven.has(session + volunteer),
-        convict: ({ session, volunteer, reason }) => {
+        convict: async ({ session, volunteer, reason }) => {
           proven.add(session + volunteer);
           return { times: 1, untilMs: 0, reason };
         },

@@ -21,12 +21,12 @@ import {
   routeRequest,
   type ProvenPeer,
 } from '../../support/control-peer.ts';
-import { startTestServer, type TestServer } from '../../support/signal-server.ts';
+import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
 type Volunteer = Awaited<ReturnType<typeof connectVolunteer>>;
 
-describe('a network that checks, over real sockets', () => {
+describe.each(STORE_KINDS)('a network that checks, over real sockets, with a store in %s', (store) => {
   let server: TestServer;
   let model: Digest;
   let requester: ProvenPeer;
@@ -35,7 +35,7 @@ describe('a network that checks, over real sockets', () => {
   beforeEach(async () => {
     anchorIdentity = await newIdentity();
     server = await startTestServer({
-      manifests: [smallManifest()],
+      ...{ store, manifests: [smallManifest()] },
       config: { anchors: 1, times: { rebalanceMs: 50, resumeMs: 100, anchorsMs: 1 } },
       companions: {
         startAnchors: ({ enlist }) => {

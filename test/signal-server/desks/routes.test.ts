@@ -8,17 +8,17 @@ import { coversModel } from '#shared/model/stage.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from '#shared/route/route.ts';
 import { connectPeer, connectVolunteer, offerOf, routeRequest, type ProvenPeer } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { startTestServer, type TestServer } from '../../support/signal-server.ts';
+import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
-describe('routes over real sockets', () => {
+describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (store) => {
   let server: TestServer;
   let model: Digest;
   let requester: ProvenPeer;
 
   beforeEach(async () => {
     server = await startTestServer({
-      manifests: [smallManifest()],
+      ...{ store, manifests: [smallManifest()] },
       config: { limits: { queueLength: 2 }, times: { rebalanceMs: 50, resumeMs: 100 } },
     });
     model = server.digests[0]!;
@@ -179,9 +179,9 @@ describe('routes over real sockets', () => {
     release(requester, route, { outcome: 'failed', faults });
     requester.send(routeRequest(model, { request: 2 }));
     await routed(requester, 2);
-    expect(server.store.volunteer(a.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 0 });
-    expect(server.store.volunteer(b.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 1 });
-    expect(server.store.totals()).toMatchObject({ finished: 0, failed: 1, tokens: 10 });
+    expect(server.store.history.volunteer(a.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 0 });
+    expect(server.store.history.volunteer(b.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 1 });
+    expect(server.store.history.totals).toMatchObject({ finished: 0, failed: 1, tokens: 10 });
   });
 
   it('never count more tokens than the session could hold', async () => {
@@ -191,7 +191,7 @@ describe('routes over real sockets', () => {
     release(requester, await routed(requester, 1), { tokens: 1e9 });
     requester.send(routeRequest(model, { request: 2 }));
     await routed(requester, 2);
-    expect(server.store.totals().tokens).toBe(128);
+    expect(server.store.history.totals.tokens).toBe(128);
   });
 
   it('count in the picture of the network while their sessions rest, and once when these end', async () => {
@@ -206,18 +206,18 @@ describe('routes over real sockets', () => {
     requester.send(routeRequest(model, { request: 2 }));
     await routed(requester, 2);
     expect(server.server.snapshot().checks).toEqual({ checked: 2, settled: 0, unchecked: 1, disputed: 0 });
-    expect(server.store.totals().checked).toBe(0);
+    expect(server.store.history.totals.checked).toBe(0);
     release(requester, route, { tokens: 80, checks: { ...checks, checked: 3 } });
     requester.send(routeRequest(model, { request: 3 }));
     await routed(requester, 3);
-    expect(server.store.totals()).toMatchObject({ tokens: 80, checked: 3, unchecked: 1 });
+    expect(server.store.history.totals).toMatchObject({ tokens: 80, checked: 3, unchecked: 1 });
     expect(server.server.snapshot().checks).toEqual({ checked: 3, settled: 0, unchecked: 1, disputed: 0 });
   });
 
   it('draw the speed of all answers from what answers came to, not from what volunteers ran for them', async () => {
     const clock = new FakeClock();
     await server.stop();
-    server = await startTestServer({ manifests: [smallManifest()], clock });
+    server = await startTestServer({ store, manifests: [smallManifest()], clock });
     const volunteers = [await connectVolunteer(server.url), await connectVolunteer(server.url)];
     requester = await connectPeer(server.url);
     requester.send(routeRequest(model));

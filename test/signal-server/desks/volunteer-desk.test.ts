@@ -6,7 +6,7 @@ import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../../signal-server/placement/registry.ts';
-import type { Suspension } from '../../../signal-server/trust/trust-store.ts';
+import type { Suspension } from '../../../signal-server/store/trust-store.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { smallManifest } from '../../support/small-manifest.ts';

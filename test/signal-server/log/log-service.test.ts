@@ -17,7 +17,7 @@ import {
 import { decodeEntries } from '#shared/log/tile-path.ts';
 import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import { parseWitnessAddress } from '../../../signal-server/machine/witness-address.ts';
-import { openStore } from '../../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../../signal-server/store/sqlite/sqlite-store.ts';
 import { codeOf } from '../../support/code-of.ts';
 import {
   addressOf,
@@ -295,12 +295,12 @@ describe('an older copy of a log', () => {
     await cp(join(data, 'log'), join(copy, 'log'), { recursive: true });
     await fill(first, 2, 5);
     await first.stop();
-    const store = openStore(join(data, 'chorus.sqlite'));
+    const store = await openSqliteStore(data);
     expect(store.acknowledged.read(first.service.status.origin)).toBe(5);
-    store.acknowledged.write(first.service.status.origin, 4);
+    await store.acknowledged.write(first.service.status.origin, 4);
     expect(store.acknowledged.read(first.service.status.origin)).toBe(5);
     expect(store.acknowledged.read('other.example')).toBe(0);
-    store.close();
+    await store.close();
     await rm(join(data, 'log'), { recursive: true });
     await cp(join(copy, 'log'), join(data, 'log'), { recursive: true });
     await expect(serveLog(data)).rejects.toThrow('it has 2 entries, but 5 were acknowledged');

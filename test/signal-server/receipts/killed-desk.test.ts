@@ -132,7 +132,7 @@ describe(`a desk whose process is killed ${KILLS} times under load (seed ${seed}
       if (run + 1 < KILLS) poster = startPoster();
       const open = await openDesk(folder, serverKey, NOW_MS);
       for (const id of acknowledged) await expectReceipt(open, id, indices);
-      expect(open.store.receipts.pending()).toEqual([]);
+      expect(await open.store.receipts.pending()).toEqual([]);
       await open.close();
     }
 
@@ -143,7 +143,7 @@ describe(`a desk whose process is killed ${KILLS} times under load (seed ${seed}
       // Nor is a receipt in the log twice.
       expect(logged.has(id)).toBe(false);
       logged.add(id);
-      expect(open.store.receipts.get(id, open.log.verifierKey)).toMatchObject({ index, envelope: {} });
+      expect(await open.store.receipts.get(id, open.log.verifierKey)).toMatchObject({ index, envelope: {} });
     }
     expect(logged.size).toBe(open.log.status.size);
     // Else the kills all came before the first receipt, and nothing was tried.

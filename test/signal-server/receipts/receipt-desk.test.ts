@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64, toHex, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
@@ -11,7 +10,8 @@ import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { openLogService, type LogService } from '../../../signal-server/log/log-service.ts';
 import { parseConfig, type ConfigInput } from '../../../signal-server/machine/config.ts';
 import { ReceiptDesk, type ReceiptDeskDeps } from '../../../signal-server/receipts/receipt-desk.ts';
-import { openStore, type Store } from '../../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../../signal-server/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../../signal-server/store/store.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { realClock } from '../../support/real-clock.ts';
 import {
@@ -59,7 +59,7 @@ afterEach(async () => {
 
 /** The desk of a server with this data folder. */
 async function open(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {}): Promise<Stand> {
-  const store = openStore(join(folder, 'chorus.sqlite'));
+  const store = await openSqliteStore(folder);
   const log = await openLogService({
     ...{ dataFolder: folder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
@@ -75,7 +75,7 @@ async function open(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {
     accepted: 0,
     async close() {
       await log.stop();
-      store.close();
+      await store.close();
     },
   };
   const deps: ReceiptDeskDeps = {
@@ -157,7 +157,7 @@ describe('the desk of receipts', () => {
 
   it('tells of the log', async () => {
     await stand.desk.accept((await receipt()).envelope);
-    stand.desk.tidy();
+    await stand.desk.tidy();
     nowMs += 1_000;
     const { status } = stand.desk;
     expect(status).toMatchObject({ origin: 'log.example/chorus', vkey: stand.log.verifierKey, size: 1, doubt: null });
@@ -244,7 +244,7 @@ describe('the desk of receipts', () => {
     expect(await refusalOf(await make())).toBe(check);
     expect(stand.refused).toEqual([check]);
     expect(stand.log.status.size).toBe(0);
-    expect(stand.store.receipts.pending()).toEqual([]);
+    expect(await stand.store.receipts.pending()).toEqual([]);
   });
 
   it.each([
@@ -295,12 +295,12 @@ describe('the desk of receipts', () => {
       await stand.desk.accept(envelope);
       nowMs += 1;
     }
-    stand.desk.tidy();
+    await stand.desk.tidy();
     expect(await stand.desk.read(receiptId(files[0]!))).toEqual({ index: 0, file: null });
     expect((await stand.desk.read(receiptId(files[1]!)))?.file).not.toBeNull();
     expect((await stand.desk.accept(files[0]!.envelope)).proof).toContain('\nindex 0\n');
     nowMs += 3 * DAY_MS;
-    stand.desk.tidy();
+    await stand.desk.tidy();
     expect(await stand.desk.read(receiptId(files[1]!))).toBeNull();
     expect(stand.log.status.size).toBe(2);
   });
@@ -326,34 +326,33 @@ describe('the desk of receipts', () => {
 
 describe('a desk after a crash', () => {
   /** What a desk has on the disk before it appends the entry. */
-  const begin = (file: ReceiptFile, log = stand.log.verifierKey): void => {
+  const begin = async (file: ReceiptFile, log = stand.log.verifierKey): Promise<void> => {
     const { session } = parseStatement(file).predicate;
     const { envelope } = file;
-    stand.store.receipts.begin({
-      ...{ id: receiptId(file), session, log, logSize: stand.log.status.size, atMs: nowMs, envelope },
-    });
+    const at = { log, logSize: stand.log.status.size, atMs: nowMs };
+    await stand.store.receipts.begin({ id: receiptId(file), session, envelope, ...at }, 9);
   };
 
   it('finds the entry of a receipt that it was about to confirm', async () => {
     await stand.desk.accept((await receipt(1)).envelope);
     const file = await receipt();
-    begin(file);
+    await begin(file);
     await stand.desk.accept((await receipt(2)).envelope);
     await stand.log.append(receiptEntry(file));
     await stand.desk.accept((await receipt(3)).envelope);
     await reopen();
     expect(await stand.desk.read(receiptId(file))).toMatchObject({ index: 2, file: { envelope: file.envelope } });
-    expect(stand.store.receipts.pending()).toEqual([]);
+    expect(await stand.store.receipts.pending()).toEqual([]);
     await stand.desk.accept(file.envelope);
     expect(stand.log.status.size).toBe(4);
   });
 
   it('forgets a receipt that the log does not have, and takes it when it comes again', async () => {
     const file = await receipt();
-    begin(file);
+    await begin(file);
     expect(await stand.desk.read(receiptId(file))).toBeNull();
     await reopen();
-    expect(stand.store.receipts.pending()).toEqual([]);
+    expect(await stand.store.receipts.pending()).toEqual([]);
     expect(await stand.desk.read(receiptId(file))).toBeNull();
     await stand.desk.accept(file.envelope);
     expect(await stand.desk.read(receiptId(file))).toMatchObject({ index: 0 });
@@ -361,13 +360,13 @@ describe('a desk after a crash', () => {
 
   it('gives no receipt of another log a proof of this one', async () => {
     const [pending, confirmed] = [await receipt(), await receipt(1)];
-    begin(pending, 'log.example/other+00000000+AA==');
-    begin(confirmed, 'log.example/other+00000000+AA==');
-    stand.store.receipts.confirm(receiptId(confirmed), 0);
+    await begin(pending, 'log.example/other+00000000+AA==');
+    await begin(confirmed, 'log.example/other+00000000+AA==');
+    await stand.store.receipts.confirm(receiptId(confirmed), 0);
     await stand.log.append(utf8('the first entry'));
     await reopen();
     expect(await stand.desk.read(receiptId(confirmed))).toBeNull();
-    expect(stand.store.receipts.pending()).toEqual([]);
+    expect(await stand.store.receipts.pending()).toEqual([]);
     await stand.desk.accept(confirmed.envelope);
     expect(await stand.desk.read(receiptId(confirmed))).toMatchObject({ index: 1 });
   });
@@ -386,7 +385,7 @@ describe('a desk after a crash', () => {
       await expect(desk.accept((await receipt(nonce)).envelope)).rejects.toBe(failure);
     }
     expect(appended).toBe(1);
-    expect(stand.store.receipts.pending().length).toBe(1);
+    expect(await stand.store.receipts.pending()).toHaveLength(1);
   });
 });
 
@@ -394,7 +393,7 @@ describe('what the server keeps of a receipt', () => {
   it('has nothing of the prompt and its salt', async () => {
     const file = await receipt();
     await stand.desk.accept(file.envelope);
-    const kept = JSON.stringify(stand.store.receipts.get(receiptId(file), stand.log.verifierKey));
+    const kept = JSON.stringify(await stand.store.receipts.get(receiptId(file), stand.log.verifierKey));
     const payload = new TextDecoder().decode(fromBase64(file.envelope.payload));
     for (const text of [kept, payload]) {
       expect(text).not.toContain(toHex(given.salt));

@@ -1,11 +1,11 @@
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { openLogService, type LogService } from '../../../signal-server/log/log-service.ts';
 import { ReceiptFinder } from '../../../signal-server/receipts/receipt-finder.ts';
-import { openStore, type Store } from '../../../signal-server/store/store.ts';
+import { openSqliteStore } from '../../../signal-server/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../../signal-server/store/store.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { entryBytes, madeEntry, MODELS } from '../../support/log-entries.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 async function open(dataFolder = folder, origin = 'log.example/chorus'): Promise<void> {
-  store = openStore(join(folder, 'chorus.sqlite'));
+  store = await openSqliteStore(folder);
   log = await openLogService({
     ...{ dataFolder, origin, publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
@@ -44,7 +44,7 @@ async function open(dataFolder = folder, origin = 'log.example/chorus'): Promise
 
 async function close(): Promise<void> {
   await log.stop();
-  store.close();
+  await store.close();
 }
 
 /** Logs receipts 0, 1, … that say this. */

@@ -12,9 +12,9 @@ import { createReceiptRouter } from '../../../signal-server/receipts/receipt-rou
 import { FakeClock } from '../../support/fake-clock.ts';
 import { listen, newFolder, removeFolder } from '../../support/log-stand.ts';
 import { giveAnswer, ISSUED_AT_MS, makePeople } from '../../support/receipts.ts';
-import { startTestServer, type TestServer } from '../../support/signal-server.ts';
+import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 
-describe('the routes of receipts', () => {
+describe.each(STORE_KINDS)('the routes of receipts, with a store in %s', (store) => {
   let folder: string;
   let server: TestServer;
   let file: ReceiptFile;
@@ -26,7 +26,7 @@ describe('the routes of receipts', () => {
     const { parts } = await giveAnswer(people);
     file = await signReceipt(await buildReceipt(parts), people.requester);
     const clock = new FakeClock(ISSUED_AT_MS + 20_000);
-    server = await startTestServer({ folder, clock });
+    server = await startTestServer({ folder, clock, store });
   });
   afterAll(async () => {
     await server.stop();

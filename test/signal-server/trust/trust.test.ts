@@ -1,50 +1,48 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { PROBATION_CHUNKS } from '#shared/limits.ts';
 import type { Lease } from '../../../signal-server/placement/leases.ts';
-import { openStore, type Store } from '../../../signal-server/store/store.ts';
+import type { Store } from '../../../signal-server/store/store.ts';
 import { mostSpans, Trust } from '../../../signal-server/trust/trust.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { idOf, leaseOf } from '../../support/leases.ts';
+import { newFolder, removeFolder } from '../../support/log-stand.ts';
+import { STORE_KINDS, storeOpener } from '../../support/stores.ts';
 
 const HOUR_MS = 3_600_000;
 const [primary, shadow, stranger] = [idOf('1'), idOf('2'), idOf('3')];
 const [alice, bob, carol, gateway] = [idOf('a'), idOf('b'), idOf('c'), idOf('9')];
 const half = PROBATION_CHUNKS / 2;
 
-describe('trust', () => {
+describe.each(STORE_KINDS)('trust kept by %s', (kind) => {
   let folder: string;
+  let openStore: () => Promise<Store>;
   let store: Store;
   let clock: FakeClock;
   let trust: Trust;
 
-  const open = (): void => {
-    store = openStore(join(folder, 'chorus.sqlite'));
+  const open = async (): Promise<void> => {
+    store = await openStore();
     trust = new Trust({ clock, store: store.trust, isOwn: (id) => id === gateway });
   };
   const leaseFor = (requester: PeerId): Lease => leaseOf({ requester, stages: [[primary, shadow]] });
-  const credit = (requester: PeerId, volunteer: PeerId, spans: number): void =>
+  const credit = (requester: PeerId, volunteer: PeerId, spans: number): Promise<void> =>
     trust.credit(leaseFor(requester), 100, [{ volunteer, spans }]);
   const spansOf = (id: PeerId): number => trust.standing(id, 'wasm').checkedSpans;
   let sessions = 0;
-  const convict = (volunteer: PeerId): void => {
+  const convict = async (volunteer: PeerId): Promise<void> => {
     const session = (sessions++).toString(16).padStart(32, '0') as SessionId;
-    const { route } = leaseFor(alice);
-    trust.convict({ session, volunteer, model: route.model, range: route.stages[0]!.range, reason: 'it lied' }, '{}');
+    const { model, stages } = leaseFor(alice).route;
+    await trust.convict({ session, volunteer, model, range: stages[0]!.range, reason: 'it lied' }, '{}');
   };
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'chorus-trust-'));
+    folder = await newFolder();
+    openStore = storeOpener(kind, folder);
     clock = new FakeClock();
-    open();
+    await open();
   });
-  afterEach(async () => {
-    store.close();
-    await rm(folder, { recursive: true });
-  });
+  afterEach(() => store.close().then(() => removeFolder(folder)));
 
   it('of an unknown key is none', () => {
     expect(trust.standing(stranger, 'wasm')).toEqual({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
@@ -54,60 +52,60 @@ describe('trust', () => {
     expect(trust.standing(gateway, 'wasm').isNew).toBe(false);
   });
 
-  it('grows by checked spans of replicas of the session, and of nobody else', () => {
-    credit(alice, shadow, 2);
-    credit(alice, stranger, 2);
+  it('grows by checked spans of replicas of the session, and of nobody else', async () => {
+    await credit(alice, shadow, 2);
+    await credit(alice, stranger, 2);
     expect([shadow, stranger].map(spansOf)).toEqual([2, 0]);
   });
 
-  it('is earned in one numeric class at a time', () => {
-    credit(alice, shadow, 2);
+  it('is earned in one numeric class at a time', async () => {
+    await credit(alice, shadow, 2);
     expect(trust.standing(shadow, 'webgpu/other').checkedSpans).toBe(0);
   });
 
-  it('is not earned from oneself', () => {
-    trust.credit(leaseFor(primary), 100, [{ volunteer: primary, spans: 3 }]);
+  it('is not earned from oneself', async () => {
+    await trust.credit(leaseFor(primary), 100, [{ volunteer: primary, spans: 3 }]);
     expect(spansOf(primary)).toBe(0);
   });
 
-  it('counts a volunteer once for a session, however often it is named', () => {
-    trust.credit(leaseFor(alice), 100, [
+  it('counts a volunteer once for a session, however often it is named', async () => {
+    await trust.credit(leaseFor(alice), 100, [
       { volunteer: shadow, spans: 2 },
       { volunteer: shadow, spans: 2 },
     ]);
     expect(spansOf(shadow)).toBe(2);
   });
 
-  it('comes from one requester for at most half of the probation, over all its sessions', () => {
-    for (let i = 0; i < 5; i++) credit(alice, shadow, 3);
+  it('comes from one requester for at most half of the probation, over all its sessions', async () => {
+    for (let i = 0; i < 5; i++) await credit(alice, shadow, 3);
     expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: half, isNew: true });
-    credit(bob, shadow, 100);
+    await credit(bob, shadow, 100);
     expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: 2 * half, isNew: false });
   });
 
-  it('comes whole from the server’s own gateway', () => {
-    credit(gateway, shadow, PROBATION_CHUNKS);
+  it('comes whole from the server’s own gateway', async () => {
+    await credit(gateway, shadow, PROBATION_CHUNKS);
     expect(trust.standing(shadow, 'wasm').isNew).toBe(false);
   });
 
-  it('grows by any requester’s spans once it is earned', () => {
-    credit(gateway, shadow, PROBATION_CHUNKS);
-    credit(alice, shadow, 20);
+  it('grows by any requester’s spans once it is earned', async () => {
+    await credit(gateway, shadow, PROBATION_CHUNKS);
+    await credit(alice, shadow, 20);
     expect(spansOf(shadow)).toBe(PROBATION_CHUNKS + 20);
   });
 
-  it('never grows by more spans than the session can have had', () => {
+  it('never grows by more spans than the session can have had', async () => {
     const { route } = leaseFor(gateway);
-    trust.credit(leaseFor(gateway), 7, [{ volunteer: shadow, spans: 1e9 }]);
+    await trust.credit(leaseFor(gateway), 7, [{ volunteer: shadow, spans: 1e9 }]);
     expect(spansOf(shadow)).toBe(mostSpans(route, 7));
     expect(mostSpans({ ...route, capacity: 128 }, 7)).toBe(4 + 7 + 1);
   });
 
-  it('survives the process', () => {
-    credit(alice, shadow, 2);
-    convict(primary);
-    store.close();
-    open();
+  it('survives the process', async () => {
+    await credit(alice, shadow, 2);
+    await convict(primary);
+    await store.close();
+    await open();
     expect(spansOf(shadow)).toBe(2);
     expect(trust.suspension(primary)).toMatchObject({ times: 1, reason: 'it lied' });
   });
@@ -115,19 +113,19 @@ describe('trust', () => {
   describe('when many complain', () => {
     beforeEach(() => credit(gateway, shadow, PROBATION_CHUNKS));
 
-    it('is gone with the third requester in a day, and can be earned again', () => {
-      [alice, bob, alice, bob].forEach((requester) => trust.complain(requester, shadow));
+    it('is gone with the third requester in a day, and can be earned again', async () => {
+      for (const requester of [alice, bob, alice, bob]) await trust.complain(requester, shadow);
       expect(trust.standing(shadow, 'wasm').isNew).toBe(false);
-      trust.complain(carol, shadow);
+      await trust.complain(carol, shadow);
       expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
-      credit(alice, shadow, 2);
-      trust.complain(alice, shadow);
+      await credit(alice, shadow, 2);
+      await trust.complain(alice, shadow);
       expect(spansOf(shadow)).toBe(2);
     });
 
     it('stays if they are days apart', async () => {
       for (const requester of [alice, bob, carol]) {
-        trust.complain(requester, shadow);
+        await trust.complain(requester, shadow);
         await clock.advance(13 * HOUR_MS);
       }
       expect(spansOf(shadow)).toBe(PROBATION_CHUNKS);
@@ -139,7 +137,7 @@ describe('trust', () => {
     const termMs = (): number => trust.standing(shadow, 'wasm').suspendedUntilMs! - clock.wallMs();
 
     it('is gone, and the key is suspended for an hour', async () => {
-      convict(shadow);
+      await convict(shadow);
       expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: 0, isNew: true });
       expect(termMs()).toBe(HOUR_MS);
       expect(trust.suspended).toBe(1);
@@ -151,16 +149,16 @@ describe('trust', () => {
     it('suspensions double, up to thirty days', async () => {
       const terms: number[] = [];
       for (let i = 0; i < 12; i++) {
-        convict(shadow);
+        await convict(shadow);
         terms.push(termMs() / HOUR_MS);
         await clock.advance(termMs());
       }
       expect(terms).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 720, 720]);
     });
 
-    it('a suspension is not made longer by what came to light during it', () => {
-      convict(shadow);
-      convict(shadow);
+    it('a suspension is not made longer by what came to light during it', async () => {
+      await convict(shadow);
+      await convict(shadow);
       expect(termMs()).toBe(HOUR_MS);
       expect(store.trust.faults(9)).toHaveLength(2);
     });

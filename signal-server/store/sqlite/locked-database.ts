@@ -2,7 +2,7 @@ import Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
 
 /**
- * Opens a database that only this process can use until `closeLocked`. A write that has returned has reached the disk
+ * Opens a database that only this process can use until `closeLocked`. A transaction that has returned has reached the disk
  * (WAL with synchronous FULL). `migrate` brings its tables up to date. Throws ChorusError `internal` if another process
  * has it.
  */

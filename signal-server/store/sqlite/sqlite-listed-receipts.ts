@@ -1,29 +1,13 @@
 import type Database from 'libsql';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import type { Tier } from '#shared/judge/finding.ts';
-import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
-import type { LoggedEntry } from './log-entries.ts';
+import type { ListedReceipts, LoggedEntry } from '../listed-receipts.ts';
+import type { WriteGroup } from './write-group.ts';
 
 /** After every time that an entry can have. */
 const END_OF_TIME = '~';
 
-/**
- * What the entries [0, size) of one log say of receipts, so that they can be looked for. It follows from the log and is
- * made anew for another one.
- */
-export interface ListedReceipts {
-  /** Entries of this log that were looked at; null where what there is follows from another log, or from none. */
-  size(log: string): number | null;
-  /** Takes the place of what there was of entries [start, ∞): the receipts among [start, end), all of them or none. */
-  put(log: string, start: number, end: number, receipts: readonly LoggedEntry[]): void;
-  /**
-   * Those that the query asks for, by the time at which their answers were finished and then by entry, the last first.
-   * Null where `before` is the entry of none.
-   */
-  find(query: ReceiptQuery): LoggedEntry[] | null;
-}
-
-export function createListedReceipts(database: Database.Database): ListedReceipts {
+export function createSqliteListedReceipts(database: Database.Database, writes: WriteGroup): ListedReceipts {
   const size = database.prepare('SELECT size FROM listed_log WHERE log = ?');
   const insert = database.prepare('INSERT INTO listed_receipts VALUES (?, ?, ?, ?, ?, ?)');
   const dropFrom = database.prepare('DELETE FROM listed_receipts WHERE log_index >= ?');
@@ -40,21 +24,22 @@ export function createListedReceipts(database: Database.Database): ListedReceipt
       ),
     ]),
   );
-  const put = database.transaction((log: string, start: number, end: number, receipts: readonly LoggedEntry[]) => {
+  function put(log: string, start: number, end: number, receipts: readonly LoggedEntry[]): void {
     dropFrom.run(start);
     for (const { index, id, manifest, tier, requester, finishedAt } of receipts) {
       insert.run(index, id, manifest, tier, requester, finishedAt);
     }
     dropLog.run();
     setLog.run(log, end);
-  });
+  }
+
   return {
     size(log) {
       const row = size.get(log) as { size: number } | undefined;
       return row === undefined ? null : Number(row.size);
     },
-    put: (log, start, end, receipts) => put(log, start, end, receipts),
-    find({ model, tier, from, to, before, limit }) {
+    put: (...given) => writes.add(() => put(...given)),
+    async find({ model, tier, from, to, before, limit }) {
       // Before this time and entry.
       let end = { time: to ?? END_OF_TIME, entry: -1 };
       if (before !== null) {
@@ -70,14 +55,18 @@ export function createListedReceipts(database: Database.Database): ListedReceipt
         from: from ?? '',
         limit,
       });
-      return (found as Record<string, unknown>[]).map((row) => ({
-        index: Number(row['log_index']),
-        id: row['id'] as Digest,
-        manifest: row['model'] as Digest,
-        tier: row['tier'] as Tier,
-        requester: row['requester'] as PeerId,
-        finishedAt: row['finished_at'] as string,
-      }));
+      return (found as Record<string, unknown>[]).map(entryOf);
     },
+  };
+}
+
+function entryOf(row: Record<string, unknown>): LoggedEntry {
+  return {
+    index: Number(row['log_index']),
+    id: row['id'] as Digest,
+    manifest: row['model'] as Digest,
+    tier: row['tier'] as Tier,
+    requester: row['requester'] as PeerId,
+    finishedAt: row['finished_at'] as string,
   };
 }

@@ -1,0 +1,55 @@
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { CheckCounts } from '#shared/judge/finding.ts';
+import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+
+export interface SessionRecord {
+  readonly id: SessionId;
+  readonly model: Digest;
+  readonly requester: PeerId;
+  readonly issuedMs: number;
+  readonly endedMs: number;
+  readonly outcome: 'done' | 'cancelled' | 'failed';
+  readonly tokens: number;
+  readonly tokensPerSecond: number | null;
+  /** One per stage. */
+  readonly primaries: readonly PeerId[];
+  readonly faults: readonly PeerId[];
+  /** Spans by verdict, as its requester reported them. */
+  readonly checks: CheckCounts;
+}
+
+export interface Totals extends CheckCounts {
+  readonly finished: number;
+  readonly failed: number;
+  readonly tokens: number;
+}
+
+export interface VolunteerRecord {
+  readonly kind: VolunteerKind;
+  readonly firstSeenMs: number;
+  readonly lastSeenMs: number;
+  readonly sessions: number;
+  /** Tokens of whole answers that passed its stage, as requesters reported them. */
+  readonly tokens: number;
+  readonly faults: number;
+}
+
+export type VolunteerKind = NetworkSnapshot['volunteers'][number]['kind'];
+
+export interface HistoryAppends {
+  volunteerSeen(id: PeerId, kind: VolunteerKind, atMs: number): Promise<void>;
+  /** Counts a session once, for itself and for those volunteers that were seen. */
+  sessionEnded(session: SessionRecord): Promise<void>;
+  /** Drops sessions that ended before `beforeMs`; the totals go on counting them. */
+  prune(beforeMs: number): Promise<void>;
+}
+
+export interface HistoryReads {
+  /** Of all sessions ever, those that are pruned included. */
+  readonly totals: Totals;
+  /** Null for a key that was never seen. */
+  volunteer(id: PeerId): VolunteerRecord | null;
+}
+
+/** Port: volunteers that were seen, and sessions that have ended. */
+export interface HistoryStore extends HistoryAppends, HistoryReads {}

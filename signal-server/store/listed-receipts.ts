@@ -1,0 +1,28 @@
+import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
+import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
+
+/** An entry of a log, as far as it speaks of its receipt. */
+export interface LoggedEntry extends ReceiptEntry {
+  readonly index: number;
+}
+
+export interface ListedAppends {
+  /** Takes the place of what there was of entries [start, ∞): the receipts among [start, end). */
+  put(log: string, start: number, end: number, receipts: readonly LoggedEntry[]): Promise<void>;
+}
+
+export interface ListedReads {
+  /** Entries of this log that were looked at; null where what there is follows from another log, or from none. */
+  size(log: string): number | null;
+  /**
+   * Those that the query asks for, by the time at which their answers were finished and then by entry, the last first.
+   * Null where `before` is the entry of none. With a promise: a log grows without bound.
+   */
+  find(query: ReceiptQuery): Promise<readonly LoggedEntry[] | null>;
+}
+
+/**
+ * Port: what the entries [0, size) of one log say of receipts, so that they can be looked for. It follows from the log
+ * and is made anew for another one.
+ */
+export interface ListedReceipts extends ListedAppends, ListedReads {}

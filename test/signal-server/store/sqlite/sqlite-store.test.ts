@@ -1,0 +1,145 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Database from 'libsql';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { SessionRecord } from '../../../../signal-server/store/history-store.ts';
+import { openSqliteStore } from '../../../../signal-server/store/sqlite/sqlite-store.ts';
+import { HISTORY_MS, pruneStore } from '../../../../signal-server/store/store.ts';
+import { codeOfAsync } from '../../../support/code-of.ts';
+
+const volunteer = 'a'.repeat(64) as PeerId;
+const session: SessionRecord = {
+  id: '0'.repeat(32) as SessionId,
+  model: 'b'.repeat(64) as Digest,
+  requester: 'c'.repeat(64) as PeerId,
+  issuedMs: 1,
+  endedMs: 2,
+  outcome: 'done',
+  tokens: 7,
+  tokensPerSecond: 3.5,
+  primaries: [volunteer],
+  faults: [],
+  checks: { checked: 3, settled: 1, unchecked: 2, disputed: 0 },
+};
+
+describe('a store in SQLite', () => {
+  let folder: string;
+  let path: string;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'chorus-store-'));
+    path = join(folder, 'chorus.sqlite');
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('is not opened twice at once', async () => {
+    const store = await openSqliteStore(folder);
+    expect(await codeOfAsync(openSqliteStore(folder))).toBe('internal');
+    await store.close();
+    await (await openSqliteStore(folder)).close();
+  });
+
+  it('holds all that was acknowledged when its process is killed', async () => {
+    const program = fileURLToPath(new URL('../../../support/record-sessions.mjs', import.meta.url));
+    const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (data: Buffer) => {
+      output += data.toString();
+      if (output.split('\n').length > 50) child.kill('SIGKILL');
+    });
+    await once(child, 'close');
+    const acknowledged = output.split('\n').length - 1;
+    const store = await openSqliteStore(folder);
+    const { finished, checked } = store.history.totals;
+    expect(finished).toBeGreaterThanOrEqual(acknowledged);
+    expect(checked).toBe(finished);
+    expect(store.history.volunteer(volunteer)).toMatchObject({ sessions: finished, tokens: finished });
+    const faults = store.trust.faults(1e6);
+    expect(faults.length).toBeGreaterThanOrEqual(acknowledged);
+    expect(store.trust.suspension(volunteer)).toMatchObject({ times: faults.length, untilMs: faults.length });
+    expect(await store.trust.proof(faults[0]!.session, volunteer)).toBe('{"proof":true}');
+    // A fault takes all that was earned, in the same step.
+    expect(store.trust.spans(volunteer, 'wasm')).toBeLessThanOrEqual(1);
+    await store.close();
+  });
+
+  it('takes over what an older Chorus wrote', async () => {
+    writeVersion1(path);
+    const store = await openSqliteStore(folder);
+    expect(store.history.totals).toEqual({
+      ...{ finished: 1, failed: 0, tokens: 7 },
+      ...{ checked: 0, settled: 0, unchecked: 0, disputed: 0 },
+    });
+    await store.history.sessionEnded({ ...session, id: '1'.repeat(32) as SessionId });
+    expect(store.history.totals).toMatchObject({ finished: 2, checked: 3 });
+    expect(store.trust.suspension(volunteer)).toBeNull();
+    await store.close();
+    await (await openSqliteStore(folder)).close();
+  });
+
+  it('refuses what a newer Chorus wrote', async () => {
+    const database = new Database(path);
+    database.exec('PRAGMA user_version = 99');
+    database.close();
+    expect(await codeOfAsync(openSqliteStore(folder))).toBe('internal');
+  });
+
+  it('confirms what is under way before it is closed', async () => {
+    const store = await openSqliteStore(folder);
+    const ended = store.history.sessionEnded(session);
+    await store.close();
+    await ended;
+    const again = await openSqliteStore(folder);
+    expect(again.history.totals).toMatchObject({ finished: 1, tokens: 7 });
+    await again.close();
+  });
+
+  it('takes nothing once it is closed, and may be closed again', async () => {
+    const store = await openSqliteStore(folder);
+    await store.close();
+    expect(await codeOfAsync(store.history.sessionEnded(session))).toBe('internal');
+    await store.close();
+    const again = await openSqliteStore(folder);
+    expect(again.history.totals.finished).toBe(0);
+    await again.close();
+  });
+
+  it('drops sessions and complaints that are older than its history', async () => {
+    const store = await openSqliteStore(folder);
+    await store.history.sessionEnded({ ...session, endedMs: 1_000 });
+    await store.trust.complain(volunteer, session.requester, 1_000);
+    await pruneStore(store, HISTORY_MS + 1_000);
+    expect(store.trust.complaints(volunteer, 0)).toBe(1);
+    await pruneStore(store, HISTORY_MS + 1_001);
+    expect(store.trust.complaints(volunteer, 0)).toBe(0);
+    // Known no longer, it counts again.
+    await store.history.sessionEnded({ ...session, endedMs: 1_000 });
+    expect(store.history.totals).toMatchObject({ finished: 2 });
+    await store.close();
+  });
+});
+
+/** A database as the first version of the schema had it, with one session. */
+function writeVersion1(path: string): void {
+  const database = new Database(path);
+  database.exec(`
+    CREATE TABLE volunteers (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
+      sessions INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE sessions (
+      id TEXT PRIMARY KEY, model TEXT NOT NULL, requester TEXT NOT NULL, issued_ms INTEGER NOT NULL,
+      ended_ms INTEGER NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, tokens_per_second REAL,
+      stages INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX sessions_by_end ON sessions (ended_ms);
+    INSERT INTO sessions VALUES ('${session.id}', '${session.model}', '${session.requester}', 1, 2, 'done', 7, 3.5, 1);
+    PRAGMA user_version = 1;
+  `);
+  database.close();
+}
