@@ -11,7 +11,7 @@ import { Runtimes } from './runtimes.ts';
 import { createStageSession } from './stage-session.ts';
 
 const port = parentPort;
-if (port === null) throw new Error('reference-main.ts is the program of a worker thread');
+if (port === null) throw new Error('not in a worker thread, where alone reference-main.ts can run');
 
 const runtimes = new Runtimes();
 

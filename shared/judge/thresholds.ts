@@ -38,7 +38,7 @@ const pairSchema = z
     command: z.string().max(300),
   })
   .refine(({ gap, isRefused }) => isRefused === gap < MIN_GAP, {
-    message: 'refused exactly where the gap is too small',
+    message: 'isRefused contradicts the gap: a pair is refused exactly where its gap is below the least',
   });
 
 export const thresholdsSchema = z.strictObject({

@@ -19,7 +19,7 @@ export function checkpointText({ origin, size, root }: Checkpoint): string {
 export function parseCheckpoint(text: string): Checkpoint {
   const [origin, size, root, ...rest] = text.split('\n');
   const isWhole = origin && size && root && rest.length > 0 && rest.at(-1) === '' && !rest.slice(0, -1).includes('');
-  if (!isWhole) throw bad('a checkpoint has an origin, a size and a root');
+  if (!isWhole) throw bad('it is not an origin, a size and a root, each on a line');
   if (!/^(0|[1-9]\d{0,15})$/.test(size) || !Number.isSafeInteger(Number(size))) throw bad('its size is not a number');
   if (!/^[A-Za-z0-9+/]{43}=$/.test(root)) throw bad('its root is not 32 bytes in base64');
   const hash = fromBase64(root);

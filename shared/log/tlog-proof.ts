@@ -24,16 +24,16 @@ export function formatTlogProof({ extra, index, hashes, checkpoint }: TlogProof)
 
 /** Throws `too-large`, or `bad-message` for anything that `formatTlogProof` would not write. */
 export function parseTlogProof(text: string): TlogProof {
-  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'a proof has at most 128 KiB');
+  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'the proof is longer than 128 KiB');
   const split = text.indexOf('\n\n');
   const lines = text.slice(0, Math.max(0, split)).split('\n');
   if (lines.shift() !== HEADER) throw bad('it does not begin with its name');
   const extra = lines[0]?.startsWith('extra ') ? base64(lines.shift()!.slice(6)) : null;
   const index = /^index (0|[1-9]\d{0,15})$/.exec(lines.shift() ?? '')?.[1];
   if (index === undefined || !Number.isSafeInteger(Number(index))) throw bad('it has no index');
-  if (lines.length > MAX_HASHES) throw bad('more hashes than the largest tree needs');
+  if (lines.length > MAX_HASHES) throw bad(`${lines.length} hashes; the largest tree needs ${MAX_HASHES}`);
   const hashes = lines.map(base64);
-  if (hashes.some((hash) => hash.length !== 32)) throw bad('a hash has 32 bytes');
+  if (hashes.some((hash) => hash.length !== 32)) throw bad('a hash that is not 32 bytes long');
   return { extra, index: Number(index), hashes, checkpoint: text.slice(split + 2) };
 }
 

@@ -44,8 +44,9 @@ export function parseAddCheckpoint(body: string): AddCheckpoint {
   const split = body.indexOf('\n\n');
   const [first = '', ...hashes] = body.slice(0, Math.max(0, split)).split('\n');
   const oldSize = Number(/^old (0|[1-9]\d{0,15})$/.exec(first)?.[1]);
-  if (!Number.isSafeInteger(oldSize)) throw bad('it begins with the old size');
-  if (hashes.length > MAX_PROOF_HASHES) throw bad(`a consistency proof has at most ${MAX_PROOF_HASHES} hashes`);
+  if (!Number.isSafeInteger(oldSize)) throw bad('it does not begin with the old size');
+  if (hashes.length > MAX_PROOF_HASHES)
+    throw bad(`${hashes.length} hashes; a consistency proof has at most ${MAX_PROOF_HASHES}`);
   const note = parseNote(body.slice(split + 2));
   return { oldSize, proof: hashes.map(parseHash), note, checkpoint: parseCheckpoint(note.text) };
 }
@@ -80,7 +81,7 @@ export function refusalOfGrowth(known: WitnessedHead, { oldSize, proof, checkpoi
     return { status: 409, reason: `this witness has cosigned ${known.size} entries`, size: known.size };
   }
   if (checkpoint.size === 0 && !equalBytes(checkpoint.root, EMPTY_ROOT)) {
-    return { status: 422, reason: 'an empty log has the root of the empty tree' };
+    return { status: 422, reason: 'the log is empty, but its root is not that of the empty tree' };
   }
   if (oldSize === checkpoint.size && proof.length === 0 && !equalBytes(checkpoint.root, known.root)) {
     return { status: 409, reason: 'this log has another root at the size that this witness has cosigned' };
@@ -96,7 +97,7 @@ function parseHash(line: string): Hash {
     const hash = fromBase64(line);
     if (toBase64(hash) === line) return hash;
   }
-  throw bad('a hash is 32 bytes in base64');
+  throw bad('a hash that is not 32 bytes in base64');
 }
 
 function bad(reason: string): ChorusError {

@@ -11,7 +11,7 @@ export const blobRefSchema = z
     pieces: z.array(digestSchema).max(MAX_BLOB_BYTES / BLOB_PIECE_BYTES),
   })
   .refine((blob) => blob.pieces.length === Math.ceil(blob.bytes / BLOB_PIECE_BYTES), {
-    message: 'one digest per piece',
+    message: 'not as many digests as pieces',
   });
 export type BlobRef = z.infer<typeof blobRefSchema>;
 

@@ -36,8 +36,10 @@ export const modelSourceSchema = z
     /** Where the folder comes from. It is what its card or the operator says; no signature of the publisher covers it. */
     origin: webAddressSchema.nullable(),
   })
-  .refine(({ files }) => new Set(files.map(({ name }) => name)).size === files.length, { message: 'a file twice' })
-  .refine(({ root, files }) => omsRoot(files) === root, { message: 'another root than that of the files' });
+  .refine(({ files }) => new Set(files.map(({ name }) => name)).size === files.length, {
+    message: 'a file is named twice',
+  })
+  .refine(({ root, files }) => omsRoot(files) === root, { message: 'the root is not that of the files' });
 export type ModelSource = z.infer<typeof modelSourceSchema>;
 
 /**

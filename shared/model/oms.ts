@@ -24,7 +24,7 @@ const PREDICATE_TYPE = 'https://model_signing/signature/v1.0';
 
 /** A file of a model folder: its path from there, with `/` between its parts, and the SHA-256 of its bytes. */
 export const sourceFileSchema = z.strictObject({
-  name: z.string().max(MAX_NAME_LENGTH).refine(isInsideName, { message: 'a path inside the folder' }),
+  name: z.string().max(MAX_NAME_LENGTH).refine(isInsideName, { message: 'not a path inside the folder' }),
   sha256: digestSchema,
 });
 export type SourceFile = z.infer<typeof sourceFileSchema>;

@@ -60,7 +60,7 @@ function fieldsOf(message: CheckMessage): Uint8Array[] {
       return sealed(message.commit, commitBytes(message.commit.statement));
     case 'challenge': {
       const { session, index, seed, commit } = message;
-      if (seed.length !== HASH_BYTES) throw bad('a seed has 32 bytes');
+      if (seed.length !== HASH_BYTES) throw bad(`a seed of ${seed.length} bytes; it must have ${HASH_BYTES}`);
       return [fromHex(session), u32(index), seed, ...sealed(commit, commitBytes(commit.statement))];
     }
     case 'reveal': {
@@ -131,7 +131,8 @@ function decodeRecalled(bytes: Uint8Array<ArrayBuffer>): CheckMessage {
   expectZero(bytes, 3, 4);
   const view = viewOf(bytes);
   const kind = KINDS[view.getUint8(1)];
-  if (kind !== 'tokens' && kind !== 'hidden') throw bad('only what a stage takes in can be recalled');
+  if (kind !== 'tokens' && kind !== 'hidden')
+    throw bad('recalled rows of another kind; only tokens and hidden rows are taken in');
   const start = view.getUint32(20, true);
   const count = view.getUint8(2);
   checkSpan(start, start + count);

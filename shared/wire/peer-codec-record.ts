@@ -55,6 +55,6 @@ function parseEnvelope(bytes: Uint8Array): z.output<typeof attestedSchema> {
     throw bad('not JSON in UTF-8');
   }
   const parsed = attestedSchema.safeParse(value);
-  if (!parsed.success) throw bad('a record is one envelope with one signature');
+  if (!parsed.success) throw bad('not an envelope with exactly one signature');
   return parsed.data;
 }

@@ -115,7 +115,8 @@ function checkRows(message: RowsMessage): void {
   const isInChunk = rows.start >= chunkStart && rows.start + rows.count <= chunkStart + CHUNK_POSITIONS;
   if (!isWithin(chunk, MAX_POSITIONS / CHUNK_POSITIONS) || !isInChunk) throw bad('rows outside their chunk');
   if (!hasRightSize(rows)) throw bad(`${rows.bytes.length} bytes do not hold ${rows.count} rows of ${rows.kind}`);
-  if (message.digest.length !== DIGEST_BYTES) throw bad('a digest has 32 bytes');
+  if (message.digest.length !== DIGEST_BYTES)
+    throw bad(`a digest of ${message.digest.length} bytes; it must have ${DIGEST_BYTES}`);
   if (hops.length > MAX_STAGES || hops.some((hop) => !isWithin(hop.stage, MAX_STAGES - 1)))
     throw bad('hops out of range');
 }

@@ -26,7 +26,10 @@ export const receiptQuerySchema = z
     from: time.nullable().default(null),
     to: time.nullable().default(null),
   })
-  .refine(({ from, to }) => from === null || to === null || from < to, { path: ['to'], message: 'not after from' });
+  .refine(({ from, to }) => from === null || to === null || from < to, {
+    path: ['to'],
+    message: 'it is not after from',
+  });
 export type ReceiptQuery = z.infer<typeof receiptQuerySchema>;
 /** What is looked for; null: all. */
 export type ReceiptFilter = Omit<ReceiptQuery, 'before' | 'limit'>;

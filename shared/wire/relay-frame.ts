@@ -55,7 +55,7 @@ export function decodeRelayFrame(bytes: Uint8Array<ArrayBuffer>): RelayFrame {
   const payload = bytes.subarray(RELAY_HEADER_BYTES);
   switch (op) {
     case 'open':
-      if (payload.length > 0) throw bad('an open frame carries nothing');
+      if (payload.length > 0) throw bad('an open frame with a payload; it must be empty');
       return { peer, channel, op };
     case 'data':
       if (payload.length === 0) throw bad('a data frame without data');
@@ -64,7 +64,7 @@ export function decodeRelayFrame(bytes: Uint8Array<ArrayBuffer>): RelayFrame {
       if (payload.length > MAX_REASON_BYTES) throw bad('a reason that is too long');
       return { peer, channel, op, reason: new TextDecoder('utf-8').decode(payload) };
     case 'credit': {
-      if (payload.length !== 4) throw bad('a credit frame carries four bytes');
+      if (payload.length !== 4) throw bad(`a credit frame with ${payload.length} bytes; it must have 4`);
       const credit = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0, true);
       if (credit === 0 || credit > LINK_WINDOW_BYTES + MAX_PIECE_BYTES) throw bad('credit out of range');
       return { peer, channel, op, bytes: credit };

@@ -7,7 +7,7 @@ import { checkpointText, parseCheckpoint, type Checkpoint } from '#shared/log/ch
 import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from '#shared/log/merkle.ts';
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
 import { widthAt } from '#shared/log/tile-hashes.ts';
-import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
+import { MAX_ENTRY_BYTES, TILE_WIDTH, entryTooLarge, type Tile } from '#shared/log/tile-path.ts';
 import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
@@ -76,7 +76,7 @@ export class TransparencyLog {
    */
   append(entry: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      if (entry.length > MAX_ENTRY_BYTES) throw new ChorusError('too-large', 'a log entry has at most 65,535 bytes');
+      if (entry.length > MAX_ENTRY_BYTES) throw entryTooLarge(entry);
       if (this.#failure !== null) throw this.#failure;
       if (this.#waiting.length >= MAX_WAITING) throw new ChorusError('rate-limited', 'the log is behind');
       this.#waiting.push({ entry, resolve, reject });

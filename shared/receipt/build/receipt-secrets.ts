@@ -39,7 +39,7 @@ export function parseReceiptSecrets(value: unknown): ReceiptSecrets {
 /** 32 bytes of lower-case hexadecimal. Throws `bad-message`. */
 export function parseSalt(text: string): Uint8Array<ArrayBuffer> {
   if (!new RegExp(`^[0-9a-f]{${2 * SALT_BYTES}}$`).test(text)) {
-    throw new ChorusError('bad-message', `a salt is ${SALT_BYTES} bytes in lower-case hexadecimal`);
+    throw new ChorusError('bad-message', `not a salt, which is ${SALT_BYTES} bytes in lower-case hexadecimal`);
   }
   return fromHex(text);
 }

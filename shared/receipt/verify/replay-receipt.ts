@@ -109,7 +109,7 @@ function chosenChunks({ chunks, predicate: { positions } }: ReplayOptions): numb
   if (chunks === 'all') return Array.from({ length }, (_, chunk) => chunk);
   const chosen = [...new Set(chunks)].sort((a, b) => a - b);
   if (chosen.length === 0 || chosen.some((chunk) => !Number.isInteger(chunk) || chunk < 0 || chunk >= length)) {
-    throw bad(`it has the chunks 0 to ${length - 1}`);
+    throw bad(`a chunk that it does not have; it has 0 to ${length - 1}`);
   }
   return chosen;
 }

@@ -144,7 +144,7 @@ async function replayOf(
   { data, chunks, json }: VerifyOptions,
 ): Promise<FolderReport | ChorusError> {
   try {
-    if (request.salt === undefined) throw new ChorusError('bad-message', 'a replay needs the salt');
+    if (request.salt === undefined) throw new ChorusError('bad-message', 'the salt is missing; a replay needs it');
     return await replayFromFolder({
       receipt: parseReceiptFile(request.receipt),
       dataFolder: data,

@@ -136,7 +136,7 @@ describe('chorus verify', () => {
     await writeFile(at('broken.json'), JSON.stringify({ ...envelope, payload: 'no base64' }));
     const broken = await chorusVerify(at('receipt.json'), '--manifest', at('broken.json'));
     expect([broken.code, broken.err.split('\n').length]).toEqual([1, 2]);
-    expect(broken.err).toContain('base64 is written in one way only');
+    expect(broken.err).toContain('not base64 in the one way that is allowed');
   });
 
   it(
@@ -192,6 +192,6 @@ describe('chorus verify', () => {
     expect(code).toBe(0);
     const without = await chorusVerify(at('receipt.json'), '--replay', '--data', at('data'));
     expect(without.code).toBe(1);
-    expect(without.out).toContain('a replay needs the salt');
+    expect(without.out).toContain('the salt is missing; a replay needs it');
   });
 });
