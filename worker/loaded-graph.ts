@@ -1,7 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { StageGraph } from '#shared/model/cut.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
-import { bytesOf, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
+import { tensorData, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
 import type { InferenceSession, Runtime, Tensor } from './runtime.ts';
 
 /** A runtime with what it computes on. `device` is set for WebGPU. */
@@ -110,7 +110,7 @@ function createSession(runtime: Runtime, device: GPUDevice | null, graph: StageG
 }
 
 function floatsOf(tensor: Tensor): Float32Array {
-  return tensor.type === 'float16' ? decodeF16(bytesOf(tensor)) : (tensor.data as Float32Array);
+  return tensor.type === 'float16' ? decodeF16(tensorData(tensor)) : (tensor.data as Float32Array);
 }
 
 /** A failed run. On a GPU the runtime keeps half-made bindings after one, so that nothing there can be used again. */

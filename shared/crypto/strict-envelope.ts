@@ -1,4 +1,4 @@
-import { fromBase64, toBase64 } from '../bytes.ts';
+import { fromStrictBase64 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import { preAuthEncoding } from './dsse.ts';
 import type { Envelope } from './envelope.ts';
@@ -43,12 +43,8 @@ export async function openStrictly(
 
 /** Bytes of base64 that is written in the one way RFC 4648 has for them. Throws `bad-message`. */
 export function canonicalBase64(text: string): Uint8Array<ArrayBuffer> {
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0)
-    throw bad('not base64 in the one way that is allowed');
-  const bytes = fromBase64(text);
-  // Only the last four characters can carry bits that mean nothing.
-  const last = bytes.subarray(3 * (Math.ceil(bytes.length / 3) - 1));
-  if (toBase64(last) !== text.slice(-4)) throw bad('not base64 in the one way that is allowed');
+  const bytes = fromStrictBase64(text);
+  if (bytes === null) throw bad('not base64 in the one way that is allowed');
   return bytes;
 }
 

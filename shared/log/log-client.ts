@@ -1,6 +1,6 @@
 import type { VerifySignature } from '../crypto/identity.ts';
-import { failedView, holdOffline, holdToLog, UNKNOWN_LOG, type LogView } from './log-history.ts';
 import { fetchLogHead, parseLogHead, type LogHead } from './log-head.ts';
+import { failedView, holdOffline, holdToLog, UNKNOWN_LOG, type LogView } from './log-history.ts';
 import type { NoteKey } from './signed-note.ts';
 import { TILE_WIDTH } from './tile-path.ts';
 import { parseTlogProof } from './tlog-proof.ts';

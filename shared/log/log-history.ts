@@ -41,13 +41,13 @@ export type OfflineView =
   | { readonly kind: 'unproven'; readonly remembered: LogHead; readonly shown: LogHead };
 
 /** A view, and what is known after it. */
-export interface Held<View> {
+export interface HeldLog<View> {
   readonly view: View;
   readonly known: KnownLog;
 }
 
 /** Holds a head to what is known of its log, with nothing but the heads themselves. */
-export function holdOffline(known: KnownLog, shown: LogHead): Held<OfflineView> {
+export function holdOffline(known: KnownLog, shown: LogHead): HeldLog<OfflineView> {
   if (known.split !== null) return { view: splitView(known.split), known };
   const { heads } = known;
   const forked = heads.find((head) => head.size === shown.size && !isSame(head, shown));
@@ -67,7 +67,7 @@ export async function holdToLog(
   shown: LogHead,
   fetchBytes: FetchBytes,
   signal: AbortSignal,
-): Promise<Held<LogView>> {
+): Promise<HeldLog<LogView>> {
   const { view, known: knownNow } = holdOffline(known, shown);
   if (view.kind === 'split-view' || view.kind === 'first-seen') return { view, known: knownNow };
   const newest = newestOf(known.heads)!;

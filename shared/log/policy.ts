@@ -1,5 +1,5 @@
-import type { VerifySignature } from '../crypto/identity.ts';
 import { equalBytes } from '../bytes.ts';
+import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import { parseCheckpoint } from './checkpoint.ts';
 import { cosignedAt } from './cosignature.ts';
@@ -56,8 +56,7 @@ const NONE = 'none';
 export function parsePolicy(text: string): TlogPolicy {
   if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'the policy is longer than 64 KiB');
   const lines = text.split('\n');
-  if (lines.length > MAX_LINES)
-    throw new ChorusError('too-large', `the policy has ${lines.length} lines; at most ${MAX_LINES} are allowed`);
+  if (lines.length > MAX_LINES) throw new ChorusError('too-large', `the policy has more than ${MAX_LINES} lines`);
   const reader = new PolicyReader();
   lines.forEach((line, i) => {
     try {
@@ -129,8 +128,7 @@ class PolicyReader {
 
   #readLog(items: readonly string[]): void {
     const [line, url = null] = items;
-    if (line === undefined || items.length > 2)
-      throw bad(`a log with ${items.length} fields; it has a key and perhaps a URL`);
+    if (line === undefined || items.length > 2) throw bad(`a log of ${items.length} fields: a key and perhaps a URL`);
     const key = keyOfType(line, ED25519, 'a log');
     if (this.#logs.some((log) => isSameKey(log.key, key))) throw bad('this log is listed already');
     this.#logs.push({ key, url });

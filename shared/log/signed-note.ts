@@ -1,5 +1,5 @@
 import { sha256 } from '@noble/hashes/sha2.js';
-import { concatBytes, equalBytes, fromBase64, toBase64, toHex, utf8 } from '../bytes.ts';
+import { concatBytes, equalBytes, fromStrictBase64, toBase64, toHex, utf8 } from '../bytes.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 
@@ -105,13 +105,9 @@ export async function isSignedBy(note: Note, key: NoteKey, verify: VerifySignatu
 }
 
 function base64(text: string): Uint8Array<ArrayBuffer> {
-  try {
-    const bytes = fromBase64(text);
-    if (toBase64(bytes) === text) return bytes;
-  } catch {
-    // Said below.
-  }
-  throw bad('not base64');
+  const bytes = fromStrictBase64(text);
+  if (bytes === null) throw bad('not base64');
+  return bytes;
 }
 
 function bad(message: string): ChorusError {

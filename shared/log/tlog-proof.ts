@@ -1,4 +1,4 @@
-import { fromBase64, toBase64 } from '../bytes.ts';
+import { fromStrictBase64, toBase64 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import type { Hash } from './merkle.ts';
 
@@ -38,11 +38,9 @@ export function parseTlogProof(text: string): TlogProof {
 }
 
 function base64(text: string): Uint8Array<ArrayBuffer> {
-  if (/^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 === 0) {
-    const bytes = fromBase64(text);
-    if (toBase64(bytes) === text) return bytes;
-  }
-  throw bad('not base64');
+  const bytes = fromStrictBase64(text);
+  if (bytes === null || text === '') throw bad('not base64');
+  return bytes;
 }
 
 function bad(reason: string): ChorusError {

@@ -1,8 +1,8 @@
-import { equalBytes, fromBase64, toBase64 } from '../bytes.ts';
+import { equalBytes, fromStrictBase64, toBase64 } from '../bytes.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { isConsistent, treeRoot, type Hash } from './merkle.ts';
+import { EMPTY_ROOT, isConsistent, type Hash } from './merkle.ts';
 import { isSignedBy, parseNote, type Note, type NoteKey } from './signed-note.ts';
 
 /** What a log asks a witness (C2SP tlog-witness, `add-checkpoint`). */
@@ -18,7 +18,7 @@ export interface AddCheckpoint {
 /** The newest checkpoint a witness has cosigned. */
 export type WitnessedHead = Pick<Checkpoint, 'size' | 'root'>;
 
-export interface Refusal {
+export interface WitnessRefusal {
   /** The status of the HTTP answer. */
   readonly status: 400 | 403 | 404 | 409 | 422;
   /** For people. */
@@ -28,9 +28,6 @@ export interface Refusal {
 }
 
 const MAX_PROOF_HASHES = 63;
-const EMPTY_ROOT = treeRoot(0, () => {
-  throw new RangeError('the empty tree has no hashes');
-});
 /** A head that every log extends. */
 export const EMPTY_HEAD: WitnessedHead = { size: 0, root: EMPTY_ROOT };
 
@@ -59,7 +56,7 @@ export async function refusalOfSender(
   { note, checkpoint, oldSize }: AddCheckpoint,
   keysOf: (origin: string) => readonly NoteKey[],
   verify: VerifySignature,
-): Promise<Refusal | null> {
+): Promise<WitnessRefusal | null> {
   const keys = keysOf(checkpoint.origin);
   if (keys.length === 0) return { status: 404, reason: 'this witness does not watch this log' };
   try {
@@ -76,7 +73,10 @@ export async function refusalOfSender(
  * Whether a checkpoint extends the one this witness cosigned last (EMPTY_HEAD before the first), so that it may be the
  * next. This and storing the new head must be one step. Null if it does.
  */
-export function refusalOfGrowth(known: WitnessedHead, { oldSize, proof, checkpoint }: AddCheckpoint): Refusal | null {
+export function refusalOfGrowth(
+  known: WitnessedHead,
+  { oldSize, proof, checkpoint }: AddCheckpoint,
+): WitnessRefusal | null {
   if (oldSize !== known.size) {
     return { status: 409, reason: `this witness has cosigned ${known.size} entries`, size: known.size };
   }
@@ -93,11 +93,9 @@ export function refusalOfGrowth(known: WitnessedHead, { oldSize, proof, checkpoi
 }
 
 function parseHash(line: string): Hash {
-  if (/^[A-Za-z0-9+/]{43}=$/.test(line)) {
-    const hash = fromBase64(line);
-    if (toBase64(hash) === line) return hash;
-  }
-  throw bad('a hash that is not 32 bytes in base64');
+  const hash = fromStrictBase64(line);
+  if (hash?.length !== 32) throw bad('a hash that is not 32 bytes in base64');
+  return hash;
 }
 
 function bad(reason: string): ChorusError {

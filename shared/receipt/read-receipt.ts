@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { preAuthEncoding } from '../crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../crypto/envelope.ts';
 import { digestOf } from '../crypto/identity.ts';
 import { canonicalBase64, parseJsonBytes } from '../crypto/strict-envelope.ts';
 import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { receiptFileSchema, receiptStatementSchema, type ReceiptFile, type ReceiptStatement } from './receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from './statement-form.ts';
 
 /** A receipt file: the form of its envelope and proof is right, nothing else is looked at. Throws `bad-message`. */
 export function parseReceiptFile(value: unknown): ReceiptFile {

@@ -4,7 +4,7 @@ import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES } from '../limits.ts';
-import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
+import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
 import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';
 import { decodeRows, encodeRows } from './peer-codec-rows.ts';
@@ -130,7 +130,7 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       expectLength(bytes, 1 + SESSION_BYTES + 8);
       const view = viewOf(bytes);
       const position = view.getUint32(21, true);
-      if (position > MAX_POSITIONS) throw bad('cut to a position beyond the longest session');
+      if (position > MAX_POSITIONS) throw badMessage('cut to a position beyond the longest session');
       return { type: 'cut', session: sessionAt(bytes, 1), epoch: view.getUint32(17, true), position };
     }
     case TYPE_CODES.ping:
@@ -147,7 +147,7 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       return decodeRecordMessage('recorded', bytes);
     default: {
       const type = CHECK_TYPES.get(bytes[0]);
-      if (type === undefined) throw bad('unknown message type');
+      if (type === undefined) throw badMessage('unknown message type');
       return decodeCheckMessage(type, bytes);
     }
   }
@@ -158,13 +158,7 @@ function encodeJson(code: number, fields: object): Uint8Array<ArrayBuffer> {
 }
 
 function parseJson<Schema extends z.ZodType>(schema: Schema, bytes: Uint8Array<ArrayBuffer>): z.output<Schema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(1)));
-  } catch {
-    throw bad('not JSON in UTF-8');
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw bad(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
+  const parsed = schema.safeParse(jsonOf(bytes.subarray(1)));
+  if (!parsed.success) throw badMessage(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
   return parsed.data;
 }

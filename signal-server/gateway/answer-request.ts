@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MAX_POSITIONS } from '#shared/limits.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 import { ApiError } from '../http/api-error.ts';
 
 /** What both completion endpoints come down to. */
@@ -14,11 +15,6 @@ export interface AnswerRequest {
   readonly maxNewTokens: number | null;
   /** When text leaves: with its check, or at once. */
   readonly release: 'checked' | 'early';
-}
-
-export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant';
-  readonly content: string;
 }
 
 export type Prompt =

@@ -3,10 +3,11 @@ import type { Requester } from '#shared/peer/requester/requester.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { ReleasedText } from '#shared/requester/engine/released-text.ts';
 import type { Route } from '#shared/route/route.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 import { endsAtStop } from '#shared/text/shown-text.ts';
 import { ApiError } from '../http/api-error.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
-import type { AnswerRequest, ChatMessage, Prompt } from './answer-request.ts';
+import type { AnswerRequest, Prompt } from './answer-request.ts';
 import { type AnswerEnd, toProvenance } from './answer-response.ts';
 import type { GatewayModel } from './gateway-models.ts';
 

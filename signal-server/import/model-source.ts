@@ -19,7 +19,7 @@ import {
   type OmsBundle,
   type SourceFile,
 } from '#shared/model/oms.ts';
-import { readIfThere } from './model-folder.ts';
+import { readInsideIfThere } from './model-folder.ts';
 import { hashSourceFiles, listSourceFiles, type SourceListing } from './source-files.ts';
 
 /** What the reference signer leaves out unasked. */
@@ -71,7 +71,7 @@ export class OpenSource {
 
 /** Lists a folder, and reads its `model.sig` if there is one. Throws as parseOmsBundle and listSourceFiles do. */
 export async function openSource(folder: string): Promise<OpenSource> {
-  const bytes = await readIfThere(folder, OMS_FILE, MAX_OMS_BYTES);
+  const bytes = await readInsideIfThere(folder, OMS_FILE, MAX_OMS_BYTES);
   const bundle = bytes && parseOmsBundle(bytes);
   const ignored = bundle === null ? IGNORED_PATHS : ignoredBy(bundle);
   return new OpenSource(await listSourceFiles(folder, ignored), bundle);

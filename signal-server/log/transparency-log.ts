@@ -237,7 +237,7 @@ async function usable(bytes: Uint8Array, options: LogOptions): Promise<SignedHea
     }
     return { ...checkpoint, note };
   } catch (thrown) {
-    throw unusable(thrown);
+    throw unusableCheckpoint(thrown);
   }
 }
 
@@ -279,7 +279,7 @@ export function doubt(what: string, why: string, advice = PUT_BACK): ChorusError
 }
 
 /** For a checkpoint that cannot be read, or is not of this log, because of `thrown`. */
-export function unusable(thrown: unknown): ChorusError {
+export function unusableCheckpoint(thrown: unknown): ChorusError {
   const { message } = toChorusError(thrown);
   return doubt(`its checkpoint cannot be used: ${message}`, 'it was damaged, or the key or the folder was exchanged');
 }

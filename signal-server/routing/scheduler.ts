@@ -1,4 +1,4 @@
-import { coverageOf, describeSpan, firstGap, type Span } from '../placement/stage-grid.ts';
+import { coverageOf, describeSpan, firstGap, type UnitSpan } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from './candidate.ts';
 import { ShadowPool, shadowNotes } from './shadows.ts';
 
@@ -72,7 +72,7 @@ function countBare(primaries: readonly Candidate[], pool: ShadowPool): number {
 }
 
 function refuse(layers: number, demand: Demand, ready: readonly Candidate[], all: readonly Candidate[]): Planned {
-  const gapOf = (some: readonly Candidate[]): Span | null =>
+  const gapOf = (some: readonly Candidate[]): UnitSpan | null =>
     firstGap(
       coverageOf(
         some.map((candidate) => candidate.span),
@@ -94,7 +94,7 @@ function refuse(layers: number, demand: Demand, ready: readonly Candidate[], all
   return { type: 'refused', code: 'too-few-volunteers', message, missing: null };
 }
 
-function noCoverage(layers: number, gap: Span, message: string): Planned {
+function noCoverage(layers: number, gap: UnitSpan, message: string): Planned {
   const missing = { start: Math.max(0, gap.start - 1), end: Math.min(layers, gap.end - 1) };
   return { type: 'refused', code: 'no-coverage', message, missing };
 }

@@ -1,5 +1,5 @@
 import { MAX_SHADOWS } from '#shared/limits.ts';
-import type { Span } from '../placement/stage-grid.ts';
+import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from './candidate.ts';
 
 /**
@@ -109,7 +109,7 @@ export function shadowNotes(
   return notes;
 }
 
-function keyOf({ start, end }: Span): string {
+function keyOf({ start, end }: UnitSpan): string {
   return `${start}-${end}`;
 }
 

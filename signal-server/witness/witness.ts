@@ -1,9 +1,9 @@
+import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { utf8 } from '#shared/bytes.ts';
 import { cosignature, cosignedBytes } from '#shared/log/cosignature.ts';
 import { COSIGNATURE, formatNote, formatSignature, signaturesBy, type NoteKey } from '#shared/log/signed-note.ts';
 import {
@@ -11,14 +11,14 @@ import {
   refusalOfGrowth,
   refusalOfSender,
   type AddCheckpoint,
-  type Refusal,
+  type WitnessRefusal,
 } from '#shared/log/witness.ts';
 import type { WitnessStore } from './witness-store.ts';
 
 export interface Witness {
   readonly key: NoteKey;
   /** Cosigns a checkpoint that extends the last one, and answers the signature line once that is on the disk. */
-  addCheckpoint(body: string): Promise<{ readonly status: 200; readonly cosignature: string } | Refusal>;
+  addCheckpoint(body: string): Promise<{ readonly status: 200; readonly cosignature: string } | WitnessRefusal>;
   /** The newest checkpoint cosigned of the log whose origin has this digest; null if there is none. */
   newest(originDigest: Digest): string | null;
 }
@@ -29,12 +29,12 @@ export function createWitness(name: string, identity: Identity, store: WitnessSt
   const { logs } = store;
   const keysOf = (origin: string): NoteKey[] => logs.filter((log) => log.name === origin);
 
-  async function cosign(request: AddCheckpoint): Promise<{ status: 200; cosignature: string } | Refusal> {
+  async function cosign(request: AddCheckpoint): Promise<{ status: 200; cosignature: string } | WitnessRefusal> {
     const { note, checkpoint } = request;
     const timeSeconds = Math.floor(clock.wallMs() / 1000);
     const signature = cosignature(key, timeSeconds, await identity.sign(cosignedBytes(note.text, timeSeconds)));
     const logs = keysOf(checkpoint.origin).flatMap((log) => signaturesBy(note, log));
-    let refusal: Refusal | null = null;
+    let refusal: WitnessRefusal | null = null;
     // The signature leaves this function only if, at that moment, nothing else had been cosigned in between.
     const isNext = store.advance(
       checkpoint.origin,

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { peerIdSchema } from '#shared/ids.ts';
 import { startNetwork, type TestNetwork } from '../support/network.ts';
-import type { VolunteerTab } from '../support/volunteer-tab.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
+import type { VolunteerTab } from '../support/volunteer-tab.ts';
 
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
 /** A tab that the machine holds up is taken out of an answer, which is then not made by all: another is asked for. */

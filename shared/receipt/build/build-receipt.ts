@@ -1,6 +1,7 @@
 import { toBase64, toHex, utf8 } from '../../bytes.ts';
 import type { RandomBytes } from '../../clock.ts';
 import { signEnvelope } from '../../crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE } from '../../crypto/envelope.ts';
 import { digestOf, type Identity, type VerifySignature } from '../../crypto/identity.ts';
 import { canonicalBase64, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
@@ -13,7 +14,7 @@ import type { Evidence } from '../evidence/evidence.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
 import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type ReceiptStatement } from '../receipt.ts';
-import { RECEIPT_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';
+import { RECEIPT_TYPE, timeOf } from '../statement-form.ts';
 import { judgedSpans, signedStages } from './receipt-stages.ts';
 
 /** All that a receipt is made from. */

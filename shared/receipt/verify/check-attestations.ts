@@ -1,10 +1,10 @@
+import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { openStrictly } from '../../crypto/strict-envelope.ts';
-import { mismatchOf, type Expected } from '../evidence/attest.ts';
+import { mismatchOf, type ExpectedAttestation } from '../evidence/attest.ts';
 import { contradictionOf } from '../evidence/contradiction.ts';
 import { shapeOf, unpackRuns } from '../evidence/runs.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
-import { count, demand, refuse, type CheckReceipt, type Replica, type Signer } from './check.ts';
+import { count, demand, refuse, type CheckReceipt, type ReplicaEntry, type Signer } from './check.ts';
 
 const NOBODY = { notChecked: 'no replica signed what it did' };
 
@@ -34,8 +34,8 @@ export const checkAttestationMatch: CheckReceipt = ({ predicate, signers }) => {
 export function expectedOf(
   predicate: ReceiptPredicate,
   stage: number,
-  replica: Pick<Replica, 'id' | 'role' | 'numericClass'>,
-): Expected {
+  replica: Pick<ReplicaEntry, 'id' | 'role' | 'numericClass'>,
+): ExpectedAttestation {
   const { session, model, positions, stages } = predicate;
   const { id, role, numericClass } = replica;
   return {
@@ -44,7 +44,7 @@ export function expectedOf(
     stage,
     range: stages[stage]!.range,
     role,
-    model: model.manifest.sha256 as Expected['model'],
+    model: model.manifest.sha256 as ExpectedAttestation['model'],
     numericClass,
     positions,
     runtime: model.runtime,

@@ -64,11 +64,11 @@ export interface Holdings {
 /** A replica's place in the receipt, with what it signed where that can be read. */
 export interface Signer {
   readonly stage: number;
-  readonly replica: Replica;
+  readonly replica: ReplicaEntry;
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly attestation: Attestation;
 }
-export type Replica = ReceiptPredicate['stages'][number]['replicas'][number];
+export type ReplicaEntry = ReceiptPredicate['stages'][number]['replicas'][number];
 
 /** A receipt taken apart, and what there is to check it with. */
 export interface Subject {
@@ -80,7 +80,7 @@ export interface Subject {
   readonly route: Route | null;
   readonly signers: readonly Signer[];
   /** Replicas whose envelopes hold no attestation. */
-  readonly unreadable: readonly Replica[];
+  readonly unreadable: readonly ReplicaEntry[];
   readonly holdings: Holdings;
   /** What the policy's witnesses say. Their signatures are verified when it is first asked for, and only then. */
   readonly witnessed: (note: Note) => Promise<PolicyVerdict>;

@@ -1,4 +1,5 @@
 import { fromBase64 } from '../../bytes.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
 import { canonicalBase64, openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import type { Digest } from '../../ids.ts';
@@ -7,7 +8,6 @@ import { routeSchema, type Route } from '../../route/route.ts';
 import { parseAttestation } from '../evidence/attest.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
 import type { ReceiptFile, ReceiptStatement } from '../receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
 import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
 import {
   askWitnesses,
@@ -28,7 +28,7 @@ import {
   type CheckReceipt,
   type Found,
   type Holdings,
-  type Replica,
+  type ReplicaEntry,
   type Signer,
   type Subject,
 } from './check.ts';
@@ -141,7 +141,7 @@ function failed(name: CheckName, error: unknown): Check {
 function takeApart(file: ReceiptFile, statement: ReceiptStatement, holdings: Holdings): Subject {
   const { predicate } = statement;
   const signers: Signer[] = [];
-  const unreadable: Replica[] = [];
+  const unreadable: ReplicaEntry[] = [];
   for (const [stage, { replicas }] of predicate.stages.entries()) {
     for (const replica of replicas) {
       if (replica.signed === null) continue;

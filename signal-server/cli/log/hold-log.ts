@@ -7,7 +7,7 @@ import {
   holdOffline,
   holdToLog,
   UNKNOWN_LOG,
-  type Held,
+  type HeldLog,
   type KnownLog,
   type LogView,
   type OfflineView,
@@ -102,7 +102,7 @@ export function describeHistory({ check, checkpoints, memory }: LogHistory): str
 async function hold(
   key: NoteKey,
   { memoryFolder }: HistoryOptions,
-  compare: (known: KnownLog) => Held<View> | Promise<Held<View>>,
+  compare: (known: KnownLog) => HeldLog<View> | Promise<HeldLog<View>>,
 ): Promise<LogHistory> {
   const memory = memoryFolder === null ? null : new LogMemory(memoryFolder, key);
   for (let attempt = 1; ; attempt++) {

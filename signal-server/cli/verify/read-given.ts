@@ -6,7 +6,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
-import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
+import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
 import type { VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { readManifestBytes } from './replay-receipt.ts';
 

@@ -12,9 +12,9 @@ import { importModel } from '../../../signal-server/import/import-model.ts';
 import { readModelFolder } from '../../../signal-server/import/model-folder.ts';
 import type { Backend } from '../../../worker/loaded-graph.ts';
 import { loadRuntime } from '../../../worker/runtime.ts';
+import { importWren } from '../../support/imported-wren.ts';
 import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
 import { greedyTokens, loadStages, loadUncut, type RunnableModel } from '../../support/uncut-model.ts';
-import { importWren } from '../../support/imported-wren.ts';
 
 const GREEDY = 12;
 

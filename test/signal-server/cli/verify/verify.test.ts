@@ -12,7 +12,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { loadRuntime } from '../../../../worker/runtime.ts';
-import { createStageSession, type StageSession } from '../../../../worker/stage-session.ts';
+import { createServedStage, type ServedStage } from '../../../../worker/served-stage.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
 import { logReceipt, makePeople, policyOf, wrenText } from '../../../support/receipts.ts';
@@ -21,7 +21,7 @@ const people = await makePeople();
 const prompt = wrenText.renderChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);
 let folder = '';
 let played: Played;
-let stages: StageSession[] = [];
+let stages: ServedStage[] = [];
 const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
@@ -32,7 +32,7 @@ beforeAll(async () => {
   const backend = { runtime: await loadRuntime('wasm'), device: null };
   const openStage = async (range: StageRange) => {
     const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-    const stage = await createStageSession({ backend, manifest, range, graph, maxSessions: 1 });
+    const stage = await createServedStage({ backend, manifest, range, graph, maxSessions: 1 });
     stages.push(stage);
     return stage;
   };
