@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
+import { MAX_PROOF_ROWS_BYTES } from '../limits.ts';
 
 const base64 = (maxBytes: number) =>
   z
@@ -42,7 +43,7 @@ export const proofSchema = z.discriminatedUnion('type', [
     route: envelopeSchema,
     side: z.enum(['input', 'output']),
     accused: testimonySchema,
-    rows: base64(300 * 1024),
+    rows: base64(MAX_PROOF_ROWS_BYTES),
   }),
 ]);
 export type Proof = z.infer<typeof proofSchema>;

@@ -1,8 +1,7 @@
 import type { PeerId } from '../ids.ts';
+import { MAX_BACKLOG_BYTES } from '../limits.ts';
 import type { PeerMessage } from './peer-message.ts';
 
-/** Most that may wait for one peer: its link is not there yet, or does not take it. */
-export const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
 /** What a message takes besides its rows or its payload, roughly. */
 const MESSAGE_BYTES = 512;
 

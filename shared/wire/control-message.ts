@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_POSITIONS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
+import { MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { proofSchema } from '../proof/proof-schema.ts';
 
@@ -24,7 +24,7 @@ const base64 = (max: number) =>
     .string()
     .max(max)
     .regex(/^[A-Za-z0-9+/]*={0,2}$/);
-const text = z.string().max(500);
+const text = z.string().max(MAX_REASON_CHARACTERS);
 const requestId = z.int().min(0);
 const errorCode = z
   .string()

@@ -1,5 +1,5 @@
 import { fromHex } from '../bytes.ts';
-import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_STAGES, TOP_K } from '../limits.ts';
+import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_ROW_BYTES, MAX_STAGES, TOP_K } from '../limits.ts';
 import type { Rows } from '../rows/rows.ts';
 import { badMessage, expectZero, isWithin, MAX_U32, sessionAt, viewOf } from './codec-bytes.ts';
 import type { HopTiming, RowsMessage } from './peer-message.ts';
@@ -30,8 +30,6 @@ const ROWS_HEADER_BYTES = 76;
 const HOP_BYTES = 20;
 const ONWARD = ['webrtc', 'relay'] as const;
 const DIGEST_BYTES = 32;
-/** Hidden size 65,536 in f32, the most a manifest may say. */
-const MAX_ROW_BYTES = 4 * 65_536;
 
 /** `code` is the type byte. Throws `bad-message` where a field is out of its range. */
 export function encodeRows(code: number, message: RowsMessage): Uint8Array<ArrayBuffer> {

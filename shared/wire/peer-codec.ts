@@ -3,7 +3,7 @@ import { concatBytes, fromHex, utf8 } from '../bytes.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES } from '../limits.ts';
+import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGES } from '../limits.ts';
 import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
 import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';
@@ -47,12 +47,10 @@ const CHECK_TYPES = new Map<number | undefined, CheckMessage['type']>(
     type,
   ]),
 );
-/** Characters of a reason; the encoder cuts longer ones. */
-const MAX_TEXT_LENGTH = 500;
 
 const stageSchema = z.int().min(0).max(MAX_STAGES);
 const openSchema = z.strictObject({ session: sessionIdSchema, stage: stageSchema, route: envelopeSchema });
-const closeSchema = z.strictObject({ session: sessionIdSchema, reason: z.string().max(MAX_TEXT_LENGTH) });
+const closeSchema = z.strictObject({ session: sessionIdSchema, reason: z.string().max(MAX_REASON_CHARACTERS) });
 const faultSchema = z.strictObject({
   session: sessionIdSchema,
   stage: stageSchema,
@@ -60,7 +58,7 @@ const faultSchema = z.strictObject({
     .string()
     .regex(/^[a-z-]{1,40}$/)
     .transform((code) => code as ErrorCode),
-  message: z.string().max(MAX_TEXT_LENGTH),
+  message: z.string().max(MAX_REASON_CHARACTERS),
   volunteer: peerIdSchema.nullable(),
 });
 
@@ -80,7 +78,7 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
     }
     case 'close': {
       const { session, reason } = message;
-      return encodeJson(code, { session, reason: reason.slice(0, MAX_TEXT_LENGTH) });
+      return encodeJson(code, { session, reason: reason.slice(0, MAX_REASON_CHARACTERS) });
     }
     case 'fault': {
       const { session, stage, message: text, volunteer } = message;
@@ -88,7 +86,7 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
         session,
         stage,
         code: message.code,
-        message: text.slice(0, MAX_TEXT_LENGTH),
+        message: text.slice(0, MAX_REASON_CHARACTERS),
         volunteer,
       });
     }

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { digestSchema, peerIdSchema } from '../ids.ts';
+import { MAX_LISTED_RECEIPTS } from '../limits.ts';
 import { tierSchema } from '../receipt/receipt.ts';
 
-/** Receipts that one page of the list has at most. */
-export const MAX_LISTED_RECEIPTS = 200;
 const DEFAULT_PAGE = 50;
 
 const wholeNumber = z
