@@ -78,8 +78,7 @@ export function createServerApi(serverUrl: URL, clock: Clock = systemClock): Ser
     fetchManifest: (digest, signal) =>
       requestJson(`/api/models/${digest}`, envelopeSchema, 2 * MAX_MANIFEST_BYTES, signal),
     async fetchRange(digest, start, end, signal) {
-      if (end - start > BLOB_PIECE_BYTES)
-        throw new ChorusError('too-large', 'more than one piece of a blob; they are fetched one by one');
+      if (end - start > BLOB_PIECE_BYTES) throw new ChorusError('too-large', 'a blob is fetched one piece at a time');
       const headers = { range: `bytes=${start}-${end - 1}` };
       const bytes = await request(`/blobs/${digest}`, end - start, { signal, headers });
       if (bytes.length !== end - start) throw new ChorusError('bad-message', 'a blob came shorter than asked for');

@@ -6,7 +6,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 const MAX_PROOFS = 200;
 const MAX_PROOF_CHARACTERS = 512 * 1024;
 
-export interface RecordedFault {
+export interface ProvenFault {
   readonly session: SessionId;
   readonly volunteer: PeerId;
   readonly model: Digest;
@@ -40,9 +40,9 @@ export interface TrustStore {
   suspendedAt(atMs: number): number;
   isProven(session: SessionId, volunteer: PeerId): boolean;
   /** Records the fault with its proof, resets the key and suspends it, all or nothing. */
-  convict(fault: RecordedFault, proof: string, suspension: Suspension): void;
+  convict(fault: ProvenFault, proof: string, suspension: Suspension): void;
   /** Newest first. */
-  faults(count: number): RecordedFault[];
+  faults(count: number): ProvenFault[];
   /** The proof as it was reported, for the operator; null if it is no longer kept. */
   proof(session: SessionId, volunteer: PeerId): string | null;
   /** Drops complaints from before `beforeMs`. */
@@ -101,7 +101,7 @@ export function createTrustStore(database: Database.Database): TrustStore {
       addSource(volunteer, numericClass, requester, credited);
     },
   );
-  const convict = database.transaction((proven: RecordedFault, proof: string, term: Suspension): void => {
+  const convict = database.transaction((proven: ProvenFault, proof: string, term: Suspension): void => {
     const { session, volunteer, model, range, reason, atMs } = proven;
     const kept = proof.length <= MAX_PROOF_CHARACTERS ? proof : null;
     addFault(session, volunteer, model, JSON.stringify(range), reason, atMs, kept);
@@ -133,7 +133,7 @@ export function createTrustStore(database: Database.Database): TrustStore {
   };
 }
 
-function provenFaultOf(row: Record<string, unknown>): RecordedFault {
+function provenFaultOf(row: Record<string, unknown>): ProvenFault {
   return {
     session: row['session'] as SessionId,
     volunteer: row['volunteer'] as PeerId,

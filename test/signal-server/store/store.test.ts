@@ -8,7 +8,7 @@ import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import { HISTORY_MS, openStore, type SessionRecord } from '../../../signal-server/store/store.ts';
-import type { RecordedFault } from '../../../signal-server/trust/trust-store.ts';
+import type { ProvenFault } from '../../../signal-server/trust/trust-store.ts';
 import { codeOf } from '../../support/code-of.ts';
 
 const volunteer = 'a'.repeat(64) as PeerId;
@@ -146,7 +146,7 @@ describe('the store', () => {
     const store = openStore(path);
     const term = { times: 1, untilMs: 1, reason: 'it lied' };
     const range = { start: 0, end: 4, embedding: true, head: false };
-    const faultOf = (i: number): RecordedFault => ({
+    const faultOf = (i: number): ProvenFault => ({
       session: i.toString(16).padStart(32, '0') as SessionId,
       ...{ volunteer, model: session.model, range, reason: 'it lied', atMs: i },
     });
