@@ -11,7 +11,7 @@ import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
 import { candidatesFor, replicaOf, type Candidate } from '../routing/candidate.ts';
-import { RouteQueue, type RouteRequest, type WaitingRequest } from '../routing/route-queue.ts';
+import { RouteQueue, type RouteRequest, type Waiting } from '../routing/route-queue.ts';
 import { planRoute, type Planned } from '../routing/scheduler.ts';
 import { FaultMemory } from '../trust/fault-memory.ts';
 import type { Trust } from '../trust/trust.ts';
@@ -70,7 +70,7 @@ export class RouteDesk {
   /** What sessions have come to by the end of their last answer. A page that is closed says no more than that. */
   readonly #rested = new Map<SessionId, Figures>();
   /** The position each waiting request was last told. */
-  readonly #told = new Map<WaitingRequest, number>();
+  readonly #told = new Map<Waiting, number>();
 
   constructor(deps: RouteDeskDeps) {
     this.#deps = deps;
@@ -187,7 +187,7 @@ export class RouteDesk {
   }
 
   /** True if the request needs to wait no longer. */
-  #tryWaiting({ requester, request, sinceMs }: WaitingRequest): boolean {
+  #tryWaiting({ requester, request, sinceMs }: Waiting): boolean {
     const model = this.#deps.models().find((planned) => planned.digest === request.model);
     if (model === undefined) {
       this.#refuse(requester, request, 'unknown-model', 'this server no longer has the model', null);

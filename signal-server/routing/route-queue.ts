@@ -3,7 +3,7 @@ import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 
 export type RouteRequest = Extract<PeerControlMessage, { type: 'route' }>;
 
-export interface WaitingRequest {
+export interface Waiting {
   readonly requester: PeerId;
   readonly request: RouteRequest;
   /** Monotonic milliseconds. */
@@ -13,7 +13,7 @@ export interface WaitingRequest {
 /** Requests that wait for volunteers: first come, first served within each model, and never more than `maxLength`. */
 export class RouteQueue {
   readonly #maxLength: number;
-  #waiting: readonly WaitingRequest[] = [];
+  #waiting: readonly Waiting[] = [];
 
   constructor(maxLength: number) {
     this.#maxLength = maxLength;
@@ -24,7 +24,7 @@ export class RouteQueue {
   }
 
   /** False if the queue is full. */
-  add(waiting: WaitingRequest): boolean {
+  add(waiting: Waiting): boolean {
     if (this.#waiting.length >= this.#maxLength) return false;
     this.#waiting = [...this.#waiting, waiting];
     return true;
@@ -35,14 +35,14 @@ export class RouteQueue {
   }
 
   /** Takes out all that match and answers with them. */
-  remove(matches: (waiting: WaitingRequest) => boolean): WaitingRequest[] {
+  remove(matches: (waiting: Waiting) => boolean): Waiting[] {
     const removed = this.#waiting.filter(matches);
     this.#waiting = this.#waiting.filter((waiting) => !removed.includes(waiting));
     return removed;
   }
 
   /** Offers each request in turn to `serve`; one that has to stay keeps the later ones of its model waiting too. */
-  drain(serve: (waiting: WaitingRequest) => boolean): void {
+  drain(serve: (waiting: Waiting) => boolean): void {
     const blocked = new Set<Digest>();
     for (const waiting of this.#waiting) {
       const { model } = waiting.request;
@@ -53,7 +53,7 @@ export class RouteQueue {
   }
 
   /** Everyone who waits with their position in their model's line, from 1. */
-  positions(): { waiting: WaitingRequest; position: number }[] {
+  positions(): { waiting: Waiting; position: number }[] {
     const seen = new Map<Digest, number>();
     return this.#waiting.map((waiting) => {
       const position = (seen.get(waiting.request.model) ?? 0) + 1;
