@@ -96,7 +96,7 @@ export class ComputeHost {
     }
   }
 
-  /** What to try after `backend` failed the probe; null if nothing is left. */
+  /** The backend to try after `backend` failed the probe; null if none is left. */
   async #openNext(backend: OpenBackend, error: ChorusError): Promise<OpenBackend | null> {
     if (backend.hasSubgroups && this.#request?.keepSubgroups === false) {
       try {

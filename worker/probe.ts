@@ -3,7 +3,7 @@ import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { StageInput } from './loaded-graph.ts';
 import type { ServedStage } from './served-stage.ts';
 
-/** What a stage is tried on: input of `positions` positions from 0, and the rows that must come out, f32 row by row. */
+/** The trial of a stage: input of `positions` positions from 0, and the rows that must come out, f32 row by row. */
 export interface ProbeValues {
   readonly positions: number;
   readonly input: StageInput;

@@ -2,7 +2,7 @@ import { fromStrictBase64, toBase64 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import type { Hash } from './merkle.ts';
 
-/** What a log's signed head says (C2SP tlog-checkpoint). */
+/** The content of a log's signed head (C2SP tlog-checkpoint). */
 export interface Checkpoint {
   /** A URL without scheme; also the name of the log's key. */
   readonly origin: string;

@@ -37,7 +37,7 @@ export function inclusionProof(index: number, size: number, read: ReadHash): Has
   return path(index, 0, size, read);
 }
 
-/** What shows that a tree of `newSize` leaves begins with that of `oldSize` (RFC 6962 section 2.1.2). */
+/** The proof that a tree of `newSize` leaves begins with that of `oldSize` (RFC 6962 section 2.1.2). */
 export function consistencyProof(oldSize: number, newSize: number, read: ReadHash): Hash[] {
   if (oldSize < 0 || oldSize > newSize) throw new RangeError(`no tree of ${newSize} begins with one of ${oldSize}`);
   return oldSize === 0 || oldSize === newSize ? [] : subproof(oldSize, 0, newSize, true, read);

@@ -70,7 +70,7 @@ export function parsePolicy(text: string): TlogPolicy {
 }
 
 /**
- * What a checkpoint with its signatures is worth under a policy. Without logs in the policy the caller has to check the
+ * The worth of a checkpoint with its signatures under a policy. Without logs in the policy the caller has to check the
  * log's own signature. Throws `bad-signature` if a signature by a listed key is wrong, `bad-message` for a text that is
  * no checkpoint.
  */

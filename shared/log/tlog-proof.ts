@@ -6,7 +6,7 @@ const HEADER = 'c2sp.org/tlog-proof@v1';
 const MAX_CHARACTERS = 128 * 1024;
 const MAX_HASHES = 63;
 
-/** What shows offline that an entry is in a log (C2SP tlog-proof): a `.tlog-proof` file. */
+/** A `.tlog-proof` file, which shows offline that an entry is in a log (C2SP tlog-proof). */
 export interface TlogProof {
   /** Not authenticated by the proof; null without. */
   readonly extra: Uint8Array<ArrayBuffer> | null;

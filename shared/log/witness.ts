@@ -5,7 +5,7 @@ import { parseCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { EMPTY_ROOT, isConsistent, type Hash } from './merkle.ts';
 import { isSignedBy, parseNote, type Note, type NoteKey } from './signed-note.ts';
 
-/** What a log asks a witness (C2SP tlog-witness, `add-checkpoint`). */
+/** The request of a log to a witness (C2SP tlog-witness, `add-checkpoint`). */
 export interface AddCheckpoint {
   /** The size that the log believes the witness has cosigned last. */
   readonly oldSize: number;
@@ -49,8 +49,8 @@ export function parseAddCheckpoint(body: string): AddCheckpoint {
 }
 
 /**
- * What a witness checks before it looks at what it knows: that it watches this log, and that the log signed. Null if
- * both hold.
+ * The refusal of a request whose log this witness does not watch, or which the log has not signed; null if both hold.
+ * Needs nothing that the witness remembers.
  */
 export async function refusalOfSender(
   { note, checkpoint, oldSize }: AddCheckpoint,
@@ -70,8 +70,8 @@ export async function refusalOfSender(
 }
 
 /**
- * Whether a checkpoint extends the one this witness cosigned last (EMPTY_HEAD before the first), so that it may be the
- * next. This and storing the new head must be one step. Null if it does.
+ * The refusal of a checkpoint that does not extend the one this witness cosigned last (EMPTY_HEAD before the first); null
+ * if it may be the next. This check and storing the new head must be one step.
  */
 export function refusalOfGrowth(
   known: WitnessedHead,

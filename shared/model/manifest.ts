@@ -56,7 +56,7 @@ export const manifestSchema = z.strictObject({
     maxPositions: z.int().min(1).max(MAX_POSITIONS),
     endTokens: z.array(z.int().min(0)).max(32),
   }),
-  /** What numbers depend on. A volunteer that does not match is refused with the reason. */
+  /** Everything that numbers depend on. A volunteer that does not match is refused with the reason. */
   pins: z.strictObject({
     runtime: z.literal('onnxruntime-web'),
     runtimeVersion: z.string(),

@@ -32,7 +32,7 @@ export type SourceFile = z.infer<typeof sourceFileSchema>;
 export const omsBundleSchema = z.looseObject({
   mediaType: z.literal(BUNDLE_TYPE),
   verificationMaterial: z.looseObject({
-    /** Only a hint at the key; nothing in the bundle says whose it is. */
+    /** A hint at the key; nothing in the bundle says whose key it is. */
     publicKey: z.looseObject({ hint: z.string().max(200).optional() }).optional(),
   }),
   dsseEnvelope: z.strictObject({
@@ -64,7 +64,7 @@ const statementSchema = z.object({
 });
 export type OmsStatement = z.infer<typeof statementSchema>;
 
-/** What a bundle says of a folder. */
+/** The statement of a bundle about a folder. */
 export interface OmsContent {
   readonly root: Digest;
   /** In the order in which the root is made of them. */
@@ -145,7 +145,7 @@ export function parseOmsBundle(bytes: Uint8Array): OmsBundle {
 }
 
 /**
- * Checks the signature with what knows the key: it gets the signed bytes and the signature as they are. Throws
+ * Checks the signature with a function that knows the key and gets the signed bytes and the signature. Throws
  * `bad-signature`, or `bad-message` for what is not base64.
  */
 export async function verifyOmsSignature(
@@ -158,7 +158,7 @@ export async function verifyOmsSignature(
 }
 
 /**
- * What a bundle says, whoever signed it. Throws `bad-message` for a statement that is malformed or whose root is not
+ * The statement in a bundle, whoever signed it. Throws `bad-message` for one that is malformed or whose root is not
  * that of its files, `unsupported` for one that lists anything but whole files by their SHA-256.
  */
 export function readOmsContent(bundle: OmsBundle): OmsContent {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { MAX_LAYERS } from '../limits.ts';
 
 /**
- * What one volunteer runs: layers [start, end), with the embedding table before them and the head (final norm and
+ * The work of one volunteer: layers [start, end), with the embedding table before them and the head (final norm and
  * output projection) after them where these belong to the stage. A stage may hold just the embedding (start = end = 0)
  * or just the head (start = end = number of layers).
  */

@@ -18,7 +18,7 @@ const revealedSchema = z.strictObject({ ...signedSchema.shape, input: base64(64 
 const testimonySchema = z.strictObject({ commit: signedSchema, reveal: revealedSchema });
 
 /**
- * What shows to anybody who holds the server's key and the manifest that a key is at fault. Everything in it is signed by
+ * A proof, to anybody who holds the server's key and the manifest, that a key is at fault. Everything in it is signed by
  * the server (routes), by the accused, and for `computation` by an anchor of the server's own.
  */
 export const proofSchema = z.discriminatedUnion('type', [

@@ -16,12 +16,12 @@ export function parseReceiptFile(value: unknown): ReceiptFile {
   return file;
 }
 
-/** What a receipt says, unverified. Throws `bad-message`. */
+/** The statement of a receipt, unverified. Throws `bad-message`. */
 export function parseStatement({ envelope }: ReceiptFile): ReceiptStatement {
   return parsed(receiptStatementSchema, parseJsonBytes(canonicalBase64(envelope.payload)), 'no statement of a receipt');
 }
 
-/** What identifies a receipt: SHA-256 of what its requester signed (DSSE's PAE). Throws `bad-message`. */
+/** The id of a receipt: SHA-256 of the bytes that its requester signed (DSSE's PAE). Throws `bad-message`. */
 export function receiptId({ envelope }: ReceiptFile): Digest {
   return digestOf(preAuthEncoding(envelope.payloadType, canonicalBase64(envelope.payload)));
 }

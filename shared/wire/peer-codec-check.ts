@@ -43,7 +43,7 @@ export type CheckMessage = Extract<
 /** `code` is the type byte. Throws `bad-message` where a field is out of its range. */
 export function encodeCheckMessage(code: number, message: CheckMessage): Uint8Array<ArrayBuffer> {
   const bytes = concatBytes(Uint8Array.of(code), ...fieldsOf(message));
-  // Whatever this refuses, the other side would.
+  // The other side would refuse whatever this refuses.
   decodeCheckMessage(message.type, bytes);
   return bytes;
 }
@@ -76,7 +76,7 @@ function fieldsOf(message: CheckMessage): Uint8Array[] {
   }
 }
 
-/** What is returned owns its memory. Throws `bad-message`, nothing else. */
+/** The message in these bytes, which owns its memory. Throws `bad-message`, nothing else. */
 export function decodeCheckMessage(type: CheckMessage['type'], bytes: Uint8Array<ArrayBuffer>): CheckMessage {
   switch (type) {
     case 'audit':
@@ -120,7 +120,7 @@ function decodeReveal(bytes: Uint8Array<ArrayBuffer>): Signed<Reveal> {
     const statement = parseReveal(bytes.slice(1 + SEAL_BYTES, sizeOffset), input, bytes.slice(outputOffset));
     return { statement, ...sealAt(bytes, 1) };
   } catch (error) {
-    // Values that nobody signed are no more than a damaged message.
+    // Values that were not signed make this a damaged message, and nobody a liar.
     if (error instanceof ChorusError && error.code === 'digest-mismatch') throw badMessage(error.message);
     throw error;
   }

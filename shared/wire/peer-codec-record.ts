@@ -27,12 +27,12 @@ export function encodeRecordMessage(code: number, message: RecordMessage): Uint8
     message.type === 'record'
       ? concatBytes(header, u32(message.end), message.salt)
       : concatBytes(header, message.publicKey, utf8(JSON.stringify(message.envelope)));
-  // Whatever this refuses, the other side would.
+  // The other side would refuse whatever this refuses.
   decodeRecordMessage(message.type, bytes);
   return bytes;
 }
 
-/** What is returned owns its memory. Throws `bad-message` or `too-large`, nothing else. */
+/** The message in these bytes, which owns its memory. Throws `bad-message` or `too-large`, nothing else. */
 export function decodeRecordMessage(type: RecordMessage['type'], bytes: Uint8Array<ArrayBuffer>): RecordMessage {
   if (type === 'record') {
     expectLength(bytes, HEADER_BYTES + 4 + SALT_BYTES);

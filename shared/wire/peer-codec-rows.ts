@@ -58,7 +58,7 @@ export function encodeRows(code: number, message: RowsMessage): Uint8Array<Array
   return bytes;
 }
 
-/** Throws `bad-message`. What is returned owns its memory. */
+/** The rows message in these bytes, which owns its memory. Throws `bad-message`. */
 export function decodeRows(bytes: Uint8Array<ArrayBuffer>): RowsMessage {
   if (bytes.length < ROWS_HEADER_BYTES) throw badMessage('rows shorter than their header');
   const view = viewOf(bytes);

@@ -109,7 +109,7 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
 
 /**
  * The message in these bytes, every field checked for its form; whether the rows are those of their digest is for the
- * engine to find. What is returned owns its memory. Throws `bad-message` or `too-large`, nothing else: the other side
+ * engine to find. The result owns its memory. Throws `bad-message` or `too-large`, nothing else: the other side
  * controls every byte.
  */
 export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {

@@ -18,12 +18,12 @@ import type { GatewayModel } from './gateway-models.ts';
 const MAX_TOKEN_CHARACTERS = 128;
 
 export type AnswerPart =
-  /** What a waiting client may be told. */
+  /** News for a waiting client. */
   | { readonly type: 'notice'; readonly text: string }
   | { readonly type: 'text'; readonly text: string }
   | ({ readonly type: 'end' } & AnswerEnd);
 
-/** What an answer is made from. */
+/** Everything that an answer is made from. */
 export interface Plan {
   /** The text of which `promptTokens` are the tokens; null where the prompt came as token ids. */
   readonly renderedPrompt: string | null;
@@ -83,7 +83,7 @@ function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): Omit<P
   }
 }
 
-/** What a chat template refuses (two questions in a row, say) is the client's to mend. */
+/** The prompt of a chat. A refusal of the template (of two questions in a row, say) is for the client to mend. */
 function renderChat(text: GatewayModel['text'], messages: readonly ChatMessage[]): string {
   try {
     return text.renderChat(messages);

@@ -22,9 +22,9 @@ import {
 import { readInsideIfThere } from './model-folder.ts';
 import { hashSourceFiles, listSourceFiles, type SourceListing } from './source-files.ts';
 
-/** What the reference signer leaves out unasked. */
+/** Paths that the reference signer leaves out unasked. */
 const GIT_PATHS = ['.git', '.gitattributes', '.github', '.gitignore'];
-/** What downloading leaves behind differs from one machine to the next. */
+/** Paths that no signature of ours covers; the traces of a download differ from one machine to the next. */
 export const IGNORED_PATHS = [...GIT_PATHS, '.cache', OMS_FILE];
 
 export interface SourceOptions {
@@ -77,7 +77,7 @@ export async function openSource(folder: string): Promise<OpenSource> {
   return new OpenSource(await listSourceFiles(folder, ignored), bundle);
 }
 
-/** What does not count for this signature: what it says, itself, and git's files unless it lists them. */
+/** Paths that do not count for this signature: those it names, itself, and git's files unless it lists them. */
 export function ignoredBy(bundle: OmsBundle, signatureFile = OMS_FILE): string[] {
   const { files, ignoredPaths } = readOmsContent(bundle);
   const unlisted = GIT_PATHS.filter((path) => !files.some(({ name }) => isIgnoredPath(name, [path])));

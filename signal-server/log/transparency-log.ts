@@ -65,7 +65,7 @@ export class TransparencyLog {
     this.#bundle = bundle;
   }
 
-  /** What is on the disk and acknowledged. */
+  /** The head that is on the disk and acknowledged. */
   get head(): SignedHead {
     return this.#head;
   }
@@ -143,7 +143,7 @@ export class TransparencyLog {
         await this.#write(batch.map(({ entry }) => entry));
         batch.forEach(({ resolve }, i) => resolve(first + i));
       } catch (thrown) {
-        // What reached the disk is unknown, and with it whether this tree may still be signed: the next start finds out.
+        // Nobody knows how much reached the disk, and so whether this tree may be signed: the next start finds out.
         const reason = doubt(
           'it cannot be written',
           'the disk is full or failing',
@@ -214,7 +214,7 @@ async function checkFiles(tiles: TileFiles, { size, root }: SignedHead): Promise
 async function readHead(options: LogOptions, tiles: TileFiles): Promise<SignedHead> {
   const bytes = await readIfThere(join(options.folder, 'checkpoint'));
   if (bytes === null) {
-    // Whatever was cut off, no tile is written before the first checkpoint.
+    // No tile is ever written before the first checkpoint, not even by a start that was cut off.
     if (options.leastSize > 0 || (await tiles.areThere()))
       throw doubt('its checkpoint is missing', 'a file was removed');
     return begin(options);

@@ -57,7 +57,7 @@ function closeGap(model: PlannedModel, hands: readonly Hand[]): Move[] {
     .map(({ hand, span }) => ({ id: hand.id, model: model.digest, span, reason }));
 }
 
-/** Who would hold what if all began anew, the largest device first; empty if that would leave a gap too. */
+/** A placement of all volunteers from nothing, the largest device first; empty if that would leave a gap too. */
 function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; span: UnitSpan }[] {
   const onModel = hands.filter((hand) => hand.placed?.model === model.digest);
   const fixed = onModel.filter((hand) => !hand.mayMove).map((hand) => hand.placed!.span);
@@ -88,7 +88,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
     const now = counts.lacks(model.units);
     if (now.unpaired === 0) continue;
     let best: { move: Move; unpaired: number } | null = null;
-    // Who moves makes no difference to what the move achieves.
+    // Two volunteers that could make the same move are as good as one.
     const tried = new Set<string>();
     for (const { hand, from } of movable(hands)) {
       if (from.model !== model.digest) continue;

@@ -24,7 +24,7 @@ export interface Hand {
   readonly held: readonly Placed[];
   /** Stages it failed to load: it gets none of that size again. */
   readonly failed: readonly Placed[];
-  /** What it runs or is loading. */
+  /** The stage it runs or is loading. */
   readonly placed: Placed | null;
   readonly isReady: boolean;
   /** False while it has sessions or was moved a moment ago. */
@@ -80,7 +80,7 @@ export function whyIdle(hand: Hand, models: readonly PlannedModel[]): string {
   return 'every stage that would fit has failed on this device';
 }
 
-/** Who holds what of a model. */
+/** The holders of a model's units. */
 export interface Supply {
   readonly counts: StageCounts;
   readonly coverage: readonly number[];
@@ -157,7 +157,7 @@ export function spansThatFit(hand: Hand, model: PlannedModel): UnitSpan[] {
   return model.grid.filter((span) => bytesOf(span) <= limitBytes);
 }
 
-/** What these volunteers hold of a model, or are loading. */
+/** The stages that these volunteers hold of a model, or are loading. */
 export function spansOn(model: PlannedModel, hands: readonly Hand[]): UnitSpan[] {
   return hands.flatMap(({ placed }) => (placed?.model === model.digest ? [placed.span] : []));
 }

@@ -4,7 +4,7 @@ import { rangeOf, type UnitSpan } from './stage-grid.ts';
 
 export type BackendName = 'webgpu' | 'wasm';
 
-/** What a weight takes once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
+/** Bytes of a weight once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
 function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantization']): number {
   if (weight.type === 'float16') return weight.bytes * 2;
   if (weight.type !== 'uint8' && weight.type !== 'int8') return weight.bytes;
@@ -33,7 +33,7 @@ export function stageMemoryBytes(manifest: Manifest, span: UnitSpan, backend: Ba
 }
 
 /**
- * What each unit of the model costs to run, for cutting it evenly: its bytes, since every token reads all of them. The
+ * The cost of running each unit of the model, for cutting it evenly: its bytes, since every token reads all of them. The
  * embedding is only looked up, so however large its table is, it counts as one layer at most.
  */
 export function unitCosts(manifest: Manifest): number[] {

@@ -26,7 +26,7 @@ export interface Candidate {
   readonly isNew: boolean;
 }
 
-/** What a requester asks for. */
+/** The wishes of a requester. */
 export interface Demand {
   readonly requester: PeerId;
   readonly webrtc: boolean;

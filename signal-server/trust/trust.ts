@@ -17,7 +17,7 @@ const COMPLAINT_MS = 24 * HOUR_MS;
 const MAX_CACHED = 20_000;
 const MAX_CACHED_CLASSES = 8;
 
-/** What a key has earned in one numeric class. */
+/** The standing of a key in one numeric class, earned by checked work. */
 export interface Standing {
   readonly checkedSpans: number;
   /** True below PROBATION_CHUNKS checked spans: it is watched by two shadows, and by one that is not new where there is one. */
@@ -39,7 +39,7 @@ interface Known {
 }
 
 /**
- * What keys have earned by checked work, and lost. Trust is per key and numeric class; suspensions are per key. All of
+ * The trust that keys have earned by checked work, and lost. It is per key and numeric class; suspensions are per key. All of
  * it is in the store before a call returns.
  */
 export class Trust {

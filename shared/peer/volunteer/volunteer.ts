@@ -324,7 +324,7 @@ export class Volunteer {
     });
   }
 
-  /** Ends what it holds; the host's sessions fail over with `error`. */
+  /** Ends the host and its stage; its sessions fail over with `error`. */
   #letGo(error: ChorusError): void {
     if (this.#holding === null) return;
     const { host } = this.#holding;
@@ -397,7 +397,7 @@ export class Volunteer {
     });
   }
 
-  /** What cannot be said now is said by the offer that follows when the server is back. */
+  /** Sends a message if it can be sent: the offer that follows when the server is back says the same. */
   #tell(message: PeerControlMessage): void {
     const { control } = this.#deps;
     if (control.state.type !== 'open') return;

@@ -4,7 +4,7 @@ import { ChorusError } from '../../errors.ts';
 import { MAX_POSITIONS } from '../../limits.ts';
 import { SALT_BYTES } from '../evidence/salted.ts';
 
-/** What the requester keeps, and may show to whom it likes: with it the receipt's salted hashes can be compared. */
+/** The secrets that a requester keeps and may show to whom it likes: with them the receipt's salted hashes can be compared. */
 export interface ReceiptSecrets {
   readonly salt: Uint8Array<ArrayBuffer>;
   /** As the chat template wrote it; null where the prompt came as token ids. */

@@ -10,7 +10,7 @@ import { ATTESTATION_TYPE, timeOf } from '../statement-form.ts';
 import { attestationSchema, type Attestation, type AttestationPredicate } from './attestation.ts';
 import { salted } from './salted.ts';
 
-/** What a replica knows of its part in a session when it is asked for its record. */
+/** A replica's knowledge of its part in a session, when it is asked for its record. */
 export interface StageRun {
   readonly session: SessionId;
   readonly stage: number;
@@ -66,7 +66,7 @@ export function attestationStatement(
   return utf8(JSON.stringify(statement));
 }
 
-/** What an attestation must say of itself to be one of a certain replica in a certain answer. */
+/** The content that the attestation of a certain replica in a certain answer must have. */
 export type ExpectedAttestation = Pick<
   StageRun,
   'session' | 'stage' | 'range' | 'role' | 'model' | 'numericClass' | 'positions'

@@ -8,7 +8,7 @@ import { count, demand, refuse, type CheckReceipt, type ReplicaEntry, type Signe
 
 const NOBODY = { notChecked: 'no replica signed what it did' };
 
-/** Every replica that is said to have signed did. */
+/** Each replica that is said to have signed has done so. */
 export const checkAttestationSignatures: CheckReceipt = async ({ predicate, signers, unreadable, holdings }) => {
   for (const { id } of unreadable) refuse(`what ${id} is said to have signed is no attestation`);
   for (const { replica, publicKey } of signers) {
@@ -21,7 +21,7 @@ export const checkAttestationSignatures: CheckReceipt = async ({ predicate, sign
   return signers.length === 0 ? NOBODY : `${signers.length} of ${count(all, 'replica')} signed what they did`;
 };
 
-/** What the replicas signed is about this session, this model and their own place in it. */
+/** The attestations are about this session, this model and each replica's own place in it. */
 export const checkAttestationMatch: CheckReceipt = ({ predicate, signers }) => {
   for (const { stage, replica, publicKey, attestation } of signers) {
     const mismatch = mismatchOf(attestation, publicKey, expectedOf(predicate, stage, replica));
@@ -30,7 +30,7 @@ export const checkAttestationMatch: CheckReceipt = ({ predicate, signers }) => {
   return signers.length === 0 ? NOBODY : `each is about its own stage of ${count(predicate.positions, 'position')}`;
 };
 
-/** What an attestation of this replica has to say. */
+/** The content that an attestation of this replica must have. */
 export function expectedOf(
   predicate: ReceiptPredicate,
   stage: number,
@@ -52,8 +52,8 @@ export function expectedOf(
 }
 
 /**
- * What one stage gave is what the next one took, primary and shadows alike; those said to have given the same bits did,
- * and two that cannot differ by chance did not. Where a replica signed nothing, its links are left out.
+ * Each stage took in what the stage before gave, shadows like primaries; replicas that are said to have given the same
+ * bits did, and two of the exact class did not differ. A replica that signed nothing has no links to check.
  */
 export const checkChains: CheckReceipt = ({ predicate, signers }) => {
   if (signers.length === 0) return NOBODY;

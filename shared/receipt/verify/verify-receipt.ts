@@ -45,7 +45,7 @@ export interface VerifyReceipt extends Omit<Holdings, 'calibrations'> {
 }
 
 export interface Verification {
-  /** True if no check failed. What was not checked is said in `notProved`. */
+  /** True if no check failed. `notProved` names all that was not checked. */
   readonly isValid: boolean;
   /** Null where there is no receipt to speak of. */
   readonly id: Digest | null;
@@ -79,7 +79,7 @@ const CHECKS: readonly (readonly [CheckName, CheckReceipt])[] = [
 ];
 
 /**
- * Verifies a receipt with nothing but what is given: no network, no clock. Whatever is wrong fails the check that is named
+ * Verifies a receipt with nothing but what is given: no network, no clock. Every fault fails the check that is named
  * for it; nothing is thrown for a bad receipt, answer or policy.
  */
 export async function verifyReceipt({
