@@ -1,5 +1,5 @@
-import { playwright } from '@vitest/browser-playwright';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { chromiumArgs, findChromium } from './scripts/find-chromium.ts';
 import { madeReceipts } from './test/support/made-receipts-plugin.ts';

@@ -28,6 +28,15 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** Bytes of a base64 text that is written in the one way RFC 4648 has for them; null for any other text. */
+export function fromStrictBase64(text: string): Uint8Array<ArrayBuffer> | null {
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) return null;
+  const bytes = fromBase64(text);
+  // Only the last four characters can carry bits that mean nothing.
+  const last = bytes.subarray(3 * (Math.ceil(bytes.length / 3) - 1));
+  return toBase64(last) === text.slice(-4) ? bytes : null;
+}
+
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let offset = 0;

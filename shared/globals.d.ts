@@ -1,4 +1,4 @@
-/** What `shared` may use beyond the language: present in every browser, worker and Node, and free of I/O. */
+/** All that `shared` may use beyond the language: present in every browser, worker and Node, and free of I/O. */
 declare class TextEncoder {
   encode(text: string): Uint8Array<ArrayBuffer>;
 }

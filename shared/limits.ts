@@ -3,10 +3,10 @@
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Raised with every message or field that is added or changed: who does not know it ends the connection (docs/protocol.md). */
+/** Raised with every message or field that is added or changed, for a peer that does not know it ends the connection (docs/protocol.md). */
 export const PROTOCOL_VERSION = 2;
 
-/** Positions that are checked together (design: a chunk). */
+/** Positions that are checked together: a chunk. */
 export const CHUNK_POSITIONS = 32;
 /** Candidates the last stage returns for each position, with the log-sum-exp of all of them. */
 export const TOP_K = 64;
@@ -21,6 +21,21 @@ export const MAX_OPEN_MESSAGES = 16;
 export const LINK_WINDOW_BYTES = 1 * MIB;
 /** One JSON message on the control socket; the largest is a report with its proof. */
 export const MAX_CONTROL_MESSAGE_BYTES = 512 * KIB;
+
+/** Characters of a reason in a message; an encoder cuts longer ones. */
+export const MAX_REASON_CHARACTERS = 500;
+/** Bytes of the reason with which the relay closes a channel. */
+export const MAX_RELAY_REASON_BYTES = 200;
+/** One hidden row: 65,536 values in f32, the most that a manifest may name. */
+export const MAX_ROW_BYTES = 4 * 65_536;
+/** Messages of a session that may wait for one before them. Links keep order, so more than a few mean that one was lost. */
+export const MAX_HELD_MESSAGES = 32;
+/** Bytes that may wait for one peer whose link is not there yet, or does not take them. */
+export const MAX_BACKLOG_BYTES = 16 * MIB;
+/** Rows that prove a false sketch; more would not fit a report. */
+export const MAX_PROOF_ROWS_BYTES = 300 * KIB;
+/** Receipts on one page of `GET /api/receipts`. */
+export const MAX_LISTED_RECEIPTS = 200;
 
 /** One piece of a blob; each has its own digest in the manifest. */
 export const BLOB_PIECE_BYTES = 1 * MIB;

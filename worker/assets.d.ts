@@ -1,4 +1,4 @@
-/** What the bundler makes of an asset: its address. */
+/** An asset as the bundler gives it: its address. */
 declare module '*?url' {
   const url: string;
   export default url;

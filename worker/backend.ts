@@ -61,7 +61,7 @@ export async function openWebGpu(
   void device.lost.then(({ reason, message }) => {
     if (!isClosed) options.onLost(message === '' ? reason : message);
   });
-  // Nobody sees what such a run should have written, so nothing that the device computes can be trusted after it.
+  // Such a run fails unseen, so nothing that the device computes can be trusted after it.
   device.addEventListener('uncapturederror', ({ error }) => {
     if (!isClosed) options.onLost(error.message);
   });

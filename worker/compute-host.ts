@@ -4,7 +4,7 @@ import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
 import { type Blobs, loadStage, type OnProgress, readBlobs } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { Runtimes } from './runtimes.ts';
-import type { StageSession } from './stage-session.ts';
+import type { ServedStage } from './served-stage.ts';
 
 export interface ComputeHostDeps {
   /** `navigator.gpu`, where there is one. */
@@ -23,7 +23,7 @@ export class ComputeHost {
   readonly #turn = new Mutex();
   #request: WorkerCalls['start']['request'] | null = null;
   #backend: OpenBackend | null = null;
-  #stage: StageSession | null = null;
+  #stage: ServedStage | null = null;
 
   constructor(deps: ComputeHostDeps) {
     this.#deps = deps;
@@ -31,7 +31,7 @@ export class ComputeHost {
   }
 
   /** The stage that serves. Throws `unknown-session` while there is none. */
-  get stage(): StageSession {
+  get stage(): ServedStage {
     if (this.#stage === null) throw new ChorusError('unknown-session', 'no stage is loaded');
     return this.#stage;
   }
@@ -96,7 +96,7 @@ export class ComputeHost {
     }
   }
 
-  /** What to try after `backend` failed the probe; null if nothing is left. */
+  /** The backend to try after `backend` failed the probe; null if none is left. */
   async #openNext(backend: OpenBackend, error: ChorusError): Promise<OpenBackend | null> {
     if (backend.hasSubgroups && this.#request?.keepSubgroups === false) {
       try {

@@ -66,7 +66,7 @@ export function createHostKv(runtime: Runtime, shape: KvShape): KvStore {
 /** The first `length` positions of a tensor [1, heads, positions, headSize]. */
 function firstPositions(runtime: Runtime, tensor: Tensor, length: number): Tensor {
   const [, heads, positions, headSize] = tensor.dims as [number, number, number, number];
-  const bytes = bytesOf(tensor);
+  const bytes = tensorData(tensor);
   const headBytes = bytes.length / heads;
   const keptBytes = positions === 0 ? 0 : (headBytes / positions) * length;
   const kept = new Uint8Array(heads * keptBytes);
@@ -78,7 +78,7 @@ function firstPositions(runtime: Runtime, tensor: Tensor, length: number): Tenso
 }
 
 /** The bytes of a tensor in JavaScript memory; float16 data has another array class on every platform. */
-export function bytesOf(tensor: Tensor): Uint8Array<ArrayBuffer> {
+export function tensorData(tensor: Tensor): Uint8Array<ArrayBuffer> {
   const data = tensor.data as ArrayBufferView<ArrayBuffer>;
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

@@ -6,7 +6,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 import type { OpenBackend } from './backend.ts';
 import { type ProbeResult, type ProbeValues, probeStage } from './probe.ts';
-import { createStageSession, type StageSession } from './stage-session.ts';
+import { createServedStage, type ServedStage } from './served-stage.ts';
 
 type Phase = Extract<WorkerReply, { type: 'progress' }>['phase'];
 export type OnProgress = (phase: Phase, done: number, total: number) => void;
@@ -32,14 +32,14 @@ export async function loadStage(
   { manifest, range, probe, maxSessions }: WorkerCalls['load']['request'],
   blobs: Blobs,
   onProgress: OnProgress,
-): Promise<{ stage: StageSession; probed: ProbeResult }> {
+): Promise<{ stage: ServedStage; probed: ProbeResult }> {
   const blob = (digest: Digest): Uint8Array<ArrayBuffer> => blobs.get(digest) as Uint8Array<ArrayBuffer>;
   onProgress('cut', 0, 1);
   const fold = backend.device === null;
   const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold, blob });
   onProgress('create', 0, 1);
   await backend.warm;
-  const stage = await createStageSession({ backend, manifest, range, graph, maxSessions });
+  const stage = await createServedStage({ backend, manifest, range, graph, maxSessions });
   try {
     return { stage, probed: await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress) };
   } catch (thrown) {

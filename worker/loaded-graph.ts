@@ -1,10 +1,10 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { StageGraph } from '#shared/model/cut.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
-import { bytesOf, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
+import { tensorData, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
 import type { InferenceSession, Runtime, Tensor } from './runtime.ts';
 
-/** A runtime with what it computes on. `device` is set for WebGPU. */
+/** A runtime with the device it computes on; null is the processor. */
 export interface Backend {
   readonly runtime: Runtime;
   readonly device: GPUDevice | null;
@@ -17,7 +17,7 @@ export interface GraphSizes {
   readonly headSize: number;
 }
 
-/** What goes into a stage for positions [start, start + count): token ids, or f32 hidden rows [count, hiddenSize]. */
+/** The input of a stage for positions [start, start + count): token ids, or f32 hidden rows [count, hiddenSize]. */
 export type StageInput = Uint32Array | Float32Array;
 
 /** A stage's graph in the runtime: numbers in, numbers out, the KV of each session handed in. Runs must not overlap. */
@@ -110,7 +110,7 @@ function createSession(runtime: Runtime, device: GPUDevice | null, graph: StageG
 }
 
 function floatsOf(tensor: Tensor): Float32Array {
-  return tensor.type === 'float16' ? decodeF16(bytesOf(tensor)) : (tensor.data as Float32Array);
+  return tensor.type === 'float16' ? decodeF16(tensorData(tensor)) : (tensor.data as Float32Array);
 }
 
 /** A failed run. On a GPU the runtime keeps half-made bindings after one, so that nothing there can be used again. */

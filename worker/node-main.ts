@@ -4,7 +4,7 @@ import type { WorkerRequest } from '#shared/wire/worker-message.ts';
 import { createDispatch } from './dispatch.ts';
 
 const port = parentPort;
-if (port === null) throw new Error('node-main.ts is the program of a worker thread');
+if (port === null) throw new Error('not in a worker thread, where alone node-main.ts can run');
 
 const dispatch = createDispatch({ gpu: undefined, post: (reply, transfer) => port.postMessage(reply, transfer) });
 

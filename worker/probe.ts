@@ -1,9 +1,9 @@
 import { ChorusError } from '#shared/errors.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { StageInput } from './loaded-graph.ts';
-import type { StageSession } from './stage-session.ts';
+import type { ServedStage } from './served-stage.ts';
 
-/** What a stage is tried on: input of `positions` positions from 0, and the rows that must come out, f32 row by row. */
+/** The trial of a stage: input of `positions` positions from 0, and the rows that must come out, f32 row by row. */
 export interface ProbeValues {
   readonly positions: number;
   readonly input: StageInput;
@@ -34,7 +34,7 @@ const PASSES: readonly (readonly number[])[] = [
  * if `isCompared`. Throws `probe-failed` if a row is further off than the tolerance.
  */
 export async function probeStage(
-  stage: StageSession,
+  stage: ServedStage,
   values: ProbeValues,
   isCompared: boolean,
   onProgress: (phase: 'warm-up' | 'probe', done: number, total: number) => void,

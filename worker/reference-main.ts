@@ -8,10 +8,10 @@ import { cutStage } from '#shared/model/cut.ts';
 import type { ReferenceReply, ReferenceRequest } from '#shared/wire/worker-message.ts';
 import { openWasm } from './backend.ts';
 import { Runtimes } from './runtimes.ts';
-import { createStageSession } from './stage-session.ts';
+import { createServedStage } from './served-stage.ts';
 
 const port = parentPort;
-if (port === null) throw new Error('reference-main.ts is the program of a worker thread');
+if (port === null) throw new Error('not in a worker thread, where alone reference-main.ts can run');
 
 const runtimes = new Runtimes();
 
@@ -27,7 +27,7 @@ async function reference({
   const blob = (digest: string) => blobs.get(digest) ?? new Uint8Array();
   const stageGraph = cutStage({ manifest, graph, range, fold: true, blob });
   await backend.warm;
-  const stage = await createStageSession({ backend, manifest, range, graph: stageGraph, maxSessions: 1 });
+  const stage = await createServedStage({ backend, manifest, range, graph: stageGraph, maxSessions: 1 });
   try {
     const { values } = await stage.trace(input, [positions]);
     return { type: 'values', values: values.slice(), runtimeVersion: backend.info.runtimeVersion };

@@ -26,7 +26,7 @@ export class Runtimes {
   async #load(backend: 'webgpu' | 'wasm'): Promise<OpenRuntime> {
     const runtime = await loadRuntime(backend);
     const warm = warmUp(runtime, this.#onProgress);
-    // Told where it is waited for.
+    // A failure is told to those who wait for it.
     warm.catch(() => undefined);
     return { runtime, warm };
   }

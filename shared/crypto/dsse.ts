@@ -4,7 +4,7 @@ import type { PeerId } from '../ids.ts';
 import type { Envelope } from './envelope.ts';
 import type { Identity, VerifySignature } from './identity.ts';
 
-/** What is signed: PAE of the payload (DSSE 1.0.2, protocol.md, "Signature Definition"). */
+/** The bytes that a signature covers: PAE of the payload (DSSE 1.0.2, protocol.md, "Signature Definition"). */
 export function preAuthEncoding(payloadType: string, payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const type = utf8(payloadType);
   return concatBytes(utf8(`DSSEv1 ${type.length} `), type, utf8(` ${payload.length} `), payload);
@@ -15,7 +15,7 @@ export async function signEnvelope(identity: Identity, payloadType: string, payl
   return sealEnvelope(identity.id, payloadType, payload, signature);
 }
 
-/** The envelope, where the signature over `preAuthEncoding` is made already. */
+/** An envelope around a signature over `preAuthEncoding` that was made elsewhere. */
 export function sealEnvelope(keyid: PeerId, payloadType: string, payload: Uint8Array, signature: Uint8Array): Envelope {
   return { payloadType, payload: toBase64(payload), signatures: [{ keyid, sig: toBase64(signature) }] };
 }

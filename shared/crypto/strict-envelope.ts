@@ -1,10 +1,10 @@
-import { fromBase64, toBase64 } from '../bytes.ts';
+import { fromStrictBase64 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import { preAuthEncoding } from './dsse.ts';
 import type { Envelope } from './envelope.ts';
 import { peerIdOf, type VerifySignature } from './identity.ts';
 
-/** What an envelope holds, before anybody has looked at its signature. */
+/** The contents of an envelope whose signature nobody has looked at yet. */
 export interface StrictParts {
   readonly payload: Uint8Array<ArrayBuffer>;
   /** The bytes that are signed. */
@@ -18,9 +18,13 @@ export interface StrictParts {
  */
 export function strictParts(envelope: Envelope, payloadType: string, publicKey: Uint8Array): StrictParts {
   const [signature, ...others] = envelope.signatures;
-  if (envelope.payloadType !== payloadType) throw bad(`it is of the type ${payloadType}`);
-  if (signature === undefined || others.length > 0) throw bad('it has one signature');
-  if (signature.keyid !== peerIdOf(publicKey)) throw bad('its key id is that of the key which signed');
+  if (envelope.payloadType !== payloadType) {
+    throw bad(`its type is ${envelope.payloadType.slice(0, 80)}; it must be ${payloadType}`);
+  }
+  if (signature === undefined || others.length > 0) {
+    throw bad(`it has ${envelope.signatures.length} signatures; exactly one is allowed`);
+  }
+  if (signature.keyid !== peerIdOf(publicKey)) throw bad('its key id is not that of the key it must be signed with');
   const payload = canonicalBase64(envelope.payload);
   return { payload, signed: preAuthEncoding(payloadType, payload), signature: canonicalBase64(signature.sig) };
 }
@@ -39,11 +43,8 @@ export async function openStrictly(
 
 /** Bytes of base64 that is written in the one way RFC 4648 has for them. Throws `bad-message`. */
 export function canonicalBase64(text: string): Uint8Array<ArrayBuffer> {
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) throw bad('base64 is written in one way only');
-  const bytes = fromBase64(text);
-  // Only the last group can have bits that mean nothing.
-  const last = bytes.subarray(3 * (Math.ceil(bytes.length / 3) - 1));
-  if (toBase64(last) !== text.slice(-4)) throw bad('base64 is written in one way only');
+  const bytes = fromStrictBase64(text);
+  if (bytes === null) throw bad('not base64 in the one way that is allowed');
   return bytes;
 }
 
@@ -52,7 +53,7 @@ export function parseJsonBytes(bytes: Uint8Array<ArrayBuffer>): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
-    throw bad('its payload is JSON');
+    throw bad('its payload is not JSON in UTF-8');
   }
 }
 

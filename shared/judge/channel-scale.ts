@@ -3,7 +3,7 @@ import { ChorusError } from '../errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { readF32 } from './sketch.ts';
 
-/** What each channel is divided by in sketches of this model's rows. Throws `bad-manifest` if it is not that. */
+/** The divisor of each channel in sketches of this model's rows. Throws `bad-manifest` where the manifest holds no such scale. */
 export function channelScale(manifest: Manifest): Float32Array<ArrayBuffer> {
   const refuse = () =>
     new ChorusError('bad-manifest', 'probe.channelScale is not one positive number for each channel');

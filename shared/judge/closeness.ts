@@ -8,23 +8,23 @@ import { readF32 } from './sketch.ts';
 import type { Reveal } from './statement.ts';
 import { norm, quantile } from './statistics.ts';
 
-/** What was sampled from the primary's logits of a span. */
+/** The tokens sampled from the primary's logits of a span. */
 export interface Sampled {
   readonly sampling: Sampling;
   /** One for each logits row; null where none was drawn from it. */
   readonly tokens: readonly (number | null)[];
 }
 
-/** What the output of the judged stage is. */
+/** The kind of rows that the judged stage gives. */
 export type OutputKind =
   | { readonly kind: 'hidden' }
   | { readonly kind: 'logits'; readonly vocabularySize: number; readonly sampled: Sampled | null };
 
-/** Of two that are equal bit for bit. */
+/** The closeness of two outputs that are equal bit for bit. */
 export const EXACT: Closeness = { median: 0, p95: 0, max: 0, bias: 0, norm: 1, tokenGap: 0 };
 /** Stands for any difference that is beyond measure, so that a finding is always made of numbers. */
 export const FARTHEST = 1e6;
-/** Of two that cannot be compared. */
+/** The closeness of two outputs that cannot be compared. */
 export const INCOMPARABLE: Closeness = {
   median: FARTHEST,
   p95: FARTHEST,
@@ -38,13 +38,13 @@ const TIE = 1 / 16;
 
 /**
  * How close the primary came to the shadow in what both revealed of one span. Hidden rows are compared by their update,
- * the sketch of the output less that of the input, for most of a hidden row is what came in. What has not the same number
- * of rows, or is no number, is as far apart as can be. Throws `bad-message` for logits rows that are malformed.
+ * the sketch of the output less that of the input, since most of a hidden row is the row that came in. Different numbers
+ * of rows, or rows that are no numbers, count as farthest apart. Throws `bad-message` for malformed logits rows.
  */
 export function closenessOf(primary: Reveal, shadow: Reveal, output: OutputKind): Closeness {
   if (primary.output.length !== shadow.output.length) return INCOMPARABLE;
   if (output.kind === 'hidden') return hiddenCloseness(primary, shadow);
-  // A span of a prompt of which nobody asked for logits.
+  // Within a prompt there are spans of which nobody asked for logits.
   return primary.output.length === 0 ? EXACT : logitsCloseness(primary, shadow, output);
 }
 
@@ -123,7 +123,7 @@ function logprobsOf({ tokens, logits, logSumExp }: Candidates): Map<number, numb
   return new Map(Array.from(tokens, (token, i) => [token, logits[i]! - logSumExp]));
 }
 
-/** Squares of how far the tokens of `list` that `other` does not name lie above the last one that it does. */
+/** The tokens of `list` that `other` does not name: the sum of squares of how far each lies above the last that it names. */
 function excessOf(list: ReadonlyMap<number, number>, other: ReadonlyMap<number, number>): number {
   const last = [...other.values()].at(-1)!;
   return [...list].reduce((sum, [token, d]) => (other.has(token) ? sum : sum + Math.max(0, d - last) ** 2), 0);

@@ -29,7 +29,7 @@ export type CheckFailure =
   /** It computed in other runs than those it was given. */
   | 'shapes-mismatch'
   | 'not-finite'
-  /** What it sent cannot be taken in, as two receivers say. */
+  /** Its rows cannot be taken in, as two receivers say. */
   | 'rows-refused'
   /** It computed something else than the other replica, and a third sided with the other. */
   | 'disagreement'
@@ -75,7 +75,7 @@ export type Outcome =
   | 'suspect'
   | 'rejected';
 
-/** What the comparison of a primary with one of its shadows in one span came to. */
+/** The comparison of a primary with one of its shadows in one span. */
 export interface Finding {
   readonly shadow: PeerId;
   readonly shadowClass: string;
@@ -105,7 +105,7 @@ export interface StageCheck {
   readonly primary: PeerId;
   readonly primaryClass: string;
   readonly findings: readonly Finding[];
-  /** Who settled it, where somebody did. */
+  /** The replica that settled it, where one did. */
   readonly arbiter: { readonly id: PeerId; readonly role: 'arbiter' | 'referee'; readonly numericClass: string } | null;
 }
 

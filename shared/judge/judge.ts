@@ -13,8 +13,8 @@ const NORM_RANGE = { min: 0.8, max: 1.25 };
 const FEW_ROWS = 8;
 
 /**
- * Compares what a primary and a shadow of its stage committed to and revealed for one span. The caller has made sure of
- * what each says by itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas of the exact
+ * Compares the commits and reveals of a primary and a shadow of its stage for one span. The caller has checked each by
+ * itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas of the exact
  * class with equal shapes must have them; otherwise the limits of their pair of classes decide.
  */
 export function judge(primary: Testimony, shadow: Testimony, output: OutputKind, threshold: PairThreshold): Finding {
@@ -42,7 +42,7 @@ function measured(primary: Testimony, shadow: Testimony, output: OutputKind): Cl
   }
 }
 
-/** What the limits say of a closeness found over `rows` rows. Between accept and reject, and where a pair is refused: `suspect`. */
+/** The outcome of a closeness found over `rows` rows. Between accept and reject, and where a pair is refused: `suspect`. */
 export function outcomeOf(closeness: Closeness, threshold: PairThreshold, rows: number): Outcome {
   const { norm, tokenGap } = closeness;
   if (norm < NORM_RANGE.min || norm > NORM_RANGE.max) return 'rejected';

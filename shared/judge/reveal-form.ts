@@ -8,7 +8,7 @@ import { readF32, SKETCH_BYTES } from './sketch.ts';
 import type { Reveal } from './statement.ts';
 
 /**
- * What is wrong with a reveal by itself, as the reveal of a stage of this range: `reveal-malformed` where its sizes, or its
+ * The fault of a reveal by itself, as the reveal of a stage of this range: `reveal-malformed` where its sizes, or its
  * logits rows, are not what that stage gives, `not-finite` where it computed no numbers, else null. `wanted` is how many
  * logits rows were asked for in the span; null where that is not known.
  */

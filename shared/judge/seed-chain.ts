@@ -15,7 +15,8 @@ export interface SeedChain {
 
 /** The last seed is `secret`, 32 random bytes, and each one before it the SHA-256 of the one after it. */
 export function createSeedChain(secret: Uint8Array, length = MAX_CHECKS): SeedChain {
-  if (secret.length !== SEED_BYTES) throw new RangeError(`a seed has ${SEED_BYTES} bytes`);
+  if (secret.length !== SEED_BYTES)
+    throw new RangeError(`a seed of ${secret.length} bytes; it must have ${SEED_BYTES}`);
   const seeds = [Uint8Array.from(secret)];
   for (let i = 0; i < length; i++) seeds.push(sha256(seeds[i]!));
   return {

@@ -47,7 +47,7 @@ export function sketchRows(
   seed: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   if (values.length % hiddenSize !== 0) throw new ChorusError('bad-message', 'values that are not whole rows');
-  if (scale.length !== hiddenSize) throw new RangeError('one scale for each channel');
+  if (scale.length !== hiddenSize) throw new RangeError(`${scale.length} scales for ${hiddenSize} channels`);
   const count = values.length / hiddenSize;
   const signs = signsOf(seed, hiddenSize);
   const bytes = new Uint8Array(SKETCH_BYTES * count);

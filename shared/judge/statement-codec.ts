@@ -87,7 +87,8 @@ export function parseReveal(
 ): Reveal {
   const { inputDigest, outputDigest, ...reveal } = parseSealedReveal(bytes);
   const count = reveal.end - reveal.start;
-  if (input.length !== 0 && input.length !== count * SKETCH_BYTES) throw bad('one sketch for each input row');
+  if (input.length !== 0 && input.length !== count * SKETCH_BYTES)
+    throw bad(`${input.length} bytes of input are not ${count} sketches`);
   if (input.length > MAX_INPUT_BYTES || output.length > MAX_OUTPUT_BYTES || output.length % 4 !== 0) {
     throw bad('values of a size that nothing has');
   }
@@ -106,7 +107,7 @@ function encode(
   const view = new DataView(numbers.buffer);
   [epoch, index, start, end, stage].forEach((number, i) => view.setUint32(4 * i, number, true));
   const bytes = concatBytes(domain, fromHex(session), opening, numbers, ...fields);
-  // Whatever is signed here must be readable there; a field of a wrong size would move the others.
+  // The other side must be able to read these bytes: a field of a wrong size would move those after it.
   const isRight = opening.length === OPENING_BYTES && fields.every(({ length }) => length === DIGEST_BYTES);
   if (!isRight) throw bad('a field of a wrong size');
   return bytes;

@@ -13,7 +13,7 @@ export interface Span {
 }
 
 /**
- * What one party stands for in one span. Chains (rows/row-chain.ts) are 32 bytes each and cover every position of the session
+ * One party's word for its work in one span. Chains (rows/row-chain.ts) are 32 bytes each and cover every position of the session
  * from 0 on, so that two equal chains at `end` mean equal bytes in the whole session, not in this span alone.
  */
 export interface Commit extends Span {
@@ -34,7 +34,7 @@ export interface Commit extends Span {
   readonly shapes: Uint8Array<ArrayBuffer>;
 }
 
-/** What a replica shows of the tensors it committed to, once the seed is known. */
+/** The sketches of the tensors that a replica committed to, shown once the seed is known. */
 export interface Reveal extends Span {
   /** As in the commit. */
   readonly opening: Uint8Array<ArrayBuffer>;
@@ -47,7 +47,7 @@ export interface Reveal extends Span {
   readonly output: Uint8Array<ArrayBuffer>;
 }
 
-/** A statement with the key that signed it; `statement.ts` says which bytes are signed. */
+/** A statement with the key that signed it; `statement-codec.ts` says which bytes are signed. */
 export interface Signed<Statement> {
   readonly statement: Statement;
   /** Raw Ed25519 public key; its digest is the signer's id. */

@@ -7,7 +7,7 @@ import measured from './thresholds.json' with { type: 'json' };
 const difference = z.number().min(0);
 const limitsSchema = z.strictObject({ median: difference, p95: difference, max: difference, bias: difference });
 
-/** What `npm run calibrate` found for one pair of numeric classes and one kind of output. */
+/** The findings of `npm run calibrate` for one pair of numeric classes and one kind of output. */
 const pairSchema = z
   .strictObject({
     /** The two classes, sorted and joined with ` + `. */
@@ -38,7 +38,7 @@ const pairSchema = z
     command: z.string().max(300),
   })
   .refine(({ gap, isRefused }) => isRefused === gap < MIN_GAP, {
-    message: 'refused exactly where the gap is too small',
+    message: 'isRefused contradicts the gap: a pair is refused exactly where its gap is below the least',
   });
 
 export const thresholdsSchema = z.strictObject({
@@ -59,7 +59,7 @@ export interface PairThreshold extends Threshold {
   readonly isRefused: boolean;
 }
 
-/** For devices that nobody compared yet: what f32 arithmetic keeps to. Others come out as suspect, and a third decides. */
+/** Limits for classes that nobody compared yet, which f32 arithmetic keeps. A device that breaks them is suspect, and a third decides. */
 const CAUTIOUS = {
   isMeasured: false,
   accept: { median: 1e-3, p95: 5e-3, max: 2e-2, bias: 1e-3 },

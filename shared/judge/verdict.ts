@@ -1,9 +1,9 @@
 import type { Outcome, StageCheck } from './finding.ts';
 
-/** Who of the two is wrong; `unknown` where nobody could tell. */
+/** The one of the two that is wrong; `unknown` where nobody could tell. */
 export type Blame = 'nobody' | 'shadow' | 'primary' | 'both' | 'unknown';
 
-/** What a third replica's result says of each of the two. */
+/** A third replica's result, compared with each of the two. */
 export interface Word {
   readonly by: NonNullable<StageCheck['arbiter']>;
   readonly primary: Outcome;
@@ -11,8 +11,8 @@ export interface Word {
 }
 
 /**
- * Who is wrong where a primary and a shadow came out as `outcome`, by what the others say. A referee's word counts more
- * than an arbiter's, for its bits depend on no device.
+ * The one that is wrong where a primary and a shadow came out as `outcome`, by the words of third replicas. A referee's
+ * word counts more than an arbiter's, for its bits depend on no device.
  */
 export function decide(outcome: Outcome, words: readonly Word[]): { wrong: Blame; by: StageCheck['arbiter'] } {
   for (const role of ['referee', 'arbiter'] as const) {
@@ -23,7 +23,7 @@ export function decide(outcome: Outcome, words: readonly Word[]): { wrong: Blame
   return { wrong: 'unknown', by: null };
 }
 
-/** Nobody is wrong by what is only doubtful: somewhere on the way there must have been a rejection. */
+/** A doubt alone makes nobody wrong: at least one of the comparisons must have come out as rejected. */
 function blameOf(outcome: Outcome, { by, primary, shadow }: Word): Blame {
   const isReferee = by.role === 'referee';
   const isRejected = outcome === 'rejected';

@@ -3,7 +3,7 @@ import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import { COSIGNATURE, keyIdOf, signaturesBy, type Note, type NoteKey, type NoteSignature } from './signed-note.ts';
 
-/** What a witness signs with cosignature/v1 (C2SP tlog-cosignature): when it saw which checkpoint. */
+/** The bytes that a witness signs with cosignature/v1 (C2SP tlog-cosignature): when it saw which checkpoint. */
 export function cosignedBytes(checkpointText: string, timeSeconds: number): Uint8Array<ArrayBuffer> {
   return utf8(`cosignature/v1\ntime ${timeSeconds}\n${checkpointText}`);
 }

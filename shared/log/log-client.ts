@@ -1,6 +1,6 @@
 import type { VerifySignature } from '../crypto/identity.ts';
-import { failedView, holdOffline, holdToLog, UNKNOWN_LOG, type LogView } from './log-history.ts';
 import { fetchLogHead, parseLogHead, type LogHead } from './log-head.ts';
+import { failedView, holdOffline, holdToLog, UNKNOWN_LOG, type LogView } from './log-history.ts';
 import type { NoteKey } from './signed-note.ts';
 import { TILE_WIDTH } from './tile-path.ts';
 import { parseTlogProof } from './tlog-proof.ts';
@@ -56,8 +56,8 @@ export class LogClient {
   }
 
   /**
-   * Holds the checkpoint of a proof to the one remembered, and both to what the log shows now: what it proves entries with
-   * must be what it shows to all. Null where the proof is not of this log. Rejects as `look`.
+   * Holds the checkpoint of a proof to the one remembered, and both to the head that the log shows now: a log must prove
+   * entries with the heads that it shows to everybody. Null where the proof is not of this log. Rejects as `look`.
    */
   async holdProof(proof: string, signal: AbortSignal): Promise<LogView | null> {
     const { key, fetchBytes, memory, verify } = this.#deps;
@@ -86,7 +86,7 @@ export class LogClient {
     return this.#kept(viewNow);
   }
 
-  /** Remembers what a view has shown. */
+  /** The view, after its heads are remembered. */
   async #kept<View extends LogView>(view: View): Promise<View> {
     const { memory } = this.#deps;
     if (view.kind === 'split-view') await memory.saveSplit([view.remembered.note, view.shown.note]);
@@ -114,7 +114,7 @@ export class LogClient {
     return new VerifiedTiles(head, this.#deps.fetchBytes, signal);
   }
 
-  /** None where one of them is no head of this log: another was watched under the same name. */
+  /** The heads in these notes; none where one is not of this log, for then another log was watched under the same name. */
   async #heads(notes: readonly string[]): Promise<LogHead[]> {
     const { key, verify } = this.#deps;
     try {

@@ -39,6 +39,6 @@ function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new ChorusError('bad-message', 'a checkpoint is text in UTF-8');
+    throw new ChorusError('bad-message', 'the checkpoint is not text in UTF-8');
   }
 }

@@ -7,7 +7,7 @@ import { VerifiedTiles, type FetchBytes } from './verified-tiles.ts';
 /** Heads that wait to be proved parts of one log; where there are more, the one seen longest ago is let go. */
 export const MAX_KNOWN_HEADS = 16;
 
-/** What a reader has seen of one log. Every head is signed by the log. */
+/** The heads that a reader has seen of one log, each signed by it. */
 export interface KnownLog {
   /**
    * The newest head that begins with all that was seen; more only where the log could not be asked how they belong
@@ -20,7 +20,7 @@ export interface KnownLog {
 
 export const UNKNOWN_LOG: KnownLog = { heads: [], split: null };
 
-/** What a client found when it looked at a log. The first three are as it should be. */
+/** The outcome of a client's look at a log. The first three are as it should be. */
 export type LogView =
   | { readonly kind: 'first-seen'; readonly head: LogHead }
   | { readonly kind: 'same'; readonly head: LogHead }
@@ -30,24 +30,24 @@ export type LogView =
   | { readonly kind: 'split-view'; readonly remembered: LogHead; readonly shown: LogHead }
   /** The log shows an older state than it did before; a copy that is behind, or a log that was put back. */
   | { readonly kind: 'shrunk'; readonly remembered: LogHead; readonly shown: LogHead }
-  /** What was shown is not this log's, or does not fit together: nothing is known of the log. */
+  /** The answer is not this log's, or does not fit together: nothing is known of the log. */
   | { readonly kind: 'unusable'; readonly error: ChorusError }
   | { readonly kind: 'unreachable'; readonly error: ChorusError };
 
-/** What can be found without asking the log. */
+/** The outcome of a look without asking the log. */
 export type OfflineView =
   | Extract<LogView, { kind: 'first-seen' | 'same' | 'split-view' }>
   /** Heads of two sizes: only the log can show that one begins with the other. */
   | { readonly kind: 'unproven'; readonly remembered: LogHead; readonly shown: LogHead };
 
 /** A view, and what is known after it. */
-export interface Held<View> {
+export interface HeldLog<View> {
   readonly view: View;
   readonly known: KnownLog;
 }
 
 /** Holds a head to what is known of its log, with nothing but the heads themselves. */
-export function holdOffline(known: KnownLog, shown: LogHead): Held<OfflineView> {
+export function holdOffline(known: KnownLog, shown: LogHead): HeldLog<OfflineView> {
   if (known.split !== null) return { view: splitView(known.split), known };
   const { heads } = known;
   const forked = heads.find((head) => head.size === shown.size && !isSame(head, shown));
@@ -67,7 +67,7 @@ export async function holdToLog(
   shown: LogHead,
   fetchBytes: FetchBytes,
   signal: AbortSignal,
-): Promise<Held<LogView>> {
+): Promise<HeldLog<LogView>> {
   const { view, known: knownNow } = holdOffline(known, shown);
   if (view.kind === 'split-view' || view.kind === 'first-seen') return { view, known: knownNow };
   const newest = newestOf(known.heads)!;
@@ -89,7 +89,7 @@ export async function holdToLog(
   return { view: { kind: 'grown', head: shown, from: newest }, known: proved };
 }
 
-/** Why nothing was found. Throws if `signal` is aborted. */
+/** The view of a log that could not be read, with the reason. Throws if `signal` is aborted. */
 export function failedView(
   thrown: unknown,
   signal: AbortSignal,
@@ -99,7 +99,7 @@ export function failedView(
   return { kind: UNUSABLE.has(error.code) ? 'unusable' : 'unreachable', error };
 }
 
-/** What a view means, in a sentence for people. */
+/** The meaning of a view, in a sentence for people. */
 export function describeLogView(view: LogView | OfflineView): string {
   switch (view.kind) {
     case 'first-seen':

@@ -13,6 +13,9 @@ export type ReadHash = (level: number, index: number) => Hash;
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
+/** The root of the tree without leaves: SHA-256 of nothing. */
+export const EMPTY_ROOT: Hash = sha256(new Uint8Array());
+
 /** SHA-256 of 0x00 and the entry. */
 export function leafHash(entry: Uint8Array): Hash {
   return sha256.create().update(LEAF).update(entry).digest();
@@ -23,9 +26,9 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Hash {
   return sha256.create().update(NODE).update(left).update(right).digest();
 }
 
-/** The root of a tree of `size` leaves; of the empty tree, SHA-256 of nothing. */
+/** The root of a tree of `size` leaves. */
 export function treeRoot(size: number, read: ReadHash): Hash {
-  return size === 0 ? sha256(new Uint8Array()) : rangeRoot(0, size, read);
+  return size === 0 ? EMPTY_ROOT : rangeRoot(0, size, read);
 }
 
 /** Hashes from the leaf's sibling up to the root's child (RFC 6962 section 2.1.1). Needs 0 <= index < size. */
@@ -34,7 +37,7 @@ export function inclusionProof(index: number, size: number, read: ReadHash): Has
   return path(index, 0, size, read);
 }
 
-/** What shows that a tree of `newSize` leaves begins with that of `oldSize` (RFC 6962 section 2.1.2). */
+/** The proof that a tree of `newSize` leaves begins with that of `oldSize` (RFC 6962 section 2.1.2). */
 export function consistencyProof(oldSize: number, newSize: number, read: ReadHash): Hash[] {
   if (oldSize < 0 || oldSize > newSize) throw new RangeError(`no tree of ${newSize} begins with one of ${oldSize}`);
   return oldSize === 0 || oldSize === newSize ? [] : subproof(oldSize, 0, newSize, true, read);
@@ -66,8 +69,8 @@ export function isConsistent(
 ): boolean {
   if (!isSize(oldSize) || !isSize(newSize) || oldSize > newSize) return false;
   if (oldSize === newSize) return proof.length === 0 && equalBytes(oldRoot, newRoot);
-  // Every tree begins with the empty one, of which there is only one.
-  if (oldSize === 0) return proof.length === 0 && equalBytes(oldRoot, treeRoot(0, noHash));
+  // Every tree begins with the empty one.
+  if (oldSize === 0) return proof.length === 0 && equalBytes(oldRoot, EMPTY_ROOT);
   let [node, last] = [oldSize - 1, newSize - 1];
   while (isOdd(node)) [node, last] = [half(node), half(last)];
   // A complete old tree is itself the first node.
@@ -110,10 +113,6 @@ function subproof(oldEnd: number, start: number, end: number, isWhole: boolean, 
   return oldEnd <= split
     ? [...subproof(oldEnd, start, split, isWhole, read), rangeRoot(split, end, read)]
     : [...subproof(oldEnd, split, end, false, read), rangeRoot(start, split, read)];
-}
-
-function noHash(): Hash {
-  throw new RangeError('the empty tree has no hashes');
 }
 
 /** The largest power of two that is smaller than `count`, which is at least 2. */

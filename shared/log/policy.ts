@@ -1,5 +1,5 @@
-import type { VerifySignature } from '../crypto/identity.ts';
 import { equalBytes } from '../bytes.ts';
+import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import { parseCheckpoint } from './checkpoint.ts';
 import { cosignedAt } from './cosignature.ts';
@@ -54,9 +54,9 @@ const NONE = 'none';
  * it.
  */
 export function parsePolicy(text: string): TlogPolicy {
-  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'a policy has at most 64 KiB');
+  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'the policy is longer than 64 KiB');
   const lines = text.split('\n');
-  if (lines.length > MAX_LINES) throw new ChorusError('too-large', `a policy has at most ${MAX_LINES} lines`);
+  if (lines.length > MAX_LINES) throw new ChorusError('too-large', `the policy has more than ${MAX_LINES} lines`);
   const reader = new PolicyReader();
   lines.forEach((line, i) => {
     try {
@@ -70,7 +70,7 @@ export function parsePolicy(text: string): TlogPolicy {
 }
 
 /**
- * What a checkpoint with its signatures is worth under a policy. Without logs in the policy the caller has to check the
+ * The worth of a checkpoint with its signatures under a policy. Without logs in the policy the caller has to check the
  * log's own signature. Throws `bad-signature` if a signature by a listed key is wrong, `bad-message` for a text that is
  * no checkpoint.
  */
@@ -104,7 +104,7 @@ class PolicyReader {
   #quorum: PolicyRule | null | undefined;
 
   read(line: string): void {
-    if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) throw bad('a control character');
+    if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) throw bad('it holds a control character');
     const [keyword, ...items] = line.split(/[ \t]+/).filter((item) => item !== '');
     if (keyword === undefined || keyword.startsWith('#')) return;
     switch (keyword) {
@@ -122,13 +122,13 @@ class PolicyReader {
   }
 
   finish(): TlogPolicy {
-    if (this.#quorum === undefined) throw bad('a policy has a quorum line');
+    if (this.#quorum === undefined) throw bad('the policy has no quorum line; exactly one is needed');
     return { logs: this.#logs, witnesses: this.#witnesses, quorum: this.#quorum };
   }
 
   #readLog(items: readonly string[]): void {
     const [line, url = null] = items;
-    if (line === undefined || items.length > 2) throw bad('a log has a key and perhaps a URL');
+    if (line === undefined || items.length > 2) throw bad(`a log of ${items.length} fields: a key and perhaps a URL`);
     const key = keyOfType(line, ED25519, 'a log');
     if (this.#logs.some((log) => isSameKey(log.key, key))) throw bad('this log is listed already');
     this.#logs.push({ key, url });
@@ -137,7 +137,7 @@ class PolicyReader {
   #readWitness(items: readonly string[]): void {
     const [name, line, url = null] = items;
     if (name === undefined || line === undefined || items.length > 3) {
-      throw bad('a witness has a name, a key and perhaps a URL');
+      throw bad(`a witness with ${items.length} fields; it has a name, a key and perhaps a URL`);
     }
     const witness = { name, key: keyOfType(line, COSIGNATURE, 'a witness'), url };
     if (this.#witnesses.some(({ key }) => isSameKey(key, witness.key))) throw bad('this witness is listed already');
@@ -148,7 +148,7 @@ class PolicyReader {
   #readGroup(items: readonly string[]): void {
     const [name, count, ...names] = items;
     if (name === undefined || count === undefined || names.length === 0) {
-      throw bad('a group has a name, a number and members');
+      throw bad(`a group with ${items.length} fields; it has a name, a number and at least one member`);
     }
     const members = names.map((member) => {
       if (this.#members.has(member)) throw bad(`${member} is a member already`);
@@ -161,8 +161,8 @@ class PolicyReader {
 
   #readQuorum(items: readonly string[]): void {
     const [name] = items;
-    if (name === undefined || items.length > 1) throw bad('the quorum is one name');
-    if (this.#quorum !== undefined) throw bad('a policy has one quorum line');
+    if (name === undefined || items.length > 1) throw bad(`a quorum of ${items.length} names; it must be one`);
+    if (this.#quorum !== undefined) throw bad('a second quorum line; a policy has exactly one');
     this.#quorum = name === NONE ? null : this.#rule(name);
   }
 
@@ -184,7 +184,7 @@ function thresholdOf(count: string, members: number): number {
   if (count === 'all') return members;
   const threshold = /^[1-9]\d{0,3}$/.test(count) ? Number(count) : NaN;
   if (threshold >= 1 && threshold <= members) return threshold;
-  throw bad('of a group any, all or a number of its members witness');
+  throw bad(`${count} of ${members} members; a group asks for any, all or a number of them`);
 }
 
 function keyOfType(line: string, type: number, owner: string): NoteKey {

@@ -1,5 +1,5 @@
 import { sha256 } from '@noble/hashes/sha2.js';
-import { concatBytes, equalBytes, fromBase64, toBase64, toHex, utf8 } from '../bytes.ts';
+import { concatBytes, equalBytes, fromStrictBase64, toBase64, toHex, utf8 } from '../bytes.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 
@@ -45,12 +45,12 @@ export function formatVerifierKey(key: NoteKey): string {
 /** Throws `bad-message` for another form, a type that is neither Ed25519 nor a cosignature, or an id of another key. */
 export function parseVerifierKey(line: string): NoteKey {
   const match = /^([^\s+]{1,255})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44,48}={0,2})$/u.exec(line);
-  if (match === null) throw bad('a verifier key looks like name+id+base64');
+  if (match === null) throw bad('not a verifier key, which looks like name+id+base64');
   const bytes = base64(match[3]!);
   const key = { name: match[1]!, type: bytes[0]!, publicKey: bytes.slice(1) };
   if (key.type !== ED25519 && key.type !== COSIGNATURE) throw bad(`keys of type ${key.type} are not known`);
-  if (key.publicKey.length !== 32) throw bad('an Ed25519 key has 32 bytes');
-  if (toHex(keyIdOf(key)) !== match[2]) throw bad('the id of a verifier key is not its own');
+  if (key.publicKey.length !== 32) throw bad(`a key of ${key.publicKey.length} bytes; an Ed25519 key has 32`);
+  if (toHex(keyIdOf(key)) !== match[2]) throw bad('the id of the verifier key is that of another key');
   return key;
 }
 
@@ -65,22 +65,22 @@ export function formatSignature({ name, keyId, signature }: NoteSignature): stri
 
 /** Reads a note (decoded from UTF-8). Throws `too-large`, or `bad-message` for anything the spec does not allow. */
 export function parseNote(note: string): Note {
-  if (note.length > MAX_NOTE_CHARACTERS) throw new ChorusError('too-large', 'a signed note has at most 64 KiB');
+  if (note.length > MAX_NOTE_CHARACTERS) throw new ChorusError('too-large', 'the signed note is longer than 64 KiB');
 
-  if (/[\u0000-\u0009\u000b-\u001f]|\p{Surrogate}/u.test(note)) throw bad('a signed note has no control characters');
+  if (/[\u0000-\u0009\u000b-\u001f]|\p{Surrogate}/u.test(note)) throw bad('the signed note holds a control character');
   const split = note.lastIndexOf('\n\n');
-  if (split < 1 || !note.endsWith('\n')) throw bad('a signed note is a text, an empty line and signature lines');
+  if (split < 1 || !note.endsWith('\n')) throw bad('not a signed note: a text, an empty line and signature lines');
   const lines = note.slice(split + 2, -1).split('\n');
-  if (lines.length > MAX_SIGNATURES) throw bad('more signatures than are read');
+  if (lines.length > MAX_SIGNATURES) throw bad(`${lines.length} signatures; at most ${MAX_SIGNATURES} are read`);
   return { text: note.slice(0, split + 1), signatures: lines.map(parseSignature) };
 }
 
 /** Throws `bad-message`. */
 export function parseSignature(line: string): NoteSignature {
   const match = SIGNATURE_LINE.exec(line);
-  if (match === null) throw bad('a signature line is a dash, a name and base64');
+  if (match === null) throw bad('not a signature line: a dash, a name and base64');
   const bytes = base64(match[2]!);
-  if (bytes.length < 5) throw bad('a signature is longer than its key id');
+  if (bytes.length < 5) throw bad('a key id without a signature');
   return { name: match[1]!, keyId: bytes.slice(0, 4), signature: bytes.slice(4) };
 }
 
@@ -105,13 +105,9 @@ export async function isSignedBy(note: Note, key: NoteKey, verify: VerifySignatu
 }
 
 function base64(text: string): Uint8Array<ArrayBuffer> {
-  try {
-    const bytes = fromBase64(text);
-    if (toBase64(bytes) === text) return bytes;
-  } catch {
-    // Said below.
-  }
-  throw bad('not base64');
+  const bytes = fromStrictBase64(text);
+  if (bytes === null) throw bad('not base64');
+  return bytes;
 }
 
 function bad(message: string): ChorusError {

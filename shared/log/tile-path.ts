@@ -51,10 +51,15 @@ export function hashesAtLevel(size: number, level: number): number {
 export function encodeEntries(entries: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return concatBytes(
     ...entries.flatMap((entry) => {
-      if (entry.length > MAX_ENTRY_BYTES) throw new ChorusError('too-large', 'a log entry has at most 65,535 bytes');
+      if (entry.length > MAX_ENTRY_BYTES) throw entryTooLarge(entry);
       return [Uint8Array.of(entry.length >> 8, entry.length & 255), entry];
     }),
   );
+}
+
+/** The error for an entry above MAX_ENTRY_BYTES. */
+export function entryTooLarge(entry: Uint8Array): ChorusError {
+  return new ChorusError('too-large', `a log entry of ${entry.length} bytes; at most ${MAX_ENTRY_BYTES} are allowed`);
 }
 
 /** The entries of a bundle. Throws `bad-message` where lengths do not add up or there are more than a tile holds. */

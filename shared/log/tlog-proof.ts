@@ -1,4 +1,4 @@
-import { fromBase64, toBase64 } from '../bytes.ts';
+import { fromStrictBase64, toBase64 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import type { Hash } from './merkle.ts';
 
@@ -6,7 +6,7 @@ const HEADER = 'c2sp.org/tlog-proof@v1';
 const MAX_CHARACTERS = 128 * 1024;
 const MAX_HASHES = 63;
 
-/** What shows offline that an entry is in a log (C2SP tlog-proof): a `.tlog-proof` file. */
+/** A `.tlog-proof` file, which shows offline that an entry is in a log (C2SP tlog-proof). */
 export interface TlogProof {
   /** Not authenticated by the proof; null without. */
   readonly extra: Uint8Array<ArrayBuffer> | null;
@@ -24,25 +24,23 @@ export function formatTlogProof({ extra, index, hashes, checkpoint }: TlogProof)
 
 /** Throws `too-large`, or `bad-message` for anything that `formatTlogProof` would not write. */
 export function parseTlogProof(text: string): TlogProof {
-  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'a proof has at most 128 KiB');
+  if (text.length > MAX_CHARACTERS) throw new ChorusError('too-large', 'the proof is longer than 128 KiB');
   const split = text.indexOf('\n\n');
   const lines = text.slice(0, Math.max(0, split)).split('\n');
   if (lines.shift() !== HEADER) throw bad('it does not begin with its name');
   const extra = lines[0]?.startsWith('extra ') ? base64(lines.shift()!.slice(6)) : null;
   const index = /^index (0|[1-9]\d{0,15})$/.exec(lines.shift() ?? '')?.[1];
   if (index === undefined || !Number.isSafeInteger(Number(index))) throw bad('it has no index');
-  if (lines.length > MAX_HASHES) throw bad('more hashes than the largest tree needs');
+  if (lines.length > MAX_HASHES) throw bad(`${lines.length} hashes; the largest tree needs ${MAX_HASHES}`);
   const hashes = lines.map(base64);
-  if (hashes.some((hash) => hash.length !== 32)) throw bad('a hash has 32 bytes');
+  if (hashes.some((hash) => hash.length !== 32)) throw bad('a hash that is not 32 bytes long');
   return { extra, index: Number(index), hashes, checkpoint: text.slice(split + 2) };
 }
 
 function base64(text: string): Uint8Array<ArrayBuffer> {
-  if (/^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 === 0) {
-    const bytes = fromBase64(text);
-    if (toBase64(bytes) === text) return bytes;
-  }
-  throw bad('not base64');
+  const bytes = fromStrictBase64(text);
+  if (bytes === null || text === '') throw bad('not base64');
+  return bytes;
 }
 
 function bad(reason: string): ChorusError {

@@ -1,11 +1,11 @@
-import { equalBytes, fromBase64, toBase64 } from '../bytes.ts';
+import { equalBytes, fromStrictBase64, toBase64 } from '../bytes.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { isConsistent, treeRoot, type Hash } from './merkle.ts';
+import { EMPTY_ROOT, isConsistent, type Hash } from './merkle.ts';
 import { isSignedBy, parseNote, type Note, type NoteKey } from './signed-note.ts';
 
-/** What a log asks a witness (C2SP tlog-witness, `add-checkpoint`). */
+/** The request of a log to a witness (C2SP tlog-witness, `add-checkpoint`). */
 export interface AddCheckpoint {
   /** The size that the log believes the witness has cosigned last. */
   readonly oldSize: number;
@@ -18,7 +18,7 @@ export interface AddCheckpoint {
 /** The newest checkpoint a witness has cosigned. */
 export type WitnessedHead = Pick<Checkpoint, 'size' | 'root'>;
 
-export interface Refusal {
+export interface WitnessRefusal {
   /** The status of the HTTP answer. */
   readonly status: 400 | 403 | 404 | 409 | 422;
   /** For people. */
@@ -28,9 +28,6 @@ export interface Refusal {
 }
 
 const MAX_PROOF_HASHES = 63;
-const EMPTY_ROOT = treeRoot(0, () => {
-  throw new RangeError('the empty tree has no hashes');
-});
 /** A head that every log extends. */
 export const EMPTY_HEAD: WitnessedHead = { size: 0, root: EMPTY_ROOT };
 
@@ -44,21 +41,22 @@ export function parseAddCheckpoint(body: string): AddCheckpoint {
   const split = body.indexOf('\n\n');
   const [first = '', ...hashes] = body.slice(0, Math.max(0, split)).split('\n');
   const oldSize = Number(/^old (0|[1-9]\d{0,15})$/.exec(first)?.[1]);
-  if (!Number.isSafeInteger(oldSize)) throw bad('it begins with the old size');
-  if (hashes.length > MAX_PROOF_HASHES) throw bad(`a consistency proof has at most ${MAX_PROOF_HASHES} hashes`);
+  if (!Number.isSafeInteger(oldSize)) throw bad('it does not begin with the old size');
+  if (hashes.length > MAX_PROOF_HASHES)
+    throw bad(`${hashes.length} hashes; a consistency proof has at most ${MAX_PROOF_HASHES}`);
   const note = parseNote(body.slice(split + 2));
   return { oldSize, proof: hashes.map(parseHash), note, checkpoint: parseCheckpoint(note.text) };
 }
 
 /**
- * What a witness checks before it looks at what it knows: that it watches this log, and that the log signed. Null if
- * both hold.
+ * The refusal of a request whose log this witness does not watch, or which the log has not signed; null if both hold.
+ * Needs nothing that the witness remembers.
  */
 export async function refusalOfSender(
   { note, checkpoint, oldSize }: AddCheckpoint,
   keysOf: (origin: string) => readonly NoteKey[],
   verify: VerifySignature,
-): Promise<Refusal | null> {
+): Promise<WitnessRefusal | null> {
   const keys = keysOf(checkpoint.origin);
   if (keys.length === 0) return { status: 404, reason: 'this witness does not watch this log' };
   try {
@@ -72,15 +70,18 @@ export async function refusalOfSender(
 }
 
 /**
- * Whether a checkpoint extends the one this witness cosigned last (EMPTY_HEAD before the first), so that it may be the
- * next. This and storing the new head must be one step. Null if it does.
+ * The refusal of a checkpoint that does not extend the one this witness cosigned last (EMPTY_HEAD before the first); null
+ * if it may be the next. This check and storing the new head must be one step.
  */
-export function refusalOfGrowth(known: WitnessedHead, { oldSize, proof, checkpoint }: AddCheckpoint): Refusal | null {
+export function refusalOfGrowth(
+  known: WitnessedHead,
+  { oldSize, proof, checkpoint }: AddCheckpoint,
+): WitnessRefusal | null {
   if (oldSize !== known.size) {
     return { status: 409, reason: `this witness has cosigned ${known.size} entries`, size: known.size };
   }
   if (checkpoint.size === 0 && !equalBytes(checkpoint.root, EMPTY_ROOT)) {
-    return { status: 422, reason: 'an empty log has the root of the empty tree' };
+    return { status: 422, reason: 'the log is empty, but its root is not that of the empty tree' };
   }
   if (oldSize === checkpoint.size && proof.length === 0 && !equalBytes(checkpoint.root, known.root)) {
     return { status: 409, reason: 'this log has another root at the size that this witness has cosigned' };
@@ -92,11 +93,9 @@ export function refusalOfGrowth(known: WitnessedHead, { oldSize, proof, checkpoi
 }
 
 function parseHash(line: string): Hash {
-  if (/^[A-Za-z0-9+/]{43}=$/.test(line)) {
-    const hash = fromBase64(line);
-    if (toBase64(hash) === line) return hash;
-  }
-  throw bad('a hash is 32 bytes in base64');
+  const hash = fromStrictBase64(line);
+  if (hash?.length !== 32) throw bad('a hash that is not 32 bytes in base64');
+  return hash;
 }
 
 function bad(reason: string): ChorusError {

@@ -3,8 +3,8 @@ import { ChorusError } from '../errors.ts';
 import { MAX_LAYERS } from '../limits.ts';
 import { indexGraph, type GraphIndex } from './graph-index.ts';
 import { intAttribute } from './node-attributes.ts';
-import { describeNode } from './operators.ts';
 import type { OnnxModel } from './onnx-file.ts';
+import { describeNode } from './operators.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32, ONNX_INT64, tensorDims } from './tensor-bytes.ts';
 
 /** Where the residual stream goes into a layer or into the head: the sum of one or two values, normalized by `norm`. */

@@ -25,7 +25,7 @@ export function dequantize(matrix: BlockMatrix, transposed: boolean): Float32Arr
   const values = new Float32Array(rows * columns);
   const step = transposed ? rows : 1;
   const unused = 32 - bits;
-  // What each 4-bit number stands for in the block at hand.
+  // The value of each 4-bit number in the block at hand.
   const levels = new Float32Array(16);
   for (let row = 0; row < rows; row++) {
     for (let block = 0; block < blocks; block++) {

@@ -63,7 +63,7 @@ export function encodeF16(values: Float32Array): Uint8Array<ArrayBuffer> {
 
 /** f32 values of f16 bytes, little-endian, exact. Throws RangeError on an odd number of bytes. */
 export function decodeF16(bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  if (bytes.length % 2 !== 0) throw new RangeError('f16 rows have an even number of bytes');
+  if (bytes.length % 2 !== 0) throw new RangeError(`${bytes.length} bytes end within an f16 value`);
   const values = new Float32Array(bytes.length / 2);
   const bits = new Uint32Array(values.buffer);
   for (let i = 0; i < bits.length; i++) {

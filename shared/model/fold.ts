@@ -25,7 +25,7 @@ import {
 import { ONNX_FLOAT16, ONNX_FLOAT32 } from './tensor-bytes.ts';
 
 export interface WeightFile {
-  /** What `location` says in the model's external data. */
+  /** The `location` in the model's external data. */
   readonly path: string;
   readonly data: Uint8Array<ArrayBuffer>;
 }

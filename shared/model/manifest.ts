@@ -11,7 +11,7 @@ export const blobRefSchema = z
     pieces: z.array(digestSchema).max(MAX_BLOB_BYTES / BLOB_PIECE_BYTES),
   })
   .refine((blob) => blob.pieces.length === Math.ceil(blob.bytes / BLOB_PIECE_BYTES), {
-    message: 'one digest per piece',
+    message: 'not as many digests as pieces',
   });
 export type BlobRef = z.infer<typeof blobRefSchema>;
 
@@ -56,7 +56,7 @@ export const manifestSchema = z.strictObject({
     maxPositions: z.int().min(1).max(MAX_POSITIONS),
     endTokens: z.array(z.int().min(0)).max(32),
   }),
-  /** What numbers depend on. A volunteer that does not match is refused with the reason. */
+  /** Everything that numbers depend on. A volunteer that does not match is refused with the reason. */
   pins: z.strictObject({
     runtime: z.literal('onnxruntime-web'),
     runtimeVersion: z.string(),

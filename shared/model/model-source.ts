@@ -19,7 +19,7 @@ export const webAddressSchema = z
   .max(500)
   .regex(/^https?:\/\/[^\s"'<>\\]+$/);
 
-/** What a model was made of: the files of the folder it was imported from, and who vouches for them. */
+/** The files of the folder that a model was imported from, and the key that vouches for them. */
 export const modelSourceSchema = z
   .strictObject({
     /** The root digest of OpenSSF Model Signing over `files`: the model's name for everyone, whoever serves it. */
@@ -33,11 +33,13 @@ export const modelSourceSchema = z
         publicKey: z.string().max(4000).nullable(),
       })
       .nullable(),
-    /** Where the folder comes from. It is what its card or the operator says; no signature of the publisher covers it. */
+    /** The page the folder comes from, as its card or the operator says; no signature of the publisher covers it. */
     origin: webAddressSchema.nullable(),
   })
-  .refine(({ files }) => new Set(files.map(({ name }) => name)).size === files.length, { message: 'a file twice' })
-  .refine(({ root, files }) => omsRoot(files) === root, { message: 'another root than that of the files' });
+  .refine(({ files }) => new Set(files.map(({ name }) => name)).size === files.length, {
+    message: 'a file is named twice',
+  })
+  .refine(({ root, files }) => omsRoot(files) === root, { message: 'the root is not that of the files' });
 export type ModelSource = z.infer<typeof modelSourceSchema>;
 
 /**

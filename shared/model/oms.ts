@@ -2,6 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { z } from 'zod';
 import { fromBase64, fromHex, toHex, utf8 } from '../bytes.ts';
 import { preAuthEncoding, signEnvelope } from '../crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE } from '../crypto/envelope.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { publicKeyHint, publicKeyPem } from '../crypto/public-key-pem.ts';
 import { ChorusError } from '../errors.ts';
@@ -18,13 +19,11 @@ export const MAX_SOURCE_FILES = 1000;
 const MAX_NAME_LENGTH = 400;
 
 const BUNDLE_TYPE = 'application/vnd.dev.sigstore.bundle.v0.3+json';
-const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
-const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
 const PREDICATE_TYPE = 'https://model_signing/signature/v1.0';
 
 /** A file of a model folder: its path from there, with `/` between its parts, and the SHA-256 of its bytes. */
 export const sourceFileSchema = z.strictObject({
-  name: z.string().max(MAX_NAME_LENGTH).refine(isInsideName, { message: 'a path inside the folder' }),
+  name: z.string().max(MAX_NAME_LENGTH).refine(isInsideName, { message: 'not a path inside the folder' }),
   sha256: digestSchema,
 });
 export type SourceFile = z.infer<typeof sourceFileSchema>;
@@ -33,11 +32,11 @@ export type SourceFile = z.infer<typeof sourceFileSchema>;
 export const omsBundleSchema = z.looseObject({
   mediaType: z.literal(BUNDLE_TYPE),
   verificationMaterial: z.looseObject({
-    /** Only a hint at the key; nothing in the bundle says whose it is. */
+    /** A hint at the key; nothing in the bundle says whose key it is. */
     publicKey: z.looseObject({ hint: z.string().max(200).optional() }).optional(),
   }),
   dsseEnvelope: z.strictObject({
-    payloadType: z.literal(PAYLOAD_TYPE),
+    payloadType: z.literal(STATEMENT_PAYLOAD_TYPE),
     payload: z.string().max(MAX_OMS_BYTES),
     signatures: z.array(z.strictObject({ sig: z.string().max(8192), keyid: z.string().max(200).optional() })).length(1),
   }),
@@ -65,7 +64,7 @@ const statementSchema = z.object({
 });
 export type OmsStatement = z.infer<typeof statementSchema>;
 
-/** What a bundle says of a folder. */
+/** The statement of a bundle about a folder. */
 export interface OmsContent {
   readonly root: Digest;
   /** In the order in which the root is made of them. */
@@ -128,11 +127,11 @@ export function omsStatement(
 /** Signs a statement; the bundle hints at the key by the SHA-256 of its PEM. */
 export async function signOms(identity: Identity, statement: OmsStatement): Promise<OmsBundle> {
   const hint = publicKeyHint(publicKeyPem(identity.publicKey));
-  const { payload, signatures } = await signEnvelope(identity, PAYLOAD_TYPE, utf8(JSON.stringify(statement)));
+  const { payload, signatures } = await signEnvelope(identity, STATEMENT_PAYLOAD_TYPE, utf8(JSON.stringify(statement)));
   return {
     mediaType: BUNDLE_TYPE,
     verificationMaterial: { publicKey: { hint }, tlogEntries: [] },
-    dsseEnvelope: { payload, payloadType: PAYLOAD_TYPE, signatures },
+    dsseEnvelope: { payload, payloadType: STATEMENT_PAYLOAD_TYPE, signatures },
   };
 }
 
@@ -146,20 +145,20 @@ export function parseOmsBundle(bytes: Uint8Array): OmsBundle {
 }
 
 /**
- * Checks the signature with what knows the key: it gets the signed bytes and the signature as they are. Throws
+ * Checks the signature with a function that knows the key and gets the signed bytes and the signature. Throws
  * `bad-signature`, or `bad-message` for what is not base64.
  */
 export async function verifyOmsSignature(
   { dsseEnvelope: { payload, signatures } }: OmsBundle,
   verify: (signed: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>) => Promise<boolean>,
 ): Promise<void> {
-  const signed = preAuthEncoding(PAYLOAD_TYPE, decodeBase64(payload));
+  const signed = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, decodeBase64(payload));
   if (await verify(signed, decodeBase64(signatures[0]!.sig))) return;
   throw new ChorusError('bad-signature', `${OMS_FILE} is not signed by this key`);
 }
 
 /**
- * What a bundle says, whoever signed it. Throws `bad-message` for a statement that is malformed or whose root is not
+ * The statement in a bundle, whoever signed it. Throws `bad-message` for one that is malformed or whose root is not
  * that of its files, `unsupported` for one that lists anything but whole files by their SHA-256.
  */
 export function readOmsContent(bundle: OmsBundle): OmsContent {

@@ -1,5 +1,5 @@
-import { ChorusError } from '../errors.ts';
 import type { NodeProto } from 'onnx-buf';
+import { ChorusError } from '../errors.ts';
 
 /** Where an operator runs on a backend: in its own kernels, or (few, tiny, integer) on the CPU beside a GPU. */
 export type Placement = 'native' | 'cpu';

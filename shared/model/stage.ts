@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { MAX_LAYERS } from '../limits.ts';
 
 /**
- * What one volunteer runs: layers [start, end), with the embedding table before them and the head (final norm and
+ * The work of one volunteer: layers [start, end), with the embedding table before them and the head (final norm and
  * output projection) after them where these belong to the stage. A stage may hold just the embedding (start = end = 0)
  * or just the head (start = end = number of layers).
  */
@@ -18,9 +18,11 @@ const layerIndex = z.int().min(0).max(MAX_LAYERS);
 export const stageRangeSchema = z
   .strictObject({ start: layerIndex, end: layerIndex, embedding: z.boolean(), head: z.boolean() })
   .refine((range) => range.start <= range.end && (range.start < range.end || range.embedding || range.head), {
-    message: 'a stage holds at least one layer, the embedding or the head',
+    message: 'an empty stage: it must hold a layer, the embedding or the head',
   })
-  .refine((range) => !range.embedding || range.start === 0, { message: 'only a stage that starts at layer 0 embeds' });
+  .refine((range) => !range.embedding || range.start === 0, {
+    message: 'an embedding after layer 0: only a stage that starts there has it',
+  });
 
 /** True if the range can be a stage of a model of `layers` layers. */
 export function fitsModel(range: StageRange, layers: number): boolean {

@@ -1,5 +1,4 @@
-import type { TensorProto } from 'onnx-buf';
-import { TensorProto_DataLocation } from 'onnx-buf';
+import { type TensorProto, TensorProto_DataLocation } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 import { MAX_BLOB_BYTES } from '../limits.ts';
 import type { TensorType } from './manifest.ts';

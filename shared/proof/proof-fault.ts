@@ -23,8 +23,8 @@ export interface Suspect extends Testimony {
 }
 
 /**
- * What is wrong with the accused's computation, seen from a referee that ran the same layers over the same rows. The
- * referee is taken at its word. Throws `bad-message` if their testimonies do not show a fault.
+ * The fault of the accused's computation, seen from a referee that ran the same layers over the same rows and is
+ * believed. Throws `bad-message` if their testimonies do not show a fault.
  */
 export function computationFault(
   accused: Suspect,
@@ -39,7 +39,7 @@ export function computationFault(
   if (checkReveal(right, referee.range, manifest.config, null) !== null) throw nothing('the referee shows no numbers');
   const form = checkReveal(shown, accused.range, manifest.config, null);
   if (form === 'reveal-malformed') throw nothing('the reveal of the accused is malformed');
-  // Rows that are no numbers would make fools of honest devices.
+  // On rows that are no numbers honest devices differ too.
   if (!readF32(right.input).every(Number.isFinite)) throw nothing('the input is no numbers');
   if (!equalBytes(shown.input, right.input)) return 'sketch-mismatch';
   return accused.range.head
@@ -85,7 +85,7 @@ function logitsFault(accused: Suspect, referee: Suspect, manifest: Manifest, for
   }
   if (equalBytes(mine, theirs)) throw nothing('the logits are equal');
   if (form !== null) return form;
-  // How many logits a run gives is part of its shape, and its chain of runs does not tell: that of its outputs does.
+  // Runs that gave different numbers of logits may differ in their bits; only their output chains tell, not those of runs.
   const [from, rightFrom] = [accused.commit.statement.outputFrom, referee.commit.statement.outputFrom];
   if (mustMatch(accused, referee) && equalBytes(from, rightFrom)) return 'disagreement';
   return disagreement(accused, referee, output, manifest.config);

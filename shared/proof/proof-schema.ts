@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
+import { MAX_PROOF_ROWS_BYTES } from '../limits.ts';
 
 const base64 = (maxBytes: number) =>
   z
@@ -17,7 +18,7 @@ const revealedSchema = z.strictObject({ ...signedSchema.shape, input: base64(64 
 const testimonySchema = z.strictObject({ commit: signedSchema, reveal: revealedSchema });
 
 /**
- * What shows to anybody who holds the server's key and the manifest that a key is at fault. Everything in it is signed by
+ * A proof, to anybody who holds the server's key and the manifest, that a key is at fault. Everything in it is signed by
  * the server (routes), by the accused, and for `computation` by an anchor of the server's own.
  */
 export const proofSchema = z.discriminatedUnion('type', [
@@ -42,7 +43,7 @@ export const proofSchema = z.discriminatedUnion('type', [
     route: envelopeSchema,
     side: z.enum(['input', 'output']),
     accused: testimonySchema,
-    rows: base64(300 * 1024),
+    rows: base64(MAX_PROOF_ROWS_BYTES),
   }),
 ]);
 export type Proof = z.infer<typeof proofSchema>;

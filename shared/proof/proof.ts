@@ -2,12 +2,10 @@ import { toBase64 } from '../bytes.ts';
 import type { Envelope } from '../crypto/envelope.ts';
 import { commitBytes, revealBytes } from '../judge/statement-codec.ts';
 import type { Testimony, Commit, Reveal, Signed } from '../judge/statement.ts';
+import { MAX_PROOF_ROWS_BYTES } from '../limits.ts';
 import type { Proof } from './proof-schema.ts';
 
 type ProofOf<Type extends Proof['type']> = Extract<Proof, { type: Type }>;
-
-/** Rows above this do not fit a report. */
-export const MAX_PROOF_ROWS_BYTES = 300 * 1024;
 
 /** That `accused`, a replica of `route`, computed something else than `referee`, the one replica of `replay`. */
 export function computationProof(parts: {

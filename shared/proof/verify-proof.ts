@@ -22,7 +22,7 @@ export interface ProofDeps extends Authority {
   manifest(model: Digest): Manifest | undefined;
 }
 
-/** Who is at fault, where, and how. */
+/** A fault that a proof shows: the replica, where it stood, and how it failed. */
 export interface ProvenFault {
   readonly accused: PeerId;
   readonly session: SessionId;
@@ -33,7 +33,7 @@ export interface ProvenFault {
 }
 
 /**
- * Checks a proof from outside, of which nothing is known but that it has the form of `proofSchema`. Throws
+ * Checks a stranger's proof, of which nothing is known but that it has the form of `proofSchema`. Throws
  * `bad-signature` where something is not signed by whom it should be, `wrong-peer` where a party is not who the route
  * says, `unknown-session` and `unknown-model`, and `bad-message` where the proof is malformed or shows no fault.
  */

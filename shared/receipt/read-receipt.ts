@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { preAuthEncoding } from '../crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../crypto/envelope.ts';
 import { digestOf } from '../crypto/identity.ts';
 import { canonicalBase64, parseJsonBytes } from '../crypto/strict-envelope.ts';
 import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { receiptFileSchema, receiptStatementSchema, type ReceiptFile, type ReceiptStatement } from './receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from './statement-form.ts';
 
 /** A receipt file: the form of its envelope and proof is right, nothing else is looked at. Throws `bad-message`. */
 export function parseReceiptFile(value: unknown): ReceiptFile {
@@ -16,12 +16,12 @@ export function parseReceiptFile(value: unknown): ReceiptFile {
   return file;
 }
 
-/** What a receipt says, unverified. Throws `bad-message`. */
+/** The statement of a receipt, unverified. Throws `bad-message`. */
 export function parseStatement({ envelope }: ReceiptFile): ReceiptStatement {
   return parsed(receiptStatementSchema, parseJsonBytes(canonicalBase64(envelope.payload)), 'no statement of a receipt');
 }
 
-/** What identifies a receipt: SHA-256 of what its requester signed (DSSE's PAE). Throws `bad-message`. */
+/** The id of a receipt: SHA-256 of the bytes that its requester signed (DSSE's PAE). Throws `bad-message`. */
 export function receiptId({ envelope }: ReceiptFile): Digest {
   return digestOf(preAuthEncoding(envelope.payloadType, canonicalBase64(envelope.payload)));
 }

@@ -8,7 +8,7 @@ import { timeOf } from './statement-form.ts';
 
 const HEADER = 'chorus-receipt-entry/1';
 
-/** What the log keeps of a receipt: nothing of the prompt or the answer. */
+/** The log's entry of a receipt, which has nothing of the prompt or the answer. */
 export interface ReceiptEntry {
   readonly id: Digest;
   /** Digest of the model's manifest. */
@@ -52,7 +52,7 @@ export function parseReceiptEntry(bytes: Uint8Array<ArrayBuffer>): ReceiptEntry 
 
 function decode(bytes: Uint8Array<ArrayBuffer>): string {
   const text = new TextDecoder().decode(bytes);
-  // Not so for what is no UTF-8, or begins with a mark that decoders swallow.
+  // Bytes that are no UTF-8, or begin with a mark that decoders swallow, come out as others.
   if (!equalBytes(utf8(text), bytes)) throw bad();
   return text;
 }

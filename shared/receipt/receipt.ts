@@ -43,7 +43,7 @@ const spanSchema = z.object({
         stage: stageNumber,
         tier: tierSchema,
         findings: z.array(findingSchema).max(MAX_SHADOWS),
-        /** Who settled a difference; on the requester's word. */
+        /** The replica that settled a difference, on the requester's word. */
         arbiter: z
           .object({ id: peerIdSchema, role: z.enum(['arbiter', 'referee']), numericClass: z.string().max(200) })
           .nullable(),

@@ -1,8 +1,5 @@
 import { z } from 'zod';
-
-/** in-toto Statement v1 (github.com/in-toto/attestation, spec/v1/statement.md). */
-export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
-export const STATEMENT_PAYLOAD_TYPE = 'application/vnd.in-toto+json';
+import { STATEMENT_TYPE } from '../crypto/envelope.ts';
 
 /** Nobody owns a domain in the name of this format, so its types are UUIDs, which cannot collide (RFC 9562). */
 export const RECEIPT_TYPE = 'urn:uuid:4f0a8a5e-6c1b-4f6e-9d0c-2b7f1a3c5e71#chorus-receipt-v1';

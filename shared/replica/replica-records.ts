@@ -1,9 +1,9 @@
 import { preAuthEncoding, sealEnvelope } from '../crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../crypto/envelope.ts';
 import { ChorusError } from '../errors.ts';
 import type { SessionId } from '../ids.ts';
 import { MAX_RECORDS } from '../limits.ts';
 import { attestationStatement, type StageRun } from '../receipt/evidence/attest.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../receipt/statement-form.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
 import type { ReplicaAudit } from './replica-audit.ts';

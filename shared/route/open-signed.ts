@@ -8,7 +8,7 @@ import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '../model/manifest.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from './route.ts';
 
-/** Whose signature counts, and how it is checked. */
+/** The key whose signature counts, and how signatures are checked. */
 export interface Authority {
   /** The server's raw Ed25519 public key. */
   readonly serverKey: Uint8Array<ArrayBuffer>;

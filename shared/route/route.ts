@@ -13,7 +13,7 @@ const replicaSchema = z.strictObject({
 });
 export type Replica = z.infer<typeof replicaSchema>;
 
-/** Who runs which stage of a session. The server signs it; replicas take no work without it. */
+/** The replicas of each stage of a session. The server signs it; replicas take no work without it. */
 export const routeSchema = z.strictObject({
   session: sessionIdSchema,
   /**
@@ -41,7 +41,7 @@ export const routeSchema = z.strictObject({
     )
     .min(1)
     .max(MAX_STAGES),
-  /** What the scheduler could not grant, in words for people (all volunteers share an address prefix, no shadow free). */
+  /** Wishes that the scheduler could not grant, in words for people (such as: no shadow is free). */
   notes: z.array(z.string().max(300)).max(16),
 });
 export type Route = z.infer<typeof routeSchema>;

@@ -16,7 +16,7 @@ export interface TextWriter {
   push(token: number): string;
   /** True once a stop string has come; what was returned ends before it. */
   readonly isStopped: boolean;
-  /** What was held back, once no token follows. */
+  /** The text that was held back, once no token follows. */
   end(): string;
 }
 
@@ -33,7 +33,7 @@ export interface ModelText {
   encodeRendered(text: string): number[];
   /** Plain text, with the special tokens that the model begins with. */
   encode(text: string): number[];
-  /** All of it at once, special tokens left out. */
+  /** The whole text at once, special tokens left out. */
   decode(tokens: readonly number[]): string;
   createWriter(stop?: readonly string[]): TextWriter;
 }

@@ -1,7 +1,7 @@
 import type { TextWriter } from './model-text.ts';
 
 /**
- * Turns an answer's tokens into text when some of them may be taken back and come again. What `push` returned for the
+ * Turns an answer's tokens into text when some of them may be taken back and come again. Text that `push` returned for
  * tokens that are kept stays as it was: a token's text depends only on the tokens before it.
  */
 export class RewindableWriter {
@@ -34,7 +34,7 @@ export class RewindableWriter {
     for (const { token } of kept) this.#writer.push(token);
   }
 
-  /** What was held back, once no token follows. */
+  /** The text that was held back, once no token follows. */
   end(): string {
     return this.#writer.end();
   }

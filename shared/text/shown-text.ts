@@ -2,7 +2,7 @@ import { ChorusError } from '../errors.ts';
 import type { TextWriter } from './model-text.ts';
 import { RewindableWriter } from './rewindable-writer.ts';
 
-/** One answer's text while its tokens come, may be taken back, and are shown when somebody says so. */
+/** One answer's text while its tokens come and may be taken back; it is shown only when the caller says so. */
 export class ShownText {
   readonly #writer: RewindableWriter;
   readonly #tokens: number[] = [];

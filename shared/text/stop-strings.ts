@@ -29,7 +29,7 @@ export class StopStrings {
     return whole.slice(0, certain);
   }
 
-  /** What was held back, once no text follows. */
+  /** The text that was held back, once no more follows. */
   end(): string {
     const held = this.#held;
     this.#held = '';

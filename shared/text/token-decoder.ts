@@ -29,7 +29,7 @@ export class TokenDecoder {
     return this.#advance(text);
   }
 
-  /** What still waited, once no token follows. */
+  /** The text that still waited, once no token follows. */
   end(): string {
     return this.#advance(this.#decode(this.#tail));
   }

@@ -1,18 +1,17 @@
 import type { PeerId } from '../ids.ts';
+import { MAX_BACKLOG_BYTES } from '../limits.ts';
 import type { PeerMessage } from './peer-message.ts';
 
-/** Most that may wait for one peer: its link is not there yet, or does not take it. */
-export const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
-/** What a message takes besides its rows or its payload, roughly. */
+/** Bytes of a message besides its rows or its payload, roughly. */
 const MESSAGE_BYTES = 512;
 
-/** What a message counts for in a backlog. */
+/** Bytes that a message counts for in a backlog. */
 export function bytesOf(message: PeerMessage): number {
   if (message.type === 'recorded') return MESSAGE_BYTES + message.envelope.payload.length;
   return MESSAGE_BYTES + ('rows' in message ? message.rows.bytes.length : 0);
 }
 
-/** Bytes on their way to peers that nothing waits for, and so may be slower than what is sent to them. */
+/** Bytes on their way to peers that nobody waits for, such as shadows: they may be slower than the messages sent to them. */
 export class Backlog {
   readonly #bytes = new Map<PeerId, number>();
 

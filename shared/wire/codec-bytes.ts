@@ -6,7 +6,7 @@ import { MAX_PEER_MESSAGE_BYTES } from '../limits.ts';
 export const SESSION_BYTES = 16;
 export const MAX_U32 = 0xffffffff;
 
-export function bad(reason: string): ChorusError {
+export function badMessage(reason: string): ChorusError {
   return new ChorusError('bad-message', `bad peer message: ${reason}`);
 }
 
@@ -16,7 +16,7 @@ export function tooLarge(length: number): ChorusError {
 
 /** `value` little-endian. Throws `bad-message` if it is no u32. */
 export function u32(value: number): Uint8Array<ArrayBuffer> {
-  if (!isWithin(value, MAX_U32)) throw bad('number out of range');
+  if (!isWithin(value, MAX_U32)) throw badMessage('number out of range');
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value, true);
   return bytes;
@@ -36,10 +36,19 @@ export function isWithin(value: number, max: number): boolean {
 
 /** Throws `bad-message` unless there are exactly `length` bytes. */
 export function expectLength(bytes: Uint8Array, length: number): void {
-  if (bytes.length !== length) throw bad(`${bytes.length} bytes where ${length} belong`);
+  if (bytes.length !== length) throw badMessage(`${bytes.length} bytes where ${length} belong`);
 }
 
 /** Throws `bad-message` unless bytes [start, end) are zero. */
 export function expectZero(bytes: Uint8Array, start: number, end: number): void {
-  if (bytes.subarray(start, end).some((byte) => byte !== 0)) throw bad('reserved bytes in use');
+  if (bytes.subarray(start, end).some((byte) => byte !== 0)) throw badMessage('reserved bytes in use');
+}
+
+/** The value whose JSON these bytes are, in UTF-8. Throws `bad-message`. */
+export function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw badMessage('not JSON in UTF-8');
+  }
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_POSITIONS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
+import { MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { proofSchema } from '../proof/proof-schema.ts';
 
@@ -24,7 +24,7 @@ const base64 = (max: number) =>
     .string()
     .max(max)
     .regex(/^[A-Za-z0-9+/]*={0,2}$/);
-const text = z.string().max(500);
+const text = z.string().max(MAX_REASON_CHARACTERS);
 const requestId = z.int().min(0);
 const errorCode = z
   .string()
@@ -58,7 +58,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     range: stageRangeSchema,
     reason: text,
   }),
-  /** There is nothing to do now, and why. */
+  /** Nothing to do now, and why. */
   z.strictObject({ type: z.literal('idle'), reason: text }),
   z.strictObject({ type: z.literal('queued'), request: requestId, position: z.int().min(1) }),
   z.strictObject({ type: z.literal('routed'), request: requestId, route: envelopeSchema }),
@@ -70,7 +70,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     /** The first layers nobody holds, where that is the reason. */
     missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
   }),
-  /** What became of a report. */
+  /** The outcome of a report. */
   z.strictObject({ type: z.literal('reported'), request: requestId, accepted: z.boolean(), reason: text }),
   /** Sent every `heartbeatMs`, so that a peer notices a server that is gone without a word. */
   z.strictObject({ type: z.literal('alive') }),
@@ -121,7 +121,7 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     publicKey: base64(64),
     signature: base64(128),
     nonce: base64(64),
-    /** What it is, for the operator: `tab`, `anchor`, `gateway`, `cli`. */
+    /** The kind of program, for the operator's eyes. */
     kind: z.enum(['tab', 'anchor', 'gateway', 'cli']),
   }),
   offerSchema,
@@ -175,7 +175,7 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     role: z.enum(['arbiter', 'referee']),
     exclude: z.array(peerIdSchema).max(64),
   }),
-  /** Says who computed wrongly, with what proves it to the server. */
+  /** A fault of computation, with its proof. */
   z.strictObject({ type: z.literal('report'), request: requestId, proof: proofSchema }),
   /** After connecting again: the sessions that still run. All others of this requester are over. */
   z.strictObject({ type: z.literal('resume'), sessions: z.array(sessionIdSchema).max(MAX_REQUESTER_SESSIONS) }),

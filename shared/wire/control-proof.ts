@@ -1,6 +1,6 @@
 import { concatBytes, utf8 } from '../bytes.ts';
 
-/** What both ends of a control socket know after `challenge` and `prove`. Keys: raw Ed25519, 32 bytes. Nonces: CONTROL_NONCE_BYTES. */
+/** The keys and nonces that both ends of a control socket know after `challenge` and `prove`. Keys: raw Ed25519, 32 bytes. Nonces: CONTROL_NONCE_BYTES. */
 export interface ControlTranscript {
   readonly serverKey: Uint8Array;
   readonly peerKey: Uint8Array;

@@ -5,7 +5,7 @@ const wallMs = z.number().min(0);
 /** `name+id+base64` (C2SP signed-note). */
 const verifierKey = z.string().max(400);
 
-/** What `GET /api/log` answers: what the operator says of its log. The log's own files say how much of it is true. */
+/** The answer of `GET /api/log`: the operator's word on its log. The log's own files say how much of it is true. */
 export const logStatusSchema = z.object({
   origin: z.string().max(255),
   vkey: verifierKey,

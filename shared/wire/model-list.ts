@@ -4,7 +4,7 @@ import { MAX_LAYERS, MAX_POSITIONS } from '../limits.ts';
 import { blobRefSchema } from '../model/manifest.ts';
 import { webAddressSchema } from '../model/model-source.ts';
 
-/** Whose signature lies on a model's folder. */
+/** The signer of a model's folder. */
 const modelSignerSchema = z.object({
   /** `publisher`: checked with the key given when the model was imported; `unknown`: there was no key to check it with. */
   who: z.enum(['operator', 'publisher', 'unknown']),
@@ -13,7 +13,7 @@ const modelSignerSchema = z.object({
 });
 export type ModelSigner = z.infer<typeof modelSignerSchema>;
 
-/** What `GET /api/models` answers: the models this server has manifests of, the default one first. */
+/** The answer of `GET /api/models`: the models this server has manifests of, the default one first. */
 export const modelListSchema = z.object({
   models: z
     .array(

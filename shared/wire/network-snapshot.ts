@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { digestSchema, peerIdSchema } from '../ids.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 
-/** What `/api/network` answers: the state of the network as the server sees it, for the page. */
+/** The answer of `GET /api/network`: the state of the network as the server sees it, for the page. */
 export const networkSnapshotSchema = z.object({
   serverTimeMs: z.number(),
   startedAtMs: z.number(),

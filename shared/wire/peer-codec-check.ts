@@ -11,8 +11,8 @@ import {
 import type { Commit, Reveal, Signed } from '../judge/statement.ts';
 import { MAX_CHECKS, MAX_POSITIONS } from '../limits.ts';
 import { chunkEnd } from '../rows/chunk.ts';
-import { bad, expectLength, expectZero, SESSION_BYTES, sessionAt, u32, viewOf } from './codec-bytes.ts';
-import { hasRightSize, KINDS } from './peer-codec-rows.ts';
+import { badMessage, expectLength, expectZero, SESSION_BYTES, sessionAt, u32, viewOf } from './codec-bytes.ts';
+import { hasRightSize, ROW_KINDS } from './peer-codec-rows.ts';
 import type { PeerMessage } from './peer-message.ts';
 
 /*
@@ -43,7 +43,7 @@ export type CheckMessage = Extract<
 /** `code` is the type byte. Throws `bad-message` where a field is out of its range. */
 export function encodeCheckMessage(code: number, message: CheckMessage): Uint8Array<ArrayBuffer> {
   const bytes = concatBytes(Uint8Array.of(code), ...fieldsOf(message));
-  // Whatever this refuses, the other side would.
+  // The other side would refuse whatever this refuses.
   decodeCheckMessage(message.type, bytes);
   return bytes;
 }
@@ -60,7 +60,7 @@ function fieldsOf(message: CheckMessage): Uint8Array[] {
       return sealed(message.commit, commitBytes(message.commit.statement));
     case 'challenge': {
       const { session, index, seed, commit } = message;
-      if (seed.length !== HASH_BYTES) throw bad('a seed has 32 bytes');
+      if (seed.length !== HASH_BYTES) throw badMessage(`a seed of ${seed.length} bytes; it must have ${HASH_BYTES}`);
       return [fromHex(session), u32(index), seed, ...sealed(commit, commitBytes(commit.statement))];
     }
     case 'reveal': {
@@ -71,12 +71,12 @@ function fieldsOf(message: CheckMessage): Uint8Array[] {
       return [fromHex(message.session), u32(message.start), u32(message.end)];
     case 'recalled': {
       const { kind, count, start, bytes } = message.rows;
-      return [Uint8Array.of(KINDS.indexOf(kind), count, 0), fromHex(message.session), u32(start), bytes];
+      return [Uint8Array.of(ROW_KINDS.indexOf(kind), count, 0), fromHex(message.session), u32(start), bytes];
     }
   }
 }
 
-/** What is returned owns its memory. Throws `bad-message`, nothing else. */
+/** The message in these bytes, which owns its memory. Throws `bad-message`, nothing else. */
 export function decodeCheckMessage(type: CheckMessage['type'], bytes: Uint8Array<ArrayBuffer>): CheckMessage {
   switch (type) {
     case 'audit':
@@ -112,36 +112,36 @@ export function decodeCheckMessage(type: CheckMessage['type'], bytes: Uint8Array
 function decodeReveal(bytes: Uint8Array<ArrayBuffer>): Signed<Reveal> {
   const sizeOffset = 1 + SEAL_BYTES + REVEAL_BYTES;
   const inputOffset = sizeOffset + 4;
-  if (bytes.length < inputOffset) throw bad('a reveal shorter than its header');
+  if (bytes.length < inputOffset) throw badMessage('a reveal shorter than its header');
   const outputOffset = inputOffset + viewOf(bytes).getUint32(sizeOffset, true);
-  if (outputOffset > bytes.length) throw bad('a reveal shorter than its input');
+  if (outputOffset > bytes.length) throw badMessage('a reveal shorter than its input');
   const input = bytes.slice(inputOffset, outputOffset);
   try {
     const statement = parseReveal(bytes.slice(1 + SEAL_BYTES, sizeOffset), input, bytes.slice(outputOffset));
     return { statement, ...sealAt(bytes, 1) };
   } catch (error) {
-    // Values that nobody signed are no more than a damaged message.
-    if (error instanceof ChorusError && error.code === 'digest-mismatch') throw bad(error.message);
+    // Values that were not signed make this a damaged message, and nobody a liar.
+    if (error instanceof ChorusError && error.code === 'digest-mismatch') throw badMessage(error.message);
     throw error;
   }
 }
 
 function decodeRecalled(bytes: Uint8Array<ArrayBuffer>): CheckMessage {
-  if (bytes.length < RECALLED_HEADER_BYTES) throw bad('recalled rows shorter than their header');
+  if (bytes.length < RECALLED_HEADER_BYTES) throw badMessage('recalled rows shorter than their header');
   expectZero(bytes, 3, 4);
   const view = viewOf(bytes);
-  const kind = KINDS[view.getUint8(1)];
-  if (kind !== 'tokens' && kind !== 'hidden') throw bad('only what a stage takes in can be recalled');
+  const kind = ROW_KINDS[view.getUint8(1)];
+  if (kind !== 'tokens' && kind !== 'hidden') throw badMessage('recalled rows that no stage takes in');
   const start = view.getUint32(20, true);
   const count = view.getUint8(2);
   checkSpan(start, start + count);
   const rows = { kind, start, count, bytes: bytes.slice(RECALLED_HEADER_BYTES) };
-  if (!hasRightSize(rows)) throw bad(`${rows.bytes.length} bytes do not hold ${count} rows of ${kind}`);
+  if (!hasRightSize(rows)) throw badMessage(`${rows.bytes.length} bytes do not hold ${count} rows of ${kind}`);
   return { type: 'recalled', session: sessionAt(bytes, 4), rows };
 }
 
 function sealed({ publicKey, signature }: Signed<unknown>, statement: Uint8Array): Uint8Array[] {
-  if (publicKey.length !== KEY_BYTES || signature.length !== SIGNATURE_BYTES) throw bad('a seal of a wrong size');
+  if (publicKey.length !== KEY_BYTES || signature.length !== SIGNATURE_BYTES) throw badMessage('a seal of wrong size');
   return [publicKey, signature, statement];
 }
 
@@ -161,7 +161,7 @@ function sealedCommitAt(bytes: Uint8Array<ArrayBuffer>, offset: number): Signed<
 
 function indexAt(bytes: Uint8Array<ArrayBuffer>, offset: number): number {
   const index = viewOf(bytes).getUint32(offset, true);
-  if (index < 1 || index > MAX_CHECKS) throw bad('no span has this number');
+  if (index < 1 || index > MAX_CHECKS) throw badMessage('no span has this number');
   return index;
 }
 
@@ -173,5 +173,5 @@ function spanAt(bytes: Uint8Array<ArrayBuffer>, offset: number): { readonly star
 }
 
 function checkSpan(start: number, end: number): void {
-  if (end > MAX_POSITIONS || start >= end || end > chunkEnd(start)) throw bad('no span within one chunk');
+  if (end > MAX_POSITIONS || start >= end || end > chunkEnd(start)) throw badMessage('no span within one chunk');
 }

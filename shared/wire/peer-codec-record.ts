@@ -2,7 +2,8 @@ import type { z } from 'zod';
 import { concatBytes, fromHex, utf8 } from '../bytes.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../limits.ts';
-import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
+import { SALT_BYTES } from '../receipt/evidence/salted.ts';
+import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import type { PeerMessage } from './peer-message.ts';
 
 /*
@@ -13,7 +14,6 @@ import type { PeerMessage } from './peer-message.ts';
  */
 
 const HEADER_BYTES = 1 + SESSION_BYTES;
-const SALT_BYTES = 32;
 const KEY_BYTES = 32;
 
 export type RecordMessage = Extract<PeerMessage, { type: 'record' | 'recorded' }>;
@@ -27,34 +27,28 @@ export function encodeRecordMessage(code: number, message: RecordMessage): Uint8
     message.type === 'record'
       ? concatBytes(header, u32(message.end), message.salt)
       : concatBytes(header, message.publicKey, utf8(JSON.stringify(message.envelope)));
-  // Whatever this refuses, the other side would.
+  // The other side would refuse whatever this refuses.
   decodeRecordMessage(message.type, bytes);
   return bytes;
 }
 
-/** What is returned owns its memory. Throws `bad-message` or `too-large`, nothing else. */
+/** The message in these bytes, which owns its memory. Throws `bad-message` or `too-large`, nothing else. */
 export function decodeRecordMessage(type: RecordMessage['type'], bytes: Uint8Array<ArrayBuffer>): RecordMessage {
   if (type === 'record') {
     expectLength(bytes, HEADER_BYTES + 4 + SALT_BYTES);
     const end = viewOf(bytes).getUint32(HEADER_BYTES, true);
-    if (end < 1 || end > MAX_POSITIONS) throw bad('no record of these positions');
+    if (end < 1 || end > MAX_POSITIONS) throw badMessage('no record of these positions');
     return { type, session: sessionAt(bytes, 1), end, salt: bytes.slice(HEADER_BYTES + 4) };
   }
   const offset = HEADER_BYTES + KEY_BYTES;
-  if (bytes.length < offset) throw bad('a record shorter than its header');
+  if (bytes.length < offset) throw badMessage('a record shorter than its header');
   if (bytes.length - offset > MAX_ATTESTATION_BYTES) throw tooLarge(bytes.length);
   const publicKey = bytes.slice(HEADER_BYTES, offset);
   return { type, session: sessionAt(bytes, 1), publicKey, envelope: parseEnvelope(bytes.subarray(offset)) };
 }
 
 function parseEnvelope(bytes: Uint8Array): z.output<typeof attestedSchema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    throw bad('not JSON in UTF-8');
-  }
-  const parsed = attestedSchema.safeParse(value);
-  if (!parsed.success) throw bad('a record is one envelope with one signature');
+  const parsed = attestedSchema.safeParse(jsonOf(bytes));
+  if (!parsed.success) throw badMessage('not an envelope with exactly one signature');
   return parsed.data;
 }

@@ -1,7 +1,7 @@
 import { fromHex } from '../bytes.ts';
-import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_STAGES, TOP_K } from '../limits.ts';
+import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_ROW_BYTES, MAX_STAGES, TOP_K } from '../limits.ts';
 import type { Rows } from '../rows/rows.ts';
-import { bad, expectZero, isWithin, MAX_U32, sessionAt, viewOf } from './codec-bytes.ts';
+import { badMessage, expectZero, isWithin, MAX_U32, sessionAt, viewOf } from './codec-bytes.ts';
 import type { HopTiming, RowsMessage } from './peer-message.ts';
 
 /*
@@ -25,20 +25,18 @@ import type { HopTiming, RowsMessage } from './peer-message.ts';
  *        …     …  row bytes, to the end
  */
 
-export const KINDS = ['tokens', 'hidden', 'logits'] as const;
+export const ROW_KINDS = ['tokens', 'hidden', 'logits'] as const;
 const ROWS_HEADER_BYTES = 76;
 const HOP_BYTES = 20;
 const ONWARD = ['webrtc', 'relay'] as const;
 const DIGEST_BYTES = 32;
-/** Hidden size 65,536 in f32, the most a manifest may say. */
-const MAX_ROW_BYTES = 4 * 65_536;
 
 /** `code` is the type byte. Throws `bad-message` where a field is out of its range. */
 export function encodeRows(code: number, message: RowsMessage): Uint8Array<ArrayBuffer> {
   checkRows(message);
   const bytes = new Uint8Array(ROWS_HEADER_BYTES + HOP_BYTES * message.hops.length + message.rows.bytes.length);
   const view = viewOf(bytes);
-  bytes.set([code, KINDS.indexOf(message.rows.kind), message.stage, message.rows.count]);
+  bytes.set([code, ROW_KINDS.indexOf(message.rows.kind), message.stage, message.rows.count]);
   bytes.set(fromHex(message.session), 4);
   view.setUint32(20, message.epoch, true);
   view.setUint32(24, message.sequence, true);
@@ -60,21 +58,21 @@ export function encodeRows(code: number, message: RowsMessage): Uint8Array<Array
   return bytes;
 }
 
-/** Throws `bad-message`. What is returned owns its memory. */
+/** The rows message in these bytes, which owns its memory. Throws `bad-message`. */
 export function decodeRows(bytes: Uint8Array<ArrayBuffer>): RowsMessage {
-  if (bytes.length < ROWS_HEADER_BYTES) throw bad('rows shorter than their header');
+  if (bytes.length < ROWS_HEADER_BYTES) throw badMessage('rows shorter than their header');
   const view = viewOf(bytes);
-  const kind = KINDS[view.getUint8(1)];
-  if (!kind) throw bad('unknown kind of rows');
+  const kind = ROW_KINDS[view.getUint8(1)];
+  if (!kind) throw badMessage('unknown kind of rows');
   const hopCount = view.getUint8(72);
-  if (hopCount > MAX_STAGES) throw bad('more hops than stages');
+  if (hopCount > MAX_STAGES) throw badMessage('more hops than stages');
   const rowsOffset = ROWS_HEADER_BYTES + HOP_BYTES * hopCount;
-  if (bytes.length < rowsOffset) throw bad('rows shorter than their hops');
+  if (bytes.length < rowsOffset) throw badMessage('rows shorter than their hops');
   expectZero(bytes, 73, 76);
   const hops: HopTiming[] = [];
   for (let offset = ROWS_HEADER_BYTES; offset < rowsOffset; offset += HOP_BYTES) {
     const onward = ONWARD[view.getUint8(offset + 1) - 1];
-    if (onward === undefined) throw bad('unknown kind of link');
+    if (onward === undefined) throw badMessage('unknown kind of link');
     expectZero(bytes, offset + 2, offset + 4);
     hops.push({
       stage: view.getUint8(offset),
@@ -103,21 +101,24 @@ export function decodeRows(bytes: Uint8Array<ArrayBuffer>): RowsMessage {
 
 function checkRows(message: RowsMessage): void {
   const { rows, chunk, hops } = message;
-  if (!isWithin(message.stage, MAX_STAGES)) throw bad('stage out of range');
-  if (!isWithin(message.epoch, MAX_U32) || !isWithin(message.sequence, MAX_U32)) throw bad('number out of range');
-  if (!isWithin(message.logitsFrom, MAX_POSITIONS)) throw bad('logitsFrom beyond the longest session');
+  if (!isWithin(message.stage, MAX_STAGES)) throw badMessage('stage out of range');
+  if (!isWithin(message.epoch, MAX_U32) || !isWithin(message.sequence, MAX_U32))
+    throw badMessage('number out of range');
+  if (!isWithin(message.logitsFrom, MAX_POSITIONS)) throw badMessage('logitsFrom beyond the longest session');
   if (!isWithin(rows.start, MAX_POSITIONS) || rows.start + rows.count > MAX_POSITIONS) {
-    throw bad('rows beyond the longest session');
+    throw badMessage('rows beyond the longest session');
   }
-  if (!isWithin(rows.count, CHUNK_POSITIONS)) throw bad('more rows than a chunk');
+  if (!isWithin(rows.count, CHUNK_POSITIONS)) throw badMessage('more rows than a chunk');
   // Without rows (a prompt chunk whose logits nobody asked for) `start` may be the chunk's end.
   const chunkStart = chunk * CHUNK_POSITIONS;
   const isInChunk = rows.start >= chunkStart && rows.start + rows.count <= chunkStart + CHUNK_POSITIONS;
-  if (!isWithin(chunk, MAX_POSITIONS / CHUNK_POSITIONS) || !isInChunk) throw bad('rows outside their chunk');
-  if (!hasRightSize(rows)) throw bad(`${rows.bytes.length} bytes do not hold ${rows.count} rows of ${rows.kind}`);
-  if (message.digest.length !== DIGEST_BYTES) throw bad('a digest has 32 bytes');
+  if (!isWithin(chunk, MAX_POSITIONS / CHUNK_POSITIONS) || !isInChunk) throw badMessage('rows outside their chunk');
+  if (!hasRightSize(rows))
+    throw badMessage(`${rows.bytes.length} bytes do not hold ${rows.count} rows of ${rows.kind}`);
+  if (message.digest.length !== DIGEST_BYTES)
+    throw badMessage(`a digest of ${message.digest.length} bytes; it must have ${DIGEST_BYTES}`);
   if (hops.length > MAX_STAGES || hops.some((hop) => !isWithin(hop.stage, MAX_STAGES - 1)))
-    throw bad('hops out of range');
+    throw badMessage('hops out of range');
 }
 
 /** True if the bytes are `count` rows of a size that the kind may have. */

@@ -3,8 +3,8 @@ import { concatBytes, fromHex, utf8 } from '../bytes.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import type { ErrorCode } from '../errors.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_STAGES } from '../limits.ts';
-import { bad, expectLength, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
+import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGES } from '../limits.ts';
+import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
 import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';
 import { decodeRows, encodeRows } from './peer-codec-rows.ts';
@@ -47,12 +47,10 @@ const CHECK_TYPES = new Map<number | undefined, CheckMessage['type']>(
     type,
   ]),
 );
-/** Characters of a reason; the encoder cuts longer ones. */
-const MAX_TEXT_LENGTH = 500;
 
 const stageSchema = z.int().min(0).max(MAX_STAGES);
 const openSchema = z.strictObject({ session: sessionIdSchema, stage: stageSchema, route: envelopeSchema });
-const closeSchema = z.strictObject({ session: sessionIdSchema, reason: z.string().max(MAX_TEXT_LENGTH) });
+const closeSchema = z.strictObject({ session: sessionIdSchema, reason: z.string().max(MAX_REASON_CHARACTERS) });
 const faultSchema = z.strictObject({
   session: sessionIdSchema,
   stage: stageSchema,
@@ -60,7 +58,7 @@ const faultSchema = z.strictObject({
     .string()
     .regex(/^[a-z-]{1,40}$/)
     .transform((code) => code as ErrorCode),
-  message: z.string().max(MAX_TEXT_LENGTH),
+  message: z.string().max(MAX_REASON_CHARACTERS),
   volunteer: peerIdSchema.nullable(),
 });
 
@@ -80,7 +78,7 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
     }
     case 'close': {
       const { session, reason } = message;
-      return encodeJson(code, { session, reason: reason.slice(0, MAX_TEXT_LENGTH) });
+      return encodeJson(code, { session, reason: reason.slice(0, MAX_REASON_CHARACTERS) });
     }
     case 'fault': {
       const { session, stage, message: text, volunteer } = message;
@@ -88,7 +86,7 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
         session,
         stage,
         code: message.code,
-        message: text.slice(0, MAX_TEXT_LENGTH),
+        message: text.slice(0, MAX_REASON_CHARACTERS),
         volunteer,
       });
     }
@@ -111,7 +109,7 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
 
 /**
  * The message in these bytes, every field checked for its form; whether the rows are those of their digest is for the
- * engine to find. What is returned owns its memory. Throws `bad-message` or `too-large`, nothing else: the other side
+ * engine to find. The result owns its memory. Throws `bad-message` or `too-large`, nothing else: the other side
  * controls every byte.
  */
 export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
@@ -130,7 +128,7 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       expectLength(bytes, 1 + SESSION_BYTES + 8);
       const view = viewOf(bytes);
       const position = view.getUint32(21, true);
-      if (position > MAX_POSITIONS) throw bad('cut to a position beyond the longest session');
+      if (position > MAX_POSITIONS) throw badMessage('cut to a position beyond the longest session');
       return { type: 'cut', session: sessionAt(bytes, 1), epoch: view.getUint32(17, true), position };
     }
     case TYPE_CODES.ping:
@@ -147,7 +145,7 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       return decodeRecordMessage('recorded', bytes);
     default: {
       const type = CHECK_TYPES.get(bytes[0]);
-      if (type === undefined) throw bad('unknown message type');
+      if (type === undefined) throw badMessage('unknown message type');
       return decodeCheckMessage(type, bytes);
     }
   }
@@ -158,13 +156,7 @@ function encodeJson(code: number, fields: object): Uint8Array<ArrayBuffer> {
 }
 
 function parseJson<Schema extends z.ZodType>(schema: Schema, bytes: Uint8Array<ArrayBuffer>): z.output<Schema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(1)));
-  } catch {
-    throw bad('not JSON in UTF-8');
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw bad(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
+  const parsed = schema.safeParse(jsonOf(bytes.subarray(1)));
+  if (!parsed.success) throw badMessage(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
   return parsed.data;
 }

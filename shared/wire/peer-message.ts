@@ -5,7 +5,7 @@ import type { Commit, Reveal, Signed } from '../judge/statement.ts';
 import type { RunTimings } from '../rows/compute.ts';
 import type { Rows } from '../rows/rows.ts';
 
-/** What one stage adds to the frames that pass it, so that the requester can draw the route. */
+/** The times that one stage adds to the frames that pass it, so that the requester can draw the route. */
 export interface HopTiming extends RunTimings {
   readonly stage: number;
   /** The kind of link on which the stage passes its results on. */
@@ -38,7 +38,7 @@ export type PeerMessage =
       readonly stage: number;
       readonly code: ErrorCode;
       readonly message: string;
-      /** Who is held to be at fault, where the reporter knows: the volunteer that cannot be reached, or itself. */
+      /** The volunteer at fault, where the reporter knows: one that cannot be reached, or itself. */
       readonly volunteer: PeerId | null;
     }
   /** The requester will check this session; `anchor` is the end of its seed chain (judge/seed-chain.ts), 32 bytes. */

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { digestSchema, peerIdSchema } from '../ids.ts';
+import { MAX_LISTED_RECEIPTS } from '../limits.ts';
 import { tierSchema } from '../receipt/receipt.ts';
 
-/** Receipts that one page of the list has at most. */
-export const MAX_LISTED_RECEIPTS = 200;
 const DEFAULT_PAGE = 50;
 
 const wholeNumber = z
@@ -13,7 +12,7 @@ const wholeNumber = z
 /** RFC 3339 in UTC and whole seconds, as the entries of the log have it. */
 const time = z.iso.datetime({ precision: 0, offset: false });
 
-/** What somebody can ask `GET /api/receipts` for, each parameter at most once; it is parsed from these texts. */
+/** The parameters of `GET /api/receipts`, each at most once, parsed from their texts. */
 export const receiptQuerySchema = z
   .strictObject({
     /** The entry of a receipt: those that come after it in the list. */
@@ -22,17 +21,20 @@ export const receiptQuerySchema = z
     /** Digest of a manifest. */
     model: digestSchema.nullable().default(null),
     tier: tierSchema.nullable().default(null),
-    /** Whose answer was finished in [from, to). */
+    /** Receipts whose answer was finished in [from, to). */
     from: time.nullable().default(null),
     to: time.nullable().default(null),
   })
-  .refine(({ from, to }) => from === null || to === null || from < to, { path: ['to'], message: 'not after from' });
+  .refine(({ from, to }) => from === null || to === null || from < to, {
+    path: ['to'],
+    message: 'it is not after from',
+  });
 export type ReceiptQuery = z.infer<typeof receiptQuerySchema>;
-/** What is looked for; null: all. */
+/** The properties that are looked for; null: any. */
 export type ReceiptFilter = Omit<ReceiptQuery, 'before' | 'limit'>;
 
 /**
- * What `GET /api/receipts` answers: receipts of the log, by the time at which their answers were finished and then by
+ * The answer of `GET /api/receipts`: receipts of the log, by the time at which their answers were finished and then by
  * entry, the last first.
  */
 export const receiptListSchema = z.object({

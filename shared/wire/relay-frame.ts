@@ -1,7 +1,7 @@
 import { concatBytes, fromHex, toHex, utf8 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
 import type { PeerId } from '../ids.ts';
-import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES } from '../limits.ts';
+import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES, MAX_RELAY_REASON_BYTES } from '../limits.ts';
 
 /*
  * A binary message on the control socket: one frame of the relay. Integers little-endian and unsigned.
@@ -15,7 +15,6 @@ import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES } from '../limits.ts';
 
 export const RELAY_HEADER_BYTES = 37;
 export const MAX_RELAY_FRAME_BYTES = RELAY_HEADER_BYTES + MAX_PIECE_BYTES;
-const MAX_REASON_BYTES = 200;
 const OPS = ['open', 'data', 'close', 'credit'] as const;
 
 export type RelayFrame = { readonly peer: PeerId; readonly channel: number } & (
@@ -40,7 +39,7 @@ function payloadOf(frame: RelayFrame): Uint8Array {
     case 'data':
       return frame.piece;
     case 'close':
-      return utf8(frame.reason).subarray(0, MAX_REASON_BYTES);
+      return utf8(frame.reason).subarray(0, MAX_RELAY_REASON_BYTES);
     case 'credit': {
       const bytes = new Uint8Array(4);
       new DataView(bytes.buffer).setUint32(0, frame.bytes, true);
@@ -55,16 +54,16 @@ export function decodeRelayFrame(bytes: Uint8Array<ArrayBuffer>): RelayFrame {
   const payload = bytes.subarray(RELAY_HEADER_BYTES);
   switch (op) {
     case 'open':
-      if (payload.length > 0) throw bad('an open frame carries nothing');
+      if (payload.length > 0) throw bad('an open frame with a payload; it must be empty');
       return { peer, channel, op };
     case 'data':
       if (payload.length === 0) throw bad('a data frame without data');
       return { peer, channel, op, piece: payload };
     case 'close':
-      if (payload.length > MAX_REASON_BYTES) throw bad('a reason that is too long');
+      if (payload.length > MAX_RELAY_REASON_BYTES) throw bad('a reason that is too long');
       return { peer, channel, op, reason: new TextDecoder('utf-8').decode(payload) };
     case 'credit': {
-      if (payload.length !== 4) throw bad('a credit frame carries four bytes');
+      if (payload.length !== 4) throw bad(`a credit frame with ${payload.length} bytes; it must have 4`);
       const credit = new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0, true);
       if (credit === 0 || credit > LINK_WINDOW_BYTES + MAX_PIECE_BYTES) throw bad('credit out of range');
       return { peer, channel, op, bytes: credit };

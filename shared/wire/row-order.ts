@@ -1,11 +1,9 @@
 import { ChorusError } from '../errors.ts';
+import { MAX_HELD_MESSAGES } from '../limits.ts';
 import type { PeerMessage, RowsMessage } from './peer-message.ts';
 
 export type CutMessage = Extract<PeerMessage, { type: 'cut' }>;
 export type OrderedMessage = RowsMessage | CutMessage;
-
-/** Messages that may wait for one before them. Links keep order, so more than a few mean that one was lost. */
-const MAX_HELD = 32;
 
 /**
  * Puts the rows and cuts of one session into the order their sender meant. Within an epoch rows follow each other
@@ -85,7 +83,7 @@ export class RowOrder {
         (held.type === 'cut' || message.type === 'cut' || held.sequence === message.sequence),
     );
     if (isHeld) return;
-    if (this.#held.length === MAX_HELD) throw new ChorusError('gap', 'messages before these never came');
+    if (this.#held.length === MAX_HELD_MESSAGES) throw new ChorusError('gap', 'messages before these never came');
     this.#held.push(message);
   }
 }

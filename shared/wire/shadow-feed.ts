@@ -7,7 +7,7 @@ interface Outgoing {
   readonly message: PeerMessage;
 }
 
-/** Sends the shadows of a stage what its primary gets, from the first message on. None of them is waited for. */
+/** Sends the shadows of a stage every message that its primary gets, from the first on, and waits for none of them. */
 export class ShadowFeed {
   /** Messages that wait for the link; null once it is open. */
   readonly #shadows: Map<PeerId, PeerMessage[] | null>;
@@ -21,7 +21,7 @@ export class ShadowFeed {
     return this.#shadows.has(peer);
   }
 
-  /** The link to `peer` is open: what waited for it. */
+  /** The messages that waited for the link to `peer`, which is open now. */
   connected(peer: PeerId): Outgoing[] {
     const waiting = this.#shadows.get(peer);
     if (waiting === undefined || waiting === null) return [];
@@ -29,7 +29,7 @@ export class ShadowFeed {
     return waiting.map((message) => ({ to: peer, message }));
   }
 
-  /** It gets nothing any more. */
+  /** Sends nothing more to `peer`. */
   drop(peer: PeerId): void {
     this.#shadows.delete(peer);
   }

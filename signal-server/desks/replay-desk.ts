@@ -10,7 +10,7 @@ import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
 import type { Lease } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
-import { spanOf, type Span } from '../placement/stage-grid.ts';
+import { spanOf, type UnitSpan } from '../placement/stage-grid.ts';
 import { candidatesFor, replicaOf, type Candidate, type CandidateSources } from '../routing/candidate.ts';
 
 export type ReplayRequest = Extract<PeerControlMessage, { type: 'replay' }>;
@@ -141,6 +141,6 @@ function refusalOf(role: ReplayRequest['role'], isHeld: boolean): Refusal {
   return { code: 'no-coverage', message };
 }
 
-function isSame(a: Span, b: Span): boolean {
+function isSame(a: UnitSpan, b: UnitSpan): boolean {
   return a.start === b.start && a.end === b.end;
 }

@@ -24,7 +24,7 @@ export function addressPrefix(address: string): string {
     .join(':')}::/48`;
 }
 
-/** Who is asking. X-Forwarded-For is the client's word unless our own proxy wrote it, so it counts only with `trustProxy`. */
+/** The address of the client. X-Forwarded-For is the client's word unless our own proxy wrote it, so it counts only with `trustProxy`. */
 export function clientAddress(request: IncomingMessage, trustProxy: boolean): string {
   const forwarded = request.headers['x-forwarded-for'];
   const last = (Array.isArray(forwarded) ? forwarded.at(-1) : forwarded)?.split(',').at(-1)?.trim();

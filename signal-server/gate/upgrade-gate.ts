@@ -7,7 +7,7 @@ import { clientAddress, isAllowedOrigin } from './address.ts';
 
 export interface UpgradeGateDeps {
   readonly config: Pick<Config, 'allowedOrigins' | 'publicUrl' | 'trustProxy' | 'limits'>;
-  /** What to do with sockets of each path, and the largest message they may send. */
+  /** The taker of sockets of each path, and the largest message they may send. */
   readonly paths: Readonly<
     Record<string, { maxPayloadBytes: number; accept: (socket: WebSocket, address: string, url: URL) => void }>
   >;

@@ -14,7 +14,7 @@ import type { GatewayModel } from './gateway-models.ts';
 /** How long an answer that is whole waits for its receipt to be in the log. */
 const LOG_TIMEOUT_MS = 5_000;
 
-/** What a client is told of the receipt of its answer. */
+/** The receipt of an answer as its client is told of it. */
 export type ReceiptNote =
   | {
       readonly receipt: {

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { MAX_POSITIONS } from '#shared/limits.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 import { ApiError } from '../http/api-error.ts';
 
-/** What both completion endpoints come down to. */
+/** The one form of a request that both completion endpoints come down to. */
 export interface AnswerRequest {
   readonly model: string;
   readonly prompt: Prompt;
@@ -14,11 +15,6 @@ export interface AnswerRequest {
   readonly maxNewTokens: number | null;
   /** When text leaves: with its check, or at once. */
   readonly release: 'checked' | 'early';
-}
-
-export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant';
-  readonly content: string;
 }
 
 export type Prompt =
@@ -84,11 +80,11 @@ const sharedFields = {
   max_tokens: z.int().min(1).nullish(),
   /** Says who asks. It changes nothing in the answer and is not kept. */
   user: z.string().max(512).nullish(),
-  /** What the OpenAI API does not have. */
+  /** Parameters that the OpenAI API does not have. */
   chorus: z.strictObject({ release: z.enum(['checked', 'early']).nullish() }).nullish(),
 };
 
-/** What clients send back of an earlier answer: absent values only. */
+/** Fields of an earlier answer that clients send back; only absent values are let through. */
 const echoedFields = {
   refusal: z.null().optional(),
   audio: z.null().optional(),

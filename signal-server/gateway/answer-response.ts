@@ -16,7 +16,7 @@ interface StageKeys {
   readonly shadows: readonly PeerId[];
 }
 
-/** Who made an answer and how far it was checked: what Chorus adds to the responses of the OpenAI API. */
+/** The makers of an answer and how far it was checked: Chorus's addition to the responses of the OpenAI API. */
 export interface AnswerProvenance {
   /** The lowest tier of its parts. */
   readonly tier: Tier;
@@ -74,7 +74,7 @@ function toKeys({ session, stages }: Route): { session: SessionId; stages: Stage
   };
 }
 
-/** What is known of an answer once it is whole. */
+/** The facts of an answer once it is whole. */
 export interface AnswerEnd {
   readonly finishReason: FinishReason;
   readonly usage: Usage;

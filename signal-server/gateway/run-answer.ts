@@ -3,10 +3,11 @@ import type { Requester } from '#shared/peer/requester/requester.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { ReleasedText } from '#shared/requester/engine/released-text.ts';
 import type { Route } from '#shared/route/route.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 import { endsAtStop } from '#shared/text/shown-text.ts';
 import { ApiError } from '../http/api-error.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
-import type { AnswerRequest, ChatMessage, Prompt } from './answer-request.ts';
+import type { AnswerRequest, Prompt } from './answer-request.ts';
 import { type AnswerEnd, toProvenance } from './answer-response.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
@@ -17,12 +18,12 @@ import type { GatewayModel } from './gateway-models.ts';
 const MAX_TOKEN_CHARACTERS = 128;
 
 export type AnswerPart =
-  /** What a waiting client may be told. */
+  /** News for a waiting client. */
   | { readonly type: 'notice'; readonly text: string }
   | { readonly type: 'text'; readonly text: string }
   | ({ readonly type: 'end' } & AnswerEnd);
 
-/** What an answer is made from. */
+/** Everything that an answer is made from. */
 export interface Plan {
   /** The text of which `promptTokens` are the tokens; null where the prompt came as token ids. */
   readonly renderedPrompt: string | null;
@@ -82,7 +83,7 @@ function encodePrompt({ text }: GatewayModel, { prompt }: AnswerRequest): Omit<P
   }
 }
 
-/** What a chat template refuses (two questions in a row, say) is the client's to mend. */
+/** The prompt of a chat. A refusal of the template (of two questions in a row, say) is for the client to mend. */
 function renderChat(text: GatewayModel['text'], messages: readonly ChatMessage[]): string {
   try {
     return text.renderChat(messages);

@@ -73,7 +73,7 @@ export function answerWith(response: Response, { status, body, retryAfterSeconds
   response.status(status).json(body);
 }
 
-/** What express.json throws, by its documented `type`. */
+/** The errors of express.json, by their documented `type`. */
 function readBodyError(thrown: unknown): ApiError | null {
   if (typeof thrown !== 'object' || thrown === null || !('type' in thrown) || typeof thrown.type !== 'string')
     return null;

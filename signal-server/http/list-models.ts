@@ -3,7 +3,7 @@ import type { ModelSource } from '#shared/model/model-source.ts';
 import type { ModelList, ModelSigner } from '#shared/wire/model-list.ts';
 import type { CatalogEntry } from '../placement/model-catalog.ts';
 
-/** What people choose a model by, and where each comes from. */
+/** The models with the facts that people choose by, and where each comes from. */
 export function listModels(
   entries: readonly Pick<CatalogEntry, 'digest' | 'manifest'>[],
   operatorKey: Uint8Array,

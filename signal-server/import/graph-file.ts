@@ -22,7 +22,7 @@ const suffixes: Readonly<Record<Quantization, readonly string[]>> = {
 
 /** Without a wish: small before exact, f32 arithmetic before f16. */
 const preference: readonly Quantization[] = ['q4', 'q8', 'q4f16', 'fp16', 'fp32'];
-/** What fp32 is made of where there is no fp32 file: the most exact first. */
+/** The kinds that fp32 is made of where there is no fp32 file: the most exact first. */
 const dequantizable: readonly Quantization[] = ['fp16', 'q8', 'q4', 'q4f16'];
 
 export interface ChosenGraph {

@@ -1,6 +1,6 @@
 import { webAddressSchema } from '#shared/model/model-source.ts';
 
-/** What a model card says in its front matter, its first paragraph and its list of sources. */
+/** The facts in a model card's front matter, first paragraph and list of sources. */
 export interface CardFacts {
   readonly licence: string;
   readonly description: string;

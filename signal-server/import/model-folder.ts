@@ -79,7 +79,7 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
     endTokens: generation.data.eos_token_id ?? config.data.eos_token_id ?? [],
     tokenizer: await readInside(path, 'tokenizer.json', MAX_TOKENIZER_BYTES),
     tokenizerConfig: await readTokenizerConfig(path),
-    card: await readIfThere(path, 'README.md', MAX_CONFIG_BYTES),
+    card: await readInsideIfThere(path, 'README.md', MAX_CONFIG_BYTES),
     graphs: [...(await onnxFiles(path, 'onnx')), ...(await onnxFiles(path, ''))],
     textFiles: [...requiredTexts, ...(await presentFiles(path, optionalTexts))],
   };
@@ -88,7 +88,7 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
 /** Newer repositories keep the template in a file of its own; here it travels inside the tokenizer's configuration. */
 async function readTokenizerConfig(path: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await readInside(path, 'tokenizer_config.json', MAX_CONFIG_BYTES);
-  const template = await readIfThere(path, 'chat_template.jinja', MAX_CONFIG_BYTES);
+  const template = await readInsideIfThere(path, 'chat_template.jinja', MAX_CONFIG_BYTES);
   const config = z.record(z.string(), z.unknown()).safeParse(await readJson(path, 'tokenizer_config.json'));
   if (!config.success) throw new ChorusError('bad-model', 'tokenizer_config.json is not an object');
   if (template === null || config.data.chat_template !== undefined) return bytes;
@@ -153,7 +153,7 @@ export async function readInside(folder: string, path: string, maxBytes: number)
 }
 
 /** As readInside, null where there is no such file. */
-export async function readIfThere(
+export async function readInsideIfThere(
   folder: string,
   path: string,
   maxBytes: number,

@@ -19,12 +19,12 @@ import {
   type OmsBundle,
   type SourceFile,
 } from '#shared/model/oms.ts';
-import { readIfThere } from './model-folder.ts';
+import { readInsideIfThere } from './model-folder.ts';
 import { hashSourceFiles, listSourceFiles, type SourceListing } from './source-files.ts';
 
-/** What the reference signer leaves out unasked. */
+/** Paths that the reference signer leaves out unasked. */
 const GIT_PATHS = ['.git', '.gitattributes', '.github', '.gitignore'];
-/** What downloading leaves behind differs from one machine to the next. */
+/** Paths that no signature of ours covers; the traces of a download differ from one machine to the next. */
 export const IGNORED_PATHS = [...GIT_PATHS, '.cache', OMS_FILE];
 
 export interface SourceOptions {
@@ -71,13 +71,13 @@ export class OpenSource {
 
 /** Lists a folder, and reads its `model.sig` if there is one. Throws as parseOmsBundle and listSourceFiles do. */
 export async function openSource(folder: string): Promise<OpenSource> {
-  const bytes = await readIfThere(folder, OMS_FILE, MAX_OMS_BYTES);
+  const bytes = await readInsideIfThere(folder, OMS_FILE, MAX_OMS_BYTES);
   const bundle = bytes && parseOmsBundle(bytes);
   const ignored = bundle === null ? IGNORED_PATHS : ignoredBy(bundle);
   return new OpenSource(await listSourceFiles(folder, ignored), bundle);
 }
 
-/** What does not count for this signature: what it says, itself, and git's files unless it lists them. */
+/** Paths that do not count for this signature: those it names, itself, and git's files unless it lists them. */
 export function ignoredBy(bundle: OmsBundle, signatureFile = OMS_FILE): string[] {
   const { files, ignoredPaths } = readOmsContent(bundle);
   const unlisted = GIT_PATHS.filter((path) => !files.some(({ name }) => isIgnoredPath(name, [path])));

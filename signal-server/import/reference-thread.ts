@@ -28,7 +28,7 @@ export function startReference(): Reference {
         settle = (reply) => {
           clearTimeout(timer);
           if (reply.type === 'values') resolve(reply);
-          // What the runtime throws at a graph is the graph's fault here: the thread is fresh, the input ours.
+          // A failure of the runtime is the graph's fault here: the thread is fresh, the input ours.
           else reject(new ChorusError(reply.code === 'internal' ? 'bad-model' : reply.code, reply.message));
         };
         worker.postMessage(request);

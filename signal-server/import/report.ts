@@ -3,7 +3,7 @@ import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { operatorName, operatorSupport, type OperatorSupport } from '#shared/model/operators.ts';
 
-/** What an operator should know before offering the model. */
+/** The facts that an operator should know before offering the model. */
 export interface ImportReport {
   readonly name: string;
   readonly source: string;

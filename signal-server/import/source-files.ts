@@ -9,7 +9,7 @@ import { resolveInside } from './model-folder.ts';
 
 const MAX_DEPTH = 16;
 
-/** What tells that a file was written to since. */
+/** The marks by which a file that was written to is known. */
 type Stamp = Pick<BigIntStats, 'ino' | 'size' | 'mtimeNs' | 'ctimeNs'>;
 
 /** All files of a folder, listed and not yet read. */
@@ -52,8 +52,8 @@ export async function listSourceFiles(folder: string, ignoredPaths: readonly str
 }
 
 /**
- * The SHA-256 of every listed file. Throws `bad-model` naming a file that was changed since it was listed: whatever was
- * read of it meanwhile is then not what the digest names.
+ * The SHA-256 of every listed file. Throws `bad-model` naming a file that was changed since it was listed: its digest
+ * would not be that of the bytes that were read meanwhile.
  */
 export async function hashSourceFiles(
   { folder, stamps }: SourceListing,

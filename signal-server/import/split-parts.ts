@@ -15,8 +15,8 @@ export interface PlannedPart {
 }
 
 /**
- * Gives each weight to the one part that reads it: `embedding`, `layer.N` or `head`. What embedding and head share
- * (a tied table) goes to `embedding`, what layers share to `common`. Small constants stay in the graph. Every layer
+ * Gives each weight to the one part that reads it: `embedding`, `layer.N` or `head`. A table that embedding and head
+ * share goes to `embedding`, weights that layers share to `common`. Small constants stay in the graph. Every layer
  * is cut out alone on the way, so a model that cannot be cut throws `unsupported-model` here.
  */
 export function planParts(anatomy: Anatomy): { parts: PlannedPart[]; inline: TensorProto[] } {

@@ -1,7 +1,7 @@
 import type { TensorProto } from 'onnx-buf';
-import type { Anatomy } from '#shared/model/anatomy.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { MAX_BLOB_BYTES } from '#shared/limits.ts';
+import type { Anatomy } from '#shared/model/anatomy.ts';
 import { externalTensor } from '#shared/model/fold.ts';
 import { sortNodes } from '#shared/model/graph-index.ts';
 import type { Part } from '#shared/model/manifest.ts';

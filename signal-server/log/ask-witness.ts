@@ -22,7 +22,7 @@ const REQUEST_TIMEOUT_MS = 5_000;
 
 export type WatchedLog = Pick<TransparencyLog, 'key' | 'head' | 'consistency' | 'rootAt'>;
 
-/** What a witness said of a head. */
+/** The cosignature of a witness on a head. */
 export interface Cosigned {
   readonly head: SignedHead;
   readonly signature: NoteSignature;
@@ -58,7 +58,7 @@ export async function askWitness(
 
   const lines = decode(answer).split('\n').slice(0, -1);
   const { text } = parseNote(head.note);
-  // Of what others cosigned, nothing is known here.
+  // Lines of other witnesses are left out: their keys are not known here.
   const [signature] = signaturesBy({ text, signatures: lines.map(parseSignature) }, key);
   if (signature === undefined) throw new ChorusError('bad-signature', 'it answered without its cosignature');
   const timeSeconds = await cosignedAt({ text, signatures: [signature] }, key, verifySignature);

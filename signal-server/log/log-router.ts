@@ -5,7 +5,7 @@ import type { LogService } from './log-service.ts';
 const FOREVER = 'public, max-age=31536000, immutable';
 const BRIEFLY = 'public, max-age=2';
 
-/** What strangers read of a log (C2SP tlog-tiles), and its verifier key. To be mounted at the log's prefix. */
+/** The files of a log that strangers read (C2SP tlog-tiles), and its verifier key. To be mounted at the log's prefix. */
 export function createLogRouter(log: Pick<LogService, 'checkpoint' | 'tile' | 'verifierKey'>): Router {
   const router = express.Router();
   router.use((_request, response, next) => {

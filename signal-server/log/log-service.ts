@@ -11,7 +11,7 @@ import { readIfThere } from '../machine/durable-file.ts';
 import { openKeyFile } from '../machine/key-file.ts';
 import type { WitnessAddress } from '../machine/witness-address.ts';
 import type { AcknowledgedSizes } from '../store/acknowledged-sizes.ts';
-import { doubt, openLog, unusable, type TransparencyLog } from './transparency-log.ts';
+import { doubt, openLog, unusableCheckpoint, type TransparencyLog } from './transparency-log.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
 /** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */
@@ -33,7 +33,7 @@ export interface LogServiceOptions {
   readonly onDoubt: (error: ChorusError) => void;
 }
 
-export interface LogStatus {
+export interface LogFigures {
   readonly origin: string;
   readonly verifierKey: string;
   readonly size: number;
@@ -62,7 +62,7 @@ export interface LogService {
   readonly checkpoint: string;
   /** As `TransparencyLog.tile`. */
   tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null>;
-  readonly status: LogStatus;
+  readonly status: LogFigures;
   stop(): Promise<void>;
 }
 
@@ -147,7 +147,7 @@ class RunningLog implements LogService {
     return this.#log.tile(tile);
   }
 
-  get status(): LogStatus {
+  get status(): LogFigures {
     const { size, origin } = this.#log.head;
     return {
       origin,
@@ -219,7 +219,7 @@ async function originThere(folder: string): Promise<{ origin: string; size: numb
   try {
     return parseCheckpoint(parseNote(new TextDecoder().decode(bytes)).text);
   } catch (thrown) {
-    throw unusable(thrown);
+    throw unusableCheckpoint(thrown);
   }
 }
 

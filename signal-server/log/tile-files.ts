@@ -37,7 +37,7 @@ export class TileFiles {
     return firstOf(await this.#read(now), tile);
   }
 
-  /** There are tiles or entries, be they of a log or left by a crash. */
+  /** True if there are tiles or entries, be they of a log or left by a crash. */
   async areThere(): Promise<boolean> {
     const found = await readdir(join(this.#folder, 'tile')).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return [];
@@ -46,7 +46,7 @@ export class TileFiles {
     return found.length > 0;
   }
 
-  /** Writes tiles so that they outlive a power cut. What lay under their names was never part of a signed tree. */
+  /** Writes tiles so that they outlive a power cut. A file already under such a name was never part of a signed tree. */
   async write(tiles: readonly { readonly tile: Tile; readonly bytes: Uint8Array }[]): Promise<void> {
     const folders = new Set<string>();
     for (const { tile } of tiles) {
@@ -65,7 +65,7 @@ export class TileFiles {
 
   /**
    * Removes the unfinished tiles that led to full ones, which hold all that they held. To be called once the log is
-   * known to have come so far. What cannot be removed stays.
+   * known to have come so far. A tile that cannot be removed stays.
    */
   async dropPartial(tiles: readonly Tile[]): Promise<void> {
     const full = tiles.filter(({ width }) => width === TILE_WIDTH);
@@ -139,7 +139,7 @@ function countIn(bytes: Uint8Array<ArrayBuffer>, { level }: Tile): number {
   }
 }
 
-/** What a tile of `width` held, of one that has grown since. */
+/** The bytes of a tile when it was `width` wide, cut from those of now. */
 function firstOf(bytes: Uint8Array<ArrayBuffer>, { level, width }: Tile): Uint8Array<ArrayBuffer> {
   if (level !== 'entries') return bytes.slice(0, width * HASH_BYTES);
   return encodeEntries(decodeEntries(bytes).slice(0, width));

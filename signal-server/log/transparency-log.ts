@@ -7,7 +7,7 @@ import { checkpointText, parseCheckpoint, type Checkpoint } from '#shared/log/ch
 import { consistencyProof, inclusionProof, leafHash, treeRoot, type Hash } from '#shared/log/merkle.ts';
 import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } from '#shared/log/signed-note.ts';
 import { widthAt } from '#shared/log/tile-hashes.ts';
-import { MAX_ENTRY_BYTES, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
+import { MAX_ENTRY_BYTES, TILE_WIDTH, entryTooLarge, type Tile } from '#shared/log/tile-path.ts';
 import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
@@ -65,7 +65,7 @@ export class TransparencyLog {
     this.#bundle = bundle;
   }
 
-  /** What is on the disk and acknowledged. */
+  /** The head that is on the disk and acknowledged. */
   get head(): SignedHead {
     return this.#head;
   }
@@ -76,7 +76,7 @@ export class TransparencyLog {
    */
   append(entry: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      if (entry.length > MAX_ENTRY_BYTES) throw new ChorusError('too-large', 'a log entry has at most 65,535 bytes');
+      if (entry.length > MAX_ENTRY_BYTES) throw entryTooLarge(entry);
       if (this.#failure !== null) throw this.#failure;
       if (this.#waiting.length >= MAX_WAITING) throw new ChorusError('rate-limited', 'the log is behind');
       this.#waiting.push({ entry, resolve, reject });
@@ -143,7 +143,7 @@ export class TransparencyLog {
         await this.#write(batch.map(({ entry }) => entry));
         batch.forEach(({ resolve }, i) => resolve(first + i));
       } catch (thrown) {
-        // What reached the disk is unknown, and with it whether this tree may still be signed: the next start finds out.
+        // Nobody knows how much reached the disk, and so whether this tree may be signed: the next start finds out.
         const reason = doubt(
           'it cannot be written',
           'the disk is full or failing',
@@ -214,7 +214,7 @@ async function checkFiles(tiles: TileFiles, { size, root }: SignedHead): Promise
 async function readHead(options: LogOptions, tiles: TileFiles): Promise<SignedHead> {
   const bytes = await readIfThere(join(options.folder, 'checkpoint'));
   if (bytes === null) {
-    // Whatever was cut off, no tile is written before the first checkpoint.
+    // No tile is ever written before the first checkpoint, not even by a start that was cut off.
     if (options.leastSize > 0 || (await tiles.areThere()))
       throw doubt('its checkpoint is missing', 'a file was removed');
     return begin(options);
@@ -237,7 +237,7 @@ async function usable(bytes: Uint8Array, options: LogOptions): Promise<SignedHea
     }
     return { ...checkpoint, note };
   } catch (thrown) {
-    throw unusable(thrown);
+    throw unusableCheckpoint(thrown);
   }
 }
 
@@ -279,7 +279,7 @@ export function doubt(what: string, why: string, advice = PUT_BACK): ChorusError
 }
 
 /** For a checkpoint that cannot be read, or is not of this log, because of `thrown`. */
-export function unusable(thrown: unknown): ChorusError {
+export function unusableCheckpoint(thrown: unknown): ChorusError {
   const { message } = toChorusError(thrown);
   return doubt(`its checkpoint cannot be used: ${message}`, 'it was damaged, or the key or the folder was exchanged');
 }

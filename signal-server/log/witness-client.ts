@@ -43,7 +43,7 @@ export interface WitnessClientDeps {
   readonly onFork: (error: ChorusError) => void;
 }
 
-interface Member {
+interface Cosigner {
   readonly address: WitnessAddress;
   readonly path: string;
   newest: Cosigned | null;
@@ -69,9 +69,9 @@ interface Waiter {
  */
 export class WitnessClient {
   readonly #deps: WitnessClientDeps;
-  readonly #members: readonly Member[];
+  readonly #members: readonly Cosigner[];
   /** By size. */
-  readonly #heads = new Map<number, Map<Member, Cosigned>>();
+  readonly #heads = new Map<number, Map<Cosigner, Cosigned>>();
   readonly #aborter = new AbortController();
   readonly #waiters = new Set<Waiter>();
   #ring: () => void = () => {};
@@ -137,7 +137,7 @@ export class WitnessClient {
 
   /** Resolves once every witness that is not in trouble has cosigned at least `size` entries, or after `timeoutMs`. */
   cosigned(size: number, timeoutMs: number): Promise<void> {
-    const hasCosigned = ({ newest, error }: Member): boolean => error !== null || (newest?.head.size ?? 0) >= size;
+    const hasCosigned = ({ newest, error }: Cosigner): boolean => error !== null || (newest?.head.size ?? 0) >= size;
     return this.#wait(() => this.#members.every(hasCosigned), timeoutMs);
   }
 
@@ -191,7 +191,7 @@ export class WitnessClient {
     await Promise.all(asked);
   }
 
-  #isDue({ isBusy, newest, retryAtMs, refreshAtMs }: Member, head: SignedHead, nowMs: number): boolean {
+  #isDue({ isBusy, newest, retryAtMs, refreshAtMs }: Cosigner, head: SignedHead, nowMs: number): boolean {
     if (isBusy || head.size === 0 || nowMs < retryAtMs) return false;
     return newest === null || newest.head.size < head.size || nowMs >= refreshAtMs;
   }
@@ -201,7 +201,7 @@ export class WitnessClient {
     return Math.min(REFRESH_MS, ...times.filter((timeMs) => timeMs > nowMs).map((timeMs) => timeMs - nowMs));
   }
 
-  async #ask(member: Member, head: SignedHead): Promise<void> {
+  async #ask(member: Cosigner, head: SignedHead): Promise<void> {
     member.isBusy = true;
     try {
       const oldSize = member.newest?.head.size ?? 0;
@@ -226,17 +226,17 @@ export class WitnessClient {
     }
   }
 
-  #keep(member: Member, cosigned: Cosigned): void {
+  #keep(member: Cosigner, cosigned: Cosigned): void {
     const { size } = cosigned.head;
     member.newest = cosigned;
-    const together = this.#heads.get(size) ?? new Map<Member, Cosigned>();
+    const together = this.#heads.get(size) ?? new Map<Cosigner, Cosigned>();
     together.set(member, cosigned);
     this.#heads.set(size, together);
     const oldest = [...this.#heads.keys()].sort((a, b) => a - b).slice(0, -MAX_HEADS);
     for (const old of oldest) this.#heads.delete(old);
   }
 
-  async #readKept({ address, path }: Member): Promise<Cosigned | null> {
+  async #readKept({ address, path }: Cosigner): Promise<Cosigned | null> {
     const bytes = await readIfThere(path);
     if (bytes === null) return null;
     try {

@@ -2,7 +2,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from './system-clock.ts';
 
-/** What nobody has written to for so long was left behind by a process that was killed. */
+/** A draft that nobody has written to for so long was left behind by a process that was killed. */
 const MAX_DRAFT_AGE_MS = 60 * 60_000;
 /** As `BlobWriter`, the disk blob store and the data folder call files that are not whole yet. */
 const DRAFT_NAME = /^\.(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.part)?|[0-9a-f]{16}\.part)$/;

@@ -13,7 +13,7 @@ export function parseWitnessAddress(text: string): WitnessAddress {
   const [vkey = '', address = '', ...rest] = text.trim().split(/[ \t]+/);
   const url = URL.canParse(address) ? new URL(address) : null;
   if (rest.length > 0 || (url?.protocol !== 'http:' && url?.protocol !== 'https:')) {
-    throw new ChorusError('bad-message', 'a witness is given as its key and its http(s) URL');
+    throw new ChorusError('bad-message', 'not a witness: its key, a space and its http(s) URL are needed');
   }
   const key = parseVerifierKey(vkey);
   if (key.type !== COSIGNATURE) throw new ChorusError('bad-message', `${key.name} is not the key of a witness`);

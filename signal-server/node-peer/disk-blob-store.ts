@@ -49,7 +49,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
     const names = new Set(await namesIn(partialPath(ref)));
     const here = new Set([...all].filter((index) => names.has(pieceName(ref, index))));
     if (here.size < all.size) return here;
-    // Whoever put the last piece died before it could join them.
+    // The process that put the last piece died before it could join them.
     try {
       await joinPieces(ref);
       return all;
@@ -89,7 +89,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
       });
     } catch (error) {
       if (error instanceof ChorusError) await rm(partialPath(ref), { recursive: true, force: true });
-      // Whoever else put a last piece at the same time may have joined them and cleared them away.
+      // Another process that put a last piece at the same time may have joined them and cleared them away.
       if (!isAbsence(error) || (await fileBytes(wholePath(ref.digest))) !== ref.bytes) throw error;
     }
     await rm(partialPath(ref), { recursive: true, force: true });

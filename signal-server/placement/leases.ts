@@ -2,7 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Route } from '#shared/route/route.ts';
 
-/** What a session is for: an answer, or a replay of another session's stage that settles a difference there. */
+/** The purpose of a session: an answer, or a replay of another session's stage that settles a difference there. */
 export type LeaseRole = 'answer' | 'arbiter' | 'referee';
 
 /** One session that may be running: it takes a slot of every volunteer on its route. */

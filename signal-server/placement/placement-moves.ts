@@ -12,7 +12,7 @@ import {
 } from './placement.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { StageCounts } from './stage-counts.ts';
-import { coverageOf, type Span } from './stage-grid.ts';
+import { coverageOf, type UnitSpan } from './stage-grid.ts';
 
 export interface Move extends Choice {
   readonly id: PeerId;
@@ -57,8 +57,8 @@ function closeGap(model: PlannedModel, hands: readonly Hand[]): Move[] {
     .map(({ hand, span }) => ({ id: hand.id, model: model.digest, span, reason }));
 }
 
-/** Who would hold what if all began anew, the largest device first; empty if that would leave a gap too. */
-function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; span: Span }[] {
+/** A placement of all volunteers from nothing, the largest device first; empty if that would leave a gap too. */
+function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; span: UnitSpan }[] {
   const onModel = hands.filter((hand) => hand.placed?.model === model.digest);
   const fixed = onModel.filter((hand) => !hand.mayMove).map((hand) => hand.placed!.span);
   const free = onModel
@@ -66,12 +66,12 @@ function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; 
     .map((hand) => ({ hand, spans: spansThatFit(hand, model) }))
     .sort((a, b) => a.spans.length - b.spans.length)
     .reverse();
-  const plan: { hand: Hand; span: Span }[] = [];
+  const plan: { hand: Hand; span: UnitSpan }[] = [];
   const spans = [...fixed];
   for (const { hand, spans: fitting } of free) {
     const coverage = coverageOf(spans, model.units);
-    const gain = (span: Span): number => gainedBy(span, coverage);
-    const stay = (span: Span): number => (samePlace(hand.placed, { model: model.digest, span }) ? 1 : 0);
+    const gain = (span: UnitSpan): number => gainedBy(span, coverage);
+    const stay = (span: UnitSpan): number => (samePlace(hand.placed, { model: model.digest, span }) ? 1 : 0);
     const span = [...fitting].sort((a, b) => gain(b) - gain(a) || stay(b) - stay(a))[0];
     if (span === undefined || gain(span) === 0) continue;
     plan.push({ hand, span });
@@ -88,7 +88,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
     const now = counts.lacks(model.units);
     if (now.unpaired === 0) continue;
     let best: { move: Move; unpaired: number } | null = null;
-    // Who moves makes no difference to what the move achieves.
+    // Two volunteers that could make the same move are as good as one.
     const tried = new Set<string>();
     for (const { hand, from } of movable(hands)) {
       if (from.model !== model.digest) continue;
@@ -108,7 +108,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
 
 function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
   const supplies = new Map(models.map((model) => [model, supplyOf(model, hands)]));
-  const least = (model: PlannedModel | undefined, span: Span): number =>
+  const least = (model: PlannedModel | undefined, span: UnitSpan): number =>
     model === undefined ? Infinity : Math.min(...supplies.get(model)!.coverage.slice(span.start, span.end));
   let best: { move: Move; lift: number } | null = null;
   for (const { hand, from } of movable(hands)) {
@@ -132,8 +132,8 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move 
 /** True if a move would leave more units without two holders of one stage, and close no gap for it. */
 function breaksPair(
   supplies: ReadonlyMap<PlannedModel, Supply>,
-  from: { model: PlannedModel | undefined; span: Span },
-  to: { model: PlannedModel; span: Span },
+  from: { model: PlannedModel | undefined; span: UnitSpan },
+  to: { model: PlannedModel; span: UnitSpan },
 ): boolean {
   const sums = { uncovered: 0, unpaired: 0 };
   for (const [model, { counts }] of supplies) {
@@ -152,6 +152,6 @@ function movable(hands: readonly Hand[]): { hand: Hand; from: Placed }[] {
   );
 }
 
-function countCovered(spans: readonly Span[], units: number): number {
+function countCovered(spans: readonly UnitSpan[], units: number): number {
   return coverageOf(spans, units).filter((count) => count > 0).length;
 }

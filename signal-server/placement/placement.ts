@@ -1,21 +1,21 @@
 import type { Digest, PeerId } from '#shared/ids.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { PAIR, StageCounts } from './stage-counts.ts';
-import { coverageOf, type Span } from './stage-grid.ts';
-import type { Backend } from './stage-memory.ts';
+import { coverageOf, type UnitSpan } from './stage-grid.ts';
+import type { BackendName } from './stage-memory.ts';
 
 /** A stage slower than this per token is handed out only where nobody else would hold its layers. */
 const SLOW_STAGE_MS = 250;
 
 export interface Placed {
   readonly model: Digest;
-  readonly span: Span;
+  readonly span: UnitSpan;
 }
 
 /** A volunteer as placement sees it. */
 export interface Hand {
   readonly id: PeerId;
-  readonly backend: Backend;
+  readonly backend: BackendName;
   readonly runtimeVersion: string;
   readonly pledgeBytes: number;
   readonly slots: number;
@@ -24,7 +24,7 @@ export interface Hand {
   readonly held: readonly Placed[];
   /** Stages it failed to load: it gets none of that size again. */
   readonly failed: readonly Placed[];
-  /** What it runs or is loading. */
+  /** The stage it runs or is loading. */
   readonly placed: Placed | null;
   readonly isReady: boolean;
   /** False while it has sessions or was moved a moment ago. */
@@ -80,7 +80,7 @@ export function whyIdle(hand: Hand, models: readonly PlannedModel[]): string {
   return 'every stage that would fit has failed on this device';
 }
 
-/** Who holds what of a model. */
+/** The holders of a model's units. */
 export interface Supply {
   readonly counts: StageCounts;
   readonly coverage: readonly number[];
@@ -108,7 +108,7 @@ interface Option extends Placed {
   readonly meanCoverage: number;
 }
 
-function rate(hand: Hand, model: PlannedModel, span: Span, { counts: stages, coverage, depths }: Supply): Option {
+function rate(hand: Hand, model: PlannedModel, span: UnitSpan, { counts: stages, coverage, depths }: Supply): Option {
   const counts = coverage.slice(span.start, span.end);
   const gained = gainedBy(span, coverage);
   // One more than the thinnest unit has: a stage begun anew is worth its share of that.
@@ -149,21 +149,21 @@ function compareModels(a: Option, b: Option): number {
 }
 
 /** The stages that this device can hold. */
-export function spansThatFit(hand: Hand, model: PlannedModel): Span[] {
+export function spansThatFit(hand: Hand, model: PlannedModel): UnitSpan[] {
   if (model.runtimeVersion !== hand.runtimeVersion) return [];
-  const bytesOf = (span: Span): number => model.memoryBytes(span, hand.backend, hand.slots);
+  const bytesOf = (span: UnitSpan): number => model.memoryBytes(span, hand.backend, hand.slots);
   const failedBytes = hand.failed.filter((place) => place.model === model.digest).map((place) => bytesOf(place.span));
   const limitBytes = Math.min(hand.pledgeBytes, ...failedBytes.map((bytes) => bytes - 1));
   return model.grid.filter((span) => bytesOf(span) <= limitBytes);
 }
 
-/** What these volunteers hold of a model, or are loading. */
-export function spansOn(model: PlannedModel, hands: readonly Hand[]): Span[] {
+/** The stages that these volunteers hold of a model, or are loading. */
+export function spansOn(model: PlannedModel, hands: readonly Hand[]): UnitSpan[] {
   return hands.flatMap(({ placed }) => (placed?.model === model.digest ? [placed.span] : []));
 }
 
 /** Units of a span that nobody holds. */
-export function gainedBy(span: Span, coverage: readonly number[]): number {
+export function gainedBy(span: UnitSpan, coverage: readonly number[]): number {
   return coverage.slice(span.start, span.end).filter((count) => count === 0).length;
 }
 

@@ -1,7 +1,7 @@
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import { stageGrid, type Span } from './stage-grid.ts';
-import { stageMemoryBytes, unitCosts, type Backend } from './stage-memory.ts';
+import { stageGrid, type UnitSpan } from './stage-grid.ts';
+import { stageMemoryBytes, unitCosts, type BackendName } from './stage-memory.ts';
 
 /** A model as placement and scheduling see it. */
 export interface PlannedModel {
@@ -14,8 +14,8 @@ export interface PlannedModel {
   readonly maxPositions: number;
   readonly runtimeVersion: string;
   /** Every stage that may be handed out, larger ones first. */
-  readonly grid: readonly Span[];
-  memoryBytes(span: Span, backend: Backend, slots: number): number;
+  readonly grid: readonly UnitSpan[];
+  memoryBytes(span: UnitSpan, backend: BackendName, slots: number): number;
 }
 
 export function planModel(digest: Digest, manifest: Manifest, leastStages: number): PlannedModel {

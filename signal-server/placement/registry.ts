@@ -17,7 +17,7 @@ export interface Volunteer {
   offer: Offer;
   state: 'idle' | 'loading' | 'ready' | 'paused';
   assignment: Assignment | null;
-  /** What it was given up on for want of time and may still be loading, where there was no other work for it. */
+  /** The assignment it was given up on for want of time and may still be loading, where there was no other work for it. */
   overdue: Assignment | null;
   layerMs: number | null;
   /** As its last heartbeat said. */
@@ -41,7 +41,7 @@ export interface Member {
   volunteer: Volunteer | null;
 }
 
-/** Who is here and what each does. Holds no socket and no timer; times are `clock.nowMs()`, joinedAtMs is wall time. */
+/** The peers that are here and the work of each. Holds no socket and no timer; times are `clock.nowMs()`, joinedAtMs is wall time. */
 export class Registry {
   readonly #clock: Clock;
   readonly #members = new Map<PeerId, Member>();

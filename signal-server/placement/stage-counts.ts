@@ -1,4 +1,4 @@
-import type { Span } from './stage-grid.ts';
+import type { UnitSpan } from './stage-grid.ts';
 
 /** Replicas that a stage needs before others can check it. */
 export const PAIR = 2;
@@ -8,18 +8,18 @@ export const PAIR = 2;
  * best-held stage that contains it.
  */
 export class StageCounts {
-  readonly #stages = new Map<string, { readonly span: Span; readonly count: number }>();
+  readonly #stages = new Map<string, { readonly span: UnitSpan; readonly count: number }>();
 
-  constructor(spans: readonly Span[]) {
+  constructor(spans: readonly UnitSpan[]) {
     for (const span of spans) this.#add(span, 1);
   }
 
-  count(span: Span): number {
+  count(span: UnitSpan): number {
     return this.#stages.get(keyOf(span))?.count ?? 0;
   }
 
   /** The counts once a volunteer has moved. */
-  moved(from: Span | null, to: Span | null): StageCounts {
+  moved(from: UnitSpan | null, to: UnitSpan | null): StageCounts {
     const after = new StageCounts([]);
     for (const { span, count } of this.#stages.values()) after.#add(span, count);
     if (from !== null) after.#add(from, -1);
@@ -44,13 +44,13 @@ export class StageCounts {
     };
   }
 
-  #add(span: Span, change: number): void {
+  #add(span: UnitSpan, change: number): void {
     const count = this.count(span) + change;
     if (count === 0) this.#stages.delete(keyOf(span));
     else this.#stages.set(keyOf(span), { span, count });
   }
 }
 
-function keyOf({ start, end }: Span): string {
+function keyOf({ start, end }: UnitSpan): string {
   return `${start}-${end}`;
 }

@@ -1,10 +1,10 @@
 import { stageParts } from '#shared/model/cut.ts';
 import type { Manifest, Weight } from '#shared/model/manifest.ts';
-import { rangeOf, type Span } from './stage-grid.ts';
+import { rangeOf, type UnitSpan } from './stage-grid.ts';
 
-export type Backend = 'webgpu' | 'wasm';
+export type BackendName = 'webgpu' | 'wasm';
 
-/** What a weight takes once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
+/** Bytes of a weight once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
 function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantization']): number {
   if (weight.type === 'float16') return weight.bytes * 2;
   if (weight.type !== 'uint8' && weight.type !== 'int8') return weight.bytes;
@@ -16,7 +16,7 @@ function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantizat
  * is the most that its worker lets in. On WASM the weights are there twice for a moment, as the file and as what the
  * runtime made of it.
  */
-export function stageMemoryBytes(manifest: Manifest, span: Span, backend: Backend, slots: number): number {
+export function stageMemoryBytes(manifest: Manifest, span: UnitSpan, backend: BackendName, slots: number): number {
   const { config, pins } = manifest;
   const range = rangeOf(span, config.layers);
   const parts = stageParts(manifest, range);
@@ -33,7 +33,7 @@ export function stageMemoryBytes(manifest: Manifest, span: Span, backend: Backen
 }
 
 /**
- * What each unit of the model costs to run, for cutting it evenly: its bytes, since every token reads all of them. The
+ * The cost of running each unit of the model, for cutting it evenly: its bytes, since every token reads all of them. The
  * embedding is only looked up, so however large its table is, it counts as one layer at most.
  */
 export function unitCosts(manifest: Manifest): number[] {

@@ -3,13 +3,13 @@ import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Registry } from '../placement/registry.ts';
-import type { Span } from '../placement/stage-grid.ts';
+import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Trust } from '../trust/trust.ts';
 
 /** A volunteer that holds a stage of the model asked for. */
 export interface Candidate {
   readonly id: PeerId;
-  readonly span: Span;
+  readonly span: UnitSpan;
   readonly prefix: string;
   readonly webrtc: boolean;
   readonly numericClass: string;
@@ -26,7 +26,7 @@ export interface Candidate {
   readonly isNew: boolean;
 }
 
-/** What a requester asks for. */
+/** The wishes of a requester. */
 export interface Demand {
   readonly requester: PeerId;
   readonly webrtc: boolean;

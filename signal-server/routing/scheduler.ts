@@ -1,8 +1,8 @@
-import { coverageOf, describeSpan, firstGap, type Span } from '../placement/stage-grid.ts';
+import { coverageOf, describeSpan, firstGap, type UnitSpan } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from './candidate.ts';
 import { ShadowPool, shadowNotes } from './shadows.ts';
 
-/** What a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
+/** The time that a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
 const DIRECT_HOP_MS = 10;
 const RELAY_HOP_MS = 20;
 /** Penalties in milliseconds, far above any latency: taken only where there is no other choice. */
@@ -72,7 +72,7 @@ function countBare(primaries: readonly Candidate[], pool: ShadowPool): number {
 }
 
 function refuse(layers: number, demand: Demand, ready: readonly Candidate[], all: readonly Candidate[]): Planned {
-  const gapOf = (some: readonly Candidate[]): Span | null =>
+  const gapOf = (some: readonly Candidate[]): UnitSpan | null =>
     firstGap(
       coverageOf(
         some.map((candidate) => candidate.span),
@@ -94,7 +94,7 @@ function refuse(layers: number, demand: Demand, ready: readonly Candidate[], all
   return { type: 'refused', code: 'too-few-volunteers', message, missing: null };
 }
 
-function noCoverage(layers: number, gap: Span, message: string): Planned {
+function noCoverage(layers: number, gap: UnitSpan, message: string): Planned {
   const missing = { start: Math.max(0, gap.start - 1), end: Math.min(layers, gap.end - 1) };
   return { type: 'refused', code: 'no-coverage', message, missing };
 }
@@ -156,7 +156,7 @@ function routeKey(stages: readonly Candidate[], minStages: number): string {
   return `${Math.min(stages.length, minStages)} ${prefixes.join(' ')}`;
 }
 
-/** What it costs to go on from a route to this volunteer. */
+/** The cost of going on from a route to this volunteer. */
 function hopMs(demand: Demand, route: PartialRoute, candidate: Candidate): number {
   const previous = route.stages.at(-1);
   const isDirect = candidate.webrtc && (previous?.webrtc ?? demand.webrtc);
@@ -164,7 +164,7 @@ function hopMs(demand: Demand, route: PartialRoute, candidate: Candidate): numbe
   return (isDirect ? DIRECT_HOP_MS : RELAY_HOP_MS) + (isNear ? SAME_PREFIX_MS : 0);
 }
 
-/** What a volunteer costs wherever it stands in a route. */
+/** The cost of a volunteer wherever it stands in a route. */
 function ownMs(candidate: Candidate): number {
   return predictedMs(candidate) + (candidate.failedLately ? FAILED_LATELY_MS : 0);
 }
@@ -189,7 +189,7 @@ function withShadows(
   } else if (prefixes.size < primaries.length) {
     notes.push('some stages share an address prefix: no other volunteers were free for them');
   }
-  // No two stages of a route hold the same layers, so what one takes the other could not.
+  // No two stages of a route hold the same layers, so they never compete for a shadow.
   const stages = primaries.map((primary, stage) => {
     const shadows = pool.pick(primary, ownMs);
     notes.push(...shadowNotes(stage, primary, shadows, pool.wanted(primary), hasOnePrefix));

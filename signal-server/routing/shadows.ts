@@ -1,9 +1,9 @@
 import { MAX_SHADOWS } from '#shared/limits.ts';
-import type { Span } from '../placement/stage-grid.ts';
+import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from './candidate.ts';
 
 /**
- * What a stage costs that cannot be checked as it should, in milliseconds: far above any latency, and less than two
+ * The cost of a stage that cannot be checked as it should, in milliseconds: far above any latency, and less than two
  * stages on one network. A stage without any shadow is the worst; a stage of new keys only
  * comes next; one shadow too few is the least.
  */
@@ -18,7 +18,7 @@ interface Holders {
   notNew: number;
 }
 
-/** Who could check whom: volunteers by the stage they hold. */
+/** Volunteers by the stage they hold: those of one stage can check each other. */
 export class ShadowPool {
   readonly #demand: Demand;
   readonly #byStage = new Map<string, Holders>();
@@ -45,7 +45,7 @@ export class ShadowPool {
     return this.wanted(primary) > 0 && this.#others(primary).count === 0;
   }
 
-  /** What the lack of shadows for this primary counts. */
+  /** The cost of the shadows that this primary lacks. */
   costMs(primary: Candidate): number {
     const wanted = this.wanted(primary);
     if (wanted === 0) return 0;
@@ -86,7 +86,7 @@ export class ShadowPool {
   }
 }
 
-/** What people should know about the shadows of a route's stage; not that they share the one prefix that all have. */
+/** Notes for people about the shadows of a route's stage. That all volunteers share one prefix is said elsewhere. */
 export function shadowNotes(
   stage: number,
   primary: Candidate,
@@ -109,7 +109,7 @@ export function shadowNotes(
   return notes;
 }
 
-function keyOf({ start, end }: Span): string {
+function keyOf({ start, end }: UnitSpan): string {
   return `${start}-${end}`;
 }
 

@@ -13,7 +13,7 @@ const MAX_FROM_ONE_REQUESTER = Math.floor(PROBATION_CHUNKS / 2);
 /** A key that so many requesters complain of in a day is new again. */
 const MAX_COMPLAINTS = 3;
 const COMPLAINT_MS = 24 * HOUR_MS;
-/** What a key has earned in one numeric class. */
+/** The standing of a key in one numeric class, earned by checked work. */
 export interface Standing {
   readonly checkedSpans: number;
   /** True below PROBATION_CHUNKS checked spans: it is watched by two shadows, and by one that is not new where there is one. */
@@ -30,7 +30,7 @@ export interface TrustDeps {
 }
 
 /**
- * What keys have earned by checked work, and lost. Trust is per key and numeric class; suspensions are per key. A change
+ * The trust that keys have earned by checked work, and lost. It is per key and numeric class; suspensions are per key. A change
  * counts as soon as its call returns, and is on the disk once its promise resolves.
  */
 export class Trust {

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry as MetricsRegistry } from 'prom-client';
-import type { LogStatus } from '../log/log-service.ts';
+import type { LogFigures } from '../log/log-service.ts';
 import type { WitnessStatus } from '../log/witness-client.ts';
 
 /** The figures behind `/metrics`. None carries an id, an address or a text. */
@@ -27,7 +27,7 @@ export interface MetricSources {
   readonly queued: () => number;
   readonly sockets: () => number;
   readonly suspended: () => number;
-  readonly log: () => LogStatus | null;
+  readonly log: () => LogFigures | null;
 }
 
 export function createMetrics(sources: MetricSources): Metrics {

@@ -25,7 +25,7 @@ export interface SnapshotParts {
   readonly tokensOf: (member: Member) => number;
 }
 
-/** What `/api/network` answers. */
+/** The answer of `GET /api/network`. */
 export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
   const { registry, models } = parts;
   const volunteers = registry.members.filter((member) => member.volunteer !== null);

@@ -41,7 +41,7 @@ export function createWitnessApp(witness: Witness, onError: (error: unknown) => 
   return app;
 }
 
-/** What is not UTF-8 is no request, and is refused as such. */
+/** The text of a body; bytes that are not UTF-8 become one that no request looks like. */
 function decode(body: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);

@@ -20,15 +20,15 @@ import {
   refusalOfGrowth,
   refusalOfSender,
   type AddCheckpoint,
-  type Refusal,
   type WitnessedHead,
+  type WitnessRefusal,
 } from '#shared/log/witness.ts';
 import type { WitnessStore } from '../store/witness-store.ts';
 
 export interface Witness {
   readonly key: NoteKey;
   /** Cosigns a checkpoint that extends the last one, and answers the signature line once that is on the disk. */
-  addCheckpoint(body: string): Promise<{ readonly status: 200; readonly cosignature: string } | Refusal>;
+  addCheckpoint(body: string): Promise<{ readonly status: 200; readonly cosignature: string } | WitnessRefusal>;
   /** The newest checkpoint cosigned of the log whose origin has this digest; null if there is none. */
   newest(originDigest: Digest): string | null;
 }
@@ -39,7 +39,7 @@ export function createWitness(name: string, identity: Identity, store: WitnessSt
   const { logs } = store;
   const keysOf = (origin: string): NoteKey[] => logs.filter((log) => log.name === origin);
 
-  async function cosign(request: AddCheckpoint): Promise<{ status: 200; cosignature: string } | Refusal> {
+  async function cosign(request: AddCheckpoint): Promise<{ status: 200; cosignature: string } | WitnessRefusal> {
     const { note, checkpoint } = request;
     const timeSeconds = Math.floor(clock.wallMs() / 1000);
     const signature = cosignature(key, timeSeconds, await identity.sign(cosignedBytes(note.text, timeSeconds)));

@@ -9,9 +9,9 @@ import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 import { networkTable, traceRows, traceTable } from './attack-tables.ts';
 import { honestRows } from './honest-chunks.ts';
 import { attackNetworks } from './network-attacks.ts';
-import { wrenStandOfHistories } from './wren-stand.ts';
 import { TextTail } from './text-tail.ts';
 import { traceAttacks, type Trial } from './trace-attacks.ts';
+import { wrenStandOfHistories } from './wren-stand.ts';
 
 /**
  * Lets liars loose on the check and prints what became of them. Networks: engines of requester and replicas, the default

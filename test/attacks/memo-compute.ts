@@ -4,7 +4,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import { Mutex } from '../../worker/mutex.ts';
-import type { StageSession } from '../../worker/stage-session.ts';
+import type { ServedStage } from '../../worker/served-stage.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';
 import { loadWasmStage } from '../support/traces/wasm-tracer.ts';
 
@@ -21,7 +21,7 @@ const MAX_SESSIONS = 64;
  * computed again. Stages that nobody used for a while stay loaded.
  */
 export class ComputePool {
-  readonly #stages = new Map<string, Promise<StageSession>>();
+  readonly #stages = new Map<string, Promise<ServedStage>>();
   readonly #outputs = new Map<string, Rows>();
   readonly #open = new Set<MemoSession>();
   // One runtime computes for all of them.
@@ -43,7 +43,7 @@ export class ComputePool {
         this.pending--;
       }
     };
-    const stage = (): Promise<StageSession> => {
+    const stage = (): Promise<ServedStage> => {
       const loaded = this.#stages.get(stageName) ?? loadWasmStage(model, range, MAX_SESSIONS);
       this.#stages.set(stageName, loaded);
       return loaded;
@@ -97,12 +97,12 @@ export class ComputePool {
 class MemoSession {
   readonly #id: SessionId;
   readonly #capacity: number;
-  readonly #stage: () => Promise<StageSession>;
+  readonly #stage: () => Promise<ServedStage>;
   #undone: Step[] = [];
   #isOpen = false;
   #key: string;
 
-  constructor(id: SessionId, capacity: number, stageName: string, stage: () => Promise<StageSession>) {
+  constructor(id: SessionId, capacity: number, stageName: string, stage: () => Promise<ServedStage>) {
     this.#id = id;
     this.#capacity = capacity;
     this.#stage = stage;

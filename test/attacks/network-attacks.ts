@@ -1,6 +1,5 @@
-import type { FalseReport } from './false-reports.ts';
-import { falseReports } from './false-reports.ts';
 import { networkRow, type NetworkRow } from './attack-tables.ts';
+import { type FalseReport, falseReports } from './false-reports.ts';
 import { computedNetworkLiars, protocolLiars, type NetworkLiar } from './network-liars.ts';
 import { networkTrials, type NetworkStand, type NetworkTrial } from './network-trials.ts';
 import type { Role, WrenNetwork } from './wren-network.ts';

@@ -1,7 +1,7 @@
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
-import type { StageSession } from '../../worker/stage-session.ts';
+import type { ServedStage } from '../../worker/served-stage.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
 import { joined } from '../support/traces/span-comparison.ts';
 import { loadWasmStage } from '../support/traces/wasm-tracer.ts';
@@ -18,7 +18,7 @@ export interface Escaped {
 }
 
 interface OpenSession {
-  readonly stage: StageSession;
+  readonly stage: ServedStage;
   readonly id: SessionId;
   /** Positions of honest rows that the stage holds. */
   position: number;
@@ -30,7 +30,7 @@ const MAX_SESSIONS = 64;
 
 /** All layers after a stage, on WASM. Each model is loaded once, and what is honest is computed as seldom as can be. */
 export class TextTail {
-  readonly #stages = new Map<string, Promise<StageSession>>();
+  readonly #stages = new Map<string, Promise<ServedStage>>();
   readonly #sessions = new Map<TracedSession, OpenSession>();
 
   /** Whether the likeliest token after some position of the chunk is another than after the honest rows. */

@@ -11,12 +11,12 @@ import type { BenchRun, LapSplit } from './contender.ts';
 import { measureDesk } from './desk.ts';
 import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
 import { measureLog } from './log.ts';
-import { prepare, type Run } from './prepare.ts';
 import { startPageServer } from './page-server.ts';
+import { prepare, type Run } from './prepare.ts';
 import { measurePrice } from './price.ts';
 import { measureReceiptList } from './receipt-list.ts';
-import { measureReload } from './reload.ts';
 import { entryOf, giveReceipt, measureReceipt } from './receipt.ts';
+import { measureReload } from './reload.ts';
 
 /**
  * Speed of the default model on WASM in headless Chromium tabs: whole in one tab, by transformers.js and by our

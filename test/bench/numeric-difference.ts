@@ -6,8 +6,8 @@ import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import { startModelServer } from '../support/model-server.ts';
 import { launchChromium } from '../support/tabs.ts';
 import { type Figure, formatFigures, median, writeFigures } from './figures.ts';
-import type * as pageModule from './page/numeric-difference.ts';
 import { startPageServer } from './page-server.ts';
+import type * as pageModule from './page/numeric-difference.ts';
 
 /**
  * How far hidden rows and logits of an honest device may lie from those of another: the default model in four

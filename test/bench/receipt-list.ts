@@ -1,5 +1,6 @@
+import { MAX_LISTED_RECEIPTS } from '#shared/limits.ts';
 import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
-import { MAX_LISTED_RECEIPTS, type ReceiptQuery } from '#shared/wire/receipt-list.ts';
+import type { ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import { openLogService } from '../../signal-server/log/log-service.ts';
 import { systemClock } from '../../signal-server/machine/system-clock.ts';
 import { ReceiptFinder } from '../../signal-server/receipts/receipt-finder.ts';

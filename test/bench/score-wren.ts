@@ -18,7 +18,7 @@ import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
 import { importModel } from '../../signal-server/import/import-model.ts';
 import { loadRuntime } from '../../worker/runtime.ts';
-import { createStageSession, type StageSession } from '../../worker/stage-session.ts';
+import { createServedStage, type ServedStage } from '../../worker/served-stage.ts';
 
 const folder = new URL('../../models/wren/', import.meta.url).pathname;
 const question = z.object({ question: z.string(), answer: z.string() });
@@ -87,11 +87,11 @@ async function openWren(manifest: Manifest, dataFolder: string) {
     { start: half, end: layers, embedding: false, head: true },
   ];
   const backend = { runtime: await loadRuntime('wasm'), device: null };
-  const stages: StageSession[] = [];
+  const stages: ServedStage[] = [];
   for (const range of ranges) {
     for (const part of stageParts(manifest, range)) await read(part.blob.digest);
     const stage = cutStage({ manifest, graph, range, fold: true, blob: (digest) => blobs.get(digest)! });
-    stages.push(await createStageSession({ backend, manifest, range, graph: stage, maxSessions: 1 }));
+    stages.push(await createServedStage({ backend, manifest, range, graph: stage, maxSessions: 1 }));
   }
   return {
     answer: (question: string, limit: number) => answerWith(stages, manifest, text, question, limit),
@@ -102,7 +102,7 @@ async function openWren(manifest: Manifest, dataFolder: string) {
 }
 
 async function answerWith(
-  stages: readonly StageSession[],
+  stages: readonly ServedStage[],
   { config }: Manifest,
   text: ModelText,
   question: string,

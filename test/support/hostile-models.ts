@@ -5,8 +5,9 @@ import {
   GraphProtoSchema,
   NodeProtoSchema,
   ValueInfoProtoSchema,
+  type NodeProto,
+  type TensorProto,
 } from 'onnx-buf';
-import type { NodeProto, TensorProto } from 'onnx-buf';
 import type { ErrorCode } from '#shared/errors.ts';
 import { intOf } from '#shared/model/node-attributes.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';

@@ -1,5 +1,6 @@
 import { utf8, concatBytes } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { SessionId } from '#shared/ids.ts';
@@ -13,7 +14,6 @@ import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/bu
 import { attestationStatement, attestedEnds } from '#shared/receipt/evidence/attest.ts';
 import type { Evidence, FedRun } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import { StageRecord } from '#shared/replica/stage-record.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';

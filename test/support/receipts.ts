@@ -1,5 +1,6 @@
 import { toBase64, utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '#shared/crypto/envelope.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { SessionId } from '#shared/ids.ts';
@@ -16,7 +17,6 @@ import type { Attestation } from '#shared/receipt/evidence/attestation.ts';
 import type { Evidence, FedRun } from '#shared/receipt/evidence/evidence.ts';
 import { receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';

@@ -1,5 +1,5 @@
-import { digestOf } from '#shared/crypto/identity.ts';
 import { toBase64, utf8 } from '#shared/bytes.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
 import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
 import { unsignedSource } from './model-sources.ts';
 

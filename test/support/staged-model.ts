@@ -6,7 +6,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import { loadRuntime } from '../../worker/runtime.ts';
-import { createStageSession, type StageSession } from '../../worker/stage-session.ts';
+import { createServedStage, type ServedStage } from '../../worker/served-stage.ts';
 import type { ImportedWren } from './imported-wren.ts';
 
 /** A model cut into stages that hand their wire bytes straight on, without links, engine or threads. */
@@ -21,10 +21,10 @@ export async function loadStagedModel(
   ranges: readonly StageRange[],
 ): Promise<StagedModel> {
   const backend = { runtime: await loadRuntime('wasm'), device: null };
-  const stages: StageSession[] = [];
+  const stages: ServedStage[] = [];
   for (const range of ranges) {
     const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-    stages.push(await createStageSession({ backend, manifest, range, graph, maxSessions: 1 }));
+    stages.push(await createServedStage({ backend, manifest, range, graph, maxSessions: 1 }));
   }
 
   async function lap(session: SessionId, tokens: readonly number[], start: number): Promise<Rows> {

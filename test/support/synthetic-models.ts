@@ -1,6 +1,6 @@
-import { create } from '@bufbuild/protobuf';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
 import {
   AttributeProto_AttributeType as Kind,
   AttributeProtoSchema,

@@ -4,8 +4,8 @@ import type { Digest } from '#shared/ids.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { openWasm, type OpenBackend } from '../../worker/backend.ts';
-import { Runtimes } from '../../worker/runtimes.ts';
 import { type Blobs, loadStage, readBlobs } from '../../worker/load-stage.ts';
+import { Runtimes } from '../../worker/runtimes.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 
 const ranges: readonly StageRange[] = [

@@ -4,7 +4,7 @@ import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
-import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
+import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
 
 /** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
 export const MAX_GIVEN_BYTES = 32 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { RelayMux } from '../link/relay-channel.ts';
 import {
   openConnection,
   parseServerMessage,
-  type Connection,
+  type ControlConnection,
   type ControlDeps,
   type Welcome,
 } from './control-connection.ts';
@@ -69,7 +69,7 @@ class ReconnectingClient implements ControlClient {
   /** Of the wait for a sign of life, or for the next attempt: there is never more than one. */
   #stopTimer: () => void = () => {};
 
-  constructor(deps: ControlDeps, connection: Connection) {
+  constructor(deps: ControlDeps, connection: ControlConnection) {
     this.#deps = deps;
     this.id = deps.identity.id;
     this.serverKey = connection.serverKey;
@@ -112,7 +112,7 @@ class ReconnectingClient implements ControlClient {
     return this.#socket;
   }
 
-  #use(connection: Connection): void {
+  #use(connection: ControlConnection): void {
     this.#welcome = connection.welcome;
     this.#socket = connection.socket;
     this.#connectedAtMs = this.#deps.clock.nowMs();

@@ -22,7 +22,7 @@ export interface ControlDeps {
   readonly signal: AbortSignal;
 }
 
-export interface Connection {
+export interface ControlConnection {
   readonly socket: Socket;
   readonly welcome: Welcome;
   readonly serverKey: Uint8Array<ArrayBuffer>;
@@ -37,7 +37,7 @@ export interface Connection {
 export function openConnection(
   deps: ControlDeps,
   expectedKey: Uint8Array<ArrayBuffer> | undefined,
-): Promise<Connection> {
+): Promise<ControlConnection> {
   return new Promise((resolve, reject) => {
     if (deps.signal.aborted) throw new ChorusError('cancelled', 'no longer wanted');
     const socket = deps.openSocket();

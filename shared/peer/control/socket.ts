@@ -11,7 +11,7 @@ export interface Socket {
   onClose: (reason: string) => void;
 }
 
-/** What browsers' WebSocket and `ws` have in common. */
+/** The members that browsers' WebSocket and `ws` have in common. */
 export interface WebSocketLike {
   binaryType: string;
   readonly readyState: number;

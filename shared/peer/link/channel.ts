@@ -5,7 +5,7 @@
 export interface Channel {
   readonly transport: 'webrtc' | 'relay';
   /**
-   * What both ends see alike of the connection and nobody in the middle can copy: the two DTLS fingerprints of a data
+   * A text that both ends see alike and nobody in the middle can copy: the two DTLS fingerprints of a data
    * channel. The handshake signs it. Empty for the relay, whose server is in the middle by design.
    */
   readonly binding: string;

@@ -9,7 +9,7 @@ import type { Channel } from './channel.ts';
 import { shakeHands, type HandshakeDeps, type PieceInbox } from './handshake.ts';
 import type { Link } from './link.ts';
 
-/** Far above what the sessions of one link have on the way; who makes more wait does not read. */
+/** Far more than the sessions of one link have on the way; a peer for which more wait does not read. */
 const MAX_WAITING_MESSAGES = 4_096;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const MAX_MISSED_PINGS = LINK_PING_TIMEOUT_MS / LINK_PING_MS;
@@ -42,7 +42,7 @@ export class FramedLink implements Link {
   readonly #messageListeners = new Set<(message: PeerMessage) => void>();
   readonly #closeListeners = new Set<(reason: string) => void>();
   readonly #outgoing: Outgoing[] = [];
-  /** Of all of these. */
+  /** Bytes of all messages that wait. */
   #waitingBytes = 0;
   /** Messages that came before anybody listened. */
   #early: PeerMessage[] | null = [];

@@ -56,7 +56,7 @@ export async function shakeHands(
   signal.addEventListener('abort', onAbort);
   if (signal.aborted) onAbort();
   try {
-    if (peer === identity.id) throw new ChorusError('wrong-peer', 'a peer does not link to itself');
+    if (peer === identity.id) throw new ChorusError('wrong-peer', 'a link to itself; a peer links to others only');
     const own: Hello = { publicKey: identity.publicKey, nonce: random(NONCE_BYTES) };
     inbox.throwIfFailed();
     channel.send(encodeHello(own));

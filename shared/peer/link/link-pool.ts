@@ -17,7 +17,7 @@ export interface LinkPoolDeps extends HandshakeDeps {
 export interface TransportNotice {
   readonly peer: PeerId;
   readonly transport: 'webrtc' | 'relay';
-  /** Why the relay carries the link, in words for people; null for a direct link or where nothing else was possible. */
+  /** The reason why the relay carries the link, in words for people; null for a direct link or where nothing else was possible. */
   readonly reason: string | null;
 }
 
@@ -177,7 +177,7 @@ export class LinkPool implements Links {
     try {
       link = await openLink(channel, peer, this.#deps, this.#stop.signal);
     } catch {
-      // Who fails the handshake has been told why and is gone; nobody here waits for him.
+      // A peer that fails the handshake has been told why and is gone, and nobody here waits for it.
       return;
     } finally {
       this.#handshakes--;

@@ -5,7 +5,7 @@ import type { Channel } from './channel.ts';
 export interface WebRtcTransport {
   /** An open channel; rejects with `link-lost`, `timeout` or `cancelled`. Nothing is proved about the other end yet. */
   connect(peer: PeerId, signal: AbortSignal): Promise<Channel>;
-  /** Called for each channel that somebody who calls himself `peer` opened. */
+  /** Called for each channel that another side, by its own word `peer`, opened. */
   onIncoming: ((peer: PeerId, channel: Channel) => void) | null;
   close(): void;
 }

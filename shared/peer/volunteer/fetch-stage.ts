@@ -1,5 +1,5 @@
 import type { BlobStore } from '../../blobs/blob-store.ts';
-import { fetchBlobs } from '../../blobs/fetch-blobs.ts';
+import { fetchBlobs, type FetchBlobsDeps } from '../../blobs/fetch-blobs.ts';
 import type { Clock } from '../../clock.ts';
 import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError } from '../../errors.ts';
@@ -12,12 +12,7 @@ import { openManifest, type Authority } from '../../route/open-signed.ts';
 export interface StageSource {
   readonly blobs: BlobStore;
   /** Bytes [start, end) of a blob from wherever they can be had; they are checked here. */
-  readonly fetchRange: (
-    digest: Digest,
-    start: number,
-    end: number,
-    signal: AbortSignal,
-  ) => Promise<Uint8Array<ArrayBuffer>>;
+  readonly fetchRange: FetchBlobsDeps['fetchRange'];
   /** The signed manifest, as `/api/models/DIGEST` answers; it is checked here. */
   readonly fetchManifest: (digest: Digest, signal: AbortSignal) => Promise<Envelope>;
   readonly clock: Clock;
@@ -27,7 +22,7 @@ export interface StageSource {
  * The manifest of a model that this program can run a stage of. Throws as `openManifest` does, `bad-message` if the model
  * has no such stage, `pin-mismatch` if it asks for another runtime.
  */
-export async function fetchManifest(
+export async function fetchRunnableManifest(
   model: Digest,
   range: StageRange,
   runtimeVersion: string,

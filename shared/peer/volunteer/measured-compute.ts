@@ -9,7 +9,7 @@ export interface MeasuredCompute extends StageCompute {
 }
 
 /**
- * `compute`, timing its runs of one position, without their waiting. What a probe measured while a device was busy
+ * `compute`, timing its runs of one position, without their waiting. The speed that a probe measured while a device was busy
  * with loading would otherwise stay its speed for good.
  */
 export function measuredCompute(compute: StageCompute, layers: number, firstLayerMs: number): MeasuredCompute {

@@ -3,7 +3,7 @@ import type { ServedSecond } from './volunteer-state.ts';
 const HISTORY_SECONDS = 300;
 const SPEED_SECONDS = 5;
 
-/** What a volunteer served, second by second. */
+/** The tokens that a volunteer served, second by second. */
 export class ServingHistory {
   #seconds: readonly ServedSecond[] = [];
   #counted = 0;

@@ -7,7 +7,7 @@ import type { LoadProgress } from './worker-client.ts';
 export interface VolunteerState {
   readonly phase:
     'off' | 'connecting' | 'idle' | 'downloading' | 'loading' | 'serving' | 'paused' | 'finishing' | 'failed';
-  /** What it does now or why it does nothing, in a sentence for people. */
+  /** A sentence for people: the volunteer's present work, or why it has none. */
   readonly message: string;
   readonly backend: BackendInfo | null;
   readonly model: { readonly name: string; readonly digest: Digest } | null;

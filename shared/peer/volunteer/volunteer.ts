@@ -9,7 +9,7 @@ import type { PeerControlMessage, ServerMessage } from '../../wire/control-messa
 import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';
 import type { ControlClient, ControlState } from '../control/control-client.ts';
 import type { Links } from '../link/link.ts';
-import { fetchManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
+import { fetchRunnableManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
@@ -279,7 +279,7 @@ export class Volunteer {
     const authority = { serverKey: control.serverKey, verify };
     const runtimeVersion = this.#backend?.runtimeVersion ?? '';
     const before = held?.host.drain(DRAIN_TIMEOUT_MS, signal);
-    const manifest = await fetchManifest(model, range, runtimeVersion, this.#deps, authority, signal);
+    const manifest = await fetchRunnableManifest(model, range, runtimeVersion, this.#deps, authority, signal);
     const message = `Downloading ${describeRange(range)} of ${manifest.name}.`;
     const served = { name: manifest.name, digest: model };
     this.#update({ phase: 'downloading', message, model: served, range, error: null });
@@ -324,7 +324,7 @@ export class Volunteer {
     });
   }
 
-  /** Ends what it holds; the host's sessions fail over with `error`. */
+  /** Ends the host and its stage; its sessions fail over with `error`. */
   #letGo(error: ChorusError): void {
     if (this.#holding === null) return;
     const { host } = this.#holding;
@@ -397,7 +397,7 @@ export class Volunteer {
     });
   }
 
-  /** What cannot be said now is said by the offer that follows when the server is back. */
+  /** Sends a message if it can be sent: the offer that follows when the server is back says the same. */
   #tell(message: PeerControlMessage): void {
     const { control } = this.#deps;
     if (control.state.type !== 'open') return;

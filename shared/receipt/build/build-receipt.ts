@@ -1,6 +1,7 @@
 import { toBase64, toHex, utf8 } from '../../bytes.ts';
 import type { RandomBytes } from '../../clock.ts';
 import { signEnvelope } from '../../crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE } from '../../crypto/envelope.ts';
 import { digestOf, type Identity, type VerifySignature } from '../../crypto/identity.ts';
 import { canonicalBase64, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
@@ -13,7 +14,7 @@ import type { Evidence } from '../evidence/evidence.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
 import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type ReceiptStatement } from '../receipt.ts';
-import { RECEIPT_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';
+import { RECEIPT_TYPE, timeOf } from '../statement-form.ts';
 import { judgedSpans, signedStages } from './receipt-stages.ts';
 
 /** All that a receipt is made from. */
@@ -22,7 +23,7 @@ export interface ReceiptParts {
   readonly manifest: Manifest;
   readonly manifestDigest: Digest;
   readonly text: ModelText;
-  /** What `text.renderChat` wrote, or the plain text that was completed; null where the prompt came as token ids. */
+  /** The text that `text.renderChat` wrote, or the plain text that was completed; null where the prompt came as token ids. */
   readonly renderedPrompt: string | null;
   /** As it was shown. */
   readonly answer: string;
@@ -36,10 +37,10 @@ export interface ReceiptParts {
 }
 
 /**
- * The statement of a receipt. What it hashes is what ran: throws `bad-message` unless the prompt's text encodes to the
+ * The statement of a receipt, which hashes only what ran: throws `bad-message` unless the prompt's text encodes to the
  * tokens that were fed, the answer is what the tokens drawn spell, and route, runs and spans are those of the session.
- * What a replica signed that does not fit counts as not signed, and a check that nobody's signature bears out as none:
- * the receipt claims only what whoever reads it can verify.
+ * An attestation that does not fit counts as not signed, and a check that no signature bears out as none: the receipt
+ * claims only what its reader can verify.
  */
 export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatement> {
   const { evidence, manifest, manifestDigest, requester } = parts;

@@ -4,7 +4,7 @@ import { ChorusError } from '../../errors.ts';
 import { MAX_POSITIONS } from '../../limits.ts';
 import { SALT_BYTES } from '../evidence/salted.ts';
 
-/** What the requester keeps, and may show to whom it likes: with it the receipt's salted hashes can be compared. */
+/** The secrets that a requester keeps and may show to whom it likes: with them the receipt's salted hashes can be compared. */
 export interface ReceiptSecrets {
   readonly salt: Uint8Array<ArrayBuffer>;
   /** As the chat template wrote it; null where the prompt came as token ids. */
@@ -39,7 +39,7 @@ export function parseReceiptSecrets(value: unknown): ReceiptSecrets {
 /** 32 bytes of lower-case hexadecimal. Throws `bad-message`. */
 export function parseSalt(text: string): Uint8Array<ArrayBuffer> {
   if (!new RegExp(`^[0-9a-f]{${2 * SALT_BYTES}}$`).test(text)) {
-    throw new ChorusError('bad-message', `a salt is ${SALT_BYTES} bytes in lower-case hexadecimal`);
+    throw new ChorusError('bad-message', `not a salt, which is ${SALT_BYTES} bytes in lower-case hexadecimal`);
   }
   return fromHex(text);
 }

@@ -27,7 +27,7 @@ interface Model {
   readonly runtime: AttestationPredicate['runtime'];
 }
 
-/** What the neighbours of a replica say, so far as it is known; null where they signed nothing. */
+/** The hashes that the neighbours of a replica signed; null where they signed nothing. */
 interface Neighbours {
   /** Of the stage before, or of the tokens. */
   readonly input: string | null;
@@ -52,7 +52,7 @@ export async function signedStages(evidence: Evidence, model: Model, verify: Ver
   return stages;
 }
 
-/** What this replica signed; null unless it is about this very work and does not contradict itself or others. */
+/** The attestation of this replica; null unless it is about this very work and contradicts neither itself nor others. */
 async function attestationOf(
   evidence: Evidence,
   model: Model,

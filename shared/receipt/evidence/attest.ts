@@ -1,16 +1,16 @@
 import { toHex, utf8 } from '../../bytes.ts';
-import type { Envelope } from '../../crypto/envelope.ts';
+import { type Envelope, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE } from '../../crypto/envelope.ts';
 import { peerIdOf, type VerifySignature } from '../../crypto/identity.ts';
 import { openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
 import { CHUNK_POSITIONS } from '../../limits.ts';
 import type { StageRange } from '../../model/stage.ts';
-import { ATTESTATION_TYPE, STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE, timeOf } from '../statement-form.ts';
+import { ATTESTATION_TYPE, timeOf } from '../statement-form.ts';
 import { attestationSchema, type Attestation, type AttestationPredicate } from './attestation.ts';
 import { salted } from './salted.ts';
 
-/** What a replica knows of its part in a session when it is asked for its record. */
+/** A replica's knowledge of its part in a session, when it is asked for its record. */
 export interface StageRun {
   readonly session: SessionId;
   readonly stage: number;
@@ -66,8 +66,8 @@ export function attestationStatement(
   return utf8(JSON.stringify(statement));
 }
 
-/** What an attestation must say of itself to be one of a certain replica in a certain answer. */
-export type Expected = Pick<
+/** The content that the attestation of a certain replica in a certain answer must have. */
+export type ExpectedAttestation = Pick<
   StageRun,
   'session' | 'stage' | 'range' | 'role' | 'model' | 'numericClass' | 'positions'
 > & {
@@ -79,7 +79,7 @@ export type Expected = Pick<
 export function mismatchOf(
   { subject, predicate }: Attestation,
   publicKey: Uint8Array,
-  expected: Expected,
+  expected: ExpectedAttestation,
 ): string | null {
   const { range, runtime } = expected;
   if (peerIdOf(publicKey) !== expected.replica) return 'it is signed with another key';

@@ -5,9 +5,9 @@ import { stageRangeSchema } from '../../model/stage.ts';
 import { ATTESTATION_TYPE, sha256Schema, statementSchema, timeSchema } from '../statement-form.ts';
 
 /**
- * What one replica says, over its own signature, of its part in a session: which stage of which model it ran, in which
+ * One replica's word, over its own signature, on its part in a session: which stage of which model it ran, in which
  * numeric class, and what went in and came out. Chains (rows/row-chain.ts) are given as SHA-256(salt || chain): with
- * the bare ones, whoever guesses a prompt could make sure of the guess. The salt is the requester's, one for each answer.
+ * the bare ones, a guess at the prompt could be confirmed. The salt is the requester's, one for each answer.
  */
 export const attestationPredicateSchema = z.object({
   session: sessionIdSchema,

@@ -12,8 +12,9 @@ interface Judged {
 }
 
 /**
- * How the findings on a shadow contradict what it and its primary signed, in words for people; null if they do not. Two
- * that were found equal bit for bit have equal outputs, and two of the exact class with equal runs cannot agree otherwise.
+ * The contradiction between the findings on a shadow and the attestations of it and its primary, in words for people; null
+ * if there is none. Replicas found equal bit for bit must have signed equal outputs, and so must two of the exact class
+ * with equal runs that were found to agree.
  */
 export function contradictionOf(
   primary: AttestationPredicate,

@@ -12,7 +12,7 @@ export interface FedRun {
   readonly logits: number;
 }
 
-/** What a requester's engine has in hand when an answer ends; all that a receipt says of how it was made comes from here. */
+/** The knowledge of a requester's engine when an answer ends; all that a receipt says of how it was made comes from here. */
 export interface Evidence {
   readonly route: Route;
   readonly envelope: Envelope;
@@ -41,7 +41,7 @@ export interface Evidence {
     readonly code: CheckFailure;
     readonly isProven: boolean;
   }[];
-  /** What the replicas signed, of those that did. */
+  /** The attestations of the replicas that signed. */
   readonly attestations: readonly {
     readonly replica: PeerId;
     readonly publicKey: Uint8Array<ArrayBuffer>;

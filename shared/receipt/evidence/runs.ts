@@ -51,7 +51,7 @@ export function shapeOf(runs: readonly FedRun[]): string {
 export function wantedLogits(runs: readonly FedRun[], positions: number): boolean[] {
   const wanted = Array.from({ length: positions }, () => false);
   for (const [i, { start, count, logits }] of runs.entries()) {
-    // What a cut took of a run is of those after it; to write it here as well would cost positions squared.
+    // Positions that a cut took from this run are written by the runs after it; to write them here too would cost positions squared.
     const end = Math.min(positions, start + count, runs[i + 1]?.start ?? Infinity);
     wanted.fill(true, start + count - logits, end);
   }

@@ -6,9 +6,9 @@ import { encodeTokens } from '../../rows/rows.ts';
 /** One salt for each answer; it stays with the requester. */
 export const SALT_BYTES = 32;
 
-/** SHA-256(salt || bytes) in hexadecimal: says nothing of the bytes to whoever has no salt, however few they could be. */
+/** SHA-256(salt || bytes) in hexadecimal. Without the salt it tells nothing of the bytes, however few they could be. */
 export function salted(salt: Uint8Array, bytes: Uint8Array): string {
-  if (salt.length !== SALT_BYTES) throw new RangeError(`a salt has ${SALT_BYTES} bytes`);
+  if (salt.length !== SALT_BYTES) throw new RangeError(`a salt of ${salt.length} bytes; it must have ${SALT_BYTES}`);
   return toHex(sha256(concatBytes(salt, bytes)));
 }
 

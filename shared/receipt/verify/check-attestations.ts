@@ -1,14 +1,14 @@
+import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { openStrictly } from '../../crypto/strict-envelope.ts';
-import { mismatchOf, type Expected } from '../evidence/attest.ts';
+import { mismatchOf, type ExpectedAttestation } from '../evidence/attest.ts';
 import { contradictionOf } from '../evidence/contradiction.ts';
 import { shapeOf, unpackRuns } from '../evidence/runs.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
-import { count, demand, refuse, type CheckReceipt, type Replica, type Signer } from './check.ts';
+import { count, demand, refuse, type CheckReceipt, type ReplicaEntry, type Signer } from './check.ts';
 
 const NOBODY = { notChecked: 'no replica signed what it did' };
 
-/** Every replica that is said to have signed did. */
+/** Each replica that is said to have signed has done so. */
 export const checkAttestationSignatures: CheckReceipt = async ({ predicate, signers, unreadable, holdings }) => {
   for (const { id } of unreadable) refuse(`what ${id} is said to have signed is no attestation`);
   for (const { replica, publicKey } of signers) {
@@ -21,7 +21,7 @@ export const checkAttestationSignatures: CheckReceipt = async ({ predicate, sign
   return signers.length === 0 ? NOBODY : `${signers.length} of ${count(all, 'replica')} signed what they did`;
 };
 
-/** What the replicas signed is about this session, this model and their own place in it. */
+/** The attestations are about this session, this model and each replica's own place in it. */
 export const checkAttestationMatch: CheckReceipt = ({ predicate, signers }) => {
   for (const { stage, replica, publicKey, attestation } of signers) {
     const mismatch = mismatchOf(attestation, publicKey, expectedOf(predicate, stage, replica));
@@ -30,12 +30,12 @@ export const checkAttestationMatch: CheckReceipt = ({ predicate, signers }) => {
   return signers.length === 0 ? NOBODY : `each is about its own stage of ${count(predicate.positions, 'position')}`;
 };
 
-/** What an attestation of this replica has to say. */
+/** The content that an attestation of this replica must have. */
 export function expectedOf(
   predicate: ReceiptPredicate,
   stage: number,
-  replica: Pick<Replica, 'id' | 'role' | 'numericClass'>,
-): Expected {
+  replica: Pick<ReplicaEntry, 'id' | 'role' | 'numericClass'>,
+): ExpectedAttestation {
   const { session, model, positions, stages } = predicate;
   const { id, role, numericClass } = replica;
   return {
@@ -44,7 +44,7 @@ export function expectedOf(
     stage,
     range: stages[stage]!.range,
     role,
-    model: model.manifest.sha256 as Expected['model'],
+    model: model.manifest.sha256 as ExpectedAttestation['model'],
     numericClass,
     positions,
     runtime: model.runtime,
@@ -52,8 +52,8 @@ export function expectedOf(
 }
 
 /**
- * What one stage gave is what the next one took, primary and shadows alike; those said to have given the same bits did,
- * and two that cannot differ by chance did not. Where a replica signed nothing, its links are left out.
+ * Each stage took in what the stage before gave, shadows like primaries; replicas that are said to have given the same
+ * bits did, and two of the exact class did not differ. A replica that signed nothing has no links to check.
  */
 export const checkChains: CheckReceipt = ({ predicate, signers }) => {
   if (signers.length === 0) return NOBODY;

@@ -25,7 +25,7 @@ export function logPosition({ file }: Pick<Subject, 'file'>): LogPosition | null
   return { proof, note, checkpoint: parseCheckpoint(note.text) };
 }
 
-/** The log's entry for this receipt can be written from it, and is one. */
+/** The entry that the log must have for this receipt is well formed. */
 export const checkLogEntry: CheckReceipt = ({ file, id, predicate, holdings }) => {
   if (file.proof === null) return unlogged(holdings);
   const entry = parseReceiptEntry(entryOf(id, predicate));
@@ -81,7 +81,7 @@ export const checkWitnesses: CheckReceipt = async (subject) => {
     : `seen by ${names.join(', ')}`;
 };
 
-/** What the policy's witnesses say of a receipt's one note, verified once. Rejects for a cosignature that is wrong. */
+/** The word of the policy's witnesses on a receipt's one note, verified once. Rejects for a cosignature that is wrong. */
 export function askWitnesses({ policy, verify }: Holdings): Subject['witnessed'] {
   let verdict: Promise<PolicyVerdict> | null = null;
   const evaluate = async (note: Note) => {

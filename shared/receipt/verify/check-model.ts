@@ -4,7 +4,7 @@ import { manifestSchema } from '../../model/manifest.ts';
 import { checkModelSource } from '../../model/model-source.ts';
 import { demand, type CheckReceipt } from './check.ts';
 
-/** What the receipt says of its model is what the model's manifest says, and no signature in that is false. */
+/** The receipt says the same of its model as the model's manifest, and no signature in that is false. */
 export const checkModel: CheckReceipt = async ({ predicate: { model }, holdings: { manifest, verify } }) => {
   if (manifest === undefined)
     return { notChecked: `no manifest was given; it must have SHA-256 ${model.manifest.sha256}` };

@@ -3,7 +3,7 @@ import { peerIdOf } from '../../crypto/identity.ts';
 import { openStrictly } from '../../crypto/strict-envelope.ts';
 import { sameRange } from '../../model/stage.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '../../route/route.ts';
-import { demand, refuse, type CheckReceipt, type Replica } from './check.ts';
+import { demand, refuse, type CheckReceipt, type ReplicaEntry } from './check.ts';
 
 /** The server named in the receipt signed the route. */
 export const checkRouteSignature: CheckReceipt = async ({ predicate: { route }, holdings: { verify } }) => {
@@ -41,7 +41,7 @@ export const checkRouteMatch: CheckReceipt = ({ route, predicate }) => {
 export function assignedTo({
   primary,
   shadows,
-}: Route['stages'][number]): Pick<Replica, 'id' | 'role' | 'numericClass'>[] {
+}: Route['stages'][number]): Pick<ReplicaEntry, 'id' | 'role' | 'numericClass'>[] {
   return [
     { id: primary.id, role: 'primary', numericClass: primary.numericClass },
     ...shadows.map(({ id, numericClass }) => ({ id, role: 'shadow' as const, numericClass })),

@@ -33,17 +33,17 @@ export type CheckName =
 export interface Check {
   readonly name: CheckName;
   readonly status: 'passed' | 'failed' | 'not-checked';
-  /** What was found, in words for people. */
+  /** The finding, in words for people. */
   readonly detail: string;
 }
 
-/** What a check came to where it did not fail: what was found, or why there was nothing to look at. */
+/** The outcome of a check that did not fail: its finding, or why there was nothing to look at. */
 export type Found = string | { readonly notChecked: string };
 
 /** A check that failed throws a ChorusError, whose message says in what. */
 export type CheckReceipt = (subject: Subject) => Found | Promise<Found>;
 
-/** What a verifier has besides the receipt. */
+/** Everything that a verifier has besides the receipt. */
 export interface Holdings {
   readonly answer?: string;
   /** As the chat template wrote it. */
@@ -64,11 +64,11 @@ export interface Holdings {
 /** A replica's place in the receipt, with what it signed where that can be read. */
 export interface Signer {
   readonly stage: number;
-  readonly replica: Replica;
+  readonly replica: ReplicaEntry;
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly attestation: Attestation;
 }
-export type Replica = ReceiptPredicate['stages'][number]['replicas'][number];
+export type ReplicaEntry = ReceiptPredicate['stages'][number]['replicas'][number];
 
 /** A receipt taken apart, and what there is to check it with. */
 export interface Subject {
@@ -80,9 +80,9 @@ export interface Subject {
   readonly route: Route | null;
   readonly signers: readonly Signer[];
   /** Replicas whose envelopes hold no attestation. */
-  readonly unreadable: readonly Replica[];
+  readonly unreadable: readonly ReplicaEntry[];
   readonly holdings: Holdings;
-  /** What the policy's witnesses say. Their signatures are verified when it is first asked for, and only then. */
+  /** The word of the policy's witnesses. Their signatures are verified when it is first asked for, and only then. */
   readonly witnessed: (note: Note) => Promise<PolicyVerdict>;
 }
 

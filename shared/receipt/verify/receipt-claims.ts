@@ -8,7 +8,7 @@ type Stage = ReceiptPredicate['stages'][number];
 
 const KINDS = { tab: 'a browser tab', gateway: "a server's gateway, for one of its clients", cli: 'the command line' };
 
-/** What the checks of a receipt come to, in sentences for people: what they show, and what they do not. */
+/** The checks of a receipt in sentences for people: what they show, and what they do not. */
 export interface Claims {
   readonly proved: readonly string[];
   readonly notProved: readonly string[];

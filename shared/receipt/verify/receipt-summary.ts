@@ -5,7 +5,7 @@ import type { ReceiptPredicate } from '../receipt.ts';
 import { logPosition } from './check-log.ts';
 import type { Subject } from './check.ts';
 
-/** What a receipt says, for a picture of it. It is as true as the checks say. */
+/** The content of a receipt, for a picture of it. It is as true as the checks say. */
 export interface ReceiptSummary {
   readonly model: ReceiptPredicate['model'];
   readonly requester: Pick<ReceiptPredicate['requester'], 'id' | 'kind'>;

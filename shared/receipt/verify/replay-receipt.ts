@@ -55,7 +55,7 @@ export interface ReplayReport {
   };
 }
 
-/** What one run of one stage gave. */
+/** One run of one stage, with its output. */
 interface Ran {
   readonly run: FedRun;
   readonly output: Rows;
@@ -109,7 +109,7 @@ function chosenChunks({ chunks, predicate: { positions } }: ReplayOptions): numb
   if (chunks === 'all') return Array.from({ length }, (_, chunk) => chunk);
   const chosen = [...new Set(chunks)].sort((a, b) => a - b);
   if (chosen.length === 0 || chosen.some((chunk) => !Number.isInteger(chunk) || chunk < 0 || chunk >= length)) {
-    throw bad(`it has the chunks 0 to ${length - 1}`);
+    throw bad(`a chunk that it does not have; it has 0 to ${length - 1}`);
   }
   return chosen;
 }
@@ -154,7 +154,7 @@ function chainOf(ran: readonly Ran[], end: number, isHead: boolean): RowChain {
     const from = isHead ? run.start + run.count - run.logits : run.start;
     for (let at = run.start; at < run.start + run.count; at++) chain.append(rows[at - from] ?? new Uint8Array());
   }
-  // What follows `end` was computed because it was in one run with it.
+  // Positions after `end` were computed only because they share a run with it.
   chain.cut(end);
   return chain;
 }

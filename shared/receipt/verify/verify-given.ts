@@ -1,4 +1,3 @@
-import { withoutMark } from './byte-order-mark.ts';
 import { verifyReceipt, type Verification, type VerifyReceipt } from './verify-receipt.ts';
 
 /** A verification, and the request it is of. */
@@ -21,6 +20,11 @@ export async function verifyGiven(request: VerifyReceipt): Promise<VerifiedGiven
     if (answerStatus(again) === 'passed') return { verification: again, used };
   }
   return { verification, used: request };
+}
+
+/** A text as it was read from a file, without the byte order mark that some programs write before it. */
+export function withoutMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 function otherReadings(text: string): Set<string> {

@@ -1,4 +1,5 @@
 import { fromBase64 } from '../../bytes.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
 import { canonicalBase64, openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import type { Digest } from '../../ids.ts';
@@ -7,7 +8,6 @@ import { routeSchema, type Route } from '../../route/route.ts';
 import { parseAttestation } from '../evidence/attest.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
 import type { ReceiptFile, ReceiptStatement } from '../receipt.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../statement-form.ts';
 import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
 import {
   askWitnesses,
@@ -28,7 +28,7 @@ import {
   type CheckReceipt,
   type Found,
   type Holdings,
-  type Replica,
+  type ReplicaEntry,
   type Signer,
   type Subject,
 } from './check.ts';
@@ -45,7 +45,7 @@ export interface VerifyReceipt extends Omit<Holdings, 'calibrations'> {
 }
 
 export interface Verification {
-  /** True if no check failed. What was not checked is said in `notProved`. */
+  /** True if no check failed. `notProved` names all that was not checked. */
   readonly isValid: boolean;
   /** Null where there is no receipt to speak of. */
   readonly id: Digest | null;
@@ -79,7 +79,7 @@ const CHECKS: readonly (readonly [CheckName, CheckReceipt])[] = [
 ];
 
 /**
- * Verifies a receipt with nothing but what is given: no network, no clock. Whatever is wrong fails the check that is named
+ * Verifies a receipt with nothing but what is given: no network, no clock. Every fault fails the check that is named
  * for it; nothing is thrown for a bad receipt, answer or policy.
  */
 export async function verifyReceipt({
@@ -141,7 +141,7 @@ function failed(name: CheckName, error: unknown): Check {
 function takeApart(file: ReceiptFile, statement: ReceiptStatement, holdings: Holdings): Subject {
   const { predicate } = statement;
   const signers: Signer[] = [];
-  const unreadable: Replica[] = [];
+  const unreadable: ReplicaEntry[] = [];
   for (const [stage, { replicas }] of predicate.stages.entries()) {
     for (const replica of replicas) {
       if (replica.signed === null) continue;

@@ -1,4 +1,5 @@
 import { toHex } from '../../bytes.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { strictParts } from '../../crypto/strict-envelope.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
@@ -8,7 +9,6 @@ import type { AttestationPredicate } from '../../receipt/evidence/attestation.ts
 import type { Evidence, FedRun } from '../../receipt/evidence/evidence.ts';
 import { shapeOf } from '../../receipt/evidence/runs.ts';
 import { salted, saltedTokens } from '../../receipt/evidence/salted.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '../../receipt/statement-form.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { AuditReplica } from '../audit/audit-replica.ts';
 import type { SessionEffect } from '../requester-event.ts';

@@ -28,13 +28,13 @@ export interface AskedAnswer {
   readonly serverKey: Uint8Array<ArrayBuffer>;
 }
 
-/** Where to write the receipt, and what its owner keeps to show what is hashed in it. */
+/** Files for the receipt, and for the secrets with which its owner can show what is hashed in it. */
 export interface ReceiptPaths {
   readonly receipt?: string;
   readonly secrets?: string;
 }
 
-/** What there is to say of a receipt. */
+/** A receipt that was kept, with lines for people about it. */
 export interface KeptReceipt {
   readonly lines: readonly string[];
   /** False where the log that has the receipt is not what it was: nobody should rely on it before that is cleared up. */
@@ -69,7 +69,7 @@ export async function keepReceipt(
   return { lines: [line, ...linesOf(history)], isLogGood: history.check.status !== 'failed' };
 }
 
-/** Nothing where the log is what it was. */
+/** Lines about a log that is not what it was; none where it is. */
 function linesOf(history: LogHistory): string[] {
   const { check, kind } = history;
   if (check.status === 'passed' || kind === 'first-seen') return [];

@@ -68,7 +68,7 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
   const { signal } = aborter;
   const interrupt = () => aborter.abort(new ChorusError('cancelled', 'interrupted'));
   process.once('SIGINT', interrupt);
-  // Whoever read the answer may have had enough of it.
+  // The reader of the answer may have had enough of it.
   process.stdout.once('error', interrupt);
   try {
     await askNetwork(prompt, options, signal);

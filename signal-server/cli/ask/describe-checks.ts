@@ -1,7 +1,7 @@
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 
-/** What the checks of an answer came to, in one line for people. */
+/** The checks of an answer, in one line for people. */
 export function describeChecks(
   { tier, counts }: Pick<Extract<AnswerEvent, { type: 'end' }>, 'tier' | 'counts'>,
   { replicas, isExact, closestCall, faults }: CheckSummary,

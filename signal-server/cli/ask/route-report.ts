@@ -3,7 +3,7 @@ import { describeRange } from '#shared/model/stage.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { HopTiming } from '#shared/wire/peer-message.ts';
 
-/** Who answered and where the time went, in lines for people. */
+/** The route of an answer and where its time went, in lines for people. */
 export class RouteReport {
   readonly #startedAtMs: number;
   #firstTokenAtMs: number | null = null;

@@ -7,7 +7,7 @@ import {
   holdOffline,
   holdToLog,
   UNKNOWN_LOG,
-  type Held,
+  type HeldLog,
   type KnownLog,
   type LogView,
   type OfflineView,
@@ -26,7 +26,7 @@ type View = LogView | OfflineView;
 /** Another command may remember more of the log while this one asks it; what that one knows counts too then. */
 const MAX_ATTEMPTS = 5;
 
-/** What became of holding a log to what it has shown before. */
+/** The outcome of holding a log to what it has shown before. */
 export interface LogHistory {
   readonly check: HistoryCheck;
   readonly kind: View['kind'] | null;
@@ -42,7 +42,7 @@ export interface HistoryOptions {
   readonly signal: AbortSignal;
 }
 
-/** There was nothing that could be held to anything. */
+/** The outcome where there was nothing to hold to anything. */
 export function unheld(reason: string): LogHistory {
   return { check: checkOf('not-checked', reason), kind: null, checkpoints: null, memory: null };
 }
@@ -89,7 +89,7 @@ export async function holdNewHead(
   }
 }
 
-/** What there is to say of a log that is not what it was, for people; nothing where all is well. */
+/** Lines for people about a log that is not what it was; none where all is well. */
 export function describeHistory({ check, checkpoints, memory }: LogHistory): string[] {
   if (checkpoints === null) return [];
   const kept = memory === null ? 'Both checkpoints:' : `Both checkpoints, which ${memory} keeps:`;
@@ -102,7 +102,7 @@ export function describeHistory({ check, checkpoints, memory }: LogHistory): str
 async function hold(
   key: NoteKey,
   { memoryFolder }: HistoryOptions,
-  compare: (known: KnownLog) => Held<View> | Promise<Held<View>>,
+  compare: (known: KnownLog) => HeldLog<View> | Promise<HeldLog<View>>,
 ): Promise<LogHistory> {
   const memory = memoryFolder === null ? null : new LogMemory(memoryFolder, key);
   for (let attempt = 1; ; attempt++) {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ChorusError } from '#shared/errors.ts';
 
 const RETRY_MS = 20;
-/** What is done under a lock takes a moment; a lock as old as this was left by a command that was killed. */
+/** Work under a lock takes a moment; a lock as old as this was left by a command that was killed. */
 const STALE_MS = 10_000;
 const MAX_WAIT_MS = 2 * STALE_MS;
 
@@ -44,7 +44,7 @@ async function isTaken(path: string, own: string): Promise<boolean> {
   }
 }
 
-/** By another name first: of several that find the same stale lock, only one removes it. */
+/** Renames the lock before it removes it: of several commands that find the same stale lock, only one removes it. */
 async function removeStale(path: string): Promise<void> {
   const found = await stat(path).catch(() => null);
   if (found === null || Date.now() - found.mtimeMs < STALE_MS) return;

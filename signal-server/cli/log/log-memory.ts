@@ -24,12 +24,12 @@ const memorySchema = z.strictObject({
   split: z.tuple([noteSchema, noteSchema]).nullable(),
 });
 
-/** What commands remember of one log, in a file of its own. */
+/** The memory that commands have of one log, in a file of its own. */
 export class LogMemory {
   readonly path: string;
   readonly #folder: string;
   readonly #key: NoteKey;
-  /** What the file had when it was read; null where there was none. */
+  /** The text of the file when it was read; null where there was none. */
   #text: string | null = null;
 
   constructor(folder: string, key: NoteKey) {
@@ -38,7 +38,7 @@ export class LogMemory {
     this.path = join(this.#folder, `${placeOf(key.name)}${shortDigest(formatVerifierKey(key))}.json`);
   }
 
-  /** Throws `bad-message` if the file is not as it was written: what is remembered is never begun anew by itself. */
+  /** Throws `bad-message` if the file is not as it was written: no command begins a memory anew by itself. */
   async read(): Promise<KnownLog> {
     try {
       this.#text = await readText(this.path);
@@ -64,7 +64,7 @@ export class LogMemory {
       split: split && split.map(({ note }) => note),
     };
     await makeFolder(this.#folder);
-    // Hidden, as what is being written is: `ofOtherKey` takes neither for a memory.
+    // Hidden, like files that are being written: `ofOtherKey` takes neither for a memory.
     return withLockFile(join(this.#folder, `.${basename(this.path)}.lock`), async () => {
       if ((await readText(this.path)) !== this.#text) return false;
       await writeDurably(this.path, utf8(`${JSON.stringify(memory, null, 2)}\n`));

@@ -7,7 +7,7 @@ import { publicKeyPem } from '#shared/crypto/public-key-pem.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_OMS_BYTES, OMS_FILE, omsRoot, parseOmsBundle, sortSourceFiles } from '#shared/model/oms.ts';
-import { locateFolder, readIfThere } from '../../import/model-folder.ts';
+import { locateFolder, readInsideIfThere } from '../../import/model-folder.ts';
 import { IGNORED_PATHS, keyIfHinted, signFiles } from '../../import/model-source.ts';
 import { hashSourceFiles, listSourceFiles } from '../../import/source-files.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
@@ -56,7 +56,7 @@ export async function signModel(
 }
 
 async function refuseLoss(path: string, signer: Identity): Promise<void> {
-  const present = await readIfThere(dirname(path), relative(dirname(path), path), MAX_OMS_BYTES);
+  const present = await readInsideIfThere(dirname(path), relative(dirname(path), path), MAX_OMS_BYTES);
   if (present === null || keyIfHinted(parseOmsBundle(present), publicKeyPem(signer.publicKey)) !== null) return;
   throw new ChorusError(
     'bad-model',

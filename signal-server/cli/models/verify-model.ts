@@ -20,7 +20,7 @@ export function addVerifyModelCommand(program: Command): void {
 }
 
 /**
- * What a folder's signature says, if it is by this key and all files are as it says. Throws `bad-signature`,
+ * The statement of a folder's signature, if it is by this key and all files are as it says. Throws `bad-signature`,
  * `digest-mismatch` naming a file, `bad-model` where the folder cannot be read, or as parseOmsBundle and readOmsContent do.
  */
 export async function verifyModel(folder: string, publicKey: string, signatureFile?: string): Promise<OmsContent> {

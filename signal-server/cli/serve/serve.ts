@@ -68,7 +68,7 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
   const turnSecret = options.turnSecret ?? env['CHORUS_TURN_SECRET'];
   const iceServers = options.iceServers ?? env['CHORUS_ICE_SERVERS'];
   if ((turnUrls === undefined) !== (turnSecret === undefined)) {
-    throw new ChorusError('bad-message', 'a TURN server needs both --turn-urls and its secret');
+    throw new ChorusError('bad-message', 'half a TURN server: give both --turn-urls and its secret');
   }
   const given = {
     ...options,

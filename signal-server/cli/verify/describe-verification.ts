@@ -11,7 +11,7 @@ type Described = Omit<Verification, 'checks'> & {
   readonly checks: readonly (Omit<Check, 'name'> & { readonly name: string })[];
 };
 
-/** What was found of a receipt: each check by name, then what it shows and what it does not. */
+/** A verification in lines for people: each check by name, then what it shows and what it does not. */
 export function describeVerification({ id, summary, checks, proved, notProved }: Described): string[] {
   const lines = [`Receipt ${id ?? 'unknown'}`];
   if (summary !== null) {
@@ -36,7 +36,7 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
   return lines;
 }
 
-/** What a replay compared. */
+/** The comparisons of a replay, in lines for people. */
 export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderReport): string[] {
   const lines = ['Computed again here:'];
   const replicas = new Map<string, FolderReport['outputs'][number][]>();

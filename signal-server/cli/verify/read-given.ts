@@ -6,7 +6,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
-import { withoutMark } from '#shared/receipt/verify/byte-order-mark.ts';
+import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
 import type { VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { readManifestBytes } from './replay-receipt.ts';
 
@@ -61,7 +61,7 @@ async function readManifest(receipt: unknown, { manifest, replay, data }: GivenF
   }
 }
 
-/** What is no UTF-8 is refused: read as it may, it would be another text. */
+/** Refuses bytes that are no UTF-8: read all the same, they would be another text. */
 async function readText(path: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
@@ -82,7 +82,7 @@ function unreadable(path: string, error: unknown): ChorusError {
   return new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
 }
 
-/** What is no JSON is no receipt either, and is told as that. */
+/** The value of a JSON text; a text that is no JSON is no receipt either, and the checks say so. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(withoutMark(text));

@@ -111,6 +111,6 @@ function encoded({ prompt, answer, salt }: ReplayFromFolder, predicate: ReceiptP
   }
   throw new ChorusError(
     'bad-message',
-    'a replay needs the tokens: the secrets that the requester keeps, or a prompt and an answer that encode to them',
+    'the tokens are missing; a replay needs the secrets that the requester keeps, or a prompt and an answer that encode to them',
   );
 }

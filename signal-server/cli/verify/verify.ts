@@ -24,7 +24,7 @@ interface VerifyOptions extends GivenFiles {
   readonly remember: boolean;
 }
 
-/** What a script can ask for, and the checks that must have passed then: those that something can be missing for. */
+/** The words of `--require`, each with the checks that must then have passed; only checks that can lack something are among them. */
 const REQUIRABLE = {
   answer: ['answer'],
   prompt: ['prompt'],
@@ -115,7 +115,7 @@ function withHistory(verification: Verification, { check }: LogHistory): WithHis
   return { ...verification, checks, isValid: verification.isValid && check.status !== 'failed' };
 }
 
-/** What the log of a receipt has shown before, if its checkpoint is by a log of the policy. */
+/** The history of a receipt's log, if its checkpoint is by a log of the policy. */
 async function historyOf(
   { receipt, policy }: VerifyReceipt,
   verification: Verification,
@@ -144,7 +144,7 @@ async function replayOf(
   { data, chunks, json }: VerifyOptions,
 ): Promise<FolderReport | ChorusError> {
   try {
-    if (request.salt === undefined) throw new ChorusError('bad-message', 'a replay needs the salt');
+    if (request.salt === undefined) throw new ChorusError('bad-message', 'the salt is missing; a replay needs it');
     return await replayFromFolder({
       receipt: parseReceiptFile(request.receipt),
       dataFolder: data,

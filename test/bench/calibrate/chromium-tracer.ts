@@ -1,12 +1,12 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { StageRange } from '#shared/model/stage.ts';
 import { fromBase64, toBase64 } from '#shared/bytes.ts';
+import type { StageRange } from '#shared/model/stage.ts';
 import { gpuChromiumArgs } from '../../../scripts/find-chromium.ts';
 import { launchChromium } from '../../support/tabs.ts';
 import type { TracedModel, Tracer } from '../../support/traces/tracer.ts';
-import type * as pageModule from '../page/tracer.ts';
 import { startPageServer } from '../page-server.ts';
+import type * as pageModule from '../page/tracer.ts';
 
 /** SwiftShader is used without the subgroups that it computes wrongly with; a real GPU as volunteers use it. */
 export type TracedBackend = 'wasm' | 'swiftshader' | 'gpu';

@@ -5,6 +5,7 @@ import { withNeighbourWeights, withThreeBits, withUnroundedWeights } from '../..
 import { cachedTracer, keptBytes, type CachedTracer } from '../../support/traces/trace-cache.ts';
 import { chunkPlan, type TracedModel, type Tracer } from '../../support/traces/tracer.ts';
 import { createWasmTracer } from '../../support/traces/wasm-tracer.ts';
+import { createChromiumTracer } from './chromium-tracer.ts';
 import {
   evenRanges,
   randomHistory,
@@ -14,7 +15,6 @@ import {
   type SessionPlan,
   type TracedSession,
 } from './trace-set.ts';
-import { createChromiumTracer } from './chromium-tracer.ts';
 
 /** What a liar's device gives for a session that honest devices were traced on. */
 export interface SubstituteTrace {

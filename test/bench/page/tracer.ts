@@ -1,11 +1,11 @@
 import { concatBytes, fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu } from '../../../worker/backend.ts';
-import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
+import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
-import type { TracedBackend } from '../calibrate/chromium-tracer.ts';
 import { traceSession } from '../../support/traces/tracer.ts';
+import type { TracedBackend } from '../calibrate/chromium-tracer.ts';
 
 /** A session as it travels to the page: input rows in base64. */
 export interface PageRun {

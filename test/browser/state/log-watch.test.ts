@@ -1,8 +1,8 @@
 import { made } from 'virtual:made-receipts';
 import { expect, test } from 'vitest';
-import { ChorusError } from '#shared/errors.ts';
 import { concatBytes, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
 import { LogClient } from '#shared/log/log-client.ts';
 import { leafHash } from '#shared/log/merkle.ts';
 import { parseVerifierKey } from '#shared/log/signed-note.ts';

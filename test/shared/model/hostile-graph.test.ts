@@ -9,8 +9,8 @@ import { decodeModel, encodeModel } from '#shared/model/onnx-file.ts';
 import { cutStageGraph } from '#shared/model/stage-graph.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { codeOf } from '../../support/code-of.ts';
-import { buildSyntheticModel, syntheticShapes } from '../../support/synthetic-models.ts';
 import { importWren } from '../../support/imported-wren.ts';
+import { buildSyntheticModel, syntheticShapes } from '../../support/synthetic-models.ts';
 
 const tiny = encodeModel(
   buildSyntheticModel({ ...syntheticShapes.smolFp32, layers: 1, vocabulary: 4, hidden: 32, intermediate: 32 }),

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { MAX_POSITIONS } from '#shared/limits.ts';
+import { MAX_POSITIONS, MAX_BACKLOG_BYTES } from '#shared/limits.ts';
 import type { Seat } from '#shared/replica/admission.ts';
 import { Onward } from '#shared/replica/onward.ts';
 import type { SessionEffect } from '#shared/replica/replica-event.ts';
-import { bytesOf, MAX_BACKLOG_BYTES } from '#shared/wire/backlog.ts';
+import { bytesOf } from '#shared/wire/backlog.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { fromBase64, utf8 } from '#shared/bytes.ts';
 import { sealEnvelope, preAuthEncoding } from '#shared/crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '#shared/crypto/envelope.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { CheckFailure } from '#shared/judge/finding.ts';
 import { RECORD_TIMEOUT_MS } from '#shared/limits.ts';
 import type { Attestation, AttestationPredicate } from '#shared/receipt/evidence/attestation.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { checkedNetwork, only, prompt } from '../../support/checked-network.ts';
 import { GREEDY } from '../../support/toy-model.ts';

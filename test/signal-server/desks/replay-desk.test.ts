@@ -9,14 +9,14 @@ import { systemRandom } from '../../../signal-server/machine/system-clock.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
-import { rangeOf, type Span } from '../../../signal-server/placement/stage-grid.ts';
+import { rangeOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { idOf, leaseOf } from '../../support/leases.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
 const model = planModel('e'.repeat(64) as Digest, smallManifest(), 1);
-const [left, right] = model.grid as [Span, Span];
+const [left, right] = model.grid as [UnitSpan, UnitSpan];
 const ranges = [left, right].map((span) => rangeOf(span, model.layers));
 const { times, limits } = parseConfig({});
 const [primary, shadow, last, requester] = [idOf('1'), idOf('2'), idOf('3'), idOf('f')];
@@ -76,7 +76,7 @@ describe('the replay desk', () => {
     session = route.session;
   });
 
-  function volunteer(id: PeerId, span: Span, offer: Partial<Offer> = {}, prefix = `prefix of ${id}`): void {
+  function volunteer(id: PeerId, span: UnitSpan, offer: Partial<Offer> = {}, prefix = `prefix of ${id}`): void {
     const member = registry.join(id, 'tab', prefix, 1);
     const one = registry.offer(member, offerOf({ slots: 2, ...offer }));
     registry.ready(one, registry.assign(one, { model: model.digest, span }).number, 1);
@@ -112,7 +112,7 @@ describe('the replay desk', () => {
     expect(await ask()).toMatchObject({ type: 'routed' });
   });
 
-  it.each<[string, Partial<Offer>, Span]>([
+  it.each<[string, Partial<Offer>, UnitSpan]>([
     ['of another numeric class', { numericClass: 'webgpu/other', backend: 'webgpu' }, left],
     ['with another stage', {}, right],
     ['with a part of the stage', {}, model.grid.find(({ start, end }) => start === 0 && end < left.end)!],

@@ -7,8 +7,8 @@ import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
 import { formatReport, importModel, type ImportOptions } from '../../../signal-server/import/import-model.ts';
-import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
 import { importWren } from '../../support/imported-wren.ts';
+import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
 
 let scratch: string;
 let folders = 0;

@@ -5,15 +5,15 @@ import { chooseMoves } from '../../../signal-server/placement/placement-moves.ts
 import { choosePlace, whyIdle, type Hand } from '../../../signal-server/placement/placement.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { StageCounts } from '../../../signal-server/placement/stage-counts.ts';
-import { coverageOf, type Span } from '../../../signal-server/placement/stage-grid.ts';
+import { coverageOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
 const digest = 'a'.repeat(64) as Digest;
 const other = 'b'.repeat(64) as Digest;
 /** 8 layers: units 0 to 9. On WebGPU a unit of this model takes 1 KiB and its KV of one session. */
 const model = planModel(digest, smallManifest(), 1);
-const [left, right] = model.grid as [Span, Span];
-const bytesOf = (span: Span): number => model.memoryBytes(span, 'webgpu', 1);
+const [left, right] = model.grid as [UnitSpan, UnitSpan];
+const bytesOf = (span: UnitSpan): number => model.memoryBytes(span, 'webgpu', 1);
 
 function hand(id: string, overrides: Partial<Hand> = {}): Hand {
   return {
@@ -32,10 +32,10 @@ function hand(id: string, overrides: Partial<Hand> = {}): Hand {
   };
 }
 
-const on = (span: Span, of: Digest = digest): Pick<Hand, 'placed'> => ({ placed: { model: of, span } });
+const on = (span: UnitSpan, of: Digest = digest): Pick<Hand, 'placed'> => ({ placed: { model: of, span } });
 
 /** Where so many equal volunteers end up that join one after the other. */
-function placed(count: number): Span[] {
+function placed(count: number): UnitSpan[] {
   const hands: Hand[] = [];
   for (let i = 0; i < count; i++) {
     const one = hand(`v${i}`);
@@ -283,10 +283,11 @@ class Network {
 
   /** True if the devices, the largest first, each with the largest span that is still free, hold the model. */
   couldBeWhole(): boolean {
-    const spans: Span[] = [];
+    const spans: UnitSpan[] = [];
     for (const one of [...this.hands].sort((a, b) => b.pledgeBytes - a.pledgeBytes)) {
       const coverage = coverageOf(spans, this.#model.units);
-      const gain = (span: Span): number => coverage.slice(span.start, span.end).filter((count) => count === 0).length;
+      const gain = (span: UnitSpan): number =>
+        coverage.slice(span.start, span.end).filter((count) => count === 0).length;
       const fitting = this.#model.grid.filter((span) => bytesOf(span) <= one.pledgeBytes);
       const best = fitting.sort((a, b) => gain(b) - gain(a))[0];
       if (best) spans.push(best);

@@ -2,15 +2,15 @@ import { concatBytes } from '#shared/bytes.ts';
 import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { loadRuntime } from '../../../worker/runtime.ts';
-import { createStageSession, type StageSession } from '../../../worker/stage-session.ts';
+import { createServedStage, type ServedStage } from '../../../worker/served-stage.ts';
 import { traceSession, type TracedModel, type Tracer } from './tracer.ts';
 
 /** Loads one stage on WASM in this thread. */
-export async function loadWasmStage(model: TracedModel, range: StageRange, maxSessions = 1): Promise<StageSession> {
+export async function loadWasmStage(model: TracedModel, range: StageRange, maxSessions = 1): Promise<ServedStage> {
   const { manifest, blob } = model;
   const backend = { runtime: await loadRuntime('wasm'), device: null };
   const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-  return createStageSession({ backend, manifest, range, graph, maxSessions });
+  return createServedStage({ backend, manifest, range, graph, maxSessions });
 }
 
 /** The WASM backend in this thread. */

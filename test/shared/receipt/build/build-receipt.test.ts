@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { fromBase64, utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '#shared/crypto/envelope.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/build/build-receipt.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
-import { STATEMENT_PAYLOAD_TYPE } from '#shared/receipt/statement-form.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
 import { giveAnswer, makePeople } from '../../../support/receipts.ts';

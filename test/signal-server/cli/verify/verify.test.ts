@@ -11,7 +11,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { loadRuntime } from '../../../../worker/runtime.ts';
-import { createStageSession, type StageSession } from '../../../../worker/stage-session.ts';
+import { createServedStage, type ServedStage } from '../../../../worker/served-stage.ts';
 import { runChorus } from '../../../support/chorus-process.ts';
 import { callChorus } from '../../../support/command.ts';
 import { importWren } from '../../../support/imported-wren.ts';
@@ -23,7 +23,7 @@ const people = await makePeople();
 const prompt = wrenText.renderChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);
 let folder = '';
 let played: Played;
-let stages: StageSession[] = [];
+let stages: ServedStage[] = [];
 const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ beforeAll(async () => {
   const backend = { runtime: await loadRuntime('wasm'), device: null };
   const openStage = async (range: StageRange) => {
     const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-    const stage = await createStageSession({ backend, manifest, range, graph, maxSessions: 1 });
+    const stage = await createServedStage({ backend, manifest, range, graph, maxSessions: 1 });
     stages.push(stage);
     return stage;
   };
@@ -134,7 +134,7 @@ describe('chorus verify', () => {
     await writeFile(at('broken.json'), JSON.stringify({ ...envelope, payload: 'no base64' }));
     const broken = await chorusVerify(at('receipt.json'), '--manifest', at('broken.json'));
     expect([broken.code, broken.err.split('\n').length]).toEqual([1, 2]);
-    expect(broken.err).toContain('base64 is written in one way only');
+    expect(broken.err).toContain('not base64 in the one way that is allowed');
   });
 
   it(
@@ -190,6 +190,6 @@ describe('chorus verify', () => {
     expect(code).toBe(0);
     const without = await chorusVerify(at('receipt.json'), '--replay', '--data', at('data'));
     expect(without.code).toBe(1);
-    expect(without.out).toContain('a replay needs the salt');
+    expect(without.out).toContain('the salt is missing; a replay needs it');
   });
 });

@@ -9,7 +9,7 @@ import { type Backend, type GraphSizes, loadGraph, type StageInput } from './loa
 import { Mutex } from './mutex.ts';
 import { createStageRows } from './stage-rows.ts';
 
-export interface StageSessionOptions {
+export interface ServedStageOptions {
   readonly backend: Backend;
   readonly manifest: Manifest;
   readonly range: StageRange;
@@ -19,7 +19,7 @@ export interface StageSessionOptions {
 }
 
 /** One loaded stage that serves several sessions, one run at a time. */
-export interface StageSession extends StageCompute {
+export interface ServedStage extends StageCompute {
   /** Bytes of weights, and of the KV of `maxSessions` sessions of the model's full length. */
   readonly memoryBytes: number;
   /**
@@ -44,7 +44,7 @@ interface Session {
 }
 
 /** Loads `graph`. Throws `out-of-memory` or `bad-model`. */
-export async function createStageSession(options: StageSessionOptions): Promise<StageSession> {
+export async function createServedStage(options: ServedStageOptions): Promise<ServedStage> {
   const { backend, manifest, range, graph, maxSessions } = options;
   const sizes: GraphSizes = manifest.config;
   const rows = createStageRows(manifest, range);

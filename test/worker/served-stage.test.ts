@@ -4,7 +4,7 @@ import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import { loadRuntime } from '../../worker/runtime.ts';
-import { createStageSession, type StageSession } from '../../worker/stage-session.ts';
+import { createServedStage, type ServedStage } from '../../worker/served-stage.ts';
 import { candidateRowBytes } from '../../worker/top-candidates.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 
@@ -25,16 +25,16 @@ beforeAll(async () => {
   wren = await importWren();
 }, 120_000);
 
-async function load(range: StageRange): Promise<StageSession> {
+async function load(range: StageRange): Promise<ServedStage> {
   const { manifest } = wren;
   const blob = (digest: Digest) => wren.blob(digest);
   const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
   const backend = { runtime: await loadRuntime('wasm'), device: null };
-  return createStageSession({ backend, manifest, range, graph, maxSessions: 2 });
+  return createServedStage({ backend, manifest, range, graph, maxSessions: 2 });
 }
 
 describe('a first stage', () => {
-  let stage: StageSession;
+  let stage: ServedStage;
 
   beforeEach(async () => {
     stage = await load(first);
@@ -157,7 +157,7 @@ describe('a first stage', () => {
 });
 
 describe('a last stage', () => {
-  let stage: StageSession;
+  let stage: ServedStage;
   const hidden = (count: number, start: number): Rows => ({
     kind: 'hidden',
     start,
