@@ -2,7 +2,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shortId } from '#shared/ids.ts';
 import { MAX_SHADOWS } from '#shared/limits.ts';
-import { askGreedily, startAskingProgram } from '../../support/asking-program.ts';
+import { askGreedily, startAskingProgram, type AskingProgram } from '../../support/asking-program.ts';
 import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
 import { wrenText } from '../../support/wren-text.ts';
@@ -12,8 +12,9 @@ import { lieInRuns } from '../../support/wrapped-workers.ts';
 const question = 'Tell me a story about a brave mouse.';
 const messages = [{ role: 'user' as const, content: question }];
 const maxNewTokens = 48;
-/** More than the others have slots for on one stage: by then the liar has had its turn, however slow it seems. */
-const mostSessions = 24;
+/** Each stage has two anchors at least, with four slots each. */
+const mostAtOnce = 8;
+const mostInTurn = 24;
 
 export function describeLiar(networkOf: () => TestNetwork): void {
   describe('a swarm of tabs and anchors, one of the tabs a liar', () => {
@@ -33,10 +34,14 @@ export function describeLiar(networkOf: () => TestNetwork): void {
     afterAll(() => networkOf().empty());
 
     test('answers another text where nothing is checked and the liar takes part', async () => {
-      const program = await startAskingProgram(network.server.url);
+      const programs: AskingProgram[] = [];
       const told: { isLiars: boolean; text: string }[] = [];
-      // Sessions stay open, so that the next one goes to volunteers with less to do.
-      for (let i = 0; i < mostSessions && !told.some(({ isLiars }) => isLiars); i++) {
+      const hasBoth = (): boolean => new Set(told.map(({ isLiars }) => isLiars)).size === 2;
+      // Sessions stay open: the first ones go to the liar, which seems the fastest, and those after it has no slot left do not.
+      while (!hasBoth() && programs.length < mostAtOnce) {
+        // The server keeps a volunteer that failed a requester for that one's last choice: each of these is another.
+        const program = await startAskingProgram(network.server.url);
+        programs.push(program);
         const { events, tokens } = await askGreedily(program.open({ shadows: 0 }), prompt, maxNewTokens);
         expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'unchecked' });
         const routes = events.flatMap((event) => (event.type === 'routed' ? [event.route] : []));
@@ -45,16 +50,16 @@ export function describeLiar(networkOf: () => TestNetwork): void {
         if (liars.length > 0 && liars.length < routes.length) continue;
         told.push({ isLiars: liars.length > 0, text: wrenText.decode(tokens).trim() });
       }
-      program.close();
+      for (const program of programs) program.close();
       expect(told.map(({ text }) => text === honest)).toEqual(told.map(({ isLiars }) => !isLiars));
-      expect(told.at(-1)?.isLiars).toBe(true);
+      expect(hasBoth()).toBe(true);
     });
 
     test('answers the honest text where it is checked, and names the liar with proof', async () => {
       const program = await startAskingProgram(network.server.url);
       const proven = new Set<string>();
       // A liar that the machine holds up is left out before it has lied: it is asked again.
-      for (let i = 0; i < mostSessions && proven.size === 0; i++) {
+      for (let i = 0; i < mostInTurn && proven.size === 0; i++) {
         // Two anchors hold each stage, so at most five volunteers the liar's: this many shadows take in all of them.
         const conversation = program.open({ shadows: MAX_SHADOWS });
         const { events, tokens } = await askGreedily(conversation, prompt, maxNewTokens);

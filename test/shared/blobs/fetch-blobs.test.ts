@@ -74,6 +74,17 @@ describe('fetching blobs', () => {
     expect(attempts).toBe(3);
   });
 
+  it('waits twice as long before each attempt as before the last', async () => {
+    const askedAtMs: number[] = [];
+    const fetchRange: FetchBlobsDeps['fetchRange'] = () => {
+      askedAtMs.push(clock.nowMs());
+      return Promise.reject(new ChorusError('server-lost', 'down'));
+    };
+    expect(await run({ fetchRange }, [two.ref])).toBe('server-lost');
+    const pausesMs = askedAtMs.slice(1).map((atMs, i) => atMs - askedAtMs[i]!);
+    expect(pausesMs.slice(1)).toEqual(pausesMs.slice(0, -1).map((pauseMs) => 2 * pauseMs));
+  });
+
   it.each([
     ['cannot be had', 'server-lost', () => Promise.reject(new ChorusError('server-lost', 'down'))],
     ['are wrong each time', 'digest-mismatch', () => Promise.resolve(new Uint8Array(500))],

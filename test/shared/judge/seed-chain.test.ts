@@ -24,7 +24,9 @@ describe('a chain of seeds', () => {
     expect(isSeed({ ...claim, ...change })).toBe(false);
   });
 
-  test('takes no more steps than a session has spans', () => {
+  test('takes as many steps as a session has spans, and no more', () => {
+    const whole = createSeedChain(secret);
+    expect(isSeed({ known: whole.anchor, knownIndex: 0, seed: secret, index: MAX_CHECKS })).toBe(true);
     expect(isSeed({ ...claim, index: MAX_CHECKS + 4 })).toBe(false);
   });
 

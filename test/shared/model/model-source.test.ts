@@ -2,17 +2,17 @@ import { expect, test } from 'vitest';
 import { publicKeyPem } from '#shared/crypto/public-key-pem.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { checkModelSource, modelSourceSchema, type ModelSource } from '#shared/model/model-source.ts';
-import { omsStatement, signOms } from '#shared/model/oms.ts';
+import { omsRoot, omsStatement, signOms, type OmsStatement } from '#shared/model/oms.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 import { unsignedSource } from '../../support/model-sources.ts';
 import { makeIdentities } from '../../support/test-identity.ts';
 
 const unsigned = unsignedSource({ 'config.json': '{}', 'README.md': 'a card' });
 
-async function signedSource(): Promise<ModelSource> {
+async function signedSource(change = (statement: OmsStatement) => statement): Promise<ModelSource> {
   const signer = (await makeIdentities(1))[0]!;
   const { statement } = omsStatement(unsigned.files, { modelName: 'wren', ignoredPaths: [], hasLinks: false });
-  const signature = { bundle: await signOms(signer, statement), publicKey: publicKeyPem(signer.publicKey) };
+  const signature = { bundle: await signOms(signer, change(statement)), publicKey: publicKeyPem(signer.publicKey) };
   return modelSourceSchema.parse({ ...unsigned, signature });
 }
 
@@ -30,6 +30,15 @@ test('a source is refused whose signature is by another key, or over other files
   expect(await codeOfAsync(checkModelSource(wrongKey, verifySignature))).toBe('bad-signature');
   const otherFiles = { ...unsignedSource({ 'config.json': '[]', 'README.md': 'a card' }), signature: signed.signature };
   expect(await codeOfAsync(checkModelSource(otherFiles, verifySignature))).toBe('digest-mismatch');
+});
+
+test('a source is refused whose files were signed in another order', async () => {
+  const reversed = await signedSource(({ subject, predicate, ...statement }) => ({
+    ...statement,
+    subject: [{ ...subject[0]!, digest: { sha256: omsRoot(unsigned.files.toReversed()) } }],
+    predicate: { ...predicate, resources: predicate.resources.toReversed() },
+  }));
+  expect(await codeOfAsync(checkModelSource(reversed, verifySignature))).toBe('digest-mismatch');
 });
 
 test.each([

@@ -232,6 +232,12 @@ describe('a statement is refused', () => {
   });
 });
 
+test('a file may have a name with a space in it', async () => {
+  const spaced = [{ ...files[0]!, name: 'the card.md' }];
+  const { statement } = omsStatement(spaced, options);
+  expect(readOmsContent(await signOms(signer, statement)).files).toEqual(spaced);
+});
+
 describe('files that are not those signed are named', () => {
   const named = (found: readonly SourceFile[]) => () => compareSourceFiles(files, found);
   test('where one is another', () => {

@@ -51,6 +51,16 @@ describe('a route', () => {
     expect(primaries(plan([busy, candidate('idle', 0, 5), candidate('end', 5, 10)]))).toEqual(['idle', 'end']);
   });
 
+  it('goes over a volunteer that takes no time until its slots are taken, and over slow ones only then', () => {
+    const others = [candidate('slow', 0, 5, { layerMs: 0.1, freeSlots: 4 }), candidate('end', 5, 10)];
+    const withSlots = (running: number) =>
+      plan([candidate('timeless', 0, 5, { layerMs: 0, running, freeSlots: 4 - running }), ...others]);
+    expect([0, 1, 2, 3, 4].map((running) => primaries(withSlots(running))[0])).toEqual([
+      ...Array<string>(4).fill('timeless'),
+      'slow',
+    ]);
+  });
+
   it('has the fewest stages among equally fast volunteers', () => {
     const quarters = [candidate('q1', 0, 2), candidate('q2', 2, 5)];
     expect(primaries(plan([...quarters, candidate('half', 0, 5), candidate('end', 5, 10)]))).toEqual(['half', 'end']);
