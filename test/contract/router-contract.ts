@@ -35,9 +35,9 @@ const figures = {
   session,
   tokens: 3,
   tokensPerSecond: 1e-7,
-  faults: [{ volunteer: a.id, code: 'gap' }],
+  faults: [{ volunteer: a.id, code: 'gap' as const }],
   checks,
-} as const;
+};
 
 /** One of each type. */
 const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> } = {
