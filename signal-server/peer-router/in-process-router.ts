@@ -8,8 +8,11 @@ import type { TextLine } from './text-line.ts';
  * For an edge and desks in one process. A message is delivered before `send` returns, as its text, so that the two
  * have no object in common here either.
  */
-export function createInProcessRouter(clock: Clock, maxWaiting = MAX_WAITING): ControlRouter {
-  const [atEdge, atDesks] = createInProcessLines();
+export function createInProcessRouter(
+  clock: Clock,
+  maxWaiting = MAX_WAITING,
+  [atEdge, atDesks] = createInProcessLines(),
+): ControlRouter {
   const options = { clock, maxWaiting };
   // These texts were made a moment ago of values of these very types.
   return {

@@ -45,10 +45,10 @@ function parse<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<
   try {
     json = JSON.parse(text);
   } catch {
-    throw new ChorusError('bad-message', 'not JSON');
+    throw new ChorusError('bad-message', 'a text that is not JSON');
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw new ChorusError('bad-message', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+  throw new ChorusError('bad-message', `a malformed text (${issue?.path.join('.')}: ${issue?.message})`);
 }
