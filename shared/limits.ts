@@ -74,11 +74,11 @@ export const ROUTE_TIMEOUT_MS = 60_000;
 export const OPEN_TIMEOUT_MS = 20_000;
 /** How long one run may keep its session waiting; shorter than a lap, so that the stage at fault names itself. */
 export const RUN_TIMEOUT_MS = 15_000;
-/** How long the other replicas of a stage have to say of its sender what one of them says. */
+/** How long a second replica of a stage has to confirm what another says against the peer that sends to both. */
 export const REFUSAL_WAIT_MS = 2_000;
 /** How long a hole in a session's messages may stay open. */
 export const GAP_TIMEOUT_MS = 5_000;
-/** How long a replica that is asked to commit waits for the rows; shorter than a commit may take, so that it can say so. */
+/** How long a replica that is asked to commit waits for the rows; shorter than a commit may take, so that it can report that they are missing. */
 export const ROWS_TIMEOUT_MS = 10_000;
 /** Reaching the next peer of a route: a failed try with WebRTC, then the relay's handshake. */
 export const CONNECT_TIMEOUT_MS = WEBRTC_TIMEOUT_MS + HANDSHAKE_TIMEOUT_MS;

@@ -10,6 +10,8 @@ export type Hash = Uint8Array<ArrayBuffer>;
  */
 export type ReadHash = (level: number, index: number) => Hash;
 
+/** Hashes of the longest proof of an entry, or of growth, that is read. */
+export const MAX_PROOF_HASHES = 63;
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 

@@ -1,10 +1,9 @@
 import { fromStrictBase64, toBase64 } from '../bytes.ts';
 import { ChorusError } from '../errors.ts';
-import type { Hash } from './merkle.ts';
+import { MAX_PROOF_HASHES, type Hash } from './merkle.ts';
 
 const HEADER = 'c2sp.org/tlog-proof@v1';
 const MAX_CHARACTERS = 128 * 1024;
-const MAX_HASHES = 63;
 
 /** A `.tlog-proof` file, which shows offline that an entry is in a log (C2SP tlog-proof). */
 export interface TlogProof {
@@ -31,7 +30,7 @@ export function parseTlogProof(text: string): TlogProof {
   const extra = lines[0]?.startsWith('extra ') ? base64(lines.shift()!.slice(6)) : null;
   const index = /^index (0|[1-9]\d{0,15})$/.exec(lines.shift() ?? '')?.[1];
   if (index === undefined || !Number.isSafeInteger(Number(index))) throw bad('it has no index');
-  if (lines.length > MAX_HASHES) throw bad(`${lines.length} hashes; the largest tree needs ${MAX_HASHES}`);
+  if (lines.length > MAX_PROOF_HASHES) throw bad(`${lines.length} hashes; the largest tree needs ${MAX_PROOF_HASHES}`);
   const hashes = lines.map(base64);
   if (hashes.some((hash) => hash.length !== 32)) throw bad('a hash that is not 32 bytes long');
   return { extra, index: Number(index), hashes, checkpoint: text.slice(split + 2) };

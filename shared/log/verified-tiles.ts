@@ -72,7 +72,7 @@ export class VerifiedTiles {
     if (!equalBytes(await withTiles(read, (hash) => treeRoot(size, hash)), root)) throw mismatch('tile');
   }
 
-  /** Fetched once for both uses. */
+  /** Each tile is fetched once, both for its own hashes and for the root of the edge. */
   readonly #fetched = new Map<string, Promise<readonly Hash[]>>();
   #unverified(tile: Tile): Promise<readonly Hash[]> {
     const path = tilePath(tile);

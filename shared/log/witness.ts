@@ -2,7 +2,7 @@ import { equalBytes, fromStrictBase64, toBase64 } from '../bytes.ts';
 import type { VerifySignature } from '../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { EMPTY_ROOT, isConsistent, type Hash } from './merkle.ts';
+import { EMPTY_ROOT, isConsistent, MAX_PROOF_HASHES, type Hash } from './merkle.ts';
 import { isSignedBy, parseNote, type Note, type NoteKey } from './signed-note.ts';
 
 /** The request of a log to a witness (C2SP tlog-witness, `add-checkpoint`). */
@@ -27,7 +27,6 @@ export interface WitnessRefusal {
   readonly size?: number;
 }
 
-const MAX_PROOF_HASHES = 63;
 /** A head that every log extends. */
 export const EMPTY_HEAD: WitnessedHead = { size: 0, root: EMPTY_ROOT };
 

@@ -184,8 +184,8 @@ class RunningLog implements LogService {
 }
 
 /**
- * What the folder's log is called already, once it has entries. Before that the operator's choice; else the public URL
- * without scheme and `/log`; else what it is called, and a name made of its key for a new one. Throws `internal` if a log
+ * The name of the folder's log: once it has entries, the one it has. Before that the operator's choice; else the public URL
+ * without scheme and `/log`; else the name it has, and one made of its key for a new log. Throws `internal` if a log
  * with entries is called otherwise than the operator chose, and if entries were acknowledged and the folder has none,
  * unless the operator has chosen the name of a new log.
  */

@@ -2,9 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sig
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { peerIdOf, type Identity } from '#shared/crypto/identity.ts';
-
-/** DER SubjectPublicKeyInfo of Ed25519 is this and the raw key (RFC 8410 section 4). */
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+import { rawPublicKey } from '#shared/crypto/public-key-pem.ts';
 
 /**
  * The Ed25519 key in `path` (PKCS#8 PEM), made on first use and readable by its owner only. Processes that come at once
@@ -42,9 +40,9 @@ async function createKey(path: string): Promise<string> {
 }
 
 function identityOf(privateKey: KeyObject): Identity {
-  if (privateKey.asymmetricKeyType !== 'ed25519') throw new Error('the key file holds no Ed25519 key');
-  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
-  const publicKey = new Uint8Array(spki.subarray(SPKI_PREFIX.length));
+  const pem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }) as string;
+  const publicKey = rawPublicKey(pem);
+  if (publicKey === null) throw new Error('the key file holds no Ed25519 key');
   return {
     id: peerIdOf(publicKey),
     publicKey,

@@ -2,7 +2,7 @@ import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { Volunteer, type VolunteerSettings } from '#shared/peer/volunteer/volunteer.ts';
+import { Volunteer, type LendingSettings } from '#shared/peer/volunteer/volunteer.ts';
 import { createWorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import { systemClock as clock } from '../machine/system-clock.ts';
 import { connectPeer } from './node-connection.ts';
@@ -14,7 +14,7 @@ export interface VolunteerProgramOptions {
   readonly identity: Identity;
   readonly kind: 'anchor' | 'cli';
   readonly blobs: BlobStore;
-  readonly settings: Pick<VolunteerSettings, 'backend' | 'pledgeBytes' | 'slots'>;
+  readonly settings: Pick<LendingSettings, 'backend' | 'pledgeBytes' | 'slots'>;
   /** How compute threads come to be; worker threads of Node if left out. */
   readonly spawnWorker?: () => WorkerPort;
   /** Stops everything at once. */

@@ -8,9 +8,9 @@ import type { RecordedFault, Suspension, TrustStore } from '../store/trust-store
 const HOUR_MS = 60 * 60_000;
 const FIRST_SUSPENSION_MS = HOUR_MS;
 const MAX_SUSPENSION_MS = 30 * 24 * HOUR_MS;
-/** So much of a key's probation can one requester bring: it might be the volunteer itself under another key. */
+/** The part of a key's probation that one requester can bring, since it may be the volunteer itself under another key. */
 const MAX_FROM_ONE_REQUESTER = Math.floor(PROBATION_CHUNKS / 2);
-/** A key that so many requesters complain of in a day is new again. */
+/** Requesters that must complain of a key within a day to make it new again. */
 const MAX_COMPLAINTS = 3;
 const COMPLAINT_MS = 24 * HOUR_MS;
 /** The standing of a key in one numeric class, earned by checked work. */

@@ -19,7 +19,7 @@ import type { WorkerClient } from './worker-client.ts';
 
 export type { VolunteerState } from './volunteer-state.ts';
 
-export interface VolunteerSettings {
+export interface LendingSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
   /** Test only: keep the device's `subgroups` feature. */
   readonly keepSubgroups: boolean;
@@ -49,7 +49,7 @@ export interface VolunteerDeps extends StageSource {
   readonly worker: WorkerClient;
   readonly verify: VerifySignature;
   readonly random: RandomBytes;
-  readonly settings: VolunteerSettings;
+  readonly settings: LendingSettings;
 }
 
 type Assignment = Extract<ServerMessage, { type: 'assign' }>;
@@ -77,7 +77,7 @@ export class Volunteer {
   /** Aborts when an assignment is replaced. */
   #task = new AbortController();
   #stops: (() => void)[] = [];
-  #wanted: VolunteerSettings['backend'] = 'auto';
+  #wanted: LendingSettings['backend'] = 'auto';
   /** Null while there is no thread to work with. */
   #backend: BackendInfo | null = null;
   #holding: Holding | null = null;

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { describeRange } from '#shared/model/stage.ts';
-import type { VolunteerSettings, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
+import type { LendingSettings, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
 import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
@@ -14,7 +14,7 @@ interface VolunteerOptions {
   readonly server: URL;
   readonly pledge: number;
   readonly slots: number;
-  readonly backend: VolunteerSettings['backend'];
+  readonly backend: LendingSettings['backend'];
   readonly name: string;
   readonly data: string;
 }

@@ -7,7 +7,7 @@ import { ChorusError } from '#shared/errors.ts';
 import { DRAIN_TIMEOUT_MS } from '#shared/limits.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { Volunteer, type VolunteerSettings } from '#shared/peer/volunteer/volunteer.ts';
+import { Volunteer, type LendingSettings } from '#shared/peer/volunteer/volunteer.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { CheckDriver, shadowedRoute } from '../../../support/check-driver.ts';
@@ -27,7 +27,7 @@ import { ToyWorker } from '../../../support/toy-worker.ts';
 const prompt = [4, 5, 6];
 const request = { promptTokens: prompt, maxNewTokens: 12, sampling: GREEDY };
 const middle = toyRanges[1] as StageRange;
-const settings: VolunteerSettings = {
+const settings: LendingSettings = {
   backend: 'auto',
   keepSubgroups: false,
   pledgeBytes: 1_000_000,
@@ -45,7 +45,7 @@ let manifestAnswer: Envelope;
 let volunteer: Volunteer;
 let assignments: number;
 
-function makeVolunteer(change: Partial<VolunteerSettings> = {}): Volunteer {
+function makeVolunteer(change: Partial<LendingSettings> = {}): Volunteer {
   const identity = toyIdentity('the volunteer');
   const { id } = identity;
   control = new ToyControl(id);
