@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { checkRows, type LoadedRange, type Seat } from '#shared/replica/admission.ts';
+import { checkRows, takeSeat, type LoadedRange, type Seat } from '#shared/replica/admission.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { codeOf } from '../../support/code-of.ts';
+import { leaseOf } from '../../support/leases.ts';
 import { toyDigest, toyManifest } from '../../support/toy-model.ts';
 import { toyRanges } from '../../support/toy-network.ts';
 
@@ -52,5 +53,32 @@ describe('hidden rows', () => {
     ['f16', 'the smallest number', 0x8001],
   ] as const)('of %s are taken with %s in them', (boundary, _, bits) => {
     expect(codeFor(boundary, bits)).toBe('no error');
+  });
+});
+
+describe('a seat', () => {
+  const [requester, first, second, shadow, otherShadow] = ['a', 'b', 'c', 'd', 'e'].map(
+    (digit) => digit.repeat(64) as PeerId,
+  ) as [PeerId, PeerId, PeerId, PeerId, PeerId];
+  const route = leaseOf({
+    ...{ requester, stages: [[first], [second, shadow, otherShadow]], model: toyDigest, ranges: toyRanges },
+  }).route;
+  const loaded: LoadedRange = { model: toyDigest, range: toyRanges[1]!, manifest: toyManifest };
+  const opening = { session: route.session, stage: 1, from: first, route };
+
+  it.each([
+    ['the primary', second, 'primary'],
+    ['a shadow', shadow, 'shadow'],
+    ['another shadow', otherShadow, 'shadow'],
+  ])('is taken by %s that the route names', (_, self, role) => {
+    expect(takeSeat(opening, self, loaded, 0)).toMatchObject({ role, requester, upstream: first });
+  });
+
+  it.each([
+    ['names for another stage', first, {}],
+    ['does not name', 'f'.repeat(64) as PeerId, {}],
+    ['names, where another peer than the one before it asks', shadow, { from: requester }],
+  ])('is refused to a volunteer that the route %s', (_, self, change) => {
+    expect(codeOf(() => takeSeat({ ...opening, ...change }, self, loaded, 0))).toBe('unrouted');
   });
 });
