@@ -44,6 +44,12 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     goTo: 'network',
     canRetry: false,
   },
+  'not-found': {
+    title: 'The server does not have this',
+    text: (error) => toSentence(error.message),
+    goTo: null,
+    canRetry: true,
+  },
   'server-lost': {
     title: 'The signal server cannot be reached',
     text: 'It may be restarting, or this device is offline. Nothing you wrote is lost.',

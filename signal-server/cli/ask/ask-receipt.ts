@@ -5,6 +5,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
+import type { ServerApi } from '#shared/peer/server/server-api.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
@@ -13,7 +14,6 @@ import { printable } from '#shared/receipt/verify/printable.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { systemRandom as random } from '../../machine/system-clock.ts';
-import type { ServerApi } from '../../node-peer/server-api.ts';
 import { describeHistory, type LogHistory } from '../log/hold-log.ts';
 
 /** An answer, and what is in hand of how it was made. */

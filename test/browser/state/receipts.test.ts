@@ -118,7 +118,7 @@ test('another receipt than the one asked for is not shown, however good it is', 
 });
 
 test('a receipt that the server does not have is missing', async () => {
-  const gone = new ChorusError('unknown-model', 'It is entry 7 of its log.', { status: 404 });
+  const gone = new ChorusError('not-found', 'It is entry 7 of its log.', { status: 404 });
   const opened = open({ fetchReceipt: () => Promise.reject(gone) });
   await opened.open('a'.repeat(64) as Digest);
   expect(opened.status).toBe('missing');

@@ -169,7 +169,7 @@ const opened = new OpenedReceipt({
     if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
     if (show === 'wrong') return Promise.resolve(made.unchecked);
     if (id === made.id) return Promise.resolve(made.another);
-    return Promise.reject(new ChorusError('unknown-model', 'This server has no such receipt.', { status: 404 }));
+    return Promise.reject(new ChorusError('not-found', 'This server has no such receipt.', { status: 404 }));
   },
   fetchLog,
   holdProof: () => Promise.resolve(),
