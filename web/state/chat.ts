@@ -1,7 +1,6 @@
 import type { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
-import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { SignedReceipt } from '#shared/receipt/build/make-receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 
 export interface ChatMessage {
@@ -10,12 +9,9 @@ export interface ChatMessage {
 }
 
 /** A receipt that this page made of an answer. Without a proof it is not in the log. */
-export interface MadeReceipt {
-  readonly id: Digest;
-  readonly file: ReceiptFile;
-  /** Of its model's manifest. */
+export interface MadeReceipt extends SignedReceipt {
+  /** Digest of its model's manifest. */
   readonly manifest: Digest;
-  readonly secrets: ReceiptSecrets;
 }
 
 /** How making a receipt ended: `error` says why there is none, or why the one there is is not in the log. */
