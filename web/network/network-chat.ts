@@ -6,13 +6,13 @@ import type { Digest } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
-import { openModelText, type ModelText } from '#shared/text/model-text.ts';
+import { openModelText, type ModelText, type ChatMessage } from '#shared/text/model-text.ts';
 import { openBlobStore, type IdbBlobStore } from '../browser/blob-store.ts';
-import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from '../state/chat.ts';
+import type { AnswerOptions, Chat, ChatEvent } from '../state/chat.ts';
 import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
-import { ShownText } from './shown-text.ts';
 import { makeTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
+import { WrittenText } from './written-text.ts';
 
 export interface NetworkChatDeps {
   readonly clock: Clock;
@@ -50,7 +50,7 @@ export async function openNetworkChat(
     const promptTokens = text.encodeRendered(renderedPrompt);
     const room = manifest.config.maxPositions - promptTokens.length;
     if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
-    const shown = new ShownText(() => text.createWriter());
+    const shown = new WrittenText(() => text.createWriter());
     let evidence: Evidence | null = null;
     const events = conversation.generate({
       promptTokens,

@@ -12,7 +12,7 @@ import { manifestBytes } from './manifest-bytes.ts';
 const MAX_CARD_BYTES = 256 * 1024;
 
 /** Whose signature is on the list of a model's files. */
-export interface ModelSigner {
+export interface FoundSigner {
   /** `operator`: the key that signed the manifest too; `publisher`: one the operator was given as the publisher's. */
   readonly who: 'operator' | 'publisher' | 'unknown' | 'nobody';
   /** True if the signature was found good here. */
@@ -25,7 +25,7 @@ export interface ModelSigner {
 export interface OpenedModel {
   readonly digest: Digest;
   readonly manifest: Manifest;
-  readonly signer: ModelSigner;
+  readonly signer: FoundSigner;
   /** The model card, Markdown without its front matter; null where there is none or it cannot be had. */
   readonly card: string | null;
 }
@@ -61,7 +61,7 @@ function parseManifest(bytes: Uint8Array<ArrayBuffer>): Manifest {
   }
 }
 
-async function signerOf({ source }: Manifest, envelope: Envelope, verify: VerifySignature): Promise<ModelSigner> {
+async function signerOf({ source }: Manifest, envelope: Envelope, verify: VerifySignature): Promise<FoundSigner> {
   const isChecked = (await checkModelSource(source, verify)) === 'signed';
   if (source.signature === null) return { who: 'nobody', isChecked, keyHint: null };
   const { bundle, publicKey } = source.signature;

@@ -2,11 +2,7 @@ import type { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { SignedReceipt } from '#shared/receipt/build/make-receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-
-export interface ChatMessage {
-  readonly role: 'user' | 'assistant';
-  readonly content: string;
-}
+import type { ChatMessage } from '#shared/text/model-text.ts';
 
 /** A receipt that this page made of an answer. Without a proof it is not in the log. */
 export interface MadeReceipt extends SignedReceipt {

@@ -10,7 +10,7 @@ import type {
 } from '#shared/judge/finding.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
-import type { Answer } from '../state/answer.svelte.ts';
+import type { ShownAnswer } from '../state/answer.svelte.ts';
 import { plural } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */
@@ -124,7 +124,7 @@ export function explainSettling(settling: Settling): string {
 }
 
 /** One line on the whole answer, and the tier whose sign it bears; null while nothing is known. */
-export function summarizeChecks(answer: Answer): { readonly tier: Tier | null; readonly text: string } {
+export function summarizeChecks(answer: ShownAnswer): { readonly tier: Tier | null; readonly text: string } {
   const { tier, counts, settling } = answer.checks;
   const parts = counts.checked + counts.settled + counts.unchecked + counts.disputed;
   const of = (count: number) => (count === parts ? 'all parts' : `${count} of ${plural(parts, 'part')}`);
@@ -145,7 +145,7 @@ export function summarizeChecks(answer: Answer): { readonly tier: Tier | null; r
   }
 }
 
-function explainUnchecked(answer: Answer, of: (count: number) => string): string {
+function explainUnchecked(answer: ShownAnswer, of: (count: number) => string): string {
   const { counts, route } = answer.checks;
   const agreed = counts.checked + counts.settled;
   if (agreed === 0 && counts.unchecked === 0) return 'Unchecked: it ended before its first check';

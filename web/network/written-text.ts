@@ -2,7 +2,7 @@ import type { TextWriter } from '#shared/text/model-text.ts';
 import { RewindableWriter } from '#shared/text/rewindable-writer.ts';
 
 /** The text of an answer as it is shown piece by piece, and as a whole: what its receipt is about. */
-export class ShownText {
+export class WrittenText {
   readonly #writer: RewindableWriter;
   #pieces: { readonly position: number; readonly text: string }[] = [];
   #last = '';
