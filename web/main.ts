@@ -30,7 +30,7 @@ import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
-/** Wires the page. What talks to peers, computes or draws charts is loaded when it is first needed. */
+/** Wires the page. Code that talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
@@ -144,7 +144,7 @@ function pageStorage(open: () => KeyValueStorage): KeyValueStorage {
   }
 }
 
-/** What fails to load now is loaded again when it is needed, and the failure shown then. */
+/** A load that fails now is tried again when its code is needed, and the failure shown then. */
 function prefetch(...loads: (() => Promise<unknown>)[]): void {
   for (const load of loads) load().catch(() => undefined);
 }

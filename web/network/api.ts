@@ -4,7 +4,7 @@ import { pageClock } from '../browser/page-clock.ts';
 /** A person waits for it. */
 const SILENCE_MS = 10_000;
 
-/** What this page asks the server it came from. */
+/** The questions of this page to the server it came from. */
 export const {
   fetchModels,
   fetchNetwork,

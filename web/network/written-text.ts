@@ -28,7 +28,7 @@ export class WrittenText {
     this.#pieces = this.#pieces.filter(({ position }) => position < from);
   }
 
-  /** What was held back, once no token follows. */
+  /** The text that was held back, once no token follows. */
   end(): string {
     this.#last = this.#writer.end();
     return this.#last;

@@ -11,7 +11,7 @@ import { manifestBytes } from './manifest-bytes.ts';
 /** Longer cards are not shown, only given as a file. */
 const MAX_CARD_BYTES = 256 * 1024;
 
-/** Whose signature is on the list of a model's files. */
+/** The signer of the list of a model's files, as far as it can be found. */
 export interface FoundSigner {
   /** `operator`: the key that signed the manifest too; `publisher`: one the operator was given as the publisher's. */
   readonly who: 'operator' | 'publisher' | 'unknown' | 'nobody';
@@ -90,7 +90,7 @@ async function fetchCard(
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     return text.replace(/^---\r?\n.*?\r?\n---\r?\n/s, '').trim();
   } catch {
-    // What the manifest says of the model is worth as much without it.
+    // The manifest is worth as much without its card.
     return null;
   }
 }

@@ -35,7 +35,7 @@ export interface AnswerOptions {
   readonly signal: AbortSignal;
 }
 
-/** One conversation with one model. What was answered before is still in the volunteers' memory for a while. */
+/** One conversation with one model. Earlier answers stay in the volunteers' memory for a while. */
 export interface Chat {
   /** Answers the last message. Throws ChorusError; ends with `cancelled` when the signal aborts. */
   answer(messages: readonly ChatMessage[], options: AnswerOptions): AsyncIterable<ChatEvent>;

@@ -1,7 +1,7 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { IdbBlobStore } from '../browser/blob-store.ts';
 
-/** What clearing came to, in bytes. */
+/** The outcome of clearing, in bytes. */
 export interface Cleared {
   readonly removedBytes: number;
   readonly leftBytes: number;

@@ -12,7 +12,7 @@ import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';
 import type { VolunteerPanel } from './volunteer-panel.svelte.ts';
 
-/** What every view can reach. */
+/** The state that every view can reach. */
 export interface PageState {
   readonly settings: Settings;
   readonly models: Models;

@@ -58,7 +58,7 @@ export class ReceiptSearch {
       this.error = null;
     } catch (thrown) {
       if (asking.signal.aborted) return;
-      // What there is was not looked for now.
+      // The receipts that are here are not those that were asked for.
       if (isOther) this.#take([], false);
       this.status = 'failed';
       this.error = toChorusError(thrown, 'server-lost');

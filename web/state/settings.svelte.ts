@@ -29,7 +29,7 @@ const askSettingsSchema = z.object({
 });
 export type AskSettings = z.infer<typeof askSettingsSchema>;
 
-/** What the person chose, kept in this browser. */
+/** The person's choices, kept in this browser. */
 export class Settings {
   readonly volunteer: Stored<LendingSettings>;
   readonly ask: Stored<AskSettings>;

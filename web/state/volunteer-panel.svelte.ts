@@ -28,7 +28,7 @@ export interface VolunteerPanelDeps {
   readonly keepAwake: () => Promise<() => void>;
   readonly settings: Settings;
   readonly storage: KeyValueStorage;
-  /** What outlives a reload of this tab, but not the tab. */
+  /** Storage that outlives a reload of this tab, but not the tab. */
   readonly tabStorage: KeyValueStorage;
   readonly clock: Clock;
 }

@@ -1,7 +1,7 @@
 import type { ChorusError, ErrorCode } from '#shared/errors.ts';
 import { toSentence } from './format.ts';
 
-/** What went wrong in plain words, and what the person can do about it. */
+/** A failure in plain words, and what the person can do about it. */
 export interface Explanation {
   readonly title: string;
   readonly text: string;

@@ -4,7 +4,7 @@ import { formatCount, plural } from './format.ts';
 
 export type VolunteerTrust = NetworkSnapshot['volunteers'][number]['trust'];
 
-/** What the server makes of a volunteer's work so far. */
+/** The server's opinion of a volunteer's work so far. */
 export type TrustState = 'suspended' | 'new' | 'proven';
 
 export function trustState({ isNew, suspendedUntilMs }: VolunteerTrust, serverTimeMs: number): TrustState {
