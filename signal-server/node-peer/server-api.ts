@@ -3,6 +3,8 @@ import { createServerApi, type ServerApi } from '#shared/peer/server/server-api.
 import { describeCause } from '../machine/http-answer.ts';
 import { systemClock } from '../machine/system-clock.ts';
 
+export type { ServerApi };
+
 /** Nobody looks on, and the server may be a slow machine. */
 const SILENCE_MS = 30_000;
 

@@ -13,7 +13,6 @@ import { openWebRtcChannel } from './webrtc-channel.ts';
 
 /** Where the server mounts PeerJS. */
 const PEER_PATH = '/peerjs';
-const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
 export interface WebRtcTransportDeps {
   /** Its welcome holds the token and the ICE servers; a new welcome makes a new introduction. */
@@ -161,7 +160,7 @@ export class PeerJsTransport implements WebRtcTransport {
     if (peer !== this.#current) return;
     this.#retire();
     if (this.#isClosed || this.#deps.control.state.type !== 'open') return;
-    const delayMs = backoffMs(++this.#attempt, RETRY);
+    const delayMs = backoffMs(++this.#attempt, { firstMs: 1_000, maxMs: 30_000 });
     this.#stopTimer = this.#deps.clock.setTimer(() => this.#introduce(), delayMs);
   }
 

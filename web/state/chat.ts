@@ -4,6 +4,8 @@ import type { SignedReceipt } from '#shared/receipt/build/make-receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
 
+export type { ChatMessage };
+
 /** A receipt that this page made of an answer. Without a proof it is not in the log. */
 export interface MadeReceipt extends SignedReceipt {
   /** Digest of its model's manifest. */

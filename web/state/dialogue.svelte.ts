@@ -1,10 +1,9 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { ChatMessage } from '#shared/text/model-text.ts';
 import { orAborted } from '../browser/or-aborted.ts';
 import { ShownAnswer } from './answer.svelte.ts';
-import type { Chat, OpenChat } from './chat.ts';
+import type { Chat, ChatMessage, OpenChat } from './chat.ts';
 import type { Models } from './models.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 
