@@ -15,28 +15,28 @@ import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
 import { Membership } from './network/membership.ts';
 import { pageClock } from './browser/page-clock.ts';
-import { Connection } from './state/connection.svelte.ts';
-import { Conversation } from './state/conversation.svelte.ts';
+import { PageConnection } from './state/connection.svelte.ts';
+import { Dialogue } from './state/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
 import { ModelPage } from './state/model-page.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
-import { Receipts } from './state/receipt-list.svelte.ts';
+import { ReceiptSearch } from './state/receipt-search.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
 import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
-/** Wires the page. What talks to peers, computes or draws charts is loaded when it is first needed. */
+/** Wires the page. Code that talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
   const storage = pageStorage(() => localStorage);
   const settings = new Settings(storage);
-  const connection = new Connection();
+  const connection = new PageConnection();
   const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
   const models = new Models(() => fetchModels(new AbortController().signal), settings);
   const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
@@ -47,7 +47,7 @@ function start(target: HTMLElement): void {
     clock,
   });
   const holdProof = (proof: string) => log.holdProof(proof);
-  const conversation = new Conversation({
+  const conversation = new Dialogue({
     models,
     settings,
     clock,
@@ -101,7 +101,7 @@ function start(target: HTMLElement): void {
   });
   const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore());
   const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
-  const receipts = new Receipts(fetchReceipts);
+  const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
   const model = new ModelPage(async (digest, signal) => {
     const { openModel } = await import('./receipts/open-model.ts');
@@ -144,7 +144,7 @@ function pageStorage(open: () => KeyValueStorage): KeyValueStorage {
   }
 }
 
-/** What fails to load now is loaded again when it is needed, and the failure shown then. */
+/** A load that fails now is tried again when its code is needed, and the failure shown then. */
 function prefetch(...loads: (() => Promise<unknown>)[]): void {
   for (const load of loads) load().catch(() => undefined);
 }

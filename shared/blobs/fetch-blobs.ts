@@ -1,3 +1,4 @@
+import { backoffMs } from '../backoff.ts';
 import type { Clock } from '../clock.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../errors.ts';
 import type { Digest } from '../ids.ts';
@@ -6,7 +7,7 @@ import type { BlobStore } from './blob-store.ts';
 import { pieceRange } from './piece.ts';
 
 const MAX_ATTEMPTS = 4;
-const FIRST_RETRY_MS = 250;
+const RETRY = { firstMs: 250, maxMs: 1_000 };
 /** Pieces on their way at once. */
 const CONCURRENCY = 4;
 /** Failures that another attempt does not cure. */
@@ -82,7 +83,7 @@ async function fetchPiece({ ref, index }: Piece, deps: FetchBlobsDeps, signal: A
     } catch (thrown) {
       const error = toChorusError(thrown);
       if (attempt >= MAX_ATTEMPTS || FINAL.includes(error.code)) throw error;
-      await pause(FIRST_RETRY_MS * 2 ** (attempt - 1), deps.clock, signal);
+      await pause(backoffMs(attempt, RETRY), deps.clock, signal);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
-import type { ErrorCode } from '../errors.ts';
+import { parseErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
@@ -26,10 +26,7 @@ const base64 = (max: number) =>
     .regex(/^[A-Za-z0-9+/]*={0,2}$/);
 const text = z.string().max(MAX_REASON_CHARACTERS);
 const requestId = z.int().min(0);
-const errorCode = z
-  .string()
-  .max(40)
-  .transform((code) => code as ErrorCode);
+const errorCode = z.string().max(40).transform(parseErrorCode);
 
 export const serverMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('challenge'), protocol: z.int(), nonce: base64(64), serverKey: base64(64) }),

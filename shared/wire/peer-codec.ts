@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { concatBytes, fromHex, utf8 } from '../bytes.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
-import type { ErrorCode } from '../errors.ts';
+import { parseErrorCode } from '../errors.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGES } from '../limits.ts';
 import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
@@ -57,7 +57,7 @@ const faultSchema = z.strictObject({
   code: z
     .string()
     .regex(/^[a-z-]{1,40}$/)
-    .transform((code) => code as ErrorCode),
+    .transform(parseErrorCode),
   message: z.string().max(MAX_REASON_CHARACTERS),
   volunteer: peerIdSchema.nullable(),
 });

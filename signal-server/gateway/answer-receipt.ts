@@ -5,9 +5,7 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
-import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
-import { receiptId } from '#shared/receipt/read-receipt.ts';
+import { makeReceipt, type EndedAnswer } from '#shared/receipt/build/make-receipt.ts';
 import type { ReceiptDesk } from '../receipts/receipt-desk.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
@@ -26,19 +24,12 @@ export type ReceiptNote =
     }
   | { readonly receipt: null; readonly receiptError: { readonly code: string; readonly message: string } };
 
-/** A whole answer, and what is in hand of how it was made. */
-export interface EndedAnswer {
-  readonly evidence: Evidence | null;
+export interface GatewayAnswer extends EndedAnswer {
   readonly model: GatewayModel;
-  /** As `ReceiptParts` has it. */
-  readonly renderedPrompt: string | null;
-  /** As it was given out. */
-  readonly answer: string;
-  readonly stop: readonly string[];
 }
 
 /** Makes the receipt of an answer and has it logged. Never rejects: an answer without a receipt is still an answer. */
-export type GiveReceipt = (answer: EndedAnswer) => Promise<ReceiptNote>;
+export type GiveReceipt = (answer: GatewayAnswer) => Promise<ReceiptNote>;
 
 export interface ReceiptGiverDeps {
   /** The gateway's: it is the requester. */
@@ -53,16 +44,13 @@ export interface ReceiptGiverDeps {
 }
 
 export function createReceiptGiver({ identity, serverKey, desk, clock, random, log }: ReceiptGiverDeps): GiveReceipt {
-  async function give({ evidence, model, ...texts }: EndedAnswer): Promise<ReceiptNote> {
-    if (evidence === null) throw new ChorusError('check-failed', 'not every part of this answer has a verdict');
-    const statement = await buildReceipt({
-      ...{ evidence, ...texts, manifest: model.manifest, manifestDigest: model.digest, text: model.text },
+  async function give({ model, ...answer }: GatewayAnswer): Promise<ReceiptNote> {
+    const { id, file, secrets } = await makeReceipt(answer, {
+      ...{ manifest: model.manifest, manifestDigest: model.digest, text: model.text },
       ...{ requester: { kind: 'gateway', identity }, serverKey, random, verify },
     });
-    const file = await signReceipt(statement, identity);
     await within(clock, LOG_TIMEOUT_MS, desk.accept(file.envelope));
-    const id = receiptId(file);
-    return { receipt: { id, url: `/v1/receipts/${id}`, salt: toHex(evidence.salt) } };
+    return { receipt: { id, url: `/v1/receipts/${id}`, salt: toHex(secrets.salt) } };
   }
 
   return (answer) =>

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { backoffMs } from '#shared/backoff.ts';
 import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
@@ -18,8 +19,7 @@ const ROUND_MS = 500;
 const PAUSE_MS = 100;
 /** A head that does not change is cosigned again, so that its age says how recently a witness looked. */
 const REFRESH_MS = 10 * 60_000;
-const FIRST_RETRY_MS = 1_000;
-const LAST_RETRY_MS = 5 * 60_000;
+const RETRY = { firstMs: 1_000, maxMs: 5 * 60_000 };
 /** Heads whose cosignatures are kept for proofs. */
 const MAX_HEADS = 16;
 
@@ -216,8 +216,8 @@ export class WitnessClient {
       const error = toChorusError(thrown);
       if (error.code === 'wrong-peer') this.#deps.onFork(error);
       member.error = error.message;
-      member.retryAtMs = this.#deps.clock.nowMs() + Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** member.failures);
       member.failures += 1;
+      member.retryAtMs = this.#deps.clock.nowMs() + backoffMs(member.failures, RETRY);
     } finally {
       member.isBusy = false;
       member.isHeard = true;

@@ -1,4 +1,5 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { readBody } from '#shared/peer/server/http.ts';
 
 /** The answer to an HTTP request, read whole. */
 export interface HttpAnswer {
@@ -29,30 +30,6 @@ export async function request(url: URL, init: RequestInit, limits: AnswerLimits)
     if (error instanceof ChorusError) throw error;
     throw new ChorusError('server-lost', `no answer from ${url.origin}: ${describeCause(error)}`);
   }
-}
-
-/** The whole body, given up as soon as it is longer than `maxBytes`. Calls `onBytes` as parts of it come. */
-export async function readBody(
-  response: Response,
-  maxBytes: number,
-  onBytes: () => void = () => undefined,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const body: ReadableStream<Uint8Array> | null = response.body;
-  const reader = body?.getReader();
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
-      onBytes();
-      size += part.value.length;
-      if (size > maxBytes) throw new ChorusError('too-large', `the server answered more than ${maxBytes} bytes`);
-      parts.push(part.value);
-    }
-  } catch (error) {
-    await reader?.cancel().catch(() => {});
-    throw toChorusError(error, 'server-lost');
-  }
-  return new Uint8Array(Buffer.concat(parts, size));
 }
 
 /** `fetch` hides what went wrong with the connection one or two causes deep. */

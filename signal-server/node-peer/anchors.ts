@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '#shared/backoff.ts';
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
 import { type ChorusError, toChorusError } from '#shared/errors.ts';
 import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
@@ -8,8 +9,7 @@ import type { Companion, CompanionContext } from '../server.ts';
 import { createDiskBlobStore } from './disk-blob-store.ts';
 import { startVolunteer } from './volunteer-program.ts';
 
-const FIRST_RESTART_MS = 1_000;
-const MAX_RESTART_MS = 60_000;
+const RESTART = { firstMs: 1_000, maxMs: 60_000 };
 /** An anchor that worked this long starts again without delay when it fails. */
 const STEADY_MS = 60_000;
 
@@ -52,15 +52,15 @@ export function startAnchors(
 
 async function keepRunning(name: string, blobs: BlobStore, context: AnchorContext): Promise<void> {
   const { log, signal } = context;
-  let delayMs = FIRST_RESTART_MS;
+  let failures = 0;
   while (!signal.aborted) {
     const startedAtMs = performance.now();
     const failure = await runAnchor(name, blobs, context).catch((error: unknown) => toChorusError(error));
     if (failure === null || signal.aborted) return;
-    if (performance.now() - startedAtMs > STEADY_MS) delayMs = FIRST_RESTART_MS;
+    failures = performance.now() - startedAtMs > STEADY_MS ? 1 : failures + 1;
+    const delayMs = backoffMs(failures, RESTART);
     log.warn({ anchor: name, code: failure.code, reason: failure.message, delayMs }, 'anchor starts again');
     await sleep(delayMs, undefined, { signal }).catch(() => {});
-    delayMs = Math.min(MAX_RESTART_MS, 2 * delayMs);
   }
 }
 

@@ -6,7 +6,7 @@ import { Volunteer, type LendingSettings } from '#shared/peer/volunteer/voluntee
 import { createWorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import { systemClock as clock } from '../machine/system-clock.ts';
 import { connectPeer } from './node-connection.ts';
-import { createServerApi } from './server-api.ts';
+import { serverApiAt } from './server-api.ts';
 import { spawnWorkerThread } from './worker-thread.ts';
 
 export interface VolunteerProgramOptions {
@@ -41,7 +41,7 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
   const { control, links, close } = await connectPeer({ ...options, signal: connecting.signal }).finally(() => {
     signal.removeEventListener('abort', stopConnecting);
   });
-  const api = createServerApi(serverUrl);
+  const api = serverApiAt(serverUrl);
   const worker = createWorkerClient({ spawn: options.spawnWorker ?? spawnWorkerThread, clock });
   const volunteer = new Volunteer({
     identity,

@@ -3,7 +3,7 @@ import type { Conversation, ConversationOptions } from '#shared/peer/requester/r
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
 import { createNodeRequester } from '../../signal-server/node-peer/requester-program.ts';
-import { createServerApi } from '../../signal-server/node-peer/server-api.ts';
+import { serverApiAt } from '../../signal-server/node-peer/server-api.ts';
 
 /** A requester in this process, over the relay. */
 export interface AskingProgram {
@@ -17,7 +17,7 @@ export async function startAskingProgram(url: string): Promise<AskingProgram> {
   const { signal } = new AbortController();
   const identity = await identityOf(await generateKeyPair());
   const { requester, control, close } = await createNodeRequester({ serverUrl, identity, kind: 'cli', signal });
-  const api = createServerApi(serverUrl);
+  const api = serverApiAt(serverUrl);
   const [model] = await api.fetchModels(signal);
   if (model === undefined) throw new Error('the server has no model');
   const { digest } = model;

@@ -1,7 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import { pageClock } from '../../web/browser/page-clock.ts';
-import { Connection } from '../../web/state/connection.svelte.ts';
-import { Conversation } from '../../web/state/conversation.svelte.ts';
+import { PageConnection } from '../../web/state/connection.svelte.ts';
+import { Dialogue } from '../../web/state/dialogue.svelte.ts';
 import { KeptFiles } from '../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../web/state/log-watch.svelte.ts';
 import { ModelPage } from '../../web/state/model-page.svelte.ts';
@@ -9,7 +9,7 @@ import { Models } from '../../web/state/models.svelte.ts';
 import { Network } from '../../web/state/network.svelte.ts';
 import { OpenedReceipt } from '../../web/state/opened-receipt.svelte.ts';
 import type { PageState } from '../../web/state/page-context.ts';
-import { Receipts } from '../../web/state/receipt-list.svelte.ts';
+import { ReceiptSearch } from '../../web/state/receipt-search.svelte.ts';
 import { Settings } from '../../web/state/settings.svelte.ts';
 import { Verifier } from '../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../web/state/verify-form.svelte.ts';
@@ -27,8 +27,8 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     settings,
     models,
     network: new Network({ fetchNetwork: fails, clock, isHidden: () => false }),
-    connection: new Connection(),
-    conversation: new Conversation({ models, settings, clock, random, prefetch, openChat: fails }),
+    connection: new PageConnection(),
+    conversation: new Dialogue({ models, settings, clock, random, prefetch, openChat: fails }),
     volunteer: new VolunteerPanel({
       createVolunteer: fails,
       prefetch,
@@ -40,7 +40,7 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
       clock,
     }),
     kept: new KeptFiles(fails),
-    receipts: new Receipts(fails),
+    receipts: new ReceiptSearch(fails),
     opened: new OpenedReceipt({
       verifier,
       fetchReceipt: fails,

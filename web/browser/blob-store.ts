@@ -24,14 +24,14 @@ interface BlobSchema extends DBSchema {
 export interface BlobStoreOptions {
   readonly name?: string;
   /**
-   * What is to stay, though nobody uses it now, where the browser's room is used up. What neither it names nor any
-   * tab uses is removed then. Without it nothing is.
+   * Blobs that are to stay, though nobody uses them now, when the browser's room is used up. Blobs that neither it
+   * names nor any tab uses are removed then. Without it none are.
    */
   readonly neededLater?: () => Promise<ReadonlySet<Digest>>;
 }
 
 /**
- * Blobs in IndexedDB, each piece a Blob on disk that is read only when it is used. What was asked of a store counts as
+ * Blobs in IndexedDB, each piece a Blob on disk that is read only when it is used. A blob that was asked of a store counts as
  * used, for all tabs, until the store is closed.
  */
 export class IdbBlobStore implements BlobStore {
@@ -114,7 +114,7 @@ export class IdbBlobStore implements BlobStore {
     try {
       await this.removeUnused(await neededLater());
     } catch {
-      // What is needed later is not known, so nothing is removed; the want of room is then what is told.
+      // Nothing is removed while the blobs needed later are unknown; the want of room is told instead.
     }
   }
 

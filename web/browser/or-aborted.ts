@@ -1,6 +1,6 @@
 import { ChorusError } from '#shared/errors.ts';
 
-/** What `promise` settles to; rejects with `cancelled` if `signal` aborts first, which leaves the work to others. */
+/** The outcome of `promise`; rejects with `cancelled` if `signal` aborts first, which leaves the work to others. */
 export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(new ChorusError('cancelled', 'no longer wanted'));

@@ -20,7 +20,7 @@ export class ComputeThread {
     this.#deps = deps;
   }
 
-  /** Starts the thread, and readies `backend`'s runtime in it if one is named. What fails here fails at the start too. */
+  /** Starts the thread, and readies `backend`'s runtime in it if one is named. A failure here is one of the start too. */
   async prepare(backend: 'webgpu' | 'wasm' | null): Promise<void> {
     await (await this.#open()).prepare(backend);
   }

@@ -11,7 +11,7 @@ const MAX_UNOPENED = 32;
 const description = z.object({ type: z.string().max(20), sdp: z.string().max(32_768) });
 const connectionId = z.string().max(100);
 
-/** What the signal server may send to a PeerJS client; only these fields are looked at by it. */
+/** The messages that the signal server may send to a PeerJS client; it looks at these fields only. */
 const introductionSchema = z.discriminatedUnion('type', [
   z.object({ type: z.enum(['OPEN', 'ERROR', 'ID-TAKEN', 'INVALID-KEY']) }),
   z.object({ type: z.enum(['LEAVE', 'EXPIRE']), src: peerIdSchema }),

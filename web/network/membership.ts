@@ -2,14 +2,14 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { ControlState } from '#shared/peer/control/control-client.ts';
 import type { TransportNotice } from '#shared/peer/link/link-pool.ts';
 import { orAborted } from '../browser/or-aborted.ts';
-import type { Connection } from '../state/connection.svelte.ts';
+import type { PageConnection } from '../state/connection.svelte.ts';
 import type { Joined } from './join.ts';
 
 export interface MembershipDeps {
   readonly serverUrl: string;
   readonly clock: Clock;
   readonly random: RandomBytes;
-  readonly connection: Connection;
+  readonly connection: PageConnection;
 }
 
 /** Joins the network when somebody first needs it, once for all, and again after the connection has ended for good. */

@@ -6,13 +6,13 @@ import type { Digest } from '#shared/ids.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
-import { openModelText, type ModelText } from '#shared/text/model-text.ts';
+import { openModelText, type ModelText, type ChatMessage } from '#shared/text/model-text.ts';
 import { openBlobStore, type IdbBlobStore } from '../browser/blob-store.ts';
-import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from '../state/chat.ts';
+import type { AnswerOptions, Chat, ChatEvent } from '../state/chat.ts';
 import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
-import { makeReceipt, type MakeReceiptDeps } from './make-receipt.ts';
-import { ShownText } from './shown-text.ts';
+import { makeTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
+import { WrittenText } from './written-text.ts';
 
 export interface NetworkChatDeps {
   readonly clock: Clock;
@@ -38,7 +38,7 @@ export async function openNetworkChat(
   const conversation = joined.requester.openConversation({ manifest, digest: model });
   // An answer that was stopped gets its receipt all the same.
   const closing = new AbortController();
-  const receipts: MakeReceiptDeps = {
+  const receipts: TabReceiptDeps = {
     ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt, holdProof },
   };
 
@@ -46,11 +46,11 @@ export async function openNetworkChat(
     messages: readonly ChatMessage[],
     { maxNewTokens, temperature, topP, seed, signal: stop }: AnswerOptions,
   ): AsyncGenerator<ChatEvent> {
-    const prompt = text.renderChat(messages);
-    const promptTokens = text.encodeRendered(prompt);
+    const renderedPrompt = text.renderChat(messages);
+    const promptTokens = text.encodeRendered(renderedPrompt);
     const room = manifest.config.maxPositions - promptTokens.length;
     if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
-    const shown = new ShownText(() => text.createWriter());
+    const shown = new WrittenText(() => text.createWriter());
     let evidence: Evidence | null = null;
     const events = conversation.generate({
       promptTokens,
@@ -68,8 +68,8 @@ export async function openNetworkChat(
     }
     // Only now is the session free for the next question.
     if (evidence === null) return;
-    const ended = { evidence, prompt, answer: shown.text };
-    yield { type: 'receipt', ...(await makeReceipt(ended, receipts, closing.signal)) };
+    const ended = { evidence, renderedPrompt, answer: shown.text };
+    yield { type: 'receipt', ...(await makeTabReceipt(ended, receipts, closing.signal)) };
   }
 
   function close(): void {

@@ -37,7 +37,7 @@ class WebRtcChannel implements Channel {
   readonly #connection: DataConnection;
   readonly #dataChannel: RTCDataChannel;
   #onPiece: ((piece: Uint8Array<ArrayBuffer>) => void) | null = null;
-  /** What came before anybody listened. */
+  /** Pieces that came before anybody listened. */
   readonly #early: Uint8Array<ArrayBuffer>[] = [];
   #isClosed = false;
 
@@ -55,7 +55,7 @@ class WebRtcChannel implements Channel {
     return this.#onPiece ?? (() => {});
   }
 
-  /** What came earlier follows once whoever listens has set the rest. */
+  /** Earlier pieces follow once the listener has set the rest. */
   set onPiece(onPiece: (piece: Uint8Array<ArrayBuffer>) => void) {
     this.#onPiece = onPiece;
     queueMicrotask(() => {

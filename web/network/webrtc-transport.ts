@@ -1,8 +1,10 @@
 import { Peer, type DataConnection } from 'peerjs';
+import { backoffMs } from '#shared/backoff.ts';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { peerIdSchema, type PeerId } from '#shared/ids.ts';
 import { WEBRTC_TIMEOUT_MS } from '#shared/limits.ts';
+import { Listeners } from '#shared/listeners.ts';
 import type { ControlClient } from '#shared/peer/control/control-client.ts';
 import type { Channel } from '#shared/peer/link/channel.ts';
 import type { WebRtcTransport } from '#shared/peer/link/webrtc-transport.ts';
@@ -11,8 +13,6 @@ import { openWebRtcChannel } from './webrtc-channel.ts';
 
 /** Where the server mounts PeerJS. */
 const PEER_PATH = '/peerjs';
-const FIRST_RETRY_MS = 1_000;
-const MAX_RETRY_MS = 30_000;
 
 export interface WebRtcTransportDeps {
   /** Its welcome holds the token and the ICE servers; a new welcome makes a new introduction. */
@@ -36,7 +36,7 @@ export class PeerJsTransport implements WebRtcTransport {
   readonly #connections = new Map<Peer, Set<DataConnection>>();
   readonly #dials = new Map<DataConnection, (error: ChorusError) => void>();
   #current: Peer | null = null;
-  #wakeDials = new Set<() => void>();
+  readonly #wakeDials = new Listeners();
   #unopened = 0;
   #attempt = 0;
   #stopTimer: () => void = () => {};
@@ -88,7 +88,7 @@ export class PeerJsTransport implements WebRtcTransport {
     this.#stopListening();
     this.#stopTimer();
     this.#current = null;
-    for (const wake of [...this.#wakeDials]) wake();
+    this.#wakeDials.notify();
     for (const peer of [...this.#connections.keys()]) peer.destroy();
     this.#connections.clear();
   }
@@ -101,11 +101,11 @@ export class PeerJsTransport implements WebRtcTransport {
       if (this.#current?.open) return this.#current;
       await new Promise<void>((resolve) => {
         const wake = (): void => {
-          this.#wakeDials.delete(wake);
+          remove();
           signal.removeEventListener('abort', wake);
           resolve();
         };
-        this.#wakeDials.add(wake);
+        const remove = this.#wakeDials.add(wake);
         signal.addEventListener('abort', wake);
       });
     }
@@ -134,7 +134,7 @@ export class PeerJsTransport implements WebRtcTransport {
     peer.on('open', () => {
       stopTimer();
       this.#attempt = 0;
-      for (const wake of [...this.#wakeDials]) wake();
+      this.#wakeDials.notify();
     });
     peer.on('connection', (connection) => this.#accept(peer, connection));
     peer.on('disconnected', () => {
@@ -160,7 +160,7 @@ export class PeerJsTransport implements WebRtcTransport {
     if (peer !== this.#current) return;
     this.#retire();
     if (this.#isClosed || this.#deps.control.state.type !== 'open') return;
-    const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#attempt++);
+    const delayMs = backoffMs(++this.#attempt, { firstMs: 1_000, maxMs: 30_000 });
     this.#stopTimer = this.#deps.clock.setTimer(() => this.#introduce(), delayMs);
   }
 

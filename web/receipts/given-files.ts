@@ -9,7 +9,7 @@ import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
 /** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
 export const MAX_GIVEN_BYTES = 32 * 1024 * 1024;
 
-/** What somebody dropped, by what it is. */
+/** A dropped file, by its kind. */
 export type Given =
   /** JSON that is or claims to be a receipt; null for what is no JSON. */
   | { readonly kind: 'receipt'; readonly value: unknown }

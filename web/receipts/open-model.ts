@@ -11,8 +11,8 @@ import { manifestBytes } from './manifest-bytes.ts';
 /** Longer cards are not shown, only given as a file. */
 const MAX_CARD_BYTES = 256 * 1024;
 
-/** Whose signature is on the list of a model's files. */
-export interface ModelSigner {
+/** The signer of the list of a model's files, as far as it can be found. */
+export interface FoundSigner {
   /** `operator`: the key that signed the manifest too; `publisher`: one the operator was given as the publisher's. */
   readonly who: 'operator' | 'publisher' | 'unknown' | 'nobody';
   /** True if the signature was found good here. */
@@ -25,7 +25,7 @@ export interface ModelSigner {
 export interface OpenedModel {
   readonly digest: Digest;
   readonly manifest: Manifest;
-  readonly signer: ModelSigner;
+  readonly signer: FoundSigner;
   /** The model card, Markdown without its front matter; null where there is none or it cannot be had. */
   readonly card: string | null;
 }
@@ -61,7 +61,7 @@ function parseManifest(bytes: Uint8Array<ArrayBuffer>): Manifest {
   }
 }
 
-async function signerOf({ source }: Manifest, envelope: Envelope, verify: VerifySignature): Promise<ModelSigner> {
+async function signerOf({ source }: Manifest, envelope: Envelope, verify: VerifySignature): Promise<FoundSigner> {
   const isChecked = (await checkModelSource(source, verify)) === 'signed';
   if (source.signature === null) return { who: 'nobody', isChecked, keyHint: null };
   const { bundle, publicKey } = source.signature;
@@ -90,7 +90,7 @@ async function fetchCard(
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     return text.replace(/^---\r?\n.*?\r?\n---\r?\n/s, '').trim();
   } catch {
-    // What the manifest says of the model is worth as much without it.
+    // The manifest is worth as much without its card.
     return null;
   }
 }

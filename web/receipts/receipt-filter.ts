@@ -19,7 +19,7 @@ export interface ChosenReceipts {
 /** Of this millennium: what a calendar has before and after it is not of use. */
 const daySchema = z.iso.date().regex(/^2/);
 
-/** Reads the part of an address after `?`. What cannot be read is left out; days in the wrong order change places. */
+/** Reads the part of an address after `?`. Unreadable values are left out; days in the wrong order change places. */
 export function parseChosen(query: string): ChosenReceipts {
   const given = new URLSearchParams(query);
   const read = <Value>(schema: z.ZodType<Value>, name: string): Value | null =>
@@ -40,7 +40,7 @@ export function addressOf(chosen: ChosenReceipts): string {
   return given.length === 0 ? '/receipts' : `/receipts?${new URLSearchParams(given)}`;
 }
 
-/** What the server is asked for. */
+/** The question to the server. */
 export function filterOf({ model, tier, from, to }: ChosenReceipts): ReceiptFilter {
   return {
     model,

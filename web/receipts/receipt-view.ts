@@ -21,7 +21,7 @@ export interface ReceiptStage {
   readonly replicas: readonly ReceiptReplica[];
 }
 
-/** Who ran and re-ran each stage, and what came of it, as the receipt says. */
+/** The replicas of each stage and the outcome of their work, as the receipt says. */
 export function toReceiptStages({ stages, spans }: ReceiptSummary): readonly ReceiptStage[] {
   return stages.map(({ range, replicas }, stage) => {
     const judged = spans.flatMap((span) => span.stages.filter((each) => each.stage === stage));
@@ -53,7 +53,7 @@ export function drawnLayers({ model }: Pick<ReceiptSummary, 'model'>): number {
   return Math.min(model.layers, MAX_LAYERS);
 }
 
-/** Spans that are drawn: those of the longest honest answer. What a receipt claims beyond is counted by its checks. */
+/** Spans that are drawn: those of the longest honest answer. Claims beyond that are counted by the checks. */
 const MAX_DRAWN_SPANS = MAX_POSITIONS / CHUNK_POSITIONS;
 
 /** The verdicts of a receipt in the form that an answer's checks have. */
@@ -62,7 +62,7 @@ export function toSpanChecks({ stages, spans }: ReceiptSummary): SpanCheck[] {
     start,
     end,
     tier,
-    // What the checks refuse is shown as well: a verdict on a stage that is not there has no place in the picture.
+    // Refused receipts are shown as well: a verdict on a stage that is not there has no place in the picture.
     stages: judged.filter(({ stage }) => stage < stages.length).map((each) => toStageCheck(stages[each.stage]!, each)),
   }));
 }

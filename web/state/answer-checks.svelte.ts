@@ -6,7 +6,7 @@ import type { ChatEvent } from './chat.ts';
 
 type EventOf<Type extends ChatEvent['type']> = Extract<ChatEvent, { type: Type }>;
 
-/** What was checked while the answer was on one route. */
+/** The checks of an answer while it was on one route. */
 export interface CheckedRoute {
   readonly route: Route;
   readonly checks: readonly SpanCheck[];

@@ -20,7 +20,7 @@ const LAP_WEIGHT = 0.25;
 type Routed = Extract<ChatEvent, { type: 'routed' }>;
 
 /** One answer being made or made: its text, and all the page shows about how it came to be. */
-export class Answer {
+export class ShownAnswer {
   phase: AnswerPhase = $state('connecting');
   /** The text with its verdicts. */
   parts: readonly TextPart[] = $state.raw([]);
@@ -118,7 +118,7 @@ export class Answer {
   }
 
   /** Shows the route of the answer before, which the same session goes on with until told otherwise. */
-  continueOn(before: Answer): void {
+  continueOn(before: ShownAnswer): void {
     this.links = before.links;
     if (before.route !== null) this.checks.take(before.route);
   }

@@ -1,21 +1,15 @@
 import type { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
-import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { SignedReceipt } from '#shared/receipt/build/make-receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 
-export interface ChatMessage {
-  readonly role: 'user' | 'assistant';
-  readonly content: string;
-}
+export type { ChatMessage };
 
 /** A receipt that this page made of an answer. Without a proof it is not in the log. */
-export interface MadeReceipt {
-  readonly id: Digest;
-  readonly file: ReceiptFile;
-  /** Of its model's manifest. */
+export interface MadeReceipt extends SignedReceipt {
+  /** Digest of its model's manifest. */
   readonly manifest: Digest;
-  readonly secrets: ReceiptSecrets;
 }
 
 /** How making a receipt ended: `error` says why there is none, or why the one there is is not in the log. */
@@ -43,7 +37,7 @@ export interface AnswerOptions {
   readonly signal: AbortSignal;
 }
 
-/** One conversation with one model. What was answered before is still in the volunteers' memory for a while. */
+/** One conversation with one model. Earlier answers stay in the volunteers' memory for a while. */
 export interface Chat {
   /** Answers the last message. Throws ChorusError; ends with `cancelled` when the signal aborts. */
   answer(messages: readonly ChatMessage[], options: AnswerOptions): AsyncIterable<ChatEvent>;

@@ -3,7 +3,7 @@ import type { PeerId } from '#shared/ids.ts';
 import type { Link } from '#shared/peer/link/link.ts';
 
 /** How this page stands with the signal server and with other peers. Written by the program that joins, shown by views. */
-export class Connection {
+export class PageConnection {
   status: 'off' | 'connecting' | 'open' | 'reconnecting' | 'closed' = $state('off');
   /** This page's own id, once it has joined. */
   id: PeerId | null = $state(null);

@@ -1,6 +1,11 @@
-import { toChorusError } from '#shared/errors.ts';
+import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { IdbBlobStore } from '../browser/blob-store.ts';
-import { formatBytes, toSentence } from '../words/format.ts';
+
+/** The outcome of clearing, in bytes. */
+export interface Cleared {
+  readonly removedBytes: number;
+  readonly leftBytes: number;
+}
 
 export type OpenKept = () => Promise<Pick<IdbBlobStore, 'list' | 'removeUnused' | 'close'>>;
 
@@ -9,8 +14,8 @@ export class KeptFiles {
   /** Null before it is known, and where the browser keeps nothing. */
   bytes: number | null = $state(null);
   isClearing = $state(false);
-  /** What came of clearing, in a sentence; empty before. */
-  outcome = $state('');
+  /** How clearing ended; null before. */
+  outcome: Cleared | ChorusError | null = $state.raw(null);
 
   readonly #open: OpenKept;
 
@@ -31,13 +36,13 @@ export class KeptFiles {
   async clear(): Promise<void> {
     if (this.isClearing) return;
     this.isClearing = true;
-    this.outcome = '';
+    this.outcome = null;
     try {
       const removedBytes = await this.#with((store) => store.removeUnused());
       await this.look();
-      this.outcome = describeCleared(removedBytes, this.bytes ?? 0);
+      this.outcome = { removedBytes, leftBytes: this.bytes ?? 0 };
     } catch (error) {
-      this.outcome = toSentence(toChorusError(error).message);
+      this.outcome = toChorusError(error);
     } finally {
       this.isClearing = false;
     }
@@ -55,10 +60,4 @@ export class KeptFiles {
 
 async function countBytes(store: Awaited<ReturnType<OpenKept>>): Promise<number> {
   return (await store.list()).reduce((sum, { storedBytes }) => sum + storedBytes, 0);
-}
-
-function describeCleared(removedBytes: number, leftBytes: number): string {
-  if (removedBytes === 0) return leftBytes === 0 ? 'There was nothing to clear.' : 'All of it is in use now.';
-  const cleared = `Cleared ${formatBytes(removedBytes)}.`;
-  return leftBytes === 0 ? cleared : `${cleared} The rest is in use now.`;
 }

@@ -33,7 +33,7 @@ export interface LogWatchDeps {
   readonly clock: Clock;
 }
 
-/** What was found of the log when this page looked last; `other-key` where it shows another key than the one remembered. */
+/** The finding of this page's last look at the log; `other-key` where it shows another key than the one remembered. */
 export type LogFinding = LogView | { readonly kind: 'other-key'; readonly remembered: string; readonly shown: string };
 
 /** The server's log as it says it is, and as this page finds it: with the checkpoint that this browser saw last time. */
@@ -150,13 +150,13 @@ export class LogWatch {
     }
   }
 
-  /** What this browser knows of the log as a look begins. Other tabs store there too: nothing of theirs is lost. */
+  /** The memory of the log as a look begins. Other tabs store there too: nothing of theirs is lost. */
   #headMemory(vkey: string, atFirst: RememberedLog | null): HeadMemory {
     let known = atFirst;
     return {
       load: () => Promise.resolve(known?.note ?? null),
       save: (note) => {
-        // What another tab has stored since was not compared with this note: the next look does that.
+        // A note that another tab has stored since was not compared with this one: the next look does that.
         if (this.#memory.reread() === known) {
           const nowMs = this.#deps.clock.wallMs();
           known = { split: null, firstSeenAtMs: nowMs, ...known, vkey, note, seenAtMs: nowMs };

@@ -1,10 +1,11 @@
+import { backoffMs } from '#shared/backoff.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
 const WATCHED_MS = 2_500;
 const BACKGROUND_MS = 10_000;
 const HIDDEN_MS = 60_000;
-const MAX_RETRY_MS = 30_000;
+const RETRY = { firstMs: WATCHED_MS, maxMs: 30_000 };
 
 export interface NetworkDeps {
   readonly fetchNetwork: (signal: AbortSignal) => Promise<NetworkSnapshot>;
@@ -68,6 +69,6 @@ export class Network {
   #delayMs(): number {
     if (this.#deps.isHidden()) return HIDDEN_MS;
     const calmMs = this.#watchers > 0 ? WATCHED_MS : BACKGROUND_MS;
-    return this.#failures === 0 ? calmMs : Math.min(MAX_RETRY_MS, WATCHED_MS * 2 ** (this.#failures - 1));
+    return this.#failures === 0 ? calmMs : backoffMs(this.#failures, RETRY);
   }
 }

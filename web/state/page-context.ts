@@ -1,27 +1,27 @@
 import { createContext } from 'svelte';
-import type { Connection } from './connection.svelte.ts';
-import type { Conversation } from './conversation.svelte.ts';
+import type { PageConnection } from './connection.svelte.ts';
+import type { Dialogue } from './dialogue.svelte.ts';
 import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
 import type { ModelPage } from './model-page.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
-import type { Receipts } from './receipt-list.svelte.ts';
+import type { ReceiptSearch } from './receipt-search.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';
 import type { VolunteerPanel } from './volunteer-panel.svelte.ts';
 
-/** What every view can reach. */
+/** The state that every view can reach. */
 export interface PageState {
   readonly settings: Settings;
   readonly models: Models;
   readonly network: Network;
-  readonly connection: Connection;
-  readonly conversation: Conversation;
+  readonly connection: PageConnection;
+  readonly conversation: Dialogue;
   readonly volunteer: VolunteerPanel;
   readonly kept: KeptFiles;
-  readonly receipts: Receipts;
+  readonly receipts: ReceiptSearch;
   readonly opened: OpenedReceipt;
   readonly model: ModelPage;
   readonly verify: VerifyForm;

@@ -16,7 +16,7 @@ const volunteerSettingsSchema = z.object({
   /** Ask the device to stay awake while working. */
   keepAwake: z.boolean(),
 });
-export type VolunteerSettings = z.infer<typeof volunteerSettingsSchema>;
+export type LendingSettings = z.infer<typeof volunteerSettingsSchema>;
 
 const askSettingsSchema = z.object({
   /** Null: the first model of the server. */
@@ -29,9 +29,9 @@ const askSettingsSchema = z.object({
 });
 export type AskSettings = z.infer<typeof askSettingsSchema>;
 
-/** What the person chose, kept in this browser. */
+/** The person's choices, kept in this browser. */
 export class Settings {
-  readonly volunteer: Stored<VolunteerSettings>;
+  readonly volunteer: Stored<LendingSettings>;
   readonly ask: Stored<AskSettings>;
 
   constructor(storage: KeyValueStorage) {

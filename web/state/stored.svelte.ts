@@ -1,16 +1,16 @@
 import type { z } from 'zod';
 
-/** What of `localStorage` is used. */
+/** The part of `localStorage` that is used. */
 export type KeyValueStorage = Pick<Storage, 'getItem' | 'setItem'>;
 
-/** A small value that outlives the page. What storage holds is parsed; anything unfit gives the first value back. */
+/** A small value that outlives the page. The stored text is parsed; anything unfit gives the first value back. */
 export class Stored<T> {
   readonly #storage: KeyValueStorage;
   readonly #key: string;
   readonly #schema: z.ZodType<T>;
   readonly #first: T;
   #value: T = $state.raw() as T;
-  /** What storage held when this page read or wrote it last. */
+  /** The stored text as this page read or wrote it last. */
   #text: string | null = null;
 
   constructor(storage: KeyValueStorage, key: string, schema: z.ZodType<T>, first: T) {

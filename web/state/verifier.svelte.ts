@@ -12,7 +12,7 @@ export class Verifier {
     this.#load = load;
   }
 
-  /** Loads what verification needs. What fails now is tried again when it is needed, and the failure shown then. */
+  /** Loads what verification needs. A failure is tried again when the code is needed, and shown then. */
   prepare(): void {
     this.#loaded().catch(() => undefined);
   }

@@ -6,7 +6,7 @@ import { readGivenFile, recognize, type Given } from '../receipts/given-files.ts
 import type { VerifyRequest } from '../receipts/verify-here.ts';
 import type { Verifier } from './verifier.svelte.ts';
 
-/** What somebody wants verified, and what came of it. It lives outside its view, so that looking elsewhere loses nothing. */
+/** The files and texts that somebody wants verified, and the outcome. It lives outside its view, so that looking elsewhere loses nothing. */
 export class VerifyForm {
   /** As JSON has it, with its file's name; null before there is one. */
   receipt: { readonly name: string; readonly value: unknown } | null = $state.raw(null);

@@ -10,7 +10,7 @@ import type {
 } from '#shared/judge/finding.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
-import type { Answer } from '../state/answer.svelte.ts';
+import type { ShownAnswer } from '../state/answer.svelte.ts';
 import { plural } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */
@@ -29,12 +29,12 @@ export const TIER_MEANINGS: Readonly<Record<Tier, string>> = {
   disputed: 'volunteers differed, and nobody could decide',
 };
 
-/** What was compared with what, and what that does not show. */
+/** The limits of a check: what was compared, and what that does not show. */
 export const NOT_SHOWN =
   'A check shows that volunteers with different keys computed the same thing from the same input. It does not show that ' +
   'what the model says is true, nor does it catch all volunteers of a stage lying together.';
 
-/** What volunteers did, after `Volunteer 1a2b3c4d`. */
+/** The failures of volunteers, in words that follow `Volunteer 1a2b3c4d`. */
 const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> = {
   unreachable: 'could not be reached for the check',
   'commit-missing': 'did not commit itself to what it computed',
@@ -94,7 +94,7 @@ function foundBy({ code, isProven }: Fault): string | null {
     : 'Found by a third volunteer.';
 }
 
-/** Who failed, how it was found, and what became of the answer. */
+/** A fault in words: the volunteer, how it was found, and what became of the answer. */
 export function explainFault(fault: Fault): FaultText {
   const { volunteer, role, code, isProven } = fault;
   const part = describePart(fault);
@@ -117,14 +117,14 @@ export function explainFault(fault: Fault): FaultText {
   };
 }
 
-/** What is waited for while two replicas differ. */
+/** The wait while two replicas differ. */
 export function explainSettling(settling: Settling): string {
   const third = settling.role === 'arbiter' ? 'a third' : 'an anchor';
   return `Two volunteers differ on ${describePart(settling)}. Asking ${third}.`;
 }
 
 /** One line on the whole answer, and the tier whose sign it bears; null while nothing is known. */
-export function summarizeChecks(answer: Answer): { readonly tier: Tier | null; readonly text: string } {
+export function summarizeChecks(answer: ShownAnswer): { readonly tier: Tier | null; readonly text: string } {
   const { tier, counts, settling } = answer.checks;
   const parts = counts.checked + counts.settled + counts.unchecked + counts.disputed;
   const of = (count: number) => (count === parts ? 'all parts' : `${count} of ${plural(parts, 'part')}`);
@@ -145,7 +145,7 @@ export function summarizeChecks(answer: Answer): { readonly tier: Tier | null; r
   }
 }
 
-function explainUnchecked(answer: Answer, of: (count: number) => string): string {
+function explainUnchecked(answer: ShownAnswer, of: (count: number) => string): string {
   const { counts, route } = answer.checks;
   const agreed = counts.checked + counts.settled;
   if (agreed === 0 && counts.unchecked === 0) return 'Unchecked: it ended before its first check';
@@ -155,7 +155,7 @@ function explainUnchecked(answer: Answer, of: (count: number) => string): string
   return `Partly unchecked: ${of(counts.unchecked)} were computed by one volunteer only`;
 }
 
-/** What one stage's verdict on one span means, in a sentence. */
+/** The meaning of one stage's verdict on one span, in a sentence. */
 export function explainStageCheck(check: StageCheck): string {
   const { tier, findings, arbiter } = check;
   switch (tier) {
@@ -174,7 +174,7 @@ export function explainStageCheck(check: StageCheck): string {
   }
 }
 
-/** What two replicas were held to. */
+/** The limits that two replicas were held to. */
 export function explainThreshold({ pair, isMeasured }: Threshold): string {
   const classes = new Set(pair.split(' + '));
   const devices = classes.size === 1 ? 'two devices of this kind' : 'these two kinds of device';
@@ -200,7 +200,7 @@ export function isExact({ tier, findings }: StageCheck): boolean {
   return tier === 'checked' && findings.length > 0 && findings.every((finding) => finding.isExact);
 }
 
-/** What a shadow did and what came of it. */
+/** The work of a shadow and its outcome. */
 export function describeOutcome({ outcome, isExact }: Finding): string {
   if (outcome === 'agreed') return isExact ? 're-ran it, every bit the same' : 're-ran it, agreed within tolerance';
   return outcome === 'suspect' ? 're-ran it, differed a little' : 're-ran it, differed';

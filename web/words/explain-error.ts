@@ -1,7 +1,7 @@
 import type { ChorusError, ErrorCode } from '#shared/errors.ts';
 import { toSentence } from './format.ts';
 
-/** What went wrong in plain words, and what the person can do about it. */
+/** A failure in plain words, and what the person can do about it. */
 export interface Explanation {
   readonly title: string;
   readonly text: string;
@@ -43,6 +43,12 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     text: 'Choose another model. The Network view lists those it has.',
     goTo: 'network',
     canRetry: false,
+  },
+  'not-found': {
+    title: 'The server does not have this',
+    text: (error) => toSentence(error.message),
+    goTo: null,
+    canRetry: true,
   },
   'server-lost': {
     title: 'The signal server cannot be reached',

@@ -9,11 +9,11 @@ export interface FindingText {
   readonly tone: 'calm' | 'warm' | 'danger';
   readonly title: string;
   readonly text: string;
-  /** What the person can do about it; null where there is nothing to do. */
+  /** Advice for the person; null where there is nothing to do. */
   readonly advice: string | null;
 }
 
-/** What was found of the log, for people. */
+/** A finding about the log, for people. */
 export function explainFinding(finding: LogFinding): FindingText {
   switch (finding.kind) {
     case 'first-seen':

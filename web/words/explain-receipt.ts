@@ -10,9 +10,9 @@ export { printable } from '#shared/receipt/verify/printable.ts';
 /** The words for receipts, in one place. */
 
 interface CheckWords {
-  /** What is looked at. */
+  /** The thing that is looked at. */
   readonly title: string;
-  /** What it means that it failed. */
+  /** The meaning of its failure. */
   readonly failure: string;
 }
 
@@ -106,7 +106,7 @@ export interface VerdictText {
   readonly text: string;
 }
 
-/** What a verification comes to: a sentence, and what it means. */
+/** The outcome of a verification: a sentence, and what it means. */
 export function explainVerification({ checks, summary }: Verification): VerdictText {
   const failed = checks.filter(({ status }) => status === 'failed');
   const [first] = failed;
@@ -158,7 +158,7 @@ export const REQUESTER_KINDS = {
   cli: 'the command line',
 } as const;
 
-/** What becomes of the salt, said wherever it is given away. */
+/** The use of the salt, said wherever it is given away. */
 export const SALT_MEANING =
   'The receipt holds the prompt only as a hash. This salt opens it: whoever has the salt can tell whether a prompt is the ' +
   'one that was asked. Without it nobody can, so give it only to those who may know.';

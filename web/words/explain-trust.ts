@@ -2,18 +2,18 @@ import { PROBATION_CHUNKS } from '#shared/limits.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { formatCount, plural } from './format.ts';
 
-export type Trust = NetworkSnapshot['volunteers'][number]['trust'];
+export type VolunteerTrust = NetworkSnapshot['volunteers'][number]['trust'];
 
-/** What the server makes of a volunteer's work so far. */
+/** The server's opinion of a volunteer's work so far. */
 export type TrustState = 'suspended' | 'new' | 'proven';
 
-export function trustState({ isNew, suspendedUntilMs }: Trust, serverTimeMs: number): TrustState {
+export function trustState({ isNew, suspendedUntilMs }: VolunteerTrust, serverTimeMs: number): TrustState {
   if (suspendedUntilMs !== null && suspendedUntilMs > serverTimeMs) return 'suspended';
   return isNew ? 'new' : 'proven';
 }
 
 /** A few words for a table. */
-export function nameTrust(trust: Trust, serverTimeMs: number): string {
+export function nameTrust(trust: VolunteerTrust, serverTimeMs: number): string {
   switch (trustState(trust, serverTimeMs)) {
     case 'suspended':
       return `suspended until ${formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs)}`;
@@ -25,7 +25,7 @@ export function nameTrust(trust: Trust, serverTimeMs: number): string {
 }
 
 /** The same for the volunteer itself, and what follows from it. */
-export function explainTrust(trust: Trust, serverTimeMs: number): string {
+export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): string {
   switch (trustState(trust, serverTimeMs)) {
     case 'suspended': {
       const until = formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs);

@@ -47,7 +47,7 @@ export interface RouteView {
   readonly notes: readonly string[];
 }
 
-/** What is known of an answer on its way. */
+/** The facts that are known of an answer on its way. */
 export interface RouteFacts {
   readonly route: Route;
   readonly links: readonly RouteLink[];

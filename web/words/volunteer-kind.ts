@@ -7,7 +7,7 @@ import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
 export type VolunteerKind = NetworkSnapshot['volunteers'][number]['kind'];
 
-/** What a volunteer runs in, in words and as a sign. */
+/** The places a volunteer runs in, in words and as a sign. */
 export const VOLUNTEER_KINDS = {
   tab: { name: 'tab', icon: Globe },
   anchor: { name: 'anchor', icon: Anchor },
@@ -15,5 +15,5 @@ export const VOLUNTEER_KINDS = {
   gateway: { name: 'gateway', icon: DoorOpen },
 } as const satisfies Record<VolunteerKind, unknown>;
 
-/** What is known of a volunteer's kind; null for one that is not here now. */
+/** The kind of a volunteer; null for one that is not here now. */
 export type KindOf = (id: PeerId) => VolunteerKind | null;

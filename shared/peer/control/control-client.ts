@@ -1,7 +1,8 @@
-import type { RandomBytes } from '../../clock.ts';
+import { backoffMs } from '../../backoff.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { HEARTBEAT_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES } from '../../limits.ts';
+import { Listeners } from '../../listeners.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import { RelayMux } from '../link/relay-channel.ts';
 import {
@@ -13,8 +14,7 @@ import {
 } from './control-connection.ts';
 import type { Socket } from './socket.ts';
 
-const FIRST_DELAY_MS = 500;
-const MAX_DELAY_MS = 30_000;
+const RETRY = { firstMs: 500, maxMs: 30_000 };
 /** A connection that held this long was a good one: the next loss starts with a short delay again. */
 const STEADY_MS = 10_000;
 /** Errors that trying again will not cure. */
@@ -58,8 +58,8 @@ class ReconnectingClient implements ControlClient {
   readonly serverKey: Uint8Array<ArrayBuffer>;
   readonly relay: RelayMux;
   readonly #deps: ControlDeps;
-  readonly #messageListeners = new Set<(message: ServerEvent) => void>();
-  readonly #stateListeners = new Set<(state: ControlState) => void>();
+  readonly #messageListeners = new Listeners<[ServerEvent]>();
+  readonly #stateListeners = new Listeners<[ControlState]>();
   #welcome: Welcome;
   #socket: Socket | null = null;
   #state: ControlState = { type: 'open' };
@@ -94,13 +94,11 @@ class ReconnectingClient implements ControlClient {
   }
 
   onMessage(listener: (message: ServerEvent) => void): () => void {
-    this.#messageListeners.add(listener);
-    return () => this.#messageListeners.delete(listener);
+    return this.#messageListeners.add(listener);
   }
 
   onState(listener: (state: ControlState) => void): () => void {
-    this.#stateListeners.add(listener);
-    return () => this.#stateListeners.delete(listener);
+    return this.#stateListeners.add(listener);
   }
 
   close(): void {
@@ -149,7 +147,7 @@ class ReconnectingClient implements ControlClient {
       }
       if (parsed.type === 'alive') return;
       if (parsed.type === 'error') return this.#lose(socket, new ChorusError(parsed.code, parsed.message));
-      for (const listener of [...this.#messageListeners]) listener(parsed);
+      this.#messageListeners.notify(parsed);
     } catch (thrown) {
       this.#lose(socket, toChorusError(thrown));
     }
@@ -168,8 +166,8 @@ class ReconnectingClient implements ControlClient {
   #retry(error: ChorusError): void {
     if (this.#state.type === 'closed') return;
     if (FATAL.includes(error.code)) return this.#end(error.code, error.message);
-    const delayMs = backoffMs(this.#attempt, this.#deps.random);
     this.#attempt++;
+    const delayMs = backoffMs(this.#attempt, { ...RETRY, random: this.#deps.random });
     this.#setState({ type: 'reconnecting', attempt: this.#attempt, delayMs, reason: error.message });
     this.#stopTimer = this.#deps.clock.setTimer(() => {
       openConnection(this.#deps, this.serverKey).then(
@@ -194,12 +192,6 @@ class ReconnectingClient implements ControlClient {
 
   #setState(state: ControlState): void {
     this.#state = state;
-    for (const listener of [...this.#stateListeners]) listener(state);
+    this.#stateListeners.notify(state);
   }
-}
-
-/** Half of the delay is fixed and half by chance, so that peers do not all come back to a new server at once. */
-function backoffMs(attempt: number, random: RandomBytes): number {
-  const fullMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
-  return Math.round((fullMs / 2) * (1 + (random(1)[0] as number) / 255));
 }

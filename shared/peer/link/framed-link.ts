@@ -2,6 +2,7 @@ import type { Clock } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { LINK_IDLE_MS, LINK_PING_MS, LINK_PING_TIMEOUT_MS, LINK_WINDOW_BYTES } from '../../limits.ts';
+import { Listeners } from '../../listeners.ts';
 import { Reassembler, splitMessage } from '../../wire/frame.ts';
 import { decodePeerMessage, encodePeerMessage } from '../../wire/peer-codec.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
@@ -39,8 +40,8 @@ export class FramedLink implements Link {
   readonly #channel: Channel;
   readonly #clock: Clock;
   readonly #reassembler = new Reassembler();
-  readonly #messageListeners = new Set<(message: PeerMessage) => void>();
-  readonly #closeListeners = new Set<(reason: string) => void>();
+  readonly #messageListeners = new Listeners<[PeerMessage]>();
+  readonly #closeListeners = new Listeners<[string]>();
   readonly #outgoing: Outgoing[] = [];
   /** Bytes of all messages that wait. */
   #waitingBytes = 0;
@@ -108,15 +109,13 @@ export class FramedLink implements Link {
   /** Messages that came before the first listener are given to all who listen by the next microtask. */
   onMessage(listener: (message: PeerMessage) => void): () => void {
     if (this.#messageListeners.size === 0 && this.#early) queueMicrotask(() => this.#deliverEarly());
-    this.#messageListeners.add(listener);
-    return () => this.#messageListeners.delete(listener);
+    return this.#messageListeners.add(listener);
   }
 
   onClose(listener: (reason: string) => void): () => void {
     const reason = this.#closeReason;
     if (reason !== undefined) queueMicrotask(() => listener(reason));
-    this.#closeListeners.add(listener);
-    return () => this.#closeListeners.delete(listener);
+    return this.#closeListeners.add(listener);
   }
 
   close(reason: string): void {
@@ -130,7 +129,7 @@ export class FramedLink implements Link {
     this.#closeReason = reason;
     this.#stopTimer();
     for (const { reject } of this.#outgoing.splice(0)) reject(new ChorusError('link-lost', reason));
-    for (const listener of [...this.#closeListeners]) listener(reason);
+    this.#closeListeners.notify(reason);
   }
 
   #receive(piece: Uint8Array<ArrayBuffer>): void {
@@ -166,7 +165,7 @@ export class FramedLink implements Link {
 
   #deliver(message: PeerMessage): void {
     this.#lastMessageAtMs = this.#clock.nowMs();
-    for (const listener of [...this.#messageListeners]) listener(message);
+    this.#messageListeners.notify(message);
   }
 
   #answerPing(nonce: number): void {

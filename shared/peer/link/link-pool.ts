@@ -1,6 +1,7 @@
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '../../limits.ts';
+import { Listeners } from '../../listeners.ts';
 import { abortAfter } from '../abort-after.ts';
 import type { Channel } from './channel.ts';
 import { openLink } from './framed-link.ts';
@@ -39,8 +40,8 @@ export class LinkPool implements Links {
   readonly #deps: LinkPoolDeps;
   readonly #links = new Map<PeerId, PooledLink[]>();
   readonly #dials = new Map<PeerId, Dial>();
-  readonly #linkListeners = new Set<(link: Link) => void>();
-  readonly #transportListeners = new Set<(notice: TransportNotice) => void>();
+  readonly #linkListeners = new Listeners<[Link]>();
+  readonly #transportListeners = new Listeners<[TransportNotice]>();
   readonly #stop = new AbortController();
   #handshakes = 0;
 
@@ -68,16 +69,15 @@ export class LinkPool implements Links {
   }
 
   onLink(listener: (link: Link) => void): () => void {
-    this.#linkListeners.add(listener);
+    const remove = this.#linkListeners.add(listener);
     const open = this.links();
     queueMicrotask(() => open.forEach((link) => this.#linkListeners.has(listener) && listener(link)));
-    return () => this.#linkListeners.delete(listener);
+    return remove;
   }
 
   /** Called for each link this side has opened, with the transport it got. */
   onTransport(listener: (notice: TransportNotice) => void): () => void {
-    this.#transportListeners.add(listener);
-    return () => this.#transportListeners.delete(listener);
+    return this.#transportListeners.add(listener);
   }
 
   /** Links that are open now. */
@@ -141,7 +141,7 @@ export class LinkPool implements Links {
     if (webrtc && this.#deps.webrtc) {
       try {
         const link = await this.#dialDirect(peer, this.#deps.webrtc, signal);
-        this.#notify({ peer, transport: 'webrtc', reason: null });
+        this.#transportListeners.notify({ peer, transport: 'webrtc', reason: null });
         return link;
       } catch (thrown) {
         if (signal.aborted) throw thrown;
@@ -149,7 +149,7 @@ export class LinkPool implements Links {
       }
     }
     const link = await openLink(this.#deps.relay.open(peer), peer, this.#deps, signal);
-    this.#notify({ peer, transport: 'relay', reason });
+    this.#transportListeners.notify({ peer, transport: 'relay', reason });
     return link;
   }
 
@@ -201,11 +201,7 @@ export class LinkPool implements Links {
       if (left.length > 0) this.#links.set(peer, left);
       else this.#links.delete(peer);
     });
-    for (const listener of [...this.#linkListeners]) listener(link);
-  }
-
-  #notify(notice: TransportNotice): void {
-    for (const listener of [...this.#transportListeners]) listener(notice);
+    this.#linkListeners.notify(link);
   }
 }
 

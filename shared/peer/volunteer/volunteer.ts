@@ -3,6 +3,7 @@ import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { DRAIN_TIMEOUT_MS } from '../../limits.ts';
+import { Listeners } from '../../listeners.ts';
 import { describeRange, sameRange, type StageRange } from '../../model/stage.ts';
 import { addCounts, NO_COUNTS, type ReplicaCounts } from '../../replica/replica-event.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
@@ -70,7 +71,7 @@ const RESTART_WINDOW_MS = 10 * 60_000;
 /** One device that lends its memory and compute. It does nothing until `start`. */
 export class Volunteer {
   readonly #deps: VolunteerDeps;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Listeners();
   #state: VolunteerState = STATE_OFF;
   /** Aborts when the volunteer is turned off; null while it is. */
   #sitting: AbortController | null = null;
@@ -97,8 +98,7 @@ export class Volunteer {
 
   /** Calls `listener` after each change of `state`; the returned function removes it. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /** Starts to work, or goes on after `pause`. */
@@ -410,7 +410,7 @@ export class Volunteer {
 
   #update(change: Partial<VolunteerState>): void {
     this.#state = { ...this.#state, ...change };
-    for (const listener of [...this.#listeners]) listener();
+    this.#listeners.notify();
   }
 }
 

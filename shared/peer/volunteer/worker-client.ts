@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts';
 import { ChorusError, type ErrorCode } from '../../errors.ts';
+import { Listeners } from '../../listeners.ts';
 import type { StageCompute } from '../../rows/compute.ts';
 import type {
   BackendInfo,
@@ -61,8 +62,8 @@ interface Pending {
 
 export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; clock: Clock }): WorkerClient {
   const pending = new Map<number, Pending>();
-  const progressListeners = new Set<(progress: LoadProgress) => void>();
-  const lostListeners = new Set<(error: ChorusError) => void>();
+  const progressListeners = new Listeners<[LoadProgress]>();
+  const lostListeners = new Listeners<[ChorusError]>();
   let port: WorkerPort | null = null;
   let isPrepared = false;
   let nextId = 0;
@@ -82,7 +83,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   function lose(code: ErrorCode, message: string): void {
     const error = new ChorusError(code, message);
     end(error);
-    for (const listener of lostListeners) listener(error);
+    lostListeners.notify(error);
   }
 
   function watch(): void {
@@ -94,7 +95,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   function receive(message: WorkerReply): void {
     if (message.type === 'lost') return lose(message.code, message.message);
     if (message.type === 'progress') {
-      for (const listener of progressListeners) listener(message);
+      progressListeners.notify(message);
     } else {
       const call = pending.get(message.id);
       pending.delete(message.id);
@@ -193,13 +194,8 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
       await call('unload', null);
     },
     compute,
-    onProgress: (listener) => subscribe(progressListeners, listener),
-    onLost: (listener) => subscribe(lostListeners, listener),
+    onProgress: (listener) => progressListeners.add(listener),
+    onLost: (listener) => lostListeners.add(listener),
     stop: () => end(new ChorusError('cancelled', 'the compute thread was stopped')),
   };
-}
-
-function subscribe<T>(listeners: Set<T>, listener: T): () => void {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
 }

@@ -5,15 +5,14 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
+import type { ServerApi } from '#shared/peer/server/server-api.ts';
+import { makeReceipt, takeProof, type SignedReceipt } from '#shared/receipt/build/make-receipt.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
-import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { systemRandom as random } from '../../machine/system-clock.ts';
-import type { ServerApi } from '../../node-peer/server-api.ts';
 import { describeHistory, type LogHistory } from '../log/hold-log.ts';
 
 /** An answer, and what is in hand of how it was made. */
@@ -53,17 +52,18 @@ export async function keepReceipt(
   holdNewHead: ((note: string) => Promise<LogHistory>) | null,
   signal: AbortSignal,
 ): Promise<KeptReceipt> {
-  const made = await make(asked).catch((error: unknown) => toChorusError(error));
+  const { identity, evidence, renderedPrompt, answer, ...maker } = asked;
+  const requester = { kind: 'cli', identity } as const;
+  const made = await makeReceipt({ evidence, renderedPrompt, answer }, { ...maker, requester, random, verify }).catch(
+    (error: unknown) => toChorusError(error),
+  );
   if (made instanceof ChorusError) {
     if (paths.receipt !== undefined || paths.secrets !== undefined) throw made;
     return { lines: [`no receipt: ${made.message}`], isLogGood: true };
   }
-  const { evidence, file } = made;
-  const { logged, line } = await log(file, asked.answer, api, signal);
-  const { salt, tokens } = evidence;
-  const secrets = formatReceiptSecrets({ salt, prompt: asked.renderedPrompt, tokens });
+  const { logged, line } = await log(made, api, signal);
   if (paths.receipt !== undefined) await write(paths.receipt, `${JSON.stringify(logged, null, 2)}\n`, 0o666);
-  if (paths.secrets !== undefined) await write(paths.secrets, `${secrets}\n`, 0o600);
+  if (paths.secrets !== undefined) await write(paths.secrets, `${formatReceiptSecrets(made.secrets)}\n`, 0o600);
   if (logged.proof === null || holdNewHead === null) return { lines: [line], isLogGood: true };
   const history = await holdNewHead(parseTlogProof(logged.proof).checkpoint);
   return { lines: [line, ...linesOf(history)], isLogGood: history.check.status !== 'failed' };
@@ -76,29 +76,16 @@ function linesOf(history: LogHistory): string[] {
   return [`log: ${printable(check.detail)}`, ...describeHistory(history)];
 }
 
-async function make(asked: AskedAnswer): Promise<{ evidence: Evidence; file: ReceiptFile }> {
-  const { evidence, identity } = asked;
-  if (evidence === null) throw new ChorusError('check-failed', 'not every part of this answer has a verdict');
-  const statement = await buildReceipt({ ...asked, evidence, requester: { kind: 'cli', identity }, random, verify });
-  return { evidence, file: await signReceipt(statement, identity) };
-}
-
-/** The receipt as the server gave it back, if it holds, else as it was. */
+/** The receipt with the server's proof, where that holds, else as it was made. */
 async function log(
-  file: ReceiptFile,
-  answer: string,
+  signed: SignedReceipt,
   { postReceipt }: Pick<ServerApi, 'postReceipt'>,
   signal: AbortSignal,
 ): Promise<{ logged: ReceiptFile; line: string }> {
-  const { id } = await verifyReceipt({ receipt: file, verify });
+  const { id, file } = signed;
   try {
-    const logged = await postReceipt(file.envelope, signal);
-    const found = await verifyReceipt({ receipt: logged, verify, answer });
-    if (found.id !== id || !found.isValid || !found.summary?.log) {
-      throw new ChorusError('bad-message', 'the server gave no proof for it that holds');
-    }
-    const { index, origin } = found.summary.log;
-    return { logged, line: `receipt ${id}, entry ${index} of ${origin}` };
+    const { file: logged, place } = await takeProof(signed, await postReceipt(file.envelope, signal), verify);
+    return { logged, line: `receipt ${id}, entry ${place.index} of ${place.origin}` };
   } catch (thrown) {
     return { logged: file, line: `receipt ${id}, in no log: ${toChorusError(thrown).message}` };
   }

@@ -11,7 +11,7 @@ import { openManifest } from '#shared/route/open-signed.ts';
 import { systemRandom } from '../../machine/system-clock.ts';
 import { loadModelText } from '../../node-peer/load-model-text.ts';
 import { createNodeRequester } from '../../node-peer/requester-program.ts';
-import { createServerApi, type ServerApi } from '../../node-peer/server-api.ts';
+import { serverApiAt, type ServerApi } from '../../node-peer/server-api.ts';
 import { holdNewHead } from '../log/hold-log.ts';
 import { memoryOption, noRememberOption } from '../log/log-memory.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
@@ -82,7 +82,7 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
 
 async function askNetwork(prompt: string, options: AskOptions, signal: AbortSignal): Promise<void> {
   const { server: serverUrl, temperature, topP } = options;
-  const api = createServerApi(serverUrl);
+  const api = serverApiAt(serverUrl);
   const digest = await chooseModel(api, options.model, signal);
   const identity = await identityOf(await generateKeyPair());
   const { requester, control, close } = await createNodeRequester({ serverUrl, identity, kind: 'cli', signal });

@@ -1,7 +1,7 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import AnswerAnnouncer from '../../../web/components/answer/AnswerAnnouncer.svelte';
-import { Answer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import { settlingEvents, storyEvents } from '../../support/page-gallery/check-fixtures.ts';
 
@@ -12,7 +12,7 @@ afterEach(() => {
 
 /** What a screen reader is given to say while these events come, one entry for each change. */
 function listen(events: readonly ChatEvent[]): string[] {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   const target = document.createElement('div');
   document.body.append(target);
   shown.push(mount(AnswerAnnouncer, { target, props: { answer } }));

@@ -2,7 +2,7 @@ import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import AnswerView from '../../../web/components/answer/AnswerView.svelte';
-import { Answer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import {
   bareEvents,
@@ -20,7 +20,7 @@ afterEach(() => {
   for (const component of shown.splice(0)) void unmount(component);
 });
 
-function show(answer: Answer, onRetry = (): void => undefined): HTMLElement {
+function show(answer: ShownAnswer, onRetry = (): void => undefined): HTMLElement {
   const target = document.createElement('div');
   document.body.append(target);
   shown.push(mount(AnswerView, { target, props: { answer, onRetry } }));
@@ -28,7 +28,7 @@ function show(answer: Answer, onRetry = (): void => undefined): HTMLElement {
 }
 
 test('says the place in the queue', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   answer.apply({ type: 'queued', position: 2 }, 0);
   const target = show(answer);
   expect(target.innerText).toContain('number 2 in the queue');
@@ -37,8 +37,8 @@ test('says the place in the queue', () => {
   expect(target.innerText).toContain('You are next');
 });
 
-function after(events: readonly ChatEvent[]): Answer {
-  const answer = new Answer(0);
+function after(events: readonly ChatEvent[]): ShownAnswer {
+  const answer = new ShownAnswer(0);
   for (const event of events) answer.apply(event, 10);
   return answer;
 }
@@ -87,7 +87,7 @@ test('never calls anything correct', () => {
 });
 
 test('text from the model stays text', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   const token = storyEvents().find((event) => event.type === 'token')!;
   answer.apply({ ...token, text: '<img src=x onerror=alert(1)>' }, 0);
   const target = show(answer);
@@ -96,7 +96,7 @@ test('text from the model stays text', () => {
 });
 
 test('names the layers that are missing, the way to help, and a second try', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   answer.fail(new ChorusError('no-coverage', 'x', { missing: { start: 6, end: 8 } }));
   let retries = 0;
   const target = show(answer, () => retries++);
@@ -107,7 +107,7 @@ test('names the layers that are missing, the way to help, and a second try', () 
 });
 
 test('says that a volunteer left and the answer went on', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   for (const event of storyEvents().slice(0, 8)) answer.apply(event, 10);
   answer.apply({ type: 'rerouted', reason: 'its link was lost', volunteer: peer(2), from: 33 }, 10);
   expect(show(answer).innerText).toContain('A volunteer left (its link was lost)');

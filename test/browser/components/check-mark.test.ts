@@ -1,7 +1,7 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import CheckMark from '../../../web/components/answer/CheckMark.svelte';
-import { Answer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import {
   bareEvents,
@@ -20,7 +20,7 @@ afterEach(() => {
 
 /** The mark of an answer after these events, opened. */
 function open(events: readonly ChatEvent[]): HTMLElement {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   for (const event of events) answer.apply(event, 10);
   const target = document.createElement('div');
   document.body.append(target);

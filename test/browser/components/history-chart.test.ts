@@ -1,14 +1,14 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { expect, test } from 'vitest';
 import HistoryChart from '../../../web/components/controls/HistoryChart.svelte';
-import { Connection } from '../../../web/state/connection.svelte.ts';
+import { PageConnection } from '../../../web/state/connection.svelte.ts';
 
 test('the drawing follows the values, also those that come before it is made', async () => {
   const target = document.createElement('div');
   target.style.width = '400px';
   document.body.append(target);
   // Any rune will do as the source of values.
-  const source = new Connection();
+  const source = new PageConnection();
   const component = mount(HistoryChart, {
     target,
     props: {

@@ -6,7 +6,7 @@ import App from '../../../web/App.svelte';
 import '../../../web/app.css';
 import CopyButton from '../../../web/components/controls/CopyButton.svelte';
 import RouteAside from '../../../web/components/answer/RouteAside.svelte';
-import { Answer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import type { PageState } from '../../../web/state/page-context.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
@@ -62,7 +62,7 @@ test('the Volunteer view says that the relay took over, for as long as it does',
 });
 
 test.for([true, false])('the route says that the relay took over: %s', (fellBack) => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   for (const event of storyEvents()) answer.apply(event, 10);
   const target = makeTarget();
   shown.push(mount(RouteAside, { target, props: { model: WREN, coverage: null, answer, fellBack } }));

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import { Answer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import {
   disputedEvents,
@@ -11,18 +11,18 @@ import {
 } from '../../support/page-gallery/check-fixtures.ts';
 import { peer, ROUTE } from '../../support/page-gallery/fixtures.ts';
 
-function after(events: readonly ChatEvent[]): Answer {
-  const answer = new Answer(1000);
+function after(events: readonly ChatEvent[]): ShownAnswer {
+  const answer = new ShownAnswer(1000);
   events.forEach((event, i) => answer.apply(event, 1100 + 20 * i));
   return answer;
 }
 
-function finished(): Answer {
+function finished(): ShownAnswer {
   return after(storyEvents());
 }
 
 test('an answer goes through its phases in the order of its events', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   const phases = [answer.phase];
   answer.apply({ type: 'queued', position: 3 }, 1);
   phases.push(answer.phase);
@@ -49,7 +49,7 @@ test('what no stage accounts for of a lap is the wire', () => {
 });
 
 test('a second route in the middle does not make a written answer look unbegun', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   for (const event of storyEvents().slice(0, 6)) answer.apply(event, 5);
   answer.apply({ type: 'rerouted', reason: 'it left', volunteer: null, from: 31 }, 6);
   answer.apply({ type: 'routed', route: ROUTE, links: [] }, 7);
@@ -59,17 +59,17 @@ test('a second route in the middle does not make a written answer look unbegun',
 });
 
 test('a failure keeps the text that came, and a cancel is no failure', () => {
-  const failed = new Answer(0);
+  const failed = new ShownAnswer(0);
   for (const event of storyEvents().slice(0, 6)) failed.apply(event, 5);
   failed.fail(new ChorusError('link-lost', 'gone'));
   expect([failed.phase, failed.error?.code, failed.text.length > 0]).toEqual(['failed', 'link-lost', true]);
-  const cancelled = new Answer(0);
+  const cancelled = new ShownAnswer(0);
   cancelled.fail(new ChorusError('cancelled', 'stopped'));
   expect([cancelled.phase, cancelled.endReason]).toEqual(['done', 'cancelled']);
 });
 
 test('text is without a verdict until it comes, and has that of its own part then', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   const tiers: string[] = [];
   for (const event of settledEvents()) {
     answer.apply(event, 5);
@@ -82,7 +82,7 @@ test('text is without a verdict until it comes, and has that of its own part the
 });
 
 test('the text of a liar is taken back, and what comes again over another route takes its place', () => {
-  const answer = new Answer(0);
+  const answer = new ShownAnswer(0);
   let longest = 0;
   for (const event of liarEvents()) {
     answer.apply(event, 5);
@@ -122,7 +122,7 @@ test('what nobody could decide is disputed', () => {
 });
 
 test('an answer that goes on over the session before counts its own checks only', () => {
-  const next = new Answer(0);
+  const next = new ShownAnswer(0);
   next.continueOn(finished());
   expect(next.route).toBe(ROUTE);
   expect(next.checks.routes.map(({ checks }) => checks.length)).toEqual([0]);

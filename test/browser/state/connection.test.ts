@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Connection } from '../../../web/state/connection.svelte.ts';
+import { PageConnection } from '../../../web/state/connection.svelte.ts';
 import { peer } from '../../support/page-gallery/fixtures.ts';
 
 /** A link that closes when it is told to. */
@@ -13,7 +13,7 @@ function link(n: number, transport: 'webrtc' | 'relay') {
 }
 
 test('links count while they are open, by how they run', () => {
-  const connection = new Connection();
+  const connection = new PageConnection();
   const [direct, relayed] = [link(1, 'webrtc'), link(2, 'relay')];
   for (const each of [direct, relayed]) connection.addLink(each);
   expect([connection.directLinks, connection.relayedLinks]).toEqual([1, 1]);
@@ -22,7 +22,7 @@ test('links count while they are open, by how they run', () => {
 });
 
 test('the relay has taken over until there is a direct link to the same peer', () => {
-  const connection = new Connection();
+  const connection = new PageConnection();
   connection.fallBack(peer(1));
   connection.addLink(link(1, 'relay'));
   connection.addLink(link(2, 'webrtc'));
@@ -32,7 +32,7 @@ test('the relay has taken over until there is a direct link to the same peer', (
 });
 
 test('the relay has not taken over any more once its link has ended', () => {
-  const connection = new Connection();
+  const connection = new PageConnection();
   const relayed = link(1, 'relay');
   connection.fallBack(peer(1));
   connection.addLink(relayed);

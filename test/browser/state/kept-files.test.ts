@@ -31,19 +31,24 @@ test('what is kept is counted, and the store closed after it', async () => {
 });
 
 test.for([
-  [[4_000_000], 0, 0, 'Cleared 4.0 MB.'],
-  [[4_000_000, 1_000_000], 1, 4_000_000, 'Cleared 1.0 MB. The rest is in use now.'],
-  [[4_000_000], 1, 4_000_000, 'All of it is in use now.'],
-  [[], 0, 0, 'There was nothing to clear.'],
-] as const)('clearing %j of which %i are in use leaves %i and says: %s', async ([sizes, used, left, outcome]) => {
-  const { kept } = setUp(sizes, used);
-  await kept.clear();
-  expect([kept.bytes, kept.outcome, kept.isClearing]).toEqual([left, outcome, false]);
-});
+  [[4_000_000], 0, 0, 4_000_000],
+  [[4_000_000, 1_000_000], 1, 4_000_000, 1_000_000],
+  [[4_000_000], 1, 4_000_000, 0],
+  [[], 0, 0, 0],
+] as const)(
+  'clearing %j of which %i are in use leaves %i and removes %i',
+  async ([sizes, used, left, removedBytes]) => {
+    const { kept } = setUp(sizes, used);
+    await kept.clear();
+    const outcome = { removedBytes, leftBytes: left };
+    expect([kept.bytes, kept.outcome, kept.isClearing]).toEqual([left, outcome, false]);
+  },
+);
 
 test('where the browser keeps nothing, nothing is counted, and clearing says why not', async () => {
   const kept = new KeptFiles(() => Promise.reject(new ChorusError('unsupported', 'no store')));
   await kept.look();
   await kept.clear();
-  expect([kept.bytes, kept.outcome, kept.isClearing]).toEqual([null, 'No store.', false]);
+  expect([kept.bytes, kept.isClearing]).toEqual([null, false]);
+  expect(kept.outcome).toMatchObject({ code: 'unsupported', message: 'no store' });
 });

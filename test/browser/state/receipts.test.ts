@@ -5,7 +5,7 @@ import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFilter } from '#shared/wire/receipt-list.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { OpenedReceipt, type OpenedReceiptDeps } from '../../../web/state/opened-receipt.svelte.ts';
-import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
+import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { listedReceipts, logStatus, receiptPage } from '../../support/page-gallery/receipt-fixtures.ts';
 
@@ -14,7 +14,7 @@ const AT_MS = Date.parse('2026-03-01T12:00:00Z');
 const ALL: ReceiptFilter = { model: null, tier: null, from: null, to: null };
 
 test('goes back to the oldest receipt, each once', async () => {
-  const list = new Receipts((query) => Promise.resolve(receiptPage(AT_MS, query)));
+  const list = new ReceiptSearch((query) => Promise.resolve(receiptPage(AT_MS, query)));
   await list.show(ALL);
   expect(list.loaded).toHaveLength(50);
   while (list.hasOlder) await list.older();
@@ -22,7 +22,7 @@ test('goes back to the oldest receipt, each once', async () => {
 });
 
 test('looks in the whole log for those of one model, verdict and time, and goes on looking for them', async () => {
-  const list = new Receipts((query) => Promise.resolve(receiptPage(AT_MS, query)));
+  const list = new ReceiptSearch((query) => Promise.resolve(receiptPage(AT_MS, query)));
   await list.show({ ...ALL, tier: 'checked', from: '2026-02-23T00:00:00Z' });
   expect(list.loaded).toHaveLength(50);
   await list.older();
@@ -38,7 +38,7 @@ test('looks in the whole log for those of one model, verdict and time, and goes 
 });
 
 test('a page that is just full is the last one', async () => {
-  const list = new Receipts((query) => {
+  const list = new ReceiptSearch((query) => {
     const { size, receipts } = receiptPage(AT_MS, { ...query, limit: 200 });
     return Promise.resolve({ size, receipts: receipts.slice(123, 123 + query.limit) });
   });
@@ -49,7 +49,7 @@ test('a page that is just full is the last one', async () => {
 
 test('keeps what it has when the server is gone, unless something else is looked for', async () => {
   let isThere = true;
-  const list = new Receipts((query) =>
+  const list = new ReceiptSearch((query) =>
     isThere ? Promise.resolve(receiptPage(AT_MS, query)) : Promise.reject(new ChorusError('server-lost', 'gone')),
   );
   await list.show(ALL);
@@ -70,7 +70,7 @@ test('keeps what it has when the server is gone, unless something else is looked
 
 test('an answer that comes late does not take the place of a newer one', async () => {
   const answers: (() => void)[] = [];
-  const list = new Receipts(
+  const list = new ReceiptSearch(
     (query) => new Promise((resolve) => answers.push(() => resolve(receiptPage(AT_MS, query)))),
   );
   const first = list.show({ ...ALL, tier: 'settled' });
@@ -118,7 +118,7 @@ test('another receipt than the one asked for is not shown, however good it is', 
 });
 
 test('a receipt that the server does not have is missing', async () => {
-  const gone = new ChorusError('unknown-model', 'It is entry 7 of its log.', { status: 404 });
+  const gone = new ChorusError('not-found', 'It is entry 7 of its log.', { status: 404 });
   const opened = open({ fetchReceipt: () => Promise.reject(gone) });
   await opened.open('a'.repeat(64) as Digest);
   expect(opened.status).toBe('missing');

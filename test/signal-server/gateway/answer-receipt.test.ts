@@ -5,7 +5,7 @@ import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import {
   createReceiptGiver,
-  type EndedAnswer,
+  type GatewayAnswer,
   type GiveReceipt,
   type ReceiptGiverDeps,
 } from '../../../signal-server/gateway/answer-receipt.ts';
@@ -17,7 +17,7 @@ import { chat, say, startScripted, type ScriptedGateway } from '../../support/sc
 
 let people: People;
 let given: GivenAnswer;
-let ended: EndedAnswer;
+let ended: GatewayAnswer;
 beforeAll(async () => {
   people = await makePeople();
   given = await giveAnswer(people);
@@ -54,7 +54,7 @@ describe('the receipt that the gateway gives', () => {
     expect(found).toMatchObject({ isValid: true, id: note.receipt.id, summary: { requester: { kind: 'gateway' } } });
   });
 
-  const failing: [string, string, Partial<EndedAnswer>, Accept][] = [
+  const failing: [string, string, Partial<GatewayAnswer>, Accept][] = [
     ['a part has no verdict', 'check_failed', { evidence: null }, logged],
     ['other text was given out', 'bad_message', { answer: 'The wren is large.' }, logged],
     ['another prompt was rendered', 'bad_message', { renderedPrompt: 'something else' }, logged],
@@ -107,7 +107,7 @@ describe('an answer of the API', () => {
   });
 
   it.each([false, true])('has the receipt of just what was given out (stream: %s)', async (stream) => {
-    const ends: EndedAnswer[] = [];
+    const ends: GatewayAnswer[] = [];
     const receipt = { id: '1'.repeat(64) as never, url: '/v1/receipts/1', salt: '2' };
     const give: GiveReceipt = (end) => {
       ends.push(end);

@@ -7,8 +7,8 @@ import App from '../../../web/App.svelte';
 import '../../../web/app.css';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
-import { Connection } from '../../../web/state/connection.svelte.ts';
-import { Conversation } from '../../../web/state/conversation.svelte.ts';
+import { PageConnection } from '../../../web/state/connection.svelte.ts';
+import { Dialogue } from '../../../web/state/dialogue.svelte.ts';
 import { ModelPage } from '../../../web/state/model-page.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
@@ -16,7 +16,7 @@ import { Settings } from '../../../web/state/settings.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
-import { Receipts } from '../../../web/state/receipt-list.svelte.ts';
+import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
 import { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
@@ -56,10 +56,10 @@ const network = new Network({
   clock,
   isHidden: () => document.hidden,
 });
-const connection = new Connection();
+const connection = new PageConnection();
 // One of the volunteers that the network knows; the fifth is suspended.
 connection.id = peer(show === 'suspended' ? 5 : 3);
-const conversation = new Conversation({
+const conversation = new Dialogue({
   models,
   settings,
   clock,
@@ -157,7 +157,7 @@ const log = new LogWatch({
   storage: localStorage,
   clock,
 });
-const receipts = new Receipts((query) => {
+const receipts = new ReceiptSearch((query) => {
   if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
   if (show === 'empty') return Promise.resolve({ size: 0, receipts: [] });
   return Promise.resolve(receiptPage(Date.now(), query));
@@ -169,7 +169,7 @@ const opened = new OpenedReceipt({
     if (show === 'lost') return Promise.reject(new ChorusError('server-lost', 'gone'));
     if (show === 'wrong') return Promise.resolve(made.unchecked);
     if (id === made.id) return Promise.resolve(made.another);
-    return Promise.reject(new ChorusError('unknown-model', 'This server has no such receipt.', { status: 404 }));
+    return Promise.reject(new ChorusError('not-found', 'This server has no such receipt.', { status: 404 }));
   },
   fetchLog,
   holdProof: () => Promise.resolve(),

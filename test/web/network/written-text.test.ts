@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ShownText } from '../../../web/network/shown-text.ts';
+import { WrittenText } from '../../../web/network/written-text.ts';
 
 /** Holds each token back until the next comes. */
 function createWriter() {
@@ -13,7 +13,7 @@ function createWriter() {
 }
 
 it('is all that was shown, without what was taken back', () => {
-  const shown = new ShownText(createWriter);
+  const shown = new WrittenText(createWriter);
   const pieces = [shown.push(7, 1), shown.push(8, 2), shown.push(9, 3)];
   expect(pieces.join('')).toBe('1 2 ');
   expect(shown.text).toBe('1 2 ');

@@ -1,8 +1,9 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
+import type { EndedAnswer } from '#shared/receipt/build/make-receipt.ts';
 import { formatReceiptSecrets, parseReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { makeReceipt, type EndedAnswer, type MakeReceiptDeps } from '../../../web/network/make-receipt.ts';
+import { makeTabReceipt, type TabReceiptDeps } from '../../../web/network/tab-receipt.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { giveAnswer, logReceipt, makePeople, policyOf, retold, type GivenAnswer } from '../../support/receipts.ts';
 
@@ -21,13 +22,14 @@ function make(
   answer: (receipt: ReceiptFile) => Promise<ReceiptFile> = (receipt) => logReceipt(given.people, receipt),
 ) {
   const { evidence, manifest, manifestDigest, text, serverKey, random, verify } = given.parts;
-  const deps: MakeReceiptDeps = {
+  const deps: TabReceiptDeps = {
     ...{ manifest, manifestDigest, text, serverKey, random, verify },
     identity: given.people.requester,
     holdProof: (proof) => (held.push(proof), Promise.resolve()),
     postReceipt: (envelope) => answer({ format: 'chorus-receipt/1', envelope, proof: null }),
   };
-  return makeReceipt({ evidence, prompt: given.prompt, answer: given.answer, ...change }, deps, signal);
+  const ended = { evidence, renderedPrompt: given.prompt, answer: given.answer, ...change };
+  return makeTabReceipt(ended, deps, signal);
 }
 
 describe('making the receipt of an answer', () => {
@@ -52,7 +54,7 @@ describe('making the receipt of an answer', () => {
 
   it.each([
     ['another answer than was made', { answer: 'The wren is large.' }],
-    ['another prompt than was run', { prompt: 'Tell me of the owl.' }],
+    ['another prompt than was run', { renderedPrompt: 'Tell me of the owl.' }],
   ])('makes none for %s', async (_, change) => {
     const { receipt, error } = await make(change);
     expect(receipt).toBeNull();

@@ -2,7 +2,7 @@ import type { TextWriter } from '#shared/text/model-text.ts';
 import { RewindableWriter } from '#shared/text/rewindable-writer.ts';
 
 /** The text of an answer as it is shown piece by piece, and as a whole: what its receipt is about. */
-export class ShownText {
+export class WrittenText {
   readonly #writer: RewindableWriter;
   #pieces: { readonly position: number; readonly text: string }[] = [];
   #last = '';
@@ -28,7 +28,7 @@ export class ShownText {
     this.#pieces = this.#pieces.filter(({ position }) => position < from);
   }
 
-  /** What was held back, once no token follows. */
+  /** The text that was held back, once no token follows. */
   end(): string {
     this.#last = this.#writer.end();
     return this.#last;

@@ -2,7 +2,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { orAborted } from '../browser/or-aborted.ts';
-import { Answer } from './answer.svelte.ts';
+import { ShownAnswer } from './answer.svelte.ts';
 import type { Chat, ChatMessage, OpenChat } from './chat.ts';
 import type { Models } from './models.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
@@ -10,7 +10,7 @@ import type { Settings } from './settings.svelte.ts';
 export interface Turn {
   readonly id: number;
   readonly question: string;
-  readonly answer: Answer;
+  readonly answer: ShownAnswer;
 }
 
 export interface ConversationDeps {
@@ -24,7 +24,7 @@ export interface ConversationDeps {
 }
 
 /** The conversation of the Ask view. It lives outside the view, so that an answer goes on while another is looked at. */
-export class Conversation {
+export class Dialogue {
   turns: readonly Turn[] = $state.raw([]);
   draft = $state('');
 
@@ -97,7 +97,7 @@ export class Conversation {
   async #ask(question: string): Promise<void> {
     const { clock, models, settings } = this.#deps;
     const history = messagesOf(this.turns);
-    const answer = new Answer(clock.nowMs());
+    const answer = new ShownAnswer(clock.nowMs());
     if (this.last !== null && this.#chat !== null) answer.continueOn(this.last.answer);
     this.turns = [...this.turns, { id: this.#nextId++, question, answer }];
     const running = new AbortController();

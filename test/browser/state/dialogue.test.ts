@@ -1,8 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
-import type { AnswerOptions, Chat, ChatEvent, ChatMessage } from '../../../web/state/chat.ts';
-import { Conversation } from '../../../web/state/conversation.svelte.ts';
+import type { AnswerOptions, Chat, ChatEvent } from '../../../web/state/chat.ts';
+import { Dialogue } from '../../../web/state/dialogue.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
@@ -23,7 +24,7 @@ function setUp(
   const settings = new Settings(localStorage);
   const asked: Asked[] = [];
   const counts = { opened: 0, closed: 0 };
-  const conversation = new Conversation({
+  const conversation = new Dialogue({
     models: new Models(fetchModels, settings),
     settings,
     clock: pageClock(),

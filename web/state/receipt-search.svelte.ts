@@ -6,7 +6,7 @@ const PAGE = 50;
 export type FetchReceipts = (query: ReceiptQuery, signal: AbortSignal) => Promise<ReceiptList>;
 
 /** The receipts of the log that are looked for: the newest of them, and further back as far as somebody looked. */
-export class Receipts {
+export class ReceiptSearch {
   /** Of the filter before this one until the server has answered. */
   loaded: readonly ListedReceipt[] = $state.raw([]);
   status: 'idle' | 'loading' | 'ready' | 'failed' = $state('idle');
@@ -58,7 +58,7 @@ export class Receipts {
       this.error = null;
     } catch (thrown) {
       if (asking.signal.aborted) return;
-      // What there is was not looked for now.
+      // The receipts that are here are not those that were asked for.
       if (isOther) this.#take([], false);
       this.status = 'failed';
       this.error = toChorusError(thrown, 'server-lost');

@@ -1,0 +1,12 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { Cleared } from '../state/kept-files.svelte.ts';
+import { formatBytes, toSentence } from './format.ts';
+
+/** How clearing the files that are kept ended, in a sentence. */
+export function explainCleared(cleared: Cleared | ChorusError): string {
+  if (cleared instanceof ChorusError) return toSentence(cleared.message);
+  const { removedBytes, leftBytes } = cleared;
+  if (removedBytes === 0) return leftBytes === 0 ? 'There was nothing to clear.' : 'All of it is in use now.';
+  const removed = `Cleared ${formatBytes(removedBytes)}.`;
+  return leftBytes === 0 ? removed : `${removed} The rest is in use now.`;
+}
