@@ -18,7 +18,10 @@ export interface Measure {
 const LARGEST_FOLDER = 20;
 const LOOSE_FILES = 5;
 /** The lowest floor of `shared` lies loose: words that every room uses. */
-const SHARED_WORDS = ['bytes.ts', 'clock.ts', 'errors.ts', 'globals.d.ts', 'ids.ts', 'limits.ts'];
+const SHARED_WORDS = [
+  ...['backoff.ts', 'bytes.ts', 'clock.ts', 'errors.ts', 'globals.d.ts'],
+  ...['ids.ts', 'limits.ts', 'listeners.ts'],
+];
 
 /** Pairs of folders below `house` that import from each other, as `a <-> b`. */
 export function mutualFolders(tree: SourceTree, house: string): string[] {
