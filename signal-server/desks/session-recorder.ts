@@ -1,13 +1,10 @@
 import type { Logger } from 'pino';
 import type { Clock } from '#shared/clock.ts';
-import type { CheckCounts, Tier } from '#shared/judge/finding.ts';
+import { countsBy, TIERS, type CheckCounts } from '#shared/judge/finding.ts';
 import type { Store, Totals } from '../store/store.ts';
 import { mostSpans, type Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { FinishedSession } from './route-desk.ts';
-
-const TIERS: readonly Tier[] = ['checked', 'settled', 'unchecked', 'disputed'];
-const NONE: CheckCounts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export interface SessionRecorderDeps {
   readonly clock: Clock;
@@ -34,7 +31,10 @@ export class SessionRecorder {
 
   /** Spans by verdict, also of sessions that still run. */
   checksWith(running: readonly FinishedSession[]): CheckCounts {
-    return running.map(countsOf).reduce(addCounts, addCounts(this.#totals, NONE));
+    return running.map(countsOf).reduce(
+      addCounts,
+      countsBy((tier) => this.#totals[tier]),
+    );
   }
 
   record(session: FinishedSession): void {
@@ -81,22 +81,11 @@ export class SessionRecorder {
 /** No more than its tokens can have had. */
 function countsOf({ lease, tokens, checks }: FinishedSession): CheckCounts {
   const most = mostSpans(lease.route, tokens);
-  const countOf = (tier: Tier): number => Math.min(most, checks?.[tier] ?? 0);
-  return {
-    checked: countOf('checked'),
-    settled: countOf('settled'),
-    unchecked: countOf('unchecked'),
-    disputed: countOf('disputed'),
-  };
+  return countsBy((tier) => Math.min(most, checks?.[tier] ?? 0));
 }
 
 function addCounts(a: CheckCounts, b: CheckCounts): CheckCounts {
-  return {
-    checked: a.checked + b.checked,
-    settled: a.settled + b.settled,
-    unchecked: a.unchecked + b.unchecked,
-    disputed: a.disputed + b.disputed,
-  };
+  return countsBy((tier) => a[tier] + b[tier]);
 }
 
 function addUp(totals: Totals, outcome: FinishedSession['outcome'], tokens: number, checks: CheckCounts): Totals {

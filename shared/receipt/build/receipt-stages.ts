@@ -1,14 +1,7 @@
 import { toBase64 } from '../../bytes.ts';
 import type { VerifySignature } from '../../crypto/identity.ts';
 import type { Digest, PeerId } from '../../ids.ts';
-import {
-  lowestTier,
-  type CheckCounts,
-  type Finding,
-  type SpanCheck,
-  type StageCheck,
-  type Tier,
-} from '../../judge/finding.ts';
+import { lowestTier, countTiers, type CheckCounts, type Finding, type SpanCheck, type StageCheck, type Tier } from '../../judge/finding.ts';
 import { isWithinRoute } from '../../route/route.ts';
 import { mismatchOf, openAttestation } from '../evidence/attest.ts';
 import type { AttestationPredicate } from '../evidence/attestation.ts';
@@ -104,14 +97,8 @@ export function judgedSpans(
     const judgedStages = checks.map((check) => judgedStage(check, stages[check.stage]!));
     return { start, end, tier: lowestTier(judgedStages.map(({ tier }) => tier)), stages: judgedStages };
   });
-  const countOf = (tier: Tier) => judged.filter((span) => span.tier === tier).length;
-  const counts = {
-    checked: countOf('checked'),
-    settled: countOf('settled'),
-    unchecked: countOf('unchecked'),
-    disputed: countOf('disputed'),
-  };
-  return { spans: judged, tier: lowestTier(judged.map(({ tier }) => tier)), counts };
+  const tiers = judged.map(({ tier }) => tier);
+  return { spans: judged, tier: lowestTier(tiers), counts: countTiers(tiers) };
 }
 
 function judgedStage({ stage, tier, findings, arbiter, primary }: StageCheck, { replicas }: Stage): SpanStage {

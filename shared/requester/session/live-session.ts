@@ -1,6 +1,7 @@
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
+import { noCounts } from '../../judge/finding.ts';
 import { LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, PROMPT_WINDOW } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Route } from '../../route/route.ts';
@@ -160,7 +161,7 @@ export class LiveSession {
   }
 
   get #checks(): Release['checks'] {
-    return this.#check?.checks ?? { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+    return this.#check?.checks ?? { ...noCounts(), agreed: [] };
   }
 
   #collect(now: Now, act: () => void): LiveEffect[] {

@@ -1,5 +1,5 @@
 import type { PeerId } from '../../ids.ts';
-import type { SpanCheck, StageCheck, Tier } from '../../judge/finding.ts';
+import { noCounts, type SpanCheck, type StageCheck } from '../../judge/finding.ts';
 import type { Route } from '../../route/route.ts';
 import type { Dispute } from '../audit/audit-event.ts';
 import type { BareStage, CheckNews } from '../check-news.ts';
@@ -11,7 +11,7 @@ import { SpanLedger } from './span-ledger.ts';
  * checks any more are held until that has been told.
  */
 export class SessionVerdicts {
-  readonly #counts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 } satisfies Record<Tier, number>;
+  readonly #counts = noCounts();
   readonly #agreed = new Map<PeerId, number>();
   readonly #ledger = new SpanLedger();
   /** Not told of yet. */
