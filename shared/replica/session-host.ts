@@ -1,3 +1,4 @@
+import type { Question, Reply } from '../ask.ts';
 import type { Now } from '../clock.ts';
 import type { SessionId } from '../ids.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
@@ -19,6 +20,7 @@ export interface SessionHost extends Now {
   readonly config: ReplicaConfig;
   readonly show: Show;
   perform(effect: SessionEffect): void;
+  ask(what: Question, then: (reply: Reply) => void): void;
   /** Positions were run, or a commit was sent. */
   count(what: keyof ReplicaCounts, by: number): void;
   /** The session is over and gives back what it holds. */

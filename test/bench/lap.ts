@@ -3,16 +3,19 @@ import { Session, type Profiler } from 'node:inspector';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import type { Ask } from '#shared/ask.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { EngineLoop } from '#shared/peer/engine-loop.ts';
 import { Conversation } from '#shared/peer/requester/conversation.ts';
+import { RequesterEngine } from '#shared/requester/engine/requester-engine.ts';
+import type { RequesterEffect, RequesterEffects } from '#shared/requester/requester-event.ts';
 import { checkedNetwork, prompt } from '../support/checked-network.ts';
 import { GREEDY } from '../support/toy-model.ts';
 
 /**
  * `npx tsx test/bench/lap.ts`: what one token costs a reader of the requester. A toy network makes a checked answer; V8 counts
- * the calls while the conversation's engine loop handles something, and at no other time, so that nothing of the volunteers
- * in the same thread is in it. Two stretches are measured, in the middle of the answer:
+ * the calls while the conversation's engine loop handles an event, and its engine a reply, and at no other time, so that
+ * nothing of the volunteers in the same thread is in it. Two stretches are measured, in the middle of the answer:
  *
  * - one lap: the logits of one position come, a token is drawn from them and sent, within a span;
  * - one span: from the lap that ends it to its verdict, with all its commits, challenges and reveals and the laps between.
@@ -88,6 +91,20 @@ function watchLoops(counter: CallCounter): void {
     isOfConversation = true;
     take.call(this, event);
     isOfConversation = false;
+  };
+  // Replies to what the engine asked come later, and from within its loop.
+  const { handle } = RequesterEngine.prototype;
+  const counted = (effects: RequesterEffects): RequesterEffects =>
+    effects.map((effect) => (effect.type === 'ask' ? { ...effect, then: heard(effect.then) } : effect));
+  const heard = (then: Ask<RequesterEffect>['then']): typeof then => {
+    return (reply, now) => {
+      let effects: RequesterEffects = [];
+      counter.during(() => (effects = then(reply, now)));
+      return counted(effects);
+    };
+  };
+  RequesterEngine.prototype.handle = function (event, now) {
+    return counted(handle.call(this, event, now));
   };
   const { dispatch } = EngineLoop.prototype;
   EngineLoop.prototype.dispatch = function (event) {

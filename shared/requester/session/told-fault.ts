@@ -2,8 +2,8 @@ import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import type { Route } from '../../route/route.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
-import type { SessionLost } from './live-event.ts';
 import type { Refusal } from './refusals.ts';
+import type { SessionLost } from './session-news.ts';
 
 /** Of two volunteers that are both left out for it. */
 export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';

@@ -1,0 +1,47 @@
+import type { PeerId } from '../../ids.ts';
+import type { PeerMessage } from '../../wire/peer-message.ts';
+import { Refusals, type Refusal } from './refusals.ts';
+import type { CheckHost } from './session-check.ts';
+import { lossBy, readFault } from './told-fault.ts';
+
+/** What the faults that peers tell of mean for a session. */
+export class ToldFaults {
+  readonly #host: CheckHost;
+  readonly #refusals: Refusals;
+
+  constructor(host: CheckHost) {
+    this.#host = host;
+    this.#refusals = new Refusals(host.session.route);
+  }
+
+  get deadlineMs(): number {
+    return this.#refusals.deadlineMs;
+  }
+
+  /** Takes a fault; true if it says that its sender, a shadow, has left the session. */
+  take(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): boolean {
+    const told = readFault(from, fault, this.#host.session.route);
+    if (told?.type === 'lost') this.#host.tell(told);
+    if (told?.type === 'refusal') this.#refusals.add(told, this.#host.nowMs);
+    return told?.type === 'shadow-left';
+  }
+
+  /** Shadows that have left for what they say the stage before sent them, now that nobody else is waited for. */
+  refusing(): PeerId[] {
+    return this.#refusals.take(this.#host.nowMs).flatMap((refusal) => this.#shadowOf(refusal));
+  }
+
+  #shadowOf(refusal: Refusal): PeerId[] {
+    const { stage, sender, receivers, error } = refusal;
+    const { route, length } = this.#host.session;
+    const loss = lossBy(refusal, route);
+    if (receivers.length > 1 && error.code !== 'link-lost') {
+      const at = { start: length, end: length, proof: null };
+      const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
+      this.#host.tell({ type: 'fault', fault });
+    }
+    if (loss === null) return [receivers[0]!];
+    this.#host.tell(loss);
+    return [];
+  }
+}
