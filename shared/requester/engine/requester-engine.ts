@@ -9,7 +9,7 @@ import { checkRoute } from '../../route/route.ts';
 import { sampleToken } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
-import type { Lap } from '../feed/requester-session.ts';
+import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
@@ -206,9 +206,10 @@ export class RequesterEngine {
   #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const answer = this.#answer;
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
-    const { prompt, candidates, lapMs } = lap;
+    const { prompt, lapMs } = lap;
+    const candidates = lap.candidates.at(-1);
     if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
-    if (candidates === null) return this.#feed(session);
+    if (candidates === undefined) return this.#feed(session);
     const position = answer.history.length;
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
     session.drew(token, position, answer.sampling);

@@ -22,7 +22,8 @@ export class LiveSession {
   readonly #host: CheckHost;
   /** Of an open session. */
   #check: SessionCheck | null = null;
-  readonly #faults: ToldFaults;
+  /** From the first fault on that a peer tells of. */
+  #faults: ToldFaults | null = null;
   #out: SessionOut[] = [];
   #now: Now;
 
@@ -34,7 +35,6 @@ export class LiveSession {
     this.#book = new SpanBook(signed.route);
     const push = (out: SessionOut): void => void this.#out.push(out);
     this.#host = liveHost({ config, session: this.#session, nowMs: () => this.#now.nowMs, push, nextTicket });
-    this.#faults = new ToldFaults(this.#host);
   }
 
   get route(): Route {
@@ -77,7 +77,11 @@ export class LiveSession {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#session.deadlineMs, this.#check?.deadlineMs ?? Infinity, this.#faults.deadlineMs);
+    return Math.min(
+      this.#session.deadlineMs,
+      this.#check?.deadlineMs ?? Infinity,
+      this.#faults?.deadlineMs ?? Infinity,
+    );
   }
 
   /** True if its lease is near its end, or it can be checked no longer. */
@@ -118,10 +122,10 @@ export class LiveSession {
     });
   }
 
-  /** Sends what there is room for of `history`. */
-  feed(history: readonly number[], now: Now): SessionOut[] {
+  /** Sends what there is room for of `history`; the logits of its positions from `logitsFrom` on are wanted. */
+  feed(history: readonly number[], now: Now, logitsFrom = history.length - 1): SessionOut[] {
     return this.#collect(now, () => {
-      for (const rows of this.#session.nextRows(history, PROMPT_WINDOW, now.nowMs)) {
+      for (const rows of this.#session.nextRows(history, logitsFrom, PROMPT_WINDOW, now.nowMs)) {
         this.#broadcast(rows);
         this.#book.sent(rows);
       }
@@ -227,12 +231,13 @@ export class LiveSession {
   }
 
   #onFault(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): void {
+    this.#faults ??= new ToldFaults(this.#host);
     if (this.#faults.take(from, fault)) this.#onLinkLost(from);
     else this.#hearRefusals();
   }
 
   #hearRefusals(): void {
-    for (const peer of this.#faults.refusing()) {
+    for (const peer of this.#faults?.refusing() ?? []) {
       this.#session.shadows.drop(peer);
       this.#check?.audit?.refused(peer);
     }

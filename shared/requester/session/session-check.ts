@@ -34,22 +34,16 @@ export class SessionCheck {
   readonly #session: RequesterSession;
   readonly #book: SpanBook;
   readonly #audit: SpanAudit;
-  readonly #settlements: Settlements;
-  readonly #records: SessionRecords;
+  /** From the first difference on. */
+  #settlements: Settlements | null = null;
+  /** From the end of the first answer on. */
+  #records: SessionRecords | null = null;
   #isBroken = false;
 
   constructor(host: CheckHost, book: SpanBook) {
     this.#host = host;
     this.#session = host.session;
     this.#book = book;
-    this.#settlements = new Settlements(host, {
-      asked: (dispute, role) => this.#onAsked(dispute, role),
-      concluded: (dispute, verdict) => this.#onConcluded(dispute, verdict),
-    });
-    this.#records = new SessionRecords(host, {
-      wrong: (source, code) => this.#onWrongRecord(source, code),
-      recorded: () => host.tell({ type: 'recorded' }),
-    });
     this.#audit = book.isChecked
       ? this.#startAudit()
       : new UncheckedSpans(this.#session.route, book, { judged: () => this.#onJudged() });
@@ -71,16 +65,19 @@ export class SessionCheck {
 
   /** True while a third is asked: nothing new should be fed. */
   get isSettling(): boolean {
-    return this.#settlements.isSettling;
+    return this.#settlements?.isSettling === true;
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#audit.deadlineMs, this.#settlements.deadlineMs, this.#records.deadlineMs);
+    return Math.min(
+      this.#audit.deadlineMs,
+      ...[this.#settlements, this.#records].map((each) => each?.deadlineMs ?? Infinity),
+    );
   }
 
   /** True if it has had as many spans, or records, as it may: the answer should go on in another session. */
   get isSpent(): boolean {
-    return this.#book.isSpent || this.#records.isSpent;
+    return this.#book.isSpent || this.#records?.isSpent === true;
   }
 
   /** End of the seed chain; null where nothing is checked. */
@@ -90,21 +87,25 @@ export class SessionCheck {
 
   /** True while replicas' records may still come. */
   get isRecording(): boolean {
-    return this.#records.isRecording;
+    return this.#records?.isRecording === true;
   }
 
   get attestations(): Evidence['attestations'] {
-    return this.#records.attestations;
+    return this.#records?.attestations ?? [];
   }
 
   /** Asks every replica that was not dropped to sign what it did, up to the end of the session as it is now. */
   record(salt: Uint8Array<ArrayBuffer>): void {
+    this.#records ??= new SessionRecords(this.#host, {
+      wrong: (source, code) => this.#onWrongRecord(source, code),
+      recorded: () => this.#host.tell({ type: 'recorded' }),
+    });
     this.#records.start(salt, this.#audit.live);
   }
 
   /** Waits for no more records. */
   stopRecords(): void {
-    this.#records.stop();
+    this.#records?.stop();
   }
 
   start(): void {
@@ -121,39 +122,39 @@ export class SessionCheck {
 
   /** Takes what may be about the check. */
   handle(event: RequesterEvent): void {
-    this.#records.handle(event);
+    this.#records?.handle(event);
     switch (event.type) {
       case 'replay-routed':
-        if (this.isSettling) return this.#settlements.handle(event);
+        if (this.isSettling) return this.#settlements?.handle(event);
         return this.#host.perform(releaseOfReplay(event.route.session, 'cancelled'));
       case 'connected':
-        if (event.session !== this.#session.id) return this.#settlements.handle(event);
+        if (event.session !== this.#session.id) return this.#settlements?.handle(event);
         return this.audit?.linked(event.peer);
       case 'connect-failed':
-        if (event.session !== this.#session.id) return this.#settlements.handle(event);
+        if (event.session !== this.#session.id) return this.#settlements?.handle(event);
         return this.audit?.unreachable(event.peer);
       case 'link-lost':
         this.audit?.unreachable(event.peer);
-        return this.#settlements.handle(event);
+        return this.#settlements?.handle(event);
       case 'message':
         return this.#onMessage(event);
       case 'time':
         this.audit?.onTime();
-        return this.#settlements.handle(event);
+        return this.#settlements?.handle(event);
       default:
-        return this.#settlements.handle(event);
+        return this.#settlements?.handle(event);
     }
   }
 
   /** Gives back what is under way. */
   stop(): void {
     this.stopRecords();
-    this.#settlements.stop();
+    this.#settlements?.stop();
   }
 
   #onMessage(event: RequesterEventOf<'message'>): void {
     const isOfAnswer = sessionOf(event.message) === this.#session.id;
-    if (!isOfAnswer || event.message.type === 'recalled') this.#settlements.handle(event);
+    if (!isOfAnswer || event.message.type === 'recalled') this.#settlements?.handle(event);
     else this.audit?.onMessage(event.from, event.message);
   }
 
@@ -175,7 +176,7 @@ export class SessionCheck {
       sign: unlessBroken((bytes, then) => host.sign(bytes, unlessBroken(then))),
       verify: unlessBroken((signed, then) => host.verify(signed, unlessBroken(then))),
       judged: unlessBroken(() => this.#onJudged()),
-      dispute: unlessBroken((dispute) => this.#settlements.add(dispute)),
+      dispute: unlessBroken((dispute) => this.#onDispute(dispute)),
       failed: unlessBroken((failure) => this.#onFailed(failure)),
       bare: (shadow) => this.#book.verdicts.addBare({ shadow, partner: null }),
     };
@@ -200,6 +201,14 @@ export class SessionCheck {
     this.#tellBare();
   }
 
+  #onDispute(dispute: Dispute): void {
+    this.#settlements ??= new Settlements(this.#host, {
+      asked: (of, role) => this.#onAsked(of, role),
+      concluded: (of, verdict) => this.#onConcluded(of, verdict),
+    });
+    this.#settlements.add(dispute);
+  }
+
   #onAsked({ stage, span: { start, end } }: Dispute, role: 'arbiter' | 'referee'): void {
     this.#host.tell({ type: 'settling', stage, start, end, role });
   }
@@ -207,7 +216,7 @@ export class SessionCheck {
   #onConcluded(dispute: Dispute, verdict: Verdict): void {
     this.#conclude(dispute, verdict);
     if (this.#isBroken) return;
-    this.#settlements.next();
+    this.#settlements?.next();
     if (this.isSettling) return;
     this.#tellBare();
     this.#host.tell({ type: 'settled' });

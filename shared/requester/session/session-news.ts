@@ -6,7 +6,7 @@ import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent } from '../answer-event.ts';
 import type { BareStage } from '../audit/session-verdicts.ts';
-import type { Lap } from '../feed/requester-session.ts';
+import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { SessionEffect } from '../requester-event.ts';
 
