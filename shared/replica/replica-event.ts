@@ -37,7 +37,7 @@ export type ReplicaEvent =
   | { readonly type: 'stop'; readonly error: ChorusError }
   | { readonly type: 'time' };
 
-export type SessionEffect =
+export type ReplicaSessionEffect =
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
   | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
   /** To be answered by `sent`, for those who may be slower than what is sent to them. */
@@ -55,7 +55,8 @@ export type SessionEffect =
 
 export type ReplicaEffect =
   /** Has the route of an `open` verified; to be answered by `verified` or `not-verified`. */
-  { readonly type: 'verify'; readonly opening: Omit<Opening, 'route'>; readonly envelope: Envelope } | SessionEffect;
+  | { readonly type: 'verify'; readonly opening: Omit<Opening, 'route'>; readonly envelope: Envelope }
+  | ReplicaSessionEffect;
 
 export interface ReplicaConfig {
   readonly self: PeerId;

@@ -12,7 +12,7 @@ import { checkRows, type Opening, type Seat } from './admission.ts';
 import { faultMessage } from './fault-message.ts';
 import { Onward } from './onward.ts';
 import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
-import type { SessionEffect, SessionReply } from './replica-event.ts';
+import type { ReplicaSessionEffect, SessionReply } from './replica-event.ts';
 import { ReplicaRecords } from './replica-records.ts';
 import type { SessionHost } from './session-host.ts';
 import { SessionKey } from './session-key.ts';
@@ -249,8 +249,8 @@ export class ReplicaSession {
   }
 
   /**
-   * The peer before this stage sends nothing more. Who gets rows from the requester itself, or as a primary, has others that
-   * say so; a shadow has nobody.
+   * The peer before this stage sends nothing more. A replica that gets rows from the requester itself, or as a primary, has
+   * others that say so; a shadow has nobody.
    */
   #onLeft(reason: string): void {
     const { upstream, role, stage } = this.seat;
@@ -301,7 +301,7 @@ export class ReplicaSession {
     this.#perform({ type: 'send', to, message });
   }
 
-  #perform(effect: SessionEffect): void {
+  #perform(effect: ReplicaSessionEffect): void {
     this.#host.perform(effect);
   }
 }

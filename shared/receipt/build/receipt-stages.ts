@@ -1,7 +1,15 @@
 import { toBase64 } from '../../bytes.ts';
 import type { VerifySignature } from '../../crypto/identity.ts';
 import type { Digest, PeerId } from '../../ids.ts';
-import { lowestTier, countTiers, type CheckCounts, type Finding, type SpanCheck, type StageCheck, type Tier } from '../../judge/finding.ts';
+import {
+  lowestTier,
+  countTiers,
+  type CheckCounts,
+  type Finding,
+  type SpanCheck,
+  type StageCheck,
+  type Tier,
+} from '../../judge/finding.ts';
 import { isWithinRoute } from '../../route/route.ts';
 import { mismatchOf, openAttestation } from '../evidence/attest.ts';
 import type { AttestationPredicate } from '../evidence/attestation.ts';

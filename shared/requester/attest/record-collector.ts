@@ -11,7 +11,7 @@ import { salted, saltedTokens } from '../../receipt/evidence/salted.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '../../receipt/statement-form.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { RecordSource } from '../audit/audit-replica.ts';
-import type { SessionHost } from '../feed/session-host.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 
 /** What the records are asked for, and what the requester knows of it by itself. */
 export interface RecordTask {
@@ -29,7 +29,7 @@ export interface RecordTask {
 type Recorded = Extract<PeerMessage, { type: 'recorded' }>;
 type Attested = Evidence['attestations'][number];
 
-interface CollectorHost extends Pick<SessionHost, 'nowMs' | 'perform' | 'verify'> {
+interface CollectorHost extends Pick<SessionPort, 'nowMs' | 'perform' | 'verify'> {
   /** What a replica signed is not what it was asked for, or not what it committed to. */
   wrong(source: RecordSource, code: CheckFailure): void;
 }

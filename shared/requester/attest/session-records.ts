@@ -3,7 +3,7 @@ import type { CheckFailure } from '../../judge/finding.ts';
 import { MAX_RECORDS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { RecordSource } from '../audit/audit-replica.ts';
-import type { SessionHost } from '../feed/session-host.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent } from '../requester-event.ts';
 import { RecordCollector } from './record-collector.ts';
 
@@ -17,14 +17,14 @@ export interface RecordsNews {
 
 /** The records of one session, which its requester collects at the end of each answer. */
 export class SessionRecords {
-  readonly #host: SessionHost;
+  readonly #host: SessionPort;
   readonly #news: RecordsNews;
   #collector: RecordCollector | null = null;
   #count = 0;
   /** Records that each replica has been asked for and has not given. */
   readonly #unanswered = new Map<PeerId, number>();
 
-  constructor(host: SessionHost, news: RecordsNews) {
+  constructor(host: SessionPort, news: RecordsNews) {
     this.#host = host;
     this.#news = news;
   }

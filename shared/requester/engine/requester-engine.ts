@@ -34,7 +34,7 @@ export class RequesterEngine {
   readonly #config: RequesterConfig;
   readonly #search: RouteSearch;
   readonly #reports = new FaultReports();
-  /** Who has ended sessions by what it said of others. */
+  /** Volunteers that have ended sessions by what they said of others. */
   readonly #tellers = new Set<PeerId>();
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
@@ -357,7 +357,7 @@ export class RequesterEngine {
   }
 
   #onLost(session: LiveSession, { error, told, ...lost }: SessionLost): void {
-    // Who blames one after another is as likely why.
+    // A volunteer that blames one after another is as likely the cause.
     const isOften = told !== undefined && this.#tellers.has(told);
     if (told !== undefined) this.#tellers.add(told);
     const blamed = isOften ? [...lost.blamed, told] : lost.blamed;

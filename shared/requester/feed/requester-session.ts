@@ -39,7 +39,7 @@ export class RequesterSession {
   readonly leaseEndMs: number;
   /** Stage 0's shadows get what its primary gets. */
   readonly shadows: ShadowFeed;
-  /** Who failed in this session, for the server to hear at its end. */
+  /** Volunteers that failed in this session, for the server to hear at its end. */
   readonly faults: Release['faults'] = [];
   #step: 'connecting' | 'opening' | 'open' = 'connecting';
   /** When the session must be open; then when it has rested too long. */

@@ -16,9 +16,9 @@ export interface Refusal {
 }
 
 interface Open extends Refusal {
-  /** Who said so itself. */
+  /** Replicas whose own word it is. */
   readonly receivers: PeerId[];
-  /** The primary of the stage, where others say that it says so. */
+  /** The primary of the stage, where its refusal came second-hand. */
   told: PeerId | null;
   /** The receivers only say that nothing comes any more. */
   readonly isLoss: boolean;
@@ -31,8 +31,8 @@ const LOSS_WAIT_MS = LINK_PING_TIMEOUT_MS + LINK_PING_MS;
 
 /**
  * What the replicas of a session say of those who send them rows. Nothing of it is signed, so it waits a little for a second
- * one to say the same: one's word against another's shows only that one of the two is wrong. What is only said to be said
- * makes no second one.
+ * one to say the same: one's word against another's shows only that one of the two is wrong. A second-hand refusal is
+ * heard, but makes no second one: two replicas' own words are needed to show the sender at fault.
  */
 export class Refusals {
   readonly #route: Route;

@@ -11,7 +11,7 @@ import { SessionAudit } from '../audit/session-audit.ts';
 import type { AuditFailure, AuditHost, Dispute, SpanAudit } from '../audit/span-audit.ts';
 import type { SpanBook } from '../audit/span-book.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
-import type { SessionHost } from '../feed/session-host.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 import { recordedCode, type FoundFault } from '../found-fault.ts';
 import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
@@ -21,7 +21,7 @@ import type { SessionNews } from './session-news.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
 /** What a session's check has to say to the session. */
-export interface CheckHost extends SessionHost {
+export interface CheckHost extends SessionPort {
   tell(news: SessionNews): void;
 }
 

@@ -15,7 +15,7 @@ export interface SessionLost {
   readonly type: 'lost';
   readonly error: ChorusError;
   readonly blamed: readonly PeerId[];
-  /** Who says so of others. */
+  /** The volunteer that says so of others. */
   readonly told?: PeerId;
 }
 

@@ -1,8 +1,11 @@
+import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
+import type { Route } from '../../route/route.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import { Refusals, type Refusal } from './refusals.ts';
 import type { CheckHost } from './session-check.ts';
-import { lossBy, readFault } from './told-fault.ts';
+import type { SessionLost } from './session-news.ts';
+import { CONTRADICTION, readFault } from './told-fault.ts';
 
 /** What the faults that peers tell of mean for a session. */
 export class ToldFaults {
@@ -44,4 +47,12 @@ export class ToldFaults {
     this.#host.tell(loss);
     return [];
   }
+}
+
+/** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
+export function lossBy({ stage, sender, receivers, error }: Refusal, { stages }: Route): SessionLost | null {
+  if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
+  const primary = stages[stage]!.primary.id;
+  if (receivers[0] !== primary) return null;
+  return { type: 'lost', error: new ChorusError(error.code, CONTRADICTION), blamed: [primary, sender] };
 }

@@ -8,7 +8,7 @@ import { PROMPT_WINDOW } from '../../limits.ts';
 import { chunkOf } from '../../rows/chunk.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { rowsMessage } from '../../wire/rows-message.ts';
-import type { SessionHost } from '../feed/session-host.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
@@ -18,7 +18,7 @@ import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
  * with what it did wrong. It has no time of its own: the settlement that started it ends it.
  */
 export class ReplaySession {
-  readonly #host: SessionHost;
+  readonly #host: SessionPort;
   readonly #onEnd: () => void;
   readonly #signed: SignedRoute;
   readonly #task: ReplayTask;
@@ -33,7 +33,7 @@ export class ReplaySession {
   #outcome: Testimony | ChorusError | null = null;
 
   /** `onEnd` is called once there is an outcome. */
-  constructor(host: SessionHost, signed: SignedRoute, task: ReplayTask, onEnd: () => void) {
+  constructor(host: SessionPort, signed: SignedRoute, task: ReplayTask, onEnd: () => void) {
     this.#host = host;
     this.#onEnd = onEnd;
     this.#signed = signed;

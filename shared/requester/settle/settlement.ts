@@ -13,7 +13,7 @@ import type { Proof } from '../../proof/proof-schema.ts';
 import { computationProof } from '../../proof/proof.ts';
 import { sessionOf } from '../../wire/peer-message.ts';
 import type { Dispute } from '../audit/span-audit.ts';
-import type { SessionHost } from '../feed/session-host.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent, RequesterEventOf, SessionEffect, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { Recall } from './recall.ts';
@@ -24,7 +24,7 @@ type Role = 'arbiter' | 'referee';
 /** What came of a dispute. */
 export interface Verdict {
   readonly wrong: Blame;
-  /** Who decided; null where nobody could. */
+  /** The third replica that decided; null where none could. */
   readonly arbiter: StageCheck['arbiter'];
   /** What shows to the server that a party is at fault. */
   readonly proofs: readonly { readonly accused: 'primary' | 'shadow'; readonly proof: Proof }[];
@@ -53,7 +53,7 @@ interface Attempt {
  */
 export class Settlement {
   readonly dispute: Dispute;
-  readonly #host: SessionHost;
+  readonly #host: SessionPort;
   readonly #news: SettlementNews;
   readonly #recall: Recall | null;
   readonly #roles: Role[] = ['arbiter', 'referee'];
@@ -62,7 +62,7 @@ export class Settlement {
   #attempt: Attempt | null = null;
   #isOver = false;
 
-  constructor(host: SessionHost, dispute: Dispute, news: SettlementNews) {
+  constructor(host: SessionPort, dispute: Dispute, news: SettlementNews) {
     this.dispute = dispute;
     this.#host = host;
     this.#news = news;

@@ -1,11 +1,11 @@
 import type { Dispute } from '../audit/span-audit.ts';
-import type { SessionHost } from '../feed/session-host.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent } from '../requester-event.ts';
 import { Settlement, type SettlementNews } from './settlement.ts';
 
 /** Settles the differences in one session, one after the other. */
 export class Settlements {
-  readonly #host: SessionHost;
+  readonly #host: SessionPort;
   readonly #news: SettlementNews;
   readonly #disputes: Dispute[] = [];
   #current: Settlement | null = null;
@@ -13,7 +13,7 @@ export class Settlements {
   #announced: string | null = null;
 
   /** `news` hears of each third replica once, and of each difference that is settled; `next` takes up another one. */
-  constructor(host: SessionHost, news: SettlementNews) {
+  constructor(host: SessionPort, news: SettlementNews) {
     this.#host = host;
     this.#news = news;
   }

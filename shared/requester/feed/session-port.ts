@@ -3,7 +3,7 @@ import type { RequesterConfig, SessionEffect } from '../requester-event.ts';
 import type { RequesterSession } from './requester-session.ts';
 
 /** What all that checks one session has in common: what the session holds, the time, and a way to have things done. */
-export interface SessionHost {
+export interface SessionPort {
   readonly config: RequesterConfig;
   readonly session: RequesterSession;
   readonly nowMs: number;
