@@ -5,7 +5,7 @@ import type { Route } from '../../route/route.ts';
 import type { ToldFault } from './told-fault.ts';
 
 /** Replicas of a stage that have ended their session for what they say its sender sent them. */
-export interface Refusal {
+export interface RowsRefusal {
   /** The stage that was sent such rows. */
   readonly stage: number;
   /** The primary of the stage before. */
@@ -15,7 +15,7 @@ export interface Refusal {
   readonly error: ChorusError;
 }
 
-interface Open extends Refusal {
+interface Open extends RowsRefusal {
   /** Replicas whose own word it is. */
   readonly receivers: PeerId[];
   /** The primary of the stage, where its refusal came second-hand. */
@@ -65,7 +65,7 @@ export class Refusals {
   }
 
   /** Those that wait for nobody any more, each once for each that joins it. */
-  take(nowMs: number): Refusal[] {
+  take(nowMs: number): RowsRefusal[] {
     const due = [...this.#open.values()].filter(({ byMs }) => byMs <= nowMs);
     for (const refusal of due) refusal.byMs = Infinity;
     return due.map(({ stage, sender, receivers, told, error }) => {

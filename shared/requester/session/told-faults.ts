@@ -2,7 +2,7 @@ import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import type { Route } from '../../route/route.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
-import { Refusals, type Refusal } from './refusals.ts';
+import { Refusals, type RowsRefusal } from './refusals.ts';
 import type { CheckHost } from './session-check.ts';
 import type { SessionLost } from './session-news.ts';
 import { CONTRADICTION, readFault } from './told-fault.ts';
@@ -34,7 +34,7 @@ export class ToldFaults {
     return this.#refusals.take(this.#host.nowMs).flatMap((refusal) => this.#shadowOf(refusal));
   }
 
-  #shadowOf(refusal: Refusal): PeerId[] {
+  #shadowOf(refusal: RowsRefusal): PeerId[] {
     const { stage, sender, receivers, error } = refusal;
     const { route, length } = this.#host.session;
     const loss = lossBy(refusal, route);
@@ -50,7 +50,7 @@ export class ToldFaults {
 }
 
 /** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
-export function lossBy({ stage, sender, receivers, error }: Refusal, { stages }: Route): SessionLost | null {
+export function lossBy({ stage, sender, receivers, error }: RowsRefusal, { stages }: Route): SessionLost | null {
   if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
   const primary = stages[stage]!.primary.id;
   if (receivers[0] !== primary) return null;
