@@ -86,15 +86,15 @@ export interface Finding {
   readonly threshold: Threshold;
 }
 
-/** `checked`: all its replicas agreed; `settled`: a third decided; `unchecked`: one replica only; `disputed`: nobody could decide. */
-export type Tier = 'checked' | 'settled' | 'unchecked' | 'disputed';
+/** From the highest to the lowest. */
+export const TIERS = ['checked', 'settled', 'unchecked', 'disputed'] as const;
 
-/** From the lowest to the highest. */
-export const TIERS: readonly Tier[] = ['disputed', 'unchecked', 'settled', 'checked'];
+/** `checked`: all its replicas agreed; `settled`: a third decided; `unchecked`: one replica only; `disputed`: nobody could decide. */
+export type Tier = (typeof TIERS)[number];
 
 /** The lowest of some tiers; `unchecked` of none. */
 export function lowestTier(tiers: readonly Tier[]): Tier {
-  return TIERS.find((tier) => tiers.includes(tier)) ?? 'unchecked';
+  return TIERS.findLast((tier) => tiers.includes(tier)) ?? 'unchecked';
 }
 
 /** One stage of one span, as the requester judged it. */
@@ -113,15 +113,29 @@ export interface StageCheck {
 export interface SpanCheck {
   readonly start: number;
   readonly end: number;
-  /** The lowest tier of its stages, in the order disputed, unchecked, settled, checked. */
+  /** The lowest tier of its stages. */
   readonly tier: Tier;
   readonly stages: readonly StageCheck[];
 }
 
 /** Counts of an answer's spans by tier. */
-export interface CheckCounts {
-  readonly checked: number;
-  readonly settled: number;
-  readonly unchecked: number;
-  readonly disputed: number;
+export type CheckCounts = Readonly<Record<Tier, number>>;
+
+/** A count for each tier. */
+export function countsBy(count: (tier: Tier) => number): Record<Tier, number> {
+  return {
+    checked: count('checked'),
+    settled: count('settled'),
+    unchecked: count('unchecked'),
+    disputed: count('disputed'),
+  };
+}
+
+/** How many of each tier there are among these. */
+export function countTiers(tiers: readonly Tier[]): Record<Tier, number> {
+  return countsBy((tier) => tiers.filter((each) => each === tier).length);
+}
+
+export function noCounts(): Record<Tier, number> {
+  return countsBy(() => 0);
 }

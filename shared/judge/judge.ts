@@ -5,7 +5,7 @@ import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
 import type { Testimony } from './statement.ts';
 import type { PairThreshold } from './thresholds.ts';
 
-/** The numeric class whose bits depend on nothing but the input and the shapes of the runs. */
+/** The numeric class whose bits depend on nothing but the input and the shapes of the runs; referees compute in it. */
 export const EXACT_CLASS = 'wasm';
 /** Ratio of the updates' sizes beyond which no tolerance helps. */
 const NORM_RANGE = { min: 0.8, max: 1.25 };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { TIERS } from '../judge/finding.ts';
 import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { RECEIPT_TYPE, sha256Schema, statementSchema, timeSchema } from './statement-form.ts';
@@ -9,7 +10,7 @@ import { RECEIPT_TYPE, sha256Schema, statementSchema, timeSchema } from './state
 const publicKeySchema = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);
 const difference = z.number().min(0);
 const differencesSchema = z.object({ median: difference, p95: difference, max: difference, bias: difference });
-export const tierSchema = z.enum(['checked', 'settled', 'unchecked', 'disputed']);
+export const tierSchema = z.enum(TIERS);
 const position = z.int().min(0).max(MAX_POSITIONS);
 const stageNumber = z
   .int()

@@ -29,9 +29,9 @@ export interface Seat {
    * `replay`: runs what the requester gives it and answers to the requester.
    */
   readonly role: 'primary' | 'shadow' | 'replay';
-  /** Who may check it. */
+  /** The peer that may check it. */
   readonly requester: PeerId;
-  /** Who sends it rows. */
+  /** The peer that sends it rows. */
   readonly upstream: PeerId;
   /** Where its output goes; null for a shadow. */
   readonly forward: (Hop & { readonly stage: number; readonly isRequester: boolean }) | null;

@@ -3,7 +3,7 @@ import { Backlog, bytesOf } from '../wire/backlog.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import { ShadowFeed } from '../wire/shadow-feed.ts';
 import type { Seat } from './admission.ts';
-import type { SessionEffect } from './replica-event.ts';
+import type { ReplicaSessionEffect } from './replica-event.ts';
 
 /**
  * Everybody that one session's output goes to: the next primary, or the requester, and the next stage's shadows, who get
@@ -12,12 +12,12 @@ import type { SessionEffect } from './replica-event.ts';
 export class Onward {
   readonly #session: SessionId;
   readonly #seat: Seat;
-  readonly #perform: (effect: SessionEffect) => void;
+  readonly #perform: (effect: ReplicaSessionEffect) => void;
   readonly #feed: ShadowFeed;
   readonly #backlog = new Backlog();
   #transport: HopTiming['onward'] = 'relay';
 
-  constructor(session: SessionId, seat: Seat, perform: (effect: SessionEffect) => void) {
+  constructor(session: SessionId, seat: Seat, perform: (effect: ReplicaSessionEffect) => void) {
     this.#session = session;
     this.#seat = seat;
     this.#perform = perform;

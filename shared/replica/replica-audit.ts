@@ -1,3 +1,4 @@
+import type { SignedBytes } from '../ask.ts';
 import { equalBytes } from '../bytes.ts';
 import { peerIdOf } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
@@ -17,17 +18,9 @@ type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: 
 
 /** A statement to be signed. */
 export interface Signing {
-  readonly statement: 'commit' | 'reveal';
-  readonly index: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
-/** A signature to be verified. */
-export interface Verifying {
-  readonly index: number;
-  readonly publicKey: Uint8Array<ArrayBuffer>;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly signature: Uint8Array<ArrayBuffer>;
+  /** The message that the signature was made for; null where nobody wants it any more. */
+  readonly seal: (signature: Uint8Array<ArrayBuffer>) => PeerMessage | null;
 }
 
 /** A span that was committed to and is not revealed yet, with all that it takes to reveal it. */
@@ -144,25 +137,16 @@ export class ReplicaAudit {
     this.#committedEnd = span.end;
     this.#mostCommitted = Math.max(this.#mostCommitted, span.end);
     const commit = { ...span, opening: this.#opening, stage: this.#seat.stage, ...record.chains };
-    this.#open.set(span.index, { commit, record, isSent: false, seed: null, reveal: null });
-    return { statement: 'commit', index: span.index, bytes: commitBytes(commit) };
+    const open: OpenSpan = { commit, record, isSent: false, seed: null, reveal: null };
+    this.#open.set(span.index, open);
+    return { bytes: commitBytes(commit), seal: (signature) => this.#sealCommit(open, signature) };
   }
 
-  /** The message that a signature was made for. */
-  signed(
-    { statement, index }: Pick<Signing, 'statement' | 'index'>,
-    signature: Uint8Array<ArrayBuffer>,
-  ): PeerMessage | null {
-    const open = this.#open.get(index);
-    const seal = { publicKey: this.#publicKey, signature };
-    if (open === undefined) return null;
-    if (statement === 'commit') {
-      open.isSent = true;
-      return { type: 'commit', commit: { statement: open.commit, ...seal } };
-    }
-    if (open.reveal === null) return null;
-    this.#open.delete(index);
-    return { type: 'reveal', reveal: { statement: open.reveal, ...seal } };
+  #sealCommit(open: OpenSpan, signature: Uint8Array<ArrayBuffer>): PeerMessage | null {
+    const { commit: statement } = open;
+    if (this.#open.get(statement.index) !== open) return null;
+    open.isSent = true;
+    return { type: 'commit', commit: { statement, publicKey: this.#publicKey, signature } };
   }
 
   /**
@@ -170,7 +154,7 @@ export class ReplicaAudit {
    * Throws `check-failed` where the requester does not stand to what it said: the seed is not that of its anchor, the
    * commit is another's or to something else, or what it says it sent is not what came here.
    */
-  challenge({ index, seed, commit }: MessageOf<'challenge'>): Verifying | null {
+  challenge({ index, seed, commit }: MessageOf<'challenge'>): SignedBytes | null {
     const open = this.#open.get(index);
     const isAhead = index > this.#order.lastIndex || this.#pending.some((span) => span.index === index);
     if (isAhead || open?.isSent === false) throw failed('the challenge came before the commit');
@@ -181,7 +165,7 @@ export class ReplicaAudit {
     this.#order.challenged(index);
     this.#forgetVoid(index);
     const { publicKey, signature, statement } = commit;
-    return { index, publicKey, signature, bytes: commitBytes(statement) };
+    return { publicKey, signature, bytes: commitBytes(statement) };
   }
 
   /** Spans before `index` that are void will get no challenge. */
@@ -224,8 +208,14 @@ export class ReplicaAudit {
     const { session, opening, epoch, start, end, stage } = open.commit;
     const input = show(record.inputs, 'input', seed);
     const output = show(record.outputs, 'output', seed);
-    open.reveal = { session, opening, epoch, index, start, end, stage, seed, input, output };
-    return { statement: 'reveal', index, bytes: revealBytes(open.reveal) };
+    const statement = { session, opening, epoch, index, start, end, stage, seed, input, output };
+    open.reveal = statement;
+    return { bytes: revealBytes(statement), seal: (signature) => this.#sealReveal(statement, signature) };
+  }
+
+  #sealReveal(statement: Reveal, signature: Uint8Array<ArrayBuffer>): PeerMessage | null {
+    if (!this.#open.delete(statement.index)) return null;
+    return { type: 'reveal', reveal: { statement, publicKey: this.#publicKey, signature } };
   }
 }
 

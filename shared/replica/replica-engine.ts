@@ -1,3 +1,4 @@
+import type { Ask } from '../ask.ts';
 import type { Now } from '../clock.ts';
 import type { Envelope } from '../crypto/envelope.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
@@ -12,8 +13,6 @@ import type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from '
 import { ReplicaSession } from './replica-session.ts';
 import type { EndedSession, SessionHost } from './session-host.ts';
 import { showRows } from './shown-rows.ts';
-
-export type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from './replica-event.ts';
 
 type OpenMessage = Extract<PeerMessage, { type: 'open' }>;
 
@@ -34,7 +33,7 @@ export class ReplicaEngine {
   readonly #early = new EarlyAudits();
   /** Ended sessions stay refused until their route has expired, so that it cannot be used twice. */
   readonly #ended = new Map<SessionId, EndedSession>();
-  #effects: ReplicaEffect[] = [];
+  #effects: (ReplicaEffect | Ask<ReplicaEffect>)[] = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #isAccepting = true;
   readonly #counts = { positions: 0, spansShadowed: 0, spansCommitted: 0 };
@@ -52,6 +51,9 @@ export class ReplicaEngine {
         return now().wallMs;
       },
       perform: (effect) => this.#effects.push(effect),
+      ask: (what, then) => {
+        this.#effects.push({ type: 'ask', what, then: (reply, at) => this.#act(at, () => then(reply)) });
+      },
       count: (what, by) => {
         this.#counts[what] += by;
       },
@@ -79,10 +81,14 @@ export class ReplicaEngine {
     return deadline;
   }
 
-  handle(event: ReplicaEvent, now: Now): ReplicaEffect[] {
+  handle(event: ReplicaEvent, now: Now): (ReplicaEffect | Ask<ReplicaEffect>)[] {
+    return this.#act(now, () => this.#dispatch(event));
+  }
+
+  #act(now: Now, act: () => void): (ReplicaEffect | Ask<ReplicaEffect>)[] {
     this.#now = now;
     this.#effects = [];
-    this.#dispatch(event);
+    act();
     return this.#effects;
   }
 
@@ -128,13 +134,7 @@ export class ReplicaEngine {
         return this.#sessions.get(message.session)?.onClose(from, message.reason);
       case 'fault':
         return this.#sessions.get(message.session)?.onFault(from, message);
-      case 'ready':
-      case 'commit':
-      case 'reveal':
-      case 'recalled':
-      case 'recorded':
-      case 'ping':
-      case 'pong':
+      default:
         return;
     }
   }

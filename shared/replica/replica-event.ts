@@ -7,7 +7,6 @@ import type { Rows } from '../rows/rows.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
 import type { LoadedRange, Opening } from './admission.ts';
-import type { Signing, Verifying } from './replica-audit.ts';
 
 /** What a session asked for is done, or has failed. */
 export type SessionReply =
@@ -20,19 +19,8 @@ export type SessionReply =
     }
   | { readonly type: 'connect-failed'; readonly session: SessionId; readonly peer: PeerId; readonly error: ChorusError }
   | { readonly type: 'ran'; readonly session: SessionId; readonly result: RunResult }
-  /** The stage's compute, or the key that signs, does not do its work. */
+  /** The stage's compute does not do its work. */
   | { readonly type: 'failed'; readonly session: SessionId; readonly error: ChorusError }
-  | ({
-      readonly type: 'signed';
-      readonly session: SessionId;
-      readonly signature: Uint8Array<ArrayBuffer>;
-    } & Pick<SignEffect, 'statement' | 'index'>)
-  | {
-      readonly type: 'signature-verified';
-      readonly session: SessionId;
-      readonly index: number;
-      readonly isGood: boolean;
-    }
   /** A counted message is within the link's window, or lost with it. */
   | { readonly type: 'sent'; readonly session: SessionId; readonly peer: PeerId; readonly bytes: number };
 
@@ -49,14 +37,7 @@ export type ReplicaEvent =
   | { readonly type: 'stop'; readonly error: ChorusError }
   | { readonly type: 'time' };
 
-/** `index` is that of the span, or the number of the record. */
-export interface SignEffect extends Pick<Signing, 'index' | 'bytes'> {
-  readonly type: 'sign';
-  readonly session: SessionId;
-  readonly statement: Signing['statement'] | 'record';
-}
-
-export type SessionEffect =
+export type ReplicaSessionEffect =
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
   | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
   /** To be answered by `sent`, for those who may be slower than what is sent to them. */
@@ -70,12 +51,12 @@ export type SessionEffect =
   | { readonly type: 'open'; readonly session: SessionId; readonly capacity: number }
   | { readonly type: 'run'; readonly session: SessionId; readonly input: Rows; readonly logitsFrom: number }
   | { readonly type: 'cut'; readonly session: SessionId; readonly position: number }
-  | { readonly type: 'close'; readonly session: SessionId }
-  | SignEffect
-  | ({ readonly type: 'verify-signature'; readonly session: SessionId } & Verifying);
+  | { readonly type: 'close'; readonly session: SessionId };
 
 export type ReplicaEffect =
-  { readonly type: 'verify'; readonly opening: Omit<Opening, 'route'>; readonly envelope: Envelope } | SessionEffect;
+  /** Has the route of an `open` verified; to be answered by `verified` or `not-verified`. */
+  | { readonly type: 'verify'; readonly opening: Omit<Opening, 'route'>; readonly envelope: Envelope }
+  | ReplicaSessionEffect;
 
 export interface ReplicaConfig {
   readonly self: PeerId;

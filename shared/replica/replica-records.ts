@@ -6,8 +6,8 @@ import { MAX_RECORDS } from '../limits.ts';
 import { attestationStatement, type StageRun } from '../receipt/evidence/attest.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
-import type { ReplicaAudit } from './replica-audit.ts';
-import type { ReplicaConfig, SignEffect } from './replica-event.ts';
+import type { ReplicaAudit, Signing } from './replica-audit.ts';
+import type { ReplicaConfig } from './replica-event.ts';
 import type { StageRecord } from './stage-record.ts';
 
 /** The records of one session that its requester asks for: what was computed, for this replica to sign. */
@@ -17,8 +17,6 @@ export class ReplicaRecords {
   readonly #seat: Seat;
   readonly #record: StageRecord;
   readonly #audit: ReplicaAudit;
-  /** Payloads whose signature is being made, by number. */
-  readonly #unsigned = new Map<number, Uint8Array<ArrayBuffer>>();
   #count = 0;
 
   constructor(config: ReplicaConfig, session: SessionId, seat: Seat, record: StageRecord, audit: ReplicaAudit) {
@@ -34,7 +32,7 @@ export class ReplicaRecords {
    * taken in the meantime is not signed for, nor what is no longer the end: null then. Throws `bad-message` for what never
    * was, `rate-limited` for more than a session may have.
    */
-  sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): SignEffect | null {
+  sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): Signing | null {
     const { committedEnd, mostCommitted, isAudited } = this.#audit;
     const { computed, mostComputed } = this.#record;
     if (end > (isAudited ? mostCommitted : mostComputed)) {
@@ -42,11 +40,16 @@ export class ReplicaRecords {
     }
     if (end !== (isAudited ? committedEnd : computed)) return null;
     if (this.#count === MAX_RECORDS) throw new ChorusError('rate-limited', 'a session has no more records than these');
-    const index = ++this.#count;
+    this.#count += 1;
     const payload = attestationStatement(this.#run(end), salt, wallMs);
-    this.#unsigned.set(index, payload);
     const bytes = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);
-    return { type: 'sign', session: this.#session, statement: 'record', index, bytes };
+    return { bytes, seal: (signature) => this.#seal(payload, signature) };
+  }
+
+  #seal(payload: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>): PeerMessage {
+    const { self, publicKey } = this.#config;
+    const envelope = sealEnvelope(self, STATEMENT_PAYLOAD_TYPE, payload, signature);
+    return { type: 'recorded', session: this.#session, publicKey, envelope };
   }
 
   #run(end: number): StageRun {
@@ -67,14 +70,5 @@ export class ReplicaRecords {
       outputAt: (at) => record.chainsAt(at).output,
       runsAt: (at) => record.chainsAt(at).runs,
     };
-  }
-
-  /** The message for the requester; null for a number that is not being signed. */
-  signed(index: number, signature: Uint8Array<ArrayBuffer>): Extract<PeerMessage, { type: 'recorded' }> | null {
-    const payload = this.#unsigned.get(index);
-    if (!this.#unsigned.delete(index) || payload === undefined) return null;
-    const { self, publicKey } = this.#config;
-    const envelope = sealEnvelope(self, STATEMENT_PAYLOAD_TYPE, payload, signature);
-    return { type: 'recorded', session: this.#session, publicKey, envelope };
   }
 }

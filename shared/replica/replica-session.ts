@@ -12,9 +12,10 @@ import { checkRows, type Opening, type Seat } from './admission.ts';
 import { faultMessage } from './fault-message.ts';
 import { Onward } from './onward.ts';
 import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
-import type { SessionEffect, SessionReply } from './replica-event.ts';
+import type { ReplicaSessionEffect, SessionReply } from './replica-event.ts';
 import { ReplicaRecords } from './replica-records.ts';
 import type { SessionHost } from './session-host.ts';
+import { SessionKey } from './session-key.ts';
 import { SessionWaits, type Overdue } from './session-waits.ts';
 import { StageRuns } from './stage-runs.ts';
 
@@ -33,6 +34,7 @@ export class ReplicaSession {
   readonly #audit: ReplicaAudit;
   readonly #records: ReplicaRecords;
   readonly #onward: Onward;
+  readonly #key: SessionKey;
   readonly #waits: SessionWaits;
   /** Of rows recalled, and of records. */
   readonly #backlog = new Backlog();
@@ -49,6 +51,8 @@ export class ReplicaSession {
     this.#waits = new SessionWaits(nowMs, leaseMs(route));
     this.#host = host;
     this.#route = route;
+    const fail = (error: ChorusError) => this.fail(error, config.self);
+    this.#key = new SessionKey(host, { isOver: () => this.#isOver, fail });
     this.#envelope = envelope;
     this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
@@ -110,15 +114,15 @@ export class ReplicaSession {
           this.#audit.check(message);
           break;
         case 'challenge': {
-          const verifying = this.#audit.challenge(message);
-          if (verifying !== null) this.#perform({ type: 'verify-signature', session: this.id, ...verifying });
+          const signed = this.#audit.challenge(message);
+          if (signed !== null) this.#key.verify(signed, (isGood) => this.#onVerified(message.index, isGood));
           break;
         }
         case 'recall':
           return this.#recall(message.start, message.end);
         case 'record': {
           const signing = this.#records.sign(message, this.#host.wallMs);
-          if (signing !== null) this.#perform(signing);
+          if (signing !== null) this.#key.sign(signing, (recorded) => this.#giveBack(recorded));
           return;
         }
       }
@@ -160,10 +164,6 @@ export class ReplicaSession {
       case 'cut-done':
         this.#runs.onCutDone();
         return this.#next();
-      case 'signed':
-        return this.#onSigned(event);
-      case 'signature-verified':
-        return this.#onVerified(event.index, event.isGood);
       case 'sent':
         if (event.peer === this.seat.requester) this.#backlog.remove(event.peer, event.bytes);
         else this.#onward.sent(event.peer, event.bytes);
@@ -190,7 +190,7 @@ export class ReplicaSession {
     } catch (error) {
       return this.fail(toChorusError(error), null);
     }
-    this.#runs.commit();
+    this.#runs.commit((signing) => this.#key.sign(signing, (message) => this.#commit(message)));
     this.#waits.rows(this.#runs.isStarved, this.#host.nowMs);
   }
 
@@ -203,24 +203,20 @@ export class ReplicaSession {
     this.#next();
   }
 
-  #onSigned({ statement, index, signature }: Extract<SessionReply, { type: 'signed' }>): void {
-    if (statement === 'record') {
-      const recorded = this.#records.signed(index, signature);
-      if (recorded !== null) this.#giveBack(recorded);
-      return;
-    }
-    const message = this.#audit.signed({ statement, index }, signature);
-    if (message === null) return;
-    this.#send(this.seat.requester, message);
-    if (message.type === 'commit')
-      this.#host.count(this.seat.role === 'primary' ? 'spansCommitted' : 'spansShadowed', 1);
-    else this.#runs.record.release(this.#audit.shownTo);
+  #commit(commit: PeerMessage): void {
+    this.#send(this.seat.requester, commit);
+    this.#host.count(this.seat.role === 'primary' ? 'spansCommitted' : 'spansShadowed', 1);
+  }
+
+  #reveal(reveal: PeerMessage): void {
+    this.#send(this.seat.requester, reveal);
+    this.#runs.record.release(this.#audit.shownTo);
   }
 
   #onVerified(index: number, isGood: boolean): void {
     try {
       const signing = this.#audit.verified(index, isGood, this.#host.show);
-      if (signing !== null) this.#perform({ type: 'sign', session: this.id, ...signing });
+      if (signing !== null) this.#key.sign(signing, (message) => this.#reveal(message));
     } catch (error) {
       this.fail(toChorusError(error), null);
     }
@@ -253,8 +249,8 @@ export class ReplicaSession {
   }
 
   /**
-   * The peer before this stage sends nothing more. Who gets rows from the requester itself, or as a primary, has others that
-   * say so; a shadow has nobody.
+   * The peer before this stage sends nothing more. A replica that gets rows from the requester itself, or as a primary, has
+   * others that say so; a shadow has nobody.
    */
   #onLeft(reason: string): void {
     const { upstream, role, stage } = this.seat;
@@ -305,7 +301,7 @@ export class ReplicaSession {
     this.#perform({ type: 'send', to, message });
   }
 
-  #perform(effect: SessionEffect): void {
+  #perform(effect: ReplicaSessionEffect): void {
     this.#host.perform(effect);
   }
 }

@@ -1,8 +1,9 @@
+import type { Question, Reply } from '../ask.ts';
 import type { Now } from '../clock.ts';
 import type { SessionId } from '../ids.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
-import type { ReplicaConfig, ReplicaCounts, SessionEffect } from './replica-event.ts';
+import type { ReplicaConfig, ReplicaCounts, ReplicaSessionEffect } from './replica-event.ts';
 import type { Show } from './shown-rows.ts';
 
 /** What stays of a session that is over. */
@@ -18,7 +19,8 @@ export interface EndedSession {
 export interface SessionHost extends Now {
   readonly config: ReplicaConfig;
   readonly show: Show;
-  perform(effect: SessionEffect): void;
+  perform(effect: ReplicaSessionEffect): void;
+  ask(what: Question, then: (reply: Reply) => void): void;
   /** Positions were run, or a commit was sent. */
   count(what: keyof ReplicaCounts, by: number): void;
   /** The session is over and gives back what it holds. */

@@ -7,7 +7,7 @@ import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
 import { rowsMessage } from '../wire/rows-message.ts';
 import { inputOf, type Opening, type Seat } from './admission.ts';
 import type { Onward } from './onward.ts';
-import type { ReplicaAudit } from './replica-audit.ts';
+import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { SessionHost } from './session-host.ts';
 import { StageRecord } from './stage-record.ts';
 
@@ -115,15 +115,14 @@ export class StageRuns {
     this.#onward.send(rowsMessage({ ...place, rows: output, hops }));
   }
 
-  /** Commits to the spans that are computed; a shadow computes the first that is not. */
-  commit(): void {
+  /** Has commits to the spans that are computed signed; a shadow computes the first that is not. */
+  commit(sign: (signing: Signing) => void): void {
     for (let span = this.#nextSpan(); span !== null; span = this.#nextSpan()) {
       if (this.record.computed < span.end) {
         if (this.#seat.role === 'shadow' && this.#running === null) this.#runAgain(span);
         break;
       }
-      const signing = this.#audit.commit(this.record.span(span.start, span.end));
-      this.#host.perform({ type: 'sign', session: this.#opening.session, ...signing });
+      sign(this.#audit.commit(this.record.span(span.start, span.end)));
     }
     if (this.#running === null) this.#runByMs = Infinity;
   }

@@ -1,3 +1,4 @@
+import type { Ask } from '../ask.ts';
 import type { RandomBytes } from '../clock.ts';
 import type { Envelope } from '../crypto/envelope.ts';
 import type { ChorusError } from '../errors.ts';
@@ -18,38 +19,6 @@ export interface SignedRoute {
   readonly envelope: Envelope;
 }
 
-/** What was asked for in the name of a session: its own id, or that of a replay which settles a difference in it. */
-export type SessionReply =
-  | { readonly type: 'connected'; readonly session: SessionId; readonly peer: PeerId }
-  | {
-      readonly type: 'connect-failed';
-      readonly session: SessionId;
-      readonly peer: PeerId;
-      readonly error: ChorusError;
-    }
-  | { readonly type: 'verified'; readonly session: SessionId; readonly ticket: number; readonly isGood: boolean }
-  | {
-      readonly type: 'signed';
-      readonly session: SessionId;
-      readonly ticket: number;
-      readonly signature: Uint8Array<ArrayBuffer>;
-    }
-  | {
-      readonly type: 'record-verified';
-      readonly session: SessionId;
-      readonly peer: PeerId;
-      readonly isGood: boolean;
-    };
-
-/** The server's answer to `request-replay`. */
-export type ReplayReply =
-  | ({ readonly type: 'replay-routed'; readonly ticket: number } & SignedRoute)
-  | { readonly type: 'replay-refused'; readonly ticket: number; readonly error: ChorusError };
-
-export type PeerEvent =
-  | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
-  | { readonly type: 'link-lost'; readonly peer: PeerId };
-
 export type RequesterEvent =
   | { readonly type: 'start'; readonly request: GenerateRequest }
   /** Ends the answer; the session stays. */
@@ -60,41 +29,29 @@ export type RequesterEvent =
   | { readonly type: 'refused'; readonly error: ChorusError }
   /** The server forgot what was asked of it. */
   | { readonly type: 'server-back' }
-  | SessionReply
-  | ReplayReply
+  /** A link that was asked for in the name of `session`: its own, or that of a replay which settles a difference in it. */
+  | { readonly type: 'connected'; readonly session: SessionId; readonly peer: PeerId }
+  | {
+      readonly type: 'connect-failed';
+      readonly session: SessionId;
+      readonly peer: PeerId;
+      readonly error: ChorusError;
+    }
+  /** The server's answer to `request-replay`. */
+  | ({ readonly type: 'replay-routed'; readonly ticket: number } & SignedRoute)
+  | { readonly type: 'replay-refused'; readonly ticket: number; readonly error: ChorusError }
   | { readonly type: 'reported'; readonly ticket: number; readonly isAccepted: boolean }
-  | PeerEvent
+  | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
+  | { readonly type: 'link-lost'; readonly peer: PeerId }
   | { readonly type: 'time' };
+
+export type RequesterEventOf<Type extends RequesterEvent['type']> = Extract<RequesterEvent, { type: Type }>;
 
 /** What a session asks for. */
 export type SessionEffect =
   /** To be answered by `connected` or `connect-failed`. */
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
   | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
-  /** To be answered by `verified` and `signed`. */
-  | {
-      readonly type: 'verify';
-      readonly session: SessionId;
-      readonly ticket: number;
-      readonly publicKey: Uint8Array<ArrayBuffer>;
-      readonly bytes: Uint8Array<ArrayBuffer>;
-      readonly signature: Uint8Array<ArrayBuffer>;
-    }
-  | {
-      readonly type: 'sign';
-      readonly session: SessionId;
-      readonly ticket: number;
-      readonly bytes: Uint8Array<ArrayBuffer>;
-    }
-  /** To be answered by `record-verified`. */
-  | {
-      readonly type: 'verify-record';
-      readonly session: SessionId;
-      readonly peer: PeerId;
-      readonly publicKey: Uint8Array<ArrayBuffer>;
-      readonly bytes: Uint8Array<ArrayBuffer>;
-      readonly signature: Uint8Array<ArrayBuffer>;
-    }
   /** Asks the server for a third replica of `stage` of `session`. */
   | {
       readonly type: 'request-replay';
@@ -118,6 +75,9 @@ export type RequesterEffect =
   | { readonly type: 'announce'; readonly route: Route }
   | { readonly type: 'emit'; readonly event: AnswerEvent }
   | { readonly type: 'fail'; readonly error: ChorusError };
+
+/** Those of one event, with what is asked. */
+export type RequesterEffects = (RequesterEffect | Ask<RequesterEffect>)[];
 
 export interface RequesterConfig {
   readonly self: PeerId;

@@ -1,9 +1,10 @@
 import type { SessionId } from '../ids.ts';
+import { noCounts } from '../judge/finding.ts';
 import type { Release, SessionEffect } from './requester-event.ts';
 
 /** Gives a route back that was used for no answer. */
 export function releaseMessage(session: SessionId, outcome: Release['outcome']): Release {
-  const checks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+  const checks = { ...noCounts(), agreed: [] };
   return { type: 'release', session, outcome, tokens: 0, tokensPerSecond: null, faults: [], checks };
 }
 

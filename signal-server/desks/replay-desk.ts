@@ -3,6 +3,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
+import { EXACT_CLASS } from '#shared/judge/judge.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
@@ -14,9 +15,6 @@ import { spanOf, type UnitSpan } from '../placement/stage-grid.ts';
 import { candidatesFor, replicaOf, type Candidate, type CandidateSources } from '../routing/candidate.ts';
 
 export type ReplayRequest = Extract<PeerControlMessage, { type: 'replay' }>;
-
-/** The numeric class that computes the same bits everywhere. */
-const REFEREE_CLASS = 'wasm';
 
 export interface ReplayDeskDeps extends CandidateSources {
   readonly clock: Clock;
@@ -80,7 +78,7 @@ export class ReplayDesk {
    */
   #fits({ id, numericClass }: Candidate, { primary, shadows }: Route['stages'][number], role: Lease['role']): boolean {
     if (id === primary.id) return false;
-    if (role === 'referee') return this.#deps.isAnchor(id) && numericClass === REFEREE_CLASS;
+    if (role === 'referee') return this.#deps.isAnchor(id) && numericClass === EXACT_CLASS;
     return numericClass === primary.numericClass && shadows.every((shadow) => shadow.id !== id);
   }
 

@@ -1,14 +1,11 @@
 import type { Logger } from 'pino';
 import type { Clock } from '#shared/clock.ts';
-import type { CheckCounts, Tier } from '#shared/judge/finding.ts';
+import { countsBy, noCounts, TIERS, type CheckCounts } from '#shared/judge/finding.ts';
 import type { HistoryStore, Totals } from '../store/history-store.ts';
 import { addCounts } from '../store/totals.ts';
 import { mostSpans, type Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { FinishedSession } from './running-sessions.ts';
-
-const TIERS: readonly Tier[] = ['checked', 'settled', 'unchecked', 'disputed'];
-const NONE: CheckCounts = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export interface SessionRecorderDeps {
   readonly clock: Clock;
@@ -35,7 +32,7 @@ export class SessionRecorder {
 
   /** Spans by verdict, also of sessions that still run. */
   checksWith(running: readonly FinishedSession[]): CheckCounts {
-    return running.map(countsOf).reduce(addCounts, addCounts(this.totals, NONE));
+    return running.map(countsOf).reduce(addCounts, addCounts(this.totals, noCounts()));
   }
 
   record(session: FinishedSession): void {
@@ -81,11 +78,5 @@ export class SessionRecorder {
 /** No more than its tokens can have had. */
 function countsOf({ lease, tokens, checks }: FinishedSession): CheckCounts {
   const most = mostSpans(lease.route, tokens);
-  const countOf = (tier: Tier): number => Math.min(most, checks?.[tier] ?? 0);
-  return {
-    checked: countOf('checked'),
-    settled: countOf('settled'),
-    unchecked: countOf('unchecked'),
-    disputed: countOf('disputed'),
-  };
+  return countsBy((tier) => Math.min(most, checks?.[tier] ?? 0));
 }

@@ -1,4 +1,4 @@
-import type { CheckCounts } from '#shared/judge/finding.ts';
+import { countsBy, type CheckCounts } from '#shared/judge/finding.ts';
 import type { SessionRecord, Totals } from './history-store.ts';
 
 export function addToTotals(totals: Totals, { outcome, tokens, checks }: SessionRecord): Totals {
@@ -11,10 +11,5 @@ export function addToTotals(totals: Totals, { outcome, tokens, checks }: Session
 }
 
 export function addCounts(a: CheckCounts, b: CheckCounts): CheckCounts {
-  return {
-    checked: a.checked + b.checked,
-    settled: a.settled + b.settled,
-    unchecked: a.unchecked + b.unchecked,
-    disputed: a.disputed + b.disputed,
-  };
+  return countsBy((tier) => a[tier] + b[tier]);
 }

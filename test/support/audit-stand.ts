@@ -3,13 +3,15 @@ import { concatBytes, toBase64, utf8 } from '#shared/bytes.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { channelScale } from '#shared/judge/channel-scale.ts';
+import type { SpanCheck } from '#shared/judge/finding.ts';
 import { rowValues, sketchRows } from '#shared/judge/sketch.ts';
 import { commitBytes, revealBytes } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal, Span } from '#shared/judge/statement.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import type { AuditEffect, AuditEvent, Dispute } from '#shared/requester/audit/audit-event.ts';
 import { SessionAudit } from '#shared/requester/audit/session-audit.ts';
+import type { AuditFailure, AuditHost, Dispute } from '#shared/requester/audit/span-audit.ts';
+import { SpanBook } from '#shared/requester/audit/span-book.ts';
 import type { Route } from '#shared/route/route.ts';
 import { chunkEnd, chunkOf } from '#shared/rows/chunk.ts';
 import { RowChain, ShapeChain } from '#shared/rows/row-chain.ts';
@@ -33,7 +35,6 @@ export const standManifest: Manifest = {
 const scale = channelScale(standManifest);
 const SESSION = 'ab'.repeat(16) as SessionId;
 
-type Effect<Type extends AuditEffect['type']> = Extract<AuditEffect, { type: Type }>;
 type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
 
 /** What a replica may do wrong: each function gets what is right. */
@@ -196,17 +197,20 @@ export class AuditStand {
   sampling: Sampling | null = null;
   /** Drawn last, and not fed. */
   last: number | null = null;
-  readonly failed: Effect<'failed'>[] = [];
-  readonly checked: Effect<'checked'>[] = [];
+  readonly book: SpanBook;
+  readonly failed: AuditFailure[] = [];
+  readonly checked: SpanCheck[] = [];
   readonly disputes: Dispute[] = [];
-  readonly sent: Effect<'send'>[] = [];
-  readonly connects: Effect<'connect'>[] = [];
+  readonly sent: { readonly to: PeerId; readonly message: PeerMessage }[] = [];
+  readonly connects: { readonly peer: PeerId; readonly webrtc: boolean }[] = [];
   /** Messages for which it is true wait until `release`. */
   isHeld: (from: StandReplica, message: PeerMessage) => boolean = () => false;
   /** Signatures that are never verified. */
   isVerifying = true;
   #held: { readonly from: StandReplica; readonly message: PeerMessage }[] = [];
-  #effects: AuditEffect[] = [];
+  /** Shadows that were the last of their stage when they were found wrong. */
+  readonly bare: PeerId[] = [];
+  #tasks: (() => Promise<void>)[] = [];
   #tokens: number[] = [];
   #epoch = 0;
   #sequence = 0;
@@ -241,15 +245,46 @@ export class AuditStand {
       }),
       notes: [],
     };
-    this.audit = new SessionAudit({
+    this.book = new SpanBook(this.route);
+    const config = {
       route: this.route,
       envelope: { payloadType: 'route', payload: '', signatures: [{ keyid: '', sig: '' }] },
       manifest: standManifest,
       publicKey: this.requester.publicKey,
       secret: new Uint8Array(32).fill(7),
-      drawnAt: (position) => this.#drawnAt(position),
-      nowMs: this.nowMs,
-    });
+      drawnAt: (position: number) => this.#drawnAt(position),
+    };
+    this.audit = new SessionAudit(config, this.book, this.#host());
+  }
+
+  /** What the audit asks for is done one after the other, by `pump`. */
+  #host(): AuditHost {
+    const now = () => this.nowMs;
+    const later = (task: () => Promise<void>) => void this.#tasks.push(task);
+    return {
+      get nowMs() {
+        return now();
+      },
+      connect: (peer, webrtc) => this.connects.push({ peer, webrtc }),
+      send: (to, message) => {
+        this.sent.push({ to, message });
+        later(() => this.#receive(to, message));
+      },
+      sign: (bytes, then) => later(async () => then(await this.requester.sign(bytes))),
+      verify: ({ publicKey, bytes, signature }, then) =>
+        later(async () => {
+          if (this.isVerifying) then(await toyVerify(publicKey, bytes, signature));
+        }),
+      judged: () => this.checked.push(...this.book.verdicts.take()),
+      dispute: (dispute) => this.disputes.push(dispute),
+      failed: (failure) => this.failed.push(failure),
+      bare: (shadow) => this.bare.push(shadow),
+    };
+  }
+
+  async #receive(to: PeerId, message: PeerMessage): Promise<void> {
+    const replica = this.replicas.find(({ id }) => id === to)!;
+    for (const answer of await replica.receive(message)) await this.#deliver(replica, answer);
   }
 
   /** `P0` is the primary of stage 0, `V0a` its first shadow. */
@@ -275,7 +310,7 @@ export class AuditStand {
 
   /** Verdicts as `0-32 checked`. */
   get verdicts(): string[] {
-    return this.checked.map(({ check }) => `${check.start}-${check.end} ${check.tier}`);
+    return this.checked.map(({ start, end, tier }) => `${start}-${end} ${tier}`);
   }
 
   #drawnAt(position: number): Drawn | null {
@@ -300,14 +335,15 @@ export class AuditStand {
     return this.sent.filter(({ to }) => to === id).map(({ message }) => message);
   }
 
-  async tell(event: AuditEvent): Promise<void> {
-    this.#effects.push(...this.audit.handle(event, { nowMs: this.nowMs }));
+  /** Tells the audit something, and does what it asks for. */
+  async tell(what: (audit: SessionAudit) => void): Promise<void> {
+    what(this.audit);
     await this.pump();
   }
 
   async link(...names: string[]): Promise<void> {
     const linked = names.length === 0 ? this.replicas : names.map((name) => this.at(name));
-    for (const { id } of linked) await this.tell({ type: 'linked', peer: id });
+    for (const { id } of linked) await this.tell((audit) => audit.linked(id));
   }
 
   /** Sends tokens round, a message for each chunk; logits are wanted from `logitsFrom` on, by default of the last. */
@@ -319,13 +355,13 @@ export class AuditStand {
       this.#tokens.push(...part);
       for (const replica of this.replicas) replica.run(start, part, logitsFrom);
       const sent = this.#rows(0, 'tokens', start, part.length, encodeTokens(part), logitsFrom);
-      await this.tell({ type: 'sent', rows: sent });
+      this.book.sent(sent);
       const end = start + part.length;
       const wanted = Math.max(0, end - Math.max(start, logitsFrom));
       const last = this.at(`P${this.route.stages.length - 1}`);
       const bytes = concatBytes(...last.outputRows(end - wanted, end));
       const rows = this.#rows(this.route.stages.length, 'logits', end - wanted, wanted, bytes, logitsFrom);
-      await this.tell({ type: 'received', rows, end });
+      await this.tell((audit) => audit.received(rows, end));
       this.#sequence += 1;
     }
   }
@@ -339,7 +375,7 @@ export class AuditStand {
     this.#epoch += 1;
     this.#tokens.length = position;
     for (const replica of this.replicas) replica.cut(position);
-    await this.tell({ type: 'cut', epoch: this.#epoch, position });
+    await this.tell((audit) => audit.cut(this.#epoch, position));
   }
 
   #rows(
@@ -367,53 +403,18 @@ export class AuditStand {
     const untilMs = this.nowMs + byMs;
     while (this.audit.deadlineMs <= untilMs) {
       this.nowMs = Math.max(this.nowMs, this.audit.deadlineMs);
-      await this.tell({ type: 'time' });
+      await this.tell((audit) => audit.onTime());
     }
     this.nowMs = untilMs;
   }
 
   async #deliver(from: StandReplica, message: PeerMessage): Promise<void> {
     if (this.isHeld(from, message)) this.#held.push({ from, message });
-    else this.#effects.push(...this.audit.handle({ type: 'message', from: from.id, message }, { nowMs: this.nowMs }));
+    else this.audit.onMessage(from.id, message);
   }
 
   async pump(): Promise<void> {
-    for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) {
-      await this.#perform(effect);
-    }
-  }
-
-  async #perform(effect: AuditEffect): Promise<void> {
-    const handle = (event: AuditEvent) => this.#effects.push(...this.audit.handle(event, { nowMs: this.nowMs }));
-    switch (effect.type) {
-      case 'connect':
-        this.connects.push(effect);
-        return;
-      case 'send': {
-        this.sent.push(effect);
-        const replica = this.replicas.find(({ id }) => id === effect.to)!;
-        for (const message of await replica.receive(effect.message)) await this.#deliver(replica, message);
-        return;
-      }
-      case 'verify': {
-        if (!this.isVerifying) return;
-        const { ticket, publicKey, bytes, signature } = effect;
-        handle({ type: 'verified', ticket, isGood: await toyVerify(publicKey, bytes, signature) });
-        return;
-      }
-      case 'sign':
-        handle({ type: 'signed', ticket: effect.ticket, signature: await this.requester.sign(effect.bytes) });
-        return;
-      case 'checked':
-        this.checked.push(effect);
-        return;
-      case 'dispute':
-        this.disputes.push(effect.dispute);
-        return;
-      case 'failed':
-        this.failed.push(effect);
-        return;
-    }
+    for (let task = this.#tasks.shift(); task !== undefined; task = this.#tasks.shift()) await task();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { PeerId } from '#shared/ids.ts';
-import type { CheckCounts, SpanCheck, Tier } from '#shared/judge/finding.ts';
+import { noCounts, type CheckCounts, type SpanCheck, type Tier } from '#shared/judge/finding.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ChatEvent } from './chat.ts';
@@ -32,7 +32,7 @@ export class AnswerChecks {
   reroutes: readonly Reroute[] = $state.raw([]);
   /** Known at the end. */
   tier: Tier | null = $state(null);
-  counts: CheckCounts = $state.raw({ checked: 0, settled: 0, unchecked: 0, disputed: 0 });
+  counts: CheckCounts = $state.raw(noCounts());
 
   /** On all routes, in order. */
   get faults(): readonly Fault[] {

@@ -84,11 +84,15 @@ export class Conversation {
     this.#board = board;
     this.#model = model;
     this.#options = options;
-    const { clock, identity, random } = board.deps;
+    const { clock, identity, random, verify } = board.deps;
     const { id: self, publicKey } = identity;
     const { digest, manifest } = model;
     this.#engine = new RequesterEngine({ self, publicKey, model: digest, manifest, random });
-    this.#loop = new EngineLoop(this.#engine, clock, { type: 'time' }, (effect) => this.#perform(effect));
+    const perform = (effect: RequesterEffect): void => this.#perform(effect);
+    this.#loop = new EngineLoop<RequesterEvent, RequesterEffect>(this.#engine, {
+      ...{ clock, identity, verify, perform },
+      timeEvent: { type: 'time' },
+    });
   }
 
   /**
@@ -147,12 +151,6 @@ export class Conversation {
         return this.#connect(effect);
       case 'send':
         return links.send(effect.to, effect.message);
-      case 'verify':
-        return this.#verify(effect);
-      case 'verify-record':
-        return this.#verifyRecord(effect);
-      case 'sign':
-        return this.#sign(effect);
       case 'request-replay': {
         const { ticket, type: _type, exclude, ...wish } = effect;
         const message = { ...wish, type: 'replay' as const, exclude: [...exclude] };
@@ -232,25 +230,6 @@ export class Conversation {
     links.connect(peer, webrtc && deps.webrtc, limit.signal).then(
       () => finish({ type: 'connected', session, peer }),
       (error: unknown) => finish({ type: 'connect-failed', session, peer, error: toChorusError(error, 'link-lost') }),
-    );
-  }
-
-  #verify({ session, ticket, publicKey, bytes, signature }: Extract<SessionEffect, { type: 'verify' }>): void {
-    const done = (isGood: boolean): void => this.#loop.dispatch({ type: 'verified', session, ticket, isGood });
-    this.#board.deps.verify(publicKey, bytes, signature).then(done, () => done(false));
-  }
-
-  #verifyRecord(effect: Extract<SessionEffect, { type: 'verify-record' }>): void {
-    const { session, peer, publicKey, bytes, signature } = effect;
-    const done = (isGood: boolean): void => this.#loop.dispatch({ type: 'record-verified', session, peer, isGood });
-    this.#board.deps.verify(publicKey, bytes, signature).then(done, () => done(false));
-  }
-
-  #sign({ session, ticket, bytes }: Extract<SessionEffect, { type: 'sign' }>): void {
-    this.#board.deps.identity.sign(bytes).then(
-      (signature) => this.#loop.dispatch({ type: 'signed', session, ticket, signature }),
-      // A key that signs nothing leaves the answer unchecked, which the engine's own limits see to.
-      () => undefined,
     );
   }
 

@@ -37,7 +37,14 @@ export class ReplicaHost {
     this.#deps = deps;
     const { id: self, publicKey } = deps.identity;
     this.#engine = new ReplicaEngine({ ...deps.config, random: deps.random, self, publicKey });
-    this.#loop = new EngineLoop(this.#engine, deps.clock, { type: 'time' }, (effect) => this.#perform(effect));
+    this.#loop = new EngineLoop<ReplicaEvent, ReplicaEffect>(this.#engine, {
+      clock: deps.clock,
+      identity: deps.identity,
+      verify: deps.authority.verify,
+      timeEvent: { type: 'time' },
+      perform: (effect) => this.#perform(effect),
+      onHandled: () => this.#onHandled(),
+    });
     this.#links = new LinkTable(deps.links, {
       onMessage: (from, message) => this.#dispatch({ type: 'message', from, message }),
       onLost: (peer) => this.#dispatch({ type: 'link-lost', peer }),
@@ -88,12 +95,15 @@ export class ReplicaHost {
 
   #dispatch(event: ReplicaEvent): void {
     this.#loop.dispatch(event);
+  }
+
+  #onHandled(): void {
     if (this.sessionCount === 0) for (const done of [...this.#waitingForEnd]) done();
     this.#deps.onActivity();
   }
 
   #perform(effect: ReplicaEffect): void {
-    const { compute, authority, identity } = this.#deps;
+    const { compute, authority } = this.#deps;
     switch (effect.type) {
       case 'send':
         return this.#links.send(effect.to, effect.message);
@@ -127,25 +137,6 @@ export class ReplicaHost {
           type: 'cut-done',
           session: effect.session,
         }));
-      case 'sign': {
-        const { session, statement, index, bytes } = effect;
-        return this.#settle(session, identity.sign(bytes), (signature) => ({
-          type: 'signed',
-          session,
-          statement,
-          index,
-          signature,
-        }));
-      }
-      case 'verify-signature': {
-        const { session, index, publicKey, bytes, signature } = effect;
-        return this.#settle(session, authority.verify(publicKey, bytes, signature), (isGood) => ({
-          type: 'signature-verified',
-          session,
-          index,
-          isGood,
-        }));
-      }
       case 'close':
         // Nothing waits for it, and a compute that cannot close has lost the session already.
         compute.close(effect.session).catch(() => undefined);

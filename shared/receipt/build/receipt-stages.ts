@@ -3,6 +3,7 @@ import type { VerifySignature } from '../../crypto/identity.ts';
 import type { Digest, PeerId } from '../../ids.ts';
 import {
   lowestTier,
+  countTiers,
   type CheckCounts,
   type Finding,
   type SpanCheck,
@@ -104,14 +105,8 @@ export function judgedSpans(
     const judgedStages = checks.map((check) => judgedStage(check, stages[check.stage]!));
     return { start, end, tier: lowestTier(judgedStages.map(({ tier }) => tier)), stages: judgedStages };
   });
-  const countOf = (tier: Tier) => judged.filter((span) => span.tier === tier).length;
-  const counts = {
-    checked: countOf('checked'),
-    settled: countOf('settled'),
-    unchecked: countOf('unchecked'),
-    disputed: countOf('disputed'),
-  };
-  return { spans: judged, tier: lowestTier(judged.map(({ tier }) => tier)), counts };
+  const tiers = judged.map(({ tier }) => tier);
+  return { spans: judged, tier: lowestTier(tiers), counts: countTiers(tiers) };
 }
 
 function judgedStage({ stage, tier, findings, arbiter, primary }: StageCheck, { replicas }: Stage): SpanStage {

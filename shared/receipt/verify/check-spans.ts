@@ -1,5 +1,5 @@
 import { EXACT } from '../../judge/closeness.ts';
-import { lowestTier, TIERS } from '../../judge/finding.ts';
+import { countTiers, lowestTier, TIERS } from '../../judge/finding.ts';
 import { outcomeOf } from '../../judge/judge.ts';
 import { pairKey, thresholdFor } from '../../judge/thresholds.ts';
 import { coversModel } from '../../model/stage.ts';
@@ -26,8 +26,9 @@ export const checkCoverage: CheckReceipt = ({ predicate: { stages, model, spans,
     demand(isInOrder && isWhole, `the verdict on positions ${span.start} to ${span.end - 1} leaves a stage out`);
   }
   demand(end === positions, `the spans end at ${end}, not at ${positions}`);
-  for (const tier of TIERS) {
-    const found = spans.filter((span) => span.tier === tier).length;
+  const counts = countTiers(spans.map(({ tier }) => tier));
+  for (const tier of TIERS.toReversed()) {
+    const found = counts[tier];
     demand(verdict.counts[tier] === found, `${verdict.counts[tier]} spans are said to be ${tier}, ${found} are`);
   }
   return `all ${positions} positions are in ${count(spans.length, 'span')} in each of ${count(stages.length, 'stage')}`;

@@ -10,14 +10,8 @@ import type { Evidence, FedRun } from '../../receipt/evidence/evidence.ts';
 import { shapeOf } from '../../receipt/evidence/runs.ts';
 import { salted, saltedTokens } from '../../receipt/evidence/salted.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
-import type { AuditReplica } from '../audit/audit-replica.ts';
-import type { SessionEffect } from '../requester-event.ts';
-
-/** A replica as far as its record concerns it; `last` is what it committed to last, null where nobody checked. */
-export type RecordSource = Pick<
-  AuditReplica,
-  'id' | 'webrtc' | 'numericClass' | 'stage' | 'range' | 'role' | 'isLinked' | 'last'
->;
+import type { RecordSource } from '../audit/audit-replica.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 
 /** What the records are asked for, and what the requester knows of it by itself. */
 export interface RecordTask {
@@ -35,10 +29,10 @@ export interface RecordTask {
 type Recorded = Extract<PeerMessage, { type: 'recorded' }>;
 type Attested = Evidence['attestations'][number];
 
-export type CollectorEffect =
-  | SessionEffect
-  /** What it signed is not what it was asked for, or not what it committed to. */
-  | { readonly type: 'wrong-record'; readonly source: RecordSource; readonly code: CheckFailure };
+interface CollectorHost extends Pick<SessionPort, 'nowMs' | 'perform' | 'verify'> {
+  /** What a replica signed is not what it was asked for, or not what it committed to. */
+  wrong(source: RecordSource, code: CheckFailure): void;
+}
 
 interface Asked {
   readonly source: RecordSource;
@@ -52,6 +46,7 @@ interface Asked {
  */
 export class RecordCollector {
   readonly #task: RecordTask;
+  readonly #host: CollectorHost;
   readonly #asked: ReadonlyMap<PeerId, Asked>;
   readonly #unanswered: Map<PeerId, number>;
   #isStopped = false;
@@ -61,9 +56,10 @@ export class RecordCollector {
     task: Omit<RecordTask, 'byMs'>,
     sources: readonly RecordSource[],
     unanswered: Map<PeerId, number>,
-    nowMs: number,
+    host: CollectorHost,
   ) {
-    this.#task = { ...task, byMs: nowMs + RECORD_TIMEOUT_MS };
+    this.#task = { ...task, byMs: host.nowMs + RECORD_TIMEOUT_MS };
+    this.#host = host;
     this.#unanswered = unanswered;
     this.#asked = new Map(sources.map((source) => [source.id, { source, step: 'connecting', attested: null }]));
   }
@@ -84,27 +80,27 @@ export class RecordCollector {
     );
   }
 
-  start(): CollectorEffect[] {
+  start(): void {
     const { session } = this.#task;
-    return [...this.#asked.values()].flatMap(({ source: { id: peer, webrtc, isLinked } }): CollectorEffect[] =>
-      isLinked ? this.onLinked(peer) : [{ type: 'connect', session, peer, webrtc }],
-    );
+    for (const { source } of this.#asked.values()) {
+      const { id: peer, webrtc, isLinked } = source;
+      if (isLinked) this.onLinked(peer);
+      else this.#host.perform({ type: 'connect', session, peer, webrtc });
+    }
   }
 
-  onLinked(peer: PeerId): CollectorEffect[] {
+  onLinked(peer: PeerId): void {
     const asked = this.#waiting(peer, 'connecting');
-    if (asked === null) return [];
+    if (asked === null) return;
     asked.step = 'asked';
     this.#unanswered.set(peer, this.#countOf(peer) + 1);
     const { session, salt, tokens } = this.#task;
-    return [{ type: 'send', to: peer, message: { type: 'record', session, end: tokens.length, salt } }];
+    this.#host.perform({ type: 'send', to: peer, message: { type: 'record', session, end: tokens.length, salt } });
   }
 
-  onMessage(from: PeerId, message: Recorded): CollectorEffect[] {
+  onRecorded(from: PeerId, { publicKey, envelope }: Recorded): void {
     const asked = this.#waiting(from, 'asked');
-    if (asked === null) return [];
-    const { publicKey, envelope } = message;
-    const { session } = this.#task;
+    if (asked === null) return;
     try {
       const { payload, signed: bytes, signature } = strictParts(envelope, STATEMENT_PAYLOAD_TYPE, publicKey);
       const code = this.#faultOf(asked.source, publicKey, payload);
@@ -112,18 +108,17 @@ export class RecordCollector {
       asked.step = 'verifying';
       this.#unanswered.delete(from);
       asked.attested = { replica: from, publicKey, envelope };
-      return [{ type: 'verify-record', session, peer: from, publicKey, bytes, signature }];
+      this.#host.verify({ publicKey, bytes, signature }, (isGood) => this.#onVerified(from, isGood));
     } catch {
-      return this.#judge(asked, 'record-malformed');
+      this.#judge(asked, 'record-malformed');
     }
   }
 
-  onVerified(peer: PeerId, isGood: boolean): CollectorEffect[] {
+  #onVerified(peer: PeerId, isGood: boolean): void {
     const asked = this.#waiting(peer, 'verifying');
-    if (asked === null) return [];
-    if (!isGood) return this.#refuse(asked, 'record-signature');
-    asked.step = 'over';
-    return [];
+    if (asked === null) return;
+    if (isGood) asked.step = 'over';
+    else this.#refuse(asked, 'record-signature');
   }
 
   /** It cannot be reached (any more); what it signed before that stays. */
@@ -151,17 +146,17 @@ export class RecordCollector {
   }
 
   /** Wrong for this answer; but it may be the record of an answer before, which comes late and is no fault. */
-  #judge(asked: Asked, code: CheckFailure): CollectorEffect[] {
+  #judge(asked: Asked, code: CheckFailure): void {
     const { id } = asked.source;
     const count = this.#countOf(id) - 1;
     this.#unanswered.set(id, count);
-    return count > 0 ? [] : this.#refuse(asked, code);
+    if (count <= 0) this.#refuse(asked, code);
   }
 
-  #refuse(asked: Asked, code: CheckFailure): CollectorEffect[] {
+  #refuse(asked: Asked, code: CheckFailure): void {
     asked.step = 'over';
     asked.attested = null;
-    return [{ type: 'wrong-record', source: asked.source, code }];
+    this.#host.wrong(asked.source, code);
   }
 
   #faultOf(source: RecordSource, publicKey: Uint8Array, payload: Uint8Array<ArrayBuffer>): CheckFailure | null {

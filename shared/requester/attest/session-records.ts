@@ -1,24 +1,32 @@
 import type { PeerId } from '../../ids.ts';
+import type { CheckFailure } from '../../judge/finding.ts';
 import { MAX_RECORDS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import type { AuditEvent } from '../audit/audit-event.ts';
-import type { RequesterSession } from '../feed/requester-session.ts';
-import type { RequesterConfig } from '../requester-event.ts';
-import type { SettlementEvent } from '../settle/settlement.ts';
-import { RecordCollector, type CollectorEffect, type RecordSource } from './record-collector.ts';
+import type { RecordSource } from '../audit/audit-replica.ts';
+import type { SessionPort } from '../feed/session-port.ts';
+import type { RequesterEvent } from '../requester-event.ts';
+import { RecordCollector } from './record-collector.ts';
+
+/** What comes of the collecting of records. */
+export interface RecordsNews {
+  /** What a replica signed is not what it was asked for, or not what it committed to. */
+  wrong(source: RecordSource, code: CheckFailure): void;
+  /** Nothing more is waited for. */
+  recorded(): void;
+}
 
 /** The records of one session, which its requester collects at the end of each answer. */
 export class SessionRecords {
-  readonly #config: RequesterConfig;
-  readonly #session: RequesterSession;
+  readonly #host: SessionPort;
+  readonly #news: RecordsNews;
   #collector: RecordCollector | null = null;
   #count = 0;
   /** Records that each replica has been asked for and has not given. */
   readonly #unanswered = new Map<PeerId, number>();
 
-  constructor(config: RequesterConfig, session: RequesterSession) {
-    this.#config = config;
-    this.#session = session;
+  constructor(host: SessionPort, news: RecordsNews) {
+    this.#host = host;
+    this.#news = news;
   }
 
   /** True once the session has had as many as it may. */
@@ -41,42 +49,48 @@ export class SessionRecords {
   }
 
   /** Asks each of these to sign what it did, up to the end of the session as it is now. */
-  start(salt: Uint8Array<ArrayBuffer>, sources: readonly RecordSource[], nowMs: number): CollectorEffect[] {
-    const { model, manifest } = this.#config;
-    const { id: session, tokens, fedRuns: runs } = this.#session;
+  start(salt: Uint8Array<ArrayBuffer>, sources: readonly RecordSource[]): void {
+    const { model, manifest } = this.#host.config;
+    const { id: session, tokens, fedRuns: runs } = this.#host.session;
     const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
     const task = { session, model, runtime, salt, tokens, runs };
-    this.#collector = new RecordCollector(task, sources, this.#unanswered, nowMs);
+    const host = this.#host;
+    const collector = new RecordCollector(task, sources, this.#unanswered, {
+      nowMs: host.nowMs,
+      perform: (effect) => host.perform(effect),
+      verify: (signed, then) => host.verify(signed, (isGood) => this.#act(() => then(isGood))),
+      wrong: (source, code) => this.#news.wrong(source, code),
+    });
+    this.#collector = collector;
     this.#count += 1;
-    return this.#collector.start();
+    collector.start();
+    if (collector.isDone) this.#news.recorded();
+  }
+
+  #act(act: () => void): void {
+    if (!this.isRecording) return;
+    act();
+    if (!this.isRecording) this.#news.recorded();
   }
 
   /** Takes something that may be about the records. */
-  handle(event: AuditEvent | SettlementEvent, nowMs: number): CollectorEffect[] {
+  handle(event: RequesterEvent): void {
     const collector = this.#collector;
-    const isOwn = !('session' in event) || event.session === this.#session.id;
-    if (collector === null || !isOwn) return [];
-    switch (event.type) {
-      case 'connected':
-        return collector.onLinked(event.peer);
-      case 'connect-failed':
-      case 'link-lost':
-        collector.onLost(event.peer);
-        return [];
-      case 'message':
-        return event.message.type === 'recorded' ? collector.onMessage(event.from, event.message) : [];
-      case 'record-verified':
-        return collector.onVerified(event.peer, event.isGood);
-      case 'time':
-        collector.onTime(nowMs);
-        return [];
-      default:
-        return [];
-    }
+    const isOwn = !('session' in event) || event.session === this.#host.session.id;
+    if (collector !== null && isOwn) this.#act(() => tell(collector, event, this.#host.nowMs));
   }
 
   /** Waits for no more. */
   stop(): void {
     this.#collector?.stop();
+  }
+}
+
+function tell(collector: RecordCollector, event: RequesterEvent, nowMs: number): void {
+  if (event.type === 'connected') collector.onLinked(event.peer);
+  else if (event.type === 'connect-failed' || event.type === 'link-lost') collector.onLost(event.peer);
+  else if (event.type === 'time') collector.onTime(nowMs);
+  else if (event.type === 'message' && event.message.type === 'recorded') {
+    collector.onRecorded(event.from, event.message);
   }
 }

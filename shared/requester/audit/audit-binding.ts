@@ -9,7 +9,7 @@ import { CHAIN_START, foldTail, splitRows } from '../../rows/row-chain.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan } from './audit-span.ts';
 
-/** Who is held to have failed, and who it may have been instead. */
+/** A replica that is held to have failed, and the one that may have instead. */
 export interface Blame {
   readonly replica: AuditReplica;
   readonly partner: PeerId | null;
@@ -57,7 +57,7 @@ export function commitBlames(span: AuditSpan, panel: AuditPanel, accusations: Ac
   for (let stage = 0; stage < panel.stages; stage++) {
     const sender = stage === 0 ? null : panel.primary(stage - 1);
     const given = sender === null ? own : span.commitOf(sender);
-    // Who contradicts itself is no witness.
+    // A replica that contradicts itself is no witness.
     const receivers = [panel.primary(stage), ...panel.shadows(stage)].filter((replica) => !torn.includes(replica));
     const others = receivers.filter((receiver) => !isTaken(given, span.commitOf(receiver)));
     if (sender === null) {

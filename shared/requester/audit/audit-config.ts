@@ -14,5 +14,4 @@ export interface AuditConfig {
   /** 32 random bytes, which the seeds of the spans come from. */
   readonly secret: Uint8Array<ArrayBuffer>;
   readonly drawnAt: DrawnAt;
-  readonly nowMs: number;
 }

@@ -1,5 +1,6 @@
 import type { CheckFailure } from '../../judge/finding.ts';
 import type { Span } from '../../judge/statement.ts';
+import { MAX_OPEN_CHECKS } from '../../limits.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import { isOwed, type AuditSpan, type Part } from './audit-span.ts';
 
@@ -59,4 +60,20 @@ export function overdue(
     if (isOwed(reveal) && nowMs >= reveal.byMs) return { span: open.span, code: 'reveal-missing' };
   }
   return null;
+}
+
+/** The spans to ask the replica for now: in order, and so that no more than MAX_OPEN_CHECKS wait for it to commit and reveal. */
+export function spansToAsk(open: readonly AuditSpan[], replica: AuditReplica): AuditSpan[] {
+  if (!replica.isLinked) return [];
+  const waiting = open.filter((span) => span.part(replica).reveal.first === null).slice(0, MAX_OPEN_CHECKS);
+  return waiting.filter((span) => span.part(replica).commit.byMs === Infinity);
+}
+
+/** Notes that `span` was closed; true if the replica is now further behind than it may be. */
+export function fallsBehind(open: readonly AuditSpan[], replica: AuditReplica, span: AuditSpan): boolean {
+  const words = open.map((each) => each.part(replica).commit).filter(({ first }) => first === null);
+  // A replica that is not asked because of the others is not behind.
+  const isHeldUp = words.filter(isOwed).length < MAX_OPEN_CHECKS && !isOwed(span.part(replica).commit);
+  if (isHeldUp) replica.allowance += 1;
+  return words.length > replica.allowance;
 }

@@ -1,4 +1,5 @@
 import { equalBytes } from '../../bytes.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
 import { checkReveal } from '../../judge/reveal-form.ts';
@@ -6,9 +7,11 @@ import type { SeedChain } from '../../judge/seed-chain.ts';
 import { commitBytes, NO_OPENING, revealBytes } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
 import type { Manifest } from '../../model/manifest.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
+import { equivocationProof } from '../../proof/proof.ts';
 import type { AuditReplica } from './audit-replica.ts';
 import type { Held, Word } from './audit-span.ts';
-import type { AuditSpans } from './audit-spans.ts';
+import type { SpanBook } from './span-book.ts';
 
 /** What a commit or a reveal turns out to be before its signature is verified. */
 export type Intake<Statement> =
@@ -19,17 +22,17 @@ export type Intake<Statement> =
 
 /** Takes a commit from the replica it says it is of. */
 export function takeCommit(
-  spans: AuditSpans,
+  book: SpanBook,
   replica: AuditReplica,
   signed: Signed<Commit>,
   nowMs: number,
 ): Intake<Commit> {
   const { statement } = signed;
-  if (statement.session !== spans.session) return failed('wrong-session');
+  if (statement.session !== book.session) return failed('wrong-session');
   if (peerIdOf(signed.publicKey) !== replica.id) return failed('commit-signature');
-  if (spans.isVoid(statement.index)) return { type: 'ignored' };
-  const span = spans.find(statement.index);
-  if (span === undefined) return failed(statement.index <= spans.lastIndex ? 'commit-replayed' : 'wrong-span');
+  if (book.isVoid(statement.index)) return { type: 'ignored' };
+  const span = book.find(statement.index);
+  if (span === undefined) return failed(statement.index <= book.lastIndex ? 'commit-replayed' : 'wrong-span');
   const word = span.part(replica).commit;
   if (word.byMs === Infinity || !isSameSpan(span.span, statement) || statement.stage !== replica.stage) {
     return failed('wrong-span');
@@ -44,7 +47,7 @@ export function takeCommit(
 
 /** Takes a reveal from the replica it says it is of. */
 export function takeReveal(
-  spans: AuditSpans,
+  book: SpanBook,
   replica: AuditReplica,
   signed: Signed<Reveal>,
   nowMs: number,
@@ -52,11 +55,11 @@ export function takeReveal(
   seeds: SeedChain,
 ): Intake<Reveal> {
   const { statement } = signed;
-  if (statement.session !== spans.session) return failed('wrong-session');
+  if (statement.session !== book.session) return failed('wrong-session');
   if (peerIdOf(signed.publicKey) !== replica.id) return failed('reveal-signature');
-  if (spans.isVoid(statement.index)) return { type: 'ignored' };
-  const span = spans.find(statement.index);
-  if (span === undefined) return failed(statement.index <= spans.lastIndex ? 'reveal-doubled' : 'wrong-span');
+  if (book.isVoid(statement.index)) return { type: 'ignored' };
+  const span = book.find(statement.index);
+  if (span === undefined) return failed(statement.index <= book.lastIndex ? 'reveal-doubled' : 'wrong-span');
   if (!isSameSpan(span.span, statement) || statement.stage !== replica.stage) return failed('wrong-span');
   // Before the challenge nobody can know the seed.
   if (!span.isChallenged || !equalBytes(statement.seed, seeds.seed(span.span.index))) return failed('reveal-seed');
@@ -79,6 +82,26 @@ function takeWord<Statement>(
   // The same again is an echo, and a third makes a second no worse.
   if (equalBytes(word.first.bytes, held.bytes) || word.second !== null) return { type: 'ignored' };
   return { type: 'taken', held, isSecond: true };
+}
+
+/** What a signature shows a replica to have done. */
+export interface SignatureFailure {
+  readonly code: CheckFailure;
+  readonly proof: Proof | null;
+}
+
+/** Notes whether the signature of a word is good; null where all is well so far. `route` is the envelope, for a proof. */
+export function hearSignature(
+  kind: 'commit' | 'reveal',
+  { first, second }: Word<Commit | Reveal>,
+  held: Held<Commit | Reveal>,
+  isGood: boolean,
+  route: Envelope,
+): SignatureFailure | null {
+  if (!isGood) return { code: `${kind}-signature`, proof: null };
+  held.isGood = true;
+  if (first?.isGood !== true || second?.isGood !== true) return null;
+  return { code: `${kind}-doubled`, proof: equivocationProof(route, first.signed, second.signed) };
 }
 
 function isSameSpan(asked: Span, said: Span): boolean {

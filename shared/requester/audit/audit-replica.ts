@@ -23,6 +23,12 @@ export interface AuditReplica {
   last: Commit | null;
 }
 
+/** A replica as far as its record concerns it; `last` is what it committed to last, null where nobody checked. */
+export type RecordSource = Pick<
+  AuditReplica,
+  'id' | 'webrtc' | 'numericClass' | 'stage' | 'range' | 'role' | 'isLinked' | 'last'
+>;
+
 /** The replicas that check each other, stage by stage. */
 export class AuditPanel {
   readonly all: readonly AuditReplica[];

@@ -1,8 +1,8 @@
 import type { PeerId } from '../../ids.ts';
 import type { Finding, StageCheck } from '../../judge/finding.ts';
 import type { Testimony, Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
-import type { Dispute } from './audit-event.ts';
 import type { AuditReplica } from './audit-replica.ts';
+import type { Dispute } from './span-audit.ts';
 
 /** A statement as it came, with the bytes that are signed. */
 export interface Held<Statement> {

@@ -9,10 +9,10 @@ import { thresholdFor } from '../../judge/thresholds.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { DrawnAt } from '../../rows/sampler.ts';
 import type { Blame } from './audit-binding.ts';
-import type { Dispute } from './audit-event.ts';
-import { sampledFrom } from './audit-record.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, StageResult } from './audit-span.ts';
+import { sampledFrom } from './session-tape.ts';
+import type { Dispute } from './span-audit.ts';
 
 /**
  * Who made something that is no number, in the order of stages. Where a stage was given such rows it is the one before it,

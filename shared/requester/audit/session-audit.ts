@@ -1,22 +1,20 @@
 import type { PeerId, SessionId } from '../../ids.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
 import { createSeedChain, type SeedChain } from '../../judge/seed-chain.ts';
+import { commitBytes } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal, Span } from '../../judge/statement.ts';
-import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_CHECKS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
+import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
-import type { PeerMessage } from '../../wire/peer-message.ts';
-import { fallsBehind, spansToAsk } from './audit-asking.ts';
+import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { Accusations, commitBlames, proofOf, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
 import type { AuditConfig } from './audit-config.ts';
-import { AuditDeadlines, overdue } from './audit-deadlines.ts';
-import type { AuditEffect, AuditEvent } from './audit-event.ts';
-import { takeCommit, takeReveal, type Intake } from './audit-intake.ts';
-import { AuditRecord } from './audit-record.ts';
+import { AuditDeadlines, fallsBehind, overdue, spansToAsk } from './audit-deadlines.ts';
+import { hearSignature, takeCommit, takeReveal, type Intake } from './audit-intake.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
-import { AuditSignatures } from './audit-signatures.ts';
-import type { AuditSpan } from './audit-span.ts';
-import { AuditSpans } from './audit-spans.ts';
+import type { AuditSpan, Held, Word } from './audit-span.ts';
 import { differenceIn, finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
+import type { AuditHost, Clearance, SpanAudit } from './span-audit.ts';
+import type { SpanBook } from './span-book.ts';
 
 interface Detail {
   readonly span?: Span | undefined;
@@ -25,33 +23,29 @@ interface Detail {
 }
 
 /**
- * The requester's check of one session as a state machine: `handle` takes an event and says what to do. It closes spans,
- * has every replica commit to each, challenges them in order once all of them have, holds what they reveal against each
- * other and gives a verdict on each span in order. A shadow that fails is dropped; with a failed primary it is all over.
+ * The requester's check of one session. It closes the spans of the book, has every replica commit to each, challenges them
+ * in order once all of them have, holds what they reveal against each other and gives a verdict on each span in order. A
+ * shadow that fails is dropped; with a failed primary it is all over.
  */
-export class SessionAudit {
+export class SessionAudit implements SpanAudit {
   readonly #config: AuditConfig;
   readonly #session: SessionId;
+  readonly #book: SpanBook;
+  readonly #host: AuditHost;
   readonly #panel: AuditPanel;
-  readonly #record = new AuditRecord();
   readonly #accusations = new Accusations();
   readonly #deadlines = new AuditDeadlines();
-  readonly #signatures: AuditSignatures;
-  readonly #spans: AuditSpans;
   readonly #seeds: SeedChain;
-  #effects: AuditEffect[] = [];
-  #nowMs = 0;
-  #isStarted = false;
   #isOver = false;
 
-  constructor(config: AuditConfig) {
+  constructor(config: AuditConfig, book: SpanBook, host: AuditHost) {
     this.#config = config;
+    this.#book = book;
+    this.#host = host;
     this.#seeds = createSeedChain(config.secret);
-    this.#deadlines.linkByMs = config.nowMs + COMMIT_TIMEOUT_MS;
+    this.#deadlines.linkByMs = host.nowMs + COMMIT_TIMEOUT_MS;
     this.#session = config.route.session;
-    this.#signatures = new AuditSignatures(config.envelope);
     this.#panel = new AuditPanel(config.route);
-    this.#spans = new AuditSpans(this.#session, this.#panel.stages, this.#record);
   }
 
   /** End of the chain of the seeds. */
@@ -64,21 +58,6 @@ export class SessionAudit {
     return this.#panel.live;
   }
 
-  /** Positions before it have their verdict. */
-  get checkedEnd(): number {
-    return this.#spans.checkedEnd;
-  }
-
-  /** True if everything that came back has its verdict. */
-  get isSettled(): boolean {
-    return this.checkedEnd >= this.#record.position;
-  }
-
-  /** True once the session has had as many spans as it may: go on in another. */
-  get isSpent(): boolean {
-    return this.#spans.lastIndex >= MAX_CHECKS;
-  }
-
   /** True once a primary has failed: the session is of no more use. */
   get isOver(): boolean {
     return this.#isOver;
@@ -89,104 +68,115 @@ export class SessionAudit {
     return this.#panel.shadows(stage).length === 0;
   }
 
-  /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   get deadlineMs(): number {
-    return this.#isOver ? Infinity : this.#deadlines.next(this.#spans.open, this.#panel);
+    return this.#isOver ? Infinity : this.#deadlines.next(this.#book.open, this.#panel);
   }
 
-  handle(event: AuditEvent, { nowMs }: { readonly nowMs: number }): AuditEffect[] {
-    this.#effects = [];
-    if (this.#isOver) return [];
-    this.#nowMs = nowMs;
-    this.#deadlines.excuse(this.#spans.open, this.#panel, nowMs);
-    if (!this.#isStarted) this.#begin();
-    this.#dispatch(event);
+  /** Asks for a link to every replica. */
+  start(): void {
+    for (const { id: peer, webrtc } of this.#panel.all) this.#host.connect(peer, webrtc);
+  }
+
+  linked(peer: PeerId): void {
+    this.#act(() => {
+      const replica = this.#panel.find(peer);
+      if (replica === undefined || !replica.isLive || replica.isLinked) return;
+      replica.isLinked = true;
+      this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#seeds.anchor });
+    });
+  }
+
+  unreachable(peer: PeerId): void {
+    this.#act(() => {
+      const replica = this.#panel.find(peer);
+      if (replica !== undefined) this.#fail(replica, 'unreachable');
+    });
+  }
+
+  refused(peer: PeerId): void {
+    this.#act(() => {
+      const shadow = this.#panel.find(peer);
+      if (shadow?.isLive !== true || shadow.stage === 0) return;
+      const sender = this.#panel.primary(shadow.stage - 1);
+      const blames = this.#accusations.contradict(sender, [shadow], REFUSALS);
+      for (const { replica, partner, code } of blames) this.#fail(replica, code, { partner });
+    });
+  }
+
+  received(rows: RowsMessage, end: number): void {
+    this.#act((nowMs) => this.#closed(this.#book.receive(rows, end), nowMs + CHECK_SILENCE_MS));
+  }
+
+  cut(epoch: number, position: number): void {
+    this.#act((nowMs) => {
+      for (const replica of this.#panel.all) if ((replica.last?.end ?? 0) > position) replica.last = null;
+      this.#closed(this.#book.cut(epoch, position), nowMs + CHECK_SILENCE_MS);
+    });
+  }
+
+  closeSpan(): void {
+    this.#act(() => this.#closed(this.#book.close()));
+  }
+
+  onMessage(from: PeerId, message: PeerMessage): void {
+    this.#act(() => this.#onMessage(from, message));
+  }
+
+  settled({ index, stage, wrong, arbiter }: Clearance): void {
+    this.#act(() => {
+      const result = this.#book.find(index)?.results?.[stage];
+      const shadow = result?.dispute?.finding.shadow;
+      if (result === undefined || shadow === undefined) return;
+      settle(result, arbiter);
+      if (wrong === 'nobody') return;
+      const replica = this.#panel.find(shadow)!;
+      const wasLive = replica.isLive;
+      this.#drop(replica, true);
+      if (wasLive && this.isStageBare(stage)) this.#host.bare(shadow);
+    });
+  }
+
+  onTime(): void {
+    this.#act((nowMs) => this.#onTime(nowMs));
+  }
+
+  /** Does what something that has happened calls for, and whatever can be done by then. */
+  #act(act: (nowMs: number) => void): void {
+    if (this.#isOver) return;
+    const { nowMs } = this.#host;
+    this.#deadlines.excuse(this.#book.open, this.#panel, nowMs);
+    act(nowMs);
     this.#advance();
-    return this.#effects;
-  }
-
-  #begin(): void {
-    this.#isStarted = true;
-    for (const { id: peer, webrtc } of this.#panel.all) this.#effects.push({ type: 'connect', peer, webrtc });
-  }
-
-  #dispatch(event: AuditEvent): void {
-    switch (event.type) {
-      case 'linked':
-        return this.#onLinked(event.peer);
-      case 'unreachable': {
-        const replica = this.#panel.find(event.peer);
-        return replica && this.#fail(replica, 'unreachable');
-      }
-      case 'refused':
-        return this.#onRefused(this.#panel.find(event.peer));
-      case 'sent':
-        return this.#record.send(event.rows);
-      case 'received':
-        return this.#closed(this.#spans.receive(event.rows, event.end), this.#nowMs + CHECK_SILENCE_MS);
-      case 'cut':
-        return this.#cut(event.epoch, event.position);
-      case 'close-span':
-        return this.#closed(this.#spans.close());
-      case 'message':
-        return this.#onMessage(event.from, event.message);
-      case 'verified':
-        return this.#onVerified(event.ticket, event.isGood);
-      case 'signed':
-        return this.#signatures.signed(event.ticket, event.signature);
-      case 'settled':
-        return this.#onSettled(event);
-      case 'time':
-        return this.#onTime();
-    }
-  }
-
-  #onLinked(peer: PeerId): void {
-    const replica = this.#panel.find(peer);
-    if (replica === undefined || !replica.isLive || replica.isLinked) return;
-    replica.isLinked = true;
-    this.#send(replica, { type: 'audit', session: this.#session, anchor: this.#seeds.anchor });
-  }
-
-  #onRefused(shadow: AuditReplica | undefined): void {
-    if (shadow?.isLive !== true || shadow.stage === 0) return;
-    const sender = this.#panel.primary(shadow.stage - 1);
-    const blames = this.#accusations.contradict(sender, [shadow], REFUSALS);
-    for (const { replica, partner, code } of blames) this.#fail(replica, code, { partner });
   }
 
   #closed(closed: readonly AuditSpan[], silentByMs = this.#deadlines.silentByMs): void {
-    this.#deadlines.silentByMs = this.#spans.isGrowing ? silentByMs : Infinity;
+    this.#deadlines.silentByMs = this.#book.isGrowing ? silentByMs : Infinity;
     for (const span of closed) {
-      this.#effects.push(this.#signatures.sign(span));
+      this.#host.sign(commitBytes(span.own), (signature) => this.#act(() => (span.signature = signature)));
       for (const replica of this.#panel.live) {
         this.#ask(replica);
-        if (fallsBehind(this.#spans.open, replica, span)) this.#fail(replica, 'too-slow', { span: span.span });
+        if (fallsBehind(this.#book.open, replica, span)) this.#fail(replica, 'too-slow', { span: span.span });
       }
     }
   }
 
   #ask(replica: AuditReplica): void {
-    for (const span of spansToAsk(this.#spans.open, replica)) {
-      span.part(replica).commit.byMs = this.#nowMs + COMMIT_TIMEOUT_MS;
+    for (const span of spansToAsk(this.#book.open, replica)) {
+      span.part(replica).commit.byMs = this.#host.nowMs + COMMIT_TIMEOUT_MS;
       this.#send(replica, { type: 'check', ...span.span });
     }
-  }
-
-  #cut(epoch: number, position: number): void {
-    for (const replica of this.#panel.all) if ((replica.last?.end ?? 0) > position) replica.last = null;
-    this.#closed(this.#spans.cut(epoch, position), this.#nowMs + CHECK_SILENCE_MS);
   }
 
   #onMessage(from: PeerId, message: PeerMessage): void {
     const replica = this.#panel.find(from);
     if (replica === undefined || !replica.isLive) return;
     const { manifest } = this.#config;
+    const { nowMs } = this.#host;
     if (message.type === 'commit') {
-      const intake = takeCommit(this.#spans, replica, message.commit, this.#nowMs);
+      const intake = takeCommit(this.#book, replica, message.commit, nowMs);
       this.#take(replica, 'commit', message.commit.statement.index, intake);
     } else if (message.type === 'reveal') {
-      const intake = takeReveal(this.#spans, replica, message.reveal, this.#nowMs, manifest, this.#seeds);
+      const intake = takeReveal(this.#book, replica, message.reveal, nowMs, manifest, this.#seeds);
       this.#take(replica, 'reveal', message.reveal.statement.index, intake);
     } else if (message.type === 'fault' && message.session === this.#session && replica.role === 'shadow') {
       // It says itself that it has left the session.
@@ -195,50 +185,54 @@ export class SessionAudit {
   }
 
   #take(replica: AuditReplica, kind: 'commit' | 'reveal', index: number, intake: Intake<Commit | Reveal>): void {
-    const span = this.#spans.find(index);
+    const span = this.#book.find(index);
     if (intake.type === 'failed') return this.#fail(replica, intake.code, { span: span?.span });
-    if (intake.type === 'taken' && span !== undefined) {
-      this.#effects.push(this.#signatures.verify(replica, span, kind, intake));
-    }
+    if (intake.type !== 'taken' || span === undefined) return;
+    const { held, isSecond } = intake;
+    const word: Word<Commit | Reveal> = span.part(replica)[kind];
+    if (isSecond) word.second = held;
+    else word.first = held;
+    const { publicKey, signature } = held.signed;
+    this.#host.verify({ publicKey, bytes: held.bytes, signature }, (isGood) => {
+      this.#act(() => this.#onVerified(replica, span, kind, held, isGood));
+    });
   }
 
-  #onVerified(ticket: number, isGood: boolean): void {
-    const failure = this.#signatures.verified(ticket, isGood);
-    if (failure === null || this.#spans.isVoid(failure.span.span.index)) return;
-    const { replica, span, code, proof } = failure;
-    this.#fail(replica, code, { span: span.span, proof });
+  #onVerified(
+    replica: AuditReplica,
+    span: AuditSpan,
+    kind: 'commit' | 'reveal',
+    held: Held<Commit | Reveal>,
+    isGood: boolean,
+  ): void {
+    const failure = hearSignature(kind, span.part(replica)[kind], held, isGood, this.#config.envelope);
+    if (failure !== null && !this.#book.isVoid(span.span.index))
+      this.#fail(replica, failure.code, { ...failure, span: span.span });
   }
 
-  #onSettled({ index, stage, wrong, arbiter }: Extract<AuditEvent, { type: 'settled' }>): void {
-    const result = this.#spans.find(index)?.results?.[stage];
-    const shadow = result?.dispute?.finding.shadow;
-    if (result === undefined || shadow === undefined) return;
-    settle(result, arbiter);
-    if (wrong === 'shadow') this.#drop(this.#panel.find(shadow)!, true);
-  }
-
-  #onTime(): void {
-    if (this.#nowMs >= this.#deadlines.silentByMs) this.#closed(this.#spans.close());
-    const isLinkDue = this.#nowMs >= this.#deadlines.linkByMs;
+  #onTime(nowMs: number): void {
+    if (nowMs >= this.#deadlines.silentByMs) this.#closed(this.#book.close());
+    const isLinkDue = nowMs >= this.#deadlines.linkByMs;
     if (isLinkDue) this.#deadlines.linkByMs = Infinity;
     for (const replica of this.#panel.live) {
       if (isLinkDue && !replica.isLinked) this.#fail(replica, 'unreachable');
-      const missing = overdue(this.#spans.open, replica, this.#nowMs);
+      const missing = overdue(this.#book.open, replica, nowMs);
       if (missing !== null) this.#fail(replica, missing.code, missing);
     }
   }
 
   /** Challenges and judges whatever can be by now. */
   #advance(): void {
-    for (const span of this.#spans.open) {
+    for (const span of this.#book.open) {
       if (span.isChallenged) continue;
       if (this.#isOver || !span.isCommitted(this.#panel.live)) break;
       this.#blame(span, commitBlames(span, this.#panel, this.#accusations));
       if (!this.#isOver) this.#challenge(span);
     }
-    for (let span = this.#spans.open[0]; span !== undefined && this.#isJudged(span); span = this.#spans.open[0]) {
-      this.#spans.finish();
-      this.#effects.push({ type: 'checked', ...spanCheck(span, this.#panel) });
+    for (let span = this.#book.open[0]; span !== undefined && this.#isJudged(span); span = this.#book.open[0]) {
+      const { check, agreed } = spanCheck(span, this.#panel);
+      this.#book.judge(check, agreed);
+      this.#host.judged();
     }
     if (!this.#isOver) for (const replica of this.#panel.live) this.#ask(replica);
   }
@@ -249,7 +243,7 @@ export class SessionAudit {
     const commit = { statement: span.own, publicKey: this.#config.publicKey, signature: span.signature! };
     for (const replica of this.#panel.live) {
       if (!span.isCutInto) replica.last = span.commitOf(replica);
-      span.part(replica).reveal.byMs = this.#nowMs + REVEAL_TIMEOUT_MS;
+      span.part(replica).reveal.byMs = this.#host.nowMs + REVEAL_TIMEOUT_MS;
       this.#send(replica, { type: 'challenge', session, index, seed: this.#seeds.seed(index), commit });
     }
   }
@@ -265,7 +259,7 @@ export class SessionAudit {
       span.results = judgeStages(span, this.#panel, this.#config.manifest, this.#config.drawnAt);
     }
     if (span.isCutInto) return this.#isCutIntoAgreed(span);
-    for (const dispute of newDisputes(span, this.#panel)) this.#effects.push({ type: 'dispute', dispute });
+    for (const dispute of newDisputes(span, this.#panel)) this.#host.dispute(dispute);
     return span.results.every(({ dispute }) => dispute === null);
   }
 
@@ -290,7 +284,7 @@ export class SessionAudit {
     const { id: peer, stage, role } = replica;
     this.#drop(replica, code !== 'unreachable');
     const isStageBare = this.isStageBare(stage);
-    this.#effects.push({ type: 'failed', peer, partner, stage, role, code, span: span ?? null, isStageBare, proof });
+    this.#host.failed({ peer, partner, stage, role, code, span: span ?? null, isStageBare, proof });
   }
 
   #drop(replica: AuditReplica, isTold: boolean): void {
@@ -300,6 +294,6 @@ export class SessionAudit {
   }
 
   #send(to: AuditReplica, message: PeerMessage): void {
-    if (to.isLinked) this.#effects.push({ type: 'send', to: to.id, message });
+    if (to.isLinked) this.#host.send(to.id, message);
   }
 }

@@ -1,5 +1,5 @@
 import { ChorusError } from '../../errors.ts';
-import { TIERS, type CheckCounts, type SpanCheck, type Tier } from '../../judge/finding.ts';
+import { lowestTier, noCounts, TIERS, type CheckCounts, type SpanCheck } from '../../judge/finding.ts';
 import { MAX_REROUTES } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Sampling } from '../../rows/sampler.ts';
@@ -25,7 +25,7 @@ export class Answer {
   readonly #isComplete: (answer: readonly number[]) => boolean;
   /** Prompt and answer so far. */
   readonly #history: number[];
-  readonly #counts: Record<Tier, number> = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
+  readonly #counts = noCounts();
   readonly #faults: Evidence['faults'][number][] = [];
   #verdictEnd = 0;
   #reroutes = 0;
@@ -138,7 +138,7 @@ export class Answer {
   /** The answer as it ends; `isWhole` if every row has its verdict. */
   end(reason: EndEvent['reason'], isWhole: boolean, evidence: Evidence | null): EndEvent {
     const counts: CheckCounts = { ...this.#counts, unchecked: this.#counts.unchecked + (isWhole ? 0 : 1) };
-    const tier = TIERS.find((each) => counts[each] > 0) ?? 'unchecked';
+    const tier = lowestTier(TIERS.filter((each) => counts[each] > 0));
     const usage: Usage = {
       promptTokens: this.promptLength,
       completionTokens: this.#history.length - this.promptLength,

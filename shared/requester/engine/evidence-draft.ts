@@ -1,4 +1,4 @@
-import { lowestTier, TIERS, type CheckCounts } from '../../judge/finding.ts';
+import { countTiers, lowestTier } from '../../judge/finding.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import type { Answer } from './answer.ts';
@@ -32,9 +32,7 @@ export class EvidenceDraft {
       runs,
       spans,
       tier: lowestTier(tiers),
-      counts: Object.fromEntries(
-        TIERS.map((tier) => [tier, tiers.filter((each) => each === tier).length]),
-      ) as unknown as CheckCounts,
+      counts: countTiers(tiers),
       startedAtMs: answer.startedAtMs,
     };
   }

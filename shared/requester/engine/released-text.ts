@@ -8,17 +8,17 @@ import { CheckSummary } from './check-summary.ts';
  * When text is given out: with the verdict on its tokens, or at once; `whole`: all of it at the end. Where a route has no
  * second replica of anything, there is no verdict that `checked` could wait for, and text goes at once.
  */
-export type Release = 'checked' | 'early' | 'whole';
+export type TextRelease = 'checked' | 'early' | 'whole';
 
 /** The text of one answer as far as it may be given out. */
 export class ReleasedText {
   readonly summary = new CheckSummary();
   readonly #text: ShownText;
   readonly #promptLength: number;
-  readonly #release: Release;
+  readonly #release: TextRelease;
   #hasShadows = true;
 
-  constructor(createWriter: () => TextWriter, promptLength: number, release: Release) {
+  constructor(createWriter: () => TextWriter, promptLength: number, release: TextRelease) {
     this.#text = new ShownText(createWriter);
     this.#promptLength = promptLength;
     this.#release = release;

@@ -1,3 +1,4 @@
+import type { Reply } from '../../ask.ts';
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
@@ -8,13 +9,12 @@ import { checkRoute } from '../../route/route.ts';
 import { sampleToken } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
-import type { CheckNews } from '../check-news.ts';
-import type { Lap } from '../feed/requester-session.ts';
+import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
-import type { Release, RequesterConfig, RequesterEffect, RequesterEvent, SignedRoute } from '../requester-event.ts';
+import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
-import type { LiveEffect, SessionEvent, SessionLost } from '../session/live-event.ts';
 import { LiveSession } from '../session/live-session.ts';
+import { isEffect, type SessionLost, type SessionNews, type SessionOut } from '../session/session-news.ts';
 import { CONTRADICTION } from '../session/told-fault.ts';
 import { Answer, type Closing } from './answer.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
@@ -34,9 +34,9 @@ export class RequesterEngine {
   readonly #config: RequesterConfig;
   readonly #search: RouteSearch;
   readonly #reports = new FaultReports();
-  /** Who has ended sessions by what it said of others. */
+  /** Volunteers that have ended sessions by what they said of others. */
   readonly #tellers = new Set<PeerId>();
-  #effects: RequesterEffect[] = [];
+  #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
   #session: LiveSession | null = null;
@@ -66,10 +66,14 @@ export class RequesterEngine {
     return closing === 'renew' || (!this.#reports.isWaiting && this.#draft?.isOpen !== true);
   }
 
-  handle(event: RequesterEvent, now: Now): RequesterEffect[] {
+  handle(event: RequesterEvent, now: Now): RequesterEffects {
+    return this.#act(now, () => this.#dispatch(event));
+  }
+
+  #act(now: Now, act: () => void): RequesterEffects {
     this.#now = now;
     this.#effects = [];
-    this.#dispatch(event);
+    act();
     return this.#effects;
   }
 
@@ -143,7 +147,7 @@ export class RequesterEngine {
     this.#perform(session, session.connect());
   }
 
-  #toSession(event: SessionEvent): void {
+  #toSession(event: RequesterEvent): void {
     const session = this.#session;
     if (session !== null) return this.#perform(session, session.handle(event, this.#now));
     if (event.type === 'replay-routed') this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
@@ -161,37 +165,27 @@ export class RequesterEngine {
   }
 
   /** Does what a session asks for, and makes of the rest what it means for the answer. */
-  #perform(session: LiveSession, effects: readonly LiveEffect[]): void {
-    for (const effect of effects) {
-      switch (effect.type) {
-        case 'opened':
-          if (this.#session !== session) break;
-          this.#effects.push({ type: 'announce', route: session.route });
-          this.#align(session);
-          break;
-        case 'lap':
-          if (this.#session === session) this.#onLap(session, effect.lap, effect.hops);
-          break;
-        case 'lost':
-          if (this.#session === session) this.#onLost(session, effect);
-          break;
-        case 'checked':
-        case 'settling':
-        case 'settled':
-        case 'fault':
-        case 'bare':
-        case 'recorded':
-        case 'doubted':
-        case 'broken':
-          this.#onCheck(session, effect);
-          break;
-        case 'connect':
-          if (this.#session === session) this.#effects.push(effect);
-          break;
-        default:
-          this.#effects.push(effect);
-      }
+  #perform(session: LiveSession, out: readonly SessionOut[]): void {
+    for (const each of out) {
+      const isCurrent = this.#session === session;
+      if (each.type === 'ask') this.#ask(session, each);
+      else if (each.type === 'fault') this.#report(each.fault);
+      else if (isEffect(each)) {
+        if (isCurrent || each.type !== 'connect') this.#effects.push(each);
+      } else if (isCurrent) this.#onNews(session, each);
     }
+  }
+
+  /** A session that is gone hears no reply. */
+  #ask(session: LiveSession, { what, then }: Extract<SessionOut, { type: 'ask' }>): void {
+    const hear = (reply: Reply): void => {
+      if (this.#session === session)
+        this.#perform(
+          session,
+          session.hear(() => then(reply), this.#now),
+        );
+    };
+    this.#effects.push({ type: 'ask', what, then: (reply, now) => this.#act(now, () => hear(reply)) });
   }
 
   /** Cuts the session back to what it shares with the history, then sends the rest. */
@@ -212,9 +206,10 @@ export class RequesterEngine {
   #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const answer = this.#answer;
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
-    const { prompt, candidates, lapMs } = lap;
+    const { prompt, lapMs } = lap;
+    const candidates = lap.candidates.at(-1);
     if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
-    if (candidates === null) return this.#feed(session);
+    if (candidates === undefined) return this.#feed(session);
     const position = answer.history.length;
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
     session.drew(token, position, answer.sampling);
@@ -286,43 +281,48 @@ export class RequesterEngine {
     if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
   }
 
-  #onCheck(session: LiveSession, effect: CheckNews): void {
-    const answer = this.#answer;
-    if (effect.type === 'fault') return this.#report(effect.fault);
-    if (this.#session !== session) return;
-    if (answer !== null && answer.closing !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
-    switch (effect.type) {
+  #onNews(session: LiveSession, news: Exclude<SessionNews, { type: 'fault' }>): void {
+    const isOfCheck = news.type !== 'lap' && news.type !== 'lost';
+    if (isOfCheck && (this.#answer?.closing ?? null) !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
+    switch (news.type) {
+      case 'opened':
+        this.#effects.push({ type: 'announce', route: session.route });
+        return this.#align(session);
+      case 'lap':
+        return this.#onLap(session, news.lap, news.hops);
+      case 'lost':
+        return this.#onLost(session, news);
       case 'checked': {
         // Until the session is cut back, its verdicts are on what the answer before had it hold.
-        const check = this.#isAlignDue ? null : (answer?.accept(effect.check) ?? null);
+        const check = this.#isAlignDue ? null : (this.#answer?.accept(news.check) ?? null);
         if (check !== null) this.#emit({ type: 'checked', check });
         return this.#endIfWhole();
       }
       case 'settling':
-        return this.#emit(effect);
+        return this.#emit(news);
       case 'settled':
         this.#endIfWhole();
         return this.#feed(session);
       case 'recorded':
         return this.#endIfWhole();
       case 'bare':
-        return this.#onBare(session, effect);
+        return this.#onBare(session, news);
       case 'doubted':
-        return this.#search.exclude(effect.between, this.#now.nowMs);
+        return this.#search.exclude(news.between, this.#now.nowMs);
       case 'broken':
-        return this.#onBroken(session, effect);
+        return this.#onBroken(session, news);
     }
   }
 
   /** Goes on with a new shadow, as long as the answer gets on by that. */
-  #onBare(session: LiveSession, { shadow, partner }: Extract<CheckNews, { type: 'bare' }>): void {
+  #onBare(session: LiveSession, { shadow, partner }: Extract<SessionNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false) return;
     const [text, blamed] =
       partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
     this.#reroute(session, new ChorusError('check-failed', text), blamed);
   }
 
-  #onBroken(session: LiveSession, { blamed, disputed }: Extract<CheckNews, { type: 'broken' }>): void {
+  #onBroken(session: LiveSession, { blamed, disputed }: Extract<SessionNews, { type: 'broken' }>): void {
     const answer = this.#answer;
     const single = blamed.length > 1 ? CONTRADICTION : 'a replica failed the check';
     const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
@@ -357,7 +357,7 @@ export class RequesterEngine {
   }
 
   #onLost(session: LiveSession, { error, told, ...lost }: SessionLost): void {
-    // Who blames one after another is as likely why.
+    // A volunteer that blames one after another is as likely the cause.
     const isOften = told !== undefined && this.#tellers.has(told);
     if (told !== undefined) this.#tellers.add(told);
     const blamed = isOften ? [...lost.blamed, told] : lost.blamed;

@@ -1,11 +1,10 @@
 import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
-import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS, TOP_K } from '../../limits.ts';
+import { CONNECT_TIMEOUT_MS, LAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, SESSION_IDLE_MS } from '../../limits.ts';
 import type { FedRun } from '../../receipt/evidence/evidence.ts';
 import { leaseMs, type Route } from '../../route/route.ts';
 import { chunkEnd, chunkOf } from '../../rows/chunk.ts';
-import { readCandidates, type Candidates } from '../../rows/logits-row.ts';
 import { encodeTokens } from '../../rows/rows.ts';
 import type { Drawn, Sampling } from '../../rows/sampler.ts';
 import type { RowsMessage } from '../../wire/peer-message.ts';
@@ -13,7 +12,7 @@ import type { CutMessage } from '../../wire/row-order.ts';
 import { checkDigest, rowsMessage } from '../../wire/rows-message.ts';
 import { ShadowFeed } from '../../wire/shadow-feed.ts';
 import type { Release, Rest, SignedRoute } from '../requester-event.ts';
-import { Returns, type Returned } from './returns.ts';
+import { readLogits, Returns, type Lap, type Returned } from './returns.ts';
 
 /** Given back a little before the replicas would take it. */
 const IDLE_MS = SESSION_IDLE_MS - 20_000;
@@ -33,15 +32,6 @@ interface Flight extends Run {
   readonly sentMs: number;
 }
 
-/** What came back for one rows message. */
-export interface Lap {
-  readonly lapMs: number;
-  /** How far the prompt is in; null once it is. */
-  readonly prompt: { readonly done: number; readonly total: number } | null;
-  /** The logits after the last token sent; null if these rows were not the last. */
-  readonly candidates: Candidates | null;
-}
-
 /** The requester's side of one session: what the replicas' KV holds, and what is on its way. */
 export class RequesterSession {
   readonly route: Route;
@@ -49,7 +39,7 @@ export class RequesterSession {
   readonly leaseEndMs: number;
   /** Stage 0's shadows get what its primary gets. */
   readonly shadows: ShadowFeed;
-  /** Who failed in this session, for the server to hear at its end. */
+  /** Volunteers that failed in this session, for the server to hear at its end. */
   readonly faults: Release['faults'] = [];
   #step: 'connecting' | 'opening' | 'open' = 'connecting';
   /** When the session must be open; then when it has rested too long. */
@@ -193,15 +183,18 @@ export class RequesterSession {
     return { type: 'cut', session: this.id, epoch: this.#epoch, position: shared };
   }
 
-  /** The rows of `history` to send now: what was not sent yet, in chunks, `window` of them on the way at most. */
-  nextRows(history: readonly number[], window: number, nowMs: number): RowsMessage[] {
+  /**
+   * The rows of `history` to send now: what was not sent yet, in chunks, `window` of them on the way at most. Logits are
+   * wanted from `logitsFrom` on.
+   */
+  nextRows(history: readonly number[], logitsFrom: number, window: number, nowMs: number): RowsMessage[] {
     const messages: RowsMessage[] = [];
     if (this.#flights.size === 0) this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     while (this.#sent.length < history.length && this.#flights.size < window) {
       const start = this.#sent.length;
       const end = Math.min(chunkEnd(start), history.length);
       const tokens = history.slice(start, end);
-      const flight = { start, end, logitsFrom: history.length - 1, sentMs: nowMs };
+      const flight = { start, end, logitsFrom, sentMs: nowMs };
       const message = this.#rows(flight, tokens);
       messages.push(message);
       this.#flights.set(this.#sequence, flight);
@@ -240,16 +233,15 @@ export class RequesterSession {
       throw new ChorusError('bad-message', `${rows.count} rows of logits came where ${wanted} were asked for`);
     }
     checkDigest(message);
-    const candidates =
-      wanted === 0 ? null : readCandidates(rows.bytes, vocabularySize, Math.min(TOP_K, vocabularySize));
+    const candidates = readLogits(rows.bytes, wanted, vocabularySize);
     this.#flights.delete(message.sequence);
     this.#returns.arrived(message);
     this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     if (this.#forgotten.delete(message.sequence)) return null;
     const prompt = this.#prompt;
     if (prompt !== null) prompt.done += flight.end - flight.start;
-    if (candidates !== null) this.#prompt = null;
-    return { lapMs: nowMs - flight.sentMs, prompt: prompt && { ...prompt }, candidates };
+    if (wanted > 0) this.#prompt = null;
+    return { lapMs: nowMs - flight.sentMs, prompt: prompt && { ...prompt }, end: flight.end, candidates };
   }
 
   /** What came back since the last call, in the order in which it was sent. */

@@ -6,33 +6,35 @@ import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Route } from '../../route/route.ts';
 import type { Sampling } from '../../rows/sampler.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
-import type { AuditEvent } from '../audit/audit-event.ts';
+import { SpanBook } from '../audit/span-book.ts';
 import { RequesterSession } from '../feed/requester-session.ts';
-import type { Release, RequesterConfig, SessionReply, SignedRoute } from '../requester-event.ts';
-import type { SettlementEvent } from '../settle/settlement.ts';
-import type { LiveEffect, SessionAccount, SessionEvent } from './live-event.ts';
-import { Refusals, type Refusal } from './refusals.ts';
-import { SessionCheck } from './session-check.ts';
-import { lossBy, readFault } from './told-fault.ts';
+import type { Release, RequesterConfig, RequesterEvent, RequesterEventOf, SignedRoute } from '../requester-event.ts';
+import { liveHost } from './live-host.ts';
+import { SessionCheck, type CheckHost } from './session-check.ts';
+import type { SessionAccount, SessionOut } from './session-news.ts';
+import { ToldFaults } from './told-faults.ts';
 
 /** One session over its links: opens it, feeds it, takes what comes back, and has it checked. */
 export class LiveSession {
   readonly #config: RequesterConfig;
   readonly #session: RequesterSession;
-  readonly #nextTicket: () => number;
+  readonly #book: SpanBook;
+  readonly #host: CheckHost;
   /** Of an open session. */
   #check: SessionCheck | null = null;
-  readonly #refusals: Refusals;
-  #effects: LiveEffect[] = [];
+  /** From the first fault on that a peer tells of. */
+  #faults: ToldFaults | null = null;
+  #out: SessionOut[] = [];
   #now: Now;
 
   /** `nextTicket` numbers what is asked of the server. */
   constructor(config: RequesterConfig, signed: SignedRoute, nextTicket: () => number, now: Now) {
     this.#config = config;
-    this.#nextTicket = nextTicket;
     this.#now = now;
     this.#session = new RequesterSession(signed, now.nowMs);
-    this.#refusals = new Refusals(signed.route);
+    this.#book = new SpanBook(signed.route);
+    const push = (out: SessionOut): void => void this.#out.push(out);
+    this.#host = liveHost({ config, session: this.#session, nowMs: () => this.#now.nowMs, push, nextTicket });
   }
 
   get route(): Route {
@@ -45,7 +47,7 @@ export class LiveSession {
 
   /** True if each of its spans gets a verdict of more than one replica where that is possible. */
   get isChecked(): boolean {
-    return this.#check?.isChecked === true;
+    return this.#book.isChecked;
   }
 
   /** True while nothing may be fed or cut. */
@@ -56,7 +58,8 @@ export class LiveSession {
   /** What it was fed, in which runs, and the verdicts on that; the tokens and runs are copies. */
   get account(): SessionAccount {
     const { route, envelope, tokens, fedRuns: runs } = this.#session;
-    return { route, envelope, tokens, runs, spans: this.#check?.spans ?? [], anchor: this.#check?.anchor ?? null };
+    const spans = this.#book.verdicts.upTo(tokens.length);
+    return { route, envelope, tokens, runs, spans, anchor: this.#check?.anchor ?? null };
   }
 
   /** True while replicas' records may still come. */
@@ -74,7 +77,11 @@ export class LiveSession {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#session.deadlineMs, this.#check?.deadlineMs ?? Infinity, this.#refusals.deadlineMs);
+    return Math.min(
+      this.#session.deadlineMs,
+      this.#check?.deadlineMs ?? Infinity,
+      this.#faults?.deadlineMs ?? Infinity,
+    );
   }
 
   /** True if its lease is near its end, or it can be checked no longer. */
@@ -82,19 +89,24 @@ export class LiveSession {
     return this.#session.isEnding(nowMs) || this.#check?.isSpent === true;
   }
 
-  connect(): LiveEffect[] {
+  connect(): SessionOut[] {
     const { session, stages } = this.route;
     const { primary, shadows } = stages[0]!;
     return [primary, ...shadows].map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
   }
 
   /** Takes what may be for this session; what is not does nothing. */
-  handle(event: SessionEvent, now: Now): LiveEffect[] {
+  handle(event: RequesterEvent, now: Now): SessionOut[] {
     return this.#collect(now, () => this.#dispatch(event));
   }
 
+  /** Has a reply heard that was asked for in the name of this session. */
+  hear(reply: () => void, now: Now): SessionOut[] {
+    return this.#collect(now, reply);
+  }
+
   /** Cuts the session back to what it shares with the history. */
-  align(history: readonly number[], now: Now): LiveEffect[] {
+  align(history: readonly number[], now: Now): SessionOut[] {
     return this.#collect(now, () => {
       if (this.#session.isTornBy(history)) {
         return this.#lose(
@@ -106,16 +118,16 @@ export class LiveSession {
       this.#tellReturned();
       if (cut === null) return;
       this.#broadcast(cut);
-      this.#tell({ type: 'cut', epoch: cut.epoch, position: cut.position });
+      this.#check?.audit?.cut(cut.epoch, cut.position);
     });
   }
 
-  /** Sends what there is room for of `history`. */
-  feed(history: readonly number[], now: Now): LiveEffect[] {
+  /** Sends what there is room for of `history`; the logits of its positions from `logitsFrom` on are wanted. */
+  feed(history: readonly number[], now: Now, logitsFrom = history.length - 1): SessionOut[] {
     return this.#collect(now, () => {
-      for (const rows of this.#session.nextRows(history, PROMPT_WINDOW, now.nowMs)) {
+      for (const rows of this.#session.nextRows(history, logitsFrom, PROMPT_WINDOW, now.nowMs)) {
         this.#broadcast(rows);
-        this.#tell({ type: 'sent', rows });
+        this.#book.sent(rows);
       }
     });
   }
@@ -131,46 +143,45 @@ export class LiveSession {
   }
 
   /** Has everything checked that is not yet. */
-  closeSpan(now: Now): LiveEffect[] {
-    return this.#collect(now, () => this.#tell({ type: 'close-span' }));
+  closeSpan(now: Now): SessionOut[] {
+    return this.#collect(now, () => this.#check?.audit?.closeSpan());
   }
 
   /** Has every replica sign what it did; `recorded` follows. */
-  record(salt: Uint8Array<ArrayBuffer>, now: Now): LiveEffect[] {
-    return this.#collect(now, () => this.#effects.push(...(this.#check?.record(salt, now) ?? [{ type: 'recorded' }])));
-  }
-
-  /** Waits for the next answer. The server hears how it went so far: it may be the last word. */
-  rest(now: Now): LiveEffect[] {
-    this.#check?.stopRecords();
-    this.#session.rest(now.nowMs);
-    const rest = { type: 'rest' as const, ...this.#session.figures(this.#checks) };
-    return this.#collect(now, () => this.#effects.push({ type: 'rest', rest }));
-  }
-
-  /** Ends it; `faults` add to those its check has found. */
-  drop(outcome: Release['outcome'], faults: Release['faults']): LiveEffect[] {
-    const session = this.#session;
-    session.faults.push(...faults);
-    return this.#collect(this.#now, () => {
-      this.#effects.push(...(this.#check?.stop() ?? []));
-      if (session.step !== 'connecting') this.#broadcast({ type: 'close', session: session.id, reason: outcome });
-      this.#effects.push({ type: 'release', release: session.release(outcome, this.#checks) });
+  record(salt: Uint8Array<ArrayBuffer>, now: Now): SessionOut[] {
+    return this.#collect(now, () => {
+      if (this.#check === null) this.#out.push({ type: 'recorded' });
+      else this.#check.record(salt);
     });
   }
 
-  get #checks(): Release['checks'] {
-    return this.#check?.checks ?? { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+  /** Waits for the next answer. The server hears how it went so far: it may be the last word. */
+  rest(now: Now): SessionOut[] {
+    this.#check?.stopRecords();
+    this.#session.rest(now.nowMs);
+    const rest = { type: 'rest' as const, ...this.#session.figures(this.#book.verdicts.counts) };
+    return [{ type: 'rest', rest }];
   }
 
-  #collect(now: Now, act: () => void): LiveEffect[] {
+  /** Ends it; `faults` add to those its check has found. */
+  drop(outcome: Release['outcome'], faults: Release['faults']): SessionOut[] {
+    const session = this.#session;
+    session.faults.push(...faults);
+    return this.#collect(this.#now, () => {
+      this.#check?.stop();
+      if (session.step !== 'connecting') this.#broadcast({ type: 'close', session: session.id, reason: outcome });
+      this.#out.push({ type: 'release', release: session.release(outcome, this.#book.verdicts.counts) });
+    });
+  }
+
+  #collect(now: Now, act: () => void): SessionOut[] {
     this.#now = now;
-    this.#effects = [];
+    this.#out = [];
     act();
-    return this.#effects;
+    return this.#out;
   }
 
-  #dispatch(event: SessionEvent): void {
+  #dispatch(event: RequesterEvent): void {
     switch (event.type) {
       case 'connected':
       case 'connect-failed':
@@ -182,22 +193,22 @@ export class LiveSession {
       case 'time':
         return this.#onTime();
       default:
-        return this.#tell(event);
+        return this.#check?.handle(event);
     }
   }
 
-  #onConnected(event: Extract<SessionReply, { type: 'connected' | 'connect-failed' }>): void {
+  #onConnected(event: RequesterEventOf<'connected' | 'connect-failed'>): void {
     const session = this.#session;
     const { peer } = event;
-    if (event.session !== session.id) return this.#tell(event);
+    if (event.session !== session.id) return this.#check?.handle(event);
     if (peer === session.first && session.step === 'connecting') {
       if (event.type === 'connect-failed') return this.#lose(event.error, [peer]);
       session.toOpening(this.#now.nowMs);
       this.#broadcast({ type: 'open', session: session.id, stage: 0, route: session.envelope });
     }
     if (event.type === 'connect-failed') session.shadows.drop(peer);
-    else for (const sent of session.shadows.connected(peer)) this.#effects.push({ type: 'send', ...sent });
-    this.#tell(event);
+    else for (const sent of session.shadows.connected(peer)) this.#out.push({ type: 'send', ...sent });
+    this.#check?.handle(event);
   }
 
   #onMessage(from: PeerId, message: PeerMessage): void {
@@ -208,56 +219,41 @@ export class LiveSession {
       if (from === session.last && session.step === 'opening') this.#onReady();
     } else if (isOwn && message.type === 'rows') {
       if (from === session.last && message.rows.kind === 'logits') this.#onLogits(message);
-    } else this.#tell({ type: 'message', from, message });
+    } else this.#check?.handle({ type: 'message', from, message });
   }
 
   #onReady(): void {
     const session = this.#session;
     session.toOpen();
-    const check = new SessionCheck(this.#config, session, this.#nextTicket, this.#now);
-    this.#check = check;
-    this.#effects.push(...check.start(this.#now), { type: 'opened' });
+    this.#check = new SessionCheck(this.#host, this.#book);
+    this.#check.start();
+    this.#out.push({ type: 'opened' });
   }
 
   #onFault(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): void {
-    const told = readFault(from, fault, this.route);
-    if (told?.type === 'shadow-left') this.#onLinkLost(from);
-    else if (told?.type === 'lost') this.#effects.push(told);
-    else if (told !== null) {
-      this.#refusals.add(told, this.#now.nowMs);
-      this.#hearRefusals();
-    }
+    this.#faults ??= new ToldFaults(this.#host);
+    if (this.#faults.take(from, fault)) this.#onLinkLost(from);
+    else this.#hearRefusals();
   }
 
   #hearRefusals(): void {
-    for (const refusal of this.#refusals.take(this.#now.nowMs)) this.#onRefusal(refusal);
-  }
-
-  #onRefusal(refusal: Refusal): void {
-    const { stage, sender, receivers, error } = refusal;
-    const session = this.#session;
-    const loss = lossBy(refusal, session.route);
-    if (receivers.length > 1 && error.code !== 'link-lost') {
-      const at = { start: session.length, end: session.length, proof: null };
-      const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
-      this.#effects.push({ type: 'fault', fault });
+    for (const peer of this.#faults?.refusing() ?? []) {
+      this.#session.shadows.drop(peer);
+      this.#check?.audit?.refused(peer);
     }
-    if (loss !== null) return void this.#effects.push(loss);
-    session.shadows.drop(receivers[0]!);
-    this.#tell({ type: 'refused', peer: receivers[0]! });
   }
 
   #onLinkLost(peer: PeerId): void {
     const session = this.#session;
     session.shadows.drop(peer);
     const isEnd = peer === session.first || peer === session.last;
-    if (session.step === 'connecting' || !isEnd) return this.#tell({ type: 'link-lost', peer });
+    if (session.step === 'connecting' || !isEnd) return this.#check?.handle({ type: 'link-lost', peer });
     this.#lose(new ChorusError('link-lost', 'the connection to a volunteer was lost'), [peer]);
   }
 
   #onTime(): void {
     const session = this.#session;
-    this.#tell({ type: 'time' });
+    this.#check?.handle({ type: 'time' });
     this.#hearRefusals();
     if (this.#now.nowMs < session.deadlineMs) return;
     if (session.isResting) return this.#lose(new ChorusError('timeout', 'no answer was asked for in time'), []);
@@ -271,7 +267,7 @@ export class LiveSession {
     const session = this.#session;
     try {
       const lap = session.take(message, this.#config.manifest.config.vocabularySize, this.#now.nowMs);
-      this.#effects.push({ type: 'lap', lap, hops: message.hops });
+      this.#out.push({ type: 'lap', lap, hops: message.hops });
     } catch (error) {
       return this.#lose(toChorusError(error), [session.last]);
     }
@@ -279,21 +275,17 @@ export class LiveSession {
   }
 
   #tellReturned(): void {
-    for (const returned of this.#session.takeReturned()) this.#tell({ type: 'received', ...returned });
-  }
-
-  #tell(event: AuditEvent | SettlementEvent): void {
-    if (this.#check !== null) this.#effects.push(...this.#check.handle(event, this.#now));
+    for (const { rows, end } of this.#session.takeReturned()) this.#check?.audit?.received(rows, end);
   }
 
   /** To all replicas of the first stage. */
   #broadcast(message: PeerMessage): void {
     const session = this.#session;
-    this.#effects.push({ type: 'send', to: session.first, message });
-    for (const sent of session.shadows.feed(message)) this.#effects.push({ type: 'send', ...sent });
+    this.#out.push({ type: 'send', to: session.first, message });
+    for (const sent of session.shadows.feed(message)) this.#out.push({ type: 'send', ...sent });
   }
 
   #lose(error: ChorusError, blamed: readonly PeerId[]): void {
-    this.#effects.push({ type: 'lost', error, blamed });
+    this.#out.push({ type: 'lost', error, blamed });
   }
 }

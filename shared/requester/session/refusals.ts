@@ -5,7 +5,7 @@ import type { Route } from '../../route/route.ts';
 import type { ToldFault } from './told-fault.ts';
 
 /** Replicas of a stage that have ended their session for what they say its sender sent them. */
-export interface Refusal {
+export interface RowsRefusal {
   /** The stage that was sent such rows. */
   readonly stage: number;
   /** The primary of the stage before. */
@@ -15,10 +15,10 @@ export interface Refusal {
   readonly error: ChorusError;
 }
 
-interface Open extends Refusal {
-  /** Who said so itself. */
+interface Open extends RowsRefusal {
+  /** Replicas whose own word it is. */
   readonly receivers: PeerId[];
-  /** The primary of the stage, where others say that it says so. */
+  /** The primary of the stage, where its refusal came second-hand. */
   told: PeerId | null;
   /** The receivers only say that nothing comes any more. */
   readonly isLoss: boolean;
@@ -31,8 +31,8 @@ const LOSS_WAIT_MS = LINK_PING_TIMEOUT_MS + LINK_PING_MS;
 
 /**
  * What the replicas of a session say of those who send them rows. Nothing of it is signed, so it waits a little for a second
- * one to say the same: one's word against another's shows only that one of the two is wrong. What is only said to be said
- * makes no second one.
+ * one to say the same: one's word against another's shows only that one of the two is wrong. A second-hand refusal is
+ * heard, but makes no second one: two replicas' own words are needed to show the sender at fault.
  */
 export class Refusals {
   readonly #route: Route;
@@ -65,7 +65,7 @@ export class Refusals {
   }
 
   /** Those that wait for nobody any more, each once for each that joins it. */
-  take(nowMs: number): Refusal[] {
+  take(nowMs: number): RowsRefusal[] {
     const due = [...this.#open.values()].filter(({ byMs }) => byMs <= nowMs);
     for (const refusal of due) refusal.byMs = Infinity;
     return due.map(({ stage, sender, receivers, told, error }) => {

@@ -1,82 +1,83 @@
-import type { Now } from '../../clock.ts';
 import type { PeerId } from '../../ids.ts';
-import type { SpanCheck } from '../../judge/finding.ts';
+import type { CheckFailure, SpanCheck, StageCheck } from '../../judge/finding.ts';
 import { SEED_BYTES } from '../../judge/seed-chain.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
+import type { Route } from '../../route/route.ts';
+import type { DrawnAt } from '../../rows/sampler.ts';
 import { sessionOf } from '../../wire/peer-message.ts';
-import type { CollectorEffect } from '../attest/record-collector.ts';
 import { SessionRecords } from '../attest/session-records.ts';
-import type { AuditEffect, AuditEvent, Dispute } from '../audit/audit-event.ts';
+import type { RecordSource } from '../audit/audit-replica.ts';
 import { SessionAudit } from '../audit/session-audit.ts';
-import type { CheckEffect } from '../check-news.ts';
+import type { AuditFailure, AuditHost, Dispute, SpanAudit } from '../audit/span-audit.ts';
+import type { SpanBook } from '../audit/span-book.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
+import type { SessionPort } from '../feed/session-port.ts';
 import { recordedCode, type FoundFault } from '../found-fault.ts';
-import type { Release, RequesterConfig, SessionEffect } from '../requester-event.ts';
+import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
-import { blamedOf, type SettlementEvent, type Verdict } from '../settle/settlement.ts';
-import { Settlements, type SettlementsEffect } from '../settle/settlements.ts';
-import { disputedCheck, SessionVerdicts } from './session-verdicts.ts';
+import { blamedOf, type Verdict } from '../settle/settlement.ts';
+import { Settlements } from '../settle/settlements.ts';
+import type { SessionNews } from './session-news.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
+/** What a session's check has to say to the session. */
+export interface CheckHost extends SessionPort {
+  tell(news: SessionNews): void;
+}
+
 /**
- * Everything about the check of one session: its audit, and the settling of differences one after the other. Takes what the
- * audit takes, and what comes in for either of the two.
+ * What the check of one session finds, and what that means for the session: its audit and the settling of differences, one
+ * after the other, report here.
  */
 export class SessionCheck {
-  readonly #config: RequesterConfig;
+  readonly #host: CheckHost;
   readonly #session: RequesterSession;
-  readonly #audit: SessionAudit | UncheckedSpans;
-  readonly #settlements: Settlements;
-  readonly #live: Map<number, Set<PeerId>>;
-  readonly #verdicts = new SessionVerdicts();
-  readonly #records: SessionRecords;
-  #effects: CheckEffect[] = [];
-  #now: Now = { nowMs: 0, wallMs: 0 };
+  readonly #book: SpanBook;
+  readonly #audit: SpanAudit;
+  /** From the first difference on. */
+  #settlements: Settlements | null = null;
+  /** From the end of the first answer on. */
+  #records: SessionRecords | null = null;
   #isBroken = false;
 
-  /** `nextTicket` numbers what is asked of the server. */
-  constructor(config: RequesterConfig, session: RequesterSession, nextTicket: () => number, { nowMs }: Now) {
-    this.#config = config;
-    this.#session = session;
-    this.#settlements = new Settlements(config, session, nextTicket);
-    this.#records = new SessionRecords(config, session);
-    const { route, envelope } = session;
-    this.#live = new Map(route.stages.map(({ shadows }, stage) => [stage, new Set(shadows.map(({ id }) => id))]));
-    this.#audit = this.isChecked
-      ? new SessionAudit({
-          route,
-          envelope,
-          manifest: config.manifest,
-          publicKey: config.publicKey,
-          secret: config.random(SEED_BYTES),
-          drawnAt: (position) => session.drawnAt(position),
-          nowMs,
-        })
-      : new UncheckedSpans(route);
+  constructor(host: CheckHost, book: SpanBook) {
+    this.#host = host;
+    this.#session = host.session;
+    this.#book = book;
+    this.#audit = book.isChecked
+      ? this.#startAudit()
+      : new UncheckedSpans(this.#session.route, book, { judged: () => this.#onJudged() });
   }
 
-  /** False where each stage had one replica from the start. */
-  get isChecked(): boolean {
-    return this.#session.route.stages.some(({ shadows }) => shadows.length > 0);
+  #startAudit(): SessionAudit {
+    const { config } = this.#host;
+    const { route, envelope } = this.#session;
+    const { manifest, publicKey } = config;
+    const secret = config.random(SEED_BYTES);
+    const drawnAt: DrawnAt = (position) => this.#session.drawnAt(position);
+    const audit = new SessionAudit(
+      { route, envelope, manifest, publicKey, secret, drawnAt },
+      this.#book,
+      this.#auditHost(),
+    );
+    return audit;
   }
 
   /** True while a third is asked: nothing new should be fed. */
   get isSettling(): boolean {
-    return this.#settlements.isSettling;
+    return this.#settlements?.isSettling === true;
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#audit.deadlineMs, this.#settlements.deadlineMs, this.#records.deadlineMs);
-  }
-
-  /** For the session's release. */
-  get checks(): Release['checks'] {
-    return this.#verdicts.checks;
+    return Math.min(
+      this.#audit.deadlineMs,
+      ...[this.#settlements, this.#records].map((each) => each?.deadlineMs ?? Infinity),
+    );
   }
 
   /** True if it has had as many spans, or records, as it may: the answer should go on in another session. */
   get isSpent(): boolean {
-    return this.#audit.isSpent || this.#records.isSpent;
+    return this.#book.isSpent || this.#records?.isSpent === true;
   }
 
   /** End of the seed chain; null where nothing is checked. */
@@ -84,168 +85,141 @@ export class SessionCheck {
     return this.#audit.anchor;
   }
 
-  /** The verdicts on the session as it is now, from position 0 on. */
-  get spans(): SpanCheck[] {
-    return this.#verdicts.upTo(this.#session.length);
-  }
-
   /** True while replicas' records may still come. */
   get isRecording(): boolean {
-    return this.#records.isRecording;
+    return this.#records?.isRecording === true;
   }
 
   get attestations(): Evidence['attestations'] {
-    return this.#records.attestations;
+    return this.#records?.attestations ?? [];
   }
 
   /** Asks every replica that was not dropped to sign what it did, up to the end of the session as it is now. */
-  record(salt: Uint8Array<ArrayBuffer>, now: Now): CheckEffect[] {
-    this.#now = now;
-    this.#effects = [];
-    this.#collect(this.#records.start(salt, this.#audit.live, now.nowMs));
-    return this.#effects;
+  record(salt: Uint8Array<ArrayBuffer>): void {
+    this.#records ??= new SessionRecords(this.#host, {
+      wrong: (source, code) => this.#onWrongRecord(source, code),
+      recorded: () => this.#host.tell({ type: 'recorded' }),
+    });
+    this.#records.start(salt, this.#audit.live);
   }
 
   /** Waits for no more records. */
   stopRecords(): void {
-    this.#records.stop();
+    this.#records?.stop();
   }
 
-  start(now: Now): CheckEffect[] {
-    this.#now = now;
-    this.#effects = [];
-    this.#tell({ type: 'time' });
+  start(): void {
+    this.#audit.start();
     for (const { id } of this.#session.route.stages[0]!.shadows) {
-      if (!this.#session.shadows.has(id)) this.#tell({ type: 'unreachable', peer: id });
+      if (!this.#session.shadows.has(id)) this.audit?.unreachable(id);
     }
-    return this.#effects;
   }
 
-  handle(event: AuditEvent | SettlementEvent, now: Now): CheckEffect[] {
-    this.#now = now;
-    this.#effects = [];
-    this.#dispatch(event);
-    return this.#effects;
+  /** For what happens to the session itself; null once it is of no use. */
+  get audit(): SpanAudit | null {
+    return this.#isBroken ? null : this.#audit;
   }
 
-  /** Gives back what is under way. */
-  stop(): SessionEffect[] {
-    this.stopRecords();
-    return this.#settlements.stop();
-  }
-
-  #dispatch(event: AuditEvent | SettlementEvent): void {
-    if (this.isRecording) this.#collect(this.#records.handle(event, this.#now.nowMs));
+  /** Takes what may be about the check. */
+  handle(event: RequesterEvent): void {
+    this.#records?.handle(event);
     switch (event.type) {
-      case 'record-verified':
-        return;
       case 'replay-routed':
-        if (this.isSettling) return this.#settle(event);
-        this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
-        return;
-      case 'replay-refused':
-        return this.#settle(event);
+        if (this.isSettling) return this.#settlements?.handle(event);
+        return this.#host.perform(releaseOfReplay(event.route.session, 'cancelled'));
       case 'connected':
+        if (event.session !== this.#session.id) return this.#settlements?.handle(event);
+        return this.audit?.linked(event.peer);
       case 'connect-failed':
-        if (event.session !== this.#session.id) return this.#settle(event);
-        return this.#tell({ type: event.type === 'connected' ? 'linked' : 'unreachable', peer: event.peer });
-      case 'verified':
-      case 'signed':
-        if ('session' in event && event.session !== this.#session.id) return this.#settle(event);
-        return this.#tell(event);
+        if (event.session !== this.#session.id) return this.#settlements?.handle(event);
+        return this.audit?.unreachable(event.peer);
       case 'link-lost':
-        this.#tell({ type: 'unreachable', peer: event.peer });
-        return this.#settle(event);
+        this.audit?.unreachable(event.peer);
+        return this.#settlements?.handle(event);
       case 'message':
         return this.#onMessage(event);
       case 'time':
-        this.#tell(event);
-        return this.#settle(event);
+        this.audit?.onTime();
+        return this.#settlements?.handle(event);
       default:
-        return this.#tell(event);
+        return this.#settlements?.handle(event);
     }
   }
 
-  #collect(effects: readonly CollectorEffect[]): void {
-    for (const effect of effects) {
-      if (effect.type !== 'wrong-record') this.#effects.push(effect);
-      else {
-        const { id: volunteer, stage, role } = effect.source;
-        this.#blame({ volunteer, stage, role, code: effect.code, start: 0, end: this.#session.length, proof: null });
-      }
-    }
-    if (!this.isRecording) this.#effects.push({ type: 'recorded' });
+  /** Gives back what is under way. */
+  stop(): void {
+    this.stopRecords();
+    this.#settlements?.stop();
   }
 
-  #onMessage(event: Extract<AuditEvent, { type: 'message' }>): void {
+  #onMessage(event: RequesterEventOf<'message'>): void {
     const isOfAnswer = sessionOf(event.message) === this.#session.id;
-    if (!isOfAnswer || event.message.type === 'recalled') this.#settle(event);
-    else this.#tell(event);
+    if (!isOfAnswer || event.message.type === 'recalled') this.#settlements?.handle(event);
+    else this.audit?.onMessage(event.from, event.message);
   }
 
-  /** Something for the audit. */
-  #tell(event: AuditEvent): void {
-    if (this.#isBroken) return;
-    if (event.type === 'cut') this.#verdicts.cut(event.position);
-    for (const effect of this.#audit.handle(event, this.#now)) this.#performAudit(effect);
-  }
-
-  #performAudit(effect: AuditEffect): void {
-    if (this.#isBroken) return;
+  #auditHost(): AuditHost {
+    const host = this.#host;
     const session = this.#session.id;
-    switch (effect.type) {
-      case 'connect':
-      case 'verify':
-      case 'sign':
-        this.#effects.push({ ...effect, session });
-        return;
-      case 'send':
-        if (effect.message.type === 'close') this.#session.shadows.drop(effect.to);
-        this.#effects.push(effect);
-        return;
-      case 'checked':
-        this.#effects.push(...this.#verdicts.add(effect.check, effect.agreed));
-        return;
-      case 'dispute':
-        this.#settlements.add(effect.dispute);
-        return this.#performSettlements(this.#settlements.next(this.#now));
-      case 'failed':
-        return this.#onFailed(effect);
-    }
+    const unlessBroken = <Args extends unknown[]>(act: (...args: Args) => void) => {
+      return (...args: Args) => (this.#isBroken ? undefined : act(...args));
+    };
+    return {
+      get nowMs() {
+        return host.nowMs;
+      },
+      connect: unlessBroken((peer, webrtc) => host.perform({ type: 'connect', session, peer, webrtc })),
+      send: unlessBroken((to, message) => {
+        if (message.type === 'close') this.#session.shadows.drop(to);
+        host.perform({ type: 'send', to, message });
+      }),
+      sign: unlessBroken((bytes, then) => host.sign(bytes, unlessBroken(then))),
+      verify: unlessBroken((signed, then) => host.verify(signed, unlessBroken(then))),
+      judged: unlessBroken(() => this.#onJudged()),
+      dispute: unlessBroken((dispute) => this.#onDispute(dispute)),
+      failed: unlessBroken((failure) => this.#onFailed(failure)),
+      bare: (shadow) => this.#book.verdicts.addBare({ shadow, partner: null }),
+    };
   }
 
-  #onFailed(failed: Extract<AuditEffect, { type: 'failed' }>): void {
-    const { peer, partner, stage, role, code, span, proof, isStageBare } = failed;
+  #onJudged(): void {
+    for (const check of this.#book.verdicts.take()) this.#host.tell({ type: 'checked', check });
+  }
+
+  #onWrongRecord({ id: volunteer, stage, role }: RecordSource, code: CheckFailure): void {
+    this.#blame({ volunteer, stage, role, code, start: 0, end: this.#session.length, proof: null });
+  }
+
+  #onFailed({ peer, partner, stage, role, code, span, proof, isStageBare }: AuditFailure): void {
     const at = { start: span?.start ?? this.#session.length, end: span?.end ?? this.#session.length };
     // One's word against another's is no fault of either.
     if (partner === null) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
     if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null);
-    this.#live.get(stage)?.delete(peer);
     this.#session.shadows.drop(peer);
-    if (partner !== null) this.#effects.push({ type: 'doubted', between: [peer, partner] });
-    if (isStageBare) this.#verdicts.addBare({ shadow: peer, partner });
+    if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
+    if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner });
     this.#tellBare();
   }
 
-  /** Something for the settlement under way. */
-  #settle(event: SettlementEvent): void {
-    this.#performSettlements(this.#settlements.handle(event, this.#now));
+  #onDispute(dispute: Dispute): void {
+    this.#settlements ??= new Settlements(this.#host, {
+      asked: (of, role) => this.#onAsked(of, role),
+      concluded: (of, verdict) => this.#onConcluded(of, verdict),
+    });
+    this.#settlements.add(dispute);
   }
 
-  #performSettlements(effects: readonly SettlementsEffect[]): void {
-    for (const effect of effects) {
-      if (effect.type === 'concluded') this.#onConcluded(effect.dispute, effect.verdict);
-      else this.#effects.push(effect);
-    }
+  #onAsked({ stage, span: { start, end } }: Dispute, role: 'arbiter' | 'referee'): void {
+    this.#host.tell({ type: 'settling', stage, start, end, role });
   }
 
   #onConcluded(dispute: Dispute, verdict: Verdict): void {
     this.#conclude(dispute, verdict);
     if (this.#isBroken) return;
-    this.#performSettlements(this.#settlements.next(this.#now));
+    this.#settlements?.next();
     if (this.isSettling) return;
     this.#tellBare();
-    this.#effects.push({ type: 'settled' });
+    this.#host.tell({ type: 'settled' });
   }
 
   #conclude(dispute: Dispute, { wrong, arbiter, proofs }: Verdict): void {
@@ -261,28 +235,41 @@ export class SessionCheck {
       return this.#break(blamedOf(dispute, wrong), isDisputed ? disputedCheck(dispute, this.#session.route) : null);
     }
     if (arbiter === null) return;
-    const shadow = dispute.shadow.peer;
-    if (wrong === 'shadow') {
-      const others = this.#live.get(stage)!;
-      this.#session.shadows.drop(shadow);
-      if (others.delete(shadow) && others.size === 0) this.#verdicts.addBare({ shadow, partner: null });
-    }
-    this.#tell({ type: 'settled', index: span.index, stage, wrong, arbiter });
+    if (wrong === 'shadow') this.#session.shadows.drop(dispute.shadow.peer);
+    this.audit?.settled({ index: span.index, stage, wrong, arbiter });
   }
 
   /** While a difference is being settled, that comes first: it may name somebody. */
   #tellBare(): void {
-    if (!this.isSettling) this.#effects.push(...this.#verdicts.release());
+    if (this.isSettling) return;
+    const { bare, checks } = this.#book.verdicts.takeAll();
+    for (const each of bare) this.#host.tell({ type: 'bare', ...each });
+    for (const check of checks) this.#host.tell({ type: 'checked', check });
   }
 
   #blame(fault: FoundFault): void {
     this.#session.faults.push({ volunteer: fault.volunteer, code: recordedCode(fault.code) });
-    this.#effects.push({ type: 'fault', fault });
+    this.#host.tell({ type: 'fault', fault });
   }
 
   #break(blamed: readonly PeerId[], disputed: SpanCheck | null): void {
     this.#isBroken = true;
-    if (disputed !== null) this.#verdicts.addDisputed();
-    this.#effects.push({ type: 'broken', blamed, disputed });
+    if (disputed !== null) this.#book.verdicts.addDisputed();
+    this.#host.tell({ type: 'broken', blamed, disputed });
   }
+}
+
+/** The verdict on a span of which nobody could say who is wrong. */
+function disputedCheck({ span, stage, finding }: Dispute, { stages }: Route): SpanCheck {
+  const { range, primary } = stages[stage]!;
+  const disputed: StageCheck = {
+    stage,
+    range,
+    tier: 'disputed',
+    primary: primary.id,
+    primaryClass: primary.numericClass,
+    findings: [finding],
+    arbiter: null,
+  };
+  return { start: span.start, end: span.end, tier: 'disputed', stages: [disputed] };
 }

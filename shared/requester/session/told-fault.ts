@@ -2,8 +2,7 @@ import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import type { Route } from '../../route/route.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
-import type { SessionLost } from './live-event.ts';
-import type { Refusal } from './refusals.ts';
+import type { SessionLost } from './session-news.ts';
 
 /** Of two volunteers that are both left out for it. */
 export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
@@ -16,7 +15,7 @@ export type ToldFault =
       readonly stage: number;
       readonly receiver: PeerId;
       readonly error: ChorusError;
-      /** True where another volunteer says that it says so. */
+      /** True where it comes from another volunteer and not from the receiver itself. */
       readonly isHearsay: boolean;
     }
   /** A shadow has left the session. */
@@ -47,12 +46,4 @@ export function readFault(
   if (isEndOfLease) return { type: 'lost', error, blamed: [] };
   const blamed = named ?? stages[fault.stage]?.primary.id ?? first;
   return { type: 'lost', error, blamed: [blamed], ...(blamed !== from && { told: from }) };
-}
-
-/** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
-export function lossBy({ stage, sender, receivers, error }: Refusal, { stages }: Route): SessionLost | null {
-  if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
-  const primary = stages[stage]!.primary.id;
-  if (receivers[0] !== primary) return null;
-  return { type: 'lost', error: new ChorusError(error.code, CONTRADICTION), blamed: [primary, sender] };
 }

@@ -1,21 +1,24 @@
 import type { StageCheck } from '../../judge/finding.ts';
 import type { Route } from '../../route/route.ts';
-import { chunkEnd } from '../../rows/chunk.ts';
-import type { RecordSource } from '../attest/record-collector.ts';
-import type { AuditEffect, AuditEvent } from '../audit/audit-event.ts';
+import type { RowsMessage } from '../../wire/peer-message.ts';
+import type { RecordSource } from '../audit/audit-replica.ts';
+import type { AuditSpan } from '../audit/audit-span.ts';
+import type { AuditHost, SpanAudit } from '../audit/span-audit.ts';
+import type { SpanBook } from '../audit/span-book.ts';
 
 /** The audit of a session that has one replica for each stage: tells for each span that nobody has checked it. */
-export class UncheckedSpans {
+export class UncheckedSpans implements SpanAudit {
   readonly deadlineMs = Infinity;
-  readonly isSpent = false;
   readonly anchor = null;
   /** Of those in the middle there is no link, for nothing is asked of them before their record. */
   readonly live: readonly RecordSource[];
+  readonly #book: SpanBook;
+  readonly #host: Pick<AuditHost, 'judged'>;
   readonly #stages: readonly StageCheck[];
-  #start = 0;
-  #end = 0;
 
-  constructor({ stages }: Route) {
+  constructor({ stages }: Route, book: SpanBook, host: Pick<AuditHost, 'judged'>) {
+    this.#book = book;
+    this.#host = host;
     this.#stages = stages.map(({ range, primary }, stage) => ({
       stage,
       range,
@@ -30,26 +33,30 @@ export class UncheckedSpans {
     });
   }
 
-  handle(event: AuditEvent): AuditEffect[] {
-    switch (event.type) {
-      case 'received':
-        this.#end = event.end;
-        return event.end === chunkEnd(this.#start) ? this.#close() : [];
-      case 'cut':
-        this.#start = Math.min(this.#start, event.position);
-        this.#end = Math.min(this.#end, event.position);
-        return [];
-      case 'close-span':
-        return this.#close();
-      default:
-        return [];
-    }
+  received(rows: RowsMessage, end: number): void {
+    this.#judge(this.#book.receive(rows, end));
   }
 
-  #close(): AuditEffect[] {
-    const [start, end] = [this.#start, this.#end];
-    if (start === end) return [];
-    this.#start = end;
-    return [{ type: 'checked', check: { start, end, tier: 'unchecked', stages: this.#stages }, agreed: [] }];
+  cut(epoch: number, position: number): void {
+    this.#judge(this.#book.cut(epoch, position));
+  }
+
+  closeSpan(): void {
+    this.#judge(this.#book.close());
+  }
+
+  start(): void {}
+  linked(): void {}
+  unreachable(): void {}
+  refused(): void {}
+  onMessage(): void {}
+  settled(): void {}
+  onTime(): void {}
+
+  #judge(closed: readonly AuditSpan[]): void {
+    for (const { span } of closed) {
+      this.#book.judge({ start: span.start, end: span.end, tier: 'unchecked', stages: this.#stages }, []);
+      this.#host.judged();
+    }
   }
 }

@@ -8,19 +8,18 @@ import { PROMPT_WINDOW } from '../../limits.ts';
 import { chunkOf } from '../../rows/chunk.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { rowsMessage } from '../../wire/rows-message.ts';
-import type { PeerEvent, RequesterConfig, SessionEffect, SessionReply, SignedRoute } from '../requester-event.ts';
+import type { SessionPort } from '../feed/session-port.ts';
+import type { RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
 
-/** What is waited for: the own signature, and those of the replica being checked. */
-const TICKET = { ownCommit: 1, commit: 2, reveal: 3 } as const;
-
 /**
  * One stage of a session computed again by one replica, with this requester before and after it. Ends with its testimony, or
- * with what it did wrong. It has no time of its own: who started it ends it.
+ * with what it did wrong. It has no time of its own: the settlement that started it ends it.
  */
 export class ReplaySession {
-  readonly #config: RequesterConfig;
+  readonly #host: SessionPort;
+  readonly #onEnd: () => void;
   readonly #signed: SignedRoute;
   readonly #task: ReplayTask;
   readonly #record: ReplayRecord;
@@ -31,14 +30,15 @@ export class ReplaySession {
   #isReady = false;
   #commit: Signed<Commit> | null = null;
   #reveal: Signed<Reveal> | null = null;
-  #effects: SessionEffect[] = [];
   #outcome: Testimony | ChorusError | null = null;
 
-  constructor(config: RequesterConfig, signed: SignedRoute, task: ReplayTask) {
-    this.#config = config;
+  /** `onEnd` is called once there is an outcome. */
+  constructor(host: SessionPort, signed: SignedRoute, task: ReplayTask, onEnd: () => void) {
+    this.#host = host;
+    this.#onEnd = onEnd;
     this.#signed = signed;
     this.#task = task;
-    this.#record = new ReplayRecord(signed.route, config.manifest, task);
+    this.#record = new ReplayRecord(signed.route, host.config.manifest, task);
   }
 
   get id(): SessionId {
@@ -47,10 +47,6 @@ export class ReplaySession {
 
   get peer(): PeerId {
     return this.#stage.primary.id;
-  }
-
-  get numericClass(): string {
-    return this.#stage.primary.numericClass;
   }
 
   /** Null until it has ended. */
@@ -62,26 +58,30 @@ export class ReplaySession {
     return this.#signed.route.stages[0]!;
   }
 
-  start(): SessionEffect[] {
-    return [{ type: 'connect', session: this.id, peer: this.peer, webrtc: this.#stage.primary.webrtc }];
+  start(): void {
+    const { peer } = this;
+    this.#host.perform({ type: 'connect', session: this.id, peer, webrtc: this.#stage.primary.webrtc });
   }
 
-  handle(event: SessionReply | PeerEvent): SessionEffect[] {
-    this.#effects = [];
-    if (this.#outcome === null) this.#dispatch(event);
-    return this.#effects;
+  handle(event: RequesterEvent): void {
+    this.#act(() => this.#dispatch(event));
   }
 
-  /** Gives the replica back. */
-  close(): SessionEffect[] {
+  /** Gives the replica back. It hears nothing any more. */
+  close(): void {
     const isDone = this.#outcome !== null && !(this.#outcome instanceof ChorusError);
-    const release = releaseOfReplay(this.id, isDone ? 'done' : 'failed');
-    if (!this.#isOpened) return [release];
-    const close: PeerMessage = { type: 'close', session: this.id, reason: 'the replay is over' };
-    return [{ type: 'send', to: this.peer, message: close }, release];
+    if (this.#isOpened) this.#send({ type: 'close', session: this.id, reason: 'the replay is over' });
+    this.#host.perform(releaseOfReplay(this.id, isDone ? 'done' : 'failed'));
+    this.#outcome ??= new ChorusError('cancelled', 'the replay is over');
   }
 
-  #dispatch(event: SessionReply | PeerEvent): void {
+  #act(act: () => void): void {
+    if (this.#outcome !== null) return;
+    act();
+    if (this.#outcome !== null) this.#onEnd();
+  }
+
+  #dispatch(event: RequesterEvent): void {
     switch (event.type) {
       case 'connected':
         return this.#open();
@@ -90,15 +90,10 @@ export class ReplaySession {
       case 'link-lost':
         if (event.peer === this.peer && this.#isOpened) this.#fail(new ChorusError('link-lost', 'the link was lost'));
         return;
-      case 'verified':
-        return this.#onVerified(event.ticket, event.isGood);
-      case 'signed':
-        return this.#onSigned(event.signature);
       case 'message':
         if (event.from === this.peer) this.#onMessage(event.message);
         return;
-      case 'record-verified':
-        // Nobody asks a replay for its record.
+      default:
         return;
     }
   }
@@ -162,39 +157,41 @@ export class ReplaySession {
     if (this.#commit !== null || this.#returned < this.#task.runs.length) throw unusable('it committed unasked');
     this.#record.checkCommit(commit);
     this.#commit = commit;
-    this.#verify(TICKET.commit, commit, commitBytes(commit.statement));
+    this.#verify(commit, commitBytes(commit.statement), () => this.#signOwn());
   }
 
   #onReveal(reveal: Signed<Reveal>): void {
-    if (this.#commit === null || this.#reveal !== null) throw unusable('it revealed unasked');
-    this.#record.checkReveal(reveal, this.#commit);
+    const commit = this.#commit;
+    if (commit === null || this.#reveal !== null) throw unusable('it revealed unasked');
+    this.#record.checkReveal(reveal, commit);
     this.#reveal = reveal;
-    this.#verify(TICKET.reveal, reveal, revealBytes(reveal.statement));
+    this.#verify(reveal, revealBytes(reveal.statement), () => this.#conclude(commit, reveal));
   }
 
-  #verify(ticket: number, { publicKey, signature }: Signed<unknown>, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#effects.push({ type: 'verify', session: this.id, ticket, publicKey, bytes, signature });
+  #verify({ publicKey, signature }: Signed<unknown>, bytes: Uint8Array<ArrayBuffer>, then: () => void): void {
+    const unsigned = new ChorusError('bad-signature', 'the replay is not signed');
+    this.#host.verify({ publicKey, bytes, signature }, (isGood) => {
+      this.#act(() => (isGood ? then() : this.#fail(unsigned)));
+    });
   }
 
-  #onVerified(ticket: number, isGood: boolean): void {
-    if (!isGood) return this.#fail(new ChorusError('bad-signature', 'the replay is not signed'));
-    if (ticket === TICKET.commit) {
-      const bytes = commitBytes(this.#record.ownCommit);
-      this.#effects.push({ type: 'sign', session: this.id, ticket: TICKET.ownCommit, bytes });
-    } else if (this.#commit !== null && this.#reveal !== null) {
-      const { peer, numericClass } = this;
-      this.#outcome = { peer, numericClass, commit: this.#commit, reveal: this.#reveal };
-    }
-  }
-
-  #onSigned(signature: Uint8Array<ArrayBuffer>): void {
-    const commit = { statement: this.#record.ownCommit, publicKey: this.#config.publicKey, signature };
+  #signOwn(): void {
+    const statement = this.#record.ownCommit;
     const { session, index } = this.#record.span;
-    this.#send({ type: 'challenge', session, index, seed: this.#task.seed, commit });
+    const { publicKey } = this.#host.config;
+    this.#host.sign(commitBytes(statement), (signature) => {
+      const commit = { statement, publicKey, signature };
+      this.#act(() => this.#send({ type: 'challenge', session, index, seed: this.#task.seed, commit }));
+    });
+  }
+
+  #conclude(commit: Signed<Commit>, reveal: Signed<Reveal>): void {
+    const { id: peer, numericClass } = this.#stage.primary;
+    this.#outcome = { peer, numericClass, commit, reveal };
   }
 
   #send(message: PeerMessage): void {
-    this.#effects.push({ type: 'send', to: this.peer, message });
+    this.#host.perform({ type: 'send', to: this.peer, message });
   }
 
   #fail(error: ChorusError): void {

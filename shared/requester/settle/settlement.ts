@@ -1,4 +1,3 @@
-import type { Now } from '../../clock.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
 import type { OutputKind } from '../../judge/closeness.ts';
@@ -13,30 +12,29 @@ import { computationFault } from '../../proof/proof-fault.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
 import { computationProof } from '../../proof/proof.ts';
 import { sessionOf } from '../../wire/peer-message.ts';
-import type { Dispute } from '../audit/audit-event.ts';
-import type { RequesterSession } from '../feed/requester-session.ts';
-import type {
-  PeerEvent,
-  ReplayReply,
-  RequesterConfig,
-  SessionEffect,
-  SessionReply,
-  SignedRoute,
-} from '../requester-event.ts';
+import type { Dispute } from '../audit/span-audit.ts';
+import type { SessionPort } from '../feed/session-port.ts';
+import type { RequesterEvent, RequesterEventOf, SessionEffect, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { Recall } from './recall.ts';
 import { ReplaySession } from './replay-session.ts';
 
 type Role = 'arbiter' | 'referee';
-export type SettlementEvent = SessionReply | ReplayReply | PeerEvent | { readonly type: 'time' };
 
 /** What came of a dispute. */
 export interface Verdict {
   readonly wrong: Blame;
-  /** Who decided; null where nobody could. */
+  /** The third replica that decided; null where none could. */
   readonly arbiter: StageCheck['arbiter'];
   /** What shows to the server that a party is at fault. */
   readonly proofs: readonly { readonly accused: 'primary' | 'shadow'; readonly proof: Proof }[];
+}
+
+/** What comes of the settling of a difference. */
+export interface SettlementNews {
+  /** A third replica is asked for. */
+  asked(dispute: Dispute, role: Role): void;
+  concluded(dispute: Dispute, verdict: Verdict): void;
 }
 
 /** A third replica at work. */
@@ -55,39 +53,21 @@ interface Attempt {
  */
 export class Settlement {
   readonly dispute: Dispute;
-  readonly #config: RequesterConfig;
-  readonly #session: RequesterSession;
-  readonly #nextTicket: () => number;
+  readonly #host: SessionPort;
+  readonly #news: SettlementNews;
   readonly #recall: Recall | null;
   readonly #roles: Role[] = ['arbiter', 'referee'];
   readonly #words: Word[] = [];
   readonly #proofs: Verdict['proofs'][number][] = [];
   #attempt: Attempt | null = null;
-  #verdict: Verdict | null = null;
-  #effects: SessionEffect[] = [];
-  #nowMs = 0;
+  #isOver = false;
 
-  constructor(config: RequesterConfig, session: RequesterSession, dispute: Dispute, nextTicket: () => number) {
+  constructor(host: SessionPort, dispute: Dispute, news: SettlementNews) {
     this.dispute = dispute;
-    this.#config = config;
-    this.#session = session;
-    this.#nextTicket = nextTicket;
+    this.#host = host;
+    this.#news = news;
     const sources = [dispute.shadow.peer, dispute.primary.peer];
     this.#recall = this.#range.embedding ? null : new Recall(dispute.shadow.commit.statement, sources);
-  }
-
-  get role(): Role {
-    return this.#attempt?.role ?? this.#roles[0] ?? 'referee';
-  }
-
-  /** Null until it is settled. */
-  get verdict(): Verdict | null {
-    return this.#verdict;
-  }
-
-  /** The replay under way, whose messages are for here. */
-  get replayId(): SessionId | null {
-    return this.#attempt?.replay?.id ?? null;
   }
 
   get deadlineMs(): number {
@@ -95,50 +75,41 @@ export class Settlement {
   }
 
   get #range() {
-    return this.#session.route.stages[this.dispute.stage]!.range;
+    return this.#host.session.route.stages[this.dispute.stage]!.range;
   }
 
-  start({ nowMs }: Now): SessionEffect[] {
-    this.#nowMs = nowMs;
-    this.#effects = [];
-    if (this.#recall !== null) this.#effects.push(...this.#recall.start(nowMs));
+  start(): void {
+    this.#perform(this.#recall?.start(this.#host.nowMs) ?? []);
     this.#tryNext();
-    return this.#effects;
   }
 
-  handle(event: SettlementEvent, { nowMs }: Now): SessionEffect[] {
-    this.#nowMs = nowMs;
-    this.#effects = [];
-    if (this.#verdict === null) this.#dispatch(event);
-    return this.#effects;
-  }
-
-  /** Gives back what is under way: the session has ended. */
-  stop(): SessionEffect[] {
-    const attempt = this.#attempt;
+  /** Gives back what is under way: the session has ended, or the difference is settled. */
+  stop(): void {
+    this.#isOver = true;
+    if (this.#attempt !== null) this.#end(this.#attempt);
     this.#attempt = null;
-    return attempt === null ? [] : endOf(attempt);
   }
 
-  #dispatch(event: SettlementEvent): void {
+  handle(event: RequesterEvent): void {
+    const { nowMs } = this.#host;
+    if (this.#isOver) return;
     switch (event.type) {
       case 'replay-routed':
         if (event.ticket === this.#attempt?.ticket) return this.#onRouted(event);
-        this.#effects.push(releaseOfReplay(event.route.session, 'cancelled'));
-        return;
+        return this.#host.perform(releaseOfReplay(event.route.session, 'cancelled'));
       case 'replay-refused':
         if (event.ticket === this.#attempt?.ticket) this.#tryNext();
         return;
       case 'time':
-        this.#effects.push(...(this.#recall?.onTime(this.#nowMs) ?? []));
+        this.#perform(this.#recall?.onTime(nowMs) ?? []);
         if (this.#recall?.hasFailed) return this.#conclude();
-        if (this.#attempt !== null && this.#nowMs >= this.#attempt.byMs) this.#endAttempt();
+        if (this.#attempt !== null && nowMs >= this.#attempt.byMs) this.#endAttempt();
         return;
       case 'message':
         if (event.message.type === 'recalled') return this.#onRecalled(event);
         return this.#onReplay(event);
       case 'link-lost':
-        this.#effects.push(...(this.#recall?.onLost(event.peer, this.#nowMs) ?? []));
+        this.#perform(this.#recall?.onLost(event.peer, nowMs) ?? []);
         if (this.#recall?.hasFailed) return this.#conclude();
         return this.#onReplay(event);
       default:
@@ -146,8 +117,12 @@ export class Settlement {
     }
   }
 
-  #onRecalled({ from, message }: Extract<PeerEvent, { type: 'message' }>): void {
-    this.#effects.push(...(this.#recall?.onMessage(from, message, this.#nowMs) ?? []));
+  #perform(effects: readonly SessionEffect[]): void {
+    for (const effect of effects) this.#host.perform(effect);
+  }
+
+  #onRecalled({ from, message }: RequesterEventOf<'message'>): void {
+    this.#perform(this.#recall?.onMessage(from, message, this.#host.nowMs) ?? []);
     if (this.#recall?.hasFailed) return this.#conclude();
     this.#replay();
   }
@@ -157,7 +132,7 @@ export class Settlement {
     attempt.ticket = null;
     attempt.routed = { route, envelope };
     if (this.#isUsable(attempt.routed)) return this.#replay();
-    this.#effects.push(releaseOfReplay(route.session, 'failed'));
+    this.#host.perform(releaseOfReplay(route.session, 'failed'));
     this.#tryNext();
   }
 
@@ -166,10 +141,11 @@ export class Settlement {
     const { primary, shadow, span } = this.dispute;
     const [stage, ...others] = route.stages;
     if (route.purpose !== 'replay' || stage === undefined || others.length > 0) return false;
-    const parties = [primary.peer, shadow.peer, this.#config.self];
+    const { self, model } = this.#host.config;
+    const parties = [primary.peer, shadow.peer, self];
     return (
-      route.model === this.#config.model &&
-      route.requester.id === this.#config.self &&
+      route.model === model &&
+      route.requester.id === self &&
       route.capacity >= span.end &&
       sameRange(stage.range, this.#range) &&
       !parties.includes(stage.primary.id)
@@ -180,25 +156,26 @@ export class Settlement {
   #replay(): void {
     const attempt = this.#attempt;
     if (attempt === null || attempt.routed === null || attempt.replay !== null) return;
-    const rows = this.#recall === null ? this.#session.tokenRows(this.dispute.span.end) : this.#recall.rows;
+    const rows = this.#recall === null ? this.#host.session.tokenRows(this.dispute.span.end) : this.#recall.rows;
     if (rows === null) return;
-    attempt.replay = new ReplaySession(this.#config, attempt.routed, this.#task(rows));
-    this.#effects.push(...attempt.replay.start());
+    attempt.replay = new ReplaySession(this.#host, attempt.routed, this.#task(rows), () => this.#onReplayed());
+    attempt.replay.start();
   }
 
   #task(rows: readonly Uint8Array<ArrayBuffer>[]) {
     const { start, end } = this.dispute.span;
     const { seed } = this.dispute.primary.reveal.statement;
-    return { start, end, seed, runs: this.#session.runs(end), rows };
+    return { start, end, seed, runs: this.#host.session.runs(end), rows };
   }
 
-  #onReplay(event: SessionReply | PeerEvent): void {
+  #onReplay(event: RequesterEvent): void {
     const replay = this.#attempt?.replay;
-    if (!replay || !isAbout(event, replay.id)) return;
-    this.#effects.push(...replay.handle(event));
-    const { outcome } = replay;
-    if (outcome === null) return;
-    if (!(outcome instanceof ChorusError)) this.#hear(outcome);
+    if (replay && isAbout(event, replay.id)) replay.handle(event);
+  }
+
+  #onReplayed(): void {
+    const outcome = this.#attempt?.replay?.outcome ?? null;
+    if (outcome !== null && !(outcome instanceof ChorusError)) this.#hear(outcome);
     this.#endAttempt();
   }
 
@@ -222,7 +199,7 @@ export class Settlement {
   }
 
   #judge(party: Testimony, third: Testimony): Finding['outcome'] {
-    const { config } = this.#config.manifest;
+    const { config } = this.#host.config.manifest;
     const output: OutputKind = this.#range.head
       ? { kind: 'logits', vocabularySize: config.vocabularySize, sampled: null }
       : { kind: 'hidden' };
@@ -234,17 +211,23 @@ export class Settlement {
   #proofAgainst(party: Testimony, third: Testimony, replay: SignedRoute): Proof | null {
     const range = this.#range;
     try {
-      computationFault({ ...party, range }, { ...third, range }, this.#config.manifest);
+      computationFault({ ...party, range }, { ...third, range }, this.#host.config.manifest);
     } catch {
       return null;
     }
-    const { envelope } = this.#session;
+    const { envelope } = this.#host.session;
     return computationProof({ route: envelope, replay: replay.envelope, accused: party, referee: third });
   }
 
   #endAttempt(): void {
-    if (this.#attempt !== null) this.#effects.push(...endOf(this.#attempt));
+    if (this.#attempt !== null) this.#end(this.#attempt);
     this.#tryNext();
+  }
+
+  /** Gives back what an attempt has taken; a route that is still to come is given back when it does. */
+  #end({ replay, routed }: Attempt): void {
+    if (replay !== null) replay.close();
+    else if (routed !== null) this.#host.perform(releaseOfReplay(routed.route.session, 'cancelled'));
   }
 
   /** Asks the next in turn, unless what was heard is enough. */
@@ -254,30 +237,25 @@ export class Settlement {
     const isCleared = finding.outcome === 'suspect' && this.#words[0]?.primary === 'agreed';
     const role = this.#roles.shift();
     if (isCleared || role === undefined) return this.#conclude();
-    const ticket = this.#nextTicket();
-    this.#attempt = { role, ticket, routed: null, replay: null, byMs: this.#nowMs + SETTLE_TIMEOUT_MS };
-    const exclude = [primary.peer, shadow.peer, this.#config.self];
+    const ticket = this.#host.nextTicket();
+    this.#attempt = { role, ticket, routed: null, replay: null, byMs: this.#host.nowMs + SETTLE_TIMEOUT_MS };
+    const exclude = [primary.peer, shadow.peer, this.#host.config.self];
     for (const { by } of this.#words) exclude.push(by.id);
-    this.#effects.push({ type: 'request-replay', ticket, session: span.session, stage, role, exclude });
+    this.#host.perform({ type: 'request-replay', ticket, session: span.session, stage, role, exclude });
+    this.#news.asked(this.dispute, role);
   }
 
   #conclude(): void {
-    this.#effects.push(...this.stop());
+    this.stop();
     const { wrong, by } = decide(this.dispute.finding.outcome, this.#words);
-    this.#verdict = { wrong, arbiter: by, proofs: this.#proofs };
+    this.#news.concluded(this.dispute, { wrong, arbiter: by, proofs: this.#proofs });
   }
 }
 
 /** False for what was asked, or said, in the name of a session before. */
-function isAbout(event: SessionReply | PeerEvent, replay: SessionId): boolean {
+function isAbout(event: RequesterEvent, replay: SessionId): boolean {
   if (event.type === 'link-lost') return true;
-  return (event.type === 'message' ? sessionOf(event.message) : event.session) === replay;
-}
-
-/** Gives back what an attempt has taken; a route that is still to come is given back when it does. */
-function endOf({ replay, routed }: Attempt): SessionEffect[] {
-  if (replay !== null) return replay.close();
-  return routed === null ? [] : [releaseOfReplay(routed.route.session, 'cancelled')];
+  return (event.type === 'message' ? sessionOf(event.message) : 'session' in event ? event.session : null) === replay;
 }
 
 /** Parties of a dispute, as ids. */

@@ -3,7 +3,7 @@ import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_POSITIONS, MAX_BACKLOG_BYTES } from '#shared/limits.ts';
 import type { Seat } from '#shared/replica/admission.ts';
 import { Onward } from '#shared/replica/onward.ts';
-import type { SessionEffect } from '#shared/replica/replica-event.ts';
+import type { ReplicaSessionEffect } from '#shared/replica/replica-event.ts';
 import { bytesOf } from '#shared/wire/backlog.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
@@ -32,7 +32,7 @@ const rows: PeerMessage = rowsMessage({
 /** As many as may wait. */
 const most = Math.floor(MAX_BACKLOG_BYTES / bytesOf(rows));
 
-let effects: SessionEffect[];
+let effects: ReplicaSessionEffect[];
 let onward: Onward;
 beforeEach(() => {
   effects = [];

@@ -106,7 +106,6 @@ describe('while a difference is settled', () => {
       if (network.replays.length === 0) return;
       const error = new ChorusError('timeout', 'a volunteer cannot be reached');
       conversation.take({ type: 'connect-failed', session, peer: referee.id, error });
-      conversation.take({ type: 'verified', session, ticket: 3, isGood: false });
       const fault = { type: 'fault', session, stage: 0, code: 'timeout', message: '', volunteer: null } as const;
       conversation.take({ type: 'message', from: referee.id, message: fault });
     };

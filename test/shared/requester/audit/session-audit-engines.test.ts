@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
-import type { AuditEffect, AuditEvent } from '#shared/requester/audit/audit-event.ts';
 import { SessionAudit } from '#shared/requester/audit/session-audit.ts';
+import type { AuditFailure, AuditHost } from '#shared/requester/audit/span-audit.ts';
+import { SpanBook } from '#shared/requester/audit/span-book.ts';
 import type { PeerMessage, RowsMessage } from '#shared/wire/peer-message.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
 import { CheckDriver } from '../../../support/check-driver.ts';
@@ -15,33 +16,59 @@ const prompt = (length: number, from = 0) =>
 class AuditedSession {
   readonly driver: CheckDriver;
   readonly audit: SessionAudit;
-  readonly failed: Extract<AuditEffect, { type: 'failed' }>[] = [];
+  readonly book: SpanBook;
+  readonly failed: AuditFailure[] = [];
   readonly verdicts: string[] = [];
   disputes = 0;
   readonly #network: ToyNetwork;
   readonly #ends = new Map<number, number>();
-  #effects: AuditEffect[] = [];
+  readonly #tasks: (() => Promise<void>)[] = [];
   #heard = 0;
 
   constructor(network: ToyNetwork) {
     this.#network = network;
     this.driver = new CheckDriver(network);
-    this.audit = new SessionAudit({
+    this.book = new SpanBook(this.driver.route);
+    const config = {
       route: this.driver.route,
       envelope: { payloadType: 'route', payload: '', signatures: [{ keyid: '', sig: '' }] },
       manifest: toyManifest,
       publicKey: this.driver.identity.publicKey,
       secret: new Uint8Array(32).fill(9),
       drawnAt: () => null,
-      nowMs: network.clock.nowMs(),
-    });
+    };
+    this.audit = new SessionAudit(config, this.book, this.#host());
+    this.audit.start();
+  }
+
+  #host(): AuditHost {
+    const { clock } = this.#network;
+    const later = (task: () => Promise<void>) => void this.#tasks.push(task);
+    return {
+      get nowMs() {
+        return clock.nowMs();
+      },
+      connect: (peer) => later(async () => this.audit.linked(peer)),
+      send: (to, message) => later(() => this.driver.say(to, [message], 0)),
+      sign: (bytes, then) => later(async () => then(await this.driver.identity.sign(bytes))),
+      verify: ({ publicKey, bytes, signature }, then) =>
+        later(async () => then(await toyVerify(publicKey, bytes, signature))),
+      judged: () => {
+        for (const { start, end, tier } of this.book.verdicts.take()) this.verdicts.push(`${start}-${end} ${tier}`);
+      },
+      dispute: () => {
+        this.disputes += 1;
+      },
+      failed: (failure) => this.failed.push(failure),
+      bare: () => undefined,
+    };
   }
 
   async feed(tokens: readonly number[]): Promise<void> {
     const messages = this.driver.rows(tokens).filter((message): message is RowsMessage => message.type === 'rows');
     for (const rows of messages) {
       this.#ends.set(rows.sequence, rows.rows.start + rows.rows.count);
-      this.#tell({ type: 'sent', rows });
+      this.book.sent(rows);
     }
     await this.driver.sayAll(this.driver.openers, messages);
     await this.pump();
@@ -49,13 +76,13 @@ class AuditedSession {
 
   async cut(position: number): Promise<void> {
     const cut = this.driver.cutMessage(position);
-    this.#tell({ type: 'cut', epoch: this.driver.epoch, position });
+    this.audit.cut(this.driver.epoch, position);
     await this.driver.sayAll(this.driver.openers, [cut]);
     await this.pump();
   }
 
   async close(): Promise<void> {
-    this.#tell({ type: 'close-span' });
+    this.audit.closeSpan();
     await this.pump();
   }
 
@@ -64,47 +91,16 @@ class AuditedSession {
     for (;;) {
       for (const { from, message } of this.driver.heard.slice(this.#heard)) this.#hear(from, message);
       this.#heard = this.driver.heard.length;
-      const effects = this.#effects.splice(0);
-      for (const effect of effects) await this.#perform(effect);
+      const tasks = this.#tasks.splice(0);
+      for (const task of tasks) await task();
       await this.#network.clock.advance(30);
-      if (effects.length === 0 && this.driver.heard.length === this.#heard) return;
+      if (tasks.length === 0 && this.driver.heard.length === this.#heard) return;
     }
   }
 
   #hear(from: PeerId, message: PeerMessage): void {
-    if (message.type !== 'rows') return this.#tell({ type: 'message', from, message });
-    this.#tell({ type: 'received', rows: message, end: this.#ends.get(message.sequence)! });
-  }
-
-  #tell(event: AuditEvent): void {
-    this.#effects.push(...this.audit.handle(event, { nowMs: this.#network.clock.nowMs() }));
-  }
-
-  async #perform(effect: AuditEffect): Promise<void> {
-    switch (effect.type) {
-      case 'connect':
-        return this.#tell({ type: 'linked', peer: effect.peer });
-      case 'send':
-        return this.driver.say(effect.to, [effect.message], 0);
-      case 'sign':
-        return this.#tell({
-          type: 'signed',
-          ticket: effect.ticket,
-          signature: await this.driver.identity.sign(effect.bytes),
-        });
-      case 'verify': {
-        const isGood = await toyVerify(effect.publicKey, effect.bytes, effect.signature);
-        return this.#tell({ type: 'verified', ticket: effect.ticket, isGood });
-      }
-      case 'checked':
-        this.verdicts.push(`${effect.check.start}-${effect.check.end} ${effect.check.tier}`);
-        return;
-      case 'dispute':
-        this.disputes += 1;
-        return;
-      case 'failed':
-        this.failed.push(effect);
-    }
+    if (message.type === 'rows') this.audit.received(message, this.#ends.get(message.sequence)!);
+    else this.audit.onMessage(from, message);
   }
 }
 

@@ -19,7 +19,7 @@ async function withLiar(name: string, lies: Lies, shadows: readonly number[] = [
   await stand.link();
   for (const from of [0, 6]) {
     await stand.feed(tokens(6, from));
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
   }
   return stand;
 }
@@ -163,7 +163,7 @@ describe.each([
     expect(stand.audit.isOver).toBe(role === 'primary');
     expect(stand.isClosed(name)).toBe(role === 'shadow');
     if (role === 'primary') return;
-    expect(stand.audit.checkedEnd).toBe(12);
+    expect(stand.book.verdicts.end).toBe(12);
     // What it said first may have been judged by the time that the second is verified.
     if (code !== 'reveal-doubled') expect(stand.verdicts.at(-1)).toBe('6-12 unchecked');
   });
@@ -418,10 +418,8 @@ test('nobody outside the route is listened to', async () => {
   const stand = new AuditStand([1, 1]);
   await stand.link();
   const { id } = stand.requester;
-  await stand.tell({ type: 'linked', peer: id });
-  await stand.tell({ type: 'unreachable', peer: id });
-  await stand.tell({ type: 'message', from: id, message: { type: 'ping', nonce: 1 } });
-  await stand.tell({ type: 'verified', ticket: 99, isGood: false });
-  await stand.tell({ type: 'signed', ticket: 99, signature: new Uint8Array(64) });
+  await stand.tell((audit) => audit.linked(id));
+  await stand.tell((audit) => audit.unreachable(id));
+  await stand.tell((audit) => audit.onMessage(id, { type: 'ping', nonce: 1 }));
   expect(stand.faults).toEqual([]);
 });

@@ -7,7 +7,7 @@ describe('a shadow that is gone', () => {
     await stand.link('P0', 'P1', 'V0a');
     await stand.feed(tokens(32));
     expect(stand.verdicts).toEqual([]);
-    await stand.tell({ type: 'unreachable', peer: stand.at('V1a').id });
+    await stand.tell((audit) => audit.unreachable(stand.at('V1a').id));
     expect(stand.faults).toEqual(['V1a unreachable']);
     expect(stand.failed[0]).toMatchObject({ isStageBare: true, span: null });
     expect(stand.verdicts).toEqual(['0-32 unchecked']);
@@ -30,7 +30,7 @@ describe('a shadow that is gone', () => {
     await stand.link();
     stand.isHeld = (from) => from === stand.at('V1a');
     await stand.feed(tokens(32));
-    await stand.tell({ type: 'unreachable', peer: stand.at('V1a').id });
+    await stand.tell((audit) => audit.unreachable(stand.at('V1a').id));
     await stand.release();
     expect(stand.faults).toEqual(['V1a unreachable']);
     expect(stand.verdicts).toEqual(['0-32 unchecked']);
@@ -39,7 +39,7 @@ describe('a shadow that is gone', () => {
   test('leaves the other shadow of its stage to check', async () => {
     const stand = new AuditStand([2, 1]);
     await stand.link();
-    await stand.tell({ type: 'unreachable', peer: stand.at('V0a').id });
+    await stand.tell((audit) => audit.unreachable(stand.at('V0a').id));
     expect(stand.failed[0]!.isStageBare).toBe(false);
     await stand.feed(tokens(32));
     expect(stand.verdicts).toEqual(['0-32 checked']);
@@ -50,14 +50,14 @@ describe('a shadow that is gone', () => {
     await stand.link();
     const { session } = stand.route;
     const fault = { type: 'fault', session, stage: 0, code: 'device-lost', message: '', volunteer: null } as const;
-    await stand.tell({ type: 'message', from: stand.at('V0a').id, message: fault });
+    await stand.tell((audit) => audit.onMessage(stand.at('V0a').id, fault));
     expect(stand.faults).toEqual(['V0a unreachable']);
   });
 
   test('of the last stage leaves the primary, whose own link the session cannot do without', async () => {
     const stand = new AuditStand([1, 1]);
     await stand.link();
-    await stand.tell({ type: 'unreachable', peer: stand.at('P1').id });
+    await stand.tell((audit) => audit.unreachable(stand.at('P1').id));
     expect(stand.failed[0]).toMatchObject({ role: 'primary', code: 'unreachable' });
     expect(stand.audit.isOver).toBe(true);
     expect(stand.audit.deadlineMs).toBe(Infinity);
@@ -122,7 +122,7 @@ describe('time', () => {
     stand.isHeld = (from) => from === stand.at('V0a') || from === stand.at('V1a');
     await stand.feed(tokens(32));
     stand.nowMs += 3_600_000;
-    await stand.tell({ type: 'time' });
+    await stand.tell((audit) => audit.onTime());
     expect(stand.faults).toEqual([]);
     await stand.release((from) => from === stand.at('V1a'));
     expect(stand.faults).toEqual([]);

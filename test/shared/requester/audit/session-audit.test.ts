@@ -13,14 +13,14 @@ describe('among honest replicas', () => {
     const stand = await linked();
     await stand.feed(tokens(70));
     await stand.decode(tokens(40, 70));
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
     expect(stand.verdicts).toEqual(['0-32 checked', '32-64 checked', '64-96 checked', '96-110 checked']);
     expect(stand.faults).toEqual([]);
     expect(stand.disputes).toEqual([]);
-    expect(stand.audit.checkedEnd).toBe(110);
-    expect(stand.audit.isSettled).toBe(true);
-    expect(stand.checked[0]?.agreed).toHaveLength(6);
-    expect(stand.checked[0]?.check.stages[1]?.findings[0]).toMatchObject({ outcome: 'agreed', isExact: true });
+    expect(stand.book.verdicts.end).toBe(110);
+    expect(stand.book.isJudged).toBe(true);
+    expect(stand.book.verdicts.counts.agreed.map(({ spans }) => spans)).toEqual([4, 4, 4, 4, 4, 4]);
+    expect(stand.checked[0]?.stages[1]?.findings[0]).toMatchObject({ outcome: 'agreed', isExact: true });
   });
 
   test('replicas of another class agree within the limits', async () => {
@@ -30,7 +30,7 @@ describe('among honest replicas', () => {
     }
     await stand.feed(tokens(32), 0);
     expect(stand.verdicts).toEqual(['0-32 checked']);
-    const [hidden, logits] = stand.checked[0]!.check.stages.map(({ findings }) => findings[0]!);
+    const [hidden, logits] = stand.checked[0]!.stages.map(({ findings }) => findings[0]!);
     expect(hidden).toMatchObject({ isExact: false, outcome: 'agreed' });
     expect(hidden!.closeness.median).toBeGreaterThan(1e-6);
     expect(logits).toMatchObject({ isExact: false, outcome: 'agreed', threshold: { kind: 'logits' } });
@@ -46,9 +46,9 @@ describe('among honest replicas', () => {
     expect(stand.audit.deadlineMs).toBe(Infinity);
     await stand.decode(tokens(30, 10));
     expect(stand.verdicts).toEqual(['0-10 checked', '10-32 checked']);
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
     expect(stand.verdicts.at(-1)).toBe('32-40 checked');
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
     expect(stand.verdicts).toHaveLength(3);
   });
 
@@ -57,7 +57,7 @@ describe('among honest replicas', () => {
     await stand.feed(tokens(5));
     await stand.decode(tokens(3, 5));
     await stand.feed(tokens(10, 8));
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
     expect(stand.checksTo('P0').map(({ start, end }) => [start, end])).toEqual([
       [0, 8],
       [8, 18],
@@ -69,17 +69,19 @@ describe('among honest replicas', () => {
     const stand = await linked([1, 0, 1]);
     await stand.feed(tokens(32));
     expect(stand.verdicts).toEqual(['0-32 unchecked']);
-    expect(stand.checked[0]!.check.stages.map(({ tier }) => tier)).toEqual(['checked', 'unchecked', 'checked']);
-    expect(stand.checked[0]!.agreed.map((peer) => stand.nameOf(peer))).toEqual(['P0', 'V0a', 'P2', 'V2a']);
+    expect(stand.checked[0]!.stages.map(({ tier }) => tier)).toEqual(['checked', 'unchecked', 'checked']);
+    expect(stand.book.verdicts.counts.agreed.map(({ volunteer }) => stand.nameOf(volunteer))).toEqual([
+      'P0',
+      'V0a',
+      'P2',
+      'V2a',
+    ]);
   });
 
   test('two shadows of a stage both give their finding', async () => {
     const stand = await linked([2, 1]);
     await stand.feed(tokens(32));
-    expect(stand.checked[0]!.check.stages[0]!.findings.map(({ shadow }) => stand.nameOf(shadow))).toEqual([
-      'V0a',
-      'V0b',
-    ]);
+    expect(stand.checked[0]!.stages[0]!.findings.map(({ shadow }) => stand.nameOf(shadow))).toEqual(['V0a', 'V0b']);
   });
 
   test('rows that are no numbers are nobody’s fault where all replicas of the stage made the same', async () => {
@@ -93,8 +95,9 @@ describe('among honest replicas', () => {
 });
 
 describe('the order of a check', () => {
-  test('the first event asks for a link to every replica, and each gets the anchor before any check', async () => {
+  test('its start asks for a link to every replica, and each gets the anchor before any check', async () => {
     const stand = new AuditStand([1, 1]);
+    await stand.tell((audit) => audit.start());
     await stand.feed(tokens(32));
     expect(stand.connects.map(({ peer }) => stand.nameOf(peer))).toEqual(['P0', 'V0a', 'P1', 'V1a']);
     expect(stand.sent).toEqual([]);
@@ -146,7 +149,7 @@ describe('the order of a check', () => {
     const { commit } = stand.challengesTo('V1a')[0]!;
     expect(commit.statement).toMatchObject({ stage: 2, index: 1, start: 0, end: 32 });
     expect(commit.publicKey).toEqual(stand.requester.publicKey);
-    const [hidden] = stand.checked[0]!.check.stages;
+    const [hidden] = stand.checked[0]!.stages;
     expect(hidden!.tier).toBe('checked');
   });
 
@@ -162,13 +165,13 @@ describe('the order of a check', () => {
   });
 
   test('after its last seed the session closes no more spans and says so', async () => {
-    const stand = await linked([0]);
+    const stand = await linked([1]);
     for (let i = 0; i < MAX_CHECKS; i++) {
       await stand.feed(tokens(1, i));
-      await stand.tell({ type: 'close-span' });
+      await stand.tell((audit) => audit.closeSpan());
       if (i % 31 === 30) await stand.cut(0);
     }
-    expect(stand.audit.isSpent).toBe(true);
+    expect(stand.book.isSpent).toBe(true);
     expect(stand.checked).toHaveLength(MAX_CHECKS);
     await stand.feed(tokens(64));
     await stand.pass(60_000);
@@ -181,12 +184,12 @@ describe('a cut', () => {
   test('goes back into what was checked, and the next span begins there', async () => {
     const stand = await linked();
     await stand.feed(tokens(60));
-    await stand.tell({ type: 'close-span' });
-    expect(stand.audit.checkedEnd).toBe(60);
+    await stand.tell((audit) => audit.closeSpan());
+    expect(stand.book.verdicts.end).toBe(60);
     await stand.cut(50);
-    expect(stand.audit.checkedEnd).toBe(50);
+    expect(stand.book.verdicts.end).toBe(50);
     await stand.feed(tokens(20, 100));
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
     expect(stand.verdicts.slice(2)).toEqual(['50-64 checked', '64-70 checked']);
     expect(stand.checksTo('V0a').map(({ epoch }) => epoch)).toEqual([0, 0, 1, 1]);
     expect(stand.faults).toEqual([]);
@@ -279,18 +282,18 @@ describe('a difference', () => {
 
   test('that the shadow is wrong in drops it, and its stage is unchecked from the next span on', async () => {
     const stand = await disputed();
-    await stand.tell({ type: 'settled', index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) });
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) }));
     expect(stand.isClosed('V1a')).toBe(true);
     expect(stand.audit.isStageBare(1)).toBe(true);
     expect(stand.verdicts).toEqual(['0-32 settled', '32-64 unchecked']);
-    expect(stand.checked[0]!.check.stages[1]!.arbiter?.role).toBe('arbiter');
+    expect(stand.checked[0]!.stages[1]!.arbiter?.role).toBe('arbiter');
     // Who settles it names the shadow; to the audit it is no failure without a third.
     expect(stand.faults).toEqual([]);
   });
 
   test('that nobody is wrong in keeps the shadow', async () => {
     const stand = await disputed();
-    await stand.tell({ type: 'settled', index: 1, stage: 1, wrong: 'nobody', arbiter: arbiterOf(stand) });
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'nobody', arbiter: arbiterOf(stand) }));
     expect(stand.isClosed('V1a')).toBe(false);
     expect(stand.verdicts).toEqual(['0-32 settled']);
     expect(stand.disputes.map(({ span }) => span.index)).toEqual([1, 2]);
@@ -301,10 +304,10 @@ describe('a difference', () => {
     for (const name of ['V1a', 'V1b']) stand.at(name).lies.output = (row) => row.map((x) => x * 1.5);
     await stand.feed(tokens(32));
     expect(stand.disputes).toHaveLength(1);
-    await stand.tell({ type: 'settled', index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) });
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) }));
     expect(stand.disputes.map(({ shadow }) => stand.nameOf(shadow.peer))).toEqual(['V1a', 'V1b']);
     expect(stand.verdicts).toEqual([]);
-    await stand.tell({ type: 'settled', index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) });
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) }));
     expect(stand.verdicts).toEqual(['0-32 settled']);
   });
 
@@ -314,17 +317,18 @@ describe('a difference', () => {
       stand.at(name).lies.output = (row) => row.map((x, i) => x + (i % 2 ? 0.01 : -0.01));
     await stand.feed(tokens(32));
     expect(stand.disputes.map(({ finding }) => finding.outcome)).toEqual(['suspect']);
-    await stand.tell({ type: 'settled', index: 1, stage: 0, wrong: 'nobody', arbiter: arbiterOf(stand) });
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 0, wrong: 'nobody', arbiter: arbiterOf(stand) }));
     expect(stand.disputes).toHaveLength(1);
     expect(stand.verdicts).toEqual(['0-32 settled']);
   });
 
   test('is not settled twice', async () => {
     const stand = await disputed();
-    const settled = { type: 'settled', index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) } as const;
-    await stand.tell(settled);
-    await stand.tell(settled);
-    await stand.tell({ ...settled, index: 9 });
+    const settled = { index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) } as const;
+    await stand.tell((audit) => audit.settled(settled));
+    await stand.tell((audit) => audit.settled(settled));
+    await stand.tell((audit) => audit.settled({ ...settled, index: 9 }));
+    expect(stand.bare.map((peer) => stand.nameOf(peer))).toEqual(['V1a']);
     expect(stand.verdicts).toHaveLength(2);
   });
 });
@@ -348,7 +352,7 @@ describe('the sampled token', () => {
     stand.at('V1a').lies.output = (row) => row.map((x, i) => x * (1 + (i % 2 ? 1e-6 : -1e-6)));
     await stand.feed(tokens(20));
     stand.last = 0;
-    await stand.tell({ type: 'close-span' });
+    await stand.tell((audit) => audit.closeSpan());
     expect(stand.disputes[0]!.finding).toMatchObject({ outcome: 'suspect' });
   });
 
@@ -357,6 +361,6 @@ describe('the sampled token', () => {
     stand.at('V1a').lies.output = (row) => row.map((x, i) => x * (1 + (i % 2 ? 1e-6 : -1e-6)));
     await stand.feed(tokens(32), 0);
     expect(stand.verdicts).toEqual(['0-32 checked']);
-    expect(stand.checked[0]!.check.stages[1]!.findings[0]!.closeness.tokenGap).toBe(0);
+    expect(stand.checked[0]!.stages[1]!.findings[0]!.closeness.tokenGap).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import { type Release, ReleasedText } from '#shared/requester/engine/released-text.ts';
+import { type TextRelease, ReleasedText } from '#shared/requester/engine/released-text.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { TextWriter } from '#shared/text/model-text.ts';
 import { StopStrings } from '#shared/text/stop-strings.ts';
@@ -28,7 +28,7 @@ const say = (text: string, from: number) => [...text].map((c, i) => tokenEvent(f
 const rerouted = (from: number): AnswerEvent => ({ type: 'rerouted', reason: 'left', volunteer: null, from });
 
 /** What is given out with each event, after a prompt of three tokens. */
-function give(release: Release, events: readonly AnswerEvent[], stop: readonly string[] = []): string[] {
+function give(release: TextRelease, events: readonly AnswerEvent[], stop: readonly string[] = []): string[] {
   const released = new ReleasedText(writerUpTo(stop), 3, release);
   return events.map((event) => released.take(event));
 }

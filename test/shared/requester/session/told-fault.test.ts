@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { CONTRADICTION, lossBy, readFault } from '#shared/requester/session/told-fault.ts';
+import { CONTRADICTION, readFault } from '#shared/requester/session/told-fault.ts';
+import { lossBy } from '#shared/requester/session/told-faults.ts';
 import type { Route } from '#shared/route/route.ts';
 import { shadowedRoute } from '../../../support/check-driver.ts';
 import { toyIdentity, ToyNetwork } from '../../../support/toy-network.ts';

@@ -1,14 +1,23 @@
-import type { SessionId } from '../../ids.ts';
+import type { PeerId, SessionId } from '../../ids.ts';
+import type { SpanCheck } from '../../judge/finding.ts';
 import { MAX_CHECKS } from '../../limits.ts';
+import type { Route } from '../../route/route.ts';
 import { chunkEnd } from '../../rows/chunk.ts';
 import type { RowsMessage } from '../../wire/peer-message.ts';
-import type { AuditRecord } from './audit-record.ts';
 import { AuditSpan } from './audit-span.ts';
+import { SessionTape } from './session-tape.ts';
+import { SessionVerdicts } from './session-verdicts.ts';
 
-/** Divides what comes back of a session into spans, numbers them, and keeps them until their verdict. */
-export class AuditSpans {
+/**
+ * The one book of a session's spans: divides what comes back into them, numbers them, keeps those that are closed until
+ * they are judged, and their verdicts from then on.
+ */
+export class SpanBook {
   readonly session: SessionId;
-  readonly #record: AuditRecord;
+  /** False where each stage had one replica from the start. */
+  readonly isChecked: boolean;
+  readonly verdicts = new SessionVerdicts();
+  readonly #tape = new SessionTape();
   readonly #stages: number;
   readonly #void = new Set<number>();
   #open: AuditSpan[] = [];
@@ -16,12 +25,11 @@ export class AuditSpans {
   #lastIndex = 0;
   /** Where the next span begins. */
   #start = 0;
-  #checkedEnd = 0;
 
-  constructor(session: SessionId, stages: number, record: AuditRecord) {
+  constructor({ session, stages }: Route) {
     this.session = session;
-    this.#stages = stages;
-    this.#record = record;
+    this.#stages = stages.length;
+    this.isChecked = stages.some(({ shadows }) => shadows.length > 0);
   }
 
   /** Closed spans without a verdict, in order. */
@@ -33,14 +41,19 @@ export class AuditSpans {
     return this.#lastIndex;
   }
 
-  /** Positions before it have their verdict. */
-  get checkedEnd(): number {
-    return this.#checkedEnd;
+  /** True once there are as many spans as a session may have checked. */
+  get isSpent(): boolean {
+    return this.isChecked && this.#lastIndex >= MAX_CHECKS;
   }
 
   /** True while there is something to close. */
   get isGrowing(): boolean {
-    return this.#start < this.#record.position && this.#lastIndex < MAX_CHECKS;
+    return this.#start < this.#tape.position && !this.isSpent;
+  }
+
+  /** True if everything that came back has its verdict. */
+  get isJudged(): boolean {
+    return this.verdicts.end >= this.#tape.position;
   }
 
   find(index: number): AuditSpan | undefined {
@@ -52,16 +65,21 @@ export class AuditSpans {
     return this.#void.has(index);
   }
 
+  /** Tokens went to the replicas of stage 0. */
+  sent(rows: RowsMessage): void {
+    this.#tape.send(rows);
+  }
+
   /** Takes what came back for the positions before `end`; returns the spans that this closes. */
   receive(rows: RowsMessage, end: number): AuditSpan[] {
-    if (end <= this.#record.position) return [];
-    this.#record.receive(rows, end);
+    if (end <= this.#tape.position) return [];
+    this.#tape.receive(rows, end);
     return this.#closeDue();
   }
 
   /** Closes what is there. */
   close(): AuditSpan[] {
-    return this.#closeAt(this.#record.position);
+    return this.#closeAt(this.#tape.position);
   }
 
   /**
@@ -71,7 +89,7 @@ export class AuditSpans {
   cut(epoch: number, position: number): AuditSpan[] {
     this.#epoch = epoch;
     this.#start = Math.min(this.#start, position);
-    this.#checkedEnd = Math.min(this.#checkedEnd, position);
+    this.verdicts.cut(position);
     this.#open = this.#open.filter((span) => {
       const { start, end, index } = span.span;
       if (end <= position) return true;
@@ -83,22 +101,23 @@ export class AuditSpans {
       this.#start = Math.min(this.#start, start);
       return false;
     });
-    this.#record.cut(position);
+    this.#tape.cut(position);
     return this.#closeDue();
   }
 
-  /** The first open span has its verdict. */
-  finish(): void {
-    this.#checkedEnd = this.#open.shift()!.keptEnd;
-    this.#record.release(this.#checkedEnd);
+  /** The first open span has its verdict; `agreed` are the replicas that took part and agreed. */
+  judge(check: SpanCheck, agreed: readonly PeerId[]): void {
+    this.#open.shift();
+    this.verdicts.add(check, agreed);
+    this.#tape.release(check.end);
   }
 
-  /** Closes every span that has its end: at the end of its chunk, or where unwanted logits follow wanted ones. */
+  /** Closes every span that has its end: at the end of its chunk, or, to be checked, where unwanted logits follow wanted ones. */
   #closeDue(): AuditSpan[] {
-    const record = this.#record;
+    const tape = this.#tape;
     const closed: AuditSpan[] = [];
-    for (let end = this.#start + 1; end <= record.position; end++) {
-      const isTorn = end < record.position && record.hasLogits(end - 1) && !record.hasLogits(end);
+    for (let end = this.#start + 1; end <= tape.position; end++) {
+      const isTorn = this.isChecked && end < tape.position && tape.hasLogits(end - 1) && !tape.hasLogits(end);
       if (isTorn || end === chunkEnd(this.#start)) closed.push(...this.#closeAt(end));
     }
     return closed;
@@ -108,9 +127,9 @@ export class AuditSpans {
     if (!this.isGrowing) return [];
     const index = ++this.#lastIndex;
     const place = { session: this.session, epoch: this.#epoch, index, start: this.#start, end };
-    const record = this.#record;
-    const own = record.commit(place, this.#stages);
-    const span = new AuditSpan(own, record.logits(this.#start, end), record.shapes(end));
+    const tape = this.#tape;
+    const own = tape.commit(place, this.#stages);
+    const span = new AuditSpan(own, tape.logits(this.#start, end), tape.shapes(end));
     this.#open.push(span);
     this.#start = end;
     return [span];

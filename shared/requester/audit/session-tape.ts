@@ -9,7 +9,7 @@ import type { RowsMessage } from '../../wire/peer-message.ts';
 const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
 
 /** Both ends of a session as its requester has them: the tokens it sent, and the logits that came back. */
-export class AuditRecord {
+export class SessionTape {
   readonly #tokenChain = new RowChain();
   readonly #logitsChain = new RowChain();
   readonly #shapes = new ShapeChain();

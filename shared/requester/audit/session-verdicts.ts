@@ -1,0 +1,78 @@
+import type { PeerId } from '../../ids.ts';
+import { noCounts, type CheckCounts, type SpanCheck } from '../../judge/finding.ts';
+
+/** A shadow that is gone, with whom nobody checks its stage any more; `partner` is whom it contradicts. */
+export interface BareStage {
+  readonly shadow: PeerId;
+  readonly partner: PeerId | null;
+}
+
+/** What may be told of verdicts, in this order. */
+export interface Tellable {
+  readonly bare: readonly BareStage[];
+  readonly checks: readonly SpanCheck[];
+}
+
+/**
+ * The verdicts of a session: as they stand, counted, and told in their order. Those that are the worse for a stage that
+ * nobody checks any more are held until that has been told.
+ */
+export class SessionVerdicts {
+  /** Of the session as it is now, over all its answers: what a cut takes away is judged anew. */
+  #standing: SpanCheck[] = [];
+  readonly #counts = noCounts();
+  readonly #agreed = new Map<PeerId, number>();
+  readonly #bare: BareStage[] = [];
+  readonly #untold: SpanCheck[] = [];
+  #isHeld = false;
+
+  /** Positions before it have their verdict, from 0 on. */
+  get end(): number {
+    return this.#standing.at(-1)?.end ?? 0;
+  }
+
+  /** All that were given, whatever was cut since, and with how many of them each replica agreed. */
+  get counts(): CheckCounts & { readonly agreed: { readonly volunteer: PeerId; readonly spans: number }[] } {
+    return { ...this.#counts, agreed: [...this.#agreed].map(([volunteer, spans]) => ({ volunteer, spans })) };
+  }
+
+  /** The verdicts on the positions before `end`, without a gap from position 0 on. */
+  upTo(end: number): SpanCheck[] {
+    return this.#standing.filter(({ start }) => start < end).map((span) => (span.end <= end ? span : { ...span, end }));
+  }
+
+  /** Forgets positions from `position` on. A verdict that the cut goes into holds for what is left of it. */
+  cut(position: number): void {
+    this.#standing = this.upTo(position);
+  }
+
+  /** Adds a verdict, which begins where the last one ended, and the replicas that agreed. */
+  add(check: SpanCheck, agreed: readonly PeerId[]): void {
+    this.cut(check.start);
+    if (check.start === this.end && check.end > check.start) this.#standing.push(check);
+    this.#counts[check.tier] += 1;
+    for (const peer of agreed) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1);
+    this.#isHeld ||= this.#bare.length > 0 && check.tier === 'unchecked';
+    this.#untold.push(check);
+  }
+
+  /** Counts a difference that nobody could settle. */
+  addDisputed(): void {
+    this.#counts.disputed += 1;
+  }
+
+  addBare(bare: BareStage): void {
+    this.#bare.push(bare);
+  }
+
+  /** Verdicts that may be told now; none while they wait for `takeAll`. */
+  take(): readonly SpanCheck[] {
+    return this.#isHeld ? [] : this.#untold.splice(0);
+  }
+
+  /** Bare stages, and the verdicts held for them. */
+  takeAll(): Tellable {
+    this.#isHeld = false;
+    return { bare: this.#bare.splice(0), checks: this.#untold.splice(0) };
+  }
+}

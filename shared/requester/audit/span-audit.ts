@@ -1,0 +1,82 @@
+import type { SignedBytes } from '../../ask.ts';
+import type { PeerId } from '../../ids.ts';
+import type { CheckFailure, Finding, StageCheck } from '../../judge/finding.ts';
+import type { Span, Testimony } from '../../judge/statement.ts';
+import type { Proof } from '../../proof/proof-schema.ts';
+import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
+import type { RecordSource } from './audit-replica.ts';
+
+/** Two replicas of a stage that did not agree. The audit waits for `settled`. */
+export interface Dispute {
+  readonly span: Span;
+  readonly stage: number;
+  readonly finding: Finding;
+  readonly primary: Testimony;
+  readonly shadow: Testimony;
+}
+
+/** What a third replica that cleared the primary found of one stage of a span. */
+export interface Clearance {
+  readonly index: number;
+  readonly stage: number;
+  /** The shadow is dropped if it was the one that was wrong. */
+  readonly wrong: 'nobody' | 'shadow';
+  readonly arbiter: NonNullable<StageCheck['arbiter']>;
+}
+
+/**
+ * A replica that failed without a third being needed. A shadow has been dropped by the audit already (a `close` was sent);
+ * with a failed primary the session is of no more use.
+ */
+export interface AuditFailure {
+  readonly peer: PeerId;
+  /** The other party of a mismatch that is one's word against the other's. */
+  readonly partner: PeerId | null;
+  readonly stage: number;
+  readonly role: 'primary' | 'shadow';
+  readonly code: CheckFailure;
+  readonly span: Span | null;
+  /** True if the stage has no shadow left. */
+  readonly isStageBare: boolean;
+  readonly proof: Proof | null;
+}
+
+/** What an audit has done for it, and whom it tells. */
+export interface AuditHost {
+  readonly nowMs: number;
+  connect(peer: PeerId, webrtc: boolean): void;
+  send(to: PeerId, message: PeerMessage): void;
+  sign(bytes: Uint8Array<ArrayBuffer>, then: (signature: Uint8Array<ArrayBuffer>) => void): void;
+  verify(signed: SignedBytes, then: (isGood: boolean) => void): void;
+  /** The first open span of the book has its verdict. */
+  judged(): void;
+  dispute(dispute: Dispute): void;
+  failed(failure: AuditFailure): void;
+  /** A shadow was wrong, and was the last one of its stage. */
+  bare(shadow: PeerId): void;
+}
+
+/** What happens to the requester's check of one session. */
+export interface SpanAudit {
+  /** When `onTime` is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
+  readonly deadlineMs: number;
+  /** End of the chain of the seeds; null where nothing is checked. */
+  readonly anchor: Uint8Array<ArrayBuffer> | null;
+  /** Replicas that were not dropped. */
+  readonly live: readonly RecordSource[];
+  start(): void;
+  /** The requester's own link to a replica is open. */
+  linked(peer: PeerId): void;
+  /** There is no link to a replica (any more). */
+  unreachable(peer: PeerId): void;
+  /** A shadow has left because of what it says the stage before sent it. */
+  refused(peer: PeerId): void;
+  /** Logits of positions before `end` came from the last primary, in order; a prompt chunk may bring none. */
+  received(rows: RowsMessage, end: number): void;
+  cut(epoch: number, position: number): void;
+  /** The answer is complete: what is left of it is checked now. */
+  closeSpan(): void;
+  onMessage(from: PeerId, message: PeerMessage): void;
+  settled(clearance: Clearance): void;
+  onTime(): void;
+}

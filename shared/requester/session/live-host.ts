@@ -1,0 +1,30 @@
+import type { Question, Reply } from '../../ask.ts';
+import type { RequesterSession } from '../feed/requester-session.ts';
+import type { RequesterConfig } from '../requester-event.ts';
+import type { CheckHost } from './session-check.ts';
+import type { SessionOut } from './session-news.ts';
+
+/** What a session has for its own machines; all that they ask for and tell comes to `push`, in order. */
+export interface LiveParts {
+  readonly config: RequesterConfig;
+  readonly session: RequesterSession;
+  readonly nowMs: () => number;
+  readonly push: (out: SessionOut) => void;
+  readonly nextTicket: () => number;
+}
+
+export function liveHost({ config, session, nowMs, push, nextTicket }: LiveParts): CheckHost {
+  const ask = (what: Question, then: (reply: Reply) => void): void => push({ type: 'ask', what, then });
+  return {
+    config,
+    session,
+    get nowMs() {
+      return nowMs();
+    },
+    perform: push,
+    tell: push,
+    sign: (bytes, then) => ask({ type: 'sign', bytes }, (reply) => reply instanceof Uint8Array && then(reply)),
+    verify: (signed, then) => ask({ type: 'verify', ...signed }, (reply) => then(reply === true)),
+    nextTicket,
+  };
+}

@@ -1,0 +1,67 @@
+import type { Question, Reply } from '../../ask.ts';
+import type { ChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import type { SpanCheck } from '../../judge/finding.ts';
+import type { Evidence } from '../../receipt/evidence/evidence.ts';
+import type { HopTiming } from '../../wire/peer-message.ts';
+import type { AnswerEvent } from '../answer-event.ts';
+import type { BareStage } from '../audit/session-verdicts.ts';
+import type { Lap } from '../feed/returns.ts';
+import type { FoundFault } from '../found-fault.ts';
+import type { SessionEffect } from '../requester-event.ts';
+
+/** The session cannot go on; `blamed` are those who may be why. */
+export interface SessionLost {
+  readonly type: 'lost';
+  readonly error: ChorusError;
+  readonly blamed: readonly PeerId[];
+  /** The volunteer that says so of others. */
+  readonly told?: PeerId;
+}
+
+/** What became of a session, or of its check, as far as it matters to the answer. */
+export type SessionNews =
+  /** Every stage is open. */
+  | { readonly type: 'opened' }
+  /** Something came back; null if it is of no use but that there is room for more. */
+  | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
+  | SessionLost
+  | { readonly type: 'checked'; readonly check: SpanCheck }
+  | Extract<AnswerEvent, { type: 'settling' }>
+  /** The difference is settled; the answer may go on. */
+  | { readonly type: 'settled' }
+  | { readonly type: 'fault'; readonly fault: FoundFault }
+  /** Comes before the first verdict that is the worse for it, and after the settling of any difference. */
+  | ({ readonly type: 'bare' } & BareStage)
+  /** One of these is wrong, and nothing tells which; the session goes on without the shadow. */
+  | { readonly type: 'doubted'; readonly between: readonly PeerId[] }
+  /** The replicas' records are there, as far as they came in time. */
+  | { readonly type: 'recorded' }
+  /** The session is of no use: nothing that it gave after the last verdict counts. */
+  | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
+
+/** What it was fed, in which runs, and the verdicts on that. */
+export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;
+
+/** A question in the name of a session, which hears the reply as long as it is there. */
+export interface SessionAsk {
+  readonly type: 'ask';
+  readonly what: Question;
+  readonly then: (reply: Reply) => void;
+}
+
+/** What a session asks for, and what becomes of it, in order. */
+export type SessionOut = SessionEffect | SessionAsk | SessionNews;
+
+const DONE: ReadonlySet<SessionOut['type']> = new Set<SessionEffect['type']>([
+  'connect',
+  'send',
+  'request-replay',
+  'rest',
+  'release',
+]);
+
+/** True for what a session has done, and false for what it tells. */
+export function isEffect(out: SessionOut): out is SessionEffect {
+  return DONE.has(out.type);
+}

@@ -1,0 +1,58 @@
+import { ChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import type { Route } from '../../route/route.ts';
+import type { PeerMessage } from '../../wire/peer-message.ts';
+import { Refusals, type RowsRefusal } from './refusals.ts';
+import type { CheckHost } from './session-check.ts';
+import type { SessionLost } from './session-news.ts';
+import { CONTRADICTION, readFault } from './told-fault.ts';
+
+/** What the faults that peers tell of mean for a session. */
+export class ToldFaults {
+  readonly #host: CheckHost;
+  readonly #refusals: Refusals;
+
+  constructor(host: CheckHost) {
+    this.#host = host;
+    this.#refusals = new Refusals(host.session.route);
+  }
+
+  get deadlineMs(): number {
+    return this.#refusals.deadlineMs;
+  }
+
+  /** Takes a fault; true if it says that its sender, a shadow, has left the session. */
+  take(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): boolean {
+    const told = readFault(from, fault, this.#host.session.route);
+    if (told?.type === 'lost') this.#host.tell(told);
+    if (told?.type === 'refusal') this.#refusals.add(told, this.#host.nowMs);
+    return told?.type === 'shadow-left';
+  }
+
+  /** Shadows that have left for what they say the stage before sent them, now that nobody else is waited for. */
+  refusing(): PeerId[] {
+    return this.#refusals.take(this.#host.nowMs).flatMap((refusal) => this.#shadowOf(refusal));
+  }
+
+  #shadowOf(refusal: RowsRefusal): PeerId[] {
+    const { stage, sender, receivers, error } = refusal;
+    const { route, length } = this.#host.session;
+    const loss = lossBy(refusal, route);
+    if (receivers.length > 1 && error.code !== 'link-lost') {
+      const at = { start: length, end: length, proof: null };
+      const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
+      this.#host.tell({ type: 'fault', fault });
+    }
+    if (loss === null) return [receivers[0]!];
+    this.#host.tell(loss);
+    return [];
+  }
+}
+
+/** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
+export function lossBy({ stage, sender, receivers, error }: RowsRefusal, { stages }: Route): SessionLost | null {
+  if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
+  const primary = stages[stage]!.primary.id;
+  if (receivers[0] !== primary) return null;
+  return { type: 'lost', error: new ChorusError(error.code, CONTRADICTION), blamed: [primary, sender] };
+}
