@@ -29,8 +29,14 @@ export function judge(primary: Testimony, shadow: Testimony, output: OutputKind,
 
 /** True if equal inputs leave these two no room for any difference. */
 export function mustMatch(a: Testimony, b: Testimony): boolean {
-  const areExact = a.numericClass === EXACT_CLASS && b.numericClass === EXACT_CLASS;
-  return areExact && equalBytes(a.commit.statement.shapes, b.commit.statement.shapes);
+  return (
+    isExactPair(a.numericClass, b.numericClass) && equalBytes(a.commit.statement.shapes, b.commit.statement.shapes)
+  );
+}
+
+/** True for two classes whose replicas have equal bits wherever they ran the same input in equal runs. */
+export function isExactPair(a: string, b: string): boolean {
+  return a === EXACT_CLASS && b === EXACT_CLASS;
 }
 
 /** Logits rows that are malformed cannot be compared. */

@@ -134,7 +134,7 @@ def attestation(party, role, runs):
 
 
 zero = {"median": 0, "p95": 0, "max": 0, "bias": 0}
-thresholds = json.load(open("shared/check/thresholds.json"))
+thresholds = json.load(open("shared/judge/thresholds.json"))
 pair = next(p for p in thresholds["pairs"] if p["pair"] == "wasm + wasm" and p["kind"] == "logits")
 limits = {key: pair[key] for key in ("pair", "kind", "accept", "reject", "tokenGap")} | {"isMeasured": True}
 finding = {
@@ -186,7 +186,7 @@ predicate = {
         }
     ],
     "spans": [span(0, 32), span(32, fed)],
-    "thresholds": {"sha256": sha(open("shared/check/thresholds.json", "rb").read()).hex()},
+    "thresholds": {"sha256": sha(open("shared/judge/thresholds.json", "rb").read()).hex()},
     "verdict": {"tier": "checked", "counts": {"checked": 2, "settled": 0, "unchecked": 0, "disputed": 0}},
     "faults": [],
     "startedAt": "2026-03-01T12:00:01Z",

@@ -1,6 +1,6 @@
 import type { PeerId } from '../../ids.ts';
 import type { Outcome } from '../../judge/finding.ts';
-import { EXACT_CLASS } from '../../judge/judge.ts';
+import { EXACT_CLASS, isExactPair } from '../../judge/judge.ts';
 import type { AttestationPredicate } from './attestation.ts';
 
 interface Judged {
@@ -24,7 +24,7 @@ export function contradictionOf(
   // Output chains cover all positions before their end, so once they differ they differ for good.
   const differs = primary.outputs.find(({ sha256 }, i) => sha256 !== shadow.outputs[i]?.sha256);
   if (differs === undefined) return null;
-  const areExact = [primary, shadow].every(({ numericClass }) => numericClass === EXACT_CLASS);
+  const areExact = isExactPair(primary.numericClass, shadow.numericClass);
   const cannotDiffer = areExact && primary.runs.sha256 === shadow.runs.sha256;
   for (const span of spans) {
     if (span.end < differs.end) continue;

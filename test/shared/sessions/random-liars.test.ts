@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { checkedNetwork, only, prompt, standing } from '../../support/checked-network.ts';
+import { repetitions } from '../../support/effort.ts';
 import { corrupt, lieKinds, type Lie } from '../../support/random-liars.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
 
@@ -76,7 +77,7 @@ describe('whoever lies, and in whatever way', () => {
           await network.clock.advance(25_000);
           expect(network.openSessions).toBe(0);
         }),
-        { numRuns: 20, seed },
+        { numRuns: repetitions(10, 50), seed },
       );
     },
   );

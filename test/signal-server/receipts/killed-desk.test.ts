@@ -19,7 +19,7 @@ import { createRandom } from '../../support/synthetic-weights.ts';
 
 const KILLS = repetitions(6, 20);
 const CLIENTS = 16;
-const RECEIPTS = 400;
+const RECEIPTS = 20 * KILLS;
 /** Every other process is killed at most this long after it began to give receipts, be it at its first steps. */
 const LONGEST_MS = 600;
 /**
