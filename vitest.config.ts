@@ -69,9 +69,9 @@ export default defineConfig({
           globalSetup: ['test/support/browser-servers.ts'],
           expect: patient,
           testTimeout: 60_000,
-          sequence: { groupOrder: 1 },
           hookTimeout: 60_000,
-          fileParallelism: false,
+          // Beside those in Node: while the emulated GPU works, a core is idle.
+          sequence: { groupOrder: 0 },
           browser: {
             enabled: true,
             headless: true,
@@ -91,7 +91,7 @@ export default defineConfig({
           globalSetup: ['test/support/e2e-setup.ts'],
           expect: patient,
           testTimeout: 300_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
           hookTimeout: 600_000,
           fileParallelism: false,
         },

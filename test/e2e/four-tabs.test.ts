@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { startNetwork, type TestNetwork } from '../support/network.ts';
+import type { VolunteerTab } from '../support/volunteer-tab.ts';
 import { describeDataChannels } from './four-tabs/data-channels.ts';
 import { describeRelay } from './four-tabs/relay.ts';
 import { describeWebGpu } from './four-tabs/webgpu.ts';
@@ -7,6 +8,7 @@ import { describeWebGpu } from './four-tabs/webgpu.ts';
 /** Four stages and no anchors: every tab holds a quarter of the model. */
 describe('a network of tabs that hold a quarter of the model each', () => {
   let network: TestNetwork;
+  const volunteers: VolunteerTab[] = [];
 
   beforeAll(async () => {
     network = await startNetwork({ anchors: 0, minStages: 4 });
@@ -15,6 +17,6 @@ describe('a network of tabs that hold a quarter of the model each', () => {
   afterAll(() => network.stop());
 
   describeDataChannels(() => network);
-  describeRelay(() => network);
-  describeWebGpu(() => network);
+  describeRelay(() => network, volunteers);
+  describeWebGpu(() => network, volunteers);
 });

@@ -11,7 +11,7 @@ describe('a network of two tabs for each stage', () => {
 
   beforeAll(async () => {
     network = await startNetwork({ anchors: 0, minStages: 2 });
-    for (let i = 0; i < 4; i++) volunteers.push(await network.volunteer());
+    volunteers.push(...(await network.volunteers(4)));
     await network.servable();
   });
 

@@ -13,6 +13,8 @@ export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
   snapshot(): Promise<NetworkSnapshot>;
   /** Opens a tab, presses Start and waits until the server sees it ready. */
   volunteer(options?: TabOptions): Promise<VolunteerTab>;
+  /** `count` of them at once, as tabs come in life. */
+  volunteers(count: number, options?: TabOptions): Promise<VolunteerTab[]>;
   /** Opens a tab at the Ask view, or at another address of the server. */
   requester(options?: TabOptions, address?: string): Promise<Tab>;
   /** Waits until routes can be given. */
@@ -37,6 +39,8 @@ export async function networkAround<Server extends ServerProcess>(
     server,
     snapshot,
     volunteer: (tabOptions) => volunteerIn(browser, server.url, tabOptions),
+    volunteers: (count, tabOptions) =>
+      Promise.all(Array.from({ length: count }, () => volunteerIn(browser, server.url, tabOptions))),
     requester: (tabOptions, address = '/#/') => openTab(browser, `${server.url}${address}`, tabOptions),
     async servable() {
       await until(

@@ -15,7 +15,7 @@ import { repetitions } from '../../support/effort.ts';
 import { conversations } from '../../support/prompts.ts';
 
 /** Each takes a software GPU two seconds. */
-const PROMPTS = repetitions(8, 32);
+const PROMPTS = repetitions(4, 32);
 const session = 'a'.repeat(32) as SessionId;
 const other = 'b'.repeat(32) as SessionId;
 const whole: StageRange = { start: 0, end: 8, embedding: true, head: true };

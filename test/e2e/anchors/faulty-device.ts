@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { askGreedily, startAskingProgram, type AskingProgram } from '../../support/asking-program.ts';
-import type { TestNetwork } from '../../support/network.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import type { TestNetwork } from '../../support/network.ts';
 import { longQuestion } from '../../support/prompts.ts';
 import { pressStart } from '../../support/volunteer-tab.ts';
 import { keepSubgroups, keepSubgroupsUnprobed } from '../../support/wrapped-workers.ts';

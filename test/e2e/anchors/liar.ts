@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shortId } from '#shared/ids.ts';
 import { MAX_SHADOWS } from '#shared/limits.ts';
 import { askGreedily, startAskingProgram, type AskingProgram } from '../../support/asking-program.ts';
-import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
-import { wrenText } from '../../support/wren-text.ts';
+import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { until, type VolunteerTab } from '../../support/volunteer-tab.ts';
 import { lieInRuns } from '../../support/wrapped-workers.ts';
+import { wrenText } from '../../support/wren-text.ts';
 
 const question = 'Tell me a story about a brave mouse.';
 const messages = [{ role: 'user' as const, content: question }];
@@ -27,7 +27,7 @@ export function describeLiar(networkOf: () => TestNetwork): void {
     beforeAll(async () => {
       network = networkOf();
       liar = await network.volunteer({ script: lieInRuns });
-      for (let i = 0; i < 2; i++) await network.volunteer();
+      await network.volunteers(2);
       await network.servable();
     });
 

@@ -10,9 +10,9 @@ import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { runChorus } from '../../support/chorus-process.ts';
 import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
-import { wrenText } from '../../support/wren-text.ts';
 import { until } from '../../support/volunteer-tab.ts';
 import type { WitnessedServer } from '../../support/witnessed-server.ts';
+import { wrenText } from '../../support/wren-text.ts';
 
 const messages = [{ role: 'user' as const, content: 'Tell me a story about a brave mouse.' }];
 const maxNewTokens = 24;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
-import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { channelStats } from '../../support/tabs.ts';
 import type { VolunteerTab } from '../../support/volunteer-tab.ts';
 
@@ -18,7 +18,7 @@ export function describeDataChannels(networkOf: () => TestNetwork): void {
     const volunteers: VolunteerTab[] = [];
 
     beforeAll(async () => {
-      for (let i = 0; i < 4; i++) volunteers.push(await networkOf().volunteer());
+      volunteers.push(...(await networkOf().volunteers(4)));
       await networkOf().servable();
     });
 

@@ -1,21 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { channelStats } from '../../support/tabs.ts';
+import type { VolunteerTab } from '../../support/volunteer-tab.ts';
 
 const question = 'Tell me a story about a shy dragon.';
 const maxNewTokens = 64;
 
-export function describeRelay(networkOf: () => TestNetwork): void {
+/** Its tabs stay: the next tests go on with them. */
+export function describeRelay(networkOf: () => TestNetwork, volunteers: VolunteerTab[]): void {
   describe('four tabs without WebRTC, and a fifth that asks', () => {
     const golden = readGoldenAnswers();
 
     beforeAll(async () => {
-      for (let i = 0; i < 4; i++) await networkOf().volunteer({ webrtc: false });
+      volunteers.push(...(await networkOf().volunteers(4, { webrtc: false })));
       await networkOf().servable();
     });
-
-    afterAll(() => networkOf().empty());
 
     test('answer what the uncut model answers, through the relay, and the page says so', async () => {
       const requester = await networkOf().requester({ webrtc: false, maxNewTokens });

@@ -2,9 +2,9 @@ import OpenAI from 'openai';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { peerIdSchema } from '#shared/ids.ts';
+import { readGoldenAnswers } from '../../support/golden-answers.ts';
 import type { TestNetwork } from '../../support/network.ts';
 import type { VolunteerTab } from '../../support/volunteer-tab.ts';
-import { readGoldenAnswers } from '../../support/golden-answers.ts';
 
 const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
 /** A tab that the machine holds up is taken out of an answer, which is then not made by all: another is asked for. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { shortId } from '#shared/ids.ts';
-import { answerText, finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import { answerText, finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { pressStart, until, type VolunteerTab } from '../../support/volunteer-tab.ts';
 
 const question = 'Tell me a story about two friends.';
