@@ -8,22 +8,22 @@ import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
 import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { ReplicaConfig } from './replica-event.ts';
-import type { StageRecord } from './stage-record.ts';
+import type { StageTape } from './stage-tape.ts';
 
 /** The records of one session that its requester asks for: what was computed, for this replica to sign. */
 export class ReplicaRecords {
   readonly #config: ReplicaConfig;
   readonly #session: SessionId;
   readonly #seat: Seat;
-  readonly #record: StageRecord;
+  readonly #tape: StageTape;
   readonly #audit: ReplicaAudit;
   #count = 0;
 
-  constructor(config: ReplicaConfig, session: SessionId, seat: Seat, record: StageRecord, audit: ReplicaAudit) {
+  constructor(config: ReplicaConfig, session: SessionId, seat: Seat, tape: StageTape, audit: ReplicaAudit) {
     this.#config = config;
     this.#session = session;
     this.#seat = seat;
-    this.#record = record;
+    this.#tape = tape;
     this.#audit = audit;
   }
 
@@ -34,7 +34,7 @@ export class ReplicaRecords {
    */
   sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): Signing | null {
     const { committedEnd, mostCommitted, isAudited } = this.#audit;
-    const { computed, mostComputed } = this.#record;
+    const { computed, mostComputed } = this.#tape;
     if (end > (isAudited ? mostCommitted : mostComputed)) {
       throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
     }
@@ -56,7 +56,7 @@ export class ReplicaRecords {
     const { loaded, backend } = this.#config;
     const { model, range, manifest } = loaded;
     const { stage, role } = this.#seat;
-    const record = this.#record;
+    const tape = this.#tape;
     return {
       session: this.#session,
       stage,
@@ -66,9 +66,9 @@ export class ReplicaRecords {
       numericClass: backend.numericClass,
       runtime: { name: manifest.pins.runtime, version: backend.runtimeVersion },
       positions: end,
-      inputAt: (at) => record.chainsAt(at).input,
-      outputAt: (at) => record.chainsAt(at).output,
-      runsAt: (at) => record.chainsAt(at).runs,
+      inputAt: (at) => tape.chainsAt(at).input,
+      outputAt: (at) => tape.chainsAt(at).output,
+      runsAt: (at) => tape.chainsAt(at).runs,
     };
   }
 }

@@ -4,15 +4,15 @@ import type { PeerId, SessionId } from '../ids.ts';
 import { OPENING_BYTES } from '../judge/statement-codec.ts';
 import { leaseMs, type Route } from '../route/route.ts';
 import type { RunResult } from '../rows/compute.ts';
-import { Backlog, bytesOf } from '../wire/backlog.ts';
+import { Backlog, messageBytes } from '../wire/backlog.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { RowOrder, type CutMessage } from '../wire/row-order.ts';
 import { checkDigest } from '../wire/rows-message.ts';
-import { checkRows, type Opening, type Seat } from './admission.ts';
+import { checkRows, type OpenRequest, type Seat } from './admission.ts';
 import { faultMessage } from './fault-message.ts';
 import { Onward } from './onward.ts';
 import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
-import type { ReplicaSessionEffect, SessionReply } from './replica-event.ts';
+import type { ReplicaSessionEffect, ReplicaSessionReply } from './replica-event.ts';
 import { ReplicaRecords } from './replica-records.ts';
 import type { SessionHost } from './session-host.ts';
 import { SessionKey } from './session-key.ts';
@@ -43,9 +43,9 @@ export class ReplicaSession {
   #isOver = false;
   #untold: PeerMessage | null = null;
 
-  constructor(host: SessionHost, seat: Seat, opening: Opening, envelope: Envelope) {
+  constructor(host: SessionHost, seat: Seat, request: OpenRequest, envelope: Envelope) {
     const { nowMs, config } = host;
-    const { session, route } = opening;
+    const { session, route } = request;
     this.id = session;
     this.seat = seat;
     this.#waits = new SessionWaits(nowMs, leaseMs(route));
@@ -56,8 +56,8 @@ export class ReplicaSession {
     this.#envelope = envelope;
     this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
-    this.#runs = new StageRuns(host, seat, opening, this.#audit, this.#onward);
-    this.#records = new ReplicaRecords(config, session, seat, this.#runs.record, this.#audit);
+    this.#runs = new StageRuns(host, seat, request, this.#audit, this.#onward);
+    this.#records = new ReplicaRecords(config, session, seat, this.#runs.tape, this.#audit);
     if (seat.forward !== null) this.#missing.add('forward');
   }
 
@@ -82,7 +82,7 @@ export class ReplicaSession {
 
   /** Bytes of rows it keeps. */
   get bytes(): number {
-    return this.#runs.record.bytes + this.#audit.bytes;
+    return this.#runs.tape.bytes + this.#audit.bytes;
   }
 
   /** Takes rows or a cut from the peer before this stage. */
@@ -146,7 +146,7 @@ export class ReplicaSession {
     else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
   }
 
-  onReply(event: SessionReply): void {
+  onReply(event: ReplicaSessionReply): void {
     switch (event.type) {
       case 'opened':
         this.#missing.delete('compute');
@@ -210,7 +210,7 @@ export class ReplicaSession {
 
   #reveal(reveal: PeerMessage): void {
     this.#send(this.seat.requester, reveal);
-    this.#runs.record.release(this.#audit.shownTo);
+    this.#runs.tape.release(this.#audit.shownTo);
   }
 
   #onVerified(index: number, isGood: boolean): void {
@@ -223,15 +223,15 @@ export class ReplicaSession {
   }
 
   #recall(start: number, end: number): void {
-    if (end > this.#runs.record.received) {
+    if (end > this.#runs.tape.received) {
       return this.fail(new ChorusError('bad-message', 'rows were recalled that never came'), null);
     }
-    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#runs.record.rows(start, end) });
+    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#runs.tape.rows(start, end) });
   }
 
   /** Sends the requester what it asked for, as long as it takes it. */
   #giveBack(message: PeerMessage): void {
-    const bytes = bytesOf(message);
+    const bytes = messageBytes(message);
     const to = this.seat.requester;
     if (!this.#backlog.add(to, bytes)) {
       return this.fail(new ChorusError('rate-limited', 'more is asked for than can be sent'), null);

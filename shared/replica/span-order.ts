@@ -2,7 +2,7 @@ import { ChorusError } from '../errors.ts';
 import type { Span } from '../judge/statement.ts';
 
 /** A span that was given out, and what cuts have left of it. */
-interface Placed {
+interface PlacedSpan {
   readonly span: Span;
   keptEnd: number;
   /** It was challenged before any cut went into it: what is left of it is judged. */
@@ -22,7 +22,7 @@ export class SpanOrder {
   #cuts: { readonly epoch: number; readonly position: number }[] = [];
   readonly #held = new Map<number, Span>();
   /** Given out and not known to be void, end to end. */
-  #placed: Placed[] = [];
+  #placed: PlacedSpan[] = [];
   /** Of the last one given out. */
   #last: Pick<Span, 'epoch' | 'index'> = { epoch: 0, index: 0 };
 
@@ -109,7 +109,7 @@ export class SpanOrder {
     return this.#find(index) !== undefined;
   }
 
-  #find(index: number): Placed | undefined {
+  #find(index: number): PlacedSpan | undefined {
     return this.#placed.find(({ span }) => span.index === index);
   }
 

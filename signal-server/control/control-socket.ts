@@ -7,10 +7,10 @@ import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
 import { peerControlMessageSchema, type PeerControlMessage, type ServerMessage } from '#shared/wire/control-message.ts';
 import { CONTROL_NONCE_BYTES, controlProofBytes } from '#shared/wire/control-proof.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
 import type { Config } from '../machine/config.ts';
 import type { DeskMessage } from '../peer-router/control-router.ts';
-import type { PeerKind } from '../placement/registry.ts';
 import { checkProof } from './check-proof.ts';
 
 /** Large messages take longer to read: one counts as one more for every so many bytes. */

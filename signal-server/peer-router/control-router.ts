@@ -1,7 +1,7 @@
 import type { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import type { PeerKind } from '../placement/registry.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 
 /**
  * A peer on one of its connections. The number is new for each connection that the edge accepts, so that a late message

@@ -5,8 +5,8 @@ import type { StageRange } from '#shared/model/stage.ts';
 export const MAX_PROOFS = 200;
 export const MAX_PROOF_CHARACTERS = 512 * 1024;
 
-/** A proven fault as it stays on record. */
-export interface RecordedFault {
+/** A proven fault, as it is kept. */
+export interface KeptFault {
   readonly session: SessionId;
   readonly volunteer: PeerId;
   readonly model: Digest;
@@ -33,7 +33,7 @@ export interface TrustAppends {
   /** Drops all that a key has earned, in every numeric class, and the complaints of it. */
   reset(volunteer: PeerId): Promise<void>;
   /** Records the fault with its proof, resets the key and suspends it, all or nothing. */
-  convict(fault: RecordedFault, proof: string, suspension: Suspension): Promise<void>;
+  convict(fault: KeptFault, proof: string, suspension: Suspension): Promise<void>;
   /** Drops complaints from before `beforeMs`. */
   prune(beforeMs: number): Promise<void>;
 }
@@ -51,7 +51,7 @@ export interface TrustReads {
   suspendedAt(atMs: number): number;
   isProven(session: SessionId, volunteer: PeerId): boolean;
   /** Newest first. */
-  faults(count: number): readonly RecordedFault[];
+  faults(count: number): readonly KeptFault[];
   /**
    * The proof as it was reported, for the operator; null if it is no longer kept. With a promise: together they may be
    * 100 MB.

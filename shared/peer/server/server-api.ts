@@ -8,7 +8,7 @@ import { logStatusSchema, type LogStatus } from '../../wire/log-status.ts';
 import { modelListSchema, type ModelSummary } from '../../wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '../../wire/network-snapshot.ts';
 import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '../../wire/receipt-list.ts';
-import { askServer, type AskServerDeps, type Question } from './ask-server.ts';
+import { askServer, type AskServerDeps, type ServerQuestion } from './ask-server.ts';
 
 /** A piece may be read from a slow disk first. */
 const PIECE_SILENCE_MS = 30_000;
@@ -49,7 +49,7 @@ export interface ServerApi {
 export function createServerApi({ silenceMs, ...deps }: ServerApiDeps): ServerApi {
   async function askJson<T>(
     schema: ZodType<T>,
-    question: Omit<Question, 'silenceMs' | 'headers' | 'cache'>,
+    question: Omit<ServerQuestion, 'silenceMs' | 'headers' | 'cache'>,
   ): Promise<T> {
     const { what, body } = question;
     const headers = { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }) };

@@ -33,7 +33,7 @@ export function takeCommit(
   if (book.isVoid(statement.index)) return { type: 'ignored' };
   const span = book.find(statement.index);
   if (span === undefined) return failed(statement.index <= book.lastIndex ? 'commit-replayed' : 'wrong-span');
-  const word = span.part(replica).commit;
+  const word = span.wordsOf(replica).commit;
   if (word.byMs === Infinity || !isSameSpan(span.span, statement) || statement.stage !== replica.stage) {
     return failed('wrong-span');
   }
@@ -69,7 +69,7 @@ export function takeReveal(
   }
   const bytes = bytesOf(() => revealBytes(statement));
   if (bytes === null) return failed('reveal-malformed');
-  const word = span.part(replica).reveal;
+  const word = span.wordsOf(replica).reveal;
   return takeWord(word, { signed, bytes, isGood: false }, nowMs >= word.byMs ? 'reveal-late' : null);
 }
 

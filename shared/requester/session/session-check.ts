@@ -12,7 +12,7 @@ import type { AuditFailure, AuditHost, Dispute, SpanAudit } from '../audit/span-
 import type { SpanBook } from '../audit/span-book.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
 import type { SessionPort } from '../feed/session-port.ts';
-import { recordedCode, type FoundFault } from '../found-fault.ts';
+import { reportedCode, type FoundFault } from '../found-fault.ts';
 import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { blamedOf, type Verdict } from '../settle/settlement.ts';
@@ -248,7 +248,7 @@ export class SessionCheck {
   }
 
   #blame(fault: FoundFault): void {
-    this.#session.faults.push({ volunteer: fault.volunteer, code: recordedCode(fault.code) });
+    this.#session.faults.push({ volunteer: fault.volunteer, code: reportedCode(fault.code) });
     this.#host.tell({ type: 'fault', fault });
   }
 

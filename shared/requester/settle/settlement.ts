@@ -5,7 +5,7 @@ import type { Finding, StageCheck } from '../../judge/finding.ts';
 import { judge } from '../../judge/judge.ts';
 import type { Testimony } from '../../judge/statement.ts';
 import { thresholdFor } from '../../judge/thresholds.ts';
-import { decide, type Blame, type Word } from '../../judge/verdict.ts';
+import { decide, type ThirdFinding, type WrongParty } from '../../judge/verdict.ts';
 import { SETTLE_TIMEOUT_MS } from '../../limits.ts';
 import { sameRange } from '../../model/stage.ts';
 import { computationFault } from '../../proof/proof-fault.ts';
@@ -23,7 +23,7 @@ type Role = 'arbiter' | 'referee';
 
 /** What came of a dispute. */
 export interface Verdict {
-  readonly wrong: Blame;
+  readonly wrong: WrongParty;
   /** The third replica that decided; null where none could. */
   readonly arbiter: StageCheck['arbiter'];
   /** What shows to the server that a party is at fault. */
@@ -57,7 +57,7 @@ export class Settlement {
   readonly #news: SettlementNews;
   readonly #recall: Recall | null;
   readonly #roles: Role[] = ['arbiter', 'referee'];
-  readonly #words: Word[] = [];
+  readonly #thirds: ThirdFinding[] = [];
   readonly #proofs: Verdict['proofs'][number][] = [];
   #attempt: Attempt | null = null;
   #isOver = false;
@@ -183,7 +183,7 @@ export class Settlement {
   #hear(third: Testimony): void {
     const { primary, shadow } = this.dispute;
     const { role, routed } = this.#attempt!;
-    this.#words.push({
+    this.#thirds.push({
       by: { id: third.peer, role, numericClass: third.numericClass },
       primary: this.#judge(primary, third),
       shadow: this.#judge(shadow, third),
@@ -234,20 +234,20 @@ export class Settlement {
   #tryNext(): void {
     this.#attempt = null;
     const { finding, primary, shadow, span, stage } = this.dispute;
-    const isCleared = finding.outcome === 'suspect' && this.#words[0]?.primary === 'agreed';
+    const isCleared = finding.outcome === 'suspect' && this.#thirds[0]?.primary === 'agreed';
     const role = this.#roles.shift();
     if (isCleared || role === undefined) return this.#conclude();
     const ticket = this.#host.nextTicket();
     this.#attempt = { role, ticket, routed: null, replay: null, byMs: this.#host.nowMs + SETTLE_TIMEOUT_MS };
     const exclude = [primary.peer, shadow.peer, this.#host.config.self];
-    for (const { by } of this.#words) exclude.push(by.id);
+    for (const { by } of this.#thirds) exclude.push(by.id);
     this.#host.perform({ type: 'request-replay', ticket, session: span.session, stage, role, exclude });
     this.#news.asked(this.dispute, role);
   }
 
   #conclude(): void {
     this.stop();
-    const { wrong, by } = decide(this.dispute.finding.outcome, this.#words);
+    const { wrong, by } = decide(this.dispute.finding.outcome, this.#thirds);
     this.#news.concluded(this.dispute, { wrong, arbiter: by, proofs: this.#proofs });
   }
 }
@@ -259,7 +259,7 @@ function isAbout(event: RequesterEvent, replay: SessionId): boolean {
 }
 
 /** Parties of a dispute, as ids. */
-export function blamedOf(dispute: Dispute, wrong: Blame): PeerId[] {
+export function blamedOf(dispute: Dispute, wrong: WrongParty): PeerId[] {
   if (wrong === 'nobody') return [];
   if (wrong === 'primary' || wrong === 'shadow') return [dispute[wrong].peer];
   return [dispute.primary.peer, dispute.shadow.peer];

@@ -4,7 +4,7 @@ import { RowChain, ShapeChain, splitRows } from '../rows/row-chain.ts';
 import type { Rows } from '../rows/rows.ts';
 
 /** What a replica says of positions [start, end) of its session, and the rows it says it of. */
-export interface SpanRecord {
+export interface SpanRows {
   readonly chains: Pick<Commit, 'inputFrom' | 'inputTo' | 'outputFrom' | 'outputTo' | 'shapes'>;
   readonly inputs: readonly Uint8Array<ArrayBuffer>[];
   /** Empty rows where no logits were wanted. */
@@ -17,7 +17,7 @@ const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
  * One session of one stage, row by row: what went in, from position 0 on, and of what came out the chain and those rows
  * that may still have to be shown. Rows are taken in before they are computed; a shadow's wait there for their check.
  */
-export class StageRecord {
+export class StageTape {
   readonly #kind: 'tokens' | 'hidden';
   readonly #inputs: Uint8Array<ArrayBuffer>[] = [];
   readonly #isWanted: boolean[] = [];
@@ -107,7 +107,7 @@ export class StageRecord {
   }
 
   /** [start, end), which must be computed. */
-  span(start: number, end: number): SpanRecord {
+  span(start: number, end: number): SpanRows {
     return {
       chains: {
         inputFrom: this.#inputChain.at(start),

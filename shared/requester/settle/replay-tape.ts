@@ -29,7 +29,7 @@ export interface ReplayTask {
 const EMPTY = new Uint8Array();
 
 /** What went into a replay and came out of it, which is what its replica must stand for. */
-export class ReplayRecord {
+export class ReplayTape {
   readonly #route: Route;
   readonly #manifest: Manifest;
   readonly #task: ReplayTask;
