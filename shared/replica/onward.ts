@@ -64,7 +64,7 @@ export class Onward {
     for (const { to } of this.#feed.feed(message)) this.#feedOne(to, message);
   }
 
-  /** What was sent is within the link's window. */
+  /** A counted message is within the link's window. */
   sent(peer: PeerId, bytes: number): void {
     this.#backlog.remove(peer, bytes);
   }

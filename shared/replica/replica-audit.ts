@@ -12,7 +12,7 @@ import type { Show } from './shown-rows.ts';
 import { SpanOrder } from './span-order.ts';
 import type { SpanRows } from './stage-tape.ts';
 
-/** What a requester says of its check. */
+/** A message of the requester about its check. */
 export type AuditMessage = Extract<PeerMessage, { type: 'audit' | 'check' | 'challenge' | 'recall' | 'record' }>;
 type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
 
@@ -37,8 +37,8 @@ const MAX_SPANS = 2 * MAX_OPEN_CHECKS;
 
 /**
  * The check of one session as a replica sees it: which spans it owes a commit, and which of those it has committed to
- * may now be revealed. A commit is made once for each span and cannot be taken back; what it takes to reveal it is kept
- * aside, so that no cut comes between. Doubled messages change nothing. What no honest requester says throws.
+ * may now be revealed. A commit is made once for each span and cannot be taken back; the rows to reveal are kept
+ * aside, so that no cut comes between. Doubled messages change nothing. A message that no honest requester sends throws.
  */
 export class ReplicaAudit {
   readonly #seat: Seat;
@@ -91,7 +91,7 @@ export class ReplicaAudit {
   /** Throws `bad-message` for a second anchor. */
   audit({ anchor }: MessageOf<'audit'>): void {
     if (this.#anchor !== null) {
-      if (!equalBytes(this.#anchor, anchor)) throw bad('a session has one anchor');
+      if (!equalBytes(this.#anchor, anchor)) throw bad('a second anchor; a session has exactly one');
       return;
     }
     this.#anchor = anchor;

@@ -8,7 +8,7 @@ import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
 import type { LoadedRange, OpenRequest } from './admission.ts';
 
-/** What a session asked for is done, or has failed. */
+/** Something that a session asked for is done, or has failed. */
 export type ReplicaSessionReply =
   | { readonly type: 'opened' | 'cut-done'; readonly session: SessionId }
   | {
@@ -40,7 +40,7 @@ export type ReplicaEvent =
 export type ReplicaSessionEffect =
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
   | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
-  /** To be answered by `sent`, for those who may be slower than what is sent to them. */
+  /** To be answered by `sent`; for peers that may be slower than the messages to them. */
   | {
       readonly type: 'send-counted';
       readonly session: SessionId;
@@ -64,13 +64,13 @@ export interface ReplicaConfig {
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly random: RandomBytes;
   readonly loaded: LoadedRange;
-  /** What its signed records name as the device it computes on. */
+  /** The device that its signed records name. */
   readonly backend: Pick<BackendInfo, 'numericClass' | 'runtimeVersion'>;
   /** Sessions at once. */
   readonly slots: number;
 }
 
-/** What one volunteer has done so far. */
+/** The work of one volunteer so far. */
 export interface ReplicaCounts {
   /** Positions run. */
   readonly positions: number;

@@ -10,7 +10,7 @@ import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { ReplicaConfig } from './replica-event.ts';
 import type { StageTape } from './stage-tape.ts';
 
-/** The records of one session that its requester asks for: what was computed, for this replica to sign. */
+/** The records of one session that its requester asks for: the computed positions, for this replica to sign. */
 export class ReplicaRecords {
   readonly #config: ReplicaConfig;
   readonly #session: SessionId;
@@ -28,9 +28,9 @@ export class ReplicaRecords {
   }
 
   /**
-   * Has all signed that was computed and committed to, or all that was computed where nothing is checked. What a cut has
-   * taken in the meantime is not signed for, nor what is no longer the end: null then. Throws `bad-message` for what never
-   * was, `rate-limited` for more than a session may have.
+   * Has all positions signed that were committed to, or all that were computed where nothing is checked. Null for an end
+   * that is no longer the end, or that a cut has taken in the meantime. Throws `bad-message` for one that never was,
+   * `rate-limited` for more than a session may have.
    */
   sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): Signing | null {
     const { committedEnd, mostCommitted, isAudited } = this.#audit;
@@ -39,7 +39,9 @@ export class ReplicaRecords {
       throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
     }
     if (end !== (isAudited ? committedEnd : computed)) return null;
-    if (this.#count === MAX_RECORDS) throw new ChorusError('rate-limited', 'a session has no more records than these');
+    if (this.#count === MAX_RECORDS) {
+      throw new ChorusError('rate-limited', `one record more than ${MAX_RECORDS}; a session has no more`);
+    }
     this.#count += 1;
     const payload = attestationStatement(this.#run(end), salt, wallMs);
     const bytes = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);

@@ -38,7 +38,7 @@ export class ReplicaSession {
   readonly #waits: SessionWaits;
   /** Of rows recalled, and of records. */
   readonly #backlog = new Backlog();
-  /** What must be there before the session is open: its KV, the link forward. */
+  /** Needed before the session is open and not there yet: its KV, the link forward. */
   readonly #missing = new Set<'compute' | 'forward'>(['compute']);
   #isOver = false;
   #untold: PeerMessage | null = null;
@@ -142,7 +142,7 @@ export class ReplicaSession {
   onClose(from: PeerId, reason: string): void {
     const { upstream, requester, role } = this.seat;
     if (from === upstream) this.#onLeft(reason);
-    // Whoever feeds a shadow that the requester gave up need not go on with it.
+    // The sender of a shadow that the requester gave up need not go on feeding it.
     else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
   }
 
@@ -278,7 +278,7 @@ export class ReplicaSession {
     const { upstream, requester, stage, role } = this.seat;
     const fault = faultMessage(this.id, stage, code, message, volunteer);
     this.#send(upstream, fault);
-    // Nobody passes a shadow's fault on, and who is held to be at fault would have to pass that on itself.
+    // Nobody passes a shadow's fault on, and an accused sender would have to pass on its own.
     if (requester !== upstream && (role === 'shadow' || volunteer === upstream)) {
       if (this.#audit.isAudited) this.#send(requester, fault);
       else this.#untold = fault;

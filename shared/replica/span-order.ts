@@ -5,13 +5,13 @@ import type { Span } from '../judge/statement.ts';
 interface PlacedSpan {
   readonly span: Span;
   keptEnd: number;
-  /** It was challenged before any cut went into it: what is left of it is judged. */
+  /** Challenged before any cut went into it: its remaining positions are judged. */
   isChallenged: boolean;
 }
 
 /**
  * Puts the checks of one session into the order in which its requester closed the spans. These lie end to end. A cut makes
- * void those that end after it, but not one that it goes into and that was challenged before: what is left of that one
+ * void those that end after it, except one that it goes into and that was challenged before: the rest of that one
  * stays, and the next one begins at the cut and not where that one began. A replica may hear of the challenge only after
  * that next check, which waits then.
  */

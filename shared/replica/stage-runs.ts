@@ -11,11 +11,11 @@ import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { SessionHost } from './session-host.ts';
 import { StageTape } from './stage-tape.ts';
 
-/** What compute is at. */
+/** The run or cut that compute is at. */
 type Job = OrderedMessage | { readonly type: 'again'; readonly end: number };
 
 /**
- * What one session has its stage compute, one run at a time. A primary runs rows as they come and passes results on; a
+ * The work of one session for its stage, one run at a time. A primary runs rows as they come and passes results on; a
  * shadow keeps them until the requester has them checked, and runs them a span at a time.
  */
 export class StageRuns {

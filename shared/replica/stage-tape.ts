@@ -3,7 +3,7 @@ import type { Commit } from '../judge/statement.ts';
 import { RowChain, ShapeChain, splitRows } from '../rows/row-chain.ts';
 import type { Rows } from '../rows/rows.ts';
 
-/** What a replica says of positions [start, end) of its session, and the rows it says it of. */
+/** The chains over positions [start, end) of a replica's session, and the rows in them. */
 export interface SpanRows {
   readonly chains: Pick<Commit, 'inputFrom' | 'inputTo' | 'outputFrom' | 'outputTo' | 'shapes'>;
   readonly inputs: readonly Uint8Array<ArrayBuffer>[];
@@ -14,7 +14,7 @@ export interface SpanRows {
 const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
 
 /**
- * One session of one stage, row by row: what went in, from position 0 on, and of what came out the chain and those rows
+ * One session of one stage, row by row: the input from position 0 on, and of the output the chain and those rows
  * that may still have to be shown. Rows are taken in before they are computed; a shadow's wait there for their check.
  */
 export class StageTape {

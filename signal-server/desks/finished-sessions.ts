@@ -17,7 +17,7 @@ export interface FinishedSessionsDeps {
   readonly onError: (error: unknown) => void;
 }
 
-/** What finished sessions leave behind: history, figures, and what they bring or cost their volunteers in trust. */
+/** Accounts for finished sessions: history, figures, and the trust that they bring or cost their volunteers. */
 export class FinishedSessions {
   readonly #deps: FinishedSessionsDeps;
 
@@ -75,7 +75,7 @@ export class FinishedSessions {
   }
 }
 
-/** No more than its tokens can have had. */
+/** The spans of a session by verdict, no more than its tokens can have had. */
 function countsOf({ lease, tokens, checks }: FinishedSession): CheckCounts {
   const most = mostSpans(lease.route, tokens);
   return countsBy((tier) => Math.min(most, checks?.[tier] ?? 0));

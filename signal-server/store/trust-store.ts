@@ -26,7 +26,7 @@ export interface Suspension {
 export interface TrustAppends {
   /** Adds to the spans of a key, and to those of them that this requester brought. */
   credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): Promise<void>;
-  /** Drops which requester brought how much: it is no longer needed once a key is not new. */
+  /** Drops the shares of the requesters: they are no longer needed once a key is not new. */
   forgetSources(volunteer: PeerId, numericClass: string): Promise<void>;
   /** Takes the place of an earlier complaint of this requester. */
   complain(volunteer: PeerId, requester: PeerId, atMs: number): Promise<void>;
@@ -59,5 +59,5 @@ export interface TrustReads {
   proof(session: SessionId, volunteer: PeerId): Promise<string | null>;
 }
 
-/** Port: what is known of each key's work. Times are wall-clock milliseconds. */
+/** Port: the work of each key, its faults and its suspensions. Times are wall-clock milliseconds. */
 export interface TrustStore extends TrustAppends, TrustReads {}

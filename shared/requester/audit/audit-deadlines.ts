@@ -6,10 +6,10 @@ import { isOwed, type AuditSpan, type ReplicaWords } from './audit-span.ts';
 
 /** A deadline missed by this much was missed by the requester itself, whose timers did not run. */
 const ASLEEP_MS = 2_000;
-/** What may have come in the meantime is handled within this time. */
+/** Messages that came in the meantime are handled within this time. */
 const EXCUSE_MS = 2_000;
 
-/** When what must have happened in the check of a session. */
+/** The deadlines in the check of a session. */
 export class AuditDeadlines {
   /** When the requester must have a link to every replica. */
   linkByMs = Infinity;
@@ -49,7 +49,7 @@ function owedWords(spans: readonly AuditSpan[], panel: AuditPanel): ReplicaWords
     .filter(isOwed);
 }
 
-/** What the replica should have said by now, the first of it; null if nothing is overdue. */
+/** The first statement that the replica should have made by now; null if none is overdue. */
 export function overdue(
   spans: readonly AuditSpan[],
   replica: AuditReplica,

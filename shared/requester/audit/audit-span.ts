@@ -23,13 +23,13 @@ export interface Word<Statement> {
   isExcused: boolean;
 }
 
-/** What one replica has to say of one span. */
+/** The two statements that one replica owes on one span. */
 export interface ReplicaWords {
   readonly commit: Word<Commit>;
   readonly reveal: Word<Reveal>;
 }
 
-/** What the comparisons of one stage came to. */
+/** The findings on one stage, and the settling of their differences. */
 export interface StageResult {
   readonly findings: readonly Finding[];
   /** Shadows whose finding no longer asks for a third. */

@@ -263,7 +263,7 @@ export class SessionAudit implements SpanAudit {
     return span.results.every(({ dispute }) => dispute === null);
   }
 
-  /** What a cut took away no third can run again, and its traces may be in what stays: then neither of two is gone on with. */
+  /** No third can run rows again that a cut took away, and their traces may be in the rest: a difference ends the session. */
   #isCutIntoAgreed(span: AuditSpan): boolean {
     const found = differenceIn(span);
     if (found === null) return true;

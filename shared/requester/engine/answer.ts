@@ -50,7 +50,7 @@ export class Answer {
     this.#history = [...promptTokens];
     this.promptLength = length;
     this.maxNewTokens = Math.min(maxNewTokens, maxPositions - length);
-    // A copy, as of the tokens: whoever asked may change what it asked with.
+    // A copy, as of the tokens: the caller may change its own object.
     const { temperature, topP, seed } = sampling;
     this.sampling = { temperature, topP, seed };
     this.startedAtMs = startedAtMs;

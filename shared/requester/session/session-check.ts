@@ -20,14 +20,14 @@ import { Settlements } from '../settle/settlements.ts';
 import type { SessionNews } from './session-news.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
-/** What a session's check has to say to the session. */
+/** The session as its check sees it, with a way to tell it news. */
 export interface CheckHost extends SessionPort {
   tell(news: SessionNews): void;
 }
 
 /**
- * What the check of one session finds, and what that means for the session: its audit and the settling of differences, one
- * after the other, report here.
+ * The check of one session as a whole: its audit, its records and the settling of differences, one after the other, report
+ * here, and each report becomes news for the session.
  */
 export class SessionCheck {
   readonly #host: CheckHost;
@@ -115,7 +115,7 @@ export class SessionCheck {
     }
   }
 
-  /** For what happens to the session itself; null once it is of no use. */
+  /** Hears of events of the session itself; null once the session is of no use. */
   get audit(): SpanAudit | null {
     return this.#isBroken ? null : this.#audit;
   }
@@ -239,7 +239,7 @@ export class SessionCheck {
     this.audit?.settled({ index: span.index, stage, wrong, arbiter });
   }
 
-  /** While a difference is being settled, that comes first: it may name somebody. */
+  /** Waits while a difference is being settled, for that may name somebody. */
   #tellBare(): void {
     if (this.isSettling) return;
     const { bare, checks } = this.#book.verdicts.takeAll();

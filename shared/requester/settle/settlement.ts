@@ -21,16 +21,16 @@ import { ReplaySession } from './replay-session.ts';
 
 type Role = 'arbiter' | 'referee';
 
-/** What came of a dispute. */
+/** The outcome of a dispute. */
 export interface Verdict {
   readonly wrong: WrongParty;
   /** The third replica that decided; null where none could. */
   readonly arbiter: StageCheck['arbiter'];
-  /** What shows to the server that a party is at fault. */
+  /** Proofs for the server that a party is at fault. */
   readonly proofs: readonly { readonly accused: 'primary' | 'shadow'; readonly proof: Proof }[];
 }
 
-/** What comes of the settling of a difference. */
+/** Hears how the settling of a difference goes. */
 export interface SettlementNews {
   /** A third replica is asked for. */
   asked(dispute: Dispute, role: Role): void;
@@ -179,7 +179,7 @@ export class Settlement {
     this.#endAttempt();
   }
 
-  /** Compares both parties with what the third found. */
+  /** Compares both parties with the third replica. */
   #hear(third: Testimony): void {
     const { primary, shadow } = this.dispute;
     const { role, routed } = this.#attempt!;
@@ -207,7 +207,7 @@ export class Settlement {
     return judge(party, third, output, limits).outcome;
   }
 
-  /** What the server will find as well; null where it would find nothing. */
+  /** A proof in which the server will find the same fault; null where it would find none. */
   #proofAgainst(party: Testimony, third: Testimony, replay: SignedRoute): Proof | null {
     const range = this.#range;
     try {
@@ -230,7 +230,7 @@ export class Settlement {
     else if (routed !== null) this.#host.perform(releaseOfReplay(routed.route.session, 'cancelled'));
   }
 
-  /** Asks the next in turn, unless what was heard is enough. */
+  /** Asks for the next third replica, unless the findings so far are enough. */
   #tryNext(): void {
     this.#attempt = null;
     const { finding, primary, shadow, span, stage } = this.dispute;
@@ -252,7 +252,7 @@ export class Settlement {
   }
 }
 
-/** False for what was asked, or said, in the name of a session before. */
+/** False for an event in the name of an earlier replay. */
 function isAbout(event: RequesterEvent, replay: SessionId): boolean {
   if (event.type === 'link-lost') return true;
   return (event.type === 'message' ? sessionOf(event.message) : 'session' in event ? event.session : null) === replay;
