@@ -166,7 +166,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const stopping = new AbortController();
   let starting: Promise<unknown> = Promise.resolve();
 
-  /** Whoever asks within a second gets the same: each snapshot plans a route for each model. */
+  /** All requests within a second get the same: each snapshot plans a route for each model. */
   function recentSnapshot(): NetworkSnapshot {
     const nowMs = clock.nowMs();
     if (recent === null || nowMs - recent.atMs >= SNAPSHOT_MS) recent = { atMs: nowMs, snapshot: snapshot() };

@@ -6,22 +6,7 @@ import type { LiePlan } from './lie-plan.ts';
 import { changedCompute, forgetfulCompute, lyingCompute, type RowLieContext } from './lying-compute.ts';
 import type { Forge } from './lying-links.ts';
 import type { ComputePool } from './memo-compute.ts';
-import {
-  both,
-  commitHonest,
-  copyCommit,
-  flipped,
-  forgeCommits,
-  forgeReveals,
-  guessReveal,
-  late,
-  LATE_COMMIT_MS,
-  LATE_REVEAL_MS,
-  replay,
-  revealHonest,
-  twoFaced,
-  type Stand,
-} from './protocol-liars.ts';
+import { both, commitHonest, copyCommit, flipped, forgeCommits, forgeReveals, guessReveal, late, LATE_COMMIT_MS, LATE_REVEAL_MS, replay, revealHonest, twoFaced, type Stand } from './protocol-liars.ts';
 import { rowLiars } from './row-liars.ts';
 
 export interface Surroundings {
@@ -29,7 +14,7 @@ export interface Surroundings {
   readonly range: StageRange;
   readonly pool: ComputePool;
   readonly plan: LiePlan;
-  /** What a liar that changes rows needs to know. */
+  /** The facts that a liar that changes rows needs to know. */
   readonly rows: Omit<RowLieContext, 'liar'>;
   /** The first chunk of another session's input of this stage. */
   readonly otherInput: readonly Uint8Array<ArrayBuffer>[];

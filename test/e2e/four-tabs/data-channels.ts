@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
-import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
+import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { channelStats } from '../../support/tabs.ts';
 import type { VolunteerTab } from '../../support/volunteer-tab.ts';
 
@@ -43,7 +43,7 @@ export function describeDataChannels(networkOf: () => TestNetwork): void {
       const spans = Math.ceil(positions / CHUNK_POSITIONS);
       await expect.poll(async () => (await network.snapshot()).checks.unchecked).toBeGreaterThanOrEqual(spans);
       const { checks, sessions } = await network.snapshot();
-      // What was lost on the way has failed; nothing has been given back.
+      // A message lost on the way has failed; nothing has been given back.
       expect(sessions.finished).toBe(0);
       expect(sessions.running + sessions.failed).toBeGreaterThanOrEqual(1);
       await requester.context.close();

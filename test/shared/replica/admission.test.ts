@@ -13,7 +13,7 @@ const seat: Seat = {
 };
 const { hiddenSize } = toyManifest.config;
 
-/** What a stage makes of two hidden rows, all ones but for the last number, whose bits these are. */
+/** The output of a stage for two hidden rows, all ones but for the last number, whose bits these are. */
 function codeFor(boundary: 'f16' | 'f32', lastBits: number): string {
   const pins = { ...toyManifest.pins, boundary };
   const loaded: LoadedRange = { model: toyDigest, range: toyRanges[1]!, manifest: { ...toyManifest, pins } };

@@ -14,16 +14,7 @@ import { openSqliteStore } from '../../../signal-server/store/sqlite/sqlite-stor
 import type { Store } from '../../../signal-server/store/store.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { realClock } from '../../support/real-clock.ts';
-import {
-  giveAnswer,
-  ISSUED_AT_MS,
-  makePeople,
-  reattest,
-  reroute,
-  statementOf,
-  type GivenAnswer,
-  type People,
-} from '../../support/receipts.ts';
+import { giveAnswer, ISSUED_AT_MS, makePeople, reattest, reroute, statementOf, type GivenAnswer, type People } from '../../support/receipts.ts';
 
 const DAY_MS = 24 * 60 * 60_000;
 
@@ -107,7 +98,7 @@ async function receipt(nonce = 0, more: Partial<ReceiptParts> = {}): Promise<Rec
   return signReceipt(await buildReceipt({ ...given.parts, random, ...more }), people.requester);
 }
 
-/** What the requester says instead, over its own signature. */
+/** The requester's other words, over its own signature. */
 async function told(change: (statement: ReceiptStatement) => unknown): Promise<ReceiptFile> {
   const statement = statementOf(await receipt());
   await change(statement);
@@ -325,7 +316,7 @@ describe('the desk of receipts', () => {
 });
 
 describe('a desk after a crash', () => {
-  /** What a desk has on the disk before it appends the entry. */
+  /** The state of a desk's disk before it appends the entry. */
   const begin = async (file: ReceiptFile, log = stand.log.verifierKey): Promise<void> => {
     const { session } = parseStatement(file).predicate;
     const { envelope } = file;

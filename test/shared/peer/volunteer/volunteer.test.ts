@@ -13,14 +13,7 @@ import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { CheckDriver, shadowedRoute } from '../../../support/check-driver.ts';
 import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';
 import { GREEDY, toyAnswer, toyDigest, toyManifest, toyManifestBytes } from '../../../support/toy-model.ts';
-import {
-  serverIdentity,
-  ToyControl,
-  toyIdentity,
-  ToyNetwork,
-  toyRanges,
-  toyVerify,
-} from '../../../support/toy-network.ts';
+import { serverIdentity, ToyControl, toyIdentity, ToyNetwork, toyRanges, toyVerify } from '../../../support/toy-network.ts';
 import { evidenceOf } from '../../../support/toy-receipt.ts';
 import { ToyWorker } from '../../../support/toy-worker.ts';
 
@@ -148,7 +141,7 @@ describe('a volunteer', () => {
     await network.clock.advance(2000);
     const heartbeat = said('heartbeat').at(-1);
     expect(heartbeat).toMatchObject({ sessions: 1, hidden: false });
-    // What it measures now, and no longer what the probe measured.
+    // The measure of now, and no longer what the probe measured.
     expect(heartbeat?.type === 'heartbeat' && heartbeat.layerMs).toBeGreaterThan(0.5);
     expect(said('heartbeat').at(-1)).toHaveProperty('tokens', volunteer.state.tokensServed);
   });
