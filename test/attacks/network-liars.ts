@@ -6,7 +6,22 @@ import type { LiePlan } from './lie-plan.ts';
 import { changedCompute, forgetfulCompute, lyingCompute, type RowLieContext } from './lying-compute.ts';
 import type { Forge } from './lying-links.ts';
 import type { ComputePool } from './memo-compute.ts';
-import { both, commitHonest, copyCommit, flipped, forgeCommits, forgeReveals, guessReveal, late, LATE_COMMIT_MS, LATE_REVEAL_MS, replay, revealHonest, twoFaced, type Stand } from './protocol-liars.ts';
+import {
+  both,
+  commitHonest,
+  copyCommit,
+  flipped,
+  forgeCommits,
+  forgeReveals,
+  guessReveal,
+  late,
+  LATE_COMMIT_MS,
+  LATE_REVEAL_MS,
+  replay,
+  revealHonest,
+  twoFaced,
+  type Stand,
+} from './protocol-liars.ts';
 import { rowLiars } from './row-liars.ts';
 
 export interface Surroundings {

@@ -1,7 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import type { ControlRouter, FromPeer, PeerAddress, RouterEnd, ToPeer } from '../../signal-server/peer-router/control-router.ts';
+import type {
+  ControlRouter,
+  FromPeer,
+  PeerAddress,
+  RouterEnd,
+  ToPeer,
+} from '../../signal-server/peer-router/control-router.ts';
 import { codeOfAsync } from '../support/code-of.ts';
 import { offerOf, routeRequest } from '../support/control-peer.ts';
 import { FakeClock } from '../support/fake-clock.ts';

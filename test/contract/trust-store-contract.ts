@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import { MAX_PROOF_CHARACTERS, MAX_PROOFS, type KeptFault, type TrustStore } from '../../signal-server/store/trust-store.ts';
+import {
+  MAX_PROOF_CHARACTERS,
+  MAX_PROOFS,
+  type KeptFault,
+  type TrustStore,
+} from '../../signal-server/store/trust-store.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
 
 const [volunteer, other] = ['a', 'b'].map((digit) => digit.repeat(64)) as [PeerId, PeerId];

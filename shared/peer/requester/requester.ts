@@ -7,7 +7,15 @@ import type { Route } from '../../route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import { sessionOf, type PeerMessage } from '../../wire/peer-message.ts';
 import { LinkTable } from '../link/link-table.ts';
-import { Conversation, serverLost, type ConversationOptions, type Request, type RequesterDeps, type ServedModel, type Switchboard } from './conversation.ts';
+import {
+  Conversation,
+  serverLost,
+  type ConversationOptions,
+  type Request,
+  type RequesterDeps,
+  type ServedModel,
+  type Switchboard,
+} from './conversation.ts';
 
 export type { Conversation, ConversationOptions, RequesterDeps, ServedModel } from './conversation.ts';
 

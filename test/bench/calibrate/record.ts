@@ -6,7 +6,15 @@ import { cachedTracer, keptBytes, type CachedTracer } from '../../support/traces
 import { chunkPlan, type TracedModel, type Tracer } from '../../support/traces/tracer.ts';
 import { createWasmTracer } from '../../support/traces/wasm-tracer.ts';
 import { createChromiumTracer } from './chromium-tracer.ts';
-import { evenRanges, randomHistory, syntheticModels, traceModel, tracedWren, type SessionPlan, type TracedSession } from './trace-set.ts';
+import {
+  evenRanges,
+  randomHistory,
+  syntheticModels,
+  traceModel,
+  tracedWren,
+  type SessionPlan,
+  type TracedSession,
+} from './trace-set.ts';
 
 /** The output of a liar's device for a session that honest devices were traced on. */
 export interface SubstituteTrace {

@@ -14,7 +14,16 @@ import { openSqliteStore } from '../../../signal-server/store/sqlite/sqlite-stor
 import type { Store } from '../../../signal-server/store/store.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { realClock } from '../../support/real-clock.ts';
-import { giveAnswer, ISSUED_AT_MS, makePeople, reattest, reroute, statementOf, type GivenAnswer, type People } from '../../support/receipts.ts';
+import {
+  giveAnswer,
+  ISSUED_AT_MS,
+  makePeople,
+  reattest,
+  reroute,
+  statementOf,
+  type GivenAnswer,
+  type People,
+} from '../../support/receipts.ts';
 
 const DAY_MS = 24 * 60 * 60_000;
 

@@ -13,7 +13,14 @@ import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { CheckDriver, shadowedRoute } from '../../../support/check-driver.ts';
 import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';
 import { GREEDY, toyAnswer, toyDigest, toyManifest, toyManifestBytes } from '../../../support/toy-model.ts';
-import { serverIdentity, ToyControl, toyIdentity, ToyNetwork, toyRanges, toyVerify } from '../../../support/toy-network.ts';
+import {
+  serverIdentity,
+  ToyControl,
+  toyIdentity,
+  ToyNetwork,
+  toyRanges,
+  toyVerify,
+} from '../../../support/toy-network.ts';
 import { evidenceOf } from '../../../support/toy-receipt.ts';
 import { ToyWorker } from '../../../support/toy-worker.ts';
 
