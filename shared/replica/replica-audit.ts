@@ -48,7 +48,7 @@ export class ReplicaAudit {
   /** The last seed that is known to be right; the anchor is number 0. */
   #known: { readonly seed: Uint8Array; readonly index: number } = { seed: new Uint8Array(), index: 0 };
   readonly #order: SpanOrder;
-  /** In order, not yet committed to. */
+  /** Spans in order that are not yet committed to. */
   #pending: Span[] = [];
   readonly #open = new Map<number, OpenSpan>();
   /** Positions before it were committed to, and no cut has taken them since. */

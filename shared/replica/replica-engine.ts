@@ -192,7 +192,7 @@ export class ReplicaEngine {
 
   #onEarly(from: PeerId, message: AuditMessage): void {
     const ended = this.#ended.get(message.session);
-    // Of a session that ended after its audit, the end was told.
+    // The end of a session that ended after its audit was told.
     if (ended !== undefined && message.type !== 'audit') return;
     if (ended?.untold && ended.seat.requester === from) {
       this.#effects.push({ type: 'send', to: from, message: ended.untold });

@@ -36,7 +36,7 @@ export class ReplicaSession {
   readonly #onward: Onward;
   readonly #key: SessionKey;
   readonly #waits: SessionWaits;
-  /** Of rows recalled, and of records. */
+  /** Recalled rows and records on their way to the requester. */
   readonly #backlog = new Backlog();
   /** Needed before the session is open and not there yet: its KV, the link forward. */
   readonly #missing = new Set<'compute' | 'forward'>(['compute']);

@@ -23,7 +23,7 @@ export class SpanOrder {
   readonly #held = new Map<number, Span>();
   /** Given out and not known to be void, end to end. */
   #placed: PlacedSpan[] = [];
-  /** Of the last one given out. */
+  /** Epoch and index of the last span given out. */
   #last: Pick<Span, 'epoch' | 'index'> = { epoch: 0, index: 0 };
 
   /** `mayBeginAnywhere` if the first span need not begin at position 0. */
@@ -58,7 +58,7 @@ export class SpanOrder {
 
   /** The next span, if its check is here; null if there is none. Throws `bad-message` for one that lies where none can. */
   take(): Span | null {
-    // With the cuts up to its epoch, all that can make those before it void is known.
+    // Once the cuts up to its epoch are known, so is every span before it that is void.
     const due = [...this.#held.values()].filter(({ epoch }) => epoch <= this.#epoch);
     const first = due.sort((a, b) => a.index - b.index)[0];
     if (first === undefined || !this.#isNext(first)) return null;

@@ -25,7 +25,7 @@ export class StageRuns {
   readonly #request: OpenRequest;
   readonly #audit: ReplicaAudit;
   readonly #onward: Onward;
-  /** In order, not yet taken up. */
+  /** Messages in order that are not yet taken up. */
   #queue: OrderedMessage[] = [];
   #running: Job | null = null;
   #runByMs = Infinity;

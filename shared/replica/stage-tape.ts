@@ -100,7 +100,7 @@ export class StageTape {
     return { kind: this.#kind, start, count: end - start, bytes };
   }
 
-  /** From where on logits are wanted in [start, end); `end` for none. */
+  /** The first position of [start, end) whose logits are wanted; `end` for none. */
   logitsFrom(start: number, end: number): number {
     const first = this.#isWanted.indexOf(true, start);
     return first === -1 ? end : Math.min(first, end);

@@ -25,7 +25,7 @@ export class FinishedSessions {
     this.#deps = deps;
   }
 
-  /** Of all answers that the store knows. */
+  /** The sums of all answers that the store knows. */
   get totals(): Totals {
     return this.#deps.history.totals;
   }

@@ -13,9 +13,9 @@ export interface FinishedSession {
   readonly outcome: Release['outcome'];
   readonly tokens: number;
   readonly tokensPerSecond: number | null;
-  /** As the requester says, one for each volunteer of the lease that it blames. */
+  /** The requester's word, one for each volunteer of the lease that it blames. */
   readonly faults: readonly Release['faults'][number][];
-  /** As the requester says; nothing where it has not said anything. */
+  /** The requester's word; null where it has said nothing. */
   readonly checks: Release['checks'] | null;
 }
 
@@ -111,7 +111,7 @@ export class RunningSessions {
     if (lease.role === 'answer' && added > 0) this.#deps.onTokens(lease, added, tokensPerSecond);
   }
 
-  /** With these figures, or with those that it rested on. */
+  /** Ends a session with these figures, or with those that it rested on. */
   #end(session: SessionId, figures: Figures): void {
     const lease = this.#deps.leases.end(session);
     const rested = this.#rested.get(session);

@@ -43,7 +43,7 @@ export interface HistoryAppends {
 }
 
 export interface HistoryReads {
-  /** Of all sessions ever, those that are pruned included. */
+  /** The sums of all sessions ever, those that are pruned included. */
   readonly totals: Totals;
   /** Null for a key that was never seen. */
   volunteer(id: PeerId): SeenVolunteer | null;

@@ -41,7 +41,7 @@ export interface TrustAppends {
 export interface TrustReads {
   /** Spans credited to a key in a numeric class. */
   spans(volunteer: PeerId, numericClass: string): number;
-  /** Of these, while the key was new, those that one requester brought. */
+  /** The part of these spans that one requester brought while the key was new. */
   spansFrom(volunteer: PeerId, numericClass: string, requester: PeerId): number;
   /** Requesters that complained of this volunteer since `sinceMs`. */
   complaints(volunteer: PeerId, sinceMs: number): number;

@@ -43,7 +43,7 @@ export class SessionRecords {
     return this.#collector?.deadlineMs ?? Infinity;
   }
 
-  /** Of the answer that was recorded last. */
+  /** The attestations of the answer that was recorded last. */
   get attestations(): Evidence['attestations'] {
     return this.#collector?.attestations ?? [];
   }

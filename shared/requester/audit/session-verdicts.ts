@@ -18,7 +18,7 @@ export interface Tellable {
  * nobody checks any more is held until that has been told.
  */
 export class SessionVerdicts {
-  /** Of the session as it is now, over all its answers: positions that a cut takes away are judged anew. */
+  /** The verdicts on the session as it is now, over all its answers: positions that a cut takes away are judged anew. */
   #standing: SpanCheck[] = [];
   readonly #counts = noCounts();
   readonly #agreed = new Map<PeerId, number>();

@@ -10,7 +10,7 @@ type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 export type Closing = 'stop' | 'length' | 'renew';
 
 const MIN_CAPACITY = 512;
-/** As many as a receipt may name. */
+/** The most faults that a receipt may name. */
 const MAX_FAULTS = 256;
 
 /** The answer being made: its tokens, how far they are checked, and what it took. */

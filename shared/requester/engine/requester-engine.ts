@@ -45,7 +45,7 @@ export class RequesterEngine {
   /** When a complete answer waits no longer for verdicts. */
   #endByMs = Infinity;
   #lastTicket = 0;
-  /** Of a complete answer, while its replicas' records come in. */
+  /** The evidence of a complete answer, while its replicas' records come in. */
   #draft: EvidenceDraft | null = null;
 
   constructor(config: RequesterConfig) {

@@ -23,10 +23,10 @@ export interface Lap {
 interface Expected {
   readonly start: number;
   readonly end: number;
-  /** As they come back without any logits. */
+  /** The rows as they come back without any logits. */
   readonly empty: RowsMessage;
   readonly wantsLogits: boolean;
-  /** As they came back. */
+  /** The rows as they came back; null before. */
   came: RowsMessage | null;
 }
 

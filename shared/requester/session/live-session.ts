@@ -20,9 +20,9 @@ export class LiveSession {
   readonly #session: RequesterSession;
   readonly #book: SpanBook;
   readonly #host: CheckHost;
-  /** Of an open session. */
+  /** The check of an open session. */
   #check: SessionCheck | null = null;
-  /** From the first fault on that a peer tells of. */
+  /** Null before the first fault that a peer tells of. */
   #faults: ToldFaults | null = null;
   #out: SessionOut[] = [];
   #now: Now;

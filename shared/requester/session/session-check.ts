@@ -34,9 +34,9 @@ export class SessionCheck {
   readonly #session: RequesterSession;
   readonly #book: SpanBook;
   readonly #audit: SpanAudit;
-  /** From the first difference on. */
+  /** Null before the first difference. */
   #settlements: Settlements | null = null;
-  /** From the end of the first answer on. */
+  /** Null before the end of the first answer. */
   #records: SessionRecords | null = null;
   #isBroken = false;
 

@@ -4,7 +4,7 @@ import type { Route } from '../../route/route.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { SessionLost } from './session-news.ts';
 
-/** Of two volunteers that are both left out for it. */
+/** The reason to leave out two volunteers at once. */
 export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
 
 /** The meaning of a peer's `fault` for the session. */

@@ -40,7 +40,7 @@ export interface SettlementNews {
 /** A third replica at work. */
 interface Attempt {
   readonly role: Role;
-  /** Of the request for its route; null once there is one. */
+  /** The ticket of the request for its route; null once there is a route. */
   ticket: number | null;
   routed: SignedRoute | null;
   replay: ReplaySession | null;
