@@ -16,8 +16,8 @@ export interface SignedBytes {
 export type Reply = Uint8Array<ArrayBuffer> | boolean | ChorusError;
 
 /**
- * What an engine asks of its loop. The reply comes to `then` as an event comes to `handle`: at a later time, and what `then`
- * returns is done. A machine that is gone by then leaves it to its `then` to do nothing.
+ * A question of an engine to its loop. The reply comes to `then` as an event comes to `handle`: at a later time, and the
+ * effects that `then` returns are performed. The `then` of a machine that is gone by that time does nothing.
  */
 export interface Ask<Effect> {
   readonly type: 'ask';

@@ -125,7 +125,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     times,
     limits,
   });
-  const { registry, leases, trust, recorder, routes, reports, volunteers } = desks;
+  const { registry, leases, trust, finishedSessions, routes, reports, volunteers } = desks;
   const server = createServer();
   const edge =
     ownRouter &&
@@ -166,7 +166,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const stopping = new AbortController();
   let starting: Promise<unknown> = Promise.resolve();
 
-  /** Whoever asks within a second gets the same: each snapshot plans a route for each model. */
+  /** All requests within a second get the same: each snapshot plans a route for each model. */
   function recentSnapshot(): NetworkSnapshot {
     const nowMs = clock.nowMs();
     if (recent === null || nowMs - recent.atMs >= SNAPSHOT_MS) recent = { atMs: nowMs, snapshot: snapshot() };
@@ -174,7 +174,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   }
 
   function snapshot(): NetworkSnapshot {
-    const { finished, failed } = recorder.totals;
+    const { finished, failed } = finishedSessions.totals;
     return networkSnapshot({
       serverTimeMs: clock.wallMs(),
       startedAtMs,
@@ -185,7 +185,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
-      checks: recorder.checksWith(routes.rested),
+      checks: finishedSessions.checksWith(routes.rested),
       faults: store.trust.faults(SHOWN_FAULTS),
       history: [...history.points],
       tokensOf: (member) => store.history.volunteer(member.id)?.tokens ?? 0,

@@ -34,9 +34,9 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
   };
 }
 
-type Answer = WorkerCalls[WorkerCallName]['reply'];
+type CallReply = WorkerCalls[WorkerCallName]['reply'];
 
-async function answer(host: ComputeHost, request: WorkerRequest): Promise<Answer> {
+async function answer(host: ComputeHost, request: WorkerRequest): Promise<CallReply> {
   switch (request.call) {
     case 'prepare':
       await host.prepare(request.body);
@@ -62,6 +62,6 @@ async function answer(host: ComputeHost, request: WorkerRequest): Promise<Answer
   }
 }
 
-function transferable(body: Answer): ArrayBuffer[] {
+function transferable(body: CallReply): ArrayBuffer[] {
   return body !== null && 'output' in body ? [body.output.bytes.buffer] : [];
 }

@@ -5,7 +5,7 @@ import type { Place, Result } from './mutant.ts';
 import { mutate, replacementFor } from './mutations.ts';
 import type { TestProcess } from './test-process.ts';
 
-/** What it takes to run a mutant. */
+/** The means to run a mutant. */
 export interface Bench {
   readonly root: string;
   readonly tests: TestProcess;

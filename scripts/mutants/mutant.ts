@@ -47,7 +47,7 @@ export interface MutantList {
 
 export type Status = 'killed' | 'timeout' | 'survived' | 'untested' | 'lost';
 
-/** What came of one mutant. */
+/** The fate of one mutant. */
 export interface Result {
   readonly status: Status;
   /** `FILE:LINE`; null if it was not found again. */

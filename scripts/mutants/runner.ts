@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type * as VitestNode from 'vitest/node';
 import type { Reporter, TestSpecification, Vitest } from 'vitest/node';
 
-/** What the process of the tests is asked. */
+/** A request to the process of the tests. */
 export interface RunRequest {
   /** Files that were written anew since the last run. */
   readonly changed: readonly string[];
@@ -29,7 +29,7 @@ export async function serveRuns(root: string): Promise<void> {
   const fail = (): void => {
     if (hasFailed) return;
     hasFailed = true;
-    // What is left of the file would tell nothing more.
+    // The rest of the file would tell nothing more.
     void vitest.cancelCurrentRun('test-failure');
   };
   const reporter: Reporter = {

@@ -1,6 +1,6 @@
 import type { MutantList, Result, Results, Status } from './mutant.ts';
 
-/** What came of the mutants by kind, and those that nothing killed. */
+/** The fate of the mutants by kind, and those that nothing killed. */
 export function tableOf({ mutants }: MutantList, { commit, results }: Results): string {
   const kinds = [...new Set(mutants.map(({ kind }) => kind))].sort();
   const rows = [...kinds, null].map((kind) => {

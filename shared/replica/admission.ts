@@ -39,7 +39,8 @@ export interface Seat {
   readonly shadows: readonly Hop[];
 }
 
-export interface Opening {
+/** An `open` as it came from the peer before this stage, with the route that its envelope holds. */
+export interface OpenRequest {
   readonly session: SessionId;
   readonly stage: number;
   readonly from: PeerId;
@@ -47,13 +48,13 @@ export interface Opening {
 }
 
 /**
- * What `self` is to do in a session that `opening.from` asks it to join. Throws `unrouted` if the (signed) route does
+ * The part of `self` in a session that `request.from` asks it to join. Throws `unrouted` if the (signed) route does
  * not say so: it belongs to another session, has expired, names another volunteer or stage, or another peer before it.
  */
-export function takeSeat(opening: Opening, self: PeerId, loaded: LoadedRange, wallMs: number): Seat {
-  const { route, stage } = opening;
+export function takeSeat(request: OpenRequest, self: PeerId, loaded: LoadedRange, wallMs: number): Seat {
+  const { route, stage } = request;
   const unrouted = (message: string) => new ChorusError('unrouted', message);
-  if (route.session !== opening.session) throw unrouted('the route belongs to another session');
+  if (route.session !== request.session) throw unrouted('the route belongs to another session');
   if (wallMs > route.expiresAtMs + CLOCK_SKEW_MS) throw unrouted('the route has expired');
   const here = route.stages[stage];
   if (here === undefined) throw unrouted('the route has no such stage');
@@ -66,9 +67,9 @@ export function takeSeat(opening: Opening, self: PeerId, loaded: LoadedRange, wa
   }
   const requester = route.requester.id;
   const upstream = stage === 0 ? requester : route.stages[stage - 1]!.primary.id;
-  if (upstream !== opening.from) throw unrouted('the route names another peer before this stage');
+  if (upstream !== request.from) throw unrouted('the route names another peer before this stage');
   const isReplay = route.purpose === 'replay';
-  if (isReplay && route.stages.length !== 1) throw unrouted('a replay has one stage');
+  if (isReplay && route.stages.length !== 1) throw unrouted('a replay of several stages; exactly one is allowed');
   const seat = { stage, stages: route.stages.length, requester, upstream };
   if (!isPrimary) return { ...seat, role: 'shadow', forward: null, shadows: [] };
   const next = route.stages[stage + 1];
@@ -101,13 +102,13 @@ export function checkRows(message: RowsMessage, seat: Seat, loaded: LoadedRange,
   else checkFinite(rows.bytes, loaded.manifest.pins.boundary);
 }
 
-/** What the stage takes in. */
+/** The rows that the stage takes in. */
 export function inputOf({ range, manifest }: LoadedRange): { kind: 'tokens' | 'hidden'; rowBytes: number } {
   if (range.embedding) return { kind: 'tokens', rowBytes: 4 };
   return { kind: 'hidden', rowBytes: manifest.config.hiddenSize * (manifest.pins.boundary === 'f16' ? 2 : 4) };
 }
 
-/** What comes of rows that are no numbers is none either, and would look like this stage's doing. */
+/** The output of rows that are no numbers is none either, and would look like this stage's doing. */
 function checkFinite(bytes: Uint8Array<ArrayBuffer>, boundary: LoadedRange['manifest']['pins']['boundary']): void {
   const [valueBytes, exponent] = boundary === 'f16' ? [2, 0x7c00] : [4, 0x7f80];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -45,14 +45,14 @@ export class EarlyAudits {
     this.#early.set(key, { session, from, messages: [message], untilMs: nowMs + OPEN_TIMEOUT_MS });
   }
 
-  /** What `requester` said of a session that opens now. Others have no say in it. */
+  /** The messages of `requester` about a session that opens now. Others have no say in it. */
   take(session: SessionId, requester: PeerId): readonly EarlyMessage[] {
     const found = this.#early.get(`${session} ${requester}`);
     for (const [key, early] of this.#early) if (early.session === session) this.#early.delete(key);
     return found?.messages ?? [];
   }
 
-  /** Sessions that did not open in time, with who waits for them. */
+  /** Sessions that did not open in time, with the peers that wait for them. */
   expire(nowMs: number): readonly Pick<Early, 'session' | 'from'>[] {
     const late = [...this.#early].filter(([, early]) => nowMs >= early.untilMs);
     for (const [key] of late) this.#early.delete(key);

@@ -1,5 +1,5 @@
 import type { PeerId, SessionId } from '../ids.ts';
-import { Backlog, bytesOf } from '../wire/backlog.ts';
+import { Backlog, messageBytes } from '../wire/backlog.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import { ShadowFeed } from '../wire/shadow-feed.ts';
 import type { Seat } from './admission.ts';
@@ -64,14 +64,14 @@ export class Onward {
     for (const { to } of this.#feed.feed(message)) this.#feedOne(to, message);
   }
 
-  /** What was sent is within the link's window. */
+  /** A counted message is within the link's window. */
   sent(peer: PeerId, bytes: number): void {
     this.#backlog.remove(peer, bytes);
   }
 
   #feedOne(to: PeerId, message: PeerMessage): void {
     const session = this.#session;
-    const bytes = bytesOf(message);
+    const bytes = messageBytes(message);
     if (this.#backlog.add(to, bytes)) return this.#perform({ type: 'send-counted', session, to, message, bytes });
     this.#feed.drop(to);
     const close = { type: 'close', session, reason: 'too far behind what it was sent' } as const;

@@ -10,9 +10,9 @@ import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
 import type { Show } from './shown-rows.ts';
 import { SpanOrder } from './span-order.ts';
-import type { SpanRecord } from './stage-record.ts';
+import type { SpanRows } from './stage-tape.ts';
 
-/** What a requester says of its check. */
+/** A message of the requester about its check. */
 export type AuditMessage = Extract<PeerMessage, { type: 'audit' | 'check' | 'challenge' | 'recall' | 'record' }>;
 type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
 
@@ -26,7 +26,7 @@ export interface Signing {
 /** A span that was committed to and is not revealed yet, with all that it takes to reveal it. */
 interface OpenSpan {
   readonly commit: Commit;
-  readonly record: SpanRecord;
+  readonly rows: SpanRows;
   isSent: boolean;
   seed: Uint8Array<ArrayBuffer> | null;
   reveal: Reveal | null;
@@ -37,8 +37,8 @@ const MAX_SPANS = 2 * MAX_OPEN_CHECKS;
 
 /**
  * The check of one session as a replica sees it: which spans it owes a commit, and which of those it has committed to
- * may now be revealed. A commit is made once for each span and cannot be taken back; what it takes to reveal it is kept
- * aside, so that no cut comes between. Doubled messages change nothing. What no honest requester says throws.
+ * may now be revealed. A commit is made once for each span and cannot be taken back; the rows to reveal are kept
+ * aside, so that no cut comes between. Doubled messages change nothing. A message that no honest requester sends throws.
  */
 export class ReplicaAudit {
   readonly #seat: Seat;
@@ -48,7 +48,7 @@ export class ReplicaAudit {
   /** The last seed that is known to be right; the anchor is number 0. */
   #known: { readonly seed: Uint8Array; readonly index: number } = { seed: new Uint8Array(), index: 0 };
   readonly #order: SpanOrder;
-  /** In order, not yet committed to. */
+  /** Spans in order that are not yet committed to. */
   #pending: Span[] = [];
   readonly #open = new Map<number, OpenSpan>();
   /** Positions before it were committed to, and no cut has taken them since. */
@@ -78,7 +78,7 @@ export class ReplicaAudit {
 
   /** Bytes of the rows kept for spans that are not revealed. */
   get bytes(): number {
-    const rows = [...this.#open.values()].flatMap(({ record }) => [...record.inputs, ...record.outputs]);
+    const rows = [...this.#open.values()].flatMap(({ rows }) => [...rows.inputs, ...rows.outputs]);
     return rows.reduce((sum, row) => sum + row.length, 0);
   }
 
@@ -91,7 +91,7 @@ export class ReplicaAudit {
   /** Throws `bad-message` for a second anchor. */
   audit({ anchor }: MessageOf<'audit'>): void {
     if (this.#anchor !== null) {
-      if (!equalBytes(this.#anchor, anchor)) throw bad('a session has one anchor');
+      if (!equalBytes(this.#anchor, anchor)) throw bad('a second anchor; a session has exactly one');
       return;
     }
     this.#anchor = anchor;
@@ -132,12 +132,12 @@ export class ReplicaAudit {
   }
 
   /** Commits to `next`. */
-  commit(record: SpanRecord): Signing {
+  commit(rows: SpanRows): Signing {
     const span = this.#pending.shift()!;
     this.#committedEnd = span.end;
     this.#mostCommitted = Math.max(this.#mostCommitted, span.end);
-    const commit = { ...span, opening: this.#opening, stage: this.#seat.stage, ...record.chains };
-    const open: OpenSpan = { commit, record, isSent: false, seed: null, reveal: null };
+    const commit = { ...span, opening: this.#opening, stage: this.#seat.stage, ...rows.chains };
+    const open: OpenSpan = { commit, rows, isSent: false, seed: null, reveal: null };
     this.#open.set(span.index, open);
     return { bytes: commitBytes(commit), seal: (signature) => this.#sealCommit(open, signature) };
   }
@@ -185,7 +185,7 @@ export class ReplicaAudit {
     if (isLater) this.#known = { seed, index };
   }
 
-  #checkRequester({ commit, record }: OpenSpan, { statement, publicKey }: Signed<Commit>): void {
+  #checkRequester({ commit, rows }: OpenSpan, { statement, publicKey }: Signed<Commit>): void {
     const { requester, stage, stages } = this.#seat;
     if (peerIdOf(publicKey) !== requester) throw failed('the commit is not the requester’s');
     const fields = ['session', 'epoch', 'index', 'start', 'end'] as const;
@@ -193,7 +193,7 @@ export class ReplicaAudit {
     if (!isSameSpan || statement.stage !== stages || !equalBytes(statement.opening, NO_OPENING))
       throw failed('the requester committed to something else');
     if (stage > 0) return;
-    const { inputFrom, inputTo } = record.chains;
+    const { inputFrom, inputTo } = rows.chains;
     if (!equalBytes(statement.outputFrom, inputFrom) || !equalBytes(statement.outputTo, inputTo)) {
       throw failed('the requester committed to other rows than it sent');
     }
@@ -204,10 +204,10 @@ export class ReplicaAudit {
     const open = this.#open.get(index);
     if (open === undefined || open.seed === null || open.reveal !== null) return null;
     if (!isGood) throw failed('the requester’s signature is not good');
-    const { record, seed } = open;
+    const { rows, seed } = open;
     const { session, opening, epoch, start, end, stage } = open.commit;
-    const input = show(record.inputs, 'input', seed);
-    const output = show(record.outputs, 'output', seed);
+    const input = show(rows.inputs, 'input', seed);
+    const output = show(rows.outputs, 'output', seed);
     const statement = { session, opening, epoch, index, start, end, stage, seed, input, output };
     open.reveal = statement;
     return { bytes: revealBytes(statement), seal: (signature) => this.#sealReveal(statement, signature) };

@@ -5,7 +5,7 @@ import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import type { CutMessage } from '../wire/row-order.ts';
-import { takeSeat, type Opening } from './admission.ts';
+import { takeSeat, type OpenRequest } from './admission.ts';
 import { EarlyAudits } from './early-audits.ts';
 import { faultMessage } from './fault-message.ts';
 import type { AuditMessage } from './replica-audit.ts';
@@ -97,10 +97,10 @@ export class ReplicaEngine {
       case 'message':
         return this.#onMessage(event.from, event.message);
       case 'verified':
-        return this.#onVerified(event.opening, event.envelope);
+        return this.#onVerified(event.request, event.envelope);
       case 'not-verified':
-        if (!this.#verifying.delete(verifyingKey(event.opening))) return;
-        return this.#refuse(event.opening.from, event.opening.session, event.opening.stage, event.error);
+        if (!this.#verifying.delete(verifyingKey(event.request))) return;
+        return this.#refuse(event.request.from, event.request.session, event.request.stage, event.error);
       case 'link-lost':
         return this.#onLinkLost(event.peer);
       case 'accept':
@@ -140,25 +140,25 @@ export class ReplicaEngine {
   }
 
   #onOpen(from: PeerId, { session, stage, route: envelope }: OpenMessage): void {
-    const opening = { session, stage, from };
-    if (this.#sessions.get(session)?.seat.upstream === from || this.#verifying.has(verifyingKey(opening))) return;
+    const request = { session, stage, from };
+    if (this.#sessions.get(session)?.seat.upstream === from || this.#verifying.has(verifyingKey(request))) return;
     if (this.#verifying.size === MAX_VERIFYING) {
       return this.#refuse(from, session, stage, new ChorusError('rate-limited', 'too many sessions at once'));
     }
-    this.#verifying.add(verifyingKey(opening));
-    this.#effects.push({ type: 'verify', opening, envelope });
+    this.#verifying.add(verifyingKey(request));
+    this.#effects.push({ type: 'verify', request, envelope });
   }
 
-  #onVerified(opening: Opening, envelope: Envelope): void {
+  #onVerified(request: OpenRequest, envelope: Envelope): void {
     // Closed, or left by its opener, in the meantime.
-    if (!this.#verifying.delete(verifyingKey(opening))) return;
-    const { session: id, from, stage } = opening;
+    if (!this.#verifying.delete(verifyingKey(request))) return;
+    const { session: id, from, stage } = request;
     try {
-      const seat = takeSeat(opening, this.#config.self, this.#config.loaded, this.#now.wallMs);
+      const seat = takeSeat(request, this.#config.self, this.#config.loaded, this.#now.wallMs);
       if (this.#sessions.has(id) || this.#ended.has(id)) throw new ChorusError('unrouted', 'the route was used before');
       if (!this.#isAccepting) throw new ChorusError('all-busy', 'the volunteer takes no new sessions now');
       if (this.#sessions.size >= this.#config.slots) throw new ChorusError('all-busy', 'all slots are taken');
-      const session = new ReplicaSession(this.#host, seat, opening, envelope);
+      const session = new ReplicaSession(this.#host, seat, request, envelope);
       this.#sessions.set(id, session);
       session.open();
       for (const message of this.#early.take(id, seat.requester)) session.onAudit(message);
@@ -192,7 +192,7 @@ export class ReplicaEngine {
 
   #onEarly(from: PeerId, message: AuditMessage): void {
     const ended = this.#ended.get(message.session);
-    // Of a session that ended after its audit, the end was told.
+    // The end of a session that ended after its audit was told.
     if (ended !== undefined && message.type !== 'audit') return;
     if (ended?.untold && ended.seat.requester === from) {
       this.#effects.push({ type: 'send', to: from, message: ended.untold });
@@ -236,6 +236,6 @@ export class ReplicaEngine {
   }
 }
 
-function verifyingKey({ session, from }: Pick<Opening, 'session' | 'from'>): string {
+function verifyingKey({ session, from }: Pick<OpenRequest, 'session' | 'from'>): string {
   return `${session} ${from}`;
 }

@@ -6,10 +6,10 @@ import type { RunResult } from '../rows/compute.ts';
 import type { Rows } from '../rows/rows.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
-import type { LoadedRange, Opening } from './admission.ts';
+import type { LoadedRange, OpenRequest } from './admission.ts';
 
-/** What a session asked for is done, or has failed. */
-export type SessionReply =
+/** Something that a session asked for is done, or has failed. */
+export type ReplicaSessionReply =
   | { readonly type: 'opened' | 'cut-done'; readonly session: SessionId }
   | {
       readonly type: 'connected';
@@ -27,9 +27,9 @@ export type SessionReply =
 export type ReplicaEvent =
   | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
   /** The envelope of an `open` is the server's own and holds this route. */
-  | { readonly type: 'verified'; readonly opening: Opening; readonly envelope: Envelope }
-  | { readonly type: 'not-verified'; readonly opening: Omit<Opening, 'route'>; readonly error: ChorusError }
-  | SessionReply
+  | { readonly type: 'verified'; readonly request: OpenRequest; readonly envelope: Envelope }
+  | { readonly type: 'not-verified'; readonly request: Omit<OpenRequest, 'route'>; readonly error: ChorusError }
+  | ReplicaSessionReply
   | { readonly type: 'link-lost'; readonly peer: PeerId }
   /** Whether new sessions are taken. */
   | { readonly type: 'accept'; readonly isAccepting: boolean }
@@ -40,7 +40,7 @@ export type ReplicaEvent =
 export type ReplicaSessionEffect =
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
   | { readonly type: 'send'; readonly to: PeerId; readonly message: PeerMessage }
-  /** To be answered by `sent`, for those who may be slower than what is sent to them. */
+  /** To be answered by `sent`; for peers that may be slower than the messages to them. */
   | {
       readonly type: 'send-counted';
       readonly session: SessionId;
@@ -55,7 +55,7 @@ export type ReplicaSessionEffect =
 
 export type ReplicaEffect =
   /** Has the route of an `open` verified; to be answered by `verified` or `not-verified`. */
-  | { readonly type: 'verify'; readonly opening: Omit<Opening, 'route'>; readonly envelope: Envelope }
+  | { readonly type: 'verify'; readonly request: Omit<OpenRequest, 'route'>; readonly envelope: Envelope }
   | ReplicaSessionEffect;
 
 export interface ReplicaConfig {
@@ -64,13 +64,13 @@ export interface ReplicaConfig {
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly random: RandomBytes;
   readonly loaded: LoadedRange;
-  /** What its signed records name as the device it computes on. */
+  /** The device that its signed records name. */
   readonly backend: Pick<BackendInfo, 'numericClass' | 'runtimeVersion'>;
   /** Sessions at once. */
   readonly slots: number;
 }
 
-/** What one volunteer has done so far. */
+/** The work of one volunteer so far. */
 export interface ReplicaCounts {
   /** Positions run. */
   readonly positions: number;

@@ -8,38 +8,40 @@ import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
 import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { ReplicaConfig } from './replica-event.ts';
-import type { StageRecord } from './stage-record.ts';
+import type { StageTape } from './stage-tape.ts';
 
-/** The records of one session that its requester asks for: what was computed, for this replica to sign. */
+/** The records of one session that its requester asks for: the computed positions, for this replica to sign. */
 export class ReplicaRecords {
   readonly #config: ReplicaConfig;
   readonly #session: SessionId;
   readonly #seat: Seat;
-  readonly #record: StageRecord;
+  readonly #tape: StageTape;
   readonly #audit: ReplicaAudit;
   #count = 0;
 
-  constructor(config: ReplicaConfig, session: SessionId, seat: Seat, record: StageRecord, audit: ReplicaAudit) {
+  constructor(config: ReplicaConfig, session: SessionId, seat: Seat, tape: StageTape, audit: ReplicaAudit) {
     this.#config = config;
     this.#session = session;
     this.#seat = seat;
-    this.#record = record;
+    this.#tape = tape;
     this.#audit = audit;
   }
 
   /**
-   * Has all signed that was computed and committed to, or all that was computed where nothing is checked. What a cut has
-   * taken in the meantime is not signed for, nor what is no longer the end: null then. Throws `bad-message` for what never
-   * was, `rate-limited` for more than a session may have.
+   * Has all positions signed that were committed to, or all that were computed where nothing is checked. Null for an end
+   * that is no longer the end, or that a cut has taken in the meantime. Throws `bad-message` for one that never was,
+   * `rate-limited` for more than a session may have.
    */
   sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): Signing | null {
     const { committedEnd, mostCommitted, isAudited } = this.#audit;
-    const { computed, mostComputed } = this.#record;
+    const { computed, mostComputed } = this.#tape;
     if (end > (isAudited ? mostCommitted : mostComputed)) {
       throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
     }
     if (end !== (isAudited ? committedEnd : computed)) return null;
-    if (this.#count === MAX_RECORDS) throw new ChorusError('rate-limited', 'a session has no more records than these');
+    if (this.#count === MAX_RECORDS) {
+      throw new ChorusError('rate-limited', `one record more than ${MAX_RECORDS}; a session has no more`);
+    }
     this.#count += 1;
     const payload = attestationStatement(this.#run(end), salt, wallMs);
     const bytes = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);
@@ -56,7 +58,7 @@ export class ReplicaRecords {
     const { loaded, backend } = this.#config;
     const { model, range, manifest } = loaded;
     const { stage, role } = this.#seat;
-    const record = this.#record;
+    const tape = this.#tape;
     return {
       session: this.#session,
       stage,
@@ -66,9 +68,9 @@ export class ReplicaRecords {
       numericClass: backend.numericClass,
       runtime: { name: manifest.pins.runtime, version: backend.runtimeVersion },
       positions: end,
-      inputAt: (at) => record.chainsAt(at).input,
-      outputAt: (at) => record.chainsAt(at).output,
-      runsAt: (at) => record.chainsAt(at).runs,
+      inputAt: (at) => tape.chainsAt(at).input,
+      outputAt: (at) => tape.chainsAt(at).output,
+      runsAt: (at) => tape.chainsAt(at).runs,
     };
   }
 }

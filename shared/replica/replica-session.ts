@@ -4,15 +4,15 @@ import type { PeerId, SessionId } from '../ids.ts';
 import { OPENING_BYTES } from '../judge/statement-codec.ts';
 import { leaseMs, type Route } from '../route/route.ts';
 import type { RunResult } from '../rows/compute.ts';
-import { Backlog, bytesOf } from '../wire/backlog.ts';
+import { Backlog, messageBytes } from '../wire/backlog.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { RowOrder, type CutMessage } from '../wire/row-order.ts';
 import { checkDigest } from '../wire/rows-message.ts';
-import { checkRows, type Opening, type Seat } from './admission.ts';
+import { checkRows, type OpenRequest, type Seat } from './admission.ts';
 import { faultMessage } from './fault-message.ts';
 import { Onward } from './onward.ts';
 import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
-import type { ReplicaSessionEffect, SessionReply } from './replica-event.ts';
+import type { ReplicaSessionEffect, ReplicaSessionReply } from './replica-event.ts';
 import { ReplicaRecords } from './replica-records.ts';
 import type { SessionHost } from './session-host.ts';
 import { SessionKey } from './session-key.ts';
@@ -36,16 +36,16 @@ export class ReplicaSession {
   readonly #onward: Onward;
   readonly #key: SessionKey;
   readonly #waits: SessionWaits;
-  /** Of rows recalled, and of records. */
+  /** Recalled rows and records on their way to the requester. */
   readonly #backlog = new Backlog();
-  /** What must be there before the session is open: its KV, the link forward. */
+  /** Needed before the session is open and not there yet: its KV, the link forward. */
   readonly #missing = new Set<'compute' | 'forward'>(['compute']);
   #isOver = false;
   #untold: PeerMessage | null = null;
 
-  constructor(host: SessionHost, seat: Seat, opening: Opening, envelope: Envelope) {
+  constructor(host: SessionHost, seat: Seat, request: OpenRequest, envelope: Envelope) {
     const { nowMs, config } = host;
-    const { session, route } = opening;
+    const { session, route } = request;
     this.id = session;
     this.seat = seat;
     this.#waits = new SessionWaits(nowMs, leaseMs(route));
@@ -56,8 +56,8 @@ export class ReplicaSession {
     this.#envelope = envelope;
     this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
-    this.#runs = new StageRuns(host, seat, opening, this.#audit, this.#onward);
-    this.#records = new ReplicaRecords(config, session, seat, this.#runs.record, this.#audit);
+    this.#runs = new StageRuns(host, seat, request, this.#audit, this.#onward);
+    this.#records = new ReplicaRecords(config, session, seat, this.#runs.tape, this.#audit);
     if (seat.forward !== null) this.#missing.add('forward');
   }
 
@@ -82,7 +82,7 @@ export class ReplicaSession {
 
   /** Bytes of rows it keeps. */
   get bytes(): number {
-    return this.#runs.record.bytes + this.#audit.bytes;
+    return this.#runs.tape.bytes + this.#audit.bytes;
   }
 
   /** Takes rows or a cut from the peer before this stage. */
@@ -142,11 +142,11 @@ export class ReplicaSession {
   onClose(from: PeerId, reason: string): void {
     const { upstream, requester, role } = this.seat;
     if (from === upstream) this.#onLeft(reason);
-    // Whoever feeds a shadow that the requester gave up need not go on with it.
+    // The sender of a shadow that the requester gave up need not go on feeding it.
     else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
   }
 
-  onReply(event: SessionReply): void {
+  onReply(event: ReplicaSessionReply): void {
     switch (event.type) {
       case 'opened':
         this.#missing.delete('compute');
@@ -210,7 +210,7 @@ export class ReplicaSession {
 
   #reveal(reveal: PeerMessage): void {
     this.#send(this.seat.requester, reveal);
-    this.#runs.record.release(this.#audit.shownTo);
+    this.#runs.tape.release(this.#audit.shownTo);
   }
 
   #onVerified(index: number, isGood: boolean): void {
@@ -223,15 +223,15 @@ export class ReplicaSession {
   }
 
   #recall(start: number, end: number): void {
-    if (end > this.#runs.record.received) {
+    if (end > this.#runs.tape.received) {
       return this.fail(new ChorusError('bad-message', 'rows were recalled that never came'), null);
     }
-    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#runs.record.rows(start, end) });
+    this.#giveBack({ type: 'recalled', session: this.id, rows: this.#runs.tape.rows(start, end) });
   }
 
   /** Sends the requester what it asked for, as long as it takes it. */
   #giveBack(message: PeerMessage): void {
-    const bytes = bytesOf(message);
+    const bytes = messageBytes(message);
     const to = this.seat.requester;
     if (!this.#backlog.add(to, bytes)) {
       return this.fail(new ChorusError('rate-limited', 'more is asked for than can be sent'), null);
@@ -278,7 +278,7 @@ export class ReplicaSession {
     const { upstream, requester, stage, role } = this.seat;
     const fault = faultMessage(this.id, stage, code, message, volunteer);
     this.#send(upstream, fault);
-    // Nobody passes a shadow's fault on, and who is held to be at fault would have to pass that on itself.
+    // Nobody passes a shadow's fault on, and an accused sender would have to pass on its own.
     if (requester !== upstream && (role === 'shadow' || volunteer === upstream)) {
       if (this.#audit.isAudited) this.#send(requester, fault);
       else this.#untold = fault;

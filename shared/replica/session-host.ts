@@ -6,7 +6,7 @@ import type { Seat } from './admission.ts';
 import type { ReplicaConfig, ReplicaCounts, ReplicaSessionEffect } from './replica-event.ts';
 import type { Show } from './shown-rows.ts';
 
-/** What stays of a session that is over. */
+/** The remains of a session that is over. */
 export interface EndedSession {
   readonly id: SessionId;
   readonly seat: Seat;
@@ -15,7 +15,7 @@ export interface EndedSession {
   readonly untold: PeerMessage | null;
 }
 
-/** What a session has the engine do. */
+/** The engine as its sessions use it. */
 export interface SessionHost extends Now {
   readonly config: ReplicaConfig;
   readonly show: Show;

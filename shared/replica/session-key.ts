@@ -10,7 +10,7 @@ interface Holder {
   fail(error: ChorusError): void;
 }
 
-/** What one session of a replica has signed and verified. A key that does no work ends the session; an ended one hears nothing. */
+/** Signs and verifies for one session of a replica. A key that does no work ends the session; an ended one hears nothing. */
 export class SessionKey {
   readonly #host: Pick<SessionHost, 'ask'>;
   readonly #session: Holder;

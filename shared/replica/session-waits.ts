@@ -1,13 +1,13 @@
 import { ChorusError } from '../errors.ts';
 import { GAP_TIMEOUT_MS, OPEN_TIMEOUT_MS, ROWS_TIMEOUT_MS, SESSION_IDLE_MS } from '../limits.ts';
 
-/** What never came, and what that means for the session. */
+/** The thing that never came, and the error that the session ends with. */
 export interface Overdue {
   readonly what: 'open' | 'gap' | 'rows' | 'lease' | 'idle';
   readonly error: ChorusError;
 }
 
-/** What a session of a replica waits for, and when each of it is taken as lost. */
+/** The waits of one session of a replica, and when each is taken as lost. */
 export class SessionWaits {
   readonly leaseEndMs: number;
   #openByMs: number;
@@ -25,7 +25,7 @@ export class SessionWaits {
     return Math.min(this.#openByMs, this.#gapByMs, this.#rowsByMs, this.#idleAtMs, this.leaseEndMs);
   }
 
-  /** All that it takes is there. */
+  /** Everything that the session needs is there. */
   opened(): void {
     this.#openByMs = Infinity;
   }
@@ -35,17 +35,17 @@ export class SessionWaits {
     this.#idleAtMs = nowMs + SESSION_IDLE_MS;
   }
 
-  /** Whether messages in between are missing. */
+  /** Notes whether messages in between are missing. */
   gap(isWaiting: boolean, nowMs: number): void {
     this.#gapByMs = isWaiting ? Math.min(this.#gapByMs, nowMs + GAP_TIMEOUT_MS) : Infinity;
   }
 
-  /** Whether a check waits for rows that never came: they have been round long since, for it to be asked for. */
+  /** Notes whether a check waits for rows that never came: it is asked for only after its rows have been round. */
   rows(isWaiting: boolean, nowMs: number): void {
     this.#rowsByMs = isWaiting ? Math.min(this.#rowsByMs, nowMs + ROWS_TIMEOUT_MS) : Infinity;
   }
 
-  /** What was waited for too long, the first of it; null if nothing was. */
+  /** The first wait that took too long; null if none did. */
   overdue(nowMs: number): Overdue | null {
     if (nowMs >= this.#openByMs) return { what: 'open', error: timeout('opening took too long') };
     if (nowMs >= this.#gapByMs) {

@@ -3,7 +3,7 @@ import { channelScale } from '../judge/channel-scale.ts';
 import { rowValues, sketchRows } from '../judge/sketch.ts';
 import type { LoadedRange } from './admission.ts';
 
-/** What a replica reveals of rows under a seed. */
+/** Shows rows under a seed, as a replica reveals them. */
 export type Show = (
   rows: readonly Uint8Array<ArrayBuffer>[],
   side: 'input' | 'output',

@@ -2,16 +2,16 @@ import { ChorusError } from '../errors.ts';
 import type { Span } from '../judge/statement.ts';
 
 /** A span that was given out, and what cuts have left of it. */
-interface Placed {
+interface PlacedSpan {
   readonly span: Span;
   keptEnd: number;
-  /** It was challenged before any cut went into it: what is left of it is judged. */
+  /** Challenged before any cut went into it: its remaining positions are judged. */
   isChallenged: boolean;
 }
 
 /**
  * Puts the checks of one session into the order in which its requester closed the spans. These lie end to end. A cut makes
- * void those that end after it, but not one that it goes into and that was challenged before: what is left of that one
+ * void those that end after it, except one that it goes into and that was challenged before: the rest of that one
  * stays, and the next one begins at the cut and not where that one began. A replica may hear of the challenge only after
  * that next check, which waits then.
  */
@@ -22,8 +22,8 @@ export class SpanOrder {
   #cuts: { readonly epoch: number; readonly position: number }[] = [];
   readonly #held = new Map<number, Span>();
   /** Given out and not known to be void, end to end. */
-  #placed: Placed[] = [];
-  /** Of the last one given out. */
+  #placed: PlacedSpan[] = [];
+  /** Epoch and index of the last span given out. */
   #last: Pick<Span, 'epoch' | 'index'> = { epoch: 0, index: 0 };
 
   /** `mayBeginAnywhere` if the first span need not begin at position 0. */
@@ -58,7 +58,7 @@ export class SpanOrder {
 
   /** The next span, if its check is here; null if there is none. Throws `bad-message` for one that lies where none can. */
   take(): Span | null {
-    // With the cuts up to its epoch, all that can make those before it void is known.
+    // Once the cuts up to its epoch are known, so is every span before it that is void.
     const due = [...this.#held.values()].filter(({ epoch }) => epoch <= this.#epoch);
     const first = due.sort((a, b) => a.index - b.index)[0];
     if (first === undefined || !this.#isNext(first)) return null;
@@ -109,7 +109,7 @@ export class SpanOrder {
     return this.#find(index) !== undefined;
   }
 
-  #find(index: number): Placed | undefined {
+  #find(index: number): PlacedSpan | undefined {
     return this.#placed.find(({ span }) => span.index === index);
   }
 

@@ -5,38 +5,38 @@ import { chunkEnd } from '../rows/chunk.ts';
 import type { RunResult } from '../rows/compute.ts';
 import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
 import { rowsMessage } from '../wire/rows-message.ts';
-import { inputOf, type Opening, type Seat } from './admission.ts';
+import { inputOf, type OpenRequest, type Seat } from './admission.ts';
 import type { Onward } from './onward.ts';
 import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { SessionHost } from './session-host.ts';
-import { StageRecord } from './stage-record.ts';
+import { StageTape } from './stage-tape.ts';
 
-/** What compute is at. */
+/** The run or cut that compute is at. */
 type Job = OrderedMessage | { readonly type: 'again'; readonly end: number };
 
 /**
- * What one session has its stage compute, one run at a time. A primary runs rows as they come and passes results on; a
+ * The work of one session for its stage, one run at a time. A primary runs rows as they come and passes results on; a
  * shadow keeps them until the requester has them checked, and runs them a span at a time.
  */
 export class StageRuns {
-  readonly record: StageRecord;
+  readonly tape: StageTape;
   readonly #host: SessionHost;
   readonly #seat: Seat;
-  readonly #opening: Opening;
+  readonly #request: OpenRequest;
   readonly #audit: ReplicaAudit;
   readonly #onward: Onward;
-  /** In order, not yet taken up. */
+  /** Messages in order that are not yet taken up. */
   #queue: OrderedMessage[] = [];
   #running: Job | null = null;
   #runByMs = Infinity;
 
-  constructor(host: SessionHost, seat: Seat, opening: Opening, audit: ReplicaAudit, onward: Onward) {
+  constructor(host: SessionHost, seat: Seat, request: OpenRequest, audit: ReplicaAudit, onward: Onward) {
     this.#host = host;
     this.#seat = seat;
-    this.#opening = opening;
+    this.#request = request;
     this.#audit = audit;
     this.#onward = onward;
-    this.record = new StageRecord(inputOf(host.config.loaded).kind);
+    this.tape = new StageTape(inputOf(host.config.loaded).kind);
   }
 
   /** When the run under way is taken as lost. */
@@ -53,7 +53,7 @@ export class StageRuns {
       );
     }
     // A shadow's run takes as long as its primary's of a whole chunk, and what comes meanwhile is no flood.
-    const most = this.#seat.role === 'shadow' ? this.#opening.route.capacity : MAX_QUEUED_ROWS;
+    const most = this.#seat.role === 'shadow' ? this.#request.route.capacity : MAX_QUEUED_ROWS;
     if (this.#queue.length >= most) {
       throw new ChorusError('rate-limited', 'more rows wait than a session may have on the way');
     }
@@ -70,14 +70,14 @@ export class StageRuns {
   }
 
   #start(message: OrderedMessage): void {
-    const { session } = this.#opening;
+    const { session } = this.#request;
     if (message.type === 'cut') {
-      if (message.position >= this.record.computed) return this.#cut(message);
+      if (message.position >= this.tape.computed) return this.#cut(message);
       this.#run(message);
       return this.#host.perform({ type: 'cut', session, position: message.position });
     }
     const { rows: input, logitsFrom } = message;
-    this.record.take(input, logitsFrom);
+    this.tape.take(input, logitsFrom);
     if (this.#seat.role === 'shadow') return;
     this.#run(message);
     this.#host.perform({ type: 'run', session, input, logitsFrom });
@@ -89,7 +89,7 @@ export class StageRuns {
   }
 
   #cut(cut: CutMessage): void {
-    this.record.cut(cut.position);
+    this.tape.cut(cut.position);
     this.#audit.cut(cut.epoch, cut.position);
     this.#onward.send(cut);
   }
@@ -105,8 +105,8 @@ export class StageRuns {
     this.#running = null;
     if (job === null || job.type === 'cut') return;
     const end = job.type === 'again' ? job.end : job.rows.start + job.rows.count;
-    this.#host.count('positions', end - this.record.computed);
-    this.record.complete(end, output);
+    this.#host.count('positions', end - this.tape.computed);
+    this.tape.complete(end, output);
     const { forward, stage } = this.#seat;
     if (job.type !== 'rows' || forward === null) return;
     const { session, epoch, sequence, chunk, logitsFrom } = job;
@@ -118,11 +118,11 @@ export class StageRuns {
   /** Has commits to the spans that are computed signed; a shadow computes the first that is not. */
   commit(sign: (signing: Signing) => void): void {
     for (let span = this.#nextSpan(); span !== null; span = this.#nextSpan()) {
-      if (this.record.computed < span.end) {
+      if (this.tape.computed < span.end) {
         if (this.#seat.role === 'shadow' && this.#running === null) this.#runAgain(span);
         break;
       }
-      sign(this.#audit.commit(this.record.span(span.start, span.end)));
+      sign(this.#audit.commit(this.tape.span(span.start, span.end)));
     }
     if (this.#running === null) this.#runByMs = Infinity;
   }
@@ -130,22 +130,22 @@ export class StageRuns {
   /** True if a span is to be committed to whose rows have not come. */
   get isStarved(): boolean {
     const span = this.#audit.next;
-    return span !== null && span.end > this.record.received && this.#queue.length === 0;
+    return span !== null && span.end > this.tape.received && this.#queue.length === 0;
   }
 
   /** The next span to commit to, if its rows are here. */
   #nextSpan(): Span | null {
     const span = this.#audit.next;
-    return span !== null && span.end <= this.record.received ? span : null;
+    return span !== null && span.end <= this.tape.received ? span : null;
   }
 
   /** One run for the span, after those for what a cut left unchecked before it. */
   #runAgain({ start, end: spanEnd }: Span): void {
-    const from = this.record.computed;
+    const from = this.tape.computed;
     const end = from < start ? Math.min(start, chunkEnd(from)) : spanEnd;
     this.#run({ type: 'again', end });
-    const input = this.record.rows(from, end);
-    const logitsFrom = this.record.logitsFrom(from, end);
-    this.#host.perform({ type: 'run', session: this.#opening.session, input, logitsFrom });
+    const input = this.tape.rows(from, end);
+    const logitsFrom = this.tape.logitsFrom(from, end);
+    this.#host.perform({ type: 'run', session: this.#request.session, input, logitsFrom });
   }
 }

@@ -12,9 +12,9 @@ export interface RouteLink {
   readonly roundTripMs: number | undefined;
 }
 
-/** What one generation asks for. */
+/** The wishes for one answer. */
 export interface GenerateRequest {
-  /** The whole history, prompt and earlier answers; what the session already holds of it is not sent again. */
+  /** The whole history, prompt and earlier answers; the part that the session already holds is not sent again. */
   readonly promptTokens: readonly number[];
   readonly maxNewTokens: number;
   readonly sampling: Sampling;
@@ -25,7 +25,7 @@ export interface GenerateRequest {
   readonly isComplete?: (answer: readonly number[]) => boolean;
 }
 
-/** What an answer reports while it is made, in order. The last one is `end`, unless it fails with a ChorusError. */
+/** A report of an answer while it is made; they come in order. The last one is `end`, unless it fails with a ChorusError. */
 export type AnswerEvent =
   /** The server has the request but no free volunteers for it; `position` 1 is next. */
   | { readonly type: 'queued'; readonly position: number }
@@ -44,7 +44,7 @@ export type AnswerEvent =
       readonly hops: readonly HopTiming[];
     }
   /**
-   * The answer goes on over another route. `volunteer` is who was at fault, where known. Tokens at positions >= `from`
+   * The answer goes on over another route. `volunteer` was at fault, where one is known. Tokens at positions >= `from`
    * are made anew: `token` comes again for them, and takes the place of what came before.
    */
   | { readonly type: 'rerouted'; readonly reason: string; readonly volunteer: PeerId | null; readonly from: number }
@@ -79,7 +79,7 @@ export type AnswerEvent =
       /** The lowest tier of the answer's spans; `unchecked` for a cancelled answer whose last spans were not waited for. */
       readonly tier: Tier;
       readonly counts: CheckCounts;
-      /** What a receipt is made from; null for a cancelled answer and for one that did not get all its verdicts. */
+      /** The material of a receipt; null for a cancelled answer and for one that did not get all its verdicts. */
       readonly evidence: Evidence | null;
     };
 

@@ -22,8 +22,8 @@ const SILENT: ReadonlySet<CheckFailure> = new Set([
   'too-slow',
 ]);
 
-/** A failure as a fault on record: nothing worse than that it did not answer, where that is all. */
-export function recordedCode(failure: CheckFailure): ErrorCode {
+/** A failure as the server hears of it: nothing worse than no answer, where there was just none. */
+export function reportedCode(failure: CheckFailure): ErrorCode {
   if (failure === 'unreachable') return 'link-lost';
   return SILENT.has(failure) ? 'timeout' : 'check-failed';
 }

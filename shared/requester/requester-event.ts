@@ -47,7 +47,7 @@ export type RequesterEvent =
 
 export type RequesterEventOf<Type extends RequesterEvent['type']> = Extract<RequesterEvent, { type: Type }>;
 
-/** What a session asks for. */
+/** An effect that a session asks for. */
 export type SessionEffect =
   /** To be answered by `connected` or `connect-failed`. */
   | { readonly type: 'connect'; readonly session: SessionId; readonly peer: PeerId; readonly webrtc: boolean }
@@ -76,7 +76,7 @@ export type RequesterEffect =
   | { readonly type: 'emit'; readonly event: AnswerEvent }
   | { readonly type: 'fail'; readonly error: ChorusError };
 
-/** Those of one event, with what is asked. */
+/** The effects of one event, with the questions to the loop. */
 export type RequesterEffects = (RequesterEffect | Ask<RequesterEffect>)[];
 
 export interface RequesterConfig {

@@ -6,7 +6,7 @@ import type { PeerMessage } from './peer-message.ts';
 const MESSAGE_BYTES = 512;
 
 /** Bytes that a message counts for in a backlog. */
-export function bytesOf(message: PeerMessage): number {
+export function messageBytes(message: PeerMessage): number {
   if (message.type === 'recorded') return MESSAGE_BYTES + message.envelope.payload.length;
   return MESSAGE_BYTES + ('rows' in message ? message.rows.bytes.length : 0);
 }

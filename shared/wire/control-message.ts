@@ -5,6 +5,7 @@ import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
 import { MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { proofSchema } from '../proof/proof-schema.ts';
+import { peerKindSchema } from './peer-kind.ts';
 
 /**
  * The control socket between a peer (tab, anchor, gateway, command line) and the signal server: JSON text messages
@@ -118,8 +119,7 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     publicKey: base64(64),
     signature: base64(128),
     nonce: base64(64),
-    /** The kind of program, for the operator's eyes. */
-    kind: z.enum(['tab', 'anchor', 'gateway', 'cli']),
+    kind: peerKindSchema,
   }),
   offerSchema,
   z.strictObject({

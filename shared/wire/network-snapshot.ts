@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { digestSchema, peerIdSchema } from '../ids.ts';
 import { stageRangeSchema } from '../model/stage.ts';
+import { peerKindSchema } from './peer-kind.ts';
 
 /** The answer of `GET /api/network`: the state of the network as the server sees it, for the page. */
 export const networkSnapshotSchema = z.object({
@@ -27,7 +28,7 @@ export const networkSnapshotSchema = z.object({
   volunteers: z.array(
     z.object({
       id: peerIdSchema,
-      kind: z.enum(['tab', 'anchor', 'cli', 'gateway']),
+      kind: peerKindSchema,
       state: z.enum(['idle', 'loading', 'ready', 'paused']),
       backend: z.enum(['webgpu', 'wasm']),
       numericClass: z.string(),

@@ -1,5 +1,5 @@
 import type { PeerId } from '../ids.ts';
-import { Backlog, bytesOf } from './backlog.ts';
+import { Backlog, messageBytes } from './backlog.ts';
 import type { PeerMessage } from './peer-message.ts';
 
 interface Outgoing {
@@ -38,7 +38,7 @@ export class ShadowFeed {
     const sent: Outgoing[] = [];
     for (const [peer, waiting] of this.#shadows) {
       if (waiting === null) sent.push({ to: peer, message });
-      else if (this.#backlog.add(peer, bytesOf(message))) waiting.push(message);
+      else if (this.#backlog.add(peer, messageBytes(message))) waiting.push(message);
       else this.#shadows.delete(peer);
     }
     return sent;

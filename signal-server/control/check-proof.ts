@@ -35,6 +35,8 @@ function decode(text: string, length: number, field: string): Uint8Array<ArrayBu
   } catch {
     bytes = null;
   }
-  if (bytes?.length !== length) throw new ChorusError('bad-message', `${field} must be ${length} bytes in base64`);
+  if (bytes?.length !== length) {
+    throw new ChorusError('bad-message', `${field} is malformed; ${length} bytes in base64 are expected`);
+  }
   return bytes;
 }

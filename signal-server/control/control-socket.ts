@@ -7,10 +7,10 @@ import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
 import { peerControlMessageSchema, type PeerControlMessage, type ServerMessage } from '#shared/wire/control-message.ts';
 import { CONTROL_NONCE_BYTES, controlProofBytes } from '#shared/wire/control-proof.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
 import type { Config } from '../machine/config.ts';
 import type { DeskMessage } from '../peer-router/control-router.ts';
-import type { PeerKind } from '../placement/registry.ts';
 import { checkProof } from './check-proof.ts';
 
 /** Large messages take longer to read: one counts as one more for every so many bytes. */
@@ -31,7 +31,7 @@ export interface ControlPeer {
   fail(code: ErrorCode, message: string): void;
 }
 
-/** What the socket's owner does with it. A ChorusError thrown from a callback is told to the peer and closes the socket. */
+/** Hears all that comes from a socket. A ChorusError thrown from a callback is told to the peer and closes the socket. */
 export interface ControlSocketOwner {
   /** The peer has proven its key: called once, before its welcome is sent. */
   onProven(peer: ControlPeer): void;
@@ -66,7 +66,7 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
   const write = (data: string | Uint8Array): void => {
     if (socket.readyState !== socket.OPEN) return;
     if (socket.bufferedAmount <= 2 * config.limits.relayBufferedBytes) return socket.send(data);
-    // What a peer does not read would pile up here without end; the relay has stopped its share long before.
+    // Messages that a peer does not read would pile up here without end; the relay has stopped its share long before.
     failure ??= 'timeout';
     socket.terminate();
   };
@@ -90,7 +90,7 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
   }, config.times.handshakeMs);
 
   const prove = async (message: PeerControlMessage): Promise<void> => {
-    if (message.type !== 'prove' || isProving) throw new ChorusError('bad-message', 'the first message must be prove');
+    if (message.type !== 'prove' || isProving) throw new ChorusError('bad-message', 'unproven; one prove comes first');
     isProving = true;
     const { id, publicKey, peerNonce } = await checkProof(message, deps.identity, serverNonce);
     if (failure !== null || socket.readyState !== socket.OPEN) return;
@@ -162,7 +162,7 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
 /** Every field is the peer's word. Throws `too-large` or `bad-message`. */
 function parsePeerMessage(data: Buffer): PeerControlMessage {
   if (data.length > MAX_CONTROL_MESSAGE_BYTES)
-    throw new ChorusError('too-large', 'control message above the size limit');
+    throw new ChorusError('too-large', `${data.length} bytes; at most ${MAX_CONTROL_MESSAGE_BYTES} are allowed`);
   let json: unknown;
   try {
     json = JSON.parse(data.toString('utf8'));

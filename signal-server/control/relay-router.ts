@@ -14,8 +14,8 @@ export interface RelayRouterDeps {
 }
 
 /**
- * Passes well-formed relay frames between proven peers, pieces unread. It keeps nothing: what it cannot pass on it answers with
- * `close`, and the two ends' credits bound what lies in a receiver's socket.
+ * Passes well-formed relay frames between proven peers, pieces unread. It keeps nothing: a frame that cannot be passed on
+ * is answered with `close`, and the two ends' credits bound what lies in a receiver's socket.
  */
 export class RelayRouter {
   readonly #deps: RelayRouterDeps;

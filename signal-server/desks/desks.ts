@@ -16,11 +16,11 @@ import { Registry } from '../placement/registry.ts';
 import type { Store } from '../store/store.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
+import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
-import { SessionRecorder } from './session-recorder.ts';
 import { VolunteerDesk } from './volunteer-desk.ts';
 
 /** Peers that the server itself starts. Their keys are in its data folder, so nobody else can be them. */
@@ -52,7 +52,7 @@ export interface Desks {
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Trust;
-  readonly recorder: SessionRecorder;
+  readonly finishedSessions: FinishedSessions;
   readonly routes: RouteDesk;
   readonly reports: ReportDesk;
   readonly volunteers: VolunteerDesk;
@@ -64,7 +64,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const trust = new Trust({ clock, store: store.trust, isOwn: (id) => companionKeys.has(id) });
-  const recorder = new SessionRecorder({ clock, history: store.history, trust, metrics, log, onError });
+  const finishedSessions = new FinishedSessions({ clock, history: store.history, trust, metrics, log, onError });
   const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const shared = {
@@ -79,7 +79,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const routes = new RouteDesk({
     ...shared,
     onRefused: (code) => metrics.refusals.inc({ code }),
-    onFinished: (session) => recorder.record(session),
+    onFinished: (session) => finishedSessions.add(session),
   });
   const replays = new ReplayDesk({
     ...shared,
@@ -117,5 +117,5 @@ export function createDesks(deps: DesksDeps): Desks {
       if (ended.code !== 'cancelled') onError(ended);
     },
   );
-  return { registry, leases, trust, recorder, routes, reports, volunteers };
+  return { registry, leases, trust, finishedSessions, routes, reports, volunteers };
 }

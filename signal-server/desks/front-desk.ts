@@ -1,7 +1,8 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
-import type { Member, PeerKind, Registry } from '../placement/registry.ts';
+import type { Member, Registry } from '../placement/registry.ts';
 import type { ReplayDesk } from './replay-desk.ts';
 import type { ReportDesk } from './report-desk.ts';
 import type { RouteDesk } from './route-desk.ts';

@@ -82,7 +82,7 @@ export class ReplayDesk {
     return numericClass === primary.numericClass && shadows.every((shadow) => shadow.id !== id);
   }
 
-  /** Not of the stage, then of another prefix than its primary, then not new, then with least to do. */
+  /** The best of them: not of the stage, then of another prefix than its primary, then not new, then with least to do. */
   #best(free: readonly Candidate[], { primary, shadows }: Route['stages'][number]): Candidate | undefined {
     const primaryPrefix = this.#deps.registry.get(primary.id)?.prefix;
     const rank = (one: Candidate): number =>

@@ -29,7 +29,7 @@ const WORDS: { readonly [Failure in CheckFailure]?: string } = {
 export interface ReportDeskDeps {
   readonly clock: Clock;
   readonly trust: Pick<Trust, 'convict' | 'isProven'>;
-  /** Throws a ChorusError for what is no proof. */
+  /** Throws a ChorusError for anything that is no proof. */
   readonly verify: (proof: Proof) => Promise<ProvenFault>;
   readonly send: DesksEnd['send'];
   /** A fault that was not known before; its key is suspended now. */
@@ -49,7 +49,7 @@ interface Sender {
 
 /**
  * Verifies what peers report of each other, one proof after the other, so that proofs keep the server from nothing
- * else. It believes nobody: what is no proof counts against its sender, and that is all it does.
+ * else. It believes nobody: a report that proves nothing counts against its sender, and does nothing else.
  */
 export class ReportDesk {
   readonly #deps: ReportDeskDeps;

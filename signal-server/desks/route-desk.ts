@@ -30,7 +30,7 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   /** As of `RoutePlanner`. */
   readonly isFilling: () => boolean;
   readonly onRefused: (code: ErrorCode) => void;
-  /** Route could not be signed: a fault of ours. */
+  /** A route could not be signed: a fault of ours. */
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
@@ -62,7 +62,7 @@ export class RouteDesk {
     return this.#queue.length;
   }
 
-  /** Sessions that still run, with what they have come to so far, if they have said so. */
+  /** Sessions that still run, with their figures so far where these are known. */
   get rested(): FinishedSession[] {
     return this.#sessions.rested;
   }
@@ -91,14 +91,14 @@ export class RouteDesk {
     }
   }
 
-  /** Ends what a peer that left was waiting for. */
+  /** Ends the waits of a peer that left. */
   left(requester: PeerId): void {
     this.#queue.remove((waiting) => waiting.requester.id === requester);
     this.#sessions.forsake(requester);
     this.retry();
   }
 
-  /** Serves who can be served now. To be called whenever slots or volunteers have become free. */
+  /** Serves the requests that can be served now. To be called whenever slots or volunteers have become free. */
   retry(): void {
     this.#queue.drain((waiting) => this.#tryWaiting(waiting));
     this.#tellPositions();
@@ -117,7 +117,7 @@ export class RouteDesk {
     this.retry();
   }
 
-  /** Puts on record what sessions have come to that will not be heard of again. */
+  /** Ends the sessions whose figures are known, with these: they will not be heard of again. */
   stop(): void {
     this.#sessions.stop();
   }
@@ -142,7 +142,7 @@ export class RouteDesk {
       const message = `you already have ${inHand} sessions running or waiting`;
       return this.#refuse(member, request, 'rate-limited', message);
     }
-    // Who came first goes first: with others of this model waiting, a new request joins the line.
+    // First come, first served: with others of this model waiting, a new request joins the line.
     const planned = this.#queue.has(model.digest)
       ? ({ type: 'wait' } as const)
       : this.#planner.plan(model, member.id, request);

@@ -13,15 +13,15 @@ export interface FinishedSession {
   readonly outcome: Release['outcome'];
   readonly tokens: number;
   readonly tokensPerSecond: number | null;
-  /** As the requester says, one for each volunteer of the lease that it blames. */
+  /** The requester's word, one for each volunteer of the lease that it blames. */
   readonly faults: readonly Release['faults'][number][];
-  /** As the requester says; nothing where it has not said anything. */
+  /** The requester's word; null where it has said nothing. */
   readonly checks: Release['checks'] | null;
 }
 
 type Figures = Omit<FinishedSession, 'lease'>;
 
-/** Of sessions whose requester never said how they went. */
+/** The figures of sessions whose requester never told any. */
 const UNHEARD_OF: Figures = { outcome: 'failed', tokens: 0, tokensPerSecond: null, faults: [], checks: null };
 const FORSAKEN: Figures = { ...UNHEARD_OF, outcome: 'cancelled' };
 
@@ -36,19 +36,19 @@ export interface RunningSessionsDeps {
   readonly times: Pick<Config['times'], 'resumeMs'>;
 }
 
-/** What has come of the sessions that hold slots: their figures so far, and their ends. */
+/** The sessions that hold slots: their figures so far, and their ends. */
 export class RunningSessions {
   readonly #deps: RunningSessionsDeps;
   /** Sessions whose requester is not connected, and when they end if it does not resume them. */
   readonly #forsaken = new Map<SessionId, number>();
-  /** What sessions have come to by the end of their last answer. A page that is closed says no more than that. */
+  /** The figures of sessions at the end of their last answer. A page that is closed says no more than that. */
   readonly #rested = new Map<SessionId, Figures>();
 
   constructor(deps: RunningSessionsDeps) {
     this.#deps = deps;
   }
 
-  /** Those that have said what they have come to so far. */
+  /** Sessions whose figures so far are known. */
   get rested(): FinishedSession[] {
     return [...this.#rested].map(([session, figures]) => ({ lease: this.#deps.leases.get(session)!, ...figures }));
   }
@@ -101,7 +101,7 @@ export class RunningSessions {
     for (const [session, untilMs] of this.#forsaken) if (untilMs <= clock.nowMs()) this.#end(session, FORSAKEN);
   }
 
-  /** Puts on record what sessions have come to that will not be heard of again. */
+  /** Ends the sessions whose figures are known, with these: they will not be heard of again. */
   stop(): void {
     for (const session of [...this.#rested.keys()]) this.#end(session, UNHEARD_OF);
   }
@@ -111,7 +111,7 @@ export class RunningSessions {
     if (lease.role === 'answer' && added > 0) this.#deps.onTokens(lease, added, tokensPerSecond);
   }
 
-  /** With these figures, or with those that it rested on. */
+  /** Ends a session with these figures, or with those that it rested on. */
   #end(session: SessionId, figures: Figures): void {
     const lease = this.#deps.leases.end(session);
     const rested = this.#rested.get(session);
@@ -121,7 +121,7 @@ export class RunningSessions {
   }
 }
 
-/** What a requester says of its session, as far as that can be. */
+/** The figures that a requester tells of its session, as far as its lease allows. */
 function figuresOf(
   { route, volunteers }: Lease,
   { tokens, tokensPerSecond, faults, checks }: Release | Rest,

@@ -7,7 +7,7 @@ import type { Leases } from '../placement/leases.ts';
 import { chooseMoves } from '../placement/placement-moves.ts';
 import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
-import { heldPlaces, type Member, type Registry, type Volunteer } from '../placement/registry.ts';
+import { heldPlaces, type Member, type RegisteredVolunteer, type Registry } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
 import type { Trust } from '../trust/trust.ts';
 
@@ -104,14 +104,14 @@ export class VolunteerDesk {
     this.#deps.onSupply();
   }
 
-  #failed(member: Member, volunteer: Volunteer, message: Extract<VolunteerMessage, { type: 'failed' }>): void {
+  #failed(member: Member, volunteer: RegisteredVolunteer, fault: Extract<VolunteerMessage, { type: 'failed' }>): void {
     const barred =
-      message.code === 'probe-failed'
+      fault.code === 'probe-failed'
         ? 'this device computes differently from what the model expects, so it may not serve'
-        : message.code === 'unsupported'
-          ? `this device cannot run the model: ${message.message}`
+        : fault.code === 'unsupported'
+          ? `this device cannot run the model: ${fault.message}`
           : null;
-    if (!this.#deps.registry.failed(volunteer, message.assignment, barred)) return;
+    if (!this.#deps.registry.failed(volunteer, fault.assignment, barred)) return;
     this.#placeIdle(member);
     this.#deps.onSupply();
   }
@@ -155,7 +155,7 @@ export class VolunteerDesk {
     });
   }
 
-  #handOf(member: Member, volunteer: Volunteer): Hand {
+  #handOf(member: Member, volunteer: RegisteredVolunteer): Hand {
     const { offer } = volunteer;
     const sinceMoveMs = this.#deps.clock.nowMs() - volunteer.movedAtMs;
     return {

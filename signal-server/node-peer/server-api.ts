@@ -8,7 +8,7 @@ export type { ServerApi };
 /** Nobody looks on, and the server may be a slow machine. */
 const SILENCE_MS = 30_000;
 
-/** What a program asks the signal server at this address, which its errors name. */
+/** The requests of a program to the signal server at this address, which its errors name. */
 export function serverApiAt(serverUrl: URL, clock: Clock = systemClock): ServerApi {
   const { origin } = serverUrl;
   return createServerApi({

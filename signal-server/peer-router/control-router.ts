@@ -1,7 +1,7 @@
 import type { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
-import type { PeerKind } from '../placement/registry.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 
 /**
  * A peer on one of its connections. The number is new for each connection that the edge accepts, so that a late message
@@ -12,7 +12,7 @@ export interface PeerAddress {
   readonly connection: number;
 }
 
-/** What a peer says that is for the desks to answer. */
+/** A message of a peer that is for the desks to answer. */
 export type DeskMessage = Exclude<PeerControlMessage, { type: 'prove' }>;
 
 /** From the edge, which has the sockets, to the desks, which decide. A peer's `joined` is its first and `left` its last. */
@@ -34,7 +34,7 @@ export type ToPeer = Exclude<ServerMessage, { type: 'challenge' | 'welcome' | 'a
 export interface RouterEnd<Sent, Received> {
   /** Why nothing passes any more: `cancelled` after an orderly close, `server-lost` otherwise; null while it does. */
   readonly ended: ChorusError | null;
-  /** What is for a connection that is not open, as far as this end knows, is dropped. */
+  /** A message for a connection that is not open, as far as this end knows, is dropped. */
   send(to: PeerAddress, message: Sent): void;
   /**
    * To be called once; messages wait until then. `onEnd` is called when the other side has closed or is lost. At the end,

@@ -2,15 +2,15 @@ import { z } from 'zod';
 import { ChorusError } from '#shared/errors.ts';
 import { peerIdSchema } from '#shared/ids.ts';
 import { peerControlMessageSchema, serverMessageSchema } from '#shared/wire/control-message.ts';
+import { peerKindSchema } from '#shared/wire/peer-kind.ts';
 import type { FromPeer, PeerAddress, ToPeer } from './control-router.ts';
 
 /** A message on its way from one end to the other; `bye` is the last of each side. */
 export type Parcel<Message> = 'bye' | (PeerAddress & { readonly message: Message });
 
-const [proveSchema] = peerControlMessageSchema.options;
 const joinedSchema = z.strictObject({
   type: z.literal('joined'),
-  kind: proveSchema.shape.kind,
+  kind: peerKindSchema,
   prefix: z.string().max(64),
 });
 const leftSchema = z.strictObject({ type: z.literal('left') });

@@ -11,7 +11,7 @@ export interface EndOptions {
   readonly maxWaiting: number;
 }
 
-/** What the other side does not take in would pile up here without end. */
+/** Messages that the other side does not take in would pile up here without end. */
 export const MAX_WAITING = 64 * 1024 * 1024;
 
 /** The edge's end, which tells of connections as they open and close. */
@@ -29,7 +29,7 @@ type Message = { readonly type: string };
 class LineEnd<Sent extends Message, Received extends Message> implements RouterEnd<Sent, Received> {
   readonly #line: TextLine;
   readonly #parse: (text: string) => Parcel<Received>;
-  /** What this side receives of every open connection at the end. */
+  /** The last message of every open connection that this side receives at the end; null for none. */
   readonly #farewell: Received | null;
   readonly #options: EndOptions;
   readonly #open = new Map<PeerId, number>();

@@ -1,10 +1,10 @@
 import type { Clock } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { Offer, PeerControlMessage } from '#shared/wire/control-message.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { Placed } from './placement.ts';
 import { spanOf } from './stage-grid.ts';
 
-export type PeerKind = Extract<PeerControlMessage, { type: 'prove' }>['kind'];
 type Heartbeat = Extract<PeerControlMessage, { type: 'heartbeat' }>;
 
 export interface Assignment extends Placed {
@@ -13,7 +13,7 @@ export interface Assignment extends Placed {
 }
 
 /** A peer that lends its device. `Registry` owns every field that is not readonly. */
-export interface Volunteer {
+export interface RegisteredVolunteer {
   offer: Offer;
   state: 'idle' | 'loading' | 'ready' | 'paused';
   assignment: Assignment | null;
@@ -38,7 +38,7 @@ export interface Member {
   readonly kind: PeerKind;
   readonly prefix: string;
   readonly joinedAtMs: number;
-  volunteer: Volunteer | null;
+  volunteer: RegisteredVolunteer | null;
 }
 
 /** The peers that are here and the work of each. Holds no socket and no timer; times are `clock.nowMs()`, joinedAtMs is wall time. */
@@ -70,9 +70,9 @@ export class Registry {
   }
 
   /** Begins or goes on volunteering; what it failed to load before may be tried again. */
-  offer(member: Member, offer: Offer): Volunteer {
+  offer(member: Member, offer: Offer): RegisteredVolunteer {
     const before = member.volunteer;
-    const volunteer: Volunteer = {
+    const volunteer: RegisteredVolunteer = {
       offer,
       state: 'idle',
       assignment: null,
@@ -88,7 +88,7 @@ export class Registry {
     return volunteer;
   }
 
-  assign(volunteer: Volunteer, { model, span }: Placed): Assignment {
+  assign(volunteer: RegisteredVolunteer, { model, span }: Placed): Assignment {
     if (volunteer.assignment !== null) volunteer.movedAtMs = this.#clock.nowMs();
     this.#assignments += 1;
     volunteer.assignment = { model, span, number: this.#assignments, sinceMs: this.#clock.nowMs() };
@@ -98,7 +98,7 @@ export class Registry {
   }
 
   /** True if the message is about the assignment it has now, or about an overdue one; older ones are stale and change nothing. */
-  ready(volunteer: Volunteer, assignment: number, layerMs: number): boolean {
+  ready(volunteer: RegisteredVolunteer, assignment: number, layerMs: number): boolean {
     const { overdue } = volunteer;
     if (overdue?.number === assignment) {
       volunteer.failed = volunteer.failed.filter((place) => place !== overdue);
@@ -111,7 +111,7 @@ export class Registry {
   }
 
   /** Takes the assignment back; `barred` says why there will be no other until the next offer, if so. */
-  failed(volunteer: Volunteer, assignment: number, barred: string | null): boolean {
+  failed(volunteer: RegisteredVolunteer, assignment: number, barred: string | null): boolean {
     const place = volunteer.assignment ?? volunteer.overdue;
     if (volunteer.state === 'paused' || place?.number !== assignment) return false;
     volunteer.failed.push(place);
@@ -121,27 +121,27 @@ export class Registry {
   }
 
   /** Takes the assignment back, for others to fill: a slow link may still get it ready, or smaller work sooner. */
-  timedOut(volunteer: Volunteer): void {
+  timedOut(volunteer: RegisteredVolunteer): void {
     const { assignment } = volunteer;
     if (assignment === null || !this.failed(volunteer, assignment.number, null)) return;
     volunteer.overdue = assignment;
   }
 
   /** Takes the work away; it may be given other work. */
-  release(volunteer: Volunteer): void {
+  release(volunteer: RegisteredVolunteer): void {
     volunteer.assignment = null;
     volunteer.overdue = null;
     volunteer.state = 'idle';
   }
 
-  heartbeat(volunteer: Volunteer, heartbeat: Heartbeat): void {
+  heartbeat(volunteer: RegisteredVolunteer, heartbeat: Heartbeat): void {
     volunteer.tokens = heartbeat.tokens;
     volunteer.isHidden = heartbeat.hidden;
     if (heartbeat.layerMs !== null) volunteer.layerMs = heartbeat.layerMs;
   }
 
   /** No new sessions until the next offer. */
-  pause(volunteer: Volunteer): void {
+  pause(volunteer: RegisteredVolunteer): void {
     volunteer.state = 'paused';
     volunteer.assignment = null;
     volunteer.overdue = null;

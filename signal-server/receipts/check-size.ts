@@ -10,7 +10,7 @@ const KIB = 1024;
  * of its positions a finding of its own. Most take a tenth.
  */
 const ROOM = { bytes: 128 * KIB, perReplica: 16 * KIB, perReplicaAndPosition: 2 * KIB };
-/** What a receipt says besides what its form knows, of a newer version perhaps: this often as much, and a little. */
+/** Room for fields beyond the known form, of a newer version perhaps: this often as much, and a little. */
 const UNKNOWN = { times: 1, bytes: 4 * KIB };
 
 /**

@@ -6,7 +6,7 @@ import type { LoggedEntry } from '../store/listed-receipts.ts';
 
 /**
  * The receipts among entries [start, end) of a log that has come as far as `end`, the newest first. They are read a
- * bundle at a time, as far as whoever iterates wants them.
+ * bundle at a time, as far as the caller wants them.
  */
 export async function* newestFirst(
   log: Pick<LogService, 'tile'>,

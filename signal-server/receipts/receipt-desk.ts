@@ -104,7 +104,7 @@ export class ReceiptDesk {
     return { index, file: await this.#withProof({ format: 'chorus-receipt/1', envelope, proof: null }, index, 0) };
   }
 
-  /** What is told of the log. */
+  /** The state of the log, as it is told. */
   get status(): LogStatus {
     const { log, store, clock, config } = this.#deps;
     const { origin, verifierKey, size, headAtMs, witnesses, doubt } = log.status;
@@ -141,7 +141,7 @@ export class ReceiptDesk {
     const statement = statementIn(file);
     const { predicate } = statement;
     this.#checkOurs(predicate);
-    // Whoever has no route of this server gets no further than its signature.
+    // A receipt without a route of this server gets no further than its signature.
     const { checks } = await verifyReceipt({ receipt: file, verify, stopsAtFailure: true });
     const failed = checks.find(({ status }) => status === 'failed');
     if (failed !== undefined) throw refusal(failed.name, failed.detail);
@@ -177,7 +177,7 @@ export class ReceiptDesk {
   /** The entry of a verified receipt, made unless it is there. */
   #indexOf(file: ReceiptFile, predicate: ReceiptPredicate): Promise<number> {
     const id = receiptId(file);
-    // Looking is part of entering: what was looked for before another entered it would enter a second time.
+    // Looking is part of entering: a receipt looked for before another call entered it would enter a second time.
     const entering =
       this.#entering.get(id) ?? this.#enter(id, file, predicate).finally(() => this.#entering.delete(id));
     this.#entering.set(id, entering);
@@ -238,7 +238,7 @@ function parse(envelope: unknown): ReceiptFile {
     throw refusal('format', toChorusError(thrown).message);
   }
   if (file.envelope.payload.length > MAX_RECEIPT_BYTES) {
-    throw new ChorusError('too-large', `a receipt has at most ${MAX_RECEIPT_BYTES} bytes`);
+    throw new ChorusError('too-large', `the receipt is too large; at most ${MAX_RECEIPT_BYTES} bytes are allowed`);
   }
   return file;
 }

@@ -23,7 +23,7 @@ export class ReceiptFinder {
     this.#deps = deps;
   }
 
-  /** Those that the query asks for among all that were in the log when it came. Throws `bad-message` for no such `before`. */
+  /** The receipts of the query, among all that were in the log when it came. Throws `bad-message` for no such `before`. */
   async find(query: ReceiptQuery): Promise<ReceiptList> {
     const { listed, catalog } = this.#deps;
     const size = await this.catchUp();
@@ -40,7 +40,7 @@ export class ReceiptFinder {
   /** Lists what came into the log since; answers how many entries it has. After the first time there is little to do. */
   async catchUp(): Promise<number> {
     const { size } = this.#deps.log.status;
-    // One after another: what the one before has listed is not listed again.
+    // One after another: entries that the one before has listed are not listed again.
     this.#listing = this.#listing.catch(() => undefined).then(() => this.#listUpTo(size));
     await this.#listing;
     return size;

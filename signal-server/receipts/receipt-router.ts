@@ -11,7 +11,7 @@ import type { Config } from '../machine/config.ts';
 import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptFinder } from './receipt-finder.ts';
 
-/** How long who brings a receipt waits for witnesses to cosign it. */
+/** How long the bringer of a receipt waits for witnesses to cosign it. */
 const COSIGNATURE_WAIT_MS = 2_000;
 const QUERY_FORM =
   `a list is asked for by before (an entry), limit (up to ${MAX_LISTED_RECEIPTS}), model (a digest), tier, and from and to ` +
@@ -36,7 +36,7 @@ export interface ReceiptRouterDeps {
 }
 
 /**
- * What the server answers of receipts and its log: `POST` and `GET /api/receipts`, `GET /api/log`, and, in the form of the
+ * The routes of receipts and of the log: `POST` and `GET /api/receipts`, `GET /api/log`, and, in the form of the
  * OpenAI API, `GET /v1/receipts/<id>`. To be mounted at the root.
  */
 export function createReceiptRouter({ desk, finder, config, onRefused, onError }: ReceiptRouterDeps): Router {
@@ -96,17 +96,18 @@ function limitPosts({ limits, trustProxy }: ReceiptRouterDeps['config'], onRefus
   return handler;
 }
 
-/** Refusals in the form of the other routes under /api; what is none goes on. What failed here is told to `onError` alone. */
+/** Refusals in the form of the other routes under /api; other errors go on. A failure of ours is told to `onError` alone. */
 function answerRefusal(onError: (error: unknown) => void): ErrorRequestHandler {
   return (thrown: unknown, _request, response, next) => {
     const isTooLarge = typeof thrown === 'object' && thrown !== null && 'status' in thrown && thrown.status === 413;
-    const error = isTooLarge ? new ChorusError('too-large', 'a receipt is smaller') : thrown;
+    const tooLarge = `the receipt is too large; at most ${MAX_RECEIPT_BYTES} bytes are allowed`;
+    const error = isTooLarge ? new ChorusError('too-large', tooLarge) : thrown;
     if (!(error instanceof ChorusError) || response.headersSent) {
       next(thrown);
       return;
     }
     const status = STATUS[error.code] ?? 500;
-    // What the system says of files is not for everybody; a doubt is, and was told when it arose.
+    // The system's words on files are not for everybody; a doubt is, and was told when it arose.
     const isOurs = status === 500 || (error.code === 'internal' && error.details['isDoubt'] !== true);
     if (isOurs) onError(error);
     const message = isOurs ? 'something failed on the server' : error.message;

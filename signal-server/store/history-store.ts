@@ -1,8 +1,8 @@
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { CheckCounts } from '#shared/judge/finding.ts';
-import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 
-export interface SessionRecord {
+export interface PastSession {
   readonly id: SessionId;
   readonly model: Digest;
   readonly requester: PeerId;
@@ -24,8 +24,8 @@ export interface Totals extends CheckCounts {
   readonly tokens: number;
 }
 
-export interface VolunteerRecord {
-  readonly kind: VolunteerKind;
+export interface SeenVolunteer {
+  readonly kind: PeerKind;
   readonly firstSeenMs: number;
   readonly lastSeenMs: number;
   readonly sessions: number;
@@ -34,21 +34,19 @@ export interface VolunteerRecord {
   readonly faults: number;
 }
 
-export type VolunteerKind = NetworkSnapshot['volunteers'][number]['kind'];
-
 export interface HistoryAppends {
-  volunteerSeen(id: PeerId, kind: VolunteerKind, atMs: number): Promise<void>;
+  volunteerSeen(id: PeerId, kind: PeerKind, atMs: number): Promise<void>;
   /** Counts a session once, for itself and for those volunteers that were seen. */
-  sessionEnded(session: SessionRecord): Promise<void>;
+  sessionEnded(session: PastSession): Promise<void>;
   /** Drops sessions that ended before `beforeMs`; the totals go on counting them. */
   prune(beforeMs: number): Promise<void>;
 }
 
 export interface HistoryReads {
-  /** Of all sessions ever, those that are pruned included. */
+  /** The sums of all sessions ever, those that are pruned included. */
   readonly totals: Totals;
   /** Null for a key that was never seen. */
-  volunteer(id: PeerId): VolunteerRecord | null;
+  volunteer(id: PeerId): SeenVolunteer | null;
 }
 
 /** Port: volunteers that were seen, and sessions that have ended. */

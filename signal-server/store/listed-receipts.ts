@@ -12,17 +12,17 @@ export interface ListedAppends {
 }
 
 export interface ListedReads {
-  /** Entries of this log that were looked at; null where what there is follows from another log, or from none. */
+  /** Entries of this log that were looked at; null where the list is of another log, or of none. */
   size(log: string): number | null;
   /**
-   * Those that the query asks for, by the time at which their answers were finished and then by entry, the last first.
-   * Null where `before` is the entry of none. With a promise: a log grows without bound.
+   * Receipts that the query asks for, by the time at which their answers were finished and then by entry, the last first.
+   * Null where entry `before` is no receipt. With a promise: a log grows without bound.
    */
   find(query: ReceiptQuery): Promise<readonly LoggedEntry[] | null>;
 }
 
 /**
- * Port: what the entries [0, size) of one log say of receipts, so that they can be looked for. It follows from the log
+ * Port: the receipts among the entries [0, size) of one log, so that they can be looked for. It follows from the log
  * and is made anew for another one.
  */
 export interface ListedReceipts extends ListedAppends, ListedReads {}

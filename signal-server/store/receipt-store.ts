@@ -38,8 +38,8 @@ export interface ReceiptAppends {
   /** Drops a receipt that did not get into the log. */
   abandon(id: Digest): Promise<void>;
   /**
-   * Drops what is older than `beforeMs`, and all envelopes but the newest: `count` at most, `maxBytes` at most. What was
-   * begun stays.
+   * Drops what is older than `beforeMs`, and all envelopes but the newest: `count` at most, `maxBytes` at most. Receipts that
+   * were only begun stay.
    */
   prune(beforeMs: number, count: number, maxBytes: number): Promise<void>;
   /** The size of a log at a time; of each log the newest MAX_GROWTH are kept. */
@@ -49,7 +49,7 @@ export interface ReceiptAppends {
 export interface ReceiptReads {
   /** Null for one that this log does not have, or not yet. With a promise: envelopes fill the room they are given. */
   get(id: Digest, log: string): Promise<StoredReceipt | null>;
-  /** Those that were begun, of the smallest log size first, for whatever log. With a promise, as `get`. */
+  /** Receipts that were only begun, for whatever log, the smallest log size first. With a promise, as `get`. */
   pending(): Promise<readonly PendingReceipt[]>;
   /** The oldest first. */
   growth(log: string): LogStatus['history'];

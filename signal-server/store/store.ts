@@ -10,14 +10,14 @@ export const HISTORY_MS = 30 * 24 * 60 * 60_000;
 /**
  * All that a server keeps, one port for each kind. No prompt and no answer is in it. Each port is split in two:
  *
- * Appends resolve once they have reached the disk, each whole or not at all, in the order in which they were made; what
- * was confirmed outlives the process, however it ends. Those of one turn of the event loop may share a wait for the
+ * Appends resolve once they have reached the disk, each whole or not at all, in the order in which they were made; a
+ * confirmed one outlives the process, however it ends. Appends of one turn of the event loop may share a wait for the
  * disk, and then fail together. A rejected one is not on the disk.
  *
  * Reads answer at once, of what was there when the store was opened and of every append since, confirmed or not. Kinds
  * that have no bound but the room of the disk are asked for with a promise instead, and each says so.
  *
- * Nothing that is handed in or out is kept or shared: whoever changes it changes nothing here.
+ * Nothing that is handed in or out is kept or shared: to change it changes nothing here.
  */
 export interface Store {
   readonly history: HistoryStore;

@@ -5,8 +5,8 @@ import type { StageRange } from '#shared/model/stage.ts';
 export const MAX_PROOFS = 200;
 export const MAX_PROOF_CHARACTERS = 512 * 1024;
 
-/** A proven fault as it stays on record. */
-export interface RecordedFault {
+/** A proven fault, as it is kept. */
+export interface KeptFault {
   readonly session: SessionId;
   readonly volunteer: PeerId;
   readonly model: Digest;
@@ -26,14 +26,14 @@ export interface Suspension {
 export interface TrustAppends {
   /** Adds to the spans of a key, and to those of them that this requester brought. */
   credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): Promise<void>;
-  /** Drops which requester brought how much: it is no longer needed once a key is not new. */
+  /** Drops the shares of the requesters: they are no longer needed once a key is not new. */
   forgetSources(volunteer: PeerId, numericClass: string): Promise<void>;
   /** Takes the place of an earlier complaint of this requester. */
   complain(volunteer: PeerId, requester: PeerId, atMs: number): Promise<void>;
   /** Drops all that a key has earned, in every numeric class, and the complaints of it. */
   reset(volunteer: PeerId): Promise<void>;
   /** Records the fault with its proof, resets the key and suspends it, all or nothing. */
-  convict(fault: RecordedFault, proof: string, suspension: Suspension): Promise<void>;
+  convict(fault: KeptFault, proof: string, suspension: Suspension): Promise<void>;
   /** Drops complaints from before `beforeMs`. */
   prune(beforeMs: number): Promise<void>;
 }
@@ -41,7 +41,7 @@ export interface TrustAppends {
 export interface TrustReads {
   /** Spans credited to a key in a numeric class. */
   spans(volunteer: PeerId, numericClass: string): number;
-  /** Of these, while the key was new, those that one requester brought. */
+  /** The part of these spans that one requester brought while the key was new. */
   spansFrom(volunteer: PeerId, numericClass: string, requester: PeerId): number;
   /** Requesters that complained of this volunteer since `sinceMs`. */
   complaints(volunteer: PeerId, sinceMs: number): number;
@@ -51,7 +51,7 @@ export interface TrustReads {
   suspendedAt(atMs: number): number;
   isProven(session: SessionId, volunteer: PeerId): boolean;
   /** Newest first. */
-  faults(count: number): readonly RecordedFault[];
+  faults(count: number): readonly KeptFault[];
   /**
    * The proof as it was reported, for the operator; null if it is no longer kept. With a promise: together they may be
    * 100 MB.
@@ -59,5 +59,5 @@ export interface TrustReads {
   proof(session: SessionId, volunteer: PeerId): Promise<string | null>;
 }
 
-/** Port: what is known of each key's work. Times are wall-clock milliseconds. */
+/** Port: the work of each key, its faults and its suspensions. Times are wall-clock milliseconds. */
 export interface TrustStore extends TrustAppends, TrustReads {}

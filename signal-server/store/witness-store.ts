@@ -12,7 +12,7 @@ export interface WitnessAppends {
   advance(origin: string, known: string | null, note: string): Promise<boolean>;
 }
 
-/** Unlike in other stores, reads say what is confirmed and nothing else: what a witness shows, it must not forget. */
+/** Unlike in other stores, reads say only what is confirmed: a witness must not forget a note that it has shown. */
 export interface WitnessReads {
   /** Null before it has one. */
   readonly name: string | null;
@@ -22,7 +22,7 @@ export interface WitnessReads {
   note(origin: string): string | null;
 }
 
-/** Port: what a witness must not forget. */
+/** Port: the memory of a witness. */
 export interface WitnessStore extends WitnessAppends, WitnessReads {
   /** Waits for what is under way, and frees the place for another process. */
   close(): Promise<void>;

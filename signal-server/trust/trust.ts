@@ -3,7 +3,7 @@ import type { PeerId, SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, MAX_CHECKS, PROBATION_CHUNKS } from '#shared/limits.ts';
 import type { Replica, Route } from '#shared/route/route.ts';
 import type { Lease } from '../placement/leases.ts';
-import type { RecordedFault, Suspension, TrustStore } from '../store/trust-store.ts';
+import type { KeptFault, Suspension, TrustStore } from '../store/trust-store.ts';
 
 const HOUR_MS = 60 * 60_000;
 const FIRST_SUSPENSION_MS = HOUR_MS;
@@ -98,7 +98,7 @@ export class Trust {
    * A fault that the server has found proven: the key is new again and suspended, each time for twice as long. Faults of
    * sessions that began before a suspension come to light during it; they are put on record and do not make it longer.
    */
-  async convict(fault: Omit<RecordedFault, 'atMs'>, proof: string): Promise<Suspension> {
+  async convict(fault: Omit<KeptFault, 'atMs'>, proof: string): Promise<Suspension> {
     const { clock, store } = this.#deps;
     const nowMs = Math.floor(clock.wallMs());
     const before = store.suspension(fault.volunteer);

@@ -4,7 +4,7 @@ import type { CatalogEntry } from '../placement/model-catalog.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import { coverageOf, rangeOf } from '../placement/stage-grid.ts';
-import type { RecordedFault } from '../store/trust-store.ts';
+import type { KeptFault } from '../store/trust-store.ts';
 import type { Trust } from '../trust/trust.ts';
 
 export interface SnapshotParts {
@@ -20,7 +20,7 @@ export interface SnapshotParts {
   readonly history: NetworkSnapshot['history'];
   readonly checks: NetworkSnapshot['checks'];
   /** Newest first. */
-  readonly faults: readonly RecordedFault[];
+  readonly faults: readonly KeptFault[];
   /** Tokens each volunteer is on record for. */
   readonly tokensOf: (member: Member) => number;
 }

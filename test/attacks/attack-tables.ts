@@ -3,7 +3,7 @@ import { short, table } from '../bench/calibrate/tables.ts';
 import type { NetworkTrial } from './network-trials.ts';
 import type { Trial } from './trace-attacks.ts';
 
-/** What became of one liar in networks of engines. */
+/** The fate of one liar in networks of engines. */
 export interface NetworkRow {
   readonly liar: string;
   readonly stages: string;
@@ -76,7 +76,7 @@ export function networkTable(rows: readonly NetworkRow[]): string {
   );
 }
 
-/** What became of one liar in chunks that were computed beforehand. */
+/** The fate of one liar in chunks that were computed beforehand. */
 export interface TraceRow {
   readonly liar: string;
   readonly kind: Trial['kind'];

@@ -18,7 +18,7 @@ interface ComputedLiar {
   readonly name: string;
   /** Layers it runs in place of its own; null where its stage is too short for the lie. */
   range?(range: StageRange): StageRange | null;
-  /** What it feeds, given its own and another session's input; `from` is the first position that the lie touches. */
+  /** The input that it feeds, given its own and another session's input; `from` is the first position that the lie touches. */
   readonly feed?: (own: readonly Uint8Array[], other: readonly Uint8Array[]) => readonly Uint8Array[];
   readonly from: number;
 }

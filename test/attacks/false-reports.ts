@@ -68,7 +68,7 @@ export async function falseReports(network: WrenNetwork, stage: number): Promise
   return reports;
 }
 
-/** What a replica said, span by span, as the requester heard it. */
+/** The words of a replica, span by span, as the requester heard it. */
 function testimonies({ links }: WrenNetwork, { id }: Member): Testimony[] {
   const own = links.log.filter(({ from }) => from === id).map(({ message }) => message);
   return own.flatMap((message) => {

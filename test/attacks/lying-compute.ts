@@ -49,7 +49,7 @@ export interface RowLieContext {
   readonly random: () => number;
 }
 
-/** What `honest` computes, changed row by row. */
+/** The output of `honest`, changed row by row. */
 export function changedCompute(honest: StageCompute, context: RowLieContext): StageCompute {
   return { ...honest, run: async (request) => changedResult(await honest.run(request), request, context) };
 }

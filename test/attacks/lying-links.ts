@@ -2,7 +2,7 @@ import type { PeerId } from '#shared/ids.ts';
 import type { Link, Links } from '#shared/peer/link/link.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 
-/** What goes out in place of a message, once it is known; null where the message goes out as it is. */
+/** The message that goes out in place of another, once it is known; null where the message goes out as it is. */
 export type Forge = (message: PeerMessage, to: PeerId) => Promise<readonly PeerMessage[]> | null;
 
 /** The links of a peer that does not always send what its engine says. */

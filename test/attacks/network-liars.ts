@@ -29,7 +29,7 @@ export interface Surroundings {
   readonly range: StageRange;
   readonly pool: ComputePool;
   readonly plan: LiePlan;
-  /** What a liar that changes rows needs to know. */
+  /** The facts that a liar that changes rows needs to know. */
   readonly rows: Omit<RowLieContext, 'liar'>;
   /** The first chunk of another session's input of this stage. */
   readonly otherInput: readonly Uint8Array<ArrayBuffer>[];

@@ -77,7 +77,7 @@ export interface TrialOptions {
 
 const truths = new WeakMap<readonly number[], Promise<readonly number[]>>();
 
-/** What honest replicas answer. */
+/** The answers of honest replicas. */
 export function truthOf(stand: NetworkStand, prompt: readonly number[]): Promise<readonly number[]> {
   const known = truths.get(prompt) ?? answerOf(stand, prompt);
   truths.set(prompt, known);

@@ -2,7 +2,7 @@ import type { PeerId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 
-/** What became of one answer with a liar in the network. */
+/** The fate of one answer with a liar in the network. */
 export interface Outcome {
   /** Chunks in which the liar lied until it was named, or until the end. */
   readonly liedChunks: number;
@@ -34,7 +34,7 @@ export function outcomeOf(
   let hasMoved = false;
   let tier = 'none';
   let spans = 0;
-  // Who was named, by the first position of what it was named for; a volunteer is left out before its fault is told.
+  // The named volunteers, by the first position that each was named for; a volunteer is left out before its fault is told.
   const [leftOut, blamed] = [new Map<PeerId, number>(), new Map<PeerId, number>()];
   for (const event of events) {
     if (event.type === 'token') {

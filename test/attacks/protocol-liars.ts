@@ -15,17 +15,17 @@ import type { LiePlan } from './lie-plan.ts';
 import type { Forge } from './lying-links.ts';
 import type { Member, WrenNetwork } from './wren-network.ts';
 
-/** What a liar in the protocol has at hand. */
+/** The means of a liar in the protocol. */
 export interface Stand {
   readonly member: Member;
   readonly network: WrenNetwork;
   readonly manifest: Manifest;
   readonly plan: LiePlan;
-  /** What it computed honestly, whatever it sends. */
+  /** Its honest output, whatever it sends. */
   readonly honest: KeptRows;
 }
 
-/** What it signs in place of a commit or reveal; null to leave it as it is, an empty list to say nothing. */
+/** The statements that it signs in place of a commit or reveal; null to leave it as it is, an empty list to say nothing. */
 type Change<Statement> = (
   statement: Statement,
   stand: Stand,
@@ -112,7 +112,7 @@ export const copyCommit: Change<Commit> = async (commit, { network, member }) =>
   return [{ ...commit, outputFrom, outputTo }];
 };
 
-/** What one shows who computed nothing: its input, or zeros. */
+/** A replica that computed nothing shows its input, or zeros. */
 export const guessReveal: Change<Reveal> = (reveal) => {
   const isAlike = reveal.input.length === reveal.output.length;
   return [{ ...reveal, output: isAlike ? reveal.input : new Uint8Array(reveal.output.length) }];

@@ -1,6 +1,6 @@
 import type { Candidates } from '#shared/rows/logits-row.ts';
 
-/** What a liar knows when it makes up the output of a span: everything that an honest device would compute, and more. */
+/** The knowledge of a liar when it makes up the output of a span: everything that an honest device would compute, and more. */
 export interface HiddenSpan {
   readonly kind: 'hidden';
   readonly hiddenSize: number;

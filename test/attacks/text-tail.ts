@@ -11,7 +11,7 @@ type HiddenRows = readonly Uint8Array<ArrayBuffer>[];
 /** Rows of one chunk of a stage that is not the last, which a check let pass. */
 export interface Escaped {
   readonly session: TracedSession;
-  /** What WASM computes of the session in whole chunks. */
+  /** The output of WASM for the session in whole chunks. */
   readonly honest: HiddenRows;
   readonly start: number;
   readonly rows: HiddenRows;

@@ -19,7 +19,7 @@ import { embeddingRow } from './embedding-row.ts';
 import { rowLiars, type RowLiar } from './row-liars.ts';
 import { bestToken, type Escaped } from './text-tail.ts';
 
-/** What became of a lie in one whole chunk of one stage. */
+/** The fate of a lie in one whole chunk of one stage. */
 export interface Trial {
   readonly liar: string;
   readonly pair: string;
@@ -39,7 +39,7 @@ interface Stage {
   readonly input: readonly Uint8Array<ArrayBuffer>[];
   readonly honest: readonly Uint8Array<ArrayBuffer>[];
   readonly shadows: readonly ReplicaRows[];
-  /** What shadows say of a span, which is the same whoever the liar is. */
+  /** The words of shadows on a span, which are the same whoever the liar is. */
   readonly said: Map<string, Testimony>;
 }
 

@@ -32,9 +32,9 @@ export interface WrenNetworkOptions {
   readonly model: TracedModel;
   readonly ranges: readonly StageRange[];
   readonly pool: ComputePool;
-  /** What a member computes with, in place of `honest`. */
+  /** The compute of a member, in place of `honest`. */
   readonly computeOf?: (member: Member, honest: StageCompute) => StageCompute;
-  /** What a member sends in place of what its engine says. */
+  /** The messages that a member sends in place of its engine's. */
   readonly forgeOf?: (member: Member, network: WrenNetwork) => Forge | null;
   /** Replicas of a stage that may be given: the first is the primary, then come shadows. */
   readonly roles?: readonly Role[];
@@ -51,7 +51,7 @@ export class WrenNetwork {
   readonly clock = new FakeClock();
   readonly links = new FakeNetwork(this.clock);
   readonly members: Member[] = [];
-  /** What the server made of each report; null for those it did not believe. */
+  /** The server's finding on each report; null for those it did not believe. */
   readonly reports: (ProvenFault | null)[] = [];
   readonly replays: ('arbiter' | 'referee')[] = [];
   readonly #options: WrenNetworkOptions;

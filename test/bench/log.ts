@@ -13,7 +13,7 @@ import { figure, type Figure } from './figures.ts';
 export const PUBLIC_URL = 'https://chorus.example';
 
 export interface LogBenchOptions {
-  /** What is entry 0. */
+  /** The content of entry 0. */
   readonly first: Uint8Array;
   /** Those that come after it. */
   readonly entries: number;

@@ -27,7 +27,7 @@ export interface PriceOptions {
 }
 
 /**
- * What checking costs: two stages with two tabs each answer the same questions in turn with one replica for each stage
+ * The price of checking: two stages with two tabs each answer the same questions in turn with one replica for each stage
  * and with two, all on the same cores.
  */
 export async function measurePrice(browser: Browser, template: string, options: PriceOptions): Promise<Figure[]> {

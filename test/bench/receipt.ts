@@ -11,7 +11,7 @@ import { PUBLIC_URL } from './log.ts';
 import { startPageServer } from './page-server.ts';
 import type * as pageModule from './page/receipt.ts';
 
-/** What a verifier has, as it can be handed to a page. */
+/** The files of a verifier, as it can be handed to a page. */
 export interface VerifiedReceipt {
   readonly receipt: unknown;
   readonly answer: string;

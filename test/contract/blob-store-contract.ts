@@ -6,7 +6,7 @@ import { BLOB_PIECE_BYTES } from '#shared/limits.ts';
 import type { BlobRef } from '#shared/model/manifest.ts';
 import { codeOfAsync } from '../support/code-of.ts';
 
-/** What every BlobStore promises. `reopen` is what a reload does: the same place, seen anew. */
+/** The promises of every BlobStore. `reopen` is what a reload does: the same place, seen anew. */
 export function describeBlobStore(
   name: string,
   open: () => Promise<{ store: BlobStore; reopen: () => Promise<BlobStore>; release: () => Promise<void> }>,

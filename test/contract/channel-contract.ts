@@ -10,7 +10,7 @@ export interface ChannelPair {
   release(): Promise<void>;
 }
 
-/** What every Channel promises. */
+/** The promises of every Channel. */
 export function describeChannel(name: string, openPair: () => Promise<ChannelPair>): void {
   describe(`a channel over ${name}`, () => {
     let pair: ChannelPair;

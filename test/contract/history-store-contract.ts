@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import type { HistoryStore, SessionRecord } from '../../signal-server/store/history-store.ts';
+import type { HistoryStore, PastSession } from '../../signal-server/store/history-store.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
 
 const volunteer = 'a'.repeat(64) as PeerId;
-const session: SessionRecord = {
+const session: PastSession = {
   id: '0'.repeat(32) as SessionId,
   model: 'b'.repeat(64) as Digest,
   requester: 'c'.repeat(64) as PeerId,
@@ -17,7 +17,7 @@ const session: SessionRecord = {
   faults: [],
   checks: { checked: 3, settled: 1, unchecked: 2, disputed: 0 },
 };
-const sessionOf = (digit: string, more: Partial<SessionRecord> = {}): SessionRecord => ({
+const sessionOf = (digit: string, more: Partial<PastSession> = {}): PastSession => ({
   ...session,
   id: digit.repeat(32) as SessionId,
   ...more,

@@ -14,7 +14,7 @@ import type { ChannelPair } from './channel-contract.ts';
 const session = 'ab'.repeat(16) as SessionId;
 const forever = new AbortController().signal;
 
-/** What every Link promises, handshake included, over a real or an in-memory channel. */
+/** The promises of every Link, handshake included, over a real or an in-memory channel. */
 export function describeLink(name: string, openPair: (a: Identity, b: Identity) => Promise<ChannelPair>): void {
   describe(`a link over ${name}`, () => {
     let a: Identity;

@@ -13,7 +13,7 @@ import { offerOf, routeRequest } from '../support/control-peer.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 export interface RouterPair extends ControlRouter {
-  /** What the death of one side's process does. */
+  /** Ends one side as the death of its process would. */
   kill(side: 'edge' | 'desks'): void;
   release(): Promise<void>;
 }
@@ -71,7 +71,7 @@ const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   error: { type: 'error', code: 'internal', message: 'the server failed on this message' },
 };
 
-/** What one end has brought. */
+/** The messages that one end has brought. */
 class Taken<Received> {
   readonly messages: [PeerAddress, Received][] = [];
   ended: ChorusError | null = null;
@@ -94,7 +94,7 @@ class Taken<Received> {
   }
 }
 
-/** What every router between the sockets and the desks promises. */
+/** The promises of every router between the sockets and the desks. */
 export function describeRouter(name: string, open: OpenRouter): void {
   describe(`a router ${name}`, () => {
     let clock: FakeClock;

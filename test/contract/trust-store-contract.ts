@@ -3,7 +3,7 @@ import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import {
   MAX_PROOF_CHARACTERS,
   MAX_PROOFS,
-  type RecordedFault,
+  type KeptFault,
   type TrustStore,
 } from '../../signal-server/store/trust-store.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
@@ -11,7 +11,7 @@ import { overwrite, type OpenedStore } from './opened-store.ts';
 const [volunteer, other] = ['a', 'b'].map((digit) => digit.repeat(64)) as [PeerId, PeerId];
 const [alice, bob] = ['c', 'd'].map((digit) => digit.repeat(64)) as [PeerId, PeerId];
 const term = { times: 1, untilMs: 100, reason: 'it lied' };
-const faultOf = (i: number): RecordedFault => ({
+const faultOf = (i: number): KeptFault => ({
   session: i.toString(16).padStart(32, '0') as SessionId,
   volunteer,
   model: 'e'.repeat(64) as Digest,

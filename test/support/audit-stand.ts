@@ -37,7 +37,7 @@ const SESSION = 'ab'.repeat(16) as SessionId;
 
 type MessageOf<Type extends PeerMessage['type']> = Extract<PeerMessage, { type: Type }>;
 
-/** What a replica may do wrong: each function gets what is right. */
+/** The wrongs of a replica: each function gets what is right. */
 export interface Lies {
   /** Rows as it says it got them, and as it made them. */
   input?: (row: Float32Array<ArrayBuffer>, position: number) => Float32Array<ArrayBuffer>;
@@ -122,7 +122,7 @@ export class StandReplica {
     this.#rows.length = position;
   }
 
-  /** What it really delivers of its output. */
+  /** The output that it really delivers. */
   outputRows(start: number, end: number): Uint8Array<ArrayBuffer>[] {
     return this.#rows.slice(start, end).map(({ output }) => output);
   }
@@ -178,7 +178,7 @@ export class StandReplica {
   }
 }
 
-/** What is too malformed to have bytes cannot be signed either. */
+/** A statement too malformed to have bytes cannot be signed either. */
 function bytesOr(encode: () => Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   try {
     return encode();
@@ -257,7 +257,7 @@ export class AuditStand {
     this.audit = new SessionAudit(config, this.book, this.#host());
   }
 
-  /** What the audit asks for is done one after the other, by `pump`. */
+  /** The audit's requests are done one after the other, by `pump`. */
   #host(): AuditHost {
     const now = () => this.nowMs;
     const later = (task: () => Promise<void>) => void this.#tasks.push(task);
@@ -300,7 +300,7 @@ export class AuditStand {
     return names.find((name) => toyIdentity(name).id === peer) ?? null;
   }
 
-  /** Who failed, by what, and with whom: `P0 input-mismatch`, `V1a input-mismatch (P0)`. */
+  /** The failures, each with its code and its partner: `P0 input-mismatch`, `V1a input-mismatch (P0)`. */
   get faults(): string[] {
     return this.failed.map(({ peer, code, partner }) => {
       const other = partner === null ? '' : ` (${this.nameOf(partner)})`;

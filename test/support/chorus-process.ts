@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 /** A `chorus` command that runs until it is stopped, as a person starts it. */
 export interface ChorusProcess {
-  /** What `ready` matched in its output. */
+  /** The match of `ready` in its output. */
   readonly ready: RegExpExecArray;
   /** As Ctrl-C does, and with force after 10 s. */
   stop(): Promise<void>;

@@ -5,7 +5,7 @@ import type { Link, Links } from '#shared/peer/link/link.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 
-/** What becomes of one message: when it arrives, once for each number. No number loses it. */
+/** The fate of one message: when it arrives, once for each number. No number loses it. */
 export type Fate = (message: PeerMessage, from: PeerId, to: PeerId) => readonly number[];
 
 /** Links between any number of peers under a fake clock, with messages delayed, lost, doubled and reordered at will. */
@@ -13,7 +13,7 @@ export class FakeNetwork {
   readonly clock: Clock;
   /** By default every message takes 1 ms, in order. */
   fate: Fate = () => [1];
-  /** What a dishonest peer sends in place of a message. */
+  /** The messages that a dishonest peer sends in place of one. */
   rewrite: (message: PeerMessage, from: PeerId, to: PeerId) => PeerMessage = (message) => message;
   /** Every message that was sent. */
   readonly log: { readonly from: PeerId; readonly to: PeerId; readonly message: PeerMessage }[] = [];

@@ -23,8 +23,8 @@ const END_TOKENS = z
   .parse(JSON.parse(readFileSync('models/wren/generation_config.json', 'utf8'))).eos_token_id;
 
 /**
- * What transformers.js gave once for the uncut q4 Wren, as test/worker/oracle.test.ts verifies: greedy tokens past any end
- * token. `npx tsx test/support/write-golden-answers.ts` writes the file anew.
+ * The greedy tokens of transformers.js for the uncut q4 Wren, past any end token, as test/worker/oracle.test.ts verifies
+ * them. `npx tsx test/support/write-golden-answers.ts` writes the file anew.
  */
 export interface GoldenAnswers {
   readonly chats: GoldenFile['chats'];

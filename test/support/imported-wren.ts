@@ -21,7 +21,7 @@ export interface ImportedWren {
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cache = join(root, 'node_modules/.cache/chorus-test');
-/** What an import depends on: a change to any file here makes another folder. */
+/** The sources of an import: a change to any file here makes another folder. */
 const sources = ['models/wren', 'models/wren/onnx', 'models/wren/recipe', 'signal-server/import', 'shared/model'];
 
 /** Imports once for all test processes: whoever is first to finish moves its folder into place, whole. */

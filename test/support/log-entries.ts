@@ -6,7 +6,7 @@ import type { ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 /** Manifests, made up. */
 export const MODELS = { wren: digestOf(utf8('wren')), finch: digestOf(utf8('finch')) } as const;
 
-/** What the log has of receipt `n`, made up: each finished a minute after the one before it, unless said otherwise. */
+/** The log's entry of receipt `n`, made up: each finished a minute after the one before it, unless said otherwise. */
 export function madeEntry(n: number, more: Partial<ReceiptEntry> = {}): ReceiptEntry {
   return {
     id: digestOf(utf8(`receipt ${n}`)),

@@ -70,7 +70,7 @@ export class LoopbackChannel implements Channel {
     this.#isClosed = true;
     queueMicrotask(() => this.onClose(reason));
     const other = this.#other;
-    // What was sent before the close still arrives.
+    // Messages that were sent before the close still arrive.
     queueMicrotask(() => queueMicrotask(() => other?.close(reason)));
   }
 

@@ -2,7 +2,7 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 
-/** What `virtual:made-receipts` gives to tests in the page: real receipts over real keys, made anew for each run. */
+/** The content of `virtual:made-receipts`, for tests in the page: real receipts over real keys, made anew for each run. */
 export interface MadeReceipts {
   readonly id: Digest;
   /** Checked everywhere, logged and witnessed. */

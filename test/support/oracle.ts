@@ -19,7 +19,7 @@ export interface ChatTurn {
   readonly content: string;
 }
 
-/** What of the oracle needs no weights. */
+/** The part of the oracle that needs no weights. */
 export type TextOracle = Pick<Oracle, 'encode' | 'decode' | 'chat'>;
 
 /** Reads the tokenizer of `models/<name>` of this repository, never the network. */

@@ -14,7 +14,7 @@ import { buildReceipt, signReceipt, type ReceiptParts } from '#shared/receipt/bu
 import { attestationStatement, attestedEnds } from '#shared/receipt/evidence/attest.ts';
 import type { Evidence, FedRun } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { StageRecord } from '#shared/replica/stage-record.ts';
+import { StageTape } from '#shared/replica/stage-tape.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import { readCandidates } from '#shared/rows/logits-row.ts';
@@ -66,18 +66,18 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     const end = start + fed.length;
     runs.push({ start, count: fed.length, logits });
     let rows: Rows = { kind: 'tokens', start, count: fed.length, bytes: encodeTokens(fed) };
-    for (const { primary, record } of stages) {
-      record.take(rows, end - logits);
+    for (const { primary, tape } of stages) {
+      tape.take(rows, end - logits);
       rows = (await primary.run({ session: SESSION, input: rows, logitsFrom: end - logits })).output;
-      record.complete(end, rows);
+      tape.complete(end, rows);
     }
     return rows;
   }
 
   async function cut(position: number): Promise<void> {
-    for (const { primary, record } of stages) {
+    for (const { primary, tape } of stages) {
       await primary.cut(SESSION, position);
-      record.cut(position);
+      tape.cut(position);
     }
     while ((runs.at(-1)?.start ?? -1) >= position) runs.pop();
   }
@@ -103,11 +103,11 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
   const route = routeOf(people, play, tokens.length, numericClass);
   const attestations: Evidence['attestations'][number][] = [];
   const exact: boolean[] = [];
-  for (const [stage, { range, shadow, record }] of stages.entries()) {
-    const again = await runShadow(shadow, record, range, positions);
-    const [mine, theirs] = [record, again].map((each) => each.span(0, positions).chains);
+  for (const [stage, { range, shadow, tape }] of stages.entries()) {
+    const again = await runShadow(shadow, tape, range, positions);
+    const [mine, theirs] = [tape, again].map((each) => each.span(0, positions).chains);
     exact.push(mine!.outputTo.every((byte, i) => byte === theirs!.outputTo[i]));
-    for (const [place, each] of [record, again].entries()) {
+    for (const [place, each] of [tape, again].entries()) {
       const identity = people.replicas[2 * stage + place]!;
       const payload = attestationStatement(
         {
@@ -172,24 +172,24 @@ interface Stage {
   readonly range: StageRange;
   readonly primary: StageCompute;
   readonly shadow: StageCompute;
-  readonly record: StageRecord;
+  readonly tape: StageTape;
 }
 
 async function openBoth({ openStage, withdrawn = [] }: Play, range: StageRange, positions: number) {
   const [primary, shadow] = [await openStage(range), await openStage(range)];
   for (const compute of [primary, shadow]) await compute.open(SESSION, positions + 1 + withdrawn.length);
   const kind: 'tokens' | 'hidden' = range.embedding ? 'tokens' : 'hidden';
-  return { primary, shadow, record: new StageRecord(kind) };
+  return { primary, shadow, tape: new StageTape(kind) };
 }
 
 /** The same in chunks. */
 async function runShadow(
   compute: StageCompute,
-  primary: StageRecord,
+  primary: StageTape,
   range: StageRange,
   positions: number,
-): Promise<StageRecord> {
-  const record = new StageRecord(range.embedding ? 'tokens' : 'hidden');
+): Promise<StageTape> {
+  const tape = new StageTape(range.embedding ? 'tokens' : 'hidden');
   let start = 0;
   for (const end of attestedEnds(positions)) {
     const { inputs } = primary.span(start, end);
@@ -198,13 +198,13 @@ async function runShadow(
     for (let at = start; at < end; at++) {
       const logitsFrom = primary.logitsFrom(at, at + 1);
       const row: Rows = { ...input, start: at, count: 1, bytes: inputs[at - start]! };
-      record.take(row, logitsFrom);
+      tape.take(row, logitsFrom);
     }
-    const logitsFrom = record.logitsFrom(start, end);
-    record.complete(end, (await compute.run({ session: SESSION, input, logitsFrom })).output);
+    const logitsFrom = tape.logitsFrom(start, end);
+    tape.complete(end, (await compute.run({ session: SESSION, input, logitsFrom })).output);
     start = end;
   }
-  return record;
+  return tape;
 }
 
 function routeOf(people: People, { ranges, manifestBytes }: Play, capacity: number, numericClass: string): Route {

@@ -16,7 +16,7 @@ const [folder, path, serverKey, wallMs, clients] = process.argv.slice(2) as [str
 const say = (line: string): void => void writeSync(1, `${line}\n`);
 
 const files = JSON.parse(readFileSync(path, 'utf8')) as ReceiptFile[];
-// What runs for the first time is slow: it is over before anything begins.
+// A first run is slow: it is over before anything begins.
 for (const receipt of files.slice(0, 5)) await verifyReceipt({ receipt, verify });
 const [first] = (await once(process.stdin, 'data')) as [Buffer];
 const { desk } = await openDesk(folder, fromBase64(serverKey), Number(wallMs));

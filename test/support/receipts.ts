@@ -20,10 +20,10 @@ import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';
-import { wrenText } from './wren-text.ts';
 import { cosignatureOf, logKeyOf, signatureOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { smallManifest } from './small-manifest.ts';
 import { makeIdentities } from './test-identity.ts';
+import { wrenText } from './wren-text.ts';
 
 export const OTHER_CLASS = 'webgpu/google/swiftshader';
 export const ISSUED_AT_MS = Date.parse('2026-03-01T12:00:00Z');
@@ -185,7 +185,7 @@ function verdicts(route: Route, positions: number, size: ModelSize): Pick<Eviden
 
 type Ran = Pick<Evidence, 'tokens' | 'positions' | 'runs' | 'salt' | 'promptTokens'>;
 
-/** What each replica of the route signs of made-up rows. */
+/** The record of each replica of the route, signed over made-up rows. */
 async function attest(people: People, route: Route, ran: Ran): Promise<Evidence['attestations']> {
   const attestations: Evidence['attestations'][number][] = [];
   for (const [stage, { range, primary, shadows }] of route.stages.entries()) {
@@ -265,7 +265,7 @@ export function policyOf({ log, witnesses }: People): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What a receipt says. */
+/** The statement in a receipt. */
 export function statementOf({ envelope }: Pick<ReceiptFile, 'envelope'>): ReceiptStatement {
   return JSON.parse(Buffer.from(envelope.payload, 'base64').toString()) as ReceiptStatement;
 }
@@ -279,7 +279,7 @@ export async function retold(
   const statement = statementOf(receipt);
   await change(statement);
   const told = await signReceipt(statement, people.requester);
-  // What is no receipt has no entry.
+  // A file that is no receipt has no entry.
   return logReceipt(people, told).catch(() => ({ ...told, proof: receipt.proof }));
 }
 

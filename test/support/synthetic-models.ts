@@ -15,7 +15,7 @@ import { externalTensor } from '#shared/model/fold.ts';
 import { encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
 import { createRandom, floatBytes, quantizeBlocks, randomValues } from './synthetic-weights.ts';
 
-/** What the builder family's exports differ in. */
+/** The differences between the builder family's exports. */
 export interface SyntheticShape {
   readonly name: string;
   readonly layers: number;

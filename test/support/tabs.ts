@@ -47,7 +47,7 @@ function removeWebRtc(): void {
   for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection']) Reflect.deleteProperty(window, name);
 }
 
-/** What the page keeps of a person's choices: greedy answers, and the backend asked for. */
+/** A person's choices as the page keeps them: greedy answers, and the backend asked for. */
 function keepSettings(settings: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(settings)) {
     if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
@@ -76,7 +76,7 @@ export interface ChannelStats {
   readonly bytesReceived: number;
 }
 
-/** What `getStats` says of all data channels of the tab together. */
+/** The words of `getStats` on all data channels of the tab together. */
 export function channelStats(tab: Tab): Promise<ChannelStats> {
   return tab.page.evaluate(async () => {
     const sum = { channels: 0, messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };

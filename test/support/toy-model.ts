@@ -127,7 +127,7 @@ export class ToyCompute implements StageCompute {
   readonly #clock: Clock;
   readonly #sessions = new Map<SessionId, { readonly kv: ToyKv; readonly capacity: number }>();
   runMs = 2;
-  /** What a dishonest or broken device makes of its outputs. */
+  /** Changes outputs as a dishonest or broken device does. */
   tamper: (output: Rows, session: SessionId) => Rows = (output) => output;
   /** Positions run in all, wasted ones included. */
   positions = 0;
@@ -184,7 +184,7 @@ export class ToyCompute implements StageCompute {
 
 export const GREEDY: Sampling = { temperature: 0, topP: 1, seed: 0 };
 
-/** What the uncut toy answers: tokens up to its end token (left out) or `count` of them. */
+/** The answer of the uncut toy: tokens up to its end token (left out) or `count` of them. */
 export function toyAnswer(prompt: readonly number[], count: number, sampling: Sampling = GREEDY): number[] {
   const kv = new ToyKv({ start: 0, end: TOY_LAYERS, embedding: true, head: true });
   let hidden = 0;

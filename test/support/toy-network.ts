@@ -26,7 +26,7 @@ export function toyIdentity(name: string): Identity {
 export const toyVerify: VerifySignature = async (publicKey, message, signature) =>
   equalBytes(toySignature(publicKey, message), signature);
 
-/** What `toyVerify` takes for the signature of this key. */
+/** The bytes that `toyVerify` takes for the signature of this key. */
 export function toySignature(publicKey: Uint8Array, message: Uint8Array): Uint8Array<ArrayBuffer> {
   const half = sha256(concatBytes(publicKey, message));
   return concatBytes(half, half);
@@ -112,7 +112,7 @@ export class ToyNetwork {
   readonly routes: Route[] = [];
   readonly replays: { readonly role: 'arbiter' | 'referee'; readonly route: Route }[] = [];
   readonly releases: Release[] = [];
-  /** What the server found in each report; null where it did not accept it. */
+  /** The server's finding on each report; null where it did not accept it. */
   readonly reports: (ProvenFault | null)[] = [];
   /** Shadows that the server grants each stage where it has them. */
   shadows = 0;

@@ -12,7 +12,7 @@ export class ToyWorker implements WorkerClient {
   readonly starts: WorkerCalls['start']['request'][] = [];
   readonly loads: WorkerCalls['load']['request'][] = [];
   runtimeVersion = '0.0.0';
-  /** What loading ends with on this backend, if not well. */
+  /** The error that loading ends with on this backend, if any. */
   loadFailure: Partial<Record<'webgpu' | 'wasm', ChorusError>> = {};
   #stage: ToyCompute | null = null;
   #info: BackendInfo | null = null;

@@ -9,7 +9,7 @@ import type { KvStore } from '../../worker/kv-store.ts';
 import { loadGraph, type Backend, type GraphSizes, type LoadedGraph } from '../../worker/loaded-graph.ts';
 import type { Runtime, Tensor } from '../../worker/runtime.ts';
 
-/** What a model gives for some tokens: the rows that go into each boundary (null where not seen), and all logits. */
+/** The results of a model for some tokens: the rows that go into each boundary (null where not seen), and all logits. */
 export interface Outcome {
   readonly boundaries: readonly (Float32Array | null)[];
   readonly logits: Float32Array;

@@ -16,7 +16,7 @@ const volunteerSettingsSchema = z.object({
   /** Ask the device to stay awake while working. */
   keepAwake: z.boolean(),
 });
-export type LendingSettings = z.infer<typeof volunteerSettingsSchema>;
+export type VolunteerSettings = z.infer<typeof volunteerSettingsSchema>;
 
 const askSettingsSchema = z.object({
   /** Null: the first model of the server. */
@@ -31,7 +31,7 @@ export type AskSettings = z.infer<typeof askSettingsSchema>;
 
 /** The person's choices, kept in this browser. */
 export class Settings {
-  readonly volunteer: Stored<LendingSettings>;
+  readonly volunteer: Stored<VolunteerSettings>;
   readonly ask: Stored<AskSettings>;
 
   constructor(storage: KeyValueStorage) {

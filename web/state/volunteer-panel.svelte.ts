@@ -5,7 +5,7 @@ import { digestSchema } from '#shared/ids.ts';
 import { describeRange, stageRangeSchema } from '#shared/model/stage.ts';
 import { STATE_OFF, type VolunteerState } from '#shared/peer/volunteer/volunteer-state.ts';
 import type { Volunteer } from '#shared/peer/volunteer/volunteer.ts';
-import type { Settings, LendingSettings } from './settings.svelte.ts';
+import type { Settings, VolunteerSettings } from './settings.svelte.ts';
 import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 
 export type VolunteerHandle = Pick<Volunteer, 'state' | 'onChange' | 'start' | 'pause' | 'resume' | 'finish' | 'stop'>;
@@ -16,7 +16,7 @@ export type HeldStages = z.infer<typeof heldSchema>;
 export interface VolunteerPanelDeps {
   /** Connects and makes a volunteer that has not started yet. Rejects once `signal` aborts. */
   readonly createVolunteer: (
-    settings: LendingSettings,
+    settings: VolunteerSettings,
     held: HeldStages,
     signal: AbortSignal,
   ) => Promise<VolunteerHandle>;

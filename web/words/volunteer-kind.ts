@@ -3,9 +3,7 @@ import DoorOpen from '@lucide/svelte/icons/door-open';
 import Globe from '@lucide/svelte/icons/globe';
 import Terminal from '@lucide/svelte/icons/terminal';
 import type { PeerId } from '#shared/ids.ts';
-import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
-
-export type VolunteerKind = NetworkSnapshot['volunteers'][number]['kind'];
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
 
 /** The places a volunteer runs in, in words and as a sign. */
 export const VOLUNTEER_KINDS = {
@@ -13,7 +11,7 @@ export const VOLUNTEER_KINDS = {
   anchor: { name: 'anchor', icon: Anchor },
   cli: { name: 'command line', icon: Terminal },
   gateway: { name: 'gateway', icon: DoorOpen },
-} as const satisfies Record<VolunteerKind, unknown>;
+} as const satisfies Record<PeerKind, unknown>;
 
 /** The kind of a volunteer; null for one that is not here now. */
-export type KindOf = (id: PeerId) => VolunteerKind | null;
+export type KindOf = (id: PeerId) => PeerKind | null;

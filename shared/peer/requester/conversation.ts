@@ -45,16 +45,16 @@ const DEFAULT_SHADOWS = 1;
 
 type WithoutNumber<Type> = Omit<Extract<PeerControlMessage, { type: Type }>, 'request'>;
 
-/** What was asked of the server, and by whom. */
+/** A request to the server, and the conversation that made it. */
 export interface Request {
   readonly conversation: Conversation;
   /** Null for the route of the conversation's own session. */
   readonly ticket: number | null;
-  /** What stands for an answer that will not come. */
+  /** The event that stands for an answer that will not come. */
   readonly lost: (error: ChorusError) => RequesterEvent;
 }
 
-/** What a conversation needs of the requester it belongs to. */
+/** The requester as its conversations use it. */
 export interface Switchboard {
   readonly deps: RequesterDeps;
   readonly links: LinkTable;
@@ -75,7 +75,7 @@ export class Conversation {
   readonly #loop: EngineLoop<RequesterEvent, RequesterEffect>;
   readonly #abort = new AbortController();
   #request: number | null = null;
-  /** What the wait for a route ended with, where the server was away by then. */
+  /** The error that the wait for a route ended with, where the server was away by then. */
   #lost: ChorusError | null = null;
   #events: EventQueue<AnswerEvent> | null = null;
 
@@ -96,7 +96,7 @@ export class Conversation {
   }
 
   /**
-   * Makes one answer. `promptTokens` is the whole history: what the session holds of it already is not sent again.
+   * Makes one answer. `promptTokens` is the whole history: the part that the session already holds is not sent again.
    * Throws ChorusError, among them `too-long`, `unknown-model`, `no-coverage`, `too-few-volunteers`, `all-busy`,
    * `timeout`, `link-lost` and `server-lost`. An abort of `signal` ends it with reason `cancelled`; so does leaving the loop.
    */
@@ -105,7 +105,7 @@ export class Conversation {
     ...request
   }: GenerateRequest & { readonly signal: AbortSignal }): AsyncGenerator<AnswerEvent, void, undefined> {
     if (this.#abort.signal.aborted) throw new ChorusError('cancelled', 'the conversation is closed');
-    if (this.#events !== null) throw new ChorusError('unsupported', 'a conversation makes one answer at a time');
+    if (this.#events !== null) throw new ChorusError('unsupported', 'an answer is under way; one at a time is made');
     const events = new EventQueue<AnswerEvent>();
     this.#events = events;
     const cancel = () => this.#loop.dispatch({ type: 'cancel' });
@@ -208,7 +208,7 @@ export class Conversation {
     this.#board.tell({ type: 'abandon', request: this.#request });
   }
 
-  /** Asks what a server that is away need not be asked later. */
+  /** Asks the server once: one that is away is not asked later. */
   #askOnce(ticket: number, message: WithoutNumber<'replay'> | WithoutNumber<'report'>, lost: Request['lost']): void {
     const board = this.#board;
     const request = board.nextRequest();
@@ -242,7 +242,7 @@ export class Conversation {
   }
 }
 
-/** The error of what a server that is gone was asked. */
+/** The error of a request to a server that is gone. */
 export function serverLost(reason: string): ChorusError {
   return new ChorusError('server-lost', `The connection to the server has ended (${reason}). Reconnect and ask again.`);
 }

@@ -105,7 +105,7 @@ export class Requester {
     return request;
   }
 
-  /** A route that came when nobody waited for it any more. */
+  /** Gives back a route that nobody waits for any more. */
   #giveBack({ session }: Route): void {
     this.#board.tell(releaseMessage(session, 'cancelled'));
   }

@@ -23,7 +23,7 @@ export interface AskServerDeps {
   readonly words: ServerWords;
 }
 
-export interface Question {
+export interface ServerQuestion {
   readonly path: string;
   /** The kind of thing asked for, as in `the server has no such receipt`. */
   readonly what: string;
@@ -45,7 +45,7 @@ export interface Question {
  * The body of a good answer. Rejects with `timeout`, `server-lost`, `too-large`, what `signal` was aborted with, and the
  * code that stands for a refusal's status, with `status` in its details.
  */
-export async function askServer(deps: AskServerDeps, question: Question): Promise<Uint8Array<ArrayBuffer>> {
+export async function askServer(deps: AskServerDeps, question: ServerQuestion): Promise<Uint8Array<ArrayBuffer>> {
   const { words, clock } = deps;
   const { path, silenceMs, signal, range, body = null, cache = 'default' } = question;
   const headers = { ...question.headers, ...(range && { range: `bytes=${range.start}-${range.end - 1}` }) };
@@ -68,14 +68,14 @@ export async function askServer(deps: AskServerDeps, question: Question): Promis
 
 async function readAnswer(
   response: HttpResponse,
-  { range, maxBytes }: Question,
+  { range, maxBytes }: ServerQuestion,
   onBytes: () => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (range === undefined || response.status === 206) return readBody(response, maxBytes, onBytes);
   return (await readStart(response, range.end, onBytes)).slice(range.start);
 }
 
-async function refusal(response: HttpResponse, question: Question, words: ServerWords): Promise<ChorusError> {
+async function refusal(response: HttpResponse, question: ServerQuestion, words: ServerWords): Promise<ChorusError> {
   const { status } = response;
   const absent = status === 404 ? `${words.name} has no such ${question.what}` : null;
   const reason = (await readReason(response)) ?? absent;
@@ -91,7 +91,7 @@ async function readReason(response: HttpResponse): Promise<string | null> {
   }
 }
 
-function codeOf(status: number, { missing = 'not-found' }: Question): ErrorCode {
+function codeOf(status: number, { missing = 'not-found' }: ServerQuestion): ErrorCode {
   switch (status) {
     case 404:
       return missing;

@@ -9,7 +9,7 @@ export interface HttpRequest {
   readonly signal: AbortSignal;
 }
 
-/** What of a `Response` is used. */
+/** The part of a `Response` that is used. */
 export interface HttpResponse {
   readonly ok: boolean;
   readonly status: number;

@@ -8,7 +8,7 @@ import { logStatusSchema, type LogStatus } from '../../wire/log-status.ts';
 import { modelListSchema, type ModelSummary } from '../../wire/model-list.ts';
 import { networkSnapshotSchema, type NetworkSnapshot } from '../../wire/network-snapshot.ts';
 import { receiptListSchema, type ReceiptList, type ReceiptQuery } from '../../wire/receipt-list.ts';
-import { askServer, type AskServerDeps, type Question } from './ask-server.ts';
+import { askServer, type AskServerDeps, type ServerQuestion } from './ask-server.ts';
 
 /** A piece may be read from a slow disk first. */
 const PIECE_SILENCE_MS = 30_000;
@@ -23,7 +23,7 @@ export interface ServerApiDeps extends AskServerDeps {
 }
 
 /**
- * What a peer asks its signal server over HTTP. Every call rejects with a ChorusError: `timeout`, `server-lost`,
+ * The requests of a peer to its signal server over HTTP. Every call rejects with a ChorusError: `timeout`, `server-lost`,
  * `cancelled`, `too-large`, `rate-limited`, `bad-message`, or the code that its line names for what is not there.
  */
 export interface ServerApi {
@@ -40,7 +40,7 @@ export interface ServerApi {
   fetchReceipt(id: Digest, signal: AbortSignal): Promise<ReceiptFile>;
   /** Logged receipts, the last finished first. */
   fetchReceipts(query: ReceiptQuery, signal: AbortSignal): Promise<ReceiptList>;
-  /** What the server says of its log. */
+  /** The state of the server's log, as it tells it. */
   fetchLog(signal: AbortSignal): Promise<LogStatus>;
   /** A file of the log (C2SP tlog-tiles), unchecked. `not-found` */
   fetchLogFile(path: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
@@ -49,7 +49,7 @@ export interface ServerApi {
 export function createServerApi({ silenceMs, ...deps }: ServerApiDeps): ServerApi {
   async function askJson<T>(
     schema: ZodType<T>,
-    question: Omit<Question, 'silenceMs' | 'headers' | 'cache'>,
+    question: Omit<ServerQuestion, 'silenceMs' | 'headers' | 'cache'>,
   ): Promise<T> {
     const { what, body } = question;
     const headers = { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }) };

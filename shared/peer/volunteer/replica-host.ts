@@ -112,10 +112,10 @@ export class ReplicaHost {
         return this.#links.send(to, message, () => this.#dispatch({ type: 'sent', session, peer: to, bytes }));
       }
       case 'verify': {
-        const { opening, envelope } = effect;
+        const { request, envelope } = effect;
         openRoute(envelope, authority).then(
-          (route) => this.#dispatch({ type: 'verified', opening: { ...opening, route }, envelope }),
-          (error: unknown) => this.#dispatch({ type: 'not-verified', opening, error: toChorusError(error) }),
+          (route) => this.#dispatch({ type: 'verified', request: { ...request, route }, envelope }),
+          (error: unknown) => this.#dispatch({ type: 'not-verified', request, error: toChorusError(error) }),
         );
         return;
       }

@@ -16,7 +16,7 @@ export interface EndedAnswer extends Pick<ReceiptParts, 'renderedPrompt' | 'answ
   readonly evidence: Evidence | null;
 }
 
-/** What is the same for all receipts of one requester and one model. */
+/** The parts that are the same for all receipts of one requester and one model. */
 export type ReceiptMaker = Omit<ReceiptParts, keyof EndedAnswer>;
 
 /** A receipt that was made here and signed by whoever asked. */

@@ -7,9 +7,9 @@ import { unpackRuns, wantedLogits } from '../evidence/runs.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
 import { count, demand, type CheckReceipt, type Subject } from './check.ts';
 
-type Span = ReceiptPredicate['spans'][number];
-type SpanStage = Span['stages'][number];
-type Finding = SpanStage['findings'][number];
+type ReceiptSpan = ReceiptPredicate['spans'][number];
+type SpanStage = ReceiptSpan['stages'][number];
+type ReceiptFinding = SpanStage['findings'][number];
 
 /** The stages are a whole model, and the spans all that was run, without a gap; the counts are theirs. */
 export const checkCoverage: CheckReceipt = ({ predicate: { stages, model, spans, positions, runs, verdict } }) => {
@@ -53,7 +53,7 @@ export const checkVerdict: CheckReceipt = (subject) => {
   return `${verdict.tier}: what the ${count(stages.length, 'stage')} of ${count(spans.length, 'span')} come to`;
 };
 
-function checkStage({ predicate, signers }: Subject, span: Span, judged: SpanStage, wanted: number): void {
+function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: SpanStage, wanted: number): void {
   const { stage, tier, findings, arbiter } = judged;
   const where = `positions ${span.start} to ${span.end - 1} at stage ${stage}`;
   const { range, replicas } = predicate.stages[stage]!;
@@ -85,7 +85,7 @@ function checkStage({ predicate, signers }: Subject, span: Span, judged: SpanSta
 }
 
 /** The numbers of an agreement are within the limits it was held to. */
-function checkFinding({ isExact, outcome, closeness, limits }: Finding, rows: number, where: string): void {
+function checkFinding({ isExact, outcome, closeness, limits }: ReceiptFinding, rows: number, where: string): void {
   if (isExact) {
     const isEqual = (Object.keys(EXACT) as (keyof typeof EXACT)[]).every((key) => closeness[key] === EXACT[key]);
     demand(isEqual && outcome === 'agreed', `${where} are said to be equal bit for bit, and to differ`);
@@ -124,8 +124,8 @@ export const checkThresholds: CheckReceipt = ({ predicate, holdings: { calibrati
   return `${count(compared, 'comparison')} held to the limits of calibration ${calibration.sha256.slice(0, 8)}`;
 };
 
-function isSame(a: Finding['limits'], b: Finding['limits']): boolean {
-  const numbers = ({ isMeasured, accept, reject, tokenGap }: Finding['limits']) => [
+function isSame(a: ReceiptFinding['limits'], b: ReceiptFinding['limits']): boolean {
+  const numbers = ({ isMeasured, accept, reject, tokenGap }: ReceiptFinding['limits']) => [
     isMeasured,
     tokenGap,
     ...[accept, reject].flatMap(({ median, p95, max, bias }) => [median, p95, max, bias]),

@@ -13,7 +13,7 @@ import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { RecordSource } from '../audit/audit-replica.ts';
 import type { SessionPort } from '../feed/session-port.ts';
 
-/** What the records are asked for, and what the requester knows of it by itself. */
+/** The record that is asked for, and the requester's own facts to hold it against. */
 export interface RecordTask {
   readonly session: SessionId;
   readonly model: Digest;
@@ -30,7 +30,7 @@ type Recorded = Extract<PeerMessage, { type: 'recorded' }>;
 type Attested = Evidence['attestations'][number];
 
 interface CollectorHost extends Pick<SessionPort, 'nowMs' | 'perform' | 'verify'> {
-  /** What a replica signed is not what it was asked for, or not what it committed to. */
+  /** A replica signed something else than it was asked for, or than it committed to. */
   wrong(source: RecordSource, code: CheckFailure): void;
 }
 
@@ -42,7 +42,7 @@ interface Asked {
 
 /**
  * Collects what the replicas of a session sign of their work, at the end of an answer. Nobody is waited for longer than
- * RECORD_TIMEOUT_MS, each is heard once, and what is not as it must be is left out.
+ * RECORD_TIMEOUT_MS, each is heard once, and a wrong record is left out.
  */
 export class RecordCollector {
   readonly #task: RecordTask;
@@ -73,7 +73,7 @@ export class RecordCollector {
     return this.isDone ? Infinity : this.#task.byMs;
   }
 
-  /** Those whose signature is good, stage by stage. */
+  /** Records whose signature is good, stage by stage. */
   get attestations(): readonly Attested[] {
     return [...this.#asked.values()].flatMap(({ step, attested }) =>
       step === 'over' && attested !== null ? [attested] : [],
@@ -121,7 +121,7 @@ export class RecordCollector {
     else this.#refuse(asked, 'record-signature');
   }
 
-  /** It cannot be reached (any more); what it signed before that stays. */
+  /** The replica cannot be reached (any more); a record that it signed before stays. */
   onLost(peer: PeerId): void {
     const asked = this.#asked.get(peer);
     if (asked !== undefined && asked.step !== 'verifying') asked.step = 'over';

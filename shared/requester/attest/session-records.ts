@@ -7,9 +7,9 @@ import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent } from '../requester-event.ts';
 import { RecordCollector } from './record-collector.ts';
 
-/** What comes of the collecting of records. */
+/** Hears how the collecting of records goes. */
 export interface RecordsNews {
-  /** What a replica signed is not what it was asked for, or not what it committed to. */
+  /** A replica signed something else than it was asked for, or than it committed to. */
   wrong(source: RecordSource, code: CheckFailure): void;
   /** Nothing more is waited for. */
   recorded(): void;
@@ -43,7 +43,7 @@ export class SessionRecords {
     return this.#collector?.deadlineMs ?? Infinity;
   }
 
-  /** Of the answer that was recorded last. */
+  /** The attestations of the answer that was recorded last. */
   get attestations(): Evidence['attestations'] {
     return this.#collector?.attestations ?? [];
   }

@@ -17,8 +17,8 @@ export interface Blame {
 }
 
 /**
- * The replicas that said of a primary that it sent them something else than it says. One's word against another's shows
- * nothing, but two that say so of the same one do.
+ * The replicas that accuse a primary of having sent them something else than it says. One's word against another's shows
+ * nothing; two replicas that accuse the same primary do.
  */
 export class Accusations {
   readonly #accusers = new Map<PeerId, Set<PeerId>>();
@@ -127,7 +127,7 @@ function isOwnOutput(span: AuditSpan, shadow: AuditReplica, primary: AuditReplic
   return !equalBytes(outputTo, span.commitOf(primary).outputTo) || equalBytes(output, span.revealOf(primary).output);
 }
 
-/** What shows it to the server. Rows are in the requester's hands only where the last primary sent them. */
+/** The proof for the server, where there is one. Rows are in the requester's hands only where the last primary sent them. */
 export function proofOf({ replica, code }: Blame, span: AuditSpan, route: Envelope): Proof | null {
   if (code !== 'sketch-mismatch' || replica.role !== 'primary' || !replica.range.head) return null;
   if (equalBytes(span.revealOf(replica).output, span.logits)) return null;

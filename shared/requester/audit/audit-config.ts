@@ -3,7 +3,7 @@ import type { Manifest } from '../../model/manifest.ts';
 import type { Route } from '../../route/route.ts';
 import type { DrawnAt } from '../../rows/sampler.ts';
 
-/** What the check of a session starts from. */
+/** The facts that the check of a session starts from. */
 export interface AuditConfig {
   readonly route: Route;
   /** The route as the server signed it, for proofs. */

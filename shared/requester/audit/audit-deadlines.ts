@@ -2,14 +2,14 @@ import type { CheckFailure } from '../../judge/finding.ts';
 import type { Span } from '../../judge/statement.ts';
 import { MAX_OPEN_CHECKS } from '../../limits.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
-import { isOwed, type AuditSpan, type Part } from './audit-span.ts';
+import { isOwed, type AuditSpan, type ReplicaWords } from './audit-span.ts';
 
 /** A deadline missed by this much was missed by the requester itself, whose timers did not run. */
 const ASLEEP_MS = 2_000;
-/** What may have come in the meantime is handled within this time. */
+/** Messages that came in the meantime are handled within this time. */
 const EXCUSE_MS = 2_000;
 
-/** When what must have happened in the check of a session. */
+/** The deadlines in the check of a session. */
 export class AuditDeadlines {
   /** When the requester must have a link to every replica. */
   linkByMs = Infinity;
@@ -42,20 +42,21 @@ export class AuditDeadlines {
   }
 }
 
-function owedWords(spans: readonly AuditSpan[], panel: AuditPanel): Part[keyof Part][] {
+function owedWords(spans: readonly AuditSpan[], panel: AuditPanel): ReplicaWords[keyof ReplicaWords][] {
   return spans
-    .flatMap((span) => panel.live.flatMap((replica) => Object.values(span.part(replica)) as Part[keyof Part][]))
+    .flatMap((span) => panel.live.map((replica) => span.wordsOf(replica)))
+    .flatMap(({ commit, reveal }) => [commit, reveal])
     .filter(isOwed);
 }
 
-/** What the replica should have said by now, the first of it; null if nothing is overdue. */
+/** The first statement that the replica should have made by now; null if none is overdue. */
 export function overdue(
   spans: readonly AuditSpan[],
   replica: AuditReplica,
   nowMs: number,
 ): { readonly span: Span; readonly code: CheckFailure } | null {
   for (const open of spans) {
-    const { commit, reveal } = open.part(replica);
+    const { commit, reveal } = open.wordsOf(replica);
     if (isOwed(commit) && nowMs >= commit.byMs) return { span: open.span, code: 'commit-missing' };
     if (isOwed(reveal) && nowMs >= reveal.byMs) return { span: open.span, code: 'reveal-missing' };
   }
@@ -65,15 +66,15 @@ export function overdue(
 /** The spans to ask the replica for now: in order, and so that no more than MAX_OPEN_CHECKS wait for it to commit and reveal. */
 export function spansToAsk(open: readonly AuditSpan[], replica: AuditReplica): AuditSpan[] {
   if (!replica.isLinked) return [];
-  const waiting = open.filter((span) => span.part(replica).reveal.first === null).slice(0, MAX_OPEN_CHECKS);
-  return waiting.filter((span) => span.part(replica).commit.byMs === Infinity);
+  const waiting = open.filter((span) => span.wordsOf(replica).reveal.first === null).slice(0, MAX_OPEN_CHECKS);
+  return waiting.filter((span) => span.wordsOf(replica).commit.byMs === Infinity);
 }
 
 /** Notes that `span` was closed; true if the replica is now further behind than it may be. */
 export function fallsBehind(open: readonly AuditSpan[], replica: AuditReplica, span: AuditSpan): boolean {
-  const words = open.map((each) => each.part(replica).commit).filter(({ first }) => first === null);
+  const words = open.map((each) => each.wordsOf(replica).commit).filter(({ first }) => first === null);
   // A replica that is not asked because of the others is not behind.
-  const isHeldUp = words.filter(isOwed).length < MAX_OPEN_CHECKS && !isOwed(span.part(replica).commit);
+  const isHeldUp = words.filter(isOwed).length < MAX_OPEN_CHECKS && !isOwed(span.wordsOf(replica).commit);
   if (isHeldUp) replica.allowance += 1;
   return words.length > replica.allowance;
 }

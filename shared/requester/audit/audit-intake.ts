@@ -13,7 +13,7 @@ import type { AuditReplica } from './audit-replica.ts';
 import type { Held, Word } from './audit-span.ts';
 import type { SpanBook } from './span-book.ts';
 
-/** What a commit or a reveal turns out to be before its signature is verified. */
+/** The outcome of taking in a commit or a reveal, before its signature is verified. */
 export type Intake<Statement> =
   | { readonly type: 'failed'; readonly code: CheckFailure }
   | { readonly type: 'ignored' }
@@ -33,13 +33,13 @@ export function takeCommit(
   if (book.isVoid(statement.index)) return { type: 'ignored' };
   const span = book.find(statement.index);
   if (span === undefined) return failed(statement.index <= book.lastIndex ? 'commit-replayed' : 'wrong-span');
-  const word = span.part(replica).commit;
+  const word = span.wordsOf(replica).commit;
   if (word.byMs === Infinity || !isSameSpan(span.span, statement) || statement.stage !== replica.stage) {
     return failed('wrong-span');
   }
   const bytes = bytesOf(() => commitBytes(statement));
   if (bytes === null) return failed('commit-malformed');
-  // What it is held to from here on; without a good signature it fails anyway.
+  // The replica is held to this opening from here on; without a good signature it fails anyway.
   replica.opening ??= statement.opening;
   if (!equalBytes(replica.opening, statement.opening)) return failed('opening-changed');
   return takeWord(word, { signed, bytes, isGood: false }, nowMs >= word.byMs ? 'commit-late' : null);
@@ -69,7 +69,7 @@ export function takeReveal(
   }
   const bytes = bytesOf(() => revealBytes(statement));
   if (bytes === null) return failed('reveal-malformed');
-  const word = span.part(replica).reveal;
+  const word = span.wordsOf(replica).reveal;
   return takeWord(word, { signed, bytes, isGood: false }, nowMs >= word.byMs ? 'reveal-late' : null);
 }
 
@@ -79,12 +79,12 @@ function takeWord<Statement>(
   late: CheckFailure | null,
 ): Intake<Statement> {
   if (word.first === null) return late === null ? { type: 'taken', held, isSecond: false } : failed(late);
-  // The same again is an echo, and a third makes a second no worse.
+  // The same statement again is an echo; a third one makes a second no worse.
   if (equalBytes(word.first.bytes, held.bytes) || word.second !== null) return { type: 'ignored' };
   return { type: 'taken', held, isSecond: true };
 }
 
-/** What a signature shows a replica to have done. */
+/** A failure of a replica that a signature shows. */
 export interface SignatureFailure {
   readonly code: CheckFailure;
   readonly proof: Proof | null;

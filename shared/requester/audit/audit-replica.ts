@@ -15,9 +15,9 @@ export interface AuditReplica {
   /** False from its first failure on: nothing it says counts any more. */
   isLive: boolean;
   isLinked: boolean;
-  /** Uncommitted spans it may have at once; more where it was not its fault that it was not asked. */
+  /** Uncommitted spans it may have at once; more where the others kept it from being asked. */
   allowance: number;
-  /** Under which it made its first commit. */
+  /** The opening of its first commit; null before that. */
   opening: Uint8Array<ArrayBuffer> | null;
   /** Its last commit that was held against the others'. */
   last: Commit | null;

@@ -12,7 +12,7 @@ export interface Held<Statement> {
   isGood: boolean;
 }
 
-/** What one replica has to say, once. */
+/** A statement that one replica owes, once. */
 export interface Word<Statement> {
   first: Held<Statement> | null;
   /** Another content under the same number. */
@@ -23,12 +23,13 @@ export interface Word<Statement> {
   isExcused: boolean;
 }
 
-export interface Part {
+/** The two statements that one replica owes on one span. */
+export interface ReplicaWords {
   readonly commit: Word<Commit>;
   readonly reveal: Word<Reveal>;
 }
 
-/** What the comparisons of one stage came to. */
+/** The findings on one stage, and the settling of their differences. */
 export interface StageResult {
   readonly findings: readonly Finding[];
   /** Shadows whose finding no longer asks for a third. */
@@ -53,7 +54,7 @@ export class AuditSpan {
   keptEnd: number;
   /** One for each stage, once judged. */
   results: StageResult[] | null = null;
-  readonly #parts = new Map<PeerId, Part>();
+  readonly #words = new Map<PeerId, ReplicaWords>();
 
   constructor(
     own: Commit,
@@ -73,37 +74,37 @@ export class AuditSpan {
     return this.keptEnd < this.span.end;
   }
 
-  part({ id }: AuditReplica): Part {
-    let part = this.#parts.get(id);
-    if (part === undefined) {
-      part = { commit: unsaid(), reveal: unsaid() };
-      this.#parts.set(id, part);
+  wordsOf({ id }: AuditReplica): ReplicaWords {
+    let words = this.#words.get(id);
+    if (words === undefined) {
+      words = { commit: unsaid(), reveal: unsaid() };
+      this.#words.set(id, words);
     }
-    return part;
+    return words;
   }
 
   /** The verified commit of a replica that is known to have made one. */
   commitOf(replica: AuditReplica): Commit {
-    return this.part(replica).commit.first!.signed.statement;
+    return this.wordsOf(replica).commit.first!.signed.statement;
   }
 
   revealOf(replica: AuditReplica): Reveal {
-    return this.part(replica).reveal.first!.signed.statement;
+    return this.wordsOf(replica).reveal.first!.signed.statement;
   }
 
   testimony(replica: AuditReplica): Testimony {
-    const { commit, reveal } = this.part(replica);
+    const { commit, reveal } = this.wordsOf(replica);
     const { id: peer, numericClass } = replica;
     return { peer, numericClass, commit: commit.first!.signed, reveal: reveal.first!.signed };
   }
 
   /** True once all of these have committed, and so has the requester. */
   isCommitted(replicas: readonly AuditReplica[]): boolean {
-    return this.signature !== null && replicas.every((replica) => this.part(replica).commit.first?.isGood === true);
+    return this.signature !== null && replicas.every((replica) => this.wordsOf(replica).commit.first?.isGood === true);
   }
 
   isRevealed(replicas: readonly AuditReplica[]): boolean {
-    return this.isChallenged && replicas.every((replica) => this.part(replica).reveal.first?.isGood === true);
+    return this.isChallenged && replicas.every((replica) => this.wordsOf(replica).reveal.first?.isGood === true);
   }
 }
 

@@ -15,8 +15,8 @@ import { sampledFrom } from './session-tape.ts';
 import type { Dispute } from './span-audit.ts';
 
 /**
- * Who made something that is no number, in the order of stages. Where a stage was given such rows it is the one before it,
- * if its replicas could then not agree; where all of them made the same, or nobody can tell, it is no one.
+ * The replicas that made values that are no numbers, in the order of stages. Where the input of a stage is already none, the
+ * primary before it is blamed; where all replicas of a stage made the same, or it has no shadow, nobody is.
  */
 export function finiteBlames(span: AuditSpan, panel: AuditPanel, { config }: Manifest): Blame[] {
   const blames: Blame[] = [];
@@ -88,14 +88,14 @@ export function newDisputes(span: AuditSpan, panel: AuditPanel): Dispute[] {
 /** A third has cleared the primary. */
 export function settle(result: StageResult, arbiter: NonNullable<StageCheck['arbiter']>): void {
   for (const { outcome, shadow } of result.findings) {
-    // Those who merely doubted the primary need no third of their own.
+    // A shadow that merely doubted the primary needs no third of its own.
     if (outcome !== 'rejected' || shadow === result.dispute?.finding.shadow) result.settled.add(shadow);
   }
   result.arbiter = arbiter;
   result.dispute = null;
 }
 
-/** What can be said of the span, and who took part in it and agreed. */
+/** The verdict on the span, and the replicas that took part in it and agreed. */
 export function spanCheck(
   span: AuditSpan,
   panel: AuditPanel,

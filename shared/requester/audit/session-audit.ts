@@ -162,7 +162,7 @@ export class SessionAudit implements SpanAudit {
 
   #ask(replica: AuditReplica): void {
     for (const span of spansToAsk(this.#book.open, replica)) {
-      span.part(replica).commit.byMs = this.#host.nowMs + COMMIT_TIMEOUT_MS;
+      span.wordsOf(replica).commit.byMs = this.#host.nowMs + COMMIT_TIMEOUT_MS;
       this.#send(replica, { type: 'check', ...span.span });
     }
   }
@@ -189,7 +189,7 @@ export class SessionAudit implements SpanAudit {
     if (intake.type === 'failed') return this.#fail(replica, intake.code, { span: span?.span });
     if (intake.type !== 'taken' || span === undefined) return;
     const { held, isSecond } = intake;
-    const word: Word<Commit | Reveal> = span.part(replica)[kind];
+    const word: Word<Commit | Reveal> = span.wordsOf(replica)[kind];
     if (isSecond) word.second = held;
     else word.first = held;
     const { publicKey, signature } = held.signed;
@@ -205,7 +205,7 @@ export class SessionAudit implements SpanAudit {
     held: Held<Commit | Reveal>,
     isGood: boolean,
   ): void {
-    const failure = hearSignature(kind, span.part(replica)[kind], held, isGood, this.#config.envelope);
+    const failure = hearSignature(kind, span.wordsOf(replica)[kind], held, isGood, this.#config.envelope);
     if (failure !== null && !this.#book.isVoid(span.span.index))
       this.#fail(replica, failure.code, { ...failure, span: span.span });
   }
@@ -243,7 +243,7 @@ export class SessionAudit implements SpanAudit {
     const commit = { statement: span.own, publicKey: this.#config.publicKey, signature: span.signature! };
     for (const replica of this.#panel.live) {
       if (!span.isCutInto) replica.last = span.commitOf(replica);
-      span.part(replica).reveal.byMs = this.#host.nowMs + REVEAL_TIMEOUT_MS;
+      span.wordsOf(replica).reveal.byMs = this.#host.nowMs + REVEAL_TIMEOUT_MS;
       this.#send(replica, { type: 'challenge', session, index, seed: this.#seeds.seed(index), commit });
     }
   }
@@ -263,7 +263,7 @@ export class SessionAudit implements SpanAudit {
     return span.results.every(({ dispute }) => dispute === null);
   }
 
-  /** What a cut took away no third can run again, and its traces may be in what stays: then neither of two is gone on with. */
+  /** No third can run rows again that a cut took away, and their traces may be in the rest: a difference ends the session. */
   #isCutIntoAgreed(span: AuditSpan): boolean {
     const found = differenceIn(span);
     if (found === null) return true;

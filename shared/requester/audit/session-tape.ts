@@ -62,7 +62,7 @@ export class SessionTape {
     return { count: rows.length, bytes: concatBytes(...rows) };
   }
 
-  /** What the requester stands for in a span: it comes after the last of `stages` stages and before the first. */
+  /** The requester's own commit to a span: it comes after the last of `stages` stages and before the first. */
   commit(span: Span, stages: number): Commit {
     const { start, end } = span;
     return {

@@ -7,18 +7,18 @@ export interface BareStage {
   readonly partner: PeerId | null;
 }
 
-/** What may be told of verdicts, in this order. */
+/** News of verdicts, to be told in this order. */
 export interface Tellable {
   readonly bare: readonly BareStage[];
   readonly checks: readonly SpanCheck[];
 }
 
 /**
- * The verdicts of a session: as they stand, counted, and told in their order. Those that are the worse for a stage that
- * nobody checks any more are held until that has been told.
+ * The verdicts of a session: as they stand, counted, and told in their order. A verdict that is the worse for a stage that
+ * nobody checks any more is held until that has been told.
  */
 export class SessionVerdicts {
-  /** Of the session as it is now, over all its answers: what a cut takes away is judged anew. */
+  /** The verdicts on the session as it is now, over all its answers: positions that a cut takes away are judged anew. */
   #standing: SpanCheck[] = [];
   readonly #counts = noCounts();
   readonly #agreed = new Map<PeerId, number>();

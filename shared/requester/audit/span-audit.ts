@@ -15,7 +15,7 @@ export interface Dispute {
   readonly shadow: Testimony;
 }
 
-/** What a third replica that cleared the primary found of one stage of a span. */
+/** The finding of a third replica that cleared the primary, on one stage of a span. */
 export interface Clearance {
   readonly index: number;
   readonly stage: number;
@@ -41,7 +41,7 @@ export interface AuditFailure {
   readonly proof: Proof | null;
 }
 
-/** What an audit has done for it, and whom it tells. */
+/** The services that an audit uses, and the hearer of its news. */
 export interface AuditHost {
   readonly nowMs: number;
   connect(peer: PeerId, webrtc: boolean): void;
@@ -56,7 +56,7 @@ export interface AuditHost {
   bare(shadow: PeerId): void;
 }
 
-/** What happens to the requester's check of one session. */
+/** The requester's check of one session, as events come to it. */
 export interface SpanAudit {
   /** When `onTime` is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   readonly deadlineMs: number;
@@ -74,7 +74,7 @@ export interface SpanAudit {
   /** Logits of positions before `end` came from the last primary, in order; a prompt chunk may bring none. */
   received(rows: RowsMessage, end: number): void;
   cut(epoch: number, position: number): void;
-  /** The answer is complete: what is left of it is checked now. */
+  /** The answer is complete: its last positions are checked now. */
   closeSpan(): void;
   onMessage(from: PeerId, message: PeerMessage): void;
   settled(clearance: Clearance): void;

@@ -83,8 +83,8 @@ export class SpanBook {
   }
 
   /**
-   * Spans that the cut goes into and whose seed nobody knows yet are void, and what is left of them is checked again. Those
-   * that were challenged are judged on, as far as they are left, for their rows may be shown only once.
+   * A cut voids the spans that it goes into and whose seed nobody knows yet; their remaining positions are checked again.
+   * Challenged ones are judged on, as far as they are left, for their rows may be shown only once.
    */
   cut(epoch: number, position: number): AuditSpan[] {
     this.#epoch = epoch;

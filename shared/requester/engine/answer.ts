@@ -10,7 +10,7 @@ type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 export type Closing = 'stop' | 'length' | 'renew';
 
 const MIN_CAPACITY = 512;
-/** As many as a receipt may name. */
+/** The most faults that a receipt may name. */
 const MAX_FAULTS = 256;
 
 /** The answer being made: its tokens, how far they are checked, and what it took. */
@@ -50,7 +50,7 @@ export class Answer {
     this.#history = [...promptTokens];
     this.promptLength = length;
     this.maxNewTokens = Math.min(maxNewTokens, maxPositions - length);
-    // A copy, as of the tokens: whoever asked may change what it asked with.
+    // A copy, as of the tokens: the caller may change its own object.
     const { temperature, topP, seed } = sampling;
     this.sampling = { temperature, topP, seed };
     this.startedAtMs = startedAtMs;

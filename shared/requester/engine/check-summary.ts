@@ -20,7 +20,7 @@ export interface NamedFault {
   readonly isProven: boolean;
 }
 
-/** What the checks of one answer came to so far, gathered from its events. */
+/** The checks of one answer so far, gathered from its events. */
 export class CheckSummary {
   #checkedEnd = -1;
   #firstStart: number | null = null;

@@ -4,7 +4,7 @@ import type { LiveSession } from '../session/live-session.ts';
 import type { Answer } from './answer.ts';
 
 /**
- * What a complete answer was made of, as its session has it: the tokens that were fed, not those that were asked for. Taken
+ * The material of a complete answer, as its session has it: the tokens that were fed, not those that were asked for. Taken
  * at the last verdict; the session may be gone before the replicas' records are all there.
  */
 export class EvidenceDraft {

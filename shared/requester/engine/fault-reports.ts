@@ -29,7 +29,7 @@ export class FaultReports {
     return found === undefined ? null : faultEvent(found.fault, isAccepted);
   }
 
-  /** Those that the server had time enough for; all of them at Infinity. */
+  /** Faults whose report the server has not answered in time; all of them at Infinity. */
   expire(nowMs: number): FaultEvent[] {
     const late = [...this.#waiting].filter(([, { byMs }]) => nowMs >= byMs);
     for (const [ticket] of late) this.#waiting.delete(ticket);

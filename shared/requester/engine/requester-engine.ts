@@ -21,7 +21,7 @@ import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
 import { RouteSearch, type SearchStep } from './route-search.ts';
 
-/** Between two verdicts of a complete answer; the check itself has shorter limits. */
+/** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 
 /**
@@ -34,7 +34,7 @@ export class RequesterEngine {
   readonly #config: RequesterConfig;
   readonly #search: RouteSearch;
   readonly #reports = new FaultReports();
-  /** Volunteers that have ended sessions by what they said of others. */
+  /** Volunteers whose words on others have ended sessions. */
   readonly #tellers = new Set<PeerId>();
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
@@ -45,7 +45,7 @@ export class RequesterEngine {
   /** When a complete answer waits no longer for verdicts. */
   #endByMs = Infinity;
   #lastTicket = 0;
-  /** Of a complete answer, while its replicas' records come in. */
+  /** The evidence of a complete answer, while its replicas' records come in. */
   #draft: EvidenceDraft | null = null;
 
   constructor(config: RequesterConfig) {
@@ -59,7 +59,7 @@ export class RequesterEngine {
     return Math.min(this.#isEnding ? this.#endByMs : Infinity, ...waits.map((each) => each?.deadlineMs ?? Infinity));
   }
 
-  /** True if a complete answer waits for nothing but its last verdicts; what else it may wait for has limits of its own. */
+  /** True if a complete answer waits for nothing but its last verdicts; every other wait has a limit of its own. */
   get #isEnding(): boolean {
     const closing = this.#answer?.closing ?? null;
     if (closing === null || this.#session?.isSettling === true) return false;
@@ -164,7 +164,7 @@ export class RequesterEngine {
     this.#endIfWhole();
   }
 
-  /** Does what a session asks for, and makes of the rest what it means for the answer. */
+  /** Performs a session's effects, and turns its news into their meaning for the answer. */
   #perform(session: LiveSession, out: readonly SessionOut[]): void {
     for (const each of out) {
       const isCurrent = this.#session === session;
@@ -293,7 +293,7 @@ export class RequesterEngine {
       case 'lost':
         return this.#onLost(session, news);
       case 'checked': {
-        // Until the session is cut back, its verdicts are on what the answer before had it hold.
+        // Until the session is cut back, its verdicts are on the tokens of the answer before.
         const check = this.#isAlignDue ? null : (this.#answer?.accept(news.check) ?? null);
         if (check !== null) this.#emit({ type: 'checked', check });
         return this.#endIfWhole();
@@ -330,7 +330,7 @@ export class RequesterEngine {
     this.#reroute(session, new ChorusError('check-failed', text), blamed);
   }
 
-  /** Tells the server what can be proven, and people once it has answered. */
+  /** Reports a provable fault to the server; people hear of it once the server has answered. */
   #report(fault: FoundFault): void {
     if (fault.proof === null) return this.#emit(faultEvent(fault, false));
     const ticket = ++this.#lastTicket;
@@ -344,7 +344,7 @@ export class RequesterEngine {
     this.#endIfWhole();
   }
 
-  /** Another session in place of one that nobody failed. */
+  /** Goes on in another session, in place of one that nobody failed. */
   #renew(session: LiveSession, answer: Answer): void {
     const before = answer.history.length;
     this.#drop(session, 'done');
@@ -361,19 +361,19 @@ export class RequesterEngine {
     const isOften = told !== undefined && this.#tellers.has(told);
     if (told !== undefined) this.#tellers.add(told);
     const blamed = isOften ? [...lost.blamed, told] : lost.blamed;
-    // A time out that nobody is known for is no volunteer's fault on record.
+    // A time-out without a known cause is reported as nobody's fault.
     const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
     this.#reroute(session, error, blamed, faults);
   }
 
   #reroute(session: LiveSession, error: ChorusError, blamed: readonly PeerId[], faults: Release['faults'] = []): void {
-    // What nobody checks keeps what it has: it will be as good as it is now.
+    // An answer that nobody checks keeps its tokens: they never become better than they are now.
     if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
     const answer = this.#answer;
     this.#drop(session, answer === null ? 'done' : 'failed', faults);
     this.#search.exclude(blamed, this.#now.nowMs);
     if (answer === null) return;
-    // All of it is there, and all its verdicts.
+    // The answer is there, and so are all its verdicts.
     if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
     const from = answer.withdraw();
     if (!answer.reroute()) return this.#fail(error);

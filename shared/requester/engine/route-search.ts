@@ -2,21 +2,21 @@ import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { EXCLUDE_MS, ROUTE_TIMEOUT_MS } from '../../limits.ts';
 
-/** What to do about the server's answer, or its silence. */
+/** The next step after the server's answer, or its silence. */
 export type SearchStep =
   /** Ask (again) for a route without these. */
   | { readonly type: 'ask'; readonly exclude: readonly PeerId[] }
   | { readonly type: 'fail'; readonly error: ChorusError };
 
-/** Most that one request may name. */
+/** The most exclusions that one request may name. */
 const MAX_EXCLUDED = 64;
-/** Refusals that may come from who was excluded. */
+/** Refusals that the exclusions may have caused. */
 const SCARCE = new Set(['no-coverage', 'too-few-volunteers', 'all-busy']);
 
-/** Waiting for a route, and whom to keep away from. */
+/** The wait for a route, and the peers to keep away from. */
 export class RouteSearch {
   readonly #self: PeerId;
-  /** Until when each is kept away from. */
+  /** Peers to keep away from, each until its time. */
   readonly #excluded = new Map<PeerId, number>();
   #byMs = Infinity;
 
@@ -36,7 +36,7 @@ export class RouteSearch {
     for (const peer of peers) this.#excluded.set(peer, nowMs + EXCLUDE_MS);
   }
 
-  /** Those to leave out now. No peer has a link to itself. */
+  /** Peers to leave out now. This one is among them: no peer has a link to itself. */
   excluded(nowMs: number): PeerId[] {
     for (const [peer, untilMs] of this.#excluded) if (untilMs <= nowMs) this.#excluded.delete(peer);
     return [this.#self, ...this.#excluded.keys()].slice(0, MAX_EXCLUDED);
@@ -47,7 +47,7 @@ export class RouteSearch {
     return { type: 'ask', exclude: this.excluded(nowMs) };
   }
 
-  /** The server has not forgotten. */
+  /** The server has the request: it is waited for anew. */
   wait(nowMs: number): void {
     this.#byMs = nowMs + ROUTE_TIMEOUT_MS;
   }
@@ -59,7 +59,7 @@ export class RouteSearch {
     return isOn;
   }
 
-  /** Better those who failed once than nobody. */
+  /** Asks again without exclusions: a volunteer that failed once is better than none. */
   refused(error: ChorusError, nowMs: number): SearchStep {
     this.stop();
     if (this.#excluded.size === 0 || !SCARCE.has(error.code)) return { type: 'fail', error };

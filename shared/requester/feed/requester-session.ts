@@ -14,7 +14,7 @@ import { ShadowFeed } from '../../wire/shadow-feed.ts';
 import type { Release, Rest, SignedRoute } from '../requester-event.ts';
 import { readLogits, Returns, type Lap, type Returned } from './returns.ts';
 
-/** Given back a little before the replicas would take it. */
+/** A resting session is given back a little before its replicas would end it. */
 const IDLE_MS = SESSION_IDLE_MS - 20_000;
 /** A route this close to its end is not begun with. */
 const LEASE_MARGIN_MS = 10_000;
@@ -32,7 +32,7 @@ interface Flight extends Run {
   readonly sentMs: number;
 }
 
-/** The requester's side of one session: what the replicas' KV holds, and what is on its way. */
+/** The requester's side of one session: the tokens in the replicas' KV, and those on their way. */
 export class RequesterSession {
   readonly route: Route;
   readonly envelope: Envelope;
@@ -48,7 +48,7 @@ export class RequesterSession {
   /** Tokens sent, in the order of their positions. */
   #sent: number[] = [];
   #runs: Run[] = [];
-  /** Those of which a cut left something, as they were sent. */
+  /** Runs of which a cut left something, as they were sent. */
   readonly #fed: FedRun[] = [];
   /** Tokens that were drawn from this session's logits, by position. */
   readonly #drawn = new Map<number, Drawn>();
@@ -86,7 +86,7 @@ export class RequesterSession {
     return this.#step;
   }
 
-  /** When something must have happened. */
+  /** The time by which something must have happened. */
   get deadlineMs(): number {
     if (this.#stepByMs !== Infinity) return this.#stepByMs;
     return this.#flights.size === 0 ? Infinity : this.#lapByMs;
@@ -107,7 +107,7 @@ export class RequesterSession {
     return [...this.#sent];
   }
 
-  /** What the primaries ran, and still hold something of. */
+  /** The runs of the primaries, as far as they still hold something of them. */
   get fedRuns(): FedRun[] {
     return [...this.#fed];
   }
@@ -148,8 +148,8 @@ export class RequesterSession {
   }
 
   /**
-   * True if `align` would cut off the wait for logits of rows that stay: the replicas gave them out, and what came back of
-   * the session would never be what they say.
+   * True if `align` would cut off the wait for logits of rows that stay: the replicas gave them out, and the
+   * requester's chain of logits would never equal theirs.
    */
   isTornBy(history: readonly number[]): boolean {
     const shared = this.#sharedWith(history);
@@ -184,7 +184,7 @@ export class RequesterSession {
   }
 
   /**
-   * The rows of `history` to send now: what was not sent yet, in chunks, `window` of them on the way at most. Logits are
+   * The rows of `history` to send now: those not sent yet, in chunks, `window` of them on the way at most. Logits are
    * wanted from `logitsFrom` on.
    */
   nextRows(history: readonly number[], logitsFrom: number, window: number, nowMs: number): RowsMessage[] {
@@ -244,7 +244,7 @@ export class RequesterSession {
     return { lapMs: nowMs - flight.sentMs, prompt: prompt && { ...prompt }, end: flight.end, candidates };
   }
 
-  /** What came back since the last call, in the order in which it was sent. */
+  /** The rows that came back since the last call, in the order of sending. */
   takeReturned(): Returned[] {
     return this.#returns.take();
   }
@@ -260,7 +260,7 @@ export class RequesterSession {
     this.#lapsMs += lapMs;
   }
 
-  /** What was drawn for `position` from this session's logits, sent or not; null where another was sent. */
+  /** The token drawn for `position` from this session's logits, sent or not; null where another was sent. */
   drawnAt(position: number): Drawn | null {
     const drawn = this.#drawn.get(position);
     const sent = this.#sent[position];

@@ -3,13 +3,13 @@ import { TOP_K } from '../../limits.ts';
 import { logitsRowBytes, readCandidates, type Candidates } from '../../rows/logits-row.ts';
 import type { RowsMessage } from '../../wire/peer-message.ts';
 
-/** What came back for the rows that end before position `end`. */
+/** The rows that came back for those that end before position `end`. */
 export interface Returned {
   readonly rows: RowsMessage;
   readonly end: number;
 }
 
-/** What came back for one rows message. */
+/** The lap of one rows message, now that it is back. */
 export interface Lap {
   readonly lapMs: number;
   /** How far the prompt is in; null once it is. */
@@ -23,15 +23,15 @@ export interface Lap {
 interface Expected {
   readonly start: number;
   readonly end: number;
-  /** As they come back without any logits. */
+  /** The rows as they come back without any logits. */
   readonly empty: RowsMessage;
   readonly wantsLogits: boolean;
-  /** As they came back. */
+  /** The rows as they came back; null before. */
   came: RowsMessage | null;
 }
 
 /**
- * Puts what comes back of a session into the order in which it was sent. Rows of which no logits are wanted have been round
+ * Puts the rows that come back into the order of sending. Rows of which no logits are wanted have been round
  * once any rows after them have; those with wanted logits are waited for.
  */
 export class Returns {
@@ -56,7 +56,7 @@ export class Returns {
     for (const { came, empty, end } of due) this.#returned.push({ rows: came ?? empty, end });
   }
 
-  /** What still goes round is not waited for; the primaries take in what lies before `position` nevertheless. */
+  /** Rows that still go round are not waited for; the primaries take in those before `position` nevertheless. */
   cut(position: number): void {
     for (const { start, end, empty } of this.#expected.splice(0)) {
       if (start < position) this.#returned.push({ rows: empty, end: Math.min(end, position) });
@@ -68,7 +68,7 @@ export class Returns {
   }
 }
 
-/** Reads `count` logits rows that lie one after the other. Throws `bad-message` for what is none. */
+/** Reads `count` logits rows that lie one after the other. Throws `bad-message` for bytes that are none. */
 export function readLogits(bytes: Uint8Array<ArrayBuffer>, count: number, vocabularySize: number): Candidates[] {
   const most = Math.min(TOP_K, vocabularySize);
   const size = logitsRowBytes(most);

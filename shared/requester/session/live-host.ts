@@ -4,7 +4,7 @@ import type { RequesterConfig } from '../requester-event.ts';
 import type { CheckHost } from './session-check.ts';
 import type { SessionOut } from './session-news.ts';
 
-/** What a session has for its own machines; all that they ask for and tell comes to `push`, in order. */
+/** The parts that a session lends its machines; their effects, questions and news come to `push`, in order. */
 export interface LiveParts {
   readonly config: RequesterConfig;
   readonly session: RequesterSession;

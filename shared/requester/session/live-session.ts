@@ -20,14 +20,14 @@ export class LiveSession {
   readonly #session: RequesterSession;
   readonly #book: SpanBook;
   readonly #host: CheckHost;
-  /** Of an open session. */
+  /** The check of an open session. */
   #check: SessionCheck | null = null;
-  /** From the first fault on that a peer tells of. */
+  /** Null before the first fault that a peer tells of. */
   #faults: ToldFaults | null = null;
   #out: SessionOut[] = [];
   #now: Now;
 
-  /** `nextTicket` numbers what is asked of the server. */
+  /** `nextTicket` numbers requests to the server. */
   constructor(config: RequesterConfig, signed: SignedRoute, nextTicket: () => number, now: Now) {
     this.#config = config;
     this.#now = now;
@@ -55,7 +55,7 @@ export class LiveSession {
     return this.#check?.isSettling === true;
   }
 
-  /** What it was fed, in which runs, and the verdicts on that; the tokens and runs are copies. */
+  /** Its tokens and runs as they were fed, and the verdicts on them; the tokens and runs are copies. */
   get account(): SessionAccount {
     const { route, envelope, tokens, fedRuns: runs } = this.#session;
     const spans = this.#book.verdicts.upTo(tokens.length);
@@ -95,12 +95,12 @@ export class LiveSession {
     return [primary, ...shadows].map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
   }
 
-  /** Takes what may be for this session; what is not does nothing. */
+  /** Takes an event that may be for this session; any other does nothing. */
   handle(event: RequesterEvent, now: Now): SessionOut[] {
     return this.#collect(now, () => this.#dispatch(event));
   }
 
-  /** Has a reply heard that was asked for in the name of this session. */
+  /** Hears the reply to a question that was asked in the name of this session. */
   hear(reply: () => void, now: Now): SessionOut[] {
     return this.#collect(now, reply);
   }
@@ -142,7 +142,7 @@ export class LiveSession {
     this.#session.count(lapMs);
   }
 
-  /** Has everything checked that is not yet. */
+  /** Has all positions checked that are not yet. */
   closeSpan(now: Now): SessionOut[] {
     return this.#collect(now, () => this.#check?.audit?.closeSpan());
   }
@@ -278,7 +278,7 @@ export class LiveSession {
     for (const { rows, end } of this.#session.takeReturned()) this.#check?.audit?.received(rows, end);
   }
 
-  /** To all replicas of the first stage. */
+  /** Sends to all replicas of the first stage. */
   #broadcast(message: PeerMessage): void {
     const session = this.#session;
     this.#out.push({ type: 'send', to: session.first, message });

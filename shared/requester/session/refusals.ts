@@ -11,12 +11,12 @@ export interface RowsRefusal {
   /** The primary of the stage before. */
   readonly sender: PeerId;
   readonly receivers: readonly PeerId[];
-  /** What the first of them said. */
+  /** The error that the first of them told. */
   readonly error: ChorusError;
 }
 
 interface Open extends RowsRefusal {
-  /** Replicas whose own word it is. */
+  /** Replicas that refused by their own word. */
   readonly receivers: PeerId[];
   /** The primary of the stage, where its refusal came second-hand. */
   told: PeerId | null;
@@ -30,9 +30,9 @@ interface Open extends RowsRefusal {
 const LOSS_WAIT_MS = LINK_PING_TIMEOUT_MS + LINK_PING_MS;
 
 /**
- * What the replicas of a session say of those who send them rows. Nothing of it is signed, so it waits a little for a second
- * one to say the same: one's word against another's shows only that one of the two is wrong. A second-hand refusal is
- * heard, but makes no second one: two replicas' own words are needed to show the sender at fault.
+ * Complaints of a session's replicas about the senders of their rows. None is signed, so each waits a little for a second
+ * replica to say the same: one's word against another's shows only that one of the two is wrong. A second-hand refusal is
+ * heard, but is not counted as the second: two replicas' own words are needed to show the sender at fault.
  */
 export class Refusals {
   readonly #route: Route;
@@ -64,7 +64,7 @@ export class Refusals {
     refusal.byMs = refusal.receivers.length > 1 || isAlone ? nowMs : nowMs + waitMs;
   }
 
-  /** Those that wait for nobody any more, each once for each that joins it. */
+  /** Refusals that wait for no second replica any more; one that a replica joins later comes again. */
   take(nowMs: number): RowsRefusal[] {
     const due = [...this.#open.values()].filter(({ byMs }) => byMs <= nowMs);
     for (const refusal of due) refusal.byMs = Infinity;

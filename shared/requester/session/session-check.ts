@@ -12,7 +12,7 @@ import type { AuditFailure, AuditHost, Dispute, SpanAudit } from '../audit/span-
 import type { SpanBook } from '../audit/span-book.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
 import type { SessionPort } from '../feed/session-port.ts';
-import { recordedCode, type FoundFault } from '../found-fault.ts';
+import { reportedCode, type FoundFault } from '../found-fault.ts';
 import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { blamedOf, type Verdict } from '../settle/settlement.ts';
@@ -20,23 +20,23 @@ import { Settlements } from '../settle/settlements.ts';
 import type { SessionNews } from './session-news.ts';
 import { UncheckedSpans } from './unchecked-spans.ts';
 
-/** What a session's check has to say to the session. */
+/** The session as its check sees it, with a way to tell it news. */
 export interface CheckHost extends SessionPort {
   tell(news: SessionNews): void;
 }
 
 /**
- * What the check of one session finds, and what that means for the session: its audit and the settling of differences, one
- * after the other, report here.
+ * The check of one session as a whole: its audit, its records and the settling of differences, one after the other, report
+ * here, and each report becomes news for the session.
  */
 export class SessionCheck {
   readonly #host: CheckHost;
   readonly #session: RequesterSession;
   readonly #book: SpanBook;
   readonly #audit: SpanAudit;
-  /** From the first difference on. */
+  /** Null before the first difference. */
   #settlements: Settlements | null = null;
-  /** From the end of the first answer on. */
+  /** Null before the end of the first answer. */
   #records: SessionRecords | null = null;
   #isBroken = false;
 
@@ -115,7 +115,7 @@ export class SessionCheck {
     }
   }
 
-  /** For what happens to the session itself; null once it is of no use. */
+  /** Hears of events of the session itself; null once the session is of no use. */
   get audit(): SpanAudit | null {
     return this.#isBroken ? null : this.#audit;
   }
@@ -239,7 +239,7 @@ export class SessionCheck {
     this.audit?.settled({ index: span.index, stage, wrong, arbiter });
   }
 
-  /** While a difference is being settled, that comes first: it may name somebody. */
+  /** Waits while a difference is being settled, for that may name somebody. */
   #tellBare(): void {
     if (this.isSettling) return;
     const { bare, checks } = this.#book.verdicts.takeAll();
@@ -248,7 +248,7 @@ export class SessionCheck {
   }
 
   #blame(fault: FoundFault): void {
-    this.#session.faults.push({ volunteer: fault.volunteer, code: recordedCode(fault.code) });
+    this.#session.faults.push({ volunteer: fault.volunteer, code: reportedCode(fault.code) });
     this.#host.tell({ type: 'fault', fault });
   }
 

@@ -19,7 +19,7 @@ export interface SessionLost {
   readonly told?: PeerId;
 }
 
-/** What became of a session, or of its check, as far as it matters to the answer. */
+/** News of a session, or of its check, as far as it matters to the answer. */
 export type SessionNews =
   /** Every stage is open. */
   | { readonly type: 'opened' }
@@ -40,7 +40,7 @@ export type SessionNews =
   /** The session is of no use: nothing that it gave after the last verdict counts. */
   | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
 
-/** What it was fed, in which runs, and the verdicts on that. */
+/** The tokens and runs that a session was fed, and the verdicts on them. */
 export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;
 
 /** A question in the name of a session, which hears the reply as long as it is there. */
@@ -50,7 +50,7 @@ export interface SessionAsk {
   readonly then: (reply: Reply) => void;
 }
 
-/** What a session asks for, and what becomes of it, in order. */
+/** Everything that a session gives out, in order. */
 export type SessionOut = SessionEffect | SessionAsk | SessionNews;
 
 const DONE: ReadonlySet<SessionOut['type']> = new Set<SessionEffect['type']>([
@@ -61,7 +61,7 @@ const DONE: ReadonlySet<SessionOut['type']> = new Set<SessionEffect['type']>([
   'release',
 ]);
 
-/** True for what a session has done, and false for what it tells. */
+/** True for an effect, which is to be done; false for news. */
 export function isEffect(out: SessionOut): out is SessionEffect {
   return DONE.has(out.type);
 }

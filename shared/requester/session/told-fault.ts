@@ -4,12 +4,12 @@ import type { Route } from '../../route/route.ts';
 import type { PeerMessage } from '../../wire/peer-message.ts';
 import type { SessionLost } from './session-news.ts';
 
-/** Of two volunteers that are both left out for it. */
+/** The reason to leave out two volunteers at once. */
 export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
 
-/** What a `fault` that came from a peer means for the session. */
+/** The meaning of a peer's `fault` for the session. */
 export type ToldFault =
-  /** `receiver`, a replica of `stage`, says that the stage before sent it what cannot be, or nothing. */
+  /** `receiver`, a replica of `stage`, says that the stage before sent it impossible rows, or none. */
   | {
       readonly type: 'refusal';
       readonly stage: number;
@@ -38,7 +38,7 @@ export function readFault(
   if (receiver !== undefined && fault.volunteer !== null && fault.volunteer === stages[stage - 1]?.primary.id) {
     return { type: 'refusal', stage, receiver, error, isHearsay: receiver !== from };
   }
-  // A shadow that says so checks nothing any more; any other fault of a primary comes from the first one.
+  // A shadow that tells of a fault has left; the faults of primaries count only as the first one passes them on.
   if (!isPrimary) return { type: 'shadow-left' };
   if (from !== first) return null;
   const named = stages.find((each) => each.primary.id === fault.volunteer)?.primary.id;

@@ -7,7 +7,7 @@ import type { CheckHost } from './session-check.ts';
 import type { SessionLost } from './session-news.ts';
 import { CONTRADICTION, readFault } from './told-fault.ts';
 
-/** What the faults that peers tell of mean for a session. */
+/** The faults that peers tell of, and their meaning for a session. */
 export class ToldFaults {
   readonly #host: CheckHost;
   readonly #refusals: Refusals;
@@ -49,7 +49,7 @@ export class ToldFaults {
   }
 }
 
-/** What a refusal by a primary, or by more than one replica, means for the session; null for that of one shadow. */
+/** The loss of a session by the refusal of a primary, or of more than one replica; null for that of one shadow. */
 export function lossBy({ stage, sender, receivers, error }: RowsRefusal, { stages }: Route): SessionLost | null {
   if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
   const primary = stages[stage]!.primary.id;

@@ -10,7 +10,7 @@ import type { SpanBook } from '../audit/span-book.ts';
 export class UncheckedSpans implements SpanAudit {
   readonly deadlineMs = Infinity;
   readonly anchor = null;
-  /** Of those in the middle there is no link, for nothing is asked of them before their record. */
+  /** Replicas in the middle have no link, for nothing is asked of them before their record. */
   readonly live: readonly RecordSource[];
   readonly #book: SpanBook;
   readonly #host: Pick<AuditHost, 'judged'>;

@@ -18,7 +18,7 @@ const CHUNK_TIMEOUT_MS = 5_000;
  */
 export class Recall {
   readonly #commit: Commit;
-  /** Those not asked yet. */
+  /** Replicas that were not asked yet. */
   readonly #sources: PeerId[];
   #source: PeerId | null = null;
   #byMs = Infinity;

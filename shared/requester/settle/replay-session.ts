@@ -11,7 +11,7 @@ import { rowsMessage } from '../../wire/rows-message.ts';
 import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
-import { ReplayRecord, unusable, type ReplayTask } from './replay-record.ts';
+import { ReplayTape, unusable, type ReplayTask } from './replay-tape.ts';
 
 /**
  * One stage of a session computed again by one replica, with this requester before and after it. Ends with its testimony, or
@@ -22,7 +22,7 @@ export class ReplaySession {
   readonly #onEnd: () => void;
   readonly #signed: SignedRoute;
   readonly #task: ReplayTask;
-  readonly #record: ReplayRecord;
+  readonly #tape: ReplayTape;
   #next = 0;
   #returned = 0;
   readonly #early = new Map<number, RowsMessage>();
@@ -38,7 +38,7 @@ export class ReplaySession {
     this.#onEnd = onEnd;
     this.#signed = signed;
     this.#task = task;
-    this.#record = new ReplayRecord(signed.route, host.config.manifest, task);
+    this.#tape = new ReplayTape(signed.route, host.config.manifest, task);
   }
 
   get id(): SessionId {
@@ -146,16 +146,16 @@ export class ReplaySession {
     this.#early.set(message.sequence, message);
     for (let next = this.#early.get(this.#returned); next !== undefined; next = this.#early.get(this.#returned)) {
       this.#early.delete(this.#returned);
-      this.#record.take(next);
+      this.#tape.take(next);
       this.#returned += 1;
     }
     if (this.#returned < this.#task.runs.length || this.#commit !== null) return;
-    this.#send({ type: 'check', ...this.#record.span });
+    this.#send({ type: 'check', ...this.#tape.span });
   }
 
   #onCommit(commit: Signed<Commit>): void {
     if (this.#commit !== null || this.#returned < this.#task.runs.length) throw unusable('it committed unasked');
-    this.#record.checkCommit(commit);
+    this.#tape.checkCommit(commit);
     this.#commit = commit;
     this.#verify(commit, commitBytes(commit.statement), () => this.#signOwn());
   }
@@ -163,7 +163,7 @@ export class ReplaySession {
   #onReveal(reveal: Signed<Reveal>): void {
     const commit = this.#commit;
     if (commit === null || this.#reveal !== null) throw unusable('it revealed unasked');
-    this.#record.checkReveal(reveal, commit);
+    this.#tape.checkReveal(reveal, commit);
     this.#reveal = reveal;
     this.#verify(reveal, revealBytes(reveal.statement), () => this.#conclude(commit, reveal));
   }
@@ -176,8 +176,8 @@ export class ReplaySession {
   }
 
   #signOwn(): void {
-    const statement = this.#record.ownCommit;
-    const { session, index } = this.#record.span;
+    const statement = this.#tape.ownCommit;
+    const { session, index } = this.#tape.span;
     const { publicKey } = this.#host.config;
     this.#host.sign(commitBytes(statement), (signature) => {
       const commit = { statement, publicKey, signature };

@@ -5,7 +5,7 @@ import type { Finding, StageCheck } from '../../judge/finding.ts';
 import { judge } from '../../judge/judge.ts';
 import type { Testimony } from '../../judge/statement.ts';
 import { thresholdFor } from '../../judge/thresholds.ts';
-import { decide, type Blame, type Word } from '../../judge/verdict.ts';
+import { decide, type ThirdFinding, type WrongParty } from '../../judge/verdict.ts';
 import { SETTLE_TIMEOUT_MS } from '../../limits.ts';
 import { sameRange } from '../../model/stage.ts';
 import { computationFault } from '../../proof/proof-fault.ts';
@@ -21,16 +21,16 @@ import { ReplaySession } from './replay-session.ts';
 
 type Role = 'arbiter' | 'referee';
 
-/** What came of a dispute. */
+/** The outcome of a dispute. */
 export interface Verdict {
-  readonly wrong: Blame;
+  readonly wrong: WrongParty;
   /** The third replica that decided; null where none could. */
   readonly arbiter: StageCheck['arbiter'];
-  /** What shows to the server that a party is at fault. */
+  /** Proofs for the server that a party is at fault. */
   readonly proofs: readonly { readonly accused: 'primary' | 'shadow'; readonly proof: Proof }[];
 }
 
-/** What comes of the settling of a difference. */
+/** Hears how the settling of a difference goes. */
 export interface SettlementNews {
   /** A third replica is asked for. */
   asked(dispute: Dispute, role: Role): void;
@@ -40,7 +40,7 @@ export interface SettlementNews {
 /** A third replica at work. */
 interface Attempt {
   readonly role: Role;
-  /** Of the request for its route; null once there is one. */
+  /** The ticket of the request for its route; null once there is a route. */
   ticket: number | null;
   routed: SignedRoute | null;
   replay: ReplaySession | null;
@@ -57,7 +57,7 @@ export class Settlement {
   readonly #news: SettlementNews;
   readonly #recall: Recall | null;
   readonly #roles: Role[] = ['arbiter', 'referee'];
-  readonly #words: Word[] = [];
+  readonly #thirds: ThirdFinding[] = [];
   readonly #proofs: Verdict['proofs'][number][] = [];
   #attempt: Attempt | null = null;
   #isOver = false;
@@ -179,11 +179,11 @@ export class Settlement {
     this.#endAttempt();
   }
 
-  /** Compares both parties with what the third found. */
+  /** Compares both parties with the third replica. */
   #hear(third: Testimony): void {
     const { primary, shadow } = this.dispute;
     const { role, routed } = this.#attempt!;
-    this.#words.push({
+    this.#thirds.push({
       by: { id: third.peer, role, numericClass: third.numericClass },
       primary: this.#judge(primary, third),
       shadow: this.#judge(shadow, third),
@@ -207,7 +207,7 @@ export class Settlement {
     return judge(party, third, output, limits).outcome;
   }
 
-  /** What the server will find as well; null where it would find nothing. */
+  /** A proof in which the server will find the same fault; null where it would find none. */
   #proofAgainst(party: Testimony, third: Testimony, replay: SignedRoute): Proof | null {
     const range = this.#range;
     try {
@@ -230,36 +230,36 @@ export class Settlement {
     else if (routed !== null) this.#host.perform(releaseOfReplay(routed.route.session, 'cancelled'));
   }
 
-  /** Asks the next in turn, unless what was heard is enough. */
+  /** Asks for the next third replica, unless the findings so far are enough. */
   #tryNext(): void {
     this.#attempt = null;
     const { finding, primary, shadow, span, stage } = this.dispute;
-    const isCleared = finding.outcome === 'suspect' && this.#words[0]?.primary === 'agreed';
+    const isCleared = finding.outcome === 'suspect' && this.#thirds[0]?.primary === 'agreed';
     const role = this.#roles.shift();
     if (isCleared || role === undefined) return this.#conclude();
     const ticket = this.#host.nextTicket();
     this.#attempt = { role, ticket, routed: null, replay: null, byMs: this.#host.nowMs + SETTLE_TIMEOUT_MS };
     const exclude = [primary.peer, shadow.peer, this.#host.config.self];
-    for (const { by } of this.#words) exclude.push(by.id);
+    for (const { by } of this.#thirds) exclude.push(by.id);
     this.#host.perform({ type: 'request-replay', ticket, session: span.session, stage, role, exclude });
     this.#news.asked(this.dispute, role);
   }
 
   #conclude(): void {
     this.stop();
-    const { wrong, by } = decide(this.dispute.finding.outcome, this.#words);
+    const { wrong, by } = decide(this.dispute.finding.outcome, this.#thirds);
     this.#news.concluded(this.dispute, { wrong, arbiter: by, proofs: this.#proofs });
   }
 }
 
-/** False for what was asked, or said, in the name of a session before. */
+/** False for an event in the name of an earlier replay. */
 function isAbout(event: RequesterEvent, replay: SessionId): boolean {
   if (event.type === 'link-lost') return true;
   return (event.type === 'message' ? sessionOf(event.message) : 'session' in event ? event.session : null) === replay;
 }
 
 /** Parties of a dispute, as ids. */
-export function blamedOf(dispute: Dispute, wrong: Blame): PeerId[] {
+export function blamedOf(dispute: Dispute, wrong: WrongParty): PeerId[] {
   if (wrong === 'nobody') return [];
   if (wrong === 'primary' || wrong === 'shadow') return [dispute[wrong].peer];
   return [dispute.primary.peer, dispute.shadow.peer];

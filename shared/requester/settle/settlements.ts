@@ -9,7 +9,7 @@ export class Settlements {
   readonly #news: SettlementNews;
   readonly #disputes: Dispute[] = [];
   #current: Settlement | null = null;
-  /** What was told last of what is being settled. */
+  /** The span, stage and role that were announced last. */
   #announced: string | null = null;
 
   /** `news` hears of each third replica once, and of each difference that is settled; `next` takes up another one. */

@@ -1,11 +1,11 @@
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import type { HistoryStore, Totals, VolunteerRecord } from '../history-store.ts';
+import type { HistoryStore, Totals, SeenVolunteer } from '../history-store.ts';
 import { addToTotals } from '../totals.ts';
 
 const NOTHING: Totals = { finished: 0, failed: 0, tokens: 0, checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export function createMemoryHistoryStore(): HistoryStore {
-  const volunteers = new Map<PeerId, VolunteerRecord>();
+  const volunteers = new Map<PeerId, SeenVolunteer>();
   /** When each session ended. */
   const sessions = new Map<SessionId, number>();
   let totals = NOTHING;

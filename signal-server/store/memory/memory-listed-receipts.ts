@@ -2,7 +2,7 @@ import type { ListedReceipts, LoggedEntry } from '../listed-receipts.ts';
 
 export function createMemoryListedReceipts(): ListedReceipts {
   let listed: { readonly log: string; readonly size: number } | null = null;
-  /** Of the smallest index first. */
+  /** Entries, the smallest index first. */
   let entries: readonly LoggedEntry[] = [];
   return {
     async put(log, start, end, receipts) {

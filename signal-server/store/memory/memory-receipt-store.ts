@@ -8,14 +8,14 @@ interface Kept {
   readonly atMs: number;
   /** Null until the log has it. */
   index: number | null;
-  /** As JSON, which nobody can change; null once it is dropped. */
+  /** The envelope as JSON, which nobody can change; null once it is dropped. */
   envelope: string | null;
 }
 
 type Growth = LogStatus['history'][number];
 
 export function createMemoryReceiptStore(): ReceiptStore {
-  /** By receipt, in the order in which they were begun. */
+  /** Receipts by id, in the order in which they were begun. */
   const receipts = new Map<Digest, Kept>();
   const growth = new Map<string, readonly Growth[]>();
   const countOf = (session: SessionId): number =>

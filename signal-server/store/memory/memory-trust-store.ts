@@ -1,11 +1,5 @@
 import type { PeerId } from '#shared/ids.ts';
-import {
-  MAX_PROOF_CHARACTERS,
-  MAX_PROOFS,
-  type RecordedFault,
-  type Suspension,
-  type TrustStore,
-} from '../trust-store.ts';
+import { MAX_PROOF_CHARACTERS, MAX_PROOFS, type KeptFault, type Suspension, type TrustStore } from '../trust-store.ts';
 
 interface Earned {
   spans: number;
@@ -13,7 +7,7 @@ interface Earned {
 }
 
 interface Kept {
-  readonly fault: RecordedFault;
+  readonly fault: KeptFault;
   proof: string | null;
 }
 
@@ -83,6 +77,6 @@ export function createMemoryTrustStore(): TrustStore {
   };
 }
 
-function copyOf(fault: RecordedFault): RecordedFault {
+function copyOf(fault: KeptFault): KeptFault {
   return { ...fault, range: { ...fault.range } };
 }

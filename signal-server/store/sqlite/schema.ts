@@ -1,7 +1,7 @@
 import type Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
 
-/** What each version of the schema added to the one before it. Steps are never changed, only added. */
+/** The steps of the schema, each added to the one before it. Steps are never changed, only added. */
 const STEPS: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS volunteers (
      id TEXT PRIMARY KEY, kind TEXT NOT NULL, first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,

@@ -1,5 +1,6 @@
 import type Database from 'libsql';
-import type { HistoryStore, SessionRecord, Totals, VolunteerKind, VolunteerRecord } from '../history-store.ts';
+import type { PeerKind } from '#shared/wire/peer-kind.ts';
+import type { HistoryStore, PastSession, SeenVolunteer, Totals } from '../history-store.ts';
 import { addToTotals } from '../totals.ts';
 import type { WriteGroup } from './write-group.ts';
 
@@ -29,7 +30,7 @@ export function createSqliteHistoryStore(database: Database.Database, writes: Wr
   let totals = readTotals();
   writes.onUndone(() => (totals = readTotals()));
 
-  function end(session: SessionRecord): void {
+  function end(session: PastSession): void {
     const { id, model, requester, issuedMs, endedMs, outcome, tokens, tokensPerSecond, checks } = session;
     const { primaries, faults } = session;
     const { checked, settled, unchecked, disputed } = checks;
@@ -62,9 +63,9 @@ export function createSqliteHistoryStore(database: Database.Database, writes: Wr
   };
 }
 
-function volunteerOf(row: Record<string, unknown>): VolunteerRecord {
+function volunteerOf(row: Record<string, unknown>): SeenVolunteer {
   return {
-    kind: row['kind'] as VolunteerKind,
+    kind: row['kind'] as PeerKind,
     firstSeenMs: Number(row['first_seen_ms']),
     lastSeenMs: Number(row['last_seen_ms']),
     sessions: Number(row['sessions']),

@@ -1,13 +1,7 @@
 import type Database from 'libsql';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import {
-  MAX_PROOF_CHARACTERS,
-  MAX_PROOFS,
-  type RecordedFault,
-  type Suspension,
-  type TrustStore,
-} from '../trust-store.ts';
+import { MAX_PROOF_CHARACTERS, MAX_PROOFS, type KeptFault, type Suspension, type TrustStore } from '../trust-store.ts';
 import type { WriteGroup } from './write-group.ts';
 
 /** Standings kept in memory, since every plan of a route asks for them; all are read again beyond that. */
@@ -100,8 +94,8 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     return { times: Number(row['times']), untilMs: Number(row['until_ms']), reason: String(row['reason']) };
   }
 
-  function convict(recorded: RecordedFault, proof: string, term: Suspension): void {
-    const { session, volunteer, model, range, reason, atMs } = recorded;
+  function convict(fault: KeptFault, proof: string, term: Suspension): void {
+    const { session, volunteer, model, range, reason, atMs } = fault;
     const kept = proof.length <= MAX_PROOF_CHARACTERS ? proof : null;
     addFault(session, volunteer, model, JSON.stringify(range), reason, atMs, kept);
     dropProofs();
@@ -118,7 +112,7 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     forgetSources: (...key) => writes.add(() => forgetSources(...key)),
     complain: (...complaint) => writes.add(() => addComplaint(...complaint)),
     reset: (volunteer) => change(volunteer, () => reset(volunteer)),
-    convict: (recorded, ...more) => change(recorded.volunteer, () => convict(recorded, ...more)),
+    convict: (fault, ...more) => change(fault.volunteer, () => convict(fault, ...more)),
     prune: (beforeMs) => writes.add(() => pruneComplaints(beforeMs)),
     spans: spansOf,
     spansFrom: (...key) => Number(source(...key)?.['spans'] ?? 0),
@@ -129,12 +123,12 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     },
     suspendedAt: (atMs) => Number(suspended(atMs)?.['count']),
     isProven: (session, volunteer) => fault(session, volunteer) !== undefined,
-    faults: (count) => (faults.all(count) as Record<string, unknown>[]).map(recordedFaultOf),
+    faults: (count) => (faults.all(count) as Record<string, unknown>[]).map(keptFaultOf),
     proof: async (session, volunteer) => (fault(session, volunteer)?.['proof'] ?? null) as string | null,
   };
 }
 
-function recordedFaultOf(row: Record<string, unknown>): RecordedFault {
+function keptFaultOf(row: Record<string, unknown>): KeptFault {
   return {
     session: row['session'] as SessionId,
     volunteer: row['volunteer'] as PeerId,

@@ -14,7 +14,7 @@ export interface AttackSpan {
 }
 
 /**
- * What is accepted at least, whatever was measured. Hidden: the sizes of one f16 value of a row rounded the other way, as
+ * The least that is accepted, whatever was measured. Hidden: the sizes of one f16 value of a row rounded the other way, as
  * measured; logits: ten roundings of f32.
  */
 export interface Floor {

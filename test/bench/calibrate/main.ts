@@ -44,7 +44,7 @@ for (const session of sessions) {
       const name = `${session.model.name}:${session.session}:${span.start}`;
       for (let i = 0; i < seeds; i++)
         spans.push(compareSpan(session, pair, span, `${name}:${i}`, i % 2 === 0 ? greedy : warm));
-      // What is left of an answer, of any length.
+      // The rest of an answer, of any length.
       const rows = 1 + ((span.start / CHUNK_POSITIONS + 7 * session.session) % (CHUNK_POSITIONS - 1));
       spans.push(compareSpan(session, pair, { start: span.start, end: span.start + rows }, `${name}:short`, warm));
     }

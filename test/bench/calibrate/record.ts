@@ -16,7 +16,7 @@ import {
   type TracedSession,
 } from './trace-set.ts';
 
-/** What a liar's device gives for a session that honest devices were traced on. */
+/** The output of a liar's device for a session that honest devices were traced on. */
 export interface SubstituteTrace {
   readonly name: string;
   readonly numericClass: string;

@@ -16,7 +16,7 @@ export interface Calibration {
   readonly command: string;
 }
 
-/** What was measured, as Markdown. */
+/** The measurements, as Markdown. */
 export function calibrationTables(calibration: Calibration): string {
   const { spans, attacks, thresholds, outcomes, engines, floors, machine, date, command } = calibration;
   const whole = spans.filter(({ rows }) => rows === CHUNK_POSITIONS);

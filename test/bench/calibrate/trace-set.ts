@@ -27,7 +27,7 @@ export interface TracedSession {
   readonly traces: readonly Trace[];
 }
 
-/** What to run of one device for one session: a chunk run over all its positions, and runs of a primary over some. */
+/** The runs of one device for one session: a chunk run over all its positions, and runs of a primary over some. */
 export interface SessionPlan {
   readonly tracer: Tracer;
   readonly session: number;

@@ -10,7 +10,7 @@ afterEach(() => {
   for (const component of shown.splice(0)) void unmount(component);
 });
 
-/** What a screen reader is given to say while these events come, one entry for each change. */
+/** The words for a screen reader while these events come, one entry for each change. */
 function listen(events: readonly ChatEvent[]): string[] {
   const answer = new ShownAnswer(0);
   const target = document.createElement('div');

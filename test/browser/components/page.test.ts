@@ -42,7 +42,7 @@ function show(path: string, given: Partial<PageState> = {}) {
   return { target, page };
 }
 
-/** What screen readers are told. */
+/** The text for screen readers. */
 function told(target: HTMLElement): string {
   return [...target.querySelectorAll('[role=status]')].map(({ textContent }) => textContent).join(' ');
 }

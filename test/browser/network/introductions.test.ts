@@ -23,7 +23,7 @@ describe('introductions to PeerJS', () => {
   let clock: FakeClock;
   let incoming = 0;
   let unopened = 0;
-  /** What PeerJS does with a message of its socket. */
+  /** The way in which PeerJS takes a message of its socket. */
   const deliver = (message: object): void =>
     void (peer.socket as unknown as EventTarget & { emit(type: string, message: object): void }).emit(
       'message',

@@ -43,7 +43,7 @@ export function describeDataChannels(networkOf: () => TestNetwork): void {
       const spans = Math.ceil(positions / CHUNK_POSITIONS);
       await expect.poll(async () => (await network.snapshot()).checks.unchecked).toBeGreaterThanOrEqual(spans);
       const { checks, sessions } = await network.snapshot();
-      // What was lost on the way has failed; nothing has been given back.
+      // A message lost on the way has failed; nothing has been given back.
       expect(sessions.finished).toBe(0);
       expect(sessions.running + sessions.failed).toBeGreaterThanOrEqual(1);
       await requester.context.close();

@@ -84,7 +84,7 @@ function clientOf(log: StaticLog, remembered: string | null = null) {
 const noteAt = (size: number, { read }: Branch = main, by = identity) =>
   checkpointNote(by, { origin, size, root: treeRoot(size, read) });
 
-/** What a client that remembers `remembered` sees of a log at `size`. */
+/** The view of a client that remembers `remembered`, of a log at `size`. */
 async function look(remembered: string | null, size: number, change: (log: StaticLog) => void = () => {}) {
   const log = new StaticLog();
   log.size = size;
@@ -96,7 +96,7 @@ async function look(remembered: string | null, size: number, change: (log: Stati
 describe('the proof of a receipt', () => {
   const proofOf = (checkpoint: string) => formatTlogProof({ extra: null, index: 0, hashes: [], checkpoint });
 
-  /** What a client that remembers `remembered` makes of a proof while the log is at `size`. */
+  /** The verdict on a proof by a client that remembers `remembered`, while the log is at `size`. */
   async function hold(checkpoint: string, remembered: string | null, size: number) {
     const log = new StaticLog();
     log.size = size;

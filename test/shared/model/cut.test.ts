@@ -112,7 +112,7 @@ describe('a graph of the builder family, cut anywhere, gives the hidden states a
     const folded = await expectCutsToAgree(model, { form: 'fused', fold: true, isExact: true });
     const isExact = shape.type === 'float32' && shape.accuracyLevel === undefined;
     const unfolded = await expectCutsToAgree(model, { form: null, fold: false, isExact });
-    // What the runtime's own kernels make of the quantized weights; level 4 rounds activations to 8 bits besides.
+    // The result that the runtime's own kernels make of the quantized weights; level 4 rounds activations to 8 bits besides.
     const tolerance = shape.accuracyLevel === 4 ? 0.05 : shape.type === 'float16' ? 0.01 : 1e-5;
     expect(relativeDifference(unfolded, folded)).toBeLessThan(tolerance);
   });

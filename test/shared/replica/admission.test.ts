@@ -13,7 +13,7 @@ const seat: Seat = {
 };
 const { hiddenSize } = toyManifest.config;
 
-/** What a stage makes of two hidden rows, all ones but for the last number, whose bits these are. */
+/** The output of a stage for two hidden rows, all ones but for the last number, whose bits these are. */
 function codeFor(boundary: 'f16' | 'f32', lastBits: number): string {
   const pins = { ...toyManifest.pins, boundary };
   const loaded: LoadedRange = { model: toyDigest, range: toyRanges[1]!, manifest: { ...toyManifest, pins } };
@@ -64,14 +64,14 @@ describe('a seat', () => {
     ...{ requester, stages: [[first], [second, shadow, otherShadow]], model: toyDigest, ranges: toyRanges },
   }).route;
   const loaded: LoadedRange = { model: toyDigest, range: toyRanges[1]!, manifest: toyManifest };
-  const opening = { session: route.session, stage: 1, from: first, route };
+  const request = { session: route.session, stage: 1, from: first, route };
 
   it.each([
     ['the primary', second, 'primary'],
     ['a shadow', shadow, 'shadow'],
     ['another shadow', otherShadow, 'shadow'],
   ])('is taken by %s that the route names', (_, self, role) => {
-    expect(takeSeat(opening, self, loaded, 0)).toMatchObject({ role, requester, upstream: first });
+    expect(takeSeat(request, self, loaded, 0)).toMatchObject({ role, requester, upstream: first });
   });
 
   it.each([
@@ -79,6 +79,6 @@ describe('a seat', () => {
     ['does not name', 'f'.repeat(64) as PeerId, {}],
     ['names, where another peer than the one before it asks', shadow, { from: requester }],
   ])('is refused to a volunteer that the route %s', (_, self, change) => {
-    expect(codeOf(() => takeSeat({ ...opening, ...change }, self, loaded, 0))).toBe('unrouted');
+    expect(codeOf(() => takeSeat({ ...request, ...change }, self, loaded, 0))).toBe('unrouted');
   });
 });

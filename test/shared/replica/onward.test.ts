@@ -4,7 +4,7 @@ import { MAX_POSITIONS, MAX_BACKLOG_BYTES } from '#shared/limits.ts';
 import type { Seat } from '#shared/replica/admission.ts';
 import { Onward } from '#shared/replica/onward.ts';
 import type { ReplicaSessionEffect } from '#shared/replica/replica-event.ts';
-import { bytesOf } from '#shared/wire/backlog.ts';
+import { messageBytes } from '#shared/wire/backlog.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
 
@@ -30,7 +30,7 @@ const rows: PeerMessage = rowsMessage({
   hops: [],
 });
 /** As many as may wait. */
-const most = Math.floor(MAX_BACKLOG_BYTES / bytesOf(rows));
+const most = Math.floor(MAX_BACKLOG_BYTES / messageBytes(rows));
 
 let effects: ReplicaSessionEffect[];
 let onward: Onward;
@@ -66,7 +66,7 @@ describe('what goes on to the next stage', () => {
     for (const peer of [slow!, quick!]) onward.connected(peer, 'webrtc');
     for (let i = 0; i < most + 3; i++) {
       onward.send(rows);
-      onward.sent(quick!, bytesOf(rows));
+      onward.sent(quick!, messageBytes(rows));
     }
     expect(sentTo(slow!)).toHaveLength(most + 1);
     expect(sentTo(slow!).at(-1)).toEqual({ type: 'close', session, reason: 'too far behind what it was sent' });

@@ -107,7 +107,7 @@ class Play {
     return this.driver.commits(peer).some(({ statement }) => statement.index === index);
   }
 
-  /** What a replica said of a span, which is the same each time. */
+  /** The words of a replica on a span, which is the same each time. */
   wordsOf(peer: PeerId, index: number) {
     const [commit, ...commits] = this.driver.commits(peer).filter(({ statement }) => statement.index === index);
     const [reveal, ...reveals] = this.driver.reveals(peer).filter(({ statement }) => statement.index === index);

@@ -28,7 +28,7 @@ function recorded(by: PeerId, of = driver) {
   return of.from(by).flatMap((message) => (message.type === 'recorded' ? [message] : []));
 }
 
-/** What a replica signed last, its signature verified. */
+/** The last record that a replica signed, its signature verified. */
 async function attested(by: PeerId): Promise<Attestation> {
   const { publicKey, envelope } = recorded(by).at(-1)!;
   return openAttestation(envelope, publicKey, toyVerify);

@@ -74,7 +74,7 @@ describe('a draft, whose tokens are sent together and whose logits are all wante
     const { engine, loop } = await answer(network, drafts(6, 2));
     const { runs } = engine.session.account;
     const ends = runs.map(({ start, count }) => start + count);
-    // What was cut off is in its run nevertheless, and the next run begins at the cut.
+    // The part that was cut off is in its run nevertheless, and the next run begins at the cut.
     expect(runs.slice(1).some(({ start }, i) => start < ends[i]!)).toBe(true);
     loop.dispatch({ type: 'close' });
     await network.clock.advance(1_000);

@@ -14,7 +14,7 @@ const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({
   sampling: GREEDY,
 });
 
-/** What a session's stage 0 was fed, as its messages say: the tokens it holds, and the runs of which something is left. */
+/** The input of a session's stage 0, as its messages say: the tokens it holds, and the runs of which something is left. */
 function fedTo(network: ToyNetwork, { route }: Evidence): Pick<Evidence, 'tokens' | 'runs'> {
   const to = route.stages[0]!.primary.id;
   const tokens: number[] = [];

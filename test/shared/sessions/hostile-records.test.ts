@@ -28,7 +28,7 @@ function signed(message: Recorded, payload: string, payloadType = STATEMENT_PAYL
   return { ...message, envelope: sealEnvelope(keyid, payloadType, bytes, signature) };
 }
 
-/** What the replica signs differs in these fields of its predicate. */
+/** The signed record differs in these fields of its predicate. */
 function says(change: (said: AttestationPredicate) => Partial<AttestationPredicate>): (message: Recorded) => Recorded {
   return (message) => {
     const attestation = attestationOf(message);

@@ -150,7 +150,7 @@ describe('the receipt of an answer of the API', { timeout: 120_000 }, () => {
       expect(lines.some((line) => line.includes(text.toString()))).toBe(false);
       expect(kept.some((bytes) => bytes.includes(text))).toBe(false);
     }
-    // What the database holds of receipts is in base64.
+    // The database holds receipts in base64.
     const envelopes = await Promise.all(all.map(async ({ id }) => JSON.stringify(await getJson(`/v1/receipts/${id}`))));
     const payloads = envelopes.flatMap((text) => text.match(/[A-Za-z0-9+/=]{40,}/g) ?? []);
     for (const text of payloads.map((payload) => Buffer.from(payload, 'base64').toString())) {

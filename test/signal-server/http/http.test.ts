@@ -173,7 +173,7 @@ describe('HTTP', () => {
     const requester = await connectPeer(server.url);
     requester.send(routeRequest(server.digests[0]!));
     await requester.take('routed');
-    // Whoever asks within a second gets the same answer.
+    // All requests within a second get the same answer.
     const after = await vi.waitFor(async () => {
       const snapshot = networkSnapshotSchema.parse(await (await get('/api/network')).json());
       expect(snapshot.volunteers).toHaveLength(2);

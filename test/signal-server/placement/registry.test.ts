@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { Registry, type Member, type Volunteer } from '../../../signal-server/placement/registry.ts';
+import { Registry, type Member, type RegisteredVolunteer } from '../../../signal-server/placement/registry.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
@@ -11,7 +11,7 @@ describe('the registry', () => {
   let clock: FakeClock;
   let registry: Registry;
   let member: Member;
-  let volunteer: Volunteer;
+  let volunteer: RegisteredVolunteer;
 
   beforeEach(() => {
     clock = new FakeClock();

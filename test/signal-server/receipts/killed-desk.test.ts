@@ -62,7 +62,7 @@ beforeAll(async () => {
 afterAll(() => removeFolder(folder));
 
 interface Kill {
-  /** What it must have acknowledged first. */
+  /** The entries that it must have acknowledged first. */
   readonly acks: number;
   readonly delayMs: number;
 }
@@ -91,14 +91,14 @@ function startPoster(): Poster {
       const [code, signal] = await closed;
       if (timer !== null) clearTimeout(timer);
       expect({ code, signal, failed: errorsIn(failed) }).toEqual({ code: null, signal: 'SIGKILL', failed: [] });
-      // What follows the last line feed was cut off.
+      // The text after the last line feed was cut off.
       const lines = said.split('\n').slice(0, -1);
       return lines.flatMap((line) => (line.startsWith('ack ') ? [line.slice(4) as Digest] : []));
     },
   };
 }
 
-/** What a process said on standard error, without the warnings of Node. */
+/** The words of a process on standard error, without the warnings of Node. */
 function errorsIn(said: string): string[] {
   return said.split('\n').filter((line) => line !== '' && !/^\((?:node:\d+\)|Use `node )/.test(line));
 }

@@ -107,7 +107,7 @@ async function receipt(nonce = 0, more: Partial<ReceiptParts> = {}): Promise<Rec
   return signReceipt(await buildReceipt({ ...given.parts, random, ...more }), people.requester);
 }
 
-/** What the requester says instead, over its own signature. */
+/** The requester's other words, over its own signature. */
 async function told(change: (statement: ReceiptStatement) => unknown): Promise<ReceiptFile> {
   const statement = statementOf(await receipt());
   await change(statement);
@@ -325,7 +325,7 @@ describe('the desk of receipts', () => {
 });
 
 describe('a desk after a crash', () => {
-  /** What a desk has on the disk before it appends the entry. */
+  /** The state of a desk's disk before it appends the entry. */
   const begin = async (file: ReceiptFile, log = stand.log.verifierKey): Promise<void> => {
     const { session } = parseStatement(file).predicate;
     const { envelope } = file;

@@ -62,7 +62,7 @@ export function spanCheck(route: Route, start: number, end: number, changes: Par
   return { start, end, tier: tier ?? 'checked', stages };
 }
 
-/** What a referee found out where the shadow was wrong. */
+/** The findings of a referee where the shadow was wrong. */
 export function settledCheck(start: number, end: number): SpanCheck {
   const { primary, shadows } = ROUTE.stages[1]!;
   const findings = [finding(shadows[0]!, primary, 'logits', { outcome: 'suspect', isExact: false, closeness: APART })];

@@ -6,7 +6,7 @@ import type { ModelSummary } from '#shared/wire/model-list.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 
-/** What the page shows, made up: for the gallery and for component tests. */
+/** Made-up contents of the page: for the gallery and for component tests. */
 
 export function peer(n: number): PeerId {
   return ((n * 2654435761) >>> 0).toString(16).padStart(8, '0').repeat(8) as PeerId;

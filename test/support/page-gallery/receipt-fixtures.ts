@@ -14,7 +14,7 @@ import type { OpenedModel } from '../../../web/receipts/open-model.ts';
 import type { MadeReceipt, ReceiptOutcome } from '../../../web/state/chat.ts';
 import { peer, WREN } from './fixtures.ts';
 
-/** What the page shows of receipts and their log: the receipts are real, what surrounds them is made up. */
+/** Contents of the page's views of receipts and their log: the receipts are real, what surrounds them is made up. */
 
 const LISTED = 173;
 
@@ -75,7 +75,7 @@ function headOf(note: string): LogHead {
   return { ...parseCheckpoint(parseNote(note).text), note };
 }
 
-/** What a client may find, by name. */
+/** The findings of a client, by name. */
 export function logViews(): Record<string, LogView> {
   const { short, forked, long } = made.notes;
   return {
@@ -125,7 +125,7 @@ export function openedModel(digest: Digest, more: Partial<OpenedModel> = {}): Op
   };
 }
 
-/** What came of making the receipt of an answer. */
+/** The outcomes of making the receipt of an answer. */
 export function receiptOutcomes(): Record<string, ReceiptOutcome> {
   const secrets = { salt: fromHex(made.salt), prompt: made.prompt, tokens: made.tokens };
   const receipt: MadeReceipt = { id: made.id, file: made.receipt, manifest: made.manifestDigest, secrets };

@@ -11,7 +11,7 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { CHAIN_START, foldRows, ShapeChain, splitRows } from '#shared/rows/row-chain.ts';
 import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
 
-/** What one replica holds of a session: its input and output rows, one for each position, and its runs. */
+/** A session as one replica holds it: its input and output rows, one for each position, and its runs. */
 export interface ReplicaRows {
   readonly numericClass: string;
   readonly input: readonly Uint8Array<ArrayBuffer>[];
@@ -41,7 +41,7 @@ export function replicaRows(
 export const spanSeed = (name: string): Uint8Array<ArrayBuffer> => sha256(utf8(name));
 
 /**
- * What a replica that computed these rows says of a span, unsigned: both of its chains begin at the span, so that two
+ * The testimony of a replica that computed these rows, unsigned: both of its chains begin at the span, so that two
  * testimonies agree bit for bit exactly where their rows of this span do.
  */
 export function testimonyOf(replica: ReplicaRows, span: ComparedSpan): Testimony {

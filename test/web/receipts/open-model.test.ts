@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 interface Given {
   readonly manifest?: unknown;
-  /** What the server gives in its place. */
+  /** The server's reply in its place. */
   readonly gives?: string;
   readonly card?: string | null;
 }

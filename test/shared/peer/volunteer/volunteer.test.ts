@@ -148,7 +148,7 @@ describe('a volunteer', () => {
     await network.clock.advance(2000);
     const heartbeat = said('heartbeat').at(-1);
     expect(heartbeat).toMatchObject({ sessions: 1, hidden: false });
-    // What it measures now, and no longer what the probe measured.
+    // The measure of now, and no longer what the probe measured.
     expect(heartbeat?.type === 'heartbeat' && heartbeat.layerMs).toBeGreaterThan(0.5);
     expect(said('heartbeat').at(-1)).toHaveProperty('tokens', volunteer.state.tokensServed);
   });

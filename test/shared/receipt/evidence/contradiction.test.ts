@@ -7,7 +7,7 @@ import { contradictionOf } from '#shared/receipt/evidence/contradiction.ts';
 const shadowId = 'b'.repeat(64) as PeerId;
 const runs = { sha256: '0'.repeat(64) };
 
-/** What a replica signs of a session of 32 positions, with these outputs at 16 and 32. */
+/** The record that a replica signs of a session of 32 positions, with these outputs at 16 and 32. */
 function attested(numericClass: string, ...outputs: readonly [string, string]): AttestationPredicate {
   const [half, whole] = outputs.map((digit) => digit.repeat(64));
   return {

@@ -164,7 +164,7 @@ describe.each([
     expect(stand.isClosed(name)).toBe(role === 'shadow');
     if (role === 'primary') return;
     expect(stand.book.verdicts.end).toBe(12);
-    // What it said first may have been judged by the time that the second is verified.
+    // Its first statement may have been judged by the time that the second is verified.
     if (code !== 'reveal-doubled') expect(stand.verdicts.at(-1)).toBe('6-12 unchecked');
   });
 });

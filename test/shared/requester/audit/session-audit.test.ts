@@ -287,7 +287,7 @@ describe('a difference', () => {
     expect(stand.audit.isStageBare(1)).toBe(true);
     expect(stand.verdicts).toEqual(['0-32 settled', '32-64 unchecked']);
     expect(stand.checked[0]!.stages[1]!.arbiter?.role).toBe('arbiter');
-    // Who settles it names the shadow; to the audit it is no failure without a third.
+    // The settling names the shadow; to the audit it is no failure without a third.
     expect(stand.faults).toEqual([]);
   });
 

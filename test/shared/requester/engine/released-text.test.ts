@@ -27,7 +27,7 @@ const routed = (...shadows: number[]): AnswerEvent => ({
 const say = (text: string, from: number) => [...text].map((c, i) => tokenEvent(from + i, c.charCodeAt(0)));
 const rerouted = (from: number): AnswerEvent => ({ type: 'rerouted', reason: 'left', volunteer: null, from });
 
-/** What is given out with each event, after a prompt of three tokens. */
+/** The text that is given out with each event, after a prompt of three tokens. */
 function give(release: TextRelease, events: readonly AnswerEvent[], stop: readonly string[] = []): string[] {
   const released = new ReleasedText(writerUpTo(stop), 3, release);
   return events.map((event) => released.take(event));

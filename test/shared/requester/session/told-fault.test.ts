@@ -51,7 +51,7 @@ describe('a fault', () => {
     expect(told(primaries[0]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver, isHearsay });
     expect(told(primaries[1]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver, isHearsay: false });
     expect(told(shadows[1]!, 1, primaries[0]!)).toEqual({ ...refusal, receiver: shadows[1], isHearsay: false });
-    // What a shadow says of another stage it cannot know.
+    // A shadow knows nothing of another stage.
     expect(told(shadows[1]!, 2, primaries[1]!)).toEqual({ type: 'shadow-left' });
   });
 });

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import type { SessionRecord } from '../../../../signal-server/store/history-store.ts';
+import type { PastSession } from '../../../../signal-server/store/history-store.ts';
 import { openSqliteStore } from '../../../../signal-server/store/sqlite/sqlite-store.ts';
 import { HISTORY_MS, pruneStore } from '../../../../signal-server/store/store.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
 
 const volunteer = 'a'.repeat(64) as PeerId;
-const session: SessionRecord = {
+const session: PastSession = {
   id: '0'.repeat(32) as SessionId,
   model: 'b'.repeat(64) as Digest,
   requester: 'c'.repeat(64) as PeerId,

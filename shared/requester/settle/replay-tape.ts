@@ -13,7 +13,7 @@ import type { RowsMessage } from '../../wire/peer-message.ts';
 import { checkDigest } from '../../wire/rows-message.ts';
 import type { Run } from '../feed/requester-session.ts';
 
-/** What a third replica is to compute, and to show of it. */
+/** The work of a third replica: the rows that it computes, and the span that it shows. */
 export interface ReplayTask {
   /** The span it must speak for, which is the last of what it is fed. */
   readonly start: number;
@@ -28,8 +28,8 @@ export interface ReplayTask {
 
 const EMPTY = new Uint8Array();
 
-/** What went into a replay and came out of it, which is what its replica must stand for. */
-export class ReplayRecord {
+/** The rows that went into a replay and came out of it, for which its replica must stand. */
+export class ReplayTape {
   readonly #route: Route;
   readonly #manifest: Manifest;
   readonly #task: ReplayTask;
@@ -117,7 +117,7 @@ export class ReplayRecord {
     if (peerIdOf(publicKey) !== this.#stage.primary.id) throw unusable('somebody else spoke');
   }
 
-  /** The requester's commit, which stands behind the replica's stage: what it took in is what came out there. */
+  /** The requester's commit, as of a stage after the replica's: its input is the replica's output. */
   get ownCommit(): Commit {
     const { start, end } = this.#task;
     return {

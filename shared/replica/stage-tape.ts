@@ -3,8 +3,8 @@ import type { Commit } from '../judge/statement.ts';
 import { RowChain, ShapeChain, splitRows } from '../rows/row-chain.ts';
 import type { Rows } from '../rows/rows.ts';
 
-/** What a replica says of positions [start, end) of its session, and the rows it says it of. */
-export interface SpanRecord {
+/** The chains over positions [start, end) of a replica's session, and the rows in them. */
+export interface SpanRows {
   readonly chains: Pick<Commit, 'inputFrom' | 'inputTo' | 'outputFrom' | 'outputTo' | 'shapes'>;
   readonly inputs: readonly Uint8Array<ArrayBuffer>[];
   /** Empty rows where no logits were wanted. */
@@ -14,10 +14,10 @@ export interface SpanRecord {
 const NO_ROW: Uint8Array<ArrayBuffer> = new Uint8Array();
 
 /**
- * One session of one stage, row by row: what went in, from position 0 on, and of what came out the chain and those rows
+ * One session of one stage, row by row: the input from position 0 on, and of the output the chain and those rows
  * that may still have to be shown. Rows are taken in before they are computed; a shadow's wait there for their check.
  */
-export class StageRecord {
+export class StageTape {
   readonly #kind: 'tokens' | 'hidden';
   readonly #inputs: Uint8Array<ArrayBuffer>[] = [];
   readonly #isWanted: boolean[] = [];
@@ -100,14 +100,14 @@ export class StageRecord {
     return { kind: this.#kind, start, count: end - start, bytes };
   }
 
-  /** From where on logits are wanted in [start, end); `end` for none. */
+  /** The first position of [start, end) whose logits are wanted; `end` for none. */
   logitsFrom(start: number, end: number): number {
     const first = this.#isWanted.indexOf(true, start);
     return first === -1 ? end : Math.min(first, end);
   }
 
   /** [start, end), which must be computed. */
-  span(start: number, end: number): SpanRecord {
+  span(start: number, end: number): SpanRows {
     return {
       chains: {
         inputFrom: this.#inputChain.at(start),

@@ -2,46 +2,46 @@ import type { Logger } from 'pino';
 import type { Clock } from '#shared/clock.ts';
 import { countsBy, noCounts, TIERS, type CheckCounts } from '#shared/judge/finding.ts';
 import type { HistoryStore, Totals } from '../store/history-store.ts';
-import { addCounts } from '../store/totals.ts';
+import { addCheckCounts } from '../store/totals.ts';
 import { mostSpans, type Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { FinishedSession } from './running-sessions.ts';
 
-export interface SessionRecorderDeps {
+export interface FinishedSessionsDeps {
   readonly clock: Clock;
   readonly history: Pick<HistoryStore, 'sessionEnded' | 'totals'>;
   readonly trust: Pick<Trust, 'credit' | 'complain'>;
   readonly metrics: Pick<Metrics, 'sessions' | 'tokens' | 'spans' | 'replays'>;
   readonly log: Logger;
-  /** The store did not take what is to be on record. */
+  /** The store did not take what is to be kept. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Puts ended sessions on record: history, figures, and what they bring or cost their volunteers in trust. */
-export class SessionRecorder {
-  readonly #deps: SessionRecorderDeps;
+/** Accounts for finished sessions: history, figures, and the trust that they bring or cost their volunteers. */
+export class FinishedSessions {
+  readonly #deps: FinishedSessionsDeps;
 
-  constructor(deps: SessionRecorderDeps) {
+  constructor(deps: FinishedSessionsDeps) {
     this.#deps = deps;
   }
 
-  /** Of all answers that the store knows. */
+  /** The sums of all answers that the store knows. */
   get totals(): Totals {
     return this.#deps.history.totals;
   }
 
   /** Spans by verdict, also of sessions that still run. */
   checksWith(running: readonly FinishedSession[]): CheckCounts {
-    return running.map(countsOf).reduce(addCounts, addCounts(this.totals, noCounts()));
+    return running.map(countsOf).reduce(addCheckCounts, addCheckCounts(this.totals, noCounts()));
   }
 
-  record(session: FinishedSession): void {
+  add(session: FinishedSession): void {
     const { lease, outcome } = session;
-    if (lease.role === 'answer') this.#recordAnswer(session);
+    if (lease.role === 'answer') this.#addAnswer(session);
     else this.#deps.metrics.replays.inc({ role: lease.role, outcome });
   }
 
-  #recordAnswer(finished: FinishedSession): void {
+  #addAnswer(finished: FinishedSession): void {
     const { clock, history, log, metrics, onError, trust } = this.#deps;
     const { lease, outcome, tokens, tokensPerSecond, faults, checks: reported } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
@@ -75,7 +75,7 @@ export class SessionRecorder {
   }
 }
 
-/** No more than its tokens can have had. */
+/** The spans of a session by verdict, no more than its tokens can have had. */
 function countsOf({ lease, tokens, checks }: FinishedSession): CheckCounts {
   const most = mostSpans(lease.route, tokens);
   return countsBy((tier) => Math.min(most, checks?.[tier] ?? 0));

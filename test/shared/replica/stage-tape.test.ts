@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { StageRecord } from '#shared/replica/stage-record.ts';
+import { StageTape } from '#shared/replica/stage-tape.ts';
 import { CHAIN_START, foldRows } from '#shared/rows/row-chain.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 
@@ -13,7 +13,7 @@ const rows = (kind: Rows['kind'], start: number, values: readonly number[]): Row
 const row = (value: number) => Uint8Array.of(value, 0, 0, 0);
 const none = new Uint8Array();
 
-describe('the record of a session', () => {
+describe('the tape of a stage', () => {
   it('has chains that depend on what is left, whatever was cut before', () => {
     const step = fc.oneof(
       fc.record({ cut: fc.nat(40) }),
@@ -21,20 +21,20 @@ describe('the record of a session', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
-        const record = new StageRecord('hidden');
+        const tape = new StageTape('hidden');
         let left: number[] = [];
         for (const next of steps) {
           if ('cut' in next) {
-            record.cut(next.cut);
+            tape.cut(next.cut);
             left = left.slice(0, next.cut);
           } else {
-            record.take(rows('hidden', left.length, next.values), 0);
+            tape.take(rows('hidden', left.length, next.values), 0);
             left = [...left, ...next.values];
-            record.complete(left.length, rows('hidden', left.length - next.values.length, next.values));
+            tape.complete(left.length, rows('hidden', left.length - next.values.length, next.values));
           }
         }
-        const { chains, inputs, outputs } = record.span(0, left.length);
-        expect([record.received, record.computed]).toEqual([left.length, left.length]);
+        const { chains, inputs, outputs } = tape.span(0, left.length);
+        expect([tape.received, tape.computed]).toEqual([left.length, left.length]);
         expect(chains.inputTo).toEqual(foldRows(CHAIN_START, left.map(row)));
         expect(chains.outputTo).toEqual(chains.inputTo);
         expect([inputs, outputs]).toEqual([left.map(row), left.map(row)]);
@@ -44,11 +44,11 @@ describe('the record of a session', () => {
   });
 
   it('has the same logits whether they came one by one or from a run of everything after the first', () => {
-    const [one, all] = [new StageRecord('tokens'), new StageRecord('tokens')];
-    for (const record of [one, all]) {
-      record.take(rows('tokens', 0, [1, 2]), 1);
-      record.take(rows('tokens', 2, [3]), 9);
-      record.take(rows('tokens', 3, [4]), 3);
+    const [one, all] = [new StageTape('tokens'), new StageTape('tokens')];
+    for (const tape of [one, all]) {
+      tape.take(rows('tokens', 0, [1, 2]), 1);
+      tape.take(rows('tokens', 2, [3]), 9);
+      tape.take(rows('tokens', 3, [4]), 3);
     }
     one.complete(2, rows('logits', 1, [20]));
     one.complete(3, rows('logits', 3, []));
@@ -62,38 +62,38 @@ describe('the record of a session', () => {
   });
 
   it('takes rows in before they are computed, and gives back both', () => {
-    const record = new StageRecord('hidden');
-    record.take(rows('hidden', 0, [1, 2, 3]), 0);
-    expect([record.received, record.computed]).toEqual([3, 0]);
-    record.complete(2, rows('hidden', 0, [5, 6]));
-    expect([record.received, record.computed]).toEqual([3, 2]);
-    expect(record.rows(1, 3)).toEqual(rows('hidden', 1, [2, 3]));
-    expect(record.span(0, 2).outputs).toEqual([row(5), row(6)]);
-    record.cut(1);
-    expect([record.received, record.computed]).toEqual([1, 1]);
+    const tape = new StageTape('hidden');
+    tape.take(rows('hidden', 0, [1, 2, 3]), 0);
+    expect([tape.received, tape.computed]).toEqual([3, 0]);
+    tape.complete(2, rows('hidden', 0, [5, 6]));
+    expect([tape.received, tape.computed]).toEqual([3, 2]);
+    expect(tape.rows(1, 3)).toEqual(rows('hidden', 1, [2, 3]));
+    expect(tape.span(0, 2).outputs).toEqual([row(5), row(6)]);
+    tape.cut(1);
+    expect([tape.received, tape.computed]).toEqual([1, 1]);
   });
 
   it('forgets outputs that were shown, but neither their chain nor any input', () => {
-    const record = new StageRecord('hidden');
-    record.take(rows('hidden', 0, [1, 2, 3]), 0);
-    record.complete(3, rows('hidden', 0, [5, 6, 7]));
-    const before = record.span(0, 3);
-    expect(record.bytes).toBe(24);
-    record.release(2);
-    expect(record.bytes).toBe(16);
-    expect(record.span(0, 3)).toEqual({ ...before, outputs: [none, none, row(7)] });
-    record.cut(1);
-    record.take(rows('hidden', 1, [9]), 0);
-    record.complete(2, rows('hidden', 1, [8]));
-    expect(record.span(1, 2).outputs).toEqual([row(8)]);
+    const tape = new StageTape('hidden');
+    tape.take(rows('hidden', 0, [1, 2, 3]), 0);
+    tape.complete(3, rows('hidden', 0, [5, 6, 7]));
+    const before = tape.span(0, 3);
+    expect(tape.bytes).toBe(24);
+    tape.release(2);
+    expect(tape.bytes).toBe(16);
+    expect(tape.span(0, 3)).toEqual({ ...before, outputs: [none, none, row(7)] });
+    tape.cut(1);
+    tape.take(rows('hidden', 1, [9]), 0);
+    tape.complete(2, rows('hidden', 1, [8]));
+    expect(tape.span(1, 2).outputs).toEqual([row(8)]);
   });
 
   it('keeps no more of a message than the rows that a cut leaves', () => {
-    const record = new StageRecord('hidden');
-    record.take(rows('hidden', 0, [1, 2, 3]), 0);
-    record.complete(3, rows('hidden', 0, [5, 6, 7]));
-    record.cut(1);
-    const { inputs, outputs } = record.span(0, 1);
+    const tape = new StageTape('hidden');
+    tape.take(rows('hidden', 0, [1, 2, 3]), 0);
+    tape.complete(3, rows('hidden', 0, [5, 6, 7]));
+    tape.cut(1);
+    const { inputs, outputs } = tape.span(0, 1);
     expect([...inputs, ...outputs].map(({ buffer }) => buffer.byteLength)).toEqual([4, 4]);
   });
 });
