@@ -27,8 +27,8 @@ export function describeWebGpu(networkOf: () => TestNetwork, volunteers: Volunte
 
     test('answer what the uncut model answers', async () => {
       const network = networkOf();
-      const { volunteers } = await network.snapshot();
-      expect(volunteers.map((volunteer) => volunteer.backend).sort()).toEqual([...backends].sort());
+      const backendsThere = async () => (await network.snapshot()).volunteers.map(({ backend }) => backend);
+      await expect.poll(async () => (await backendsThere()).sort()).toEqual([...backends].sort());
       const requester = await network.requester({ maxNewTokens });
       await sendQuestion(requester, question);
       const text = await finishedAnswer(requester);
