@@ -1,7 +1,7 @@
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { decodeRelayFrame, encodeRelayFrame, withRelaySource } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, encodeRelayFrame, withRelaySource } from '#shared/wire/codec/relay-frame.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
 import type { Config } from '../machine/config.ts';
 import type { ControlPeer } from './control-socket.ts';

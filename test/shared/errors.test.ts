@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { utf8, concatBytes } from '#shared/bytes.ts';
 import { ChorusError, ERROR_CODES, parseErrorCode, toChorusError } from '#shared/errors.ts';
+import { decodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import { serverMessageSchema } from '#shared/wire/control-message.ts';
-import { decodePeerMessage } from '#shared/wire/peer-codec.ts';
 
 describe('an error code from outside', () => {
   it.each(ERROR_CODES)('%s is known', (code) => {

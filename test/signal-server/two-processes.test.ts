@@ -8,7 +8,7 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest } from '#shared/ids.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from '#shared/route/route.ts';
-import { decodeRelayFrame, encodeRelayFrame } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, encodeRelayFrame } from '#shared/wire/codec/relay-frame.ts';
 import { systemClock } from '../../signal-server/machine/system-clock.ts';
 import { createPipedDesksEnd } from '../../signal-server/peer-router/piped-router.ts';
 import {

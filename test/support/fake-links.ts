@@ -2,7 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { Link, Links } from '#shared/peer/link/link.ts';
-import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
+import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 
 /** The fate of one message: when it arrives, once for each number. No number loses it. */

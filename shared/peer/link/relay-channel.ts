@@ -1,7 +1,7 @@
 import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { LINK_WINDOW_BYTES, MAX_LINKS, MAX_LINKS_PER_PEER } from '../../limits.ts';
-import { decodeRelayFrame, encodeRelayFrame, type RelayFrame } from '../../wire/relay-frame.ts';
+import { decodeRelayFrame, encodeRelayFrame, type RelayFrame } from '../../wire/codec/relay-frame.ts';
 import type { Channel } from './channel.ts';
 
 /** Credit is given back in shares of the window, so that a sender never stands still for want of a frame on its way. */

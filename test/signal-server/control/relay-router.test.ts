@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
-import { decodeRelayFrame, encodeRelayFrame, MAX_RELAY_FRAME_BYTES } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, encodeRelayFrame, MAX_RELAY_FRAME_BYTES } from '#shared/wire/codec/relay-frame.ts';
 import type { ControlPeer } from '../../../signal-server/control/control-socket.ts';
 import { RelayRouter } from '../../../signal-server/control/relay-router.ts';
 import { codeOf } from '../../support/code-of.ts';

@@ -10,9 +10,9 @@ import {
 } from '#shared/limits.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control/control-client.ts';
 import type { Socket } from '#shared/peer/control/socket.ts';
+import { encodeRelayFrame } from '#shared/wire/codec/relay-frame.ts';
 import { peerControlMessageSchema } from '#shared/wire/control-message.ts';
 import { controlProofBytes } from '#shared/wire/control-proof.ts';
-import { encodeRelayFrame } from '#shared/wire/relay-frame.ts';
 import { codeOf, codeOfAsync } from '../../../support/code-of.ts';
 import { FakeClock, settle } from '../../../support/fake-clock.ts';
 import { makeIdentities } from '../../../support/test-identity.ts';

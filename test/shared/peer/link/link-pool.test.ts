@@ -10,7 +10,7 @@ import { createLinkPool, type LinkPool, type TransportNotice } from '#shared/pee
 import type { Link } from '#shared/peer/link/link.ts';
 import { RelayMux } from '#shared/peer/link/relay-channel.ts';
 import type { WebRtcTransport } from '#shared/peer/link/webrtc-transport.ts';
-import { decodeRelayFrame, withRelaySource } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, withRelaySource } from '#shared/wire/codec/relay-frame.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
 import { FakeClock, settle, untilSettled } from '../../../support/fake-clock.ts';
 import { LoopbackChannel } from '../../../support/loopback-channel.ts';

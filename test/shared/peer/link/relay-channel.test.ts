@@ -3,7 +3,7 @@ import type { PeerId } from '#shared/ids.ts';
 import { LINK_WINDOW_BYTES, MAX_LINKS_PER_PEER } from '#shared/limits.ts';
 import type { Channel } from '#shared/peer/link/channel.ts';
 import { RelayMux } from '#shared/peer/link/relay-channel.ts';
-import { decodeRelayFrame, encodeRelayFrame, type RelayFrame } from '#shared/wire/relay-frame.ts';
+import { decodeRelayFrame, encodeRelayFrame, type RelayFrame } from '#shared/wire/codec/relay-frame.ts';
 import { codeOf } from '../../../support/code-of.ts';
 
 const small = '11'.repeat(32) as PeerId;

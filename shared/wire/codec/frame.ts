@@ -1,5 +1,5 @@
-import { ChorusError } from '../errors.ts';
-import { MAX_OPEN_MESSAGES, MAX_PEER_MESSAGE_BYTES, MAX_PIECE_BYTES } from '../limits.ts';
+import { ChorusError } from '../../errors.ts';
+import { MAX_OPEN_MESSAGES, MAX_PEER_MESSAGE_BYTES, MAX_PIECE_BYTES } from '../../limits.ts';
 
 /*
  * A message travels in pieces, each with this header, integers little-endian and unsigned:

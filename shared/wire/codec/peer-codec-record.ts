@@ -1,10 +1,10 @@
 import type { z } from 'zod';
-import { concatBytes, fromHex, utf8 } from '../bytes.ts';
-import { envelopeSchema } from '../crypto/envelope.ts';
-import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../limits.ts';
-import { SALT_BYTES } from '../receipt/evidence/salted.ts';
+import { concatBytes, fromHex, utf8 } from '../../bytes.ts';
+import { envelopeSchema } from '../../crypto/envelope.ts';
+import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../../limits.ts';
+import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
+import type { PeerMessage } from '../peer-message.ts';
 import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
-import type { PeerMessage } from './peer-message.ts';
 
 /*
  * A replica's record of its part in a session, asked for and given; integers little-endian.

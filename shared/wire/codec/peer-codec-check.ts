@@ -1,5 +1,5 @@
-import { concatBytes, fromHex } from '../bytes.ts';
-import { ChorusError } from '../errors.ts';
+import { concatBytes, fromHex } from '../../bytes.ts';
+import { ChorusError } from '../../errors.ts';
 import {
   COMMIT_BYTES,
   commitBytes,
@@ -7,13 +7,13 @@ import {
   parseReveal,
   REVEAL_BYTES,
   revealBytes,
-} from '../judge/statement-codec.ts';
-import type { Commit, Reveal, Signed } from '../judge/statement.ts';
-import { MAX_CHECKS, MAX_POSITIONS } from '../limits.ts';
-import { chunkEnd } from '../rows/chunk.ts';
+} from '../../judge/statement-codec.ts';
+import type { Commit, Reveal, Signed } from '../../judge/statement.ts';
+import { MAX_CHECKS, MAX_POSITIONS } from '../../limits.ts';
+import { chunkEnd } from '../../rows/chunk.ts';
+import type { PeerMessage } from '../peer-message.ts';
 import { badMessage, expectLength, expectZero, SESSION_BYTES, sessionAt, u32, viewOf } from './codec-bytes.ts';
 import { hasRightSize, ROW_KINDS } from './peer-codec-rows.ts';
-import type { PeerMessage } from './peer-message.ts';
 
 /*
  * The messages of a check as bytes, little-endian. `statement` are the bytes that are signed (statement-codec.ts),

@@ -1,8 +1,8 @@
-import { fromHex } from '../bytes.ts';
-import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_ROW_BYTES, MAX_STAGES, TOP_K } from '../limits.ts';
-import type { Rows } from '../rows/rows.ts';
+import { fromHex } from '../../bytes.ts';
+import { CHUNK_POSITIONS, MAX_POSITIONS, MAX_ROW_BYTES, MAX_STAGES, TOP_K } from '../../limits.ts';
+import type { Rows } from '../../rows/rows.ts';
+import type { HopTiming, RowsMessage } from '../peer-message.ts';
 import { badMessage, expectZero, isWithin, MAX_U32, sessionAt, viewOf } from './codec-bytes.ts';
-import type { HopTiming, RowsMessage } from './peer-message.ts';
 
 /*
  * A rows message as bytes, little-endian:

@@ -1,7 +1,7 @@
-import { toHex } from '../bytes.ts';
-import { ChorusError } from '../errors.ts';
-import type { SessionId } from '../ids.ts';
-import { MAX_PEER_MESSAGE_BYTES } from '../limits.ts';
+import { toHex } from '../../bytes.ts';
+import { ChorusError } from '../../errors.ts';
+import type { SessionId } from '../../ids.ts';
+import { MAX_PEER_MESSAGE_BYTES } from '../../limits.ts';
 
 export const SESSION_BYTES = 16;
 export const MAX_U32 = 0xffffffff;

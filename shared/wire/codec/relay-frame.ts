@@ -1,7 +1,7 @@
-import { concatBytes, fromHex, toHex, utf8 } from '../bytes.ts';
-import { ChorusError } from '../errors.ts';
-import type { PeerId } from '../ids.ts';
-import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES, MAX_RELAY_REASON_BYTES } from '../limits.ts';
+import { concatBytes, fromHex, toHex, utf8 } from '../../bytes.ts';
+import { ChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import { LINK_WINDOW_BYTES, MAX_PIECE_BYTES, MAX_RELAY_REASON_BYTES } from '../../limits.ts';
 
 /*
  * A binary message on the control socket: one frame of the relay. Integers little-endian and unsigned.

@@ -9,8 +9,8 @@ import {
   RELAY_HEADER_BYTES,
   withRelaySource,
   type RelayFrame,
-} from '#shared/wire/relay-frame.ts';
-import { codeOf } from '../../support/code-of.ts';
+} from '#shared/wire/codec/relay-frame.ts';
+import { codeOf } from '../../../support/code-of.ts';
 
 const peer = '01'.repeat(32) as PeerId;
 const source = 'fe'.repeat(32) as PeerId;

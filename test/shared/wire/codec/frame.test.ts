@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_OPEN_MESSAGES, MAX_PEER_MESSAGE_BYTES, MAX_PIECE_BYTES } from '#shared/limits.ts';
-import { FRAME_HEADER_BYTES, Reassembler, splitMessage } from '#shared/wire/frame.ts';
-import { codeOf } from '../../support/code-of.ts';
+import { FRAME_HEADER_BYTES, Reassembler, splitMessage } from '#shared/wire/codec/frame.ts';
+import { codeOf } from '../../../support/code-of.ts';
 
 const payloadBytes = MAX_PIECE_BYTES - FRAME_HEADER_BYTES;
 

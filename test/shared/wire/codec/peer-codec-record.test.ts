@@ -5,10 +5,10 @@ import { preAuthEncoding, sealEnvelope } from '#shared/crypto/dsse.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
 import { attestationStatement } from '#shared/receipt/evidence/attest.ts';
-import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
+import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
-import { codeOf } from '../../support/code-of.ts';
-import { toyDigest } from '../../support/toy-model.ts';
+import { codeOf } from '../../../support/code-of.ts';
+import { toyDigest } from '../../../support/toy-model.ts';
 
 const session = '00112233445566778899aabbccddeeff' as SessionId;
 const bytes = (length: number, first = 0) => new Uint8Array(length).map((_, i) => first + i);

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { concatBytes, fromHex, utf8 } from '../bytes.ts';
-import { envelopeSchema } from '../crypto/envelope.ts';
-import { parseErrorCode } from '../errors.ts';
-import { peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGES } from '../limits.ts';
+import { concatBytes, fromHex, utf8 } from '../../bytes.ts';
+import { envelopeSchema } from '../../crypto/envelope.ts';
+import { parseErrorCode } from '../../errors.ts';
+import { peerIdSchema, sessionIdSchema } from '../../ids.ts';
+import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGES } from '../../limits.ts';
+import type { PeerMessage } from '../peer-message.ts';
 import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
 import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';
 import { decodeRows, encodeRows } from './peer-codec-rows.ts';
-import type { PeerMessage } from './peer-message.ts';
 
 /*
  * One peer message as bytes. All integers little-endian and unsigned; the first byte is the type.

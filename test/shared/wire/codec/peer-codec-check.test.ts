@@ -4,9 +4,9 @@ import type { SessionId } from '#shared/ids.ts';
 import { commitBytes } from '#shared/judge/statement-codec.ts';
 import type { Commit, Reveal, Signed } from '#shared/judge/statement.ts';
 import { MAX_CHECKS, MAX_POSITIONS } from '#shared/limits.ts';
-import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
+import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
-import { codeOf } from '../../support/code-of.ts';
+import { codeOf } from '../../../support/code-of.ts';
 
 const session = '00112233445566778899aabbccddeeff' as SessionId;
 const bytes = (length: number, first = 0) => new Uint8Array(length).map((_, i) => first + i);

@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS } from '#shared/limits.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { decodePeerMessage, encodePeerMessage } from '#shared/wire/peer-codec.ts';
+import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import type { PeerMessage, RowsMessage } from '#shared/wire/peer-message.ts';
-import { codeOf } from '../../support/code-of.ts';
+import { codeOf } from '../../../support/code-of.ts';
 
 const session = '00112233445566778899aabbccddeeff' as SessionId;
 const volunteer = 'ab'.repeat(32) as PeerId;
