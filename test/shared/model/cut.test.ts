@@ -12,12 +12,12 @@ import { importModel } from '../../../signal-server/import/import-model.ts';
 import { readModelFolder } from '../../../signal-server/import/model-folder.ts';
 import type { Backend } from '../../../worker/loaded-graph.ts';
 import { loadRuntime } from '../../../worker/runtime.ts';
-import { isThorough, repetitions } from '../../support/effort.ts';
+import { isThorough } from '../../support/effort.ts';
 import { importWren } from '../../support/imported-wren.ts';
 import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
 import { greedyTokens, loadStages, loadUncut, type RunnableModel } from '../../support/uncut-model.ts';
 
-const GREEDY = repetitions(6, 12);
+const GREEDY = 12;
 
 /** `count` stages of nearly equal length, embedding and head in the outer ones. */
 function evenCut(layers: number, count: number): StageRange[] {
