@@ -14,7 +14,12 @@ const withRuntime = ['test/shared/model/cut.test.ts', 'test/shared/text/oracle.t
 /** A loaded machine of two cores may take seconds over what takes milliseconds alone. */
 const patient = { poll: { timeout: 15_000 } };
 
-export default defineConfig({
+/** `--mode thorough` for test/support/effort.ts, since a project does not have the mode of the whole. */
+function effort(mode: string): Record<string, string> {
+  return { CHORUS_TEST_EFFORT: mode === 'thorough' ? 'thorough' : 'usual' };
+}
+
+export default defineConfig(({ mode }) => ({
   test: {
     // Two cores are what a small machine has; the browser and WASM threads need their share of them.
     maxWorkers: 2,
@@ -22,6 +27,7 @@ export default defineConfig({
       {
         test: {
           name: 'pure',
+          env: effort(mode),
           environment: 'node',
           include: pure,
           exclude: withRuntime,
@@ -37,6 +43,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
+          env: effort(mode),
           environment: 'node',
           include: [...withRuntime, 'test/{signal-server,worker,web,attacks}/**/*.test.ts'],
           expect: patient,
@@ -65,6 +72,7 @@ export default defineConfig({
         },
         test: {
           name: 'browser',
+          env: effort(mode),
           include: ['test/browser/**/*.test.ts'],
           globalSetup: ['test/support/browser-servers.ts'],
           expect: patient,
@@ -86,6 +94,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          env: effort(mode),
           environment: 'node',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['test/support/e2e-setup.ts'],
@@ -98,4 +107,4 @@ export default defineConfig({
       },
     ],
   },
-});
+}));
