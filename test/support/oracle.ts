@@ -65,7 +65,9 @@ export async function loadOracle(name: string, dtype: 'q4' | 'q8' | 'fp32'): Pro
     async answer(messages, maxNewTokens) {
       const tokens = await greedy(text.chat(messages), maxNewTokens);
       const end = tokens.findIndex((token) => endTokens.includes(token));
-      return tokenizer.decode(tokens.slice(0, end === -1 ? undefined : end), { skip_special_tokens: true });
+      const answer = tokens.slice(0, end === -1 ? undefined : end);
+      // The library takes no empty list.
+      return answer.length === 0 ? '' : tokenizer.decode(answer, { skip_special_tokens: true });
     },
     ...text,
     dispose: async () => {
