@@ -1,22 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import type { SessionId } from '#shared/ids.ts';
 import type { HistoryStore, PastSession } from '../../signal-server/store/history-store.ts';
+import { session, volunteer } from '../support/past-session.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
 
-const volunteer = 'a'.repeat(64) as PeerId;
-const session: PastSession = {
-  id: '0'.repeat(32) as SessionId,
-  model: 'b'.repeat(64) as Digest,
-  requester: 'c'.repeat(64) as PeerId,
-  issuedMs: 1,
-  endedMs: 2,
-  outcome: 'done',
-  tokens: 7,
-  tokensPerSecond: 3.5,
-  primaries: [volunteer],
-  faults: [],
-  checks: { checked: 3, settled: 1, unchecked: 2, disputed: 0 },
-};
 const sessionOf = (digit: string, more: Partial<PastSession> = {}): PastSession => ({
   ...session,
   id: digit.repeat(32) as SessionId,

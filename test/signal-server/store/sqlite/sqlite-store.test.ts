@@ -6,26 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
-import type { PastSession } from '../../../../signal-server/store/history-store.ts';
+import type { SessionId } from '#shared/ids.ts';
 import { openSqliteStore } from '../../../../signal-server/store/sqlite/sqlite-store.ts';
 import { HISTORY_MS, pruneStore } from '../../../../signal-server/store/store.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
-
-const volunteer = 'a'.repeat(64) as PeerId;
-const session: PastSession = {
-  id: '0'.repeat(32) as SessionId,
-  model: 'b'.repeat(64) as Digest,
-  requester: 'c'.repeat(64) as PeerId,
-  issuedMs: 1,
-  endedMs: 2,
-  outcome: 'done',
-  tokens: 7,
-  tokensPerSecond: 3.5,
-  primaries: [volunteer],
-  faults: [],
-  checks: { checked: 3, settled: 1, unchecked: 2, disputed: 0 },
-};
+import { session, volunteer } from '../../../support/past-session.ts';
 
 describe('a store in SQLite', () => {
   let folder: string;
