@@ -127,6 +127,8 @@ export default defineConfig(
     },
     rules: {
       ...typeRules,
+      eqeqeq: 'error',
+      'no-console': 'error',
       // These rules take every imported component for `any`; svelte-check knows better.
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',
