@@ -7,7 +7,7 @@ import { madeReceipts } from './test/support/made-receipts-plugin.ts';
 const executablePath = findChromium() ?? undefined;
 
 /** Tests of what is pure. */
-const pure = ['test/{shared,contract,scripts}/**/*.test.ts'];
+const pure = ['test/shared/**/*.test.ts'];
 /** Of these, tests that run the inference runtime or another one's native code. */
 const withRuntime = ['test/shared/model/cut.test.ts', 'test/shared/text/oracle.test.ts'];
 
@@ -45,7 +45,7 @@ export default defineConfig(({ mode }) => ({
           name: 'node',
           env: effort(mode),
           environment: 'node',
-          include: [...withRuntime, 'test/{signal-server,worker,web,attacks}/**/*.test.ts'],
+          include: [...withRuntime, 'test/{contract,scripts,signal-server,worker,web,attacks}/**/*.test.ts'],
           expect: patient,
           testTimeout: 60_000,
           hookTimeout: 60_000,

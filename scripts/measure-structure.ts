@@ -6,11 +6,11 @@ import { readTree, type SourceTree } from './source-tree.ts';
 /** The rooms of a house, floor by floor from the lowest: a room imports from those on floors below its own. */
 export type Floors = Readonly<Record<string, readonly (readonly string[])[]>>;
 
-/** One row of the table: what was found, and how many of it are allowed (null: any number). */
+/** One row of the table: what was found, and how many of it are allowed. */
 export interface Measure {
   readonly name: string;
   readonly count: number;
-  readonly aim: number | null;
+  readonly aim: number;
   /** The offenders by name, for the one who has to mend them. */
   readonly found: readonly string[];
 }
@@ -95,7 +95,7 @@ export function looseFiles(tree: SourceTree, house: string, meant: readonly stri
 
 /** The table of aims, as this tree keeps them. */
 export function measure(tree: SourceTree, floors: Floors): Measure[] {
-  const listed = (name: string, aim: number | null, found: readonly string[]): Measure => ({
+  const listed = (name: string, aim: number, found: readonly string[]): Measure => ({
     name,
     count: found.length,
     aim,
@@ -119,12 +119,12 @@ export function measure(tree: SourceTree, floors: Floors): Measure[] {
 
 /** True where more was found than is allowed. */
 export function isMissed({ count, aim }: Measure): boolean {
-  return aim !== null && count > aim;
+  return count > aim;
 }
 
 /** The measures as a table in Markdown. */
 export function formatMeasures(measures: readonly Measure[]): string {
-  const rows = measures.map(({ name, count, aim }) => `| ${name} | ${count} | ${aim === null ? '' : aim} |`);
+  const rows = measures.map(({ name, count, aim }) => `| ${name} | ${count} | ${aim} |`);
   return ['| measure | now | at most |', '| --- | --- | --- |', ...rows].join('\n');
 }
 

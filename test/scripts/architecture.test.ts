@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { HOUSES } from '../../scripts/source-tree.ts';
 
-const HOUSES = ['shared', 'signal-server', 'web', 'worker'];
 const architecture = readFileSync('docs/architecture.md', 'utf8');
 
 /** The folders in a house, at any depth, as `room/` and `room/inner/`. */

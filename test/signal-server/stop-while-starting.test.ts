@@ -11,13 +11,15 @@ import { openDataFolder } from '../../signal-server/machine/data-folder.ts';
 import { systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { ModelCatalog } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
-import { createMemoryStore } from '../../signal-server/store/memory/memory-store.ts';
+import type { Store } from '../../signal-server/store/store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { storeOpener } from '../support/stores.ts';
 
 describe('a server that is stopped while it starts', () => {
   let folder: string;
   let clock: FakeClock;
   let port: number;
+  let store: Store;
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'chorus-server-'));
@@ -25,13 +27,14 @@ describe('a server that is stopped while it starts', () => {
     port = await freePort();
   });
   afterEach(async () => {
+    await store.close();
     await rm(folder, { recursive: true });
   });
 
   async function serverWith(companions: Pick<ServerDeps, 'startGateway' | 'startAnchors'>): Promise<SignalServer> {
     const config = parseConfig({ port, host: '127.0.0.1', anchors: 1, dataFolder: folder });
     const dataFolder = await openDataFolder(folder);
-    const store = createMemoryStore();
+    store = await storeOpener('SQLite', folder)();
     const catalog = new ModelCatalog(dataFolder, config.minStages);
     const base = { clock, random: systemRandom, log: pino({ level: 'silent' }), dataFolder, catalog, store };
     return createSignalServer(config, { ...base, ...companions, version: 'test' });

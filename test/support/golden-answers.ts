@@ -28,6 +28,8 @@ const END_TOKENS = z
  */
 export interface GoldenAnswers {
   readonly chats: GoldenFile['chats'];
+  /** The answer to a conversation that is kept. */
+  chatOf(messages: readonly ChatTurn[]): GoldenFile['chats'][number];
   /** Tokens of the chat template over `messages`, with the opening of the answer. */
   chat(messages: readonly ChatTurn[]): number[];
   /** The first `count` greedy tokens after a prompt that is kept. */
@@ -52,6 +54,7 @@ export function readGoldenAnswers(): GoldenAnswers {
   };
   return {
     chats,
+    chatOf,
     chat: (messages) => [...chatOf(messages).prompt],
     greedy,
     answer(messages, maxNewTokens) {

@@ -1,4 +1,4 @@
-import type { Locator } from 'playwright-core';
+import type { BrowserContextOptions, Locator } from 'playwright-core';
 import { inject } from 'vitest';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { startServer, type ServerOptions, type ServerProcess } from './server-process.ts';
@@ -16,7 +16,7 @@ export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
   /** `count` of them at once, as tabs come in life. */
   volunteers(count: number, options?: TabOptions): Promise<VolunteerTab[]>;
   /** Opens a tab at the Ask view, or at another address of the server. */
-  requester(options?: TabOptions, address?: string): Promise<Tab>;
+  requester(options?: TabOptions, address?: string, look?: BrowserContextOptions): Promise<Tab>;
   /** Waits until routes can be given. */
   servable(): Promise<void>;
   /** Closes every tab that is open, and waits until the server knows of no volunteer but its anchors. */
@@ -41,7 +41,7 @@ export async function networkAround<Server extends ServerProcess>(
     volunteer: (tabOptions) => volunteerIn(browser, server.url, tabOptions),
     volunteers: (count, tabOptions) =>
       Promise.all(Array.from({ length: count }, () => volunteerIn(browser, server.url, tabOptions))),
-    requester: (tabOptions, address = '/#/') => openTab(browser, `${server.url}${address}`, tabOptions),
+    requester: (tabOptions, address = '/#/', look) => openTab(browser, `${server.url}${address}`, tabOptions, look),
     async servable() {
       await until(
         async () => (await snapshot()).models.find((model) => model.servable),

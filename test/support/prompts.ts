@@ -71,23 +71,25 @@ const longest = 'Tell me a story about two friends.';
 
 const ask = (content: string): ChatTurn[] => [{ role: 'user', content }];
 
-/** 64 conversations over what Wren knows, what it does not, several turns and awkward text. */
-export const conversations: readonly (readonly ChatTurn[])[] = [
-  ...countries.map((country) => ask(`What is the capital of ${country}?`)),
-  ...sums.map((sum) => ask(`What is ${sum}?`)),
-  ...heroes.map((hero) => ask(`Tell me a story about ${hero}.`)),
-  ...openings.map((opening) => ask(`Continue: ${opening}`)),
-  ...oddities.map(ask),
-  ...countries.slice(0, 4).map((country): ChatTurn[] => [
+const kinds: readonly (readonly (readonly ChatTurn[])[])[] = [
+  countries.map((country) => ask(`What is the capital of ${country}?`)),
+  sums.map((sum) => ask(`What is ${sum}?`)),
+  heroes.map((hero) => ask(`Tell me a story about ${hero}.`)),
+  openings.map((opening) => ask(`Continue: ${opening}`)),
+  oddities.map(ask),
+  countries.slice(0, 4).map((country): ChatTurn[] => [
     { role: 'user', content: `What is the capital of ${country}?` },
     { role: 'assistant', content: 'I will tell you.' },
     { role: 'user', content: 'Please do, and then tell me what is 3 + 4.' },
   ]),
-  ...heroes.slice(0, 4).map((hero): ChatTurn[] => [
+  heroes.slice(0, 4).map((hero): ChatTurn[] => [
     { role: 'system', content: 'You are Wren, a small and friendly storyteller.' },
     { role: 'user', content: `Tell me a long story about ${hero}. ${openings.join(' ')}` },
   ]),
 ];
+
+/** 64 conversations over what Wren knows, what it does not, several turns and awkward text. */
+export const conversations: readonly (readonly ChatTurn[])[] = kinds.flat();
 
 /** Longer than a chunk: SwiftShader with subgroups is only wrong where 32 positions are run at once. */
 export const longQuestion =
@@ -102,3 +104,11 @@ export const answered: readonly { readonly messages: readonly ChatTurn[]; readon
 
 /** Plain text whose greedy continuation is kept there too. */
 export const continued = { text: 'Once upon a time', count: 16 };
+
+/** Conversations whose answers other tests rely on, and the first of each kind. */
+export const reliedUpon: readonly (readonly ChatTurn[])[] = [
+  ...kinds.map(([first]) => first!),
+  ...['a brave mouse', 'a shy dragon', 'two friends', 'a fox'].map((hero) => ask(`Tell me a story about ${hero}.`)),
+  ask('What is the capital of Norway?'),
+  ask(longQuestion),
+];

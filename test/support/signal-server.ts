@@ -12,6 +12,7 @@ import { systemClock, systemRandom } from '../../signal-server/machine/system-cl
 import { ModelCatalog, storeManifest } from '../../signal-server/placement/model-catalog.ts';
 import { createSignalServer, type ServerDeps, type SignalServer } from '../../signal-server/server.ts';
 import type { Store } from '../../signal-server/store/store.ts';
+import { isThorough } from './effort.ts';
 import { storeOpener, type StoreKind } from './stores.ts';
 
 export { STORE_KINDS } from './stores.ts';
@@ -36,7 +37,7 @@ export interface TestServerOptions {
   readonly folder?: string;
   /** To sockets in another process; without it, the server has its own. */
   readonly router?: ServerDeps['router'];
-  /** Memory where the data folder does not outlive the server; SQLite where it does. */
+  /** SQLite where the data folder outlives the server, and under `npm run test:thorough`; memory otherwise. */
   readonly store?: StoreKind;
   /** Gets every line of the log. */
   readonly onLog?: (line: string) => void;
@@ -50,7 +51,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const dataFolder = await openDataFolder(folder);
   const digests: Digest[] = [];
   for (const manifest of manifests) digests.push(await storeManifest(dataFolder, manifest));
-  const kind = options.store ?? (options.folder === undefined ? 'memory' : 'SQLite');
+  const kind = options.store ?? (options.folder === undefined && !isThorough ? 'memory' : 'SQLite');
   const store = await storeOpener(kind, folder)();
   const log = onLog ? pino({ level: 'trace' }, { write: onLog }) : pino({ level: 'silent' });
   const catalog = new ModelCatalog(dataFolder, config.minStages);

@@ -1,4 +1,4 @@
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { chromiumArgs, findChromium } from '../../scripts/find-chromium.ts';
 
 /** One tab in a browser context of its own: its own storage, so its own key. */
@@ -54,8 +54,14 @@ function keepSettings(settings: Record<string, unknown>): void {
   }
 }
 
-export async function openTab(browser: Browser, url: string, options: TabOptions = {}): Promise<Tab> {
-  const context = await browser.newContext();
+/** `look` is how the browser shows pages: size, colours, motion. */
+export async function openTab(
+  browser: Browser,
+  url: string,
+  options: TabOptions = {},
+  look: BrowserContextOptions = {},
+): Promise<Tab> {
+  const context = await browser.newContext(look);
   await context.addInitScript(options.webrtc === false ? removeWebRtc : keepConnections);
   await context.addInitScript(keepSettings, {
     'chorus.volunteer': { backend: options.backend ?? 'wasm', pledgeMegabytes: 512, slots: 4, keepAwake: false },

@@ -4,7 +4,7 @@ import { isThorough } from '../support/effort.ts';
 import { readGoldenAnswers } from '../support/golden-answers.ts';
 import { importWren } from '../support/imported-wren.ts';
 import { loadOracle, type Oracle } from '../support/oracle.ts';
-import { answered, continued } from '../support/prompts.ts';
+import { answered, continued, conversations, reliedUpon } from '../support/prompts.ts';
 import { loadStagedModel, type StagedModel } from '../support/staged-model.ts';
 
 const halves: readonly StageRange[] = [
@@ -14,8 +14,8 @@ const halves: readonly StageRange[] = [
 const golden = readGoldenAnswers();
 
 describe('the greedy answers that other tests compare with', () => {
-  /** All of them under `npm run test:thorough`, otherwise each eighth: the first of every kind of conversation is one. */
-  const verified = golden.chats.filter((_, i) => isThorough || i % 8 === 0);
+  /** All of them under `npm run test:thorough`, otherwise those that other tests rely on and one of each kind. */
+  const verified = isThorough ? golden.chats : reliedUpon.map((messages) => golden.chatOf(messages));
   let oracle: Oracle;
 
   beforeAll(async () => {
@@ -24,7 +24,9 @@ describe('the greedy answers that other tests compare with', () => {
 
   afterAll(() => oracle.dispose());
 
-  test('are of the conversations that are asked', () => {
+  test('are of the conversations that are asked, 64 and two more', () => {
+    expect(conversations).toHaveLength(64);
+    expect(golden.chats).toHaveLength(66);
     expect(golden.chats.map(({ messages, tokens }) => ({ messages, count: tokens.length }))).toEqual(answered);
   });
 
@@ -50,10 +52,14 @@ describe('two stages with half-precision rows between them', () => {
 
   afterAll(() => staged.release());
 
-  test('give the greedy tokens of the uncut Wren after each prompt', { timeout: 240_000 }, async () => {
-    for (const { messages, prompt, tokens } of golden.chats) {
-      const expected = tokens.slice(0, tokensEach);
-      expect(await staged.greedy(prompt, expected.length), JSON.stringify(messages)).toEqual(expected);
-    }
-  });
+  test(
+    `give ${isThorough ? 'all' : 'the first 16'} greedy tokens of the uncut Wren after each of 66 prompts`,
+    { timeout: 240_000 },
+    async () => {
+      for (const { messages, prompt, tokens } of golden.chats) {
+        const expected = tokens.slice(0, tokensEach);
+        expect(await staged.greedy(prompt, expected.length), JSON.stringify(messages)).toEqual(expected);
+      }
+    },
+  );
 });

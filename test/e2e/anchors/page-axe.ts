@@ -5,7 +5,10 @@ import { describe, expect, test } from 'vitest';
 import { isThorough } from '../../support/effort.ts';
 import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 
-const every = [1440, 360].flatMap((width) => (['light', 'dark'] as const).map((scheme) => ({ width, scheme })));
+const every = [
+  { width: 1440, height: 900 },
+  { width: 360, height: 780 },
+].flatMap((size) => (['light', 'dark'] as const).map((scheme) => ({ ...size, scheme })));
 /** Both widths and both schemes; each with each under `npm run test:thorough`. */
 const looks = isThorough ? every : every.filter(({ width, scheme }) => (width === 1440) === (scheme === 'light'));
 
@@ -17,10 +20,13 @@ declare global {
 
 export function describePage(networkOf: () => TestNetwork): void {
   describe('the page can be used by everyone', () => {
-    test('axe finds nothing serious in any view, nor is any too wide, at 1440 and 360 px, light and dark', async () => {
-      const tab = await networkOf().requester();
+    test.for(looks)('axe finds nothing serious at $width px in $scheme', async ({ scheme, ...viewport }) => {
+      const tab = await networkOf().requester({}, '/#/volunteer', {
+        viewport,
+        colorScheme: scheme,
+        reducedMotion: 'reduce',
+      });
       const { page, context } = tab;
-      await page.emulateMedia({ reducedMotion: 'reduce' });
       // The page's own policy allows no foreign script elements; evaluating is not one.
       await page.evaluate(AxeSource.source);
       const errors: string[] = [];
@@ -79,15 +85,9 @@ export function describePage(networkOf: () => TestNetwork): void {
   });
 }
 
-/** Looks at the page as it stands in each width and scheme. */
 async function expectGood(page: Page, label: string): Promise<void> {
-  for (const { width, scheme } of looks) {
-    await page.setViewportSize({ width, height: 800 });
-    await page.emulateMedia({ colorScheme: scheme });
-    const at = `${label}, ${width} px, ${scheme}`;
-    expect(await seriousFindings(page), at).toEqual([]);
-    expect(await overflowPx(page), at).toBe(0);
-  }
+  expect(await seriousFindings(page), label).toEqual([]);
+  expect(await overflowPx(page), label).toBe(0);
 }
 
 async function seriousFindings(page: Page): Promise<string[]> {
