@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_REASON_CHARACTERS } from '../limits.ts';
 
 const size = z.int().min(0);
 const wallMs = z.number().min(0);
@@ -23,7 +24,7 @@ export const logStatusSchema = z.object({
         size: size.nullable(),
         cosignedAtMs: wallMs.nullable(),
         /** Why it did not cosign when it was asked last. */
-        error: z.string().max(500).nullable(),
+        error: z.string().max(MAX_REASON_CHARACTERS).nullable(),
       }),
     )
     .max(64),

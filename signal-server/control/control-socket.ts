@@ -4,7 +4,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '#shared/limits.ts';
+import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION, MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import { peerControlMessageSchema, type PeerControlMessage, type ServerMessage } from '#shared/wire/control-message.ts';
 import { CONTROL_NONCE_BYTES, controlProofBytes } from '#shared/wire/control-proof.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
@@ -74,7 +74,7 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
   const fail = (code: ErrorCode, message: string): void => {
     if (failure !== null) return;
     failure = code;
-    send({ type: 'error', code, message: message.slice(0, 500) });
+    send({ type: 'error', code, message: message.slice(0, MAX_REASON_CHARACTERS) });
     socket.close(1008, code);
     // A peer that does not answer the close handshake would keep the socket.
     clock.setTimer(() => socket.terminate(), config.times.handshakeMs);

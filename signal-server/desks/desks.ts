@@ -63,7 +63,8 @@ export function createDesks(deps: DesksDeps): Desks {
   const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
-  const trust = new Trust({ clock, store: store.trust, isOwn: (id) => companionKeys.has(id) });
+  const isOwn = (id: PeerId): boolean => companionKeys.has(id);
+  const trust = new Trust({ clock, store: store.trust, isOwn });
   const finishedSessions = new FinishedSessions({ clock, history: store.history, trust, metrics, log, onError });
   const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
@@ -105,7 +106,7 @@ export function createDesks(deps: DesksDeps): Desks {
   });
   const front = new FrontDesk({
     ...{ send, registry, routes, replays, reports, volunteers, onError },
-    isOwn: (id) => companionKeys.has(id),
+    isOwn,
     onVolunteer: (id, kind) => {
       log.info({ volunteer: id, kind }, 'volunteer');
       store.history.volunteerSeen(id, kind, clock.wallMs()).catch(onError);

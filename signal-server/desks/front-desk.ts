@@ -1,5 +1,6 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
 import type { Member, Registry } from '../placement/registry.ts';
@@ -39,7 +40,7 @@ export class FrontDesk {
     } catch (thrown) {
       if (!(thrown instanceof ChorusError)) this.#deps.onError(thrown);
       const { code, message: reason } = toChorusError(thrown);
-      const told = code === 'internal' ? 'the server failed on this message' : reason.slice(0, 500);
+      const told = code === 'internal' ? 'the server failed on this message' : reason.slice(0, MAX_REASON_CHARACTERS);
       this.#deps.send(from, { type: 'error', code, message: told });
     }
   }

@@ -2,6 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { CheckFailure } from '#shared/judge/finding.ts';
+import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { Proof } from '#shared/proof/proof-schema.ts';
 import type { ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
@@ -119,6 +120,11 @@ export class ReportDesk {
 
   #answer(to: PeerAddress, { request }: Report, isAccepted: boolean, reason: string): void {
     this.#deps.onReport(isAccepted);
-    this.#deps.send(to, { type: 'reported', request, accepted: isAccepted, reason: reason.slice(0, 500) });
+    this.#deps.send(to, {
+      type: 'reported',
+      request,
+      accepted: isAccepted,
+      reason: reason.slice(0, MAX_REASON_CHARACTERS),
+    });
   }
 }

@@ -3,6 +3,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
+import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
@@ -207,7 +208,7 @@ export class RouteDesk {
 
   #refuse(to: PeerAddress, { request }: RouteRequest, code: ErrorCode, message: string, missing: Missing = null): void {
     this.#deps.onRefused(code);
-    this.#deps.send(to, { type: 'refused', request, code, message: message.slice(0, 500), missing });
+    this.#deps.send(to, { type: 'refused', request, code, message: message.slice(0, MAX_REASON_CHARACTERS), missing });
   }
 
   #tellPositions(): void {

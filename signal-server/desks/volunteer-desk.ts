@@ -1,5 +1,6 @@
 import type { Clock } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
@@ -125,7 +126,10 @@ export class VolunteerDesk {
     const choice = barred === null ? choosePlace(hand, others, models) : null;
     if (choice !== null) this.#assign(member, choice);
     else if (!isRetry)
-      this.#deps.send(member, { type: 'idle', reason: (barred ?? whyIdle(hand, models)).slice(0, 500) });
+      this.#deps.send(member, {
+        type: 'idle',
+        reason: (barred ?? whyIdle(hand, models)).slice(0, MAX_REASON_CHARACTERS),
+      });
   }
 
   #whySuspended(id: PeerId): string | null {

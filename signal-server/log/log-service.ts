@@ -10,16 +10,15 @@ import { formatTlogProof } from '#shared/log/tlog-proof.ts';
 import { readIfThere } from '../machine/durable-file.ts';
 import { openKeyFile } from '../machine/key-file.ts';
 import type { WitnessAddress } from '../machine/witness-address.ts';
-import type { AcknowledgedSizes } from '../store/acknowledged-sizes.ts';
+import { Acknowledger, type AcknowledgerOptions } from './acknowledger.ts';
 import { doubt, openLog, unusableCheckpoint, type TransparencyLog } from './transparency-log.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
 /** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */
 const FIRST_LOOK_MS = 3_000;
 /** How long the database may lag behind the log. */
-const ACKNOWLEDGED_LAG_MS = 1_000;
 
-export interface LogServiceOptions {
+export interface LogServiceOptions extends AcknowledgerOptions {
   /** The server's; the log takes `log/`, `log.key` and `witnesses/` in it. */
   readonly dataFolder: string;
   /** The log's name, if the operator chose one. */
@@ -27,8 +26,6 @@ export interface LogServiceOptions {
   /** Where others reach the server; the name of a log without entries is made of it if none was chosen. */
   readonly publicUrl: string | null;
   readonly witnesses: readonly WitnessAddress[];
-  readonly acknowledged: AcknowledgedSizes;
-  readonly clock: Clock;
   /** Told once when the log stops taking entries because it is in doubt. For the operator: the words may name files. */
   readonly onDoubt: (error: ChorusError) => void;
 }
@@ -87,8 +84,9 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     clock,
     onFork: (error) => service.halt(forkDoubt(error)),
   });
-  const service = new RunningLog(log, witnesses, options, mtimeMs);
-  const started = service.writeAcknowledged().then(() => witnesses.start());
+  const acknowledger = new Acknowledger(() => log.head, options);
+  const service = new RunningLog(log, witnesses, acknowledger, options, mtimeMs);
+  const started = acknowledger.write().then(() => witnesses.start());
   await started.catch(async (error: unknown) => {
     await service.stop();
     throw error instanceof ChorusError && error.code === 'wrong-peer' ? forkDoubt(error) : error;
@@ -101,18 +99,24 @@ class RunningLog implements LogService {
   readonly verifierKey: string;
   readonly #log: TransparencyLog;
   readonly #witnesses: WitnessClient;
+  readonly #acknowledger: Acknowledger;
   readonly #options: LogServiceOptions;
   readonly #startedAtMs: number;
   readonly #startSize: number;
   #headAtMs: number;
   #doubt: string | null = null;
-  /** Set while a write of the acknowledged size is due. */
-  #cancelWrite: (() => void) | null = null;
 
-  constructor(log: TransparencyLog, witnesses: WitnessClient, options: LogServiceOptions, headAtMs: number) {
+  constructor(
+    log: TransparencyLog,
+    witnesses: WitnessClient,
+    acknowledger: Acknowledger,
+    options: LogServiceOptions,
+    headAtMs: number,
+  ) {
     this.verifierKey = formatVerifierKey(log.key);
     this.#log = log;
     this.#witnesses = witnesses;
+    this.#acknowledger = acknowledger;
     this.#options = options;
     this.#headAtMs = headAtMs;
     this.#startedAtMs = options.clock.wallMs();
@@ -122,7 +126,7 @@ class RunningLog implements LogService {
   async append(entry: Uint8Array): Promise<number> {
     const index = await this.#log.append(entry);
     this.#headAtMs = this.#options.clock.wallMs();
-    this.#cancelWrite ??= this.#options.clock.setTimer(() => void this.writeAcknowledged(), ACKNOWLEDGED_LAG_MS);
+    this.#acknowledger.grown();
     this.#witnesses.headChanged();
     return index;
   }
@@ -172,14 +176,7 @@ class RunningLog implements LogService {
   async stop(): Promise<void> {
     await this.#witnesses.stop();
     await this.#log.close();
-    await this.writeAcknowledged();
-  }
-
-  async writeAcknowledged(): Promise<void> {
-    this.#cancelWrite?.();
-    this.#cancelWrite = null;
-    const { origin, size } = this.#log.head;
-    await this.#options.acknowledged.write(origin, size);
+    await this.#acknowledger.stop();
   }
 }
 

@@ -4,7 +4,7 @@ import type { Clock } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { CLOCK_SKEW_MS } from '#shared/limits.ts';
+import { CLOCK_SKEW_MS, MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
 import { entryOf } from '#shared/receipt/receipt-entry.ts';
@@ -120,7 +120,7 @@ export class ReceiptDesk {
         vkey: formatVerifierKey(config.witnesses.find(({ key }) => key.name === name)!.key),
         size,
         cosignedAtMs: timeSeconds === null ? null : 1000 * timeSeconds,
-        error: error?.slice(0, 500) ?? null,
+        error: error?.slice(0, MAX_REASON_CHARACTERS) ?? null,
       })),
       doubt: doubt?.slice(0, 1000) ?? null,
     };
@@ -130,11 +130,17 @@ export class ReceiptDesk {
   async tidy(): Promise<void> {
     const { log, store, clock, config } = this.#deps;
     const wallMs = clock.wallMs();
+    const freshBytes = this.#freshBytes;
     this.#freshBytes = 0;
-    await Promise.all([
-      store.addGrowth(log.verifierKey, wallMs, log.status.size),
-      store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
-    ]);
+    try {
+      await Promise.all([
+        store.addGrowth(log.verifierKey, wallMs, log.status.size),
+        store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
+      ]);
+    } catch (error) {
+      this.#freshBytes += freshBytes;
+      throw error;
+    }
   }
 
   async #verified(file: ReceiptFile): Promise<ReceiptPredicate> {

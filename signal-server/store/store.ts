@@ -12,10 +12,11 @@ export const HISTORY_MS = 30 * 24 * 60 * 60_000;
  *
  * Appends resolve once they have reached the disk, each whole or not at all, in the order in which they were made; a
  * confirmed one outlives the process, however it ends. Appends of one turn of the event loop may share a wait for the
- * disk, and then fail together. A rejected one is not on the disk.
+ * disk, but none fails by another's fault. A rejected one is not on the disk.
  *
- * Reads answer at once, of what was there when the store was opened and of every append since, confirmed or not. Kinds
- * that have no bound but the room of the disk are asked for with a promise instead, and each says so.
+ * Reads answer at once, of the state at the opening and of every append since, confirmed or not; after a failure, of the
+ * other appends of its turn once they are made again. Kinds that have no bound but the room of the disk are asked for
+ * with a promise instead, and each says so.
  *
  * Nothing that is handed in or out is kept or shared: to change it changes nothing here.
  */

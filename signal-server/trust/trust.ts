@@ -13,6 +13,7 @@ const MAX_FROM_ONE_REQUESTER = Math.floor(PROBATION_CHUNKS / 2);
 /** Requesters that must complain of a key within a day to make it new again. */
 const MAX_COMPLAINTS = 3;
 const COMPLAINT_MS = 24 * HOUR_MS;
+
 /** The standing of a key in one numeric class, earned by checked work. */
 export interface Standing {
   readonly checkedSpans: number;
@@ -84,9 +85,10 @@ export class Trust {
     const { clock, store, isOwn } = this.#deps;
     if (isOwn(volunteer) || requester === volunteer) return;
     const nowMs = Math.floor(clock.wallMs());
-    const complained = store.complain(volunteer, requester, nowMs);
-    const isReset = store.complaints(volunteer, nowMs - COMPLAINT_MS) >= MAX_COMPLAINTS;
-    await Promise.all([complained, isReset ? store.reset(volunteer) : null]);
+    const isLast = async (): Promise<void> => {
+      if (store.complaints(volunteer, nowMs - COMPLAINT_MS) >= MAX_COMPLAINTS) await store.reset(volunteer);
+    };
+    await Promise.all([store.complain(volunteer, requester, nowMs), isLast()]);
   }
 
   /** True if this fault is on record already. */

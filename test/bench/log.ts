@@ -74,6 +74,9 @@ function openService(dataFolder: string, store: Store): Promise<LogService> {
     witnesses: [],
     acknowledged: store.acknowledged,
     clock: systemClock,
+    onError: (error) => {
+      throw error;
+    },
     onDoubt: (error) => {
       throw error;
     },

@@ -20,6 +20,9 @@ export async function measureReceiptList(dataFolder: string, entries: number): P
     ...{ dataFolder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
     clock: systemClock,
+    onError: (error) => {
+      throw error;
+    },
     onDoubt: (error) => {
       throw error;
     },

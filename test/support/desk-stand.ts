@@ -30,6 +30,7 @@ export async function openDesk(
     ...{ dataFolder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
     clock: realClock,
+    onError: fail,
     onDoubt: fail,
   });
   const desk = new ReceiptDesk({

@@ -58,6 +58,7 @@ export async function serveLog(
       witnesses: [],
       acknowledged: store.acknowledged,
       clock: realClock,
+      onError: (error) => doubts.push(String(error)),
       onDoubt: (error) => doubts.push(error.message),
       ...options,
     });

@@ -64,6 +64,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     acknowledged: store.acknowledged,
     // Its waits are for disks and witnesses, which are real.
     clock: systemClock,
+    onError: (error) => log.error(error),
     onDoubt: (error) => log.fatal(error.message),
   });
   const server = createSignalServer(config, { ...base, ...companions, ...(router && { router }), transparencyLog });

@@ -5,6 +5,7 @@ import { ChorusError, toChorusError } from '../../errors.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '../../limits.ts';
 import { serverMessageSchema, type PeerControlMessage, type ServerMessage } from '../../wire/control-message.ts';
 import { CONTROL_NONCE_BYTES, controlProofBytes } from '../../wire/control-proof.ts';
+import type { PeerKind } from '../../wire/peer-kind.ts';
 import type { Socket } from './socket.ts';
 
 export type Welcome = Extract<ServerMessage, { type: 'welcome' }>;
@@ -12,7 +13,7 @@ export type Welcome = Extract<ServerMessage, { type: 'welcome' }>;
 export interface ControlDeps {
   readonly openSocket: () => Socket;
   readonly identity: Identity;
-  readonly kind: Extract<PeerControlMessage, { type: 'prove' }>['kind'];
+  readonly kind: PeerKind;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly verify: VerifySignature;

@@ -122,6 +122,7 @@ async function run(config: Config, dataFolder: DataFolder, store: Store, log: Lo
     witnesses: config.witnesses,
     acknowledged: store.acknowledged,
     clock: systemClock,
+    onError: (error) => log.error(error),
     onDoubt: (error) => log.fatal(error.message),
   });
   const server = createSignalServer(config, { ...base, ...companions, transparencyLog });

@@ -27,8 +27,9 @@ export function createSqliteHistoryStore(database: Database.Database, writes: Wr
   const keepSums = database.prepare(`INSERT INTO pruned_sessions ${SUMS} WHERE ended_ms < ?`);
   const drop = database.prepare('DELETE FROM sessions WHERE ended_ms < ?');
   const readTotals = (): Totals => totalsOf(sum.get() as Record<keyof Totals, unknown>);
-  let totals = readTotals();
-  writes.onUndone(() => (totals = readTotals()));
+  /** Null until they are asked for: the sum goes over all sessions. */
+  let totals: Totals | null = null;
+  writes.onUndone(() => (totals = null));
 
   function end(session: PastSession): void {
     const { id, model, requester, issuedMs, endedMs, outcome, tokens, tokensPerSecond, checks } = session;
@@ -40,7 +41,7 @@ export function createSqliteHistoryStore(database: Database.Database, writes: Wr
     if (changes === 0) return;
     for (const primary of primaries) served.run(tokens, primary);
     for (const fault of faults) blamed.run(fault);
-    totals = addToTotals(totals, session);
+    if (totals !== null) totals = addToTotals(totals, session);
   }
 
   function prune(beforeMs: number): void {
@@ -54,7 +55,7 @@ export function createSqliteHistoryStore(database: Database.Database, writes: Wr
     sessionEnded: (session) => writes.add(() => end(session)),
     prune: (beforeMs) => writes.add(() => prune(beforeMs)),
     get totals() {
-      return { ...totals };
+      return { ...(totals ??= readTotals()) };
     },
     volunteer(id) {
       const row = volunteer.get(id) as Record<string, unknown> | undefined;

@@ -64,6 +64,9 @@ async function open(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {
     ...{ dataFolder: folder, origin: 'log.example/chorus', publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
     clock: realClock,
+    onError: (error) => {
+      throw error;
+    },
     onDoubt: (error) => {
       throw error;
     },

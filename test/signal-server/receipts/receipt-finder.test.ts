@@ -34,6 +34,9 @@ async function open(dataFolder = folder, origin = 'log.example/chorus'): Promise
     ...{ dataFolder, origin, publicUrl: null, witnesses: [] },
     acknowledged: store.acknowledged,
     clock: realClock,
+    onError: (error) => {
+      throw error;
+    },
     onDoubt: (error) => {
       throw error;
     },

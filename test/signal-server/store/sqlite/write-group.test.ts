@@ -67,35 +67,57 @@ describe('writes that come together', () => {
     expect(await onDisk()).toEqual([0, 1, 2]);
   });
 
-  it('are all of them or none, and the next ones are made all the same', async () => {
-    const failure = new Error('the disk is full');
+  it('do not fail by the fault of one of them, whatever it wrote before', async () => {
+    const failure = new Error('it cannot be made');
     const fail = (): void => {
       put(7)();
       throw failure;
     };
     let forgotten = 0;
     group.onUndone(() => (forgotten += 1));
-    const outcomes = await Promise.allSettled([group.add(put(0)), group.add(fail), group.add(put(1))]);
-    expect(outcomes).toEqual(Array.from({ length: 3 }, () => ({ status: 'rejected', reason: failure })));
+    const added = [group.add(put(0)), group.add(fail), group.add(put(1))];
     expect([numbers(), forgotten]).toEqual([[], 1]);
+    expect(await Promise.allSettled(added)).toEqual([
+      { status: 'fulfilled', value: 0 },
+      { status: 'rejected', reason: failure },
+      { status: 'fulfilled', value: 1 },
+    ]);
     await group.add(put(2));
-    expect(await onDisk()).toEqual([2]);
+    expect(await onDisk()).toEqual([0, 1, 2]);
   });
 
-  it('are undone where the disk does not take them', async () => {
-    const failure = new Error('the disk is full');
+  it('are made one by one where the disk does not take them together', async () => {
+    const { exec } = database;
+    let commits = 0;
+    database.exec = (sql) => {
+      if (sql === 'COMMIT' && ++commits === 1) throw new Error('the disk is full');
+      return exec.call(database, sql);
+    };
+    expect(await Promise.all([group.add(put(0)), group.add(put(1))])).toEqual([0, 1]);
+    expect([await onDisk(), commits]).toEqual([[0, 1], 3]);
+  });
+
+  it('are undone where the disk takes nothing, even where nothing can be read or rolled back', async () => {
+    const failure = new Error('the disk is gone');
     const { exec } = database;
     let forgotten = 0;
     group.onUndone(() => (forgotten += 1));
-    database.exec = (sql) => {
-      if (sql === 'COMMIT') throw failure;
-      return exec.call(database, sql);
-    };
+    const refuse =
+      (...refused: string[]) =>
+      (sql: string) => {
+        if (refused.includes(sql)) throw failure;
+        return exec.call(database, sql);
+      };
+    database.exec = refuse('COMMIT');
     await expect(group.add(put(0))).rejects.toBe(failure);
-    expect([numbers(), forgotten]).toEqual([[], 1]);
+    expect([numbers(), forgotten]).toEqual([[], 2]);
+    database.exec = refuse('COMMIT', 'ROLLBACK');
+    const lost = await Promise.allSettled([group.add(put(1)), group.add(put(2))]);
+    expect(lost.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     database.exec = exec;
-    await group.add(put(1));
-    expect(await onDisk()).toEqual([1]);
+    exec.call(database, 'ROLLBACK');
+    await group.add(put(3));
+    expect(await onDisk()).toEqual([3]);
   });
 
   it('reach the disk at once where that is asked for', async () => {
