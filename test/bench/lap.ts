@@ -21,7 +21,7 @@ import { GREEDY } from '../support/toy-model.ts';
  * - one span: from the lap that ends it to its verdict, with all its commits, challenges and reveals and the laps between.
  *
  * A file counts if a function of it was called. Machines are the classes under `shared/requester`; one owns another if it
- * makes it (`new`). Unions are the exported types there that are named `…Event`, `…Effect`, `…Reply` or `…News` and have
+ * makes it (`new`). Unions are the exported types there that are named `…Event`, `…Effect`, `…Reply`, `…News` or `…Out` and have
  * members that are told apart by `type`.
  */
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -163,7 +163,7 @@ function readSources(): Sources {
   const unions = files.flatMap((file) =>
     file.statements
       .filter(ts.isTypeAliasDeclaration)
-      .filter(({ type, name }) => ts.isUnionTypeNode(type) && /(Event|Effect|Reply|News)$/.test(name.text))
+      .filter(({ type, name }) => ts.isUnionTypeNode(type) && /(Event|Effect|Reply|News|Out)$/.test(name.text))
       .map(({ name }) => name.text),
   );
   return { machines, unions };

@@ -105,6 +105,8 @@ export class ToyControl {
 
 /** Volunteers, requesters and a server that gives routes, all of them in this thread under one fake clock. */
 export class ToyNetwork {
+  /** How requesters verify signatures. */
+  verifyOfRequesters: VerifySignature = toyVerify;
   readonly model = { manifest: toyManifest, digest: toyDigest };
   readonly clock = new FakeClock();
   readonly links = new FakeNetwork(this.clock);
@@ -183,7 +185,7 @@ export class ToyNetwork {
       identity,
       clock: this.clock,
       random: (count) => sha256(utf8(`${name} ${this.#secrets++}`)).slice(0, count),
-      verify: toyVerify,
+      verify: (...signed) => this.verifyOfRequesters(...signed),
       webrtc: true,
     });
     return { id, control, requester };

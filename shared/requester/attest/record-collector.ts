@@ -1,3 +1,4 @@
+import type { SignedBytes } from '../../ask.ts';
 import { toHex } from '../../bytes.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { strictParts } from '../../crypto/strict-envelope.ts';
@@ -98,19 +99,24 @@ export class RecordCollector {
     this.#host.perform({ type: 'send', to: peer, message: { type: 'record', session, end: tokens.length, salt } });
   }
 
-  onRecorded(from: PeerId, { publicKey, envelope }: Recorded): void {
+  onRecorded(from: PeerId, recorded: Recorded): void {
     const asked = this.#waiting(from, 'asked');
     if (asked === null) return;
+    const signed = this.#signedIn(recorded, asked.source);
+    if (typeof signed === 'string') return this.#judge(asked, signed);
+    asked.step = 'verifying';
+    this.#unanswered.delete(from);
+    asked.attested = { replica: from, publicKey: recorded.publicKey, envelope: recorded.envelope };
+    this.#host.verify(signed, (isGood) => this.#onVerified(from, isGood));
+  }
+
+  /** The signed bytes of a record that is as it was asked for; else its fault. */
+  #signedIn({ publicKey, envelope }: Recorded, source: RecordSource): SignedBytes | CheckFailure {
     try {
       const { payload, signed: bytes, signature } = strictParts(envelope, STATEMENT_PAYLOAD_TYPE, publicKey);
-      const code = this.#faultOf(asked.source, publicKey, payload);
-      if (code !== null) return this.#judge(asked, code);
-      asked.step = 'verifying';
-      this.#unanswered.delete(from);
-      asked.attested = { replica: from, publicKey, envelope };
-      this.#host.verify({ publicKey, bytes, signature }, (isGood) => this.#onVerified(from, isGood));
+      return this.#faultOf(source, publicKey, payload) ?? { publicKey, bytes, signature };
     } catch {
-      this.#judge(asked, 'record-malformed');
+      return 'record-malformed';
     }
   }
 
@@ -147,9 +153,8 @@ export class RecordCollector {
 
   /** Wrong for this answer; but it may be the record of an answer before, which comes late and is no fault. */
   #judge(asked: Asked, code: CheckFailure): void {
-    const { id } = asked.source;
-    const count = this.#countOf(id) - 1;
-    this.#unanswered.set(id, count);
+    const count = this.#countOf(asked.source.id) - 1;
+    this.#unanswered.set(asked.source.id, count);
     if (count <= 0) this.#refuse(asked, code);
   }
 

@@ -10,7 +10,7 @@ import { SessionVerdicts } from './session-verdicts.ts';
 
 /**
  * The one book of a session's spans: divides what comes back into them, numbers them, keeps those that are closed until
- * they are judged, and their verdicts from then on.
+ * they are judged, and their verdicts from then on. A session that nobody checks keeps the same book, chains included.
  */
 export class SpanBook {
   readonly session: SessionId;

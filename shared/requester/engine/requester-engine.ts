@@ -179,11 +179,9 @@ export class RequesterEngine {
   /** A session that is gone hears no reply. */
   #ask(session: LiveSession, { what, then }: Extract<SessionOut, { type: 'ask' }>): void {
     const hear = (reply: Reply): void => {
-      if (this.#session === session)
-        this.#perform(
-          session,
-          session.hear(() => then(reply), this.#now),
-        );
+      const isCurrent = this.#session === session;
+      const out = isCurrent ? session.hear(() => then(reply), this.#now) : [];
+      this.#perform(session, out);
     };
     this.#effects.push({ type: 'ask', what, then: (reply, now) => this.#act(now, () => hear(reply)) });
   }
@@ -209,7 +207,8 @@ export class RequesterEngine {
     const { prompt, lapMs } = lap;
     const candidates = lap.candidates.at(-1);
     if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
-    if (candidates === undefined) return this.#feed(session);
+    // Only the last position of the history has its token drawn.
+    if (candidates === undefined || lap.end < answer.history.length) return this.#feed(session);
     const position = answer.history.length;
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
     session.drew(token, position, answer.sampling);
@@ -282,7 +281,7 @@ export class RequesterEngine {
   }
 
   #onNews(session: LiveSession, news: Exclude<SessionNews, { type: 'fault' }>): void {
-    const isOfCheck = news.type !== 'lap' && news.type !== 'lost';
+    const isOfCheck = news.type !== 'opened' && news.type !== 'lap' && news.type !== 'lost';
     if (isOfCheck && (this.#answer?.closing ?? null) !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
     switch (news.type) {
       case 'opened':

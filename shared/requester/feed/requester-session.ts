@@ -240,7 +240,7 @@ export class RequesterSession {
     if (this.#forgotten.delete(message.sequence)) return null;
     const prompt = this.#prompt;
     if (prompt !== null) prompt.done += flight.end - flight.start;
-    if (wanted > 0) this.#prompt = null;
+    if (prompt !== null && prompt.done >= prompt.total) this.#prompt = null;
     return { lapMs: nowMs - flight.sentMs, prompt: prompt && { ...prompt }, end: flight.end, candidates };
   }
 

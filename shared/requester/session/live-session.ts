@@ -232,8 +232,9 @@ export class LiveSession {
 
   #onFault(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): void {
     this.#faults ??= new ToldFaults(this.#host);
-    if (this.#faults.take(from, fault)) this.#onLinkLost(from);
-    else this.#hearRefusals();
+    const told = this.#faults.take(from, fault);
+    if (told === 'shadow-left') this.#onLinkLost(from);
+    else if (told === 'refusal') this.#hearRefusals();
   }
 
   #hearRefusals(): void {

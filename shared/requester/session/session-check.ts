@@ -10,6 +10,7 @@ import type { RecordSource } from '../audit/audit-replica.ts';
 import { SessionAudit } from '../audit/session-audit.ts';
 import type { AuditFailure, AuditHost, Dispute, SpanAudit } from '../audit/span-audit.ts';
 import type { SpanBook } from '../audit/span-book.ts';
+import { UncheckedSpans } from '../audit/unchecked-spans.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
 import type { SessionPort } from '../feed/session-port.ts';
 import { reportedCode, type FoundFault } from '../found-fault.ts';
@@ -18,7 +19,6 @@ import { releaseOfReplay } from '../route-release.ts';
 import { blamedOf, type Verdict } from '../settle/settlement.ts';
 import { Settlements } from '../settle/settlements.ts';
 import type { SessionNews } from './session-news.ts';
-import { UncheckedSpans } from './unchecked-spans.ts';
 
 /** The session as its check sees it, with a way to tell it news. */
 export interface CheckHost extends SessionPort {
@@ -55,12 +55,7 @@ export class SessionCheck {
     const { manifest, publicKey } = config;
     const secret = config.random(SEED_BYTES);
     const drawnAt: DrawnAt = (position) => this.#session.drawnAt(position);
-    const audit = new SessionAudit(
-      { route, envelope, manifest, publicKey, secret, drawnAt },
-      this.#book,
-      this.#auditHost(),
-    );
-    return audit;
+    return new SessionAudit({ route, envelope, manifest, publicKey, secret, drawnAt }, this.#book, this.#auditHost());
   }
 
   /** True while a third is asked: nothing new should be fed. */

@@ -53,15 +53,15 @@ export interface SessionAsk {
 /** Everything that a session gives out, in order. */
 export type SessionOut = SessionEffect | SessionAsk | SessionNews;
 
-const DONE: ReadonlySet<SessionOut['type']> = new Set<SessionEffect['type']>([
-  'connect',
-  'send',
-  'request-replay',
-  'rest',
-  'release',
-]);
+const EFFECTS: Readonly<Record<SessionEffect['type'], true>> = {
+  connect: true,
+  send: true,
+  'request-replay': true,
+  rest: true,
+  release: true,
+};
 
 /** True for an effect, which is to be done; false for news. */
 export function isEffect(out: SessionOut): out is SessionEffect {
-  return DONE.has(out.type);
+  return Object.hasOwn(EFFECTS, out.type);
 }

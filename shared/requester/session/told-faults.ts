@@ -21,20 +21,26 @@ export class ToldFaults {
     return this.#refusals.deadlineMs;
   }
 
-  /** Takes a fault; true if it says that its sender, a shadow, has left the session. */
-  take(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): boolean {
+  /** Takes a fault and returns its meaning: its sender, a shadow, has left the session; the session is lost; or rows were refused. */
+  take(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): 'shadow-left' | 'lost' | 'refusal' | null {
     const told = readFault(from, fault, this.#host.session.route);
     if (told?.type === 'lost') this.#host.tell(told);
     if (told?.type === 'refusal') this.#refusals.add(told, this.#host.nowMs);
-    return told?.type === 'shadow-left';
+    return told?.type ?? null;
   }
 
-  /** Shadows that have left for what they say the stage before sent them, now that nobody else is waited for. */
-  refusing(): PeerId[] {
-    return this.#refusals.take(this.#host.nowMs).flatMap((refusal) => this.#shadowOf(refusal));
+  /**
+   * Shadows that have left for what they say the stage before sent them, now that nobody else is waited for. One after the
+   * other: what the hearer does about one comes before the meaning of the next is told.
+   */
+  *refusing(): Generator<PeerId> {
+    for (const refusal of this.#refusals.take(this.#host.nowMs)) {
+      const shadow = this.#shadowOf(refusal);
+      if (shadow !== null) yield shadow;
+    }
   }
 
-  #shadowOf(refusal: RowsRefusal): PeerId[] {
+  #shadowOf(refusal: RowsRefusal): PeerId | null {
     const { stage, sender, receivers, error } = refusal;
     const { route, length } = this.#host.session;
     const loss = lossBy(refusal, route);
@@ -43,9 +49,9 @@ export class ToldFaults {
       const fault = { volunteer: sender, stage: stage - 1, role: 'primary', code: 'rows-refused', ...at } as const;
       this.#host.tell({ type: 'fault', fault });
     }
-    if (loss === null) return [receivers[0]!];
+    if (loss === null) return receivers[0]!;
     this.#host.tell(loss);
-    return [];
+    return null;
   }
 }
 

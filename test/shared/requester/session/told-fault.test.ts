@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { REFUSAL_WAIT_MS } from '#shared/limits.ts';
+import type { CheckHost } from '#shared/requester/session/session-check.ts';
 import { CONTRADICTION, readFault } from '#shared/requester/session/told-fault.ts';
-import { lossBy } from '#shared/requester/session/told-faults.ts';
+import { lossBy, ToldFaults } from '#shared/requester/session/told-faults.ts';
 import type { Route } from '#shared/route/route.ts';
 import { shadowedRoute } from '../../../support/check-driver.ts';
 import { toyIdentity, ToyNetwork } from '../../../support/toy-network.ts';
@@ -71,5 +73,30 @@ describe('a refusal', () => {
   it('by two is the sender’s fault alone', () => {
     const loss = lossBy({ stage: 1, sender, receivers: [shadow, receiver], error }, route);
     expect(loss).toEqual({ type: 'lost', error, blamed: [sender] });
+  });
+});
+
+describe('refusals that are due at once', () => {
+  it('are told one after the other, so that the first is dealt with before the next ends the session', () => {
+    const events: string[] = [];
+    const host = {
+      session: { route, length: 40 },
+      nowMs: 0,
+      tell: ({ type }: { readonly type: string }) => events.push(type),
+    } as unknown as CheckHost;
+    const faults = new ToldFaults(host);
+    const say = (from: PeerId, stage: number, volunteer: PeerId) =>
+      faults.take(from, {
+        type: 'fault',
+        session: route.session,
+        stage,
+        code: 'bad-message',
+        message: 'why',
+        volunteer,
+      });
+    expect([say(shadows[1]!, 1, primaries[0]!), say(primaries[2]!, 2, primaries[1]!)]).toEqual(['refusal', 'refusal']);
+    Object.assign(host, { nowMs: REFUSAL_WAIT_MS });
+    for (const shadow of faults.refusing()) events.push(`${shadow} is dropped`);
+    expect(events).toEqual([`${shadows[1]!} is dropped`, 'lost']);
   });
 });

@@ -1,10 +1,10 @@
 import type { StageCheck } from '../../judge/finding.ts';
 import type { Route } from '../../route/route.ts';
 import type { RowsMessage } from '../../wire/peer-message.ts';
-import type { RecordSource } from '../audit/audit-replica.ts';
-import type { AuditSpan } from '../audit/audit-span.ts';
-import type { AuditHost, SpanAudit } from '../audit/span-audit.ts';
-import type { SpanBook } from '../audit/span-book.ts';
+import type { RecordSource } from './audit-replica.ts';
+import type { AuditSpan } from './audit-span.ts';
+import type { AuditHost, SpanAudit } from './span-audit.ts';
+import type { SpanBook } from './span-book.ts';
 
 /** The audit of a session that has one replica for each stage: tells for each span that nobody has checked it. */
 export class UncheckedSpans implements SpanAudit {
