@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
