@@ -15,20 +15,6 @@ const shapeRules = {
   'max-lines': ['error', { max: 500 }],
 };
 
-/** What needs types is looked for by oxlint in plain TypeScript (.oxlintrc.json), which reads no components. */
-const typeRules = {
-  '@typescript-eslint/consistent-type-imports': 'error',
-  '@typescript-eslint/no-import-type-side-effects': 'error',
-  '@typescript-eslint/no-floating-promises': 'error',
-  '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
-  '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
-  '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
-  // Contracts say Promise where one implementation happens to answer at once.
-  '@typescript-eslint/require-await': 'off',
-  // Objects here come from factories and close over their state; nothing of them needs `this`.
-  '@typescript-eslint/unbound-method': 'off',
-};
-
 /** Arrows point down only: page, worker and server know `shared`; `shared` knows nobody. */
 const zones = [
   { target: './shared', from: '.', except: ['./shared', './node_modules'] },
@@ -113,28 +99,14 @@ export default defineConfig(
   },
   {
     files: ['**/*.svelte', '**/*.svelte.ts'],
-    extends: [tseslint.configs.recommendedTypeChecked, svelte.configs.recommended],
-  },
-  {
-    files: ['**/*.svelte', '**/*.svelte.ts'],
-    languageOptions: {
-      parserOptions: {
-        parser: tseslint.parser,
-        projectService: true,
-        tsconfigRootDir: import.meta.dirname,
-        extraFileExtensions: ['.svelte'],
-      },
-    },
+    extends: [tseslint.configs.recommended, svelte.configs.recommended],
+    languageOptions: { parserOptions: { parser: tseslint.parser } },
     rules: {
-      ...typeRules,
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-import-type-side-effects': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       eqeqeq: 'error',
       'no-console': 'error',
-      // These rules take every imported component for `any`; svelte-check knows better.
-      '@typescript-eslint/no-unsafe-argument': 'off',
-      '@typescript-eslint/no-unsafe-assignment': 'off',
-      '@typescript-eslint/no-unsafe-call': 'off',
-      '@typescript-eslint/no-unsafe-member-access': 'off',
-      '@typescript-eslint/no-unsafe-return': 'off',
     },
   },
   {

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { format } from 'prettier';
+import { format } from 'oxfmt';
 import { z } from 'zod';
 import { attestationSchema } from '../shared/receipt/evidence/attestation.ts';
 import { receiptFileSchema, receiptStatementSchema } from '../shared/receipt/receipt.ts';
@@ -15,10 +15,11 @@ const schemas = {
 export const schemaNames = Object.keys(schemas) as (keyof typeof schemas)[];
 
 /** The JSON Schema (draft 2020-12) of what is read as a receipt, as its file has it. Fields it does not name are let through. */
-export function schemaText(name: keyof typeof schemas): Promise<string> {
+export async function schemaText(name: keyof typeof schemas): Promise<string> {
   const { title, form } = schemas[name];
   const { $schema, ...rest } = z.toJSONSchema(form, { io: 'input', target: 'draft-2020-12' });
-  return format(JSON.stringify({ $schema, title, ...rest }), { parser: 'json', printWidth: 120 });
+  const { code } = await format(name, JSON.stringify({ $schema, title, ...rest }), { printWidth: 120 });
+  return code;
 }
 
 if (process.argv[1]?.endsWith('receipt-schema.ts')) {

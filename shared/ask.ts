@@ -3,7 +3,8 @@ import type { ChorusError } from './errors.ts';
 
 /** A signature to be made or verified: that takes a key and time, and so is not done by an engine itself. */
 export type Question =
-  { readonly type: 'sign'; readonly bytes: Uint8Array<ArrayBuffer> } | ({ readonly type: 'verify' } & SignedBytes);
+  | { readonly type: 'sign'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | ({ readonly type: 'verify' } & SignedBytes);
 
 /** Bytes with the Ed25519 signature that is said to be on them. */
 export interface SignedBytes {

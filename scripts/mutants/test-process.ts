@@ -3,7 +3,9 @@ import { fileURLToPath } from 'node:url';
 import type { RunnerMessage, RunRequest } from './runner.ts';
 
 export type Ran =
-  { readonly type: 'passed' } | { readonly type: 'failed'; readonly test: string } | { readonly type: 'timeout' };
+  | { readonly type: 'passed' }
+  | { readonly type: 'failed'; readonly test: string }
+  | { readonly type: 'timeout' };
 
 /** Runs test files in a process that is begun anew where it hangs or dies. */
 export class TestProcess {

@@ -19,7 +19,8 @@ import { FaultMemory } from '../trust/fault-memory.ts';
 import { RunningSessions, type FinishedSession, type RunningSessionsDeps } from './running-sessions.ts';
 
 export type RequesterMessage =
-  RouteRequest | Extract<PeerControlMessage, { type: 'abandon' | 'release' | 'rest' | 'resume' }>;
+  | RouteRequest
+  | Extract<PeerControlMessage, { type: 'abandon' | 'release' | 'rest' | 'resume' }>;
 type Missing = Extract<ServerMessage, { type: 'refused' }>['missing'];
 
 export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDeps, 'onFault'> {

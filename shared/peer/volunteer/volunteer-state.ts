@@ -6,7 +6,15 @@ import type { LoadProgress } from './worker-client.ts';
 
 export interface VolunteerState {
   readonly phase:
-    'off' | 'connecting' | 'idle' | 'downloading' | 'loading' | 'serving' | 'paused' | 'finishing' | 'failed';
+    | 'off'
+    | 'connecting'
+    | 'idle'
+    | 'downloading'
+    | 'loading'
+    | 'serving'
+    | 'paused'
+    | 'finishing'
+    | 'failed';
   /** A sentence for people: the volunteer's present work, or why it has none. */
   readonly message: string;
   readonly backend: BackendInfo | null;

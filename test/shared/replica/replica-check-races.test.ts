@@ -9,7 +9,10 @@ import { ToyNetwork } from '../../support/toy-network.ts';
 
 /** Rows sent, a cut back by so many positions, a span of at most so many, or a challenge; then so long a wait. */
 type Step = (
-  { readonly feed: number } | { readonly back: number } | { readonly span: number } | { readonly isChallenge: true }
+  | { readonly feed: number }
+  | { readonly back: number }
+  | { readonly span: number }
+  | { readonly isChallenge: true }
 ) & { readonly ms: number };
 
 const ms = fc.constantFrom(0, 0, 0, 1, 5, 30, 80);
