@@ -45,6 +45,8 @@ export default defineConfig(({ mode }) => ({
           name: 'node',
           env: effort(mode),
           environment: 'node',
+          // Modules keep no state of their own, so here too they are loaded once.
+          isolate: false,
           include: [...withRuntime, 'test/{contract,scripts,signal-server,worker,web,attacks}/**/*.test.ts'],
           expect: patient,
           testTimeout: 60_000,

@@ -3,13 +3,15 @@ import { mkdir, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
-import { makeFolder, readIfThere, writeDurably } from '../../../signal-server/machine/durable-file.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof fileSystem>();
   return { ...real, open: vi.fn(real.open) };
 });
+// Tests before this one may have loaded it with the real file system.
+vi.resetModules();
+const { makeFolder, readIfThere, writeDurably } = await import('../../../signal-server/machine/durable-file.ts');
 
 let folder: string;
 beforeEach(async () => {
