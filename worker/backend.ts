@@ -1,13 +1,19 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { BackendInfo } from '#shared/wire/worker-message.ts';
-import type { Backend } from './loaded-graph.ts';
-import type { Runtime } from './runtime.ts';
-import type { OpenRuntime, Runtimes } from './runtimes.ts';
+import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
+import { RUNTIME_VERSION, type Runtime } from './runtime.ts';
+import type { Runtimes } from './runtimes.ts';
 
 /** A backend that computes, until `close`. */
-export interface OpenBackend extends Backend, OpenRuntime {
+export interface OpenBackend {
   readonly info: BackendInfo;
+  /** Null is the processor. */
+  readonly device: GPUDevice | null;
   readonly hasSubgroups: boolean;
+  /** The inference runtime, ready; on the processor it is loaded only for graphs that the engine does not know. */
+  runtime(): Promise<Runtime>;
+  /** The engine's module, ready; null where the inference runtime runs every graph. */
+  readonly engine: (() => Promise<WebAssembly.Module>) | null;
   close(): void;
 }
 
@@ -24,16 +30,20 @@ const LIMITS = [
   'maxComputeWorkgroupsPerDimension',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
-/** The WASM backend; `fallbackReason` says for people why WebGPU was not taken. */
-export async function openWasm(runtimes: Runtimes, fallbackReason: string): Promise<OpenBackend> {
-  const { runtime, warm } = await runtimes.get('wasm');
+/**
+ * The processor; `fallbackReason` says for people why WebGPU was not taken. Without the engine everything runs as graphs do
+ * that it does not know.
+ */
+export function openWasm(runtimes: Runtimes, fallbackReason: string, withEngine = true): OpenBackend {
   const info: BackendInfo = {
     backend: 'wasm',
-    numericClass: 'wasm',
-    runtimeVersion: versionOf(runtime),
+    numericClass: withEngine ? ENGINE_CLASS : RUNTIME_CLASS,
+    runtimeVersion: RUNTIME_VERSION,
     fallbackReason,
   };
-  return { runtime, device: null, info, hasSubgroups: false, warm, close: () => undefined };
+  const runtime = () => runtimes.get('wasm');
+  const engine = withEngine ? () => runtimes.engine() : null;
+  return { info, device: null, hasSubgroups: false, runtime, engine, close: () => undefined };
 }
 
 /**
@@ -65,19 +75,20 @@ export async function openWebGpu(
   device.addEventListener('uncapturederror', ({ error }) => {
     if (!isClosed) options.onLost(error.message);
   });
-  const { runtime, warm } = await runtimes.get('webgpu');
+  // It goes on while a stage's weights are read.
+  void runtimes.get('webgpu');
   const hasSubgroups = device.features.has('subgroups');
   const { vendor, architecture } = adapter.info;
   const name = `webgpu/${vendor || 'unknown'}/${architecture || 'unknown'}`;
   return {
-    runtime,
     device,
     hasSubgroups,
-    warm,
+    runtime: () => runtimes.get('webgpu'),
+    engine: null,
     info: {
       backend: 'webgpu',
       numericClass: hasSubgroups ? `${name}-subgroups` : name,
-      runtimeVersion: versionOf(runtime),
+      runtimeVersion: RUNTIME_VERSION,
       fallbackReason: null,
     },
     close() {
@@ -89,8 +100,4 @@ export async function openWebGpu(
 
 function isSoftware(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || info.architecture === 'swiftshader';
-}
-
-function versionOf(runtime: Runtime): string {
-  return runtime.env.versions.web ?? runtime.env.versions.common;
 }

@@ -38,8 +38,7 @@ export class ComputeHost {
 
   /** Makes a backend's runtime ready, without a device or a model. */
   async prepare({ backend }: WorkerCalls['prepare']['request']): Promise<void> {
-    const { warm } = await this.#runtimes.get(backend);
-    await warm;
+    await (backend === 'wasm' ? this.#runtimes.engine() : this.#runtimes.get(backend));
   }
 
   start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
@@ -75,11 +74,12 @@ export class ComputeHost {
   }
 
   async #loadOn(backend: OpenBackend, request: WorkerCalls['load']['request'], blobs: Blobs): Promise<LoadedStage> {
-    const { stage, probed } = await loadStage(backend, request, blobs, this.#deps.onProgress);
+    const { stage, probed, numericClass } = await loadStage(backend, request, blobs, this.#deps.onProgress);
     this.#stage = stage;
     const layers = Math.max(1, request.range.end - request.range.start);
     return {
       ...backend.info,
+      numericClass,
       memoryBytes: stage.memoryBytes,
       layerMs: probed.decodeMs / layers,
       probeError: probed.error,

@@ -1,10 +1,15 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { cutStage, stageBlobs } from '#shared/model/cut.ts';
+import { RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
+import { cutStage, stageBlobs, stageGraph, type CutStage } from '#shared/model/cut.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 import type { OpenBackend } from './backend.ts';
+import { loadEngineGraph } from './engine/engine-graph.ts';
+import { planStage } from './engine/plan-stage.ts';
+import { NotPlanned } from './engine/plan.ts';
+import { loadGraph, type LoadedGraph } from './loaded-graph.ts';
 import { type ProbeResult, type ProbeValues, probeStage } from './probe.ts';
 import { createServedStage, type ServedStage } from './served-stage.ts';
 
@@ -32,19 +37,47 @@ export async function loadStage(
   { manifest, range, probe, maxSessions }: WorkerCalls['load']['request'],
   blobs: Blobs,
   onProgress: OnProgress,
-): Promise<{ stage: ServedStage; probed: ProbeResult }> {
+): Promise<{ stage: ServedStage; probed: ProbeResult; numericClass: string }> {
   const blob = (digest: Digest): Uint8Array<ArrayBuffer> => blobs.get(digest) as Uint8Array<ArrayBuffer>;
   onProgress('cut', 0, 1);
-  const fold = backend.device === null;
-  const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold, blob });
+  const cut = cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob });
   onProgress('create', 0, 1);
-  await backend.warm;
-  const stage = await createServedStage({ backend, manifest, range, graph, maxSessions });
+  const { loaded, numericClass } = await loadCutStage(backend, cut, manifest);
+  const stage = createServedStage({ loaded, manifest, range, maxSessions });
   try {
-    return { stage, probed: await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress) };
+    const probed = await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress);
+    return { stage, probed, numericClass };
   } catch (thrown) {
     await stage.release();
     throw thrown;
+  }
+}
+
+/** A cut stage in the engine, where the backend has it and it knows the graph; else in the inference runtime. */
+export async function loadCutStage(
+  backend: OpenBackend,
+  cut: CutStage,
+  { config }: Manifest,
+): Promise<{ loaded: LoadedGraph; numericClass: string }> {
+  const { device, engine, info } = backend;
+  if (engine === null) {
+    return {
+      loaded: await loadGraph({ runtime: await backend.runtime(), device }, stageGraph(cut, device === null), config),
+      numericClass: info.numericClass,
+    };
+  }
+  try {
+    const plan = planStage({ ...cut, hiddenSize: config.hiddenSize });
+    const { vocabularySize } = config;
+    const loaded = await loadEngineGraph({ module: await engine(), plan, read: cut.read, vocabularySize });
+    return { loaded, numericClass: info.numericClass };
+  } catch (thrown) {
+    if (!(thrown instanceof NotPlanned)) throw thrown;
+    const runtime = await backend.runtime();
+    return {
+      loaded: await loadGraph({ runtime, device }, stageGraph(cut, true), config),
+      numericClass: RUNTIME_CLASS,
+    };
   }
 }
 

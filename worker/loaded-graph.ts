@@ -3,6 +3,7 @@ import type { StageGraph } from '#shared/model/cut.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import { tensorData, createDeviceKv, createHostKv, kvBytes, type KvShape, type KvStore } from './kv-store.ts';
 import type { InferenceSession, Runtime, Tensor } from './runtime.ts';
+import { encodeCandidates } from './top-candidates.ts';
 
 /** A runtime with the device it computes on; null is the processor. */
 export interface Backend {
@@ -20,26 +21,35 @@ export interface GraphSizes {
 /** The input of a stage for positions [start, start + count): token ids, or f32 hidden rows [count, hiddenSize]. */
 export type StageInput = Uint32Array | Float32Array;
 
-/** A stage's graph in the runtime: numbers in, numbers out, the KV of each session handed in. Runs must not overlap. */
+/** A stage's graph, loaded: numbers in, numbers out. Runs of all its sessions must not overlap. */
 export interface LoadedGraph {
+  /** Bytes that the weights take. */
+  readonly weightBytes: number;
   /** Bytes one session of `capacity` positions takes at most. */
   kvBytes(capacity: number): number;
   /** Throws `out-of-memory`. */
-  createKv(capacity: number): Promise<KvStore>;
+  open(capacity: number): Promise<GraphSession>;
+  release(): Promise<void>;
+}
+
+/** One session's keys and values, and the runs that add to them. */
+export interface GraphSession {
   /**
-   * Runs `count` positions from `start` on, where `kv` ends, and adds them to it. Returns f32 rows [count, hiddenSize],
-   * or logits [wanted.length, vocabularySize] for the `wanted` places within this run. If it throws, `kv` is unchanged
-   * up to `start`. Throws `out-of-memory`, `worker-lost` or `device-lost`; after the
-   * last two nothing here can be used again.
+   * Runs `count` positions from `start` on, where the session ends, and adds them to it. Returns f32 rows [count, hiddenSize],
+   * or logits [wanted.length, vocabularySize] for the `wanted` places within this run. If it throws, the session is unchanged
+   * up to `start`. Throws `out-of-memory`, `worker-lost` or `device-lost`; after the last two nothing here can be used again.
    */
-  forward(
-    kv: KvStore,
+  forward(start: number, count: number, input: StageInput, wanted: readonly number[]): Promise<Float32Array>;
+  /** As `forward` of a stage with the head, but rows of candidates (top-candidates.ts) for the `wanted` places. */
+  candidates(
     start: number,
     count: number,
     input: StageInput,
     wanted: readonly number[],
-  ): Promise<Float32Array>;
-  release(): Promise<void>;
+  ): Promise<Uint8Array<ArrayBuffer>>;
+  /** Forgets positions at `length` and after. */
+  cut(length: number): void;
+  release(): void;
 }
 
 /** Hands `graph` to the runtime. Creations and runs of one runtime must not overlap. Throws `out-of-memory` or `bad-model`. */
@@ -78,20 +88,37 @@ export async function loadGraph(
     return feeds;
   }
 
+  async function forward(
+    kv: KvStore,
+    start: number,
+    count: number,
+    input: StageInput,
+    wanted: readonly number[],
+  ): Promise<Float32Array> {
+    // A tensor without elements cannot be bound on a GPU, so one row is computed and dropped.
+    const asked = io.logitsIndex !== null && wanted.length === 0 ? [0] : wanted;
+    const feeds = { ...feedsFor(start, count, input, asked), ...kv.past() };
+    const outputs = await session
+      .run(feeds, { ...kv.present(), [io.output]: null })
+      .catch((thrown: unknown) => Promise.reject(runError(thrown, device !== null)));
+    kv.keep(outputs);
+    const values = floatsOf(outputs[io.output] as Tensor);
+    return asked === wanted ? values : values.subarray(0, 0);
+  }
+
   return {
+    weightBytes: graph.weightBytes,
     kvBytes: (capacity) => kvBytes(kvShape, capacity),
-    createKv: async (capacity) =>
-      device === null ? createHostKv(runtime, kvShape) : createDeviceKv(runtime, device, kvShape, capacity),
-    async forward(kv, start, count, input, wanted) {
-      // A tensor without elements cannot be bound on a GPU, so one row is computed and dropped.
-      const asked = io.logitsIndex !== null && wanted.length === 0 ? [0] : wanted;
-      const feeds = { ...feedsFor(start, count, input, asked), ...kv.past() };
-      const outputs = await session
-        .run(feeds, { ...kv.present(), [io.output]: null })
-        .catch((thrown: unknown) => Promise.reject(runError(thrown, device !== null)));
-      kv.keep(outputs);
-      const values = floatsOf(outputs[io.output] as Tensor);
-      return asked === wanted ? values : values.subarray(0, 0);
+    async open(capacity) {
+      const kv =
+        device === null ? createHostKv(runtime, kvShape) : await createDeviceKv(runtime, device, kvShape, capacity);
+      return {
+        forward: (start, count, input, wanted) => forward(kv, start, count, input, wanted),
+        candidates: async (start, count, input, wanted) =>
+          encodeCandidates(await forward(kv, start, count, input, wanted), sizes.vocabularySize),
+        cut: (length) => kv.cut(length),
+        release: () => kv.release(),
+      };
     },
     release: () => session.release(),
   };

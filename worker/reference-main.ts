@@ -4,9 +4,10 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { toChorusError } from '#shared/errors.ts';
-import { cutStage } from '#shared/model/cut.ts';
+import { cutStage, stageGraph } from '#shared/model/cut.ts';
 import type { ReferenceReply, ReferenceRequest } from '#shared/wire/worker-message.ts';
-import { openWasm } from './backend.ts';
+import { loadGraph } from './loaded-graph.ts';
+import { RUNTIME_VERSION } from './runtime.ts';
 import { Runtimes } from './runtimes.ts';
 import { createServedStage } from './served-stage.ts';
 
@@ -23,14 +24,15 @@ async function reference({
   input,
   positions,
 }: ReferenceRequest): Promise<ReferenceReply> {
-  const backend = await openWasm(runtimes, 'the reference is computed there');
   const blob = (digest: string) => blobs.get(digest) ?? new Uint8Array();
-  const stageGraph = cutStage({ manifest, graph, range, fold: true, blob });
-  await backend.warm;
-  const stage = await createServedStage({ backend, manifest, range, graph: stageGraph, maxSessions: 1 });
+  const cut = cutStage({ manifest, graph, range, blob });
+  // Never from the engine: a fault of its own would be in the values that it is tried with.
+  const backend = { runtime: await runtimes.get('wasm'), device: null };
+  const loaded = await loadGraph(backend, stageGraph(cut, true), manifest.config);
+  const stage = createServedStage({ loaded, manifest, range, maxSessions: 1 });
   try {
     const { values } = await stage.trace(input, [positions]);
-    return { type: 'values', values: values.slice(), runtimeVersion: backend.info.runtimeVersion };
+    return { type: 'values', values: values.slice(), runtimeVersion: RUNTIME_VERSION };
   } finally {
     await stage.release();
   }

@@ -4,6 +4,9 @@ import type * as ort from 'onnxruntime-web';
 export type Runtime = typeof ort;
 export type { InferenceSession, Tensor } from 'onnxruntime-web';
 
+/** Version of onnxruntime-web here, which models pin; known without loading any of it. */
+export const RUNTIME_VERSION = '1.30.0';
+
 /**
  * Loads onnxruntime-web for one backend; the other stays unloaded. Works in browser workers and in plain Node
  * (`wasm` only), where the package finds its binary beside itself. One thread: numbers must not depend on how many

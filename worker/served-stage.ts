@@ -1,19 +1,16 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
-import type { StageGraph } from '#shared/model/cut.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
-import type { KvStore } from './kv-store.ts';
-import { type Backend, type GraphSizes, loadGraph, type StageInput } from './loaded-graph.ts';
+import type { GraphSession, LoadedGraph, StageInput } from './loaded-graph.ts';
 import { Mutex } from './mutex.ts';
 import { createStageRows } from './stage-rows.ts';
 
 export interface ServedStageOptions {
-  readonly backend: Backend;
+  readonly loaded: LoadedGraph;
   readonly manifest: Manifest;
   readonly range: StageRange;
-  readonly graph: StageGraph;
   /** Sessions with a KV of their own at once; more are refused. */
   readonly maxSessions: number;
 }
@@ -37,18 +34,15 @@ export interface StageTrace {
 }
 
 interface Session {
-  readonly kv: KvStore;
+  readonly graph: GraphSession;
   readonly capacity: number;
   /** Positions in the KV. */
   length: number;
 }
 
-/** Loads `graph`. Throws `out-of-memory` or `bad-model`. */
-export async function createServedStage(options: ServedStageOptions): Promise<ServedStage> {
-  const { backend, manifest, range, graph, maxSessions } = options;
-  const sizes: GraphSizes = manifest.config;
+/** Serves a loaded graph, and releases it in the end. */
+export function createServedStage({ loaded, manifest, range, maxSessions }: ServedStageOptions): ServedStage {
   const rows = createStageRows(manifest, range);
-  const loaded = await loadGraph(backend, graph, sizes);
   const { maxPositions } = manifest.config;
   // Every verb waits its turn: a KV must not be cut, freed or grown while a run uses it.
   const turn = new Mutex();
@@ -66,7 +60,7 @@ export async function createServedStage(options: ServedStageOptions): Promise<Se
       throw new ChorusError('too-long', `the model has ${maxPositions} positions, not ${capacity}`);
     if (sessions.size >= maxSessions)
       throw new ChorusError('out-of-memory', `${maxSessions} sessions are open already`);
-    sessions.set(id, { kv: await loaded.createKv(capacity), capacity, length: 0 });
+    sessions.set(id, { graph: await loaded.open(capacity), capacity, length: 0 });
   }
 
   async function run({ session: id, input, logitsFrom }: RunRequest, queuedAtMs: number): Promise<RunResult> {
@@ -83,11 +77,13 @@ export async function createServedStage(options: ServedStageOptions): Promise<Se
     const wanted = range.head ? Array.from({ length: end - from }, (_, i) => from - input.start + i) : [];
 
     const decodedAtMs = performance.now();
-    const result = await loaded.forward(session.kv, input.start, input.count, values, wanted);
+    const made = range.head
+      ? await session.graph.candidates(input.start, input.count, values, wanted)
+      : await session.graph.forward(input.start, input.count, values, wanted);
     session.length = end;
 
     const ranAtMs = performance.now();
-    const output = rows.encode(result, from, end - from);
+    const output = rows.encode(made, from, end - from);
     const timings = {
       queueUs: micros(queuedAtMs, startedAtMs),
       decodeUs: micros(startedAtMs, decodedAtMs),
@@ -103,19 +99,19 @@ export async function createServedStage(options: ServedStageOptions): Promise<Se
       throw new ChorusError('gap', `the KV ends at ${session.length}, it cannot be cut at ${position}`);
     }
     if (position === session.length) return;
-    session.kv.cut(position);
+    session.graph.cut(position);
     session.length = position;
   }
 
   function close(id: SessionId): void {
-    sessions.get(id)?.kv.release();
+    sessions.get(id)?.graph.release();
     sessions.delete(id);
   }
 
   async function trace(input: StageInput, counts: readonly number[]): Promise<StageTrace> {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const rowLength = input.length / total;
-    const kv = await loaded.createKv(total);
+    const graph = await loaded.open(total);
     const parts: Float32Array[] = [];
     const runMs: number[] = [];
     try {
@@ -124,18 +120,18 @@ export async function createServedStage(options: ServedStageOptions): Promise<Se
         const wanted = range.head ? Array.from({ length: count }, (_, i) => i) : [];
         const rows = input.subarray(start * rowLength, (start + count) * rowLength);
         const startedAtMs = performance.now();
-        parts.push(await loaded.forward(kv, start, count, rows, wanted));
+        parts.push(await graph.forward(start, count, rows, wanted));
         runMs.push(performance.now() - startedAtMs);
         start += count;
       }
     } finally {
-      kv.release();
+      graph.release();
     }
     return { values: joined(parts), runMs };
   }
 
   return {
-    memoryBytes: graph.weightBytes + maxSessions * loaded.kvBytes(maxPositions),
+    memoryBytes: loaded.weightBytes + maxSessions * loaded.kvBytes(maxPositions),
     open: (id, capacity) => turn.run(() => open(id, capacity)),
     run(request) {
       const queuedAtMs = performance.now();

@@ -4,14 +4,13 @@ import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import type { StageInput } from './loaded-graph.ts';
-import { encodeCandidates } from './top-candidates.ts';
 
 /** Between the rows that links carry (shared/rows/rows.ts has the bytes) and what a stage's graph takes and gives. */
 export interface StageRows {
   /** Throws `bad-message` on rows of the wrong kind or size, or tokens outside the vocabulary. */
   decode(rows: Rows): StageInput;
-  /** Rows from f32 `values` [count, hiddenSize], or candidates of logits [count, vocabularySize]. */
-  encode(values: Float32Array, start: number, count: number): Rows;
+  /** Rows from f32 values [count, hiddenSize], or at the head from rows of candidates. */
+  encode(made: Float32Array | Uint8Array<ArrayBuffer>, start: number, count: number): Rows;
 }
 
 export function createStageRows(manifest: Manifest, range: StageRange): StageRows {
@@ -35,9 +34,9 @@ export function createStageRows(manifest: Manifest, range: StageRange): StageRow
       if (stranger !== undefined) throw new ChorusError('bad-message', `token ${stranger} is not in the vocabulary`);
       return tokens;
     },
-    encode(values, start, count) {
-      if (range.head) return { kind: 'logits', start, count, bytes: encodeCandidates(values, vocabularySize) };
-      return { kind: 'hidden', start, count, bytes: isHalf ? encodeF16(values) : bytesOfFloats(values) };
+    encode(made, start, count) {
+      if (made instanceof Uint8Array) return { kind: 'logits', start, count, bytes: made };
+      return { kind: 'hidden', start, count, bytes: isHalf ? encodeF16(made) : bytesOfFloats(made) };
     },
   };
 }

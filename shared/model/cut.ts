@@ -1,4 +1,3 @@
-import type { TensorProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { readAnatomy } from './anatomy.ts';
@@ -7,7 +6,7 @@ import type { BlobRef, Manifest, Part, Weight } from './manifest.ts';
 import { intAttribute } from './node-attributes.ts';
 import { decodeModel, encodeModel, type OnnxModel } from './onnx-file.ts';
 import { describeNode } from './operators.ts';
-import { quantizedWeight, weightFinder } from './quantized-weights.ts';
+import { quantizedWeight, weightFinder, type ReadWeight } from './quantized-weights.ts';
 import { cutStageGraph, type StageIo } from './stage-graph.ts';
 import { describeRange, fitsModel, type StageRange } from './stage.ts';
 import { externalData, tensorByteLength, tensorDims, tensorType } from './tensor-bytes.ts';
@@ -55,17 +54,24 @@ export interface CutRequest {
   /** The blob `manifest.graph`. */
   readonly graph: Uint8Array;
   readonly range: StageRange;
-  /** For the WASM backend: everything in float32, quantized weights too. */
-  readonly fold: boolean;
   /** Bytes of the blobs that `stageParts` lists, checked against their digests by the caller. */
   readonly blob: (digest: Digest) => Uint8Array<ArrayBuffer>;
 }
 
+/** One stage of a model, cut out of its graph, with its weights at hand. */
+export interface CutStage {
+  readonly model: OnnxModel;
+  readonly io: StageIo;
+  readonly read: ReadWeight;
+  /** The parts' blobs, by digest. */
+  readonly blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+}
+
 /**
- * Cuts one stage out of the whole model's graph. Without `fold` the blobs themselves are the external data.
+ * Cuts one stage out of the whole model's graph.
  * Throws `bad-model` or `unsupported-model` naming the node and why, `pin-mismatch` if the graph breaks a pin.
  */
-export function cutStage({ manifest, graph, range, fold, blob }: CutRequest): StageGraph {
+export function cutStage({ manifest, graph, range, blob }: CutRequest): CutStage {
   const anatomy = readAnatomy(decodeModel(graph));
   if (anatomy.layers.length !== manifest.config.layers)
     throw new ChorusError('bad-model', 'graph and manifest differ in their layers');
@@ -75,7 +81,14 @@ export function cutStage({ manifest, graph, range, fold, blob }: CutRequest): St
   const read = weightReader(parts, blobs);
   for (const tensor of model.graph.initializer) read(tensor);
   checkQuantized(model, manifest);
+  return { model, io, read, blobs };
+}
 
+/**
+ * A cut stage as a file for the runtime. With `fold` everything is float32, as the WASM backend wants it, quantized weights
+ * too; without it the blobs themselves are the external data. The cut stage cannot be used again.
+ */
+export function stageGraph({ model, io, read, blobs }: CutStage, fold: boolean): StageGraph {
   const folded = fold ? foldModel(model, read, 'fused') : [];
   const locations = new Set(model.graph.initializer.map((tensor) => externalData(tensor)?.location));
   const files = [...blobs].map(([path, data]) => ({ path, data })).filter((file) => locations.has(file.path));
@@ -111,10 +124,7 @@ function checkQuantized(model: OnnxModel, { pins }: Manifest): void {
 }
 
 /** Bytes of a weight, as a view, wherever it lies. Graph and manifest must say the same about it. */
-function weightReader(
-  parts: readonly Part[],
-  blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
-): (tensor: TensorProto) => Uint8Array {
+function weightReader(parts: readonly Part[], blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>): ReadWeight {
   const listed = new Map<string, { weight: Weight; digest: string }>();
   for (const part of parts) {
     for (const weight of part.weights) {

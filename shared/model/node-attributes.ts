@@ -20,6 +20,16 @@ export function intAttribute(node: NodeProto, name: string, fallback: number): n
   return value;
 }
 
+/** The node's attribute, or `fallback` if it is absent. Throws `bad-model` if it is no finite number. */
+export function floatAttribute(node: NodeProto, name: string, fallback: number): number {
+  const attribute = node.attribute.find((candidate) => candidate.name === name);
+  if (attribute === undefined) return fallback;
+  if (attribute.type !== AttributeProto_AttributeType.FLOAT || !Number.isFinite(attribute.f)) {
+    throw new ChorusError('bad-model', `${describeNode(node)}: the attribute ${name} is not a finite number`);
+  }
+  return attribute.f;
+}
+
 /** Removes an attribute, which then takes its default. */
 export function dropAttribute(node: NodeProto, name: string): void {
   node.attribute = node.attribute.filter((attribute) => attribute.name !== name);

@@ -1,3 +1,4 @@
+import { loadRuntimeStage } from '../support/runtime-stage.ts';
 /**
  * Scores models/wren on the questions of its recipe: `tsx test/bench/score-wren.ts [q4|q8|fp32 …]`. The model is imported
  * and run as volunteers run it, in two stages on the WASM backend with f16 rows between them, always taking the
@@ -10,15 +11,14 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import type { Digest, SessionId } from '#shared/ids.ts';
 import { TOP_K } from '#shared/limits.ts';
-import { cutStage, stageParts } from '#shared/model/cut.ts';
+import { stageParts } from '#shared/model/cut.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/rows/rows.ts';
 import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
 import { importModel } from '../../signal-server/import/import-model.ts';
-import { loadRuntime } from '../../worker/runtime.ts';
-import { createServedStage, type ServedStage } from '../../worker/served-stage.ts';
+import { type ServedStage } from '../../worker/served-stage.ts';
 
 const folder = new URL('../../models/wren/', import.meta.url).pathname;
 const question = z.object({ question: z.string(), answer: z.string() });
@@ -75,7 +75,7 @@ async function openWren(manifest: Manifest, dataFolder: string) {
     blobs.set(digest, bytes);
     return bytes;
   };
-  const graph = await read(manifest.graph.digest);
+  await read(manifest.graph.digest);
   const text = openModelText(
     await read(manifest.tokenizer.tokenizer.digest),
     await read(manifest.tokenizer.config.digest),
@@ -86,12 +86,10 @@ async function openWren(manifest: Manifest, dataFolder: string) {
     { start: 0, end: half, embedding: true, head: false },
     { start: half, end: layers, embedding: false, head: true },
   ];
-  const backend = { runtime: await loadRuntime('wasm'), device: null };
   const stages: ServedStage[] = [];
   for (const range of ranges) {
     for (const part of stageParts(manifest, range)) await read(part.blob.digest);
-    const stage = cutStage({ manifest, graph, range, fold: true, blob: (digest) => blobs.get(digest)! });
-    stages.push(await createServedStage({ backend, manifest, range, graph: stage, maxSessions: 1 }));
+    stages.push(await loadRuntimeStage({ manifest, blob: (digest) => blobs.get(digest)! }, range));
   }
   return {
     answer: (question: string, limit: number) => answerWith(stages, manifest, text, question, limit),

@@ -1,13 +1,12 @@
 import { concatBytes } from '#shared/bytes.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, TOP_K } from '#shared/limits.ts';
-import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { loadRuntime } from '../../worker/runtime.ts';
-import { createServedStage, type ServedStage } from '../../worker/served-stage.ts';
+import { type ServedStage } from '../../worker/served-stage.ts';
 import type { ImportedWren } from './imported-wren.ts';
+import { loadRuntimeStage } from './runtime-stage.ts';
 
 /** A model cut into stages that hand their wire bytes straight on, without links, engine or threads. */
 export interface StagedModel {
@@ -20,11 +19,9 @@ export async function loadStagedModel(
   { manifest, blob }: ImportedWren,
   ranges: readonly StageRange[],
 ): Promise<StagedModel> {
-  const backend = { runtime: await loadRuntime('wasm'), device: null };
   const stages: ServedStage[] = [];
   for (const range of ranges) {
-    const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-    stages.push(await createServedStage({ backend, manifest, range, graph, maxSessions: 1 }));
+    stages.push(await loadRuntimeStage({ manifest, blob }, range));
   }
 
   async function lap(session: SessionId, tokens: readonly number[], start: number): Promise<Rows> {

@@ -5,8 +5,13 @@ import type { StageGraph } from '#shared/model/cut.ts';
 import { decodeF16 } from '#shared/model/f16.ts';
 import { foldModel, type ProductForm } from '#shared/model/fold.ts';
 import { decodeModel, encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
-import type { KvStore } from '../../worker/kv-store.ts';
-import { loadGraph, type Backend, type GraphSizes, type LoadedGraph } from '../../worker/loaded-graph.ts';
+import {
+  loadGraph,
+  type Backend,
+  type GraphSizes,
+  type GraphSession,
+  type LoadedGraph,
+} from '../../worker/loaded-graph.ts';
 import type { Runtime, Tensor } from '../../worker/runtime.ts';
 
 /** The results of a model for some tokens: the rows that go into each boundary (null where not seen), and all logits. */
@@ -108,10 +113,10 @@ export async function loadStages(
 ): Promise<RunnableModel> {
   const loaded: LoadedGraph[] = [];
   for (const stage of stages) loaded.push(await loadGraph(backend, stage, sizes));
-  let kvs: Promise<KvStore>[] = [];
+  let sessions: Promise<GraphSession>[] = [];
   let length = 0;
   const reset = () => {
-    kvs = loaded.map((graph) => graph.createKv(512));
+    sessions = loaded.map((graph) => graph.open(512));
     length = 0;
   };
   reset();
@@ -120,11 +125,12 @@ export async function loadStages(
     async forward(tokens) {
       let rows: Uint32Array | Float32Array = Uint32Array.from(tokens);
       const seen = Array<Float32Array | null>(boundaries).fill(null);
-      for (const [i, graph] of loaded.entries()) {
+      for (const [i, session] of sessions.entries()) {
         if (rows instanceof Float32Array) seen[starts[i]!] = rows.slice();
         rows = (
-          await graph.forward(
-            await kvs[i]!,
+          await (
+            await session
+          ).forward(
             length,
             tokens.length,
             rows,

@@ -23,7 +23,7 @@ let backend: OpenBackend;
 
 beforeAll(async () => {
   wren = await importWren();
-  backend = await openWasm(new Runtimes(), 'a test');
+  backend = openWasm(new Runtimes(), 'a test');
 }, 120_000);
 
 function requestFor(range: StageRange, probe = true): WorkerCalls['load']['request'] {
@@ -35,7 +35,8 @@ test.each(ranges.map((range) => [describeRange(range), range] as const))(
   async (_, range) => {
     const request = requestFor(range);
     const { stage, probed } = await loadStage(backend, request, await readBlobs(request), () => undefined);
-    expect(probed.error).toBeLessThan(1e-5);
+    // Activations of 16 bits leave about so much beside the float32 of the reference.
+    expect(probed.error).toBeLessThan(1e-4);
     expect(probed.decodeMs).toBeGreaterThan(0);
     await stage.release();
   },

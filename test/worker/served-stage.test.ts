@@ -1,12 +1,11 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Digest, SessionId } from '#shared/ids.ts';
-import { cutStage } from '#shared/model/cut.ts';
+import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { loadRuntime } from '../../worker/runtime.ts';
-import { createServedStage, type ServedStage } from '../../worker/served-stage.ts';
+import { type ServedStage } from '../../worker/served-stage.ts';
 import { candidateRowBytes } from '../../worker/top-candidates.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
+import { loadRuntimeStage } from '../support/runtime-stage.ts';
 
 const a = 'a'.repeat(32) as SessionId;
 const b = 'b'.repeat(32) as SessionId;
@@ -26,11 +25,7 @@ beforeAll(async () => {
 }, 120_000);
 
 async function load(range: StageRange): Promise<ServedStage> {
-  const { manifest } = wren;
-  const blob = (digest: Digest) => wren.blob(digest);
-  const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-  const backend = { runtime: await loadRuntime('wasm'), device: null };
-  return createServedStage({ backend, manifest, range, graph, maxSessions: 2 });
+  return loadRuntimeStage(wren, range, 2);
 }
 
 describe('a first stage', () => {

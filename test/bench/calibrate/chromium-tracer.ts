@@ -8,8 +8,8 @@ import type { TracedModel, Tracer } from '../../support/traces/tracer.ts';
 import { startPageServer } from '../page-server.ts';
 import type * as pageModule from '../page/tracer.ts';
 
-/** SwiftShader is used without the subgroups that it computes wrongly with; a real GPU as volunteers use it. */
-export type TracedBackend = 'wasm' | 'swiftshader' | 'gpu';
+/** `wasm` is the inference runtime on the processor. SwiftShader is used without the subgroups that it computes wrongly with; a real GPU as volunteers use it. */
+export type TracedBackend = 'engine' | 'wasm' | 'swiftshader' | 'gpu';
 
 /** A device in a headless Chromium. Its class is known once it has traced something. */
 export async function createChromiumTracer(kind: TracedBackend): Promise<Tracer> {

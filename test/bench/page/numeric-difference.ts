@@ -27,7 +27,7 @@ export async function measureDifferences(
   const onLost = (reason: string): void => console.error(`device lost: ${reason}`);
   const manifest = await readManifest(url);
   const runtimes = new Runtimes();
-  const wasm = await openWasm(runtimes, 'compared with');
+  const wasm = openWasm(runtimes, 'compared with', false);
   const gpu = await openWebGpu(navigator.gpu, runtimes, { subgroups: false, refuseSoftware: false, onLost });
   const gpuWithSubgroups = await openWebGpu(navigator.gpu, runtimes, {
     subgroups: true,

@@ -27,8 +27,8 @@ export async function traceInPage(
   const lost: string[] = [];
   const onLost = (reason: string): void => void lost.push(reason);
   const backend =
-    kind === 'wasm'
-      ? await openWasm(runtimes, 'asked for')
+    kind === 'wasm' || kind === 'engine'
+      ? openWasm(runtimes, 'asked for', kind === 'engine')
       : await openWebGpu(navigator.gpu, runtimes, {
           subgroups: kind === 'gpu',
           refuseSoftware: kind === 'gpu',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Digest } from '#shared/ids.ts';
-import { cutStage, stageParts } from '#shared/model/cut.ts';
+import { cutStage, stageGraph, stageParts } from '#shared/model/cut.ts';
 import type { ProductForm } from '#shared/model/fold.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
@@ -68,7 +68,9 @@ async function expectCutsToAgree(
   const blob = (digest: Digest) => blobs.get(digest)!;
   const counts = [...new Set(isThorough ? [1, 2, 3, config.layers] : [2, config.layers])];
   for (const cut of [...counts.map((count) => evenCut(config.layers, count)), looseCut(config.layers, 2)]) {
-    const stages = cut.map((range) => cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold, blob }));
+    const stages = cut.map((range) =>
+      stageGraph(cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob }), fold),
+    );
     const starts = cut.map((range) => range.start);
     const model: RunnableModel = await loadStages(backend, stages, starts, config.layers + 1, config);
     const actual = await model.forward(prompt);

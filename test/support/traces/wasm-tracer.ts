@@ -1,16 +1,12 @@
 import { concatBytes } from '#shared/bytes.ts';
-import { cutStage } from '#shared/model/cut.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { loadRuntime } from '../../../worker/runtime.ts';
-import { createServedStage, type ServedStage } from '../../../worker/served-stage.ts';
+import { type ServedStage } from '../../../worker/served-stage.ts';
+import { loadRuntimeStage } from '../runtime-stage.ts';
 import { traceSession, type TracedModel, type Tracer } from './tracer.ts';
 
 /** Loads one stage on WASM in this thread. */
 export async function loadWasmStage(model: TracedModel, range: StageRange, maxSessions = 1): Promise<ServedStage> {
-  const { manifest, blob } = model;
-  const backend = { runtime: await loadRuntime('wasm'), device: null };
-  const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-  return createServedStage({ backend, manifest, range, graph, maxSessions });
+  return loadRuntimeStage(model, range, maxSessions);
 }
 
 /** The WASM backend in this thread. */

@@ -5,19 +5,18 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
-import { cutStage } from '#shared/model/cut.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import { loadRuntime } from '../../../../worker/runtime.ts';
-import { createServedStage, type ServedStage } from '../../../../worker/served-stage.ts';
+import { type ServedStage } from '../../../../worker/served-stage.ts';
 import { runChorus } from '../../../support/chorus-process.ts';
 import { callChorus } from '../../../support/command.ts';
 import { isThorough } from '../../../support/effort.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
 import { logReceipt, makePeople, policyOf } from '../../../support/receipts.ts';
+import { loadRuntimeStage } from '../../../support/runtime-stage.ts';
 import { wrenText } from '../../../support/wren-text.ts';
 
 const people = await makePeople();
@@ -33,10 +32,8 @@ beforeAll(async () => {
   const wren = await importWren();
   const { manifest, blob } = wren;
   const manifestBytes = utf8(JSON.stringify(manifest));
-  const backend = { runtime: await loadRuntime('wasm'), device: null };
   const openStage = async (range: StageRange) => {
-    const graph = cutStage({ manifest, graph: blob(manifest.graph.digest), range, fold: true, blob });
-    const stage = await createServedStage({ backend, manifest, range, graph, maxSessions: 1 });
+    const stage = await loadRuntimeStage({ manifest, blob }, range);
     stages.push(stage);
     return stage;
   };

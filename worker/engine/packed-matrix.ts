@@ -1,0 +1,145 @@
+import { type QuantizedWeight, readMatrix, type ReadWeight } from '#shared/model/quantized-weights.ts';
+import { ONNX_FLOAT16 } from '#shared/model/tensor-bytes.ts';
+import type { EngineMemory } from './engine-memory.ts';
+
+/** Columns that share a scale of activations; see c/activations.h. */
+export const BLOCK = 32;
+const TILE_ROWS = 4;
+/** Words of the struct `Matrix` in c/matrix.h, in its order. */
+const MATRIX_WORDS = 14;
+
+const ScaleKind = { f32: 0, f16: 1, super: 2 } as const;
+const OffsetKind = { constant: 0, u8: 1, minimumF32: 2, minimumF16: 3, minimumSuper: 4 } as const;
+
+/**
+ * A matrix as the engine packs it: block-quantized along its rows. A weight is (quant - zero) × scale, or quant × scale +
+ * minimum. `scales` and `offsets` have an entry for each group of `groupColumns` columns, row after row.
+ */
+export interface PackableMatrix {
+  readonly rows: number;
+  /** In blocks of 32. */
+  readonly columns: number;
+  readonly bits: 4 | 5 | 6 | 8;
+  /** 16, or 32 times a power of two. */
+  readonly groupColumns: number;
+  /** Quants of `row`, one a byte, into `to`. */
+  readonly quants: (row: number, to: Uint8Array) => void;
+  readonly scales:
+    | { readonly kind: 'f32'; readonly values: Float32Array }
+    | { readonly kind: 'f16'; readonly values: Uint16Array }
+    /** Product of a signed byte and a half that 256 columns share. */
+    | { readonly kind: 'super'; readonly values: Int8Array; readonly supers: Uint16Array };
+  readonly offsets:
+    | { readonly kind: 'constant'; readonly zero: number }
+    | { readonly kind: 'u8'; readonly values: Uint8Array }
+    | { readonly kind: 'minimumF32'; readonly values: Float32Array }
+    | { readonly kind: 'minimumF16'; readonly values: Uint16Array }
+    /** Minus the product of a byte and a half that 256 columns share. */
+    | { readonly kind: 'minimumSuper'; readonly values: Uint8Array; readonly supers: Uint16Array };
+}
+
+/** A matrix in the engine's memory. */
+export interface PackedMatrix {
+  readonly at: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly blocks: number;
+  /** Bytes of scratch that a product with it needs. */
+  readonly scratchBytes: number;
+}
+
+/** The weight of an ONNX node as the engine packs it; null where its zero points are not whole numbers. */
+export function packableWeight(weight: QuantizedWeight, read: ReadWeight): PackableMatrix | null {
+  const matrix = readMatrix(weight, read);
+  const { rows, columns, bits, quants, rowBytes, signed, zeroPoints } = matrix;
+  const centre = signed ? 1 << (bits - 1) : 0;
+  const zeros = typeof zeroPoints === 'number' ? zeroPoints + centre : Array.from(zeroPoints, (zero) => zero + centre);
+  const isWhole = (zero: number) => Number.isInteger(zero) && zero >= 0 && zero <= 255;
+  if (typeof zeros === 'number' ? !isWhole(zeros) : !zeros.every(isWhole)) return null;
+  return {
+    rows,
+    columns,
+    bits,
+    groupColumns: weight.blockSize,
+    quants(row, to) {
+      const from = row * rowBytes;
+      if (bits === 8) for (let i = 0; i < columns; i++) to[i] = quants[from + i]! ^ centre;
+      else {
+        for (let i = 0; i < columns; i += 2) {
+          const pair = quants[from + (i >> 1)]!;
+          to[i] = (pair & 15) ^ centre;
+          to[i + 1] = (pair >> 4) ^ centre;
+        }
+      }
+    },
+    scales:
+      weight.scales.dataType === ONNX_FLOAT16
+        ? { kind: 'f16', values: new Uint16Array(new Uint8Array(read(weight.scales)).buffer) }
+        : { kind: 'f32', values: matrix.scales },
+    offsets:
+      typeof zeros === 'number' ? { kind: 'constant', zero: zeros } : { kind: 'u8', values: Uint8Array.from(zeros) },
+  };
+}
+
+/** Packs a matrix into the engine's memory, where it stays. Throws `out-of-memory`. */
+export function packMatrix(memory: EngineMemory, matrix: PackableMatrix): PackedMatrix {
+  const { rows, columns, bits, groupColumns, scales, offsets } = matrix;
+  const blocks = columns / BLOCK;
+  const tiles = Math.ceil(rows / TILE_ROWS);
+  const groups = Math.ceil(columns / groupColumns);
+  const supers = Math.ceil(blocks / 8);
+  const quantBytes = tiles * blocks * TILE_ROWS * (bits === 8 ? 32 : 16);
+  const highBytes = tiles * blocks * TILE_ROWS * (bits === 5 ? 4 : bits === 6 ? 8 : 0);
+
+  const at = memory.allocate(4 * MATRIX_WORDS);
+  const quantsAt = memory.allocate(quantBytes);
+  const highAt = highBytes === 0 ? 0 : memory.allocate(highBytes);
+  const store = (values: Interleavable, perRow: number): number => {
+    const tiled = interleaved(values, rows, perRow);
+    const to = memory.allocate(tiled.byteLength);
+    memory.bytes(to, tiled.byteLength).set(new Uint8Array(tiled.buffer));
+    return to;
+  };
+  const fields = [
+    quantsAt,
+    highAt,
+    store(scales.values, groups),
+    offsets.kind === 'constant' ? 0 : store(offsets.values, groups),
+    scales.kind === 'super' ? store(scales.supers, supers) : 0,
+    offsets.kind === 'minimumSuper' ? store(offsets.supers, supers) : 0,
+    rows,
+    blocks,
+    bits,
+    groupColumns === 16 ? 2 : 1,
+    Math.max(0, Math.log2(groupColumns / BLOCK)),
+    ScaleKind[scales.kind],
+    OffsetKind[offsets.kind],
+    offsets.kind === 'constant' ? offsets.zero : 0,
+  ];
+  memory.words(at, MATRIX_WORDS).set(fields);
+
+  const tileBytes = TILE_ROWS * blocks * BLOCK;
+  const scratch = memory.allocate(tileBytes);
+  for (let tile = 0; tile < tiles; tile++) {
+    const count = Math.min(TILE_ROWS, rows - tile * TILE_ROWS);
+    for (let row = 0; row < count; row++) {
+      matrix.quants(tile * TILE_ROWS + row, memory.bytes(scratch + row * blocks * BLOCK, columns));
+    }
+    memory.functions.pack_tile(at, tile, scratch, count);
+  }
+  memory.free(scratch, tileBytes);
+  return { at, rows, columns, blocks, scratchBytes: 16 * (2 * groups + 1 + 16 * blocks) };
+}
+
+type Interleavable = Float32Array | Uint16Array | Uint8Array | Int8Array;
+
+/** [rows][perRow] as [tile][perRow][row of four], the rows beyond the last one zeros. */
+function interleaved(values: Interleavable, rows: number, perRow: number): Interleavable {
+  const tiles = Math.ceil(rows / TILE_ROWS);
+  const tiled = new (values.constructor as new (length: number) => Interleavable)(tiles * perRow * TILE_ROWS);
+  for (let row = 0; row < rows; row++) {
+    const tile = row >> 2;
+    for (let i = 0; i < perRow; i++) tiled[(tile * perRow + i) * TILE_ROWS + (row & 3)] = values[row * perRow + i]!;
+  }
+  return tiled;
+}

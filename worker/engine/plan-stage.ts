@@ -1,0 +1,483 @@
+import type { NodeProto, TensorProto } from 'onnx-buf';
+import { floatAttribute, intAttribute } from '#shared/model/node-attributes.ts';
+import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '#shared/model/quantized-weights.ts';
+import { ONNX_FLOAT16, ONNX_FLOAT32, tensorDims } from '#shared/model/tensor-bytes.ts';
+import { BLOCK } from './packed-matrix.ts';
+import {
+  NotPlanned,
+  type BinaryOperation,
+  type MatrixSource,
+  type Plan,
+  type PlannedGraph,
+  type Rotary,
+  type Slot,
+  type Step,
+  type UnaryOperation,
+  type View,
+} from './plan.ts';
+
+const UNARY: ReadonlyMap<string, UnaryOperation> = new Map([
+  ['Sigmoid', 'sigmoid'],
+  ['Tanh', 'tanh'],
+  ['Relu', 'relu'],
+  ['FastGelu', 'geluTanh'],
+  ['QuickGelu', 'quickGelu'],
+]);
+const BINARY: ReadonlyMap<string, BinaryOperation> = new Map([
+  ['Add', 'add'],
+  ['Sub', 'subtract'],
+  ['Mul', 'multiply'],
+  ['Div', 'divide'],
+]);
+/** Operators that leave the numbers of a row as they are. Half floats are computed with as f32, as folding does. */
+const PASSING = new Set(['Cast', 'Identity', 'Reshape']);
+
+/**
+ * The plan of a stage, from the operators of its graph and the shapes of its weights alone. Throws NotPlanned naming what
+ * the engine does not know; onnxruntime then runs the graph.
+ */
+export function planStage(graph: PlannedGraph): Plan {
+  return new Planner(graph).plan();
+}
+
+class Planner {
+  readonly #graph: PlannedGraph;
+  readonly #makers: ReadonlyMap<string, NodeProto>;
+  readonly #weights: ReadonlyMap<string, TensorProto>;
+  readonly #find: FindWeight;
+  readonly #views = new Map<string, View>();
+  readonly #readers = new Map<string, number>();
+  readonly #steps: Step[] = [];
+  readonly #slots: Slot[] = [];
+  #input: Slot | null = null;
+  #layers = 0;
+  #heads: { kvHeads: number; headSize: number } | null = null;
+
+  constructor(graph: PlannedGraph) {
+    this.#graph = graph;
+    const { node, initializer } = graph.model.graph;
+    this.#makers = new Map(node.flatMap((each) => each.output.map((output) => [output, each] as const)));
+    this.#weights = new Map(initializer.map((tensor) => [tensor.name, tensor]));
+    this.#find = weightFinder(graph.model.graph);
+    for (const input of node.flatMap((each) => each.input)) {
+      this.#readers.set(input, (this.#readers.get(input) ?? 0) + 1);
+    }
+  }
+
+  plan(): Plan {
+    const { io } = this.#graph;
+    const output = this.#view(io.output);
+    // A stage's last keys and values are read by nothing else of it.
+    for (const { presentKey } of io.past) this.#attention(presentKey);
+    if (this.#layers !== io.past.length) throw new NotPlanned(null, 'layers without an attention of their own');
+    const { kvHeads, headSize } = this.#heads ?? { kvHeads: 1, headSize: 4 };
+    return { steps: this.#steps, input: this.#input, output, layers: this.#layers, kvHeads, headSize };
+  }
+
+  #attention(presentKey: string): void {
+    const node = this.#makers.get(presentKey);
+    if (node?.opType !== 'GroupQueryAttention') throw new NotPlanned(node ?? null, 'keys that no attention makes');
+    this.#view(node.output[0] ?? '');
+  }
+
+  /** Nodes are in order, so what `value` is made of is never deeper than one node's inputs are wide. */
+  #view(value: string): View {
+    const known = this.#views.get(value);
+    if (known !== undefined) return known;
+    if (value === this.#graph.io.hidden) return this.#remember(value, this.#openInput());
+    // Each maker is visited before its readers, without recursion over the whole graph.
+    const pending = [value];
+    for (let top = pending.at(-1); top !== undefined; top = pending.at(-1)) {
+      if (this.#views.has(top)) {
+        pending.pop();
+        continue;
+      }
+      const node = this.#makers.get(top);
+      if (node === undefined) throw new NotPlanned(null, `nothing that the engine knows makes ${top.slice(0, 200)}`);
+      const missing = this.#rowInputs(node).filter((input) => !this.#views.has(input));
+      if (missing.length === 0) {
+        this.#make(node);
+        if (!this.#views.has(top)) throw new NotPlanned(node, `its output ${top.slice(0, 200)} is not known`);
+      } else if (missing.includes(this.#graph.io.hidden ?? '')) {
+        this.#remember(this.#graph.io.hidden!, this.#openInput());
+      } else {
+        pending.push(missing[0]!);
+        if (pending.length > this.#makers.size + 1) throw new NotPlanned(node, 'depends on itself');
+      }
+    }
+    return this.#views.get(value)!;
+  }
+
+  /** Inputs of a node that are rows. */
+  #rowInputs(node: NodeProto): string[] {
+    const { input, opType } = node;
+    switch (opType) {
+      case 'Gather':
+        return this.#isTable(node) ? [] : [input[0] ?? ''];
+      case 'GatherBlockQuantized':
+        return [];
+      case 'MatMul':
+      case 'MatMulNBits':
+      case 'Gemm':
+      case 'Reshape':
+      case 'RotaryEmbedding':
+      case 'Split':
+      case 'Slice':
+        return [input[0] ?? ''];
+      case 'GroupQueryAttention':
+        return input.slice(0, 3).filter((name) => name !== '');
+      default:
+        return input.filter((name) => name !== '' && this.#constant(name) === undefined);
+    }
+  }
+
+  #openInput(): View {
+    this.#input ??= this.#newSlot(this.#graph.hiddenSize, false);
+    return whole(this.#input);
+  }
+
+  #newSlot(width: number, isWanted: boolean): Slot {
+    const slot = { id: this.#slots.length, width, isWanted };
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  #remember(value: string, view: View): View {
+    this.#views.set(value, view);
+    return view;
+  }
+
+  #add(value: string, step: Step): void {
+    this.#steps.push(step);
+    this.#remember(value, whole(step.to));
+  }
+
+  #make(node: NodeProto): void {
+    const { opType } = node;
+    const [first = ''] = node.input;
+    const [output = ''] = node.output;
+    if (PASSING.has(opType)) {
+      this.#remember(output, this.#passed(node));
+      return;
+    }
+    switch (opType) {
+      case 'Gather':
+        return this.#gather(node);
+      case 'GatherBlockQuantized': {
+        const weight = quantizedWeight(node, this.#find);
+        return this.#lookUp(node, { kind: 'quantized', weight }, weight.columns);
+      }
+      case 'MatMulNBits': {
+        const weight = quantizedWeight(node, this.#find);
+        return this.#product(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
+      }
+      case 'MatMul':
+      case 'Gemm':
+        return this.#plainProduct(node);
+      case 'SimplifiedLayerNormalization':
+        return this.#norm(node, this.#views.get(first)!, node.input[1] ?? '');
+      case 'SkipSimplifiedLayerNormalization':
+        return this.#skipNorm(node);
+      case 'RotaryEmbedding':
+        return this.#rotate(node);
+      case 'GroupQueryAttention':
+        return this.#attend(node);
+      case 'Split':
+        return this.#split(node);
+    }
+    const unary = opType === 'Gelu' ? geluOf(node) : UNARY.get(opType);
+    if (unary !== undefined) return this.#unary(node, unary, first);
+    const binary = BINARY.get(opType);
+    if (binary !== undefined) return this.#binary(node, binary);
+    throw new NotPlanned(node, `the operator ${opType} is not one of the engine's`);
+  }
+
+  /** Rows as they are, cut into heads or joined again: a reshape that leaves each position's numbers together. */
+  #passed(node: NodeProto): View {
+    const view = this.#views.get(node.input[0] ?? '')!;
+    if (node.opType !== 'Reshape') return view;
+    const shape = this.#constant(node.input[1] ?? '');
+    const dims = shape === undefined ? null : integersOf(shape);
+    const last = dims?.at(-1) ?? 0;
+    const keepsRows = dims !== null && dims.length >= 3 && last > 0 && view.width % last === 0;
+    const inner = dims?.slice(2).reduce((product, dim) => product * dim, 1) ?? 0;
+    // [batch, positions, ...width]: the inner dimensions make up a whole row, or the second runs over positions × heads.
+    if (!keepsRows || (Math.abs(inner) !== view.width && !(dims.length === 3 && dims[1] === -1))) {
+      throw new NotPlanned(node, 'reshapes rows in a way that is not known');
+    }
+    return view;
+  }
+
+  #gather(node: NodeProto): void {
+    const [table = '', ids = ''] = node.input;
+    if (!this.#isTable(node)) {
+      if (ids !== this.#graph.io.logitsIndex) throw new NotPlanned(node, 'gathers rows by other indices');
+      const from = this.#views.get(table)!;
+      return this.#add(node.output[0]!, { type: 'select', from, to: this.#newSlot(from.width, true) });
+    }
+    const tensor = this.#weights.get(table)!;
+    const [, columns = 0] = this.#matrixDims(node, tensor);
+    this.#lookUp(node, { kind: 'plain', tensor, isTurned: false }, columns);
+  }
+
+  #isTable(node: NodeProto): boolean {
+    return this.#weights.has(node.input[0] ?? '') && node.input[1] === this.#graph.io.tokens;
+  }
+
+  #lookUp(node: NodeProto, table: MatrixSource, width: number): void {
+    if (node.input[1] !== this.#graph.io.tokens) throw new NotPlanned(node, 'looks up by other indices than tokens');
+    this.#checkWidth(node, width, table);
+    this.#add(node.output[0]!, { type: 'gather', table, to: this.#newSlot(width, false) });
+  }
+
+  #product(node: NodeProto, matrix: MatrixSource, rows: number, columns: number): void {
+    const from = this.#views.get(node.input[0] ?? '')!;
+    if (from.width !== columns) throw new NotPlanned(node, `multiplies rows of ${from.width} with ${columns} columns`);
+    this.#checkWidth(node, columns, matrix);
+    this.#add(node.output[0]!, { type: 'product', matrix, from, to: this.#newSlot(rows, from.slot.isWanted) });
+  }
+
+  #checkWidth(node: NodeProto, columns: number, matrix: MatrixSource): void {
+    const unit = matrix.kind === 'quantized' ? BLOCK : 4;
+    if (columns % unit !== 0) throw new NotPlanned(node, `${columns} columns are not in blocks of ${unit}`);
+  }
+
+  #plainProduct(node: NodeProto): void {
+    const turned = this.#makers.get(node.input[1] ?? '');
+    const isTransposed = turned?.opType === 'Transpose';
+    const tensor = this.#weights.get(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
+    if (tensor === undefined) throw new NotPlanned(node, 'multiplies rows with each other');
+    const isGemm = node.opType === 'Gemm';
+    if (isGemm && (intAttribute(node, 'transA', 0) !== 0 || floatAttribute(node, 'alpha', 1) !== 1)) {
+      throw new NotPlanned(node, 'a Gemm with a turned or scaled first factor');
+    }
+    const [first, second] = this.#matrixDims(node, tensor);
+    const isByRows = isTransposed !== (isGemm && intAttribute(node, 'transB', 0) === 1);
+    const [rows, columns] = isByRows ? [first, second] : [second, first];
+    const matrix: MatrixSource = { kind: 'plain', tensor, isTurned: !isByRows };
+    const bias = isGemm ? node.input[2] : undefined;
+    this.#product(node, matrix, rows, columns);
+    if (bias) this.#join(node, 'add', this.#views.get(node.output[0]!)!, bias);
+  }
+
+  #matrixDims(node: NodeProto, tensor: TensorProto): [number, number] {
+    const dims = tensorDims(tensor);
+    const isFloat = tensor.dataType === ONNX_FLOAT32 || tensor.dataType === ONNX_FLOAT16;
+    if (dims.length !== 2 || !isFloat) throw new NotPlanned(node, 'its weight is not a matrix of floats');
+    return dims as [number, number];
+  }
+
+  #norm(node: NodeProto, from: View, gamma: string): void {
+    const tensor = this.#constant(gamma);
+    const size = tensor === undefined ? 0 : tensorDims(tensor).reduce((product, dim) => product * dim, 1);
+    const isWhole = size > 0 && size % 4 === 0 && from.width % size === 0;
+    if (tensor === undefined || !isWhole) throw new NotPlanned(node, 'normalizes rows in parts of another size');
+    const epsilon = floatAttribute(node, 'epsilon', node.opType.startsWith('Skip') ? 1e-12 : 1e-5);
+    const to = this.#newSlot(from.width, from.slot.isWanted);
+    this.#add(node.output[0]!, { type: 'norm', from, gamma: { tensor }, size, epsilon, to });
+  }
+
+  #skipNorm(node: NodeProto): void {
+    const [a = '', b = '', gamma = '', bias = ''] = node.input;
+    if (bias !== '' || node.output[1] || node.output[2]) throw new NotPlanned(node, 'a skip norm with a bias');
+    const [left, right] = [this.#views.get(a)!, this.#views.get(b)!];
+    this.#checkAlike(node, left, right);
+    const to = this.#newSlot(left.width, left.slot.isWanted);
+    // The sum has a name where something else reads it.
+    const sum = node.output[3] || `${node.output[0]} sum`;
+    this.#add(sum, { type: 'binary', operation: 'add', left, right, to });
+    this.#norm(node, whole(to), gamma);
+  }
+
+  #unary(node: NodeProto, operation: UnaryOperation, from: string): void {
+    const view = this.#views.get(from)!;
+    this.#checkFours(node, view);
+    const to = this.#newSlot(view.width, view.slot.isWanted);
+    this.#add(node.output[0]!, { type: 'unary', operation, from: view, to });
+  }
+
+  #binary(node: NodeProto, operation: BinaryOperation): void {
+    const [a = '', b = ''] = node.input;
+    if (operation === 'multiply' && (this.#silu(node, a, b) || this.#silu(node, b, a))) return;
+    const left = this.#views.get(a);
+    if (left !== undefined) return this.#join(node, operation, left, b);
+    const right = this.#views.get(b);
+    if (right === undefined || operation === 'subtract' || operation === 'divide') {
+      throw new NotPlanned(node, 'takes rows from a constant');
+    }
+    this.#join(node, operation, right, a);
+  }
+
+  /** x × sigmoid(x), where nothing else reads the sigmoid: made in one step in its place. */
+  #silu(node: NodeProto, of: string, sigmoid: string): boolean {
+    const maker = this.#makers.get(sigmoid);
+    if (maker?.opType !== 'Sigmoid' || maker.input[0] !== of || this.#readers.get(sigmoid) !== 1) return false;
+    const at = this.#steps.findLastIndex((step) => step.to === this.#views.get(sigmoid)?.slot);
+    const step = this.#steps[at];
+    if (step?.type !== 'unary' || step.operation !== 'sigmoid') return false;
+    this.#steps[at] = { ...step, operation: 'silu' };
+    this.#remember(node.output[0]!, whole(step.to));
+    return true;
+  }
+
+  #join(node: NodeProto, operation: BinaryOperation, left: View, other: string): void {
+    this.#checkFours(node, left);
+    const to = this.#newSlot(left.width, left.slot.isWanted);
+    const right = this.#views.get(other);
+    if (right !== undefined) {
+      this.#checkAlike(node, left, right);
+      return this.#add(node.output[0]!, { type: 'binary', operation, left, right, to });
+    }
+    const tensor = this.#constant(other);
+    const count = tensor === undefined ? 0 : tensorDims(tensor).reduce((product, dim) => product * dim, 1);
+    if (tensor === undefined || (count !== 1 && count !== left.width)) {
+      throw new NotPlanned(node, 'a constant that is neither one number nor a row');
+    }
+    this.#add(node.output[0]!, { type: 'binary', operation, left, right: { tensor }, to });
+  }
+
+  #checkAlike(node: NodeProto, left: View, right: View): void {
+    if (left.width !== right.width || left.slot.isWanted !== right.slot.isWanted) {
+      throw new NotPlanned(node, `joins rows of ${left.width} and ${right.width}`);
+    }
+    this.#checkFours(node, left);
+  }
+
+  #checkFours(node: NodeProto, view: View): void {
+    if (view.width % 4 !== 0) throw new NotPlanned(node, `rows of ${view.width} are not in fours`);
+  }
+
+  #rotate(node: NodeProto): void {
+    const [from = '', positions = '', cosines = '', sines = ''] = node.input;
+    const view = this.#views.get(from)!;
+    if (positions !== this.#graph.io.positionIds) throw new NotPlanned(node, 'rotates by other positions');
+    if (floatAttribute(node, 'scale', 1) !== 1 || intAttribute(node, 'is_packed_batching', 0) !== 0) {
+      throw new NotPlanned(node, 'a rotary embedding of another kind');
+    }
+    const rotary = this.#rotary(node, cosines, sines, intAttribute(node, 'interleaved', 0) === 1);
+    const angles = tensorDims(rotary.cosines)[1] ?? 0;
+    const rotated = intAttribute(node, 'rotary_embedding_dim', 0);
+    const heads = intAttribute(node, 'num_heads', 0) || view.width / (2 * angles);
+    const isKnown = Number.isInteger(heads) && view.width % heads === 0 && (rotated === 0 || rotated === 2 * angles);
+    if (!isKnown || 2 * angles > view.width / heads) throw new NotPlanned(node, 'rotates heads of another size');
+    this.#add(node.output[0]!, {
+      type: 'rotate',
+      from: view,
+      heads,
+      rotary,
+      to: this.#newSlot(view.width, view.slot.isWanted),
+    });
+  }
+
+  #rotary(node: NodeProto, cosines: string, sines: string, isInterleaved: boolean): Rotary {
+    const [cosine, sine] = [this.#weights.get(cosines), this.#weights.get(sines)];
+    if (cosine === undefined || sine === undefined) throw new NotPlanned(node, 'its angles are not constant');
+    if (tensorDims(cosine).join() !== tensorDims(sine).join() || tensorDims(cosine).length !== 2) {
+      throw new NotPlanned(node, 'its angles are not two tables of one size');
+    }
+    return { cosines: cosine, sines: sine, isInterleaved };
+  }
+
+  #attend(node: NodeProto): void {
+    const [query = '', key = '', value = '', pastKey = ''] = node.input;
+    const heads = intAttribute(node, 'num_heads', 0);
+    const kvHeads = intAttribute(node, 'kv_num_heads', 0);
+    const isKnown =
+      intAttribute(node, 'local_window_size', -1) === -1 &&
+      intAttribute(node, 'smooth_softmax', 0) === 0 &&
+      intAttribute(node, 'qk_output', 0) === 0 &&
+      node.input.slice(9).every((input) => input === '');
+    if (!isKnown) throw new NotPlanned(node, 'an attention with a window, a sink or a bias');
+    const layer = this.#graph.io.past.findIndex((past) => past.key === pastKey);
+    const all = this.#views.get(query)!;
+    const isPacked = key === '' && value === '';
+    const headSize = all.width / (isPacked ? heads + 2 * kvHeads : heads);
+    if (layer === -1 || !Number.isInteger(headSize) || headSize % 4 !== 0) {
+      throw new NotPlanned(node, 'its heads are not in fours');
+    }
+    const part = (from: number, count: number): View => ({
+      slot: all.slot,
+      offset: all.offset + from * headSize,
+      width: count * headSize,
+    });
+    const known = this.#heads;
+    if (known !== null && (known.kvHeads !== kvHeads || known.headSize !== headSize)) {
+      throw new NotPlanned(node, 'layers differ in their heads');
+    }
+    this.#heads = { kvHeads, headSize };
+    const rotates = intAttribute(node, 'do_rotary', 0) === 1;
+    const [cosines = '', sines = ''] = node.input.slice(7);
+    // Queries and keys are turned where they lie.
+    if (rotates && [query, key].some((name) => name !== '' && this.#readers.get(name) !== 1)) {
+      throw new NotPlanned(node, 'others read its queries or keys');
+    }
+    const rotary = rotates
+      ? this.#rotary(node, cosines, sines, intAttribute(node, 'rotary_interleaved', 0) === 1)
+      : null;
+    const scale = floatAttribute(node, 'scale', 0);
+    const [k, v] = isPacked
+      ? [part(heads, kvHeads), part(heads + kvHeads, kvHeads)]
+      : [this.#views.get(key)!, this.#views.get(value)!];
+    if (k.width !== kvHeads * headSize || v.width !== k.width) throw new NotPlanned(node, 'its keys have another size');
+    this.#layers += 1;
+    this.#add(node.output[0]!, {
+      type: 'attention',
+      layer,
+      query: part(0, heads),
+      key: k,
+      value: v,
+      heads,
+      kvHeads,
+      headSize,
+      scale: scale === 0 ? 1 / Math.sqrt(headSize) : scale,
+      softcap: floatAttribute(node, 'softcap', 0),
+      rotary,
+      to: this.#newSlot(heads * headSize, false),
+    });
+  }
+
+  /** Parts of rows side by side. */
+  #split(node: NodeProto): void {
+    const view = this.#views.get(node.input[0] ?? '')!;
+    const axis = intAttribute(node, 'axis', 0);
+    const sizes = this.#constant(node.input[1] ?? '');
+    if ((axis !== -1 && axis !== 2) || sizes === undefined) throw new NotPlanned(node, 'splits rows in another way');
+    let offset = view.offset;
+    for (const [i, width] of integersOf(sizes).entries()) {
+      if (width % 4 !== 0) throw new NotPlanned(node, `a part of ${width} is not in fours`);
+      this.#remember(node.output[i] ?? '', { slot: view.slot, offset, width });
+      offset += width;
+    }
+    if (offset !== view.offset + view.width) throw new NotPlanned(node, 'its parts do not make up the rows');
+  }
+
+  /** A weight, or the value of a Constant node. */
+  #constant(name: string): TensorProto | undefined {
+    const maker = this.#makers.get(name);
+    if (maker?.opType === 'Constant') return maker.attribute.find((attribute) => attribute.name === 'value')?.t;
+    if (maker?.opType === 'Cast') return this.#constant(maker.input[0] ?? '');
+    return this.#weights.get(name);
+  }
+}
+
+/** Same key, same matrix, which is packed once: a tied table is read by two steps. */
+export function matrixKey(source: MatrixSource): string {
+  return source.kind === 'quantized' ? weightKey(source.weight) : `${source.isTurned} ${source.tensor.name}`;
+}
+
+function whole(slot: Slot): View {
+  return { slot, offset: 0, width: slot.width };
+}
+
+function geluOf(node: NodeProto): UnaryOperation {
+  const approximate = node.attribute.find((attribute) => attribute.name === 'approximate');
+  return approximate !== undefined && new TextDecoder().decode(approximate.s) === 'tanh' ? 'geluTanh' : 'gelu';
+}
+
+/** The integers of a small constant. */
+function integersOf(tensor: TensorProto): number[] {
+  if (tensor.int64Data.length > 0) return tensor.int64Data.map(Number);
+  const { rawData } = tensor;
+  const view = new DataView(rawData.buffer, rawData.byteOffset, rawData.length);
+  return Array.from({ length: rawData.length >> 3 }, (_, i) => Number(view.getBigInt64(8 * i, true)));
+}

@@ -1,0 +1,98 @@
+import type { NodeProto, TensorProto } from 'onnx-buf';
+import type { StageIo } from '#shared/model/stage-graph.ts';
+import type { OnnxModel } from '#shared/model/onnx-file.ts';
+import type { QuantizedWeight } from '#shared/model/quantized-weights.ts';
+
+/** Rows that a step makes: `width` f32 for each position of a run, or for each wanted one. */
+export interface Slot {
+  readonly id: number;
+  readonly width: number;
+  readonly isWanted: boolean;
+}
+
+/** Columns [offset, offset + width) of a slot. */
+export interface View {
+  readonly slot: Slot;
+  readonly offset: number;
+  readonly width: number;
+}
+
+/** A matrix whose rows are the outputs, or a table of rows. */
+export type MatrixSource =
+  | { readonly kind: 'quantized'; readonly weight: QuantizedWeight }
+  /** Float, [rows, columns], or stored as [columns, rows] where `isTurned`. */
+  | { readonly kind: 'plain'; readonly tensor: TensorProto; readonly isTurned: boolean };
+
+export type BinaryOperation = 'add' | 'subtract' | 'multiply' | 'divide';
+export type UnaryOperation = 'sigmoid' | 'silu' | 'tanh' | 'gelu' | 'geluTanh' | 'quickGelu' | 'relu';
+
+/** Float values that are the same for all rows: a vector, or one number. */
+export type Constant = { readonly tensor: TensorProto };
+
+export interface Attention {
+  /** Layer of the stage's own, from 0. */
+  readonly layer: number;
+  readonly query: View;
+  readonly key: View;
+  readonly value: View;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly scale: number;
+  readonly softcap: number;
+  readonly rotary: Rotary | null;
+}
+
+export interface Rotary {
+  readonly cosines: TensorProto;
+  readonly sines: TensorProto;
+  readonly isInterleaved: boolean;
+}
+
+export type Step =
+  | { readonly type: 'gather'; readonly table: MatrixSource; readonly to: Slot }
+  | { readonly type: 'product'; readonly matrix: MatrixSource; readonly from: View; readonly to: Slot }
+  | {
+      readonly type: 'norm';
+      readonly from: View;
+      readonly gamma: Constant;
+      readonly size: number;
+      readonly epsilon: number;
+      readonly to: Slot;
+    }
+  | {
+      readonly type: 'binary';
+      readonly operation: BinaryOperation;
+      readonly left: View;
+      readonly right: View | Constant;
+      readonly to: Slot;
+    }
+  | { readonly type: 'unary'; readonly operation: UnaryOperation; readonly from: View; readonly to: Slot }
+  | { readonly type: 'rotate'; readonly from: View; readonly heads: number; readonly rotary: Rotary; readonly to: Slot }
+  | ({ readonly type: 'attention'; readonly to: Slot } & Attention)
+  | { readonly type: 'select'; readonly from: View; readonly to: Slot };
+
+/** A stage as the engine runs it: steps in order, each once for the rows of a run. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Slot that a run fills with hidden rows; null where it begins with tokens. */
+  readonly input: Slot | null;
+  readonly output: View;
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+}
+
+/** The graph of a stage, as cutting leaves it. */
+export interface PlannedGraph {
+  readonly model: OnnxModel;
+  readonly io: StageIo;
+  readonly hiddenSize: number;
+}
+
+/** A node that the engine has no step for, and why. */
+export class NotPlanned extends Error {
+  constructor(node: NodeProto | null, reason: string) {
+    super(node === null ? reason : `node ${(node.name || node.output[0] || '').slice(0, 200)}: ${reason}`);
+  }
+}
