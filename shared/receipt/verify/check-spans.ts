@@ -70,7 +70,7 @@ function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: 
     const isAllowed = finding.isExact || finding.outcome === 'rejected' || !haveEqualBits(mine, theirs, false);
     demand(
       isAllowed,
-      `${where} are said to be near, where ${describeNumericClass(mine)} leaves no room for a difference`,
+      `${where} are said to differ a little, where ${describeNumericClass(mine)} leaves no room for that`,
     );
   }
   const hasSigned = (id: string) => signers.some((signer) => signer.stage === stage && signer.replica.id === id);
