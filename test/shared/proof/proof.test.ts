@@ -31,6 +31,7 @@ const model = 'c0'.repeat(32) as Digest;
 const session = 'ab'.repeat(16) as SessionId;
 const replaySession = 'cd'.repeat(16) as SessionId;
 const GPU = 'webgpu/maker/model';
+const OTHER_ENGINE = 'int16/ffffffffffffffff';
 const VOCABULARY = 100;
 
 const base = smallManifest({ layers: 8 });
@@ -158,8 +159,8 @@ describe('a proof of a wrong computation', () => {
   test('needs but one bit where both are of the engine, whatever their runs were', async () => {
     const route = answerRoute(ENGINE_CLASS);
     const replay = replayRoute(middle, {}, ENGINE_CLASS);
-    const cases: SpokenChunk[] = [{}, { runs: [31, 1] }, { runs: new Array<number>(32).fill(1) }];
-    for (const spoken of cases) {
+    for (const runs of [[32], [31, 1], new Array<number>(32).fill(1)]) {
+      const spoken = { runs };
       const claim = proofOf({ route, replay, claimed: noisy, spoken });
       expect(await verdict(claim)).toMatchObject({ accused: accused.id, reason: 'disagreement' });
       expect(await code(proofOf({ route, replay, claimed: chunk, spoken }))).toBe('bad-message');
@@ -169,12 +170,8 @@ describe('a proof of a wrong computation', () => {
 
   test('is held to limits where but one of the two is of the engine, and shows whoever is beyond them', async () => {
     const engine = replayRoute(middle, {}, ENGINE_CLASS);
-    for (const [numericClass, replay] of [
-      [ENGINE_CLASS, replayRoute()],
-      ['wasm', engine],
-      [GPU, engine],
-      ['int16/ffffffffffffffff', engine],
-    ] as const) {
+    const others = ['wasm', GPU, OTHER_ENGINE].map((each) => [each, engine] as const);
+    for (const [numericClass, replay] of [[ENGINE_CLASS, replayRoute()] as const, ...others]) {
       const route = answerRoute(numericClass);
       expect(await code(proofOf({ route, replay, claimed: noisy }))).toBe('bad-message');
       expect(await verdict(proofOf({ route, replay }))).toMatchObject({ reason: 'disagreement' });
@@ -260,11 +257,7 @@ describe('a proof of a wrong computation', () => {
     ['a referee that is no anchor', () => ({ byReferee: shadow, replay: replayOf(shadow) }), 'wrong-peer'],
     ['the accused as its own referee', () => ({ by: anchor, route: routeWith(anchor) }), 'wrong-peer'],
     ['a referee with a GPU', () => ({ replay: replayRoute(middle, {}, GPU) }), 'bad-message'],
-    [
-      'a referee of an engine that nobody knows',
-      () => ({ replay: replayRoute(middle, {}, 'int16/ffffffffffffffff') }),
-      'bad-message',
-    ],
+    ['a referee of another engine', () => ({ replay: replayRoute(middle, {}, OTHER_ENGINE) }), 'bad-message'],
     ['a referee of other layers', () => ({ replay: replayRoute({ ...middle, end: 5 }) }), 'bad-message'],
     ['an accused’s word on another session', () => ({ spoken: { session: replaySession } }), 'unknown-session'],
     ['a referee’s word on another session', () => ({ refereed: { session } }), 'unknown-session'],
@@ -340,15 +333,10 @@ describe('a proof of wrong logits', () => {
   const rows = [1.1, 1.2, 1.3].map((at) => row(at));
   const false_ = [1.1, 1.2, 1.3].map((at) => row(at, 70));
 
-  async function headProof(
-    said: ReturnType<typeof speak>,
-    numericClass = GPU,
-    right = rows,
-    replay = replayRoute(back),
-  ): Promise<Proof> {
+  async function headProof(said: ReturnType<typeof speak>, numericClass = GPU, right = rows, refereeClass = 'wasm') {
     return computationProof({
       route: await envelope(answerRoute(numericClass)),
-      replay: await envelope(replay),
+      replay: await envelope(replayRoute(back, {}, refereeClass)),
       accused: await signed(said, last, numericClass),
       referee: await signed(speakLogits(chunk, right, { session: replaySession, stage: 0 }), anchor, 'wasm'),
     });
@@ -379,17 +367,16 @@ describe('a proof of wrong logits', () => {
   });
 
   test('needs but one bit of two engines, whatever they were asked for before', async () => {
-    const replay = replayRoute(back, {}, ENGINE_CLASS);
     const outputFrom = foldRows(CHAIN_START, [rows[0]!]);
     const asked = (of: Uint8Array<ArrayBuffer>[]) => {
       const { commit, reveal } = speakLogits(chunk, of, { session, stage: 2, runs: [31, 1] });
       return { commit: { ...commit, outputFrom, outputTo: foldTail(outputFrom, commit.end, of) }, reveal };
     };
-    const proof = headProof(asked(nearly), ENGINE_CLASS, rows, replay);
-    expect(await verdict(proof)).toMatchObject({ accused: last.id, reason: 'disagreement' });
-    expect(await code(headProof(asked(rows), ENGINE_CLASS, rows, replay))).toBe('bad-message');
-    expect(await code(headProof(asked(nearly), ENGINE_CLASS, rows))).toBe('bad-message');
-    expect(await code(headProof(asked(rows.slice(1)), ENGINE_CLASS, rows, replay))).toBe('bad-message');
+    const against = (of: Uint8Array<ArrayBuffer>[], referee = ENGINE_CLASS as string) =>
+      headProof(asked(of), ENGINE_CLASS, rows, referee);
+    expect(await verdict(against(nearly))).toMatchObject({ accused: last.id, reason: 'disagreement' });
+    expect(await code(against(nearly, 'wasm'))).toBe('bad-message');
+    for (const each of [rows, rows.slice(1)]) expect(await code(against(each))).toBe('bad-message');
   });
 
   test('needs more than one bit where the same run may have been asked for more logits', async () => {
