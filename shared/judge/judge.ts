@@ -2,11 +2,10 @@ import { equalBytes } from '../bytes.ts';
 import { CHUNK_POSITIONS } from '../limits.ts';
 import { closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
 import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
+import { haveEqualBits } from './numeric-class.ts';
 import type { Testimony } from './statement.ts';
 import type { PairThreshold } from './thresholds.ts';
 
-/** The numeric class whose bits depend on nothing but the input and the shapes of the runs; referees compute in it. */
-export const EXACT_CLASS = 'wasm';
 /** Ratio of the updates' sizes beyond which no tolerance helps. */
 const NORM_RANGE = { min: 0.8, max: 1.25 };
 /** Below this many rows a median is hardly more than one row. */
@@ -14,8 +13,8 @@ const FEW_ROWS = 8;
 
 /**
  * Compares the commits and reveals of a primary and a shadow of its stage for one span. The caller has checked each by
- * itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas of the exact
- * class with equal shapes must have them; otherwise the limits of their pair of classes decide.
+ * itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas that must match (`mustMatch`) have
+ * them, or one of them lied, whatever the limits are; otherwise the limits of their pair of classes decide.
  */
 export function judge(primary: Testimony, shadow: Testimony, output: OutputKind, threshold: PairThreshold): Finding {
   const [mine, theirs] = [primary.commit.statement, shadow.commit.statement];
@@ -29,14 +28,8 @@ export function judge(primary: Testimony, shadow: Testimony, output: OutputKind,
 
 /** True if equal inputs leave these two no room for any difference. */
 export function mustMatch(a: Testimony, b: Testimony): boolean {
-  return (
-    isExactPair(a.numericClass, b.numericClass) && equalBytes(a.commit.statement.shapes, b.commit.statement.shapes)
-  );
-}
-
-/** True for two classes whose replicas have equal bits wherever they ran the same input in equal runs. */
-export function isExactPair(a: string, b: string): boolean {
-  return a === EXACT_CLASS && b === EXACT_CLASS;
+  const areRunsEqual = equalBytes(a.commit.statement.shapes, b.commit.statement.shapes);
+  return haveEqualBits(a.numericClass, b.numericClass, areRunsEqual);
 }
 
 /** Logits rows that are malformed cannot be compared. */

@@ -1,2 +1,50 @@
-export const ENGINE_CLASS = 'int16/61e0075c4c7cfec6';
+/**
+ * Numeric classes: the name of the arithmetic that a replica computes in, such as `wasm` or `webgpu/nvidia/ampere`. In an
+ * exact class the bits of a row depend on no device, so that the smallest difference between two replicas is a lie.
+ */
+
+/** The inference runtime's WebAssembly: equal bits for equal input in runs of equal shapes. */
 export const RUNTIME_CLASS = 'wasm';
+/**
+ * The engine in this repository: equal bits for equal input, however the runs are cut. The name is that of its rows' format
+ * and the first 16 hexadecimal digits of its module's SHA-256; another module is another class.
+ */
+export const ENGINE_CLASS = 'int16/61e0075c4c7cfec6';
+const [ENGINE_FORMAT] = ENGINE_CLASS.split('/');
+
+/** True for a class whose bits depend on nothing but the input and, where `dependsOnRuns`, the shapes of the runs. */
+export function isExactClass(numericClass: string): boolean {
+  return numericClass === ENGINE_CLASS || numericClass === RUNTIME_CLASS;
+}
+
+/** True for two replicas of one exact class. */
+export function isExactPair(a: string, b: string): boolean {
+  return a === b && isExactClass(a);
+}
+
+/** True for the exact class whose bits also depend on the shapes of the runs. */
+export function dependsOnRuns(numericClass: string): boolean {
+  return numericClass === RUNTIME_CLASS;
+}
+
+/** True if equal input leaves replicas of these classes no room for any difference; `areRunsEqual` tells of the shapes of their runs. */
+export function haveEqualBits(a: string, b: string, areRunsEqual: boolean): boolean {
+  return isExactPair(a, b) && (areRunsEqual || !dependsOnRuns(a));
+}
+
+/** The words for a class: `WebGPU · nvidia/ampere`, `WASM`, `CPU · exact engine`. A class that nobody knows has its own name. */
+export function describeNumericClass(numericClass: string): string {
+  if (numericClass === RUNTIME_CLASS) return 'WASM';
+  if (numericClass === ENGINE_CLASS) return 'CPU · exact engine';
+  const [arithmetic, ...device] = numericClass.split('/');
+  if (arithmetic === ENGINE_FORMAT) return 'CPU · another engine';
+  if (arithmetic !== 'webgpu') return numericClass;
+  return device.length === 0 ? 'WebGPU' : `WebGPU · ${device.join('/')}`;
+}
+
+/** The words for a class where there is room for the digest of its engine. */
+export function describeNumericClassInFull(numericClass: string): string {
+  const [arithmetic, digest] = numericClass.split('/');
+  const words = describeNumericClass(numericClass);
+  return arithmetic === ENGINE_FORMAT && digest !== undefined ? `${words} ${digest}` : words;
+}

@@ -10,26 +10,34 @@ export interface ThirdFinding {
   readonly shadow: Outcome;
 }
 
+/** A primary and a shadow that came out as `outcome`; `mustMatch` where they had no room for any difference. */
+export interface Difference {
+  readonly outcome: Outcome;
+  readonly mustMatch: boolean;
+}
+
 /**
- * The one that is wrong where a primary and a shadow came out as `outcome`, by what third replicas found. A referee counts
- * more than an arbiter, for its bits depend on no device.
+ * The one that is wrong of a primary and a shadow that differ, by what third replicas found. A referee counts more than an
+ * arbiter, for its bits depend on no device.
  */
 export function decide(
-  outcome: Outcome,
+  difference: Difference,
   thirds: readonly ThirdFinding[],
 ): { wrong: WrongParty; by: StageCheck['arbiter'] } {
   for (const role of ['referee', 'arbiter'] as const) {
     const third = thirds.find(({ by }) => by.role === role);
-    const wrong = third === undefined ? 'unknown' : wrongOf(outcome, third);
+    const wrong = third === undefined ? 'unknown' : wrongOf(difference, third);
     if (third !== undefined && wrong !== 'unknown') return { wrong, by: third.by };
   }
   return { wrong: 'unknown', by: null };
 }
 
 /** A doubt alone makes nobody wrong: at least one of the comparisons must have come out as rejected. */
-function wrongOf(outcome: Outcome, { by, primary, shadow }: ThirdFinding): WrongParty {
+function wrongOf({ outcome, mustMatch }: Difference, { by, primary, shadow }: ThirdFinding): WrongParty {
   const isReferee = by.role === 'referee';
   const isRejected = outcome === 'rejected';
+  // One of the two lied. A third whose class allows some distance clears neither by being near to it, unless it is far from the other.
+  if (mustMatch && primary !== 'rejected' && shadow !== 'rejected') return 'unknown';
   if (primary === 'agreed') {
     if (shadow === 'agreed' || (!isRejected && !isReferee)) return 'nobody';
     return isRejected || shadow === 'rejected' ? 'shadow' : 'nobody';

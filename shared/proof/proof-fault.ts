@@ -3,6 +3,7 @@ import { ChorusError } from '../errors.ts';
 import { channelScale } from '../judge/channel-scale.ts';
 import { closenessOf, rowCount, type OutputKind } from '../judge/closeness.ts';
 import { mustMatch, outcomeOf } from '../judge/judge.ts';
+import { dependsOnRuns } from '../judge/numeric-class.ts';
 import { checkReveal } from '../judge/reveal-form.ts';
 import { readF32, rowValues, sketchRows } from '../judge/sketch.ts';
 import type { Testimony, Reveal } from '../judge/statement.ts';
@@ -85,9 +86,10 @@ function logitsFault(accused: Suspect, referee: Suspect, manifest: Manifest, for
   }
   if (equalBytes(mine, theirs)) throw nothing('the logits are equal');
   if (form !== null) return form;
-  // Runs that gave different numbers of logits may differ in their bits; only their output chains tell, not those of runs.
+  // The runtime's runs that gave different numbers of logits may differ in their bits; only their output chains tell, not those of runs.
   const [from, rightFrom] = [accused.commit.statement.outputFrom, referee.commit.statement.outputFrom];
-  if (mustMatch(accused, referee) && equalBytes(from, rightFrom)) return 'disagreement';
+  const areRowsEnough = !dependsOnRuns(referee.numericClass) || equalBytes(from, rightFrom);
+  if (mustMatch(accused, referee) && areRowsEnough) return 'disagreement';
   return disagreement(accused, referee, output, manifest.config);
 }
 

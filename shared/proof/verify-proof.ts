@@ -3,7 +3,7 @@ import { peerIdOf } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import type { Digest, PeerId, SessionId } from '../ids.ts';
 import type { CheckFailure } from '../judge/finding.ts';
-import { EXACT_CLASS } from '../judge/judge.ts';
+import { isExactClass } from '../judge/numeric-class.ts';
 import { parseCommit, parseReveal, parseSealedReveal } from '../judge/statement-codec.ts';
 import type { Testimony, Commit, Span } from '../judge/statement.ts';
 import type { Manifest } from '../model/manifest.ts';
@@ -70,7 +70,7 @@ async function verifyComputation(
   if (referee.peer !== replay.stages[0]?.primary.id || !deps.isReferee(referee.peer) || referee.peer === accused.peer) {
     throw new ChorusError('wrong-peer', 'the second testimony is not an independent referee’s');
   }
-  if (referee.numericClass !== EXACT_CLASS) throw nothing('the referee does not compute with WASM');
+  if (!isExactClass(referee.numericClass)) throw nothing('the referee’s bits depend on its device');
   if (!sameRange(accused.range, referee.range)) throw nothing('the referee ran other layers');
   return accused.fault(computationFault(accused, referee, manifest));
 }

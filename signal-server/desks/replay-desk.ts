@@ -3,7 +3,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { EXACT_CLASS } from '#shared/judge/judge.ts';
+import { dependsOnRuns, isExactClass, isExactPair } from '#shared/judge/numeric-class.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
@@ -67,25 +67,40 @@ export class ReplayDesk {
     );
     const fitting = holders.filter((holder) => this.#fits(holder, stage, request.role));
     const free = fitting.filter((holder) => holder.isReady && holder.freeSlots > 0);
-    const replica = this.#best(free, stage);
+    const replica = this.#best(free, stage, request);
     if (replica !== undefined) return { lease, range: stage.range, replica };
     return refusalOf(request.role, fitting.length > 0);
   }
 
   /**
-   * An arbiter is none of the stage's replicas and computes as its primary does. A referee is an anchor of ours, and may
-   * be a shadow of the stage where there is no other: its word counts whichever part it took.
+   * An arbiter is none of the stage's replicas and computes as its primary does. A referee is an anchor of ours of an exact
+   * class, and may be a shadow of the stage where there is no other: its word counts whichever part it took.
    */
   #fits({ id, numericClass }: Candidate, { primary, shadows }: Route['stages'][number], role: Lease['role']): boolean {
     if (id === primary.id) return false;
-    if (role === 'referee') return this.#deps.isAnchor(id) && numericClass === EXACT_CLASS;
+    if (role === 'referee') return this.#deps.isAnchor(id) && isExactClass(numericClass);
     return numericClass === primary.numericClass && shadows.every((shadow) => shadow.id !== id);
   }
 
-  /** The best of them: not of the stage, then of another prefix than its primary, then not new, then with least to do. */
-  #best(free: readonly Candidate[], { primary, shadows }: Route['stages'][number]): Candidate | undefined {
+  /**
+   * The best of them: a referee of a party's own class, which tells the last bit, the engine's before the runtime's; then not of
+   * the stage, then of another prefix than its primary, then not new, then with least to do.
+   */
+  #best(
+    free: readonly Candidate[],
+    { primary, shadows }: Route['stages'][number],
+    { role, exclude }: ReplayRequest,
+  ): Candidate | undefined {
     const primaryPrefix = this.#deps.registry.get(primary.id)?.prefix;
+    // A requester leaves the two that differ out of the search.
+    const parties = [primary, ...shadows].filter(({ id }) => exclude.includes(id));
+    const distance = ({ numericClass }: Candidate): number => {
+      if (role !== 'referee') return 0;
+      if (!parties.some((party) => isExactPair(party.numericClass, numericClass))) return 2;
+      return dependsOnRuns(numericClass) ? 1 : 0;
+    };
     const rank = (one: Candidate): number =>
+      16 * distance(one) +
       (shadows.some((shadow) => shadow.id === one.id) ? 8 : 0) +
       (one.prefix === primaryPrefix ? 4 : 0) +
       (one.isNew ? 2 : 0) +
@@ -134,7 +149,7 @@ function refusalOf(role: ReplayRequest['role'], isHeld: boolean): Refusal {
   if (isHeld) return { code: 'all-busy', message: `every ${role} for these layers is busy or loading` };
   const message =
     role === 'referee'
-      ? 'no other anchor of this server holds these layers on WASM, and none is moved to them for a replay'
+      ? 'no other anchor of this server holds these layers in an exact class, and none is moved to them for a replay'
       : 'no other volunteer of this numeric class holds these layers';
   return { code: 'no-coverage', message };
 }

@@ -119,10 +119,3 @@ const STAGE_COLOURS = 6;
 export function stageColour(stage: number): string {
   return `var(--stage-${stage % STAGE_COLOURS})`;
 }
-
-/** `WebGPU · nvidia/ampere` or `WASM` for a numeric class. */
-export function describeNumericClass(numericClass: string): string {
-  const [backend, ...device] = numericClass.split('/');
-  if (backend !== 'webgpu') return 'WASM';
-  return device.length === 0 ? 'WebGPU' : `WebGPU · ${device.join('/')}`;
-}

@@ -1,6 +1,6 @@
 import type { PeerId } from '../../ids.ts';
 import type { Outcome } from '../../judge/finding.ts';
-import { EXACT_CLASS, isExactPair } from '../../judge/judge.ts';
+import { describeNumericClass, haveEqualBits } from '../../judge/numeric-class.ts';
 import type { AttestationPredicate } from './attestation.ts';
 
 interface Judged {
@@ -13,8 +13,8 @@ interface Judged {
 
 /**
  * The contradiction between the findings on a shadow and the attestations of it and its primary, in words for people; null
- * if there is none. Replicas found equal bit for bit must have signed equal outputs, and so must two of the exact class
- * with equal runs that were found to agree.
+ * if there is none. Replicas found equal bit for bit must have signed equal outputs, and so must two of one exact class that
+ * were found to agree, where their runs were equal or do not matter.
  */
 export function contradictionOf(
   primary: AttestationPredicate,
@@ -24,8 +24,8 @@ export function contradictionOf(
   // Output chains cover all positions before their end, so once they differ they differ for good.
   const differs = primary.outputs.find(({ sha256 }, i) => sha256 !== shadow.outputs[i]?.sha256);
   if (differs === undefined) return null;
-  const areExact = isExactPair(primary.numericClass, shadow.numericClass);
-  const cannotDiffer = areExact && primary.runs.sha256 === shadow.runs.sha256;
+  const areRunsEqual = primary.runs.sha256 === shadow.runs.sha256;
+  const cannotDiffer = haveEqualBits(primary.numericClass, shadow.numericClass, areRunsEqual);
   for (const span of spans) {
     if (span.end < differs.end) continue;
     const judged = span.stages.find(({ stage }) => stage === primary.stage);
@@ -33,7 +33,8 @@ export function contradictionOf(
     if (finding?.isExact)
       return `it is said to have found the same bits before position ${span.end}, and signed others`;
     if (cannotDiffer && finding?.outcome === 'agreed') {
-      return `it is said to agree before position ${span.end}, where ${EXACT_CLASS} leaves no room for the difference`;
+      const name = describeNumericClass(primary.numericClass);
+      return `it is said to agree before position ${span.end}, where ${name} leaves no room for the difference`;
     }
   }
   return null;

@@ -53,7 +53,7 @@ export function expectedOf(
 
 /**
  * Each stage took in what the stage before gave, shadows like primaries; replicas that are said to have given the same
- * bits did, and two of the exact class did not differ. A replica that signed nothing has no links to check.
+ * bits did, and two that must match did not differ. A replica that signed nothing has no links to check.
  */
 export const checkChains: CheckReceipt = ({ predicate, signers }) => {
   if (signers.length === 0) return NOBODY;

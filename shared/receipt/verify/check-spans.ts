@@ -1,6 +1,7 @@
 import { EXACT } from '../../judge/closeness.ts';
 import { countTiers, lowestTier, TIERS } from '../../judge/finding.ts';
 import { outcomeOf } from '../../judge/judge.ts';
+import { describeNumericClass, haveEqualBits } from '../../judge/numeric-class.ts';
 import { pairKey, thresholdFor } from '../../judge/thresholds.ts';
 import { coversModel } from '../../model/stage.ts';
 import { unpackRuns, wantedLogits } from '../evidence/runs.ts';
@@ -63,6 +64,14 @@ function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: 
   for (const finding of findings) {
     demand(shadows.includes(finding.shadow), `${where} were compared with a key that the route does not have there`);
     checkFinding(finding, rows, where);
+    // The runs of a span are in no receipt; where they matter, `chains` compares what was signed of them.
+    const mine = replicas[0]!.numericClass;
+    const theirs = replicas.find(({ id }) => id === finding.shadow)!.numericClass;
+    const isAllowed = finding.isExact || finding.outcome === 'rejected' || !haveEqualBits(mine, theirs, false);
+    demand(
+      isAllowed,
+      `${where} are said to differ a little, where ${describeNumericClass(mine)} leaves no room for that`,
+    );
   }
   const hasSigned = (id: string) => signers.some((signer) => signer.stage === stage && signer.replica.id === id);
   if (tier === 'checked') {

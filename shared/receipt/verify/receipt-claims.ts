@@ -1,4 +1,5 @@
 import { shortId } from '../../ids.ts';
+import { describeNumericClass } from '../../judge/numeric-class.ts';
 import { describeRange } from '../../model/stage.ts';
 import { undrawnTokens } from '../evidence/runs.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
@@ -59,7 +60,9 @@ function provedOfStages({ predicate }: Subject, has: Has): string[] {
   if (!isBorneOut) return [];
   return predicate.stages.map((stage, i) => {
     const signed = stage.replicas.filter(({ signed }) => signed !== null);
-    const keys = signed.map(({ id, numericClass }) => `${shortId(id)} (${numericClass})`).join(' and ');
+    const keys = signed
+      .map(({ id, numericClass }) => `${shortId(id)} (${describeNumericClass(numericClass)})`)
+      .join(' and ');
     const name = `Stage ${i} (${describeRange(stage.range)})`;
     if (signed.length === 0) return `${name}: no key signed that it ran this.`;
     if (!has('coverage', 'verdict') || signed.length === 1) return `${name}: ${keys} signed what went in and out.`;

@@ -2,7 +2,7 @@ import { canonicalBase64 } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { tokenGap } from '../../judge/closeness.ts';
-import { EXACT_CLASS } from '../../judge/judge.ts';
+import { dependsOnRuns, describeNumericClassInFull, isExactClass } from '../../judge/numeric-class.ts';
 import { thresholdFor } from '../../judge/thresholds.ts';
 import { TOP_K } from '../../limits.ts';
 import type { Manifest } from '../../model/manifest.ts';
@@ -18,6 +18,13 @@ import { shapeOf, unpackRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
 import type { ReceiptPredicate } from '../receipt.ts';
 
+/** A stage of the model on this machine. */
+export interface ReplayStage {
+  readonly compute: StageCompute;
+  /** The class that it computes in: bits are compared with those of replicas of the same one, if it is exact. */
+  readonly numericClass: string;
+}
+
 export interface ReplayOptions {
   /** Of a receipt that was verified. */
   readonly predicate: ReceiptPredicate;
@@ -27,8 +34,8 @@ export interface ReplayOptions {
   readonly salt: Uint8Array<ArrayBuffer>;
   /** Which chunks of 32 positions are compared; all positions before them are computed as well. */
   readonly chunks: readonly number[] | 'all';
-  /** The stage on the exact class (WASM); called for one stage after the other. */
-  readonly openStage: (range: StageRange) => Promise<StageCompute>;
+  /** Called for one stage after the other. */
+  readonly openStage: (range: StageRange) => Promise<ReplayStage>;
   readonly onProgress?: (stage: number, stages: number) => void;
 }
 
@@ -63,8 +70,8 @@ interface Ran {
 
 /**
  * Computes an answer again, stage by stage in the runs of the receipt, and compares what it can: the output chains of
- * replicas of the exact class bit for bit, as long as all before them were exact too, and each token of the answer with
- * what the sampler draws here. Throws `bad-message` where tokens or chunks are not those of the receipt.
+ * replicas of this machine's class bit for bit, if the class is exact and as long as all before them were equal too, and each
+ * token of the answer with what the sampler draws here. Throws `bad-message` where tokens or chunks are not those of the receipt.
  */
 export async function replayReceipt(options: ReplayOptions): Promise<ReplayReport> {
   const { predicate, tokens, salt, openStage, onProgress } = options;
@@ -79,16 +86,19 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
   let inputs = runs.map((run) => tokenRows(run, tokens));
   let isInputExact = chunks.map(() => true);
   let ran: readonly Ran[] = [];
+  let ownClass = '';
   for (const [stage, { range, replicas }] of stages.entries()) {
     onProgress?.(stage, stages.length);
-    ran = await runStage(await openStage(range), predicate, runs, inputs);
+    const { compute, numericClass } = await openStage(range);
+    ownClass = numericClass;
+    ran = await runStage(compute, predicate, runs, inputs);
     const chain = chainOf(ran, end, range.head);
     const found = chunks.map((chunk) => salted(salt, chain.at(attestedEnds(positions)[chunk]!)));
     const isExact = [...isInputExact];
     for (const { id, role, signed } of replicas) {
       const attested = signed && parseAttestation(canonicalBase64(signed.attestation.payload)).predicate;
       for (const [i, chunk] of chunks.entries()) {
-        const reason = whyNot(attested, shape, isInputExact[i]!);
+        const reason = whyNot(attested, ownClass, shape, isInputExact[i]!);
         const isEqual = attested?.outputs[chunk]?.sha256 === found[i];
         const outcome = reason !== '' ? 'not-compared' : isEqual ? 'equal' : 'differs';
         outputs.push({ stage, replica: id, chunk, outcome, reason });
@@ -98,7 +108,7 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
     isInputExact = isExact;
     inputs = ran.map(({ output }) => output);
   }
-  const drawn = compareTokens(options, ran, chunks);
+  const drawn = compareTokens(options, ownClass, ran, chunks);
   const isCompared = drawn.compared > 0 || outputs.some(({ outcome }) => outcome !== 'not-compared');
   const isEqual = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
   return { isValid: isCompared && isEqual && drawn.undrawn === 0, outputs, tokens: drawn };
@@ -159,22 +169,29 @@ function chainOf(ran: readonly Ran[], end: number, isHead: boolean): RowChain {
   return chain;
 }
 
-function whyNot(attested: AttestationPredicate | null, shape: string, isInputExact: boolean): string {
+function whyNot(attested: AttestationPredicate | null, ownClass: string, shape: string, isInputExact: boolean): string {
   if (attested === null) return 'it signed nothing';
-  if (attested.numericClass !== EXACT_CLASS) return `bits of ${attested.numericClass} depend on the device`;
-  if (attested.runs.sha256 !== shape) return 'it computed in other runs than those of the receipt';
+  const { numericClass, runs } = attested;
+  if (!isExactClass(numericClass)) return `bits of ${numericClass} depend on the device`;
+  if (numericClass !== ownClass) {
+    const [theirs, own] = [numericClass, ownClass].map(describeNumericClassInFull);
+    return `it computed with ${theirs}, and here it was ${own}`;
+  }
+  if (dependsOnRuns(numericClass) && runs.sha256 !== shape)
+    return 'it computed in other runs than those of the receipt';
   return isInputExact ? '' : 'what it took in came from a stage that was not equal';
 }
 
 /** The tokens of the answer that follow a position of the chunks. */
 function compareTokens(
   { predicate, manifest, tokens }: ReplayOptions,
+  ownClass: string,
   ran: readonly Ran[],
   chunks: readonly number[],
 ): ReplayReport['tokens'] {
   const { request, stages } = predicate;
   const primaryClass = stages.at(-1)!.replicas[0]!.numericClass;
-  const limit = thresholdFor(primaryClass, EXACT_CLASS, 'logits', manifest.config).tokenGap;
+  const limit = thresholdFor(primaryClass, ownClass, 'logits', manifest.config).tokenGap;
   const { vocabularySize } = manifest.config;
   const ends = attestedEnds(predicate.positions);
   const chosen = new Set(chunks.map((chunk) => ends[chunk]!));

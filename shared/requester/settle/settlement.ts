@@ -2,7 +2,7 @@ import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
 import type { OutputKind } from '../../judge/closeness.ts';
 import type { Finding, StageCheck } from '../../judge/finding.ts';
-import { judge } from '../../judge/judge.ts';
+import { judge, mustMatch } from '../../judge/judge.ts';
 import type { Testimony } from '../../judge/statement.ts';
 import { thresholdFor } from '../../judge/thresholds.ts';
 import { decide, type ThirdFinding, type WrongParty } from '../../judge/verdict.ts';
@@ -247,7 +247,9 @@ export class Settlement {
 
   #conclude(): void {
     this.stop();
-    const { wrong, by } = decide(this.dispute.finding.outcome, this.#thirds);
+    const { finding, primary, shadow } = this.dispute;
+    const difference = { outcome: finding.outcome, mustMatch: mustMatch(primary, shadow) };
+    const { wrong, by } = decide(difference, this.#thirds);
     this.#news.concluded(this.dispute, { wrong, arbiter: by, proofs: this.#proofs });
   }
 }

@@ -1,4 +1,5 @@
 import { shortId } from '#shared/ids.ts';
+import { describeNumericClass } from '#shared/judge/numeric-class.ts';
 import { describeRange } from '#shared/model/stage.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { HopTiming } from '#shared/wire/peer-message.ts';
@@ -19,7 +20,7 @@ export class RouteReport {
     const stages = route.stages.map(({ range, primary, shadows }, stage) => {
       const link = links.find((each) => each.stage === stage);
       const shadowed = shadows.length > 0 ? `, shadowed by ${shadows.map(({ id }) => shortId(id)).join(' ')}` : '';
-      return `  ${shortId(primary.id)}  ${describeRange(range)}  (${primary.numericClass}${link ? `, ${link.transport}` : ''}${shadowed})`;
+      return `  ${shortId(primary.id)}  ${describeRange(range)}  (${describeNumericClass(primary.numericClass)}${link ? `, ${link.transport}` : ''}${shadowed})`;
     });
     return [
       `session ${shortId(route.session)}, ${route.stages.length} stages:`,

@@ -39,7 +39,7 @@ export interface FolderReport extends ReplayReport {
 }
 
 /**
- * Computes a receipt's answer again on WASM, from the model in a data folder. Throws `unknown-model` where the folder does
+ * Computes a receipt's answer again on the processor, from the model in a data folder. Throws `unknown-model` where the folder does
  * not have it, `bad-message` where no tokens at hand are those of the receipt.
  */
 export async function replayFromFolder(options: ReplayFromFolder): Promise<FolderReport> {
@@ -59,8 +59,8 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
     const openStage = async (range: StageRange) => {
       const blobs = await readBlobs(stageBlobs(manifest, range), (ref) => store.get(ref));
       const { signal } = new AbortController();
-      await worker.load({ manifest, range, blobs, probe: false, maxSessions: 1 }, signal);
-      return worker.compute;
+      const { numericClass } = await worker.load({ manifest, range, blobs, probe: false, maxSessions: 1 }, signal);
+      return { compute: worker.compute, numericClass };
     };
     const onProgress = options.onProgress ?? (() => undefined);
     const report = await replayReceipt({ predicate, manifest, tokens, salt, chunks, openStage, onProgress });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { OutputKind } from '#shared/judge/closeness.ts';
 import { judge as judgeBy, outcomeOf } from '#shared/judge/judge.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { Testimony } from '#shared/judge/statement.ts';
 import { thresholdFor } from '#shared/judge/thresholds.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
@@ -111,6 +112,49 @@ describe('the judge', () => {
     const decoded = of(close, 'wasm', { runs: new Array<number>(32).fill(1) });
     const finding = judge(decoded, of(chunk, 'wasm'), HIDDEN);
     expect(finding).toMatchObject({ outcome: 'agreed', isExact: false, threshold: { pair: 'wasm + wasm' } });
+  });
+
+  describe('rejects a single bit between two of the engine', () => {
+    const flipped = (spoken: Chunk): Chunk => {
+      const output = spoken.output.slice();
+      new Uint8Array(output.buffer)[4 * 700]! ^= 1;
+      return { ...spoken, output };
+    };
+    const runs = [[32], new Array<number>(32).fill(1), [1, 31], [31, 1]];
+
+    test.each(runs)('whatever the runs were: %j', (...sizes) => {
+      const liar = of(flipped(chunk), ENGINE_CLASS, { runs: sizes });
+      const honest = of(chunk, ENGINE_CLASS);
+      for (const pair of [[liar, honest] as const, [honest, liar] as const]) {
+        expect(judge(...pair, HIDDEN)).toMatchObject({ outcome: 'rejected', isExact: false });
+      }
+      expect(judge(of(chunk, ENGINE_CLASS, { runs: sizes }), honest, HIDDEN)).toMatchObject({ isExact: true });
+    });
+
+    test('however wide the limits are', () => {
+      const wide = { median: 1e6, p95: 1e6, max: 1e6, bias: 1e6 };
+      const threshold = thresholdFor(ENGINE_CLASS, ENGINE_CLASS, 'hidden', SIZE);
+      const limits = { ...threshold, accept: wide, reject: wide, tokenGap: 1e6 };
+      const found = judgeBy(
+        of(flipped(chunk), ENGINE_CLASS, { runs: [31, 1] }),
+        of(chunk, ENGINE_CLASS),
+        HIDDEN,
+        limits,
+      );
+      expect(found.outcome).toBe('rejected');
+    });
+
+    test.each([
+      ['the runtime', 'wasm', 'wasm'],
+      ['the engine and the runtime', ENGINE_CLASS, 'wasm'],
+      ['the engine and another engine', ENGINE_CLASS, 'int16/ffffffffffffffff'],
+      ['another engine', 'int16/ffffffffffffffff', 'int16/ffffffffffffffff'],
+    ])('where %s in other runs is measured', (_, mine, theirs) => {
+      const liar = of(flipped(chunk), mine, { runs: [31, 1] });
+      const finding = judge(liar, of(chunk, theirs), HIDDEN);
+      expect(finding).toMatchObject({ outcome: 'agreed', isExact: false });
+      expect(finding.closeness.max).toBeGreaterThan(0);
+    });
   });
 
   test('measures the whole row where the input are tokens', () => {

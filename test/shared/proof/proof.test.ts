@@ -5,6 +5,7 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, SessionId } from '#shared/ids.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import { commitBytes } from '#shared/judge/statement-codec.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
@@ -30,6 +31,7 @@ const model = 'c0'.repeat(32) as Digest;
 const session = 'ab'.repeat(16) as SessionId;
 const replaySession = 'cd'.repeat(16) as SessionId;
 const GPU = 'webgpu/maker/model';
+const OTHER_ENGINE = 'int16/ffffffffffffffff';
 const VOCABULARY = 100;
 
 const base = smallManifest({ layers: 8 });
@@ -97,6 +99,7 @@ const envelope = (route: Route, by = server): Promise<Envelope> =>
 
 const chunk = makeChunk(1, 8);
 const wrong: Chunk = { ...chunk, output: chunk.output.map((value) => 1.2 * value) };
+const seed = new Uint8Array(32).fill(4);
 const noisy: Chunk = { ...chunk, output: chunk.output.map((value, i) => value * (1 + 1e-6 * Math.sin(i))) };
 
 interface Case {
@@ -151,6 +154,28 @@ describe('a proof of a wrong computation', () => {
     expect(await code(proofOf({ route, claimed: noisy, spoken: { runs: [31, 1] } }))).toBe('bad-message');
     expect(await code(proofOf({ claimed: noisy }))).toBe('bad-message');
     expect(await code(proofOf({ route, claimed: chunk }))).toBe('bad-message');
+  });
+
+  test('needs but one bit where both are of the engine, whatever their runs were', async () => {
+    const route = answerRoute(ENGINE_CLASS);
+    const replay = replayRoute(middle, {}, ENGINE_CLASS);
+    for (const runs of [[32], [31, 1], new Array<number>(32).fill(1)]) {
+      const spoken = { runs };
+      const claim = proofOf({ route, replay, claimed: noisy, spoken });
+      expect(await verdict(claim)).toMatchObject({ accused: accused.id, reason: 'disagreement' });
+      expect(await code(proofOf({ route, replay, claimed: chunk, spoken }))).toBe('bad-message');
+      expect(await code(proofOf({ route, replay, claimed: noisy, spoken, refereed: { seed } }))).toBe('bad-message');
+    }
+  });
+
+  test('is held to limits where but one of the two is of the engine, and shows whoever is beyond them', async () => {
+    const engine = replayRoute(middle, {}, ENGINE_CLASS);
+    const others = ['wasm', GPU, OTHER_ENGINE].map((each) => [each, engine] as const);
+    for (const [numericClass, replay] of [[ENGINE_CLASS, replayRoute()] as const, ...others]) {
+      const route = answerRoute(numericClass);
+      expect(await code(proofOf({ route, replay, claimed: noisy }))).toBe('bad-message');
+      expect(await verdict(proofOf({ route, replay }))).toMatchObject({ reason: 'disagreement' });
+    }
   });
 
   test('needs more than the limits of a measured pair, where these are tighter than the cautious ones', async () => {
@@ -232,6 +257,7 @@ describe('a proof of a wrong computation', () => {
     ['a referee that is no anchor', () => ({ byReferee: shadow, replay: replayOf(shadow) }), 'wrong-peer'],
     ['the accused as its own referee', () => ({ by: anchor, route: routeWith(anchor) }), 'wrong-peer'],
     ['a referee with a GPU', () => ({ replay: replayRoute(middle, {}, GPU) }), 'bad-message'],
+    ['a referee of another engine', () => ({ replay: replayRoute(middle, {}, OTHER_ENGINE) }), 'bad-message'],
     ['a referee of other layers', () => ({ replay: replayRoute({ ...middle, end: 5 }) }), 'bad-message'],
     ['an accused’s word on another session', () => ({ spoken: { session: replaySession } }), 'unknown-session'],
     ['a referee’s word on another session', () => ({ refereed: { session } }), 'unknown-session'],
@@ -307,10 +333,10 @@ describe('a proof of wrong logits', () => {
   const rows = [1.1, 1.2, 1.3].map((at) => row(at));
   const false_ = [1.1, 1.2, 1.3].map((at) => row(at, 70));
 
-  async function headProof(said: ReturnType<typeof speak>, numericClass = GPU, right = rows): Promise<Proof> {
+  async function headProof(said: ReturnType<typeof speak>, numericClass = GPU, right = rows, refereeClass = 'wasm') {
     return computationProof({
       route: await envelope(answerRoute(numericClass)),
-      replay: await envelope(replayRoute(back)),
+      replay: await envelope(replayRoute(back, {}, refereeClass)),
       accused: await signed(said, last, numericClass),
       referee: await signed(speakLogits(chunk, right, { session: replaySession, stage: 0 }), anchor, 'wasm'),
     });
@@ -334,12 +360,26 @@ describe('a proof of wrong logits', () => {
     expect(await code(headProof({ commit: moved, reveal }, 'wasm', false_))).toBe('bad-message');
   });
 
+  const nearly = rows.map((bytes) => {
+    const near = bytes.slice();
+    near[8]! ^= 1;
+    return near;
+  });
+
+  test('needs but one bit of two engines, whatever they were asked for before', async () => {
+    const outputFrom = foldRows(CHAIN_START, [rows[0]!]);
+    const asked = (of: Uint8Array<ArrayBuffer>[]) => {
+      const { commit, reveal } = speakLogits(chunk, of, { session, stage: 2, runs: [31, 1] });
+      return { commit: { ...commit, outputFrom, outputTo: foldTail(outputFrom, commit.end, of) }, reveal };
+    };
+    const against = (of: Uint8Array<ArrayBuffer>[], referee = ENGINE_CLASS as string) =>
+      headProof(asked(of), ENGINE_CLASS, rows, referee);
+    expect(await verdict(against(nearly))).toMatchObject({ accused: last.id, reason: 'disagreement' });
+    expect(await code(against(nearly, 'wasm'))).toBe('bad-message');
+    for (const each of [rows, rows.slice(1)]) expect(await code(against(each))).toBe('bad-message');
+  });
+
   test('needs more than one bit where the same run may have been asked for more logits', async () => {
-    const nearly = rows.map((bytes) => {
-      const near = bytes.slice();
-      near[8]! ^= 1;
-      return near;
-    });
     const { commit, reveal } = spoken(nearly);
     expect(await verdict(headProof({ commit, reveal }, 'wasm'))).toMatchObject({ reason: 'disagreement' });
     const outputFrom = foldRows(CHAIN_START, [rows[0]!]);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
+import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { checkedNetwork, only, prompt, scaled, standing } from '../../support/checked-network.ts';
@@ -232,6 +233,56 @@ describe('a referee', () => {
   });
 });
 
+describe('a liar by a single bit, in a token run by itself', () => {
+  /** The answer where the primary of stage 1 flips the lowest bit of its rows from position 50 on, and all but the thirds are of a class. */
+  async function answer(
+    numericClass: string,
+    thirds: Partial<Record<'arbiter' | 'referee', string>>,
+  ): Promise<{ network: ToyNetwork; liar: PeerId; events: AnswerEvent[] }> {
+    const network = checkedNetwork(Object.keys(thirds) as ('arbiter' | 'referee')[], 4);
+    for (const volunteer of network.volunteers) {
+      volunteer.numericClass = (volunteer.reserve && thirds[volunteer.reserve]) ?? numericClass;
+    }
+    const [liar] = network.of(1);
+    liar!.compute.tamper = (rows) => {
+      const bytes = rows.bytes.slice();
+      if (rows.start >= 50 && rows.count === 1) bytes[0]! ^= 1;
+      return { ...rows, bytes };
+    };
+    const { events } = await network.ask(network.conversation(), greedy(prompt(40)));
+    return { network, liar: liar!.id, events };
+  }
+
+  it('is named and proven where its shadow and the referee are of the engine like it', async () => {
+    const { network, liar, events } = await answer(ENGINE_CLASS, { referee: ENGINE_CLASS });
+    expect(only(events, 'fault')).toMatchObject([{ volunteer: liar, role: 'primary', isProven: true }]);
+    expect(network.reports).toMatchObject([{ accused: liar, reason: 'disagreement' }]);
+    expect(standing(events, 40)).toEqual(toyAnswer(prompt(40), 24));
+    expect(events.at(-1)).toMatchObject({ tier: 'checked' });
+  });
+
+  it('is named by an arbiter of the engine where the referee is of the runtime, which is near to both', async () => {
+    const { network, liar, events } = await answer(ENGINE_CLASS, { arbiter: ENGINE_CLASS, referee: RUNTIME_CLASS });
+    expect(only(events, 'fault')).toMatchObject([{ volunteer: liar, role: 'primary', isProven: false }]);
+    expect(network.reports).toEqual([]);
+    expect(standing(events, 40)).toEqual(toyAnswer(prompt(40), 24));
+  });
+
+  it('is not cleared by a referee of the runtime alone: the answer is made by two others', async () => {
+    const { network, liar, events } = await answer(ENGINE_CLASS, { referee: RUNTIME_CLASS });
+    expect(only(events, 'fault')).toEqual([]);
+    expect(only(events, 'rerouted')).toMatchObject([{ volunteer: null }]);
+    expect(JSON.stringify(network.routes[1])).not.toContain(liar);
+    expect(standing(events, 40)).toEqual(toyAnswer(prompt(40), 24));
+  });
+
+  it('is within tolerance where both are of the runtime, whose bits depend on the runs', async () => {
+    const { network, events } = await answer(RUNTIME_CLASS, { referee: RUNTIME_CLASS });
+    expect([only(events, 'fault'), only(events, 'settling'), network.replays]).toEqual([[], [], []]);
+    expect(events.at(-1)).toMatchObject({ tier: 'checked' });
+  });
+});
+
 describe('the rows that a referee needs', () => {
   it('come from the primary where the shadow gives others than it committed to', async () => {
     const { network, liar, honest } = withLiar();
@@ -284,7 +335,11 @@ describe('honest replicas', () => {
     await fc.assert(
       fc.asyncProperty(fc.infiniteStream(delay), fc.infiniteStream(delay), async (delays, runs) => {
         const network = checkedNetwork([], 2);
-        for (const { compute } of network.volunteers) compute.runMs = runs.next().value as number;
+        for (const volunteer of network.volunteers) {
+          volunteer.compute.runMs = runs.next().value as number;
+          // No tolerance hides a difference that cuts or other runs would make.
+          volunteer.numericClass = ENGINE_CLASS;
+        }
         // Links keep order.
         const arrivals = new Map<string, number>();
         network.links.fate = (_message, from, to) => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { Offer, ServerMessage } from '#shared/wire/control-message.ts';
 import { ReplayDesk, type ReplayRequest } from '../../../signal-server/desks/replay-desk.ts';
@@ -150,17 +151,72 @@ describe('the replay desk', () => {
     expect(chosen).toEqual([idOf('7'), idOf('6'), idOf('5'), idOf('4')]);
   });
 
-  it('gives as referee an anchor of this server that computes with WASM, and nobody else', async () => {
+  it('gives as referee an anchor of this server of an exact class, and nobody else', async () => {
     volunteer(idOf('4'), left);
     volunteer(idOf('5'), left, { numericClass: 'webgpu/other', backend: 'webgpu' });
     anchors.add(idOf('5'));
     const refusal = await ask({ role: 'referee' });
     expect(refusal).toMatchObject({ type: 'refused', code: 'no-coverage' });
     expect(refusal).toMatchObject({ message: expect.stringContaining('no other anchor') as string });
+    volunteer(idOf('7'), left, { numericClass: 'int16/ffffffffffffffff' });
+    anchors.add(idOf('7'));
+    expect(await ask({ role: 'referee' })).toMatchObject({ type: 'refused', code: 'no-coverage' });
     volunteer(idOf('6'), left);
     anchors.add(idOf('6'));
     await ask({ role: 'referee' });
     expect(routes[0]!.stages[0]!.primary.id).toBe(idOf('6'));
+  });
+
+  describe('prefers a referee', () => {
+    const [engine, runtime, gpu] = [ENGINE_CLASS, 'wasm', 'webgpu/other'];
+    const session = 'c'.repeat(32) as SessionId;
+
+    /** The referees of a stage whose primary and shadows are of these classes, the first two of which differ, in the order given. */
+    async function chosen(...classes: readonly string[]): Promise<string[]> {
+      const parties = classes.map((numericClass, i) => ({ id: idOf('89ab'[i]!), webrtc: false, numericClass }));
+      const [one, ...others] = parties;
+      const { route } = leaseOf({ requester, model: model.digest, ranges, stages: [[one!.id], [last]] });
+      const stages = [{ ...route.stages[0]!, primary: one!, shadows: others }, ...route.stages.slice(1)];
+      leases.take({ ...route, session, stages }, 'answer');
+      const exclude = parties.slice(0, 2).map(({ id }) => id);
+      const found: string[] = [];
+      for (let i = 0; i < 2; i++) {
+        await ask({ role: 'referee', session, exclude });
+        found.push(routes.at(-1)!.stages[0]!.primary.numericClass);
+      }
+      return found;
+    }
+
+    beforeEach(() => {
+      anchors = new Set([idOf('4'), idOf('5')]);
+      // The engine's anchor has the primary's network, which counts less than its class.
+      volunteer(idOf('4'), left, { numericClass: engine, slots: 1 }, 'prefix of the engine');
+      volunteer(idOf('5'), left, { numericClass: runtime, slots: 1 }, 'prefix of the runtime');
+    });
+
+    it.each([
+      ['of the engine’s class where a party is of it', [engine, gpu], [engine, runtime]],
+      ['of the engine’s class where the shadow is of it', [gpu, engine], [engine, runtime]],
+      [
+        'of the engine’s class before the runtime’s where there is a party of each',
+        [runtime, engine],
+        [engine, runtime],
+      ],
+      ['of the runtime’s class where a party is of it, and none of the engine’s', [gpu, runtime], [runtime, engine]],
+      ['of a party’s class, not of a bystander’s', [runtime, gpu, engine], [runtime, engine]],
+    ])('%s', async (_title, classes, expected) => {
+      registry.join(idOf('8'), 'tab', 'prefix of the engine', 1);
+      expect(await chosen(...classes)).toEqual(expected);
+      leases.end(session);
+    });
+
+    it('of no class where no party is of an exact one: then the idle comes first', async () => {
+      volunteer(idOf('6'), left, { numericClass: runtime, slots: 4 });
+      anchors.add(idOf('6'));
+      leases.take(leaseOf({ requester: idOf('e'), stages: [[idOf('6')]] }).route, 'answer');
+      const found = await chosen(gpu, gpu);
+      expect([...found].sort()).toEqual([engine, runtime]);
+    });
   });
 
   it('gives the stage’s own shadow as referee only where no other anchor is left, and never its primary', async () => {

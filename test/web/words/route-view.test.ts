@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { describeNumericClass, stageColour, toRouteView, type RouteFacts } from '../../../web/words/route-view.ts';
+import { stageColour, toRouteView, type RouteFacts } from '../../../web/words/route-view.ts';
 import { finding, settledCheck, spanCheck } from '../../support/page-gallery/check-fixtures.ts';
 import { BARE_ROUTE, ROUTE } from '../../support/page-gallery/fixtures.ts';
 
@@ -87,14 +87,6 @@ test('a shadow that failed the check is dropped, and only that one', () => {
   } as const;
   const checks = [spanCheck(ROUTE, 0, 32), settledCheck(32, 64)];
   expect(shadowStates({ checks, faults: [fault] })).toEqual([[['agrees', 2]], [['dropped', 1]]]);
-});
-
-test('numeric classes are written with the device where it is known', () => {
-  expect(['wasm', 'webgpu', 'webgpu/nvidia/ampere'].map(describeNumericClass)).toEqual([
-    'WASM',
-    'WebGPU',
-    'WebGPU · nvidia/ampere',
-  ]);
 });
 
 test('stage colours repeat instead of running out', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
 import type { Outcome } from '#shared/judge/finding.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { AttestationPredicate } from '#shared/receipt/evidence/attestation.ts';
 import { contradictionOf } from '#shared/receipt/evidence/contradiction.ts';
 
@@ -40,7 +41,20 @@ describe('the findings on a shadow', () => {
     expect(contradictionOf(primary, shadow, found(16, 'agreed', true))).toBeNull();
   });
 
-  it('leave room for a difference unless both are of the exact class and ran alike', () => {
+  it('leave no room for a difference between two of the engine, however they ran', () => {
+    const shadow = attested(ENGINE_CLASS, 'a', 'c');
+    const primary = { ...attested(ENGINE_CLASS, 'a', 'a'), runs: { sha256: '1'.repeat(64) } };
+    expect(contradictionOf(primary, shadow, agreed)).toContain('where CPU · exact engine leaves no room');
+    expect(contradictionOf(attested(ENGINE_CLASS, 'a', 'a'), shadow, agreed)).toContain('leaves no room');
+    expect(contradictionOf(primary, shadow, found(16, 'agreed', false))).toBeNull();
+    expect(contradictionOf(primary, shadow, found(32, 'rejected', false))).toBeNull();
+    for (const other of ['wasm', 'webgpu', 'int16/ffffffffffffffff']) {
+      expect(contradictionOf({ ...primary, numericClass: other }, shadow, agreed)).toBeNull();
+      expect(contradictionOf(shadow, { ...primary, numericClass: other }, agreed)).toBeNull();
+    }
+  });
+
+  it('leave room for a difference unless both are of the runtime’s class and ran alike', () => {
     const shadow = attested('wasm', 'a', 'c');
     expect(contradictionOf(attested('wasm', 'a', 'a'), shadow, agreed)).toContain('leaves no room');
     expect(contradictionOf(attested('webgpu', 'a', 'a'), shadow, agreed)).toBeNull();

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
+import { thresholdFor } from '#shared/judge/thresholds.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { parseStatement } from '#shared/receipt/read-receipt.ts';
 import { replayReceipt, type ReplayOptions } from '#shared/receipt/verify/replay-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
+import { splitRows } from '#shared/rows/row-chain.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
 import { playAnswer, type Play, type Played } from '../../../support/played-answer.ts';
@@ -43,19 +46,23 @@ const play: Play = {
   count: 40,
 };
 
+/** The stages of this machine, which compute in a class. */
+const stagesOf = (numericClass: string) => async (range: StageRange) => ({ compute: stageOf(range), numericClass });
+
 function replay({ receipt, tokens, salt }: Played, more: Partial<ReplayOptions> = {}) {
   const { predicate } = parseStatement(receipt);
-  const { manifest, openStage } = play;
+  const { manifest } = play;
+  const openStage = stagesOf(RUNTIME_CLASS);
   return replayReceipt({ predicate, manifest, tokens, salt, chunks: 'all', openStage, ...more });
 }
 
-/** Stage 1 adds one to the last byte of a row of hidden values, or of the log-sum-exp. */
+/** Stage 1 flips the lowest bit of the log-sum-exp of each row. */
 async function wrongStage(range: StageRange): Promise<StageCompute> {
   const compute = stageOf(range);
   if (range.head) {
     compute.tamper = (output) => {
       const bytes = output.bytes.slice();
-      if (bytes.length > 0) bytes[0]! ^= 1;
+      for (const row of splitRows(bytes, output.count)) row[0]! ^= 1;
       return { ...output, bytes };
     };
   }
@@ -96,7 +103,7 @@ describe('an answer computed again', () => {
     const openStage = async (range: StageRange) => {
       const compute = stageOf(range);
       computes.push(compute);
-      return compute;
+      return { compute, numericClass: RUNTIME_CLASS };
     };
     const { outputs, tokens } = await replay(played, { chunks: [1, 1], openStage });
     expect(outputs.filter(({ outcome }) => outcome === 'equal').map(({ stage, chunk }) => [stage, chunk])).toEqual([
@@ -117,6 +124,45 @@ describe('an answer computed again', () => {
         [1, 2],
       ],
     ]);
+  });
+
+  it('is equal bit for bit to what all of the engine signed, however they ran', async () => {
+    const played = await playAnswer(people, { ...play, numericClass: ENGINE_CLASS });
+    expect((await verifyReceipt({ receipt: played.receipt, verify })).isValid).toBe(true);
+    const { isValid, outputs, tokens } = await replay(played, { openStage: stagesOf(ENGINE_CLASS) });
+    expect([isValid, tokens.equal]).toEqual([true, 40]);
+    expect(new Set(outputs.map(({ replica }) => replica)).size).toBe(4);
+    expect(outputs.map(({ outcome, reason }) => [outcome, reason])).toEqual(
+      new Array<string[]>(outputs.length).fill(['equal', '']),
+    );
+  });
+
+  it('is found where a stage of the engine gave something else, in any run', async () => {
+    const played = await playAnswer(people, { ...play, numericClass: ENGINE_CLASS, openStage: wrongStage });
+    const report = await replay(played, { openStage: stagesOf(ENGINE_CLASS) });
+    const wrong = report.outputs.filter(({ outcome }) => outcome === 'differs');
+    expect(report.isValid).toBe(false);
+    expect(wrong.map(({ stage, chunk }) => [stage, chunk])).toEqual([
+      [1, 1],
+      [1, 2],
+      [1, 1],
+      [1, 2],
+    ]);
+    expect(new Set(wrong.map(({ replica }) => replica)).size).toBe(2);
+  });
+
+  it.each([
+    [ENGINE_CLASS, RUNTIME_CLASS, 'it computed with CPU · exact engine', 'here it was WASM'],
+    [RUNTIME_CLASS, ENGINE_CLASS, 'it computed with WASM', 'here it was CPU · exact engine'],
+    [RUNTIME_CLASS, OTHER_CLASS, 'it computed with WASM', 'here it was WebGPU'],
+    [OTHER_CLASS, OTHER_CLASS, 'depend on the device', ''],
+    ['int16/ffffffffffffffff', 'int16/ffffffffffffffff', 'depend on the device', ''],
+  ])('of class %s is measured by tolerance on %s', async (theirs, own, ...reasons) => {
+    const played = await playAnswer(people, { ...play, numericClass: theirs, openStage: wrongStage });
+    const { outputs, tokens } = await replay(played, { openStage: stagesOf(own) });
+    expect(new Set(outputs.map(({ outcome }) => outcome))).toEqual(new Set(['not-compared']));
+    for (const reason of reasons) expect(outputs[0]!.reason).toContain(reason);
+    expect(tokens.limit).toBe(thresholdFor(theirs, own, 'logits', toyManifest.config).tokenGap);
   });
 
   it('says nothing of bits that depend on a device, but does of the tokens', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import { signReceipt } from '#shared/receipt/build/build-receipt.ts';
 import { parseAttestation } from '#shared/receipt/evidence/attest.ts';
 import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
@@ -346,6 +347,16 @@ describe('a requester that says one thing which is not so', () => {
       ['verdict', 'thresholds'],
       saying((said) => (finding(said, 1).shadow = other as never)),
     ],
+    [
+      'an agreement within limits between two of the engine',
+      ['route-match', 'attestation-match', 'verdict', 'thresholds'],
+      saying(({ stages }) => stages[1]!.replicas.forEach((replica) => (replica.numericClass = ENGINE_CLASS))),
+    ],
+    [
+      'that two which are equal bit for bit were of the engine',
+      ['route-match', 'attestation-match', 'thresholds'],
+      saying(({ stages }) => stages[0]!.replicas.forEach((replica) => (replica.numericClass = ENGINE_CLASS))),
+    ],
     ['an agreement beyond its limits', ['verdict'], saying((said) => (finding(said, 1).closeness.median = 0.5))],
     ['equal bits with a difference', ['verdict'], saying((said) => (finding(said, 0).closeness.max = 1e-9))],
     [
@@ -427,7 +438,7 @@ describe('a replica that signs something else', () => {
     expect(await failures({ receipt: forged })).toEqual(['chains']);
   });
 
-  it('fails where two of the exact class ran alike, differ, and are said to agree', async () => {
+  it('fails where two of the runtime’s class ran alike, differ, and are said to agree', async () => {
     const forged = await retold(people, receipt, async (statement) => {
       const { stages, spans } = statement.predicate;
       const { payload } = stages[0]!.replicas[0]!.signed!.attestation;
