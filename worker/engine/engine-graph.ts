@@ -6,7 +6,7 @@ import type { GraphSession, LoadedGraph, StageInput } from '../loaded-graph.ts';
 import { compileSteps } from './compile-steps.ts';
 import { EngineMemory } from './engine-memory.ts';
 import { createLayerStore } from './layer-store.ts';
-import type { Plan, Slot } from './plan.ts';
+import type { Plan, Slot } from '#shared/model/engine-plan.ts';
 import { BATCH_ROWS, placeSlots } from './slot-places.ts';
 
 export interface EngineGraphOptions {

@@ -9,7 +9,7 @@ import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import { type ServedStage } from '../../../../worker/served-stage.ts';
+import type { ServedStage } from '../../../../worker/served-stage.ts';
 import { runChorus } from '../../../support/chorus-process.ts';
 import { callChorus } from '../../../support/command.ts';
 import { isThorough } from '../../../support/effort.ts';

@@ -1,9 +1,12 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import { floatAttribute, intAttribute } from '#shared/model/node-attributes.ts';
-import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '#shared/model/quantized-weights.ts';
-import { ONNX_FLOAT16, ONNX_FLOAT32, tensorDims } from '#shared/model/tensor-bytes.ts';
-import { BLOCK } from './packed-matrix.ts';
+import { floatAttribute, intAttribute } from './node-attributes.ts';
+import { quantizedWeight, weightFinder, weightKey, type FindWeight } from './quantized-weights.ts';
+import { cutStageGraph } from './stage-graph.ts';
+import { ONNX_FLOAT16, ONNX_FLOAT32, tensorDims } from './tensor-bytes.ts';
+
+import type { Anatomy } from './anatomy.ts';
 import {
+  BLOCK_COLUMNS,
   NotPlanned,
   type BinaryOperation,
   type MatrixSource,
@@ -14,7 +17,7 @@ import {
   type Step,
   type UnaryOperation,
   type View,
-} from './plan.ts';
+} from './engine-plan.ts';
 
 const UNARY: ReadonlyMap<string, UnaryOperation> = new Map([
   ['Sigmoid', 'sigmoid'],
@@ -38,6 +41,19 @@ const PASSING = new Set(['Cast', 'Identity', 'Reshape']);
  */
 export function planStage(graph: PlannedGraph): Plan {
   return new Planner(graph).plan();
+}
+
+/** What the engine does not know of a whole model's graph, in words; null where it knows all of it. */
+export function whyNotPlanned(anatomy: Anatomy): string | null {
+  const { hiddenSize, layers } = anatomy;
+  const { model, io } = cutStageGraph(anatomy, { start: 0, end: layers.length, embedding: true, head: true });
+  try {
+    planStage({ model, io, hiddenSize });
+    return null;
+  } catch (thrown) {
+    if (thrown instanceof NotPlanned) return thrown.message;
+    throw thrown;
+  }
 }
 
 class Planner {
@@ -238,7 +254,7 @@ class Planner {
   }
 
   #checkWidth(node: NodeProto, columns: number, matrix: MatrixSource): void {
-    const unit = matrix.kind === 'quantized' ? BLOCK : 4;
+    const unit = matrix.kind === 'quantized' ? BLOCK_COLUMNS : 4;
     if (columns % unit !== 0) throw new NotPlanned(node, `${columns} columns are not in blocks of ${unit}`);
   }
 
