@@ -11,7 +11,7 @@ interface Attention {
   readonly rows: readonly string[];
   readonly pastKey: string;
   readonly pastValue: string;
-  readonly outputs: readonly [rows: string, presentKey: string, presentValue: string];
+  readonly outputs: readonly [output: string, presentKey: string, presentValue: string];
   readonly heads: number;
   readonly kvHeads: number;
   readonly scale: number;
@@ -76,21 +76,20 @@ function readAttention(
   const isAsked = ({ name }: AttributeProto) =>
     !understood.includes(name) && (!idle.has(name) || intAttribute(node, name, 0) !== idle.get(name));
   const [query = '', key = '', value = '', pastKey = '', pastValue = '', , , cosine = '', sine = ''] = node.input;
-  const [rows = '', presentKey = '', presentValue = ''] = node.output;
+  const [output = '', presentKey = '', presentValue = ''] = node.output;
   const headSize = headSizes.get(pastKey) ?? 0;
   const isMore = [...node.input.slice(9), ...node.output.slice(3)].some((name) => name !== '');
-  const isPacked = key === '' && value === '';
-  if (node.attribute.some(isAsked) || isMore || headSize < 1 || (!isPacked && (key === '' || value === '')))
-    return null;
-  if ([query, pastKey, pastValue, rows, presentKey, presentValue].includes('')) return null;
+  const rows = [query, key, value].filter((name) => name !== '');
+  if (node.attribute.some(isAsked) || isMore || headSize < 1 || rows.length === 2) return null;
+  if ([query, pastKey, pastValue, output, presentKey, presentValue].includes('')) return null;
   const isTurned = intAttribute(node, 'do_rotary', 0) !== 0;
   const [, columns] = weights.get(cosine)?.dims ?? [];
   if (isTurned && (columns === undefined || sine === '')) return null;
   return {
-    rows: isPacked ? [query] : [query, key, value],
+    rows,
     pastKey,
     pastValue,
-    outputs: [rows, presentKey, presentValue],
+    outputs: [output, presentKey, presentValue],
     heads: intAttribute(node, 'num_heads', 0),
     kvHeads: intAttribute(node, 'kv_num_heads', 0),
     scale: floatAttribute(node, 'scale', 0) || headSize ** -0.5,
@@ -138,13 +137,13 @@ function writeAttention(writer: Writer, attention: Attention, { positions, mask 
   const [output, presentKey, presentValue] = attention.outputs;
   const swap = [intsOf('perm', [0, 2, 1, 3])];
   /** [1, n, count * headSize] as [1, count, n, headSize]. */
-  const split = (value: string, count: number) =>
-    node('Transpose', [node('Reshape', [value, ints([0, 0, count, -1])])], swap);
-  const turn = (value: string, count: number) => {
-    if (rotary === null) return value;
+  const split = (flat: string, count: number) =>
+    node('Transpose', [node('Reshape', [flat, ints([0, 0, count, -1])])], swap);
+  const turn = (plain: string, count: number) => {
+    if (rotary === null) return plain;
     const sizes = [intOf('num_heads', count), intOf('rotary_embedding_dim', rotary.width)];
     const attribute = [...sizes, intOf('interleaved', rotary.interleaved)];
-    return contrib('RotaryEmbedding', [value, positions, ...rotary.caches], attribute);
+    return contrib('RotaryEmbedding', [plain, positions, ...rotary.caches], attribute);
   };
   const counts = [heads, kvHeads, kvHeads];
   const ends = [heads, heads + kvHeads, heads + 2 * kvHeads];
@@ -158,13 +157,11 @@ function writeAttention(writer: Writer, attention: Attention, { positions, mask 
   const keys = node('Concat', [pastKey, turn(key, kvHeads)], [intOf('axis', 2)], presentKey);
   const values = node('Concat', [pastValue, value], [intOf('axis', 2)], presentValue);
   // Heads that share keys and values lie side by side, so the rows of all of them are those of one product.
-  const grouped = (value: string) => node('Reshape', [value, ints([0, kvHeads, -1, 0])]);
-  const single = (value: string) => node('Reshape', [value, ints([0, heads, -1, 0])]);
+  const grouped = (rowsOfHeads: string) => node('Reshape', [rowsOfHeads, ints([0, kvHeads, -1, 0])]);
+  const single = (rowsOfGroups: string) => node('Reshape', [rowsOfGroups, ints([0, heads, -1, 0])]);
   const queries = grouped(turn(query, heads));
   let scores = contrib('FusedMatMul', [queries, keys], [intOf('transB', 1), floatOf('alpha', scale)]);
-  if (softcap > 0) {
-    scores = node('Mul', [node('Tanh', [node('Div', [scores, floats(softcap)])]), floats(softcap)]);
-  }
+  if (softcap > 0) scores = node('Mul', [node('Tanh', [node('Div', [scores, floats(softcap)])]), floats(softcap)]);
   const seen = node('Softmax', [node('Add', [single(scores), mask])], [intOf('axis', -1)]);
   const mixed = single(node('MatMul', [grouped(seen), values]));
   node('Reshape', [node('Transpose', [mixed], swap), ints([0, 0, -1])], [], output);
@@ -193,12 +190,9 @@ function createWriter(graph: GraphProto, nodes: NodeProto[]): Writer {
     node: add(''),
     contrib: add('com.microsoft'),
     floats: (value) => constant(`float/${value}`, ONNX_FLOAT32, [], Float32Array.of(value)),
-    ints: (values, isScalar = false) =>
-      constant(
-        `${isScalar ? 'int' : 'ints'}/${values.join()}`,
-        ONNX_INT64,
-        isScalar ? [] : [values.length],
-        BigInt64Array.from(values, BigInt),
-      ),
+    ints(values, isScalar = false) {
+      const dims = isScalar ? [] : [values.length];
+      return constant(`int64/${dims.length}/${values.join()}`, ONNX_INT64, dims, BigInt64Array.from(values, BigInt));
+    },
   };
 }
