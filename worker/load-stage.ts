@@ -67,8 +67,8 @@ export async function loadCutStage(
     };
   }
   try {
-    const plan = planStage({ ...cut, hiddenSize: config.hiddenSize });
-    const { vocabularySize } = config;
+    const { hiddenSize, vocabularySize } = config;
+    const plan = planStage({ ...cut, hiddenSize, vocabularySize });
     const loaded = await loadEngineGraph({ module: await engine(), plan, read: cut.read, vocabularySize });
     return { loaded, numericClass: info.numericClass };
   } catch (thrown) {

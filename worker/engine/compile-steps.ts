@@ -73,7 +73,8 @@ class Compiler {
   readonly #memory: EngineMemory;
   readonly #around: StepSurroundings;
   readonly #matrices = new Map<string, PlacedMatrix>();
-  readonly #vectors = new Map<string, number>();
+  /** By tensor and count, for a Constant node's tensor may have any name. */
+  readonly #vectors = new Map<TensorProto, Map<number, number>>();
   /** Of the rows that were quantized last, so that products of the same rows share them. */
   #quantized: View | null = null;
   #largest = { columns: 0, scratchBytes: 0 };
@@ -262,15 +263,15 @@ class Compiler {
 
   /** `count` floats of a constant; one number stands for all. */
   #vector({ tensor }: Constant, count: number): number {
-    const key = `${count} ${tensor.name}`;
-    const known = tensor.name === '' ? undefined : this.#vectors.get(key);
+    const ofTensor = this.#vectors.get(tensor) ?? new Map<number, number>();
+    const known = ofTensor.get(count);
     if (known !== undefined) return known;
     const values = toFloat32(tensor, this.#around.read);
     const at = this.#memory.allocate(4 * count);
     const to = this.#memory.floats(at, count);
     if (values.length === 1) to.fill(values[0]!);
     else to.set(values);
-    this.#vectors.set(key, at);
+    this.#vectors.set(tensor, ofTensor.set(count, at));
     return at;
   }
 

@@ -14,12 +14,13 @@ export class EngineMemory {
   #free: { at: number; bytes: number }[] = [];
   #end: number;
 
-  private constructor(memory: WebAssembly.Memory, instance: WebAssembly.Instance) {
+  constructor(memory: WebAssembly.Memory, instance: WebAssembly.Instance) {
     this.#memory = memory;
     this.functions = instance.exports as unknown as EngineFunctions;
     this.#end = aligned((instance.exports['__heap_base'] as WebAssembly.Global).value as number);
   }
 
+  /** An instance of `module` with a memory that it grows. */
   static async open(module: WebAssembly.Module): Promise<EngineMemory> {
     const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES });
     return new EngineMemory(memory, await WebAssembly.instantiate(module, { env: { memory } }));

@@ -37,8 +37,10 @@ export function createLayerStore(memory: EngineMemory, { layers, kvHeads, headSi
     open(capacity) {
       const needed = 4 * inFours(capacity);
       if (needed > scores.bytes) {
+        // The room is given up only for a larger one, for open sessions need it whether there is more or not.
+        const larger = { at: memory.allocate(needed), bytes: needed };
         if (scores.bytes > 0) memory.free(scores.at, scores.bytes);
-        scores = { at: memory.allocate(needed), bytes: needed };
+        scores = larger;
       }
       return { at: memory.allocate(bytes(capacity)), capacity: inFours(capacity) };
     },

@@ -88,6 +88,7 @@ export interface PlannedGraph {
   readonly model: OnnxModel;
   readonly io: StageIo;
   readonly hiddenSize: number;
+  readonly vocabularySize: number;
 }
 
 /** A node that the engine has no step for, and why. */
