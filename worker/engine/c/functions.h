@@ -29,14 +29,14 @@ INLINE v128_t sigmoid4(v128_t x) {
   return wasm_f32x4_div(one, wasm_f32x4_add(one, exp4(wasm_f32x4_neg(x))));
 }
 
-/** 1 - 2 / (e^2x + 1), off by 1e-7 at most. */
+/** 1 - 2 / (e^2x + 1), off by 2e-7 at most. */
 INLINE v128_t tanh4(v128_t x) {
   v128_t one = wasm_f32x4_splat(1);
   v128_t e = exp4(wasm_f32x4_add(x, x));
   return wasm_f32x4_sub(one, wasm_f32x4_div(wasm_f32x4_splat(2), wasm_f32x4_add(e, one)));
 }
 
-/** The error function, off by 2e-7 at most (Abramowitz and Stegun, 7.1.26). */
+/** The error function, off by 4e-7 at most (Abramowitz and Stegun, 7.1.26). */
 INLINE v128_t erf4(v128_t x) {
   v128_t one = wasm_f32x4_splat(1);
   v128_t a = wasm_f32x4_abs(x);
