@@ -4,7 +4,7 @@ import { CHUNK_POSITIONS, TOP_K } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { type ServedStage } from '../../worker/served-stage.ts';
+import type { ServedStage } from '../../worker/served-stage.ts';
 import type { ImportedWren } from './imported-wren.ts';
 import { loadRuntimeStage } from './runtime-stage.ts';
 

@@ -258,7 +258,7 @@ export const strangeChanges: readonly (readonly [
       const { graph } = cut.model;
       const norm = graph.initializer.find(({ name }) => name.includes('post_attention_layernorm'))!;
       graph.initializer.push(
-        create(TensorProtoSchema, { ...norm, $typeName: undefined, name: 'column', dims: [96n, 1n] }),
+        create(TensorProtoSchema, { name: 'column', dataType: 1, dims: [96n, 1n], rawData: norm.rawData }),
       );
       interpose(cut, nodeOf(cut, 'gate_proj'), 0, 'Add', ['column']);
     },

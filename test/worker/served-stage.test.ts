@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import type { SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Rows } from '#shared/rows/rows.ts';
-import { type ServedStage } from '../../worker/served-stage.ts';
+import type { ServedStage } from '../../worker/served-stage.ts';
 import { candidateRowBytes } from '../../worker/top-candidates.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 import { loadRuntimeStage } from '../support/runtime-stage.ts';

@@ -90,10 +90,11 @@ class Planner {
   #view(value: string): View {
     const known = this.#views.get(value);
     if (known !== undefined) return known;
-    if (value === this.#graph.io.hidden) return this.#remember(value, this.#openInput());
+    const { hidden } = this.#graph.io;
     // Each maker is visited before its readers, without recursion over the whole graph.
     const pending = [value];
     for (let top = pending.at(-1); top !== undefined; top = pending.at(-1)) {
+      if (top === hidden) this.#remember(top, this.#openInput());
       if (this.#views.has(top)) {
         pending.pop();
         continue;
@@ -104,8 +105,8 @@ class Planner {
       if (missing.length === 0) {
         this.#make(node);
         if (!this.#views.has(top)) throw new NotPlanned(node, `its output ${top.slice(0, 200)} is not known`);
-      } else if (missing.includes(this.#graph.io.hidden ?? '')) {
-        this.#remember(this.#graph.io.hidden!, this.#openInput());
+      } else if (missing.includes('')) {
+        throw new NotPlanned(node, 'lacks an input');
       } else {
         pending.push(missing[0]!);
         if (pending.length > this.#makers.size + 1) throw new NotPlanned(node, 'depends on itself');
@@ -397,11 +398,10 @@ class Planner {
     const angles = tensorDims(rotary.cosines)[1] ?? 0;
     const rotated = intAttribute(node, 'rotary_embedding_dim', 0);
     const heads = intAttribute(node, 'num_heads', 0) || view.width / (2 * angles);
-    const isWhole = heads > 0 && Number.isInteger(view.width / heads);
+    const size = view.width / heads;
     // Without a size of their own, turned dimensions are all of a head.
-    const turned = rotated === 0 ? view.width / heads : rotated;
-    if (!isWhole || turned !== 2 * angles || turned > view.width / heads)
-      throw new NotPlanned(node, 'rotates heads of another size');
+    const isKnown = heads > 0 && Number.isInteger(size) && 2 * angles === (rotated || size) && 2 * angles <= size;
+    if (!isKnown) throw new NotPlanned(node, 'rotates heads of another size');
     this.#add(node.output[0]!, {
       type: 'rotate',
       from: view,

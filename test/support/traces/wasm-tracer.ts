@@ -1,6 +1,6 @@
 import { concatBytes } from '#shared/bytes.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { type ServedStage } from '../../../worker/served-stage.ts';
+import type { ServedStage } from '../../../worker/served-stage.ts';
 import { loadRuntimeStage } from '../runtime-stage.ts';
 import { traceSession, type TracedModel, type Tracer } from './tracer.ts';
 

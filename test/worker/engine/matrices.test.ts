@@ -61,7 +61,7 @@ function onnxWeight(
   const blocks = columns / blockSize;
   const isMatMul = operator === 'MatMulNBits';
   const tensors = new Map<string, TensorProto>();
-  const add = (name: string, dataType: number, dims: readonly number[], rawData: Uint8Array): void => {
+  const add = (name: string, dataType: number, dims: readonly number[], rawData: Uint8Array<ArrayBuffer>): void => {
     tensors.set(name, create(TensorProtoSchema, { name, dataType, dims: dims.map(BigInt), rawData }));
   };
   const quants = randomBytes(random, (rows * columns * bits) / 8);

@@ -50,12 +50,6 @@ interface Sequence {
   readonly outputs: readonly Uint8Array[];
 }
 
-type Command =
-  | { readonly type: 'run'; readonly session: 0 | 1; readonly count: number; readonly from: number }
-  | { readonly type: 'cut'; readonly session: 0 | 1; readonly length: number }
-  /** Runs rows of the other sequence, and takes them back. */
-  | { readonly type: 'stray'; readonly session: 0 | 1; readonly count: number };
-
 const session = fc.constantFrom(0 as const, 1 as const);
 const commands = fc.array(
   fc.oneof(
