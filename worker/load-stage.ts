@@ -2,14 +2,14 @@ import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import { cutStage, stageBlobs, stageGraph, type CutStage } from '#shared/model/cut.ts';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
+import { NotPlanned } from '#shared/model/engine/plan.ts';
 import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 import type { OpenBackend } from './backend.ts';
 import { loadEngineGraph } from './engine/engine-graph.ts';
-import { planStage } from '#shared/model/plan-stage.ts';
-import { NotPlanned } from '#shared/model/engine-plan.ts';
-import { loadGraph, type LoadedGraph } from './loaded-graph.ts';
+import { loadGraph, type GraphSizes, type LoadedGraph } from './loaded-graph.ts';
 import { type ProbeResult, type ProbeValues, probeStage } from './probe.ts';
 import { createServedStage, type ServedStage } from './served-stage.ts';
 
@@ -42,7 +42,7 @@ export async function loadStage(
   onProgress('cut', 0, 1);
   const cut = cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob });
   onProgress('create', 0, 1);
-  const { loaded, numericClass } = await loadCutStage(backend, cut, manifest);
+  const { loaded, numericClass } = await loadCutStage(backend, cut, manifest.config);
   const stage = createServedStage({ loaded, manifest, range, maxSessions });
   try {
     const probed = await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress);
@@ -57,25 +57,25 @@ export async function loadStage(
 export async function loadCutStage(
   backend: OpenBackend,
   cut: CutStage,
-  { config }: Manifest,
+  sizes: GraphSizes,
 ): Promise<{ loaded: LoadedGraph; numericClass: string }> {
   const { device, engine, info } = backend;
   if (engine === null) {
     return {
-      loaded: await loadGraph({ runtime: await backend.runtime(), device }, stageGraph(cut, device === null), config),
+      loaded: await loadGraph({ runtime: await backend.runtime(), device }, stageGraph(cut, device === null), sizes),
       numericClass: info.numericClass,
     };
   }
   try {
-    const plan = planStage({ ...cut, hiddenSize: config.hiddenSize });
-    const { vocabularySize } = config;
+    const { hiddenSize, vocabularySize } = sizes;
+    const plan = planStage({ ...cut, hiddenSize, vocabularySize });
     const loaded = await loadEngineGraph({ module: await engine(), plan, read: cut.read, vocabularySize });
     return { loaded, numericClass: info.numericClass };
   } catch (thrown) {
     if (!(thrown instanceof NotPlanned)) throw thrown;
     const runtime = await backend.runtime();
     return {
-      loaded: await loadGraph({ runtime, device }, stageGraph(cut, true), config),
+      loaded: await loadGraph({ runtime, device }, stageGraph(cut, true), sizes),
       numericClass: RUNTIME_CLASS,
     };
   }

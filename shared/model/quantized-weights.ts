@@ -82,6 +82,9 @@ function isLast(axis: number): boolean {
 
 function checkSizes(node: NodeProto, weight: QuantizedWeight): QuantizedWeight {
   const { quants, scales, zeroPoints, rows, columns, bits, blockSize } = weight;
+  if (!['uint8', `uint${bits}`, `int${bits}`].includes(tensorType(quants))) {
+    throw new ChorusError('unsupported-model', `${describeNode(node)}: ${bits} bits as ${tensorType(quants)}`);
+  }
   const count = (tensor: TensorProto) => tensorDims(tensor).reduce((all, dim) => all * dim, 1);
   const blocks = columns / blockSize;
   const packed = tensorType(quants) === 'uint8' ? (rows * columns * bits) / 8 : rows * columns;

@@ -11,7 +11,7 @@ import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy } from '#shared/model/anatomy.ts';
 import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { decodeModel } from '#shared/model/onnx-file.ts';
-import { whyNotPlanned } from '#shared/model/plan-stage.ts';
+import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
 import { planModel, type PlannedModel } from './planned-model.ts';
 
@@ -86,10 +86,10 @@ export class ModelCatalog {
   }
 
   /** True if the CPU engine knows the graph; of one that cannot be read the larger need is taken. */
-  async #isPlanned({ graph }: Manifest): Promise<boolean> {
+  async #isPlanned({ graph, config }: Manifest): Promise<boolean> {
     try {
       const bytes = await readFile(join(this.#folder.blobsPath, graph.digest));
-      return whyNotPlanned(readAnatomy(decodeModel(bytes))) === null;
+      return whyNotPlanned(readAnatomy(decodeModel(bytes)), config.vocabularySize) === null;
     } catch {
       return false;
     }

@@ -1,7 +1,7 @@
 import type { Digest } from '#shared/ids.ts';
 import { cutStage } from '#shared/model/cut.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import { planStage } from '#shared/model/plan-stage.ts';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { loadEngineGraph } from '../../worker/engine/engine-graph.ts';
 import { loadEngineModule } from '../../worker/engine/engine-module.ts';
@@ -15,7 +15,7 @@ export async function loadEngineStage(
 ): Promise<ServedStage> {
   const { hiddenSize, vocabularySize } = manifest.config;
   const { model, io, read } = cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob });
-  const plan = planStage({ model, io, hiddenSize });
+  const plan = planStage({ model, io, hiddenSize, vocabularySize });
   const loaded = await loadEngineGraph({ module: await loadEngineModule(), plan, read, vocabularySize });
   return createServedStage({ loaded, manifest, range, maxSessions });
 }

@@ -1,10 +1,5 @@
 import type { TensorProto } from 'onnx-buf';
-import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
-import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';
-import type { EngineMemory } from './engine-memory.ts';
-import type { LayerStore, StoredSession } from './layer-store.ts';
-import { packableWeight, packMatrix, type PackedMatrix } from './packed-matrix.ts';
-import { matrixKey } from '#shared/model/plan-stage.ts';
+import { matrixKey } from '#shared/model/engine/plan-stage.ts';
 import {
   BLOCK_COLUMNS,
   NotPlanned,
@@ -17,7 +12,12 @@ import {
   type Step,
   type UnaryOperation,
   type View,
-} from '#shared/model/engine-plan.ts';
+} from '#shared/model/engine/plan.ts';
+import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
+import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';
+import type { EngineMemory } from './engine-memory.ts';
+import type { LayerStore, StoredSession } from './layer-store.ts';
+import { packableWeight, packMatrix, type PackedMatrix } from './packed-matrix.ts';
 import { BATCH_ROWS, type SlotPlaces } from './slot-places.ts';
 
 /** In the order of c/rows.c. */
@@ -74,7 +74,8 @@ class Compiler {
   readonly #memory: EngineMemory;
   readonly #around: StepSurroundings;
   readonly #matrices = new Map<string, PlacedMatrix>();
-  readonly #vectors = new Map<string, number>();
+  /** By tensor and count, for a Constant node's tensor may have any name. */
+  readonly #vectors = new Map<TensorProto, Map<number, number>>();
   /** Of the rows that were quantized last, so that products of the same rows share them. */
   #quantized: View | null = null;
   #largest = { columns: 0, scratchBytes: 0 };
@@ -263,15 +264,15 @@ class Compiler {
 
   /** `count` floats of a constant; one number stands for all. */
   #vector({ tensor }: Constant, count: number): number {
-    const key = `${count} ${tensor.name}`;
-    const known = tensor.name === '' ? undefined : this.#vectors.get(key);
+    const ofTensor = this.#vectors.get(tensor) ?? new Map<number, number>();
+    const known = ofTensor.get(count);
     if (known !== undefined) return known;
     const values = toFloat32(tensor, this.#around.read);
     const at = this.#memory.allocate(4 * count);
     const to = this.#memory.floats(at, count);
     if (values.length === 1) to.fill(values[0]!);
     else to.set(values);
-    this.#vectors.set(key, at);
+    this.#vectors.set(tensor, ofTensor.set(count, at));
     return at;
   }
 

@@ -1,12 +1,12 @@
 import { ChorusError } from '#shared/errors.ts';
 import { TOP_K } from '#shared/limits.ts';
+import type { Plan, Slot } from '#shared/model/engine/plan.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
 import type { GraphSession, LoadedGraph, StageInput } from '../loaded-graph.ts';
 import { compileSteps } from './compile-steps.ts';
 import { EngineMemory } from './engine-memory.ts';
 import { createLayerStore } from './layer-store.ts';
-import type { Plan, Slot } from '#shared/model/engine-plan.ts';
 import { BATCH_ROWS, placeSlots } from './slot-places.ts';
 
 export interface EngineGraphOptions {
@@ -55,7 +55,10 @@ export async function loadEngineGraph({
   const candidatesAt = memory.allocate(BATCH_ROWS * logitsRowBytes(candidateCount));
   const weightBytes = memory.usedBytes;
 
-  /** Runs [start, start + count), batch by batch, and hands each batch's output rows to `take`. */
+  /**
+   * Runs [start, start + count), batch by batch, and hands each batch's output rows to `take`. Nothing is read or written
+   * outside of tables and sessions, whoever calls: the values of a probe come straight from a manifest.
+   */
   function run(
     session: ReturnType<typeof store.open>,
     start: number,
@@ -64,6 +67,12 @@ export async function loadEngineGraph({
     wanted: readonly number[],
     take: (at: number, stride: number, rows: number) => void,
   ): void {
+    if (start + count > session.capacity) {
+      throw new ChorusError('too-long', `the session has room for ${session.capacity} positions`);
+    }
+    if (plan.input === null && input.some((token) => token >= vocabularySize)) {
+      throw new ChorusError('bad-message', `a token is not one of the vocabulary's ${vocabularySize}`);
+    }
     const { slot, offset } = plan.output;
     const out = places.at(slot) + 4 * offset;
     for (let first = 0; first < count; first += BATCH_ROWS) {

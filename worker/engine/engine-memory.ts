@@ -14,14 +14,15 @@ export class EngineMemory {
   #free: { at: number; bytes: number }[] = [];
   #end: number;
 
-  private constructor(memory: WebAssembly.Memory, instance: WebAssembly.Instance) {
+  constructor(memory: WebAssembly.Memory, instance: WebAssembly.Instance) {
     this.#memory = memory;
     this.functions = instance.exports as unknown as EngineFunctions;
     this.#end = aligned((instance.exports['__heap_base'] as WebAssembly.Global).value as number);
   }
 
+  /** An instance of `module` with a memory that it grows. Throws `out-of-memory`. */
   static async open(module: WebAssembly.Module): Promise<EngineMemory> {
-    const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES });
+    const memory = newMemory();
     return new EngineMemory(memory, await WebAssembly.instantiate(module, { env: { memory } }));
   }
 
@@ -80,9 +81,22 @@ export class EngineMemory {
     try {
       this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
     } catch {
-      throw new ChorusError('out-of-memory', 'the device has no more memory for the stage');
+      throw noMemory();
     }
   }
+}
+
+/** Browsers set the addresses of the whole aside, of which a machine may have no more. */
+function newMemory(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES });
+  } catch {
+    throw noMemory();
+  }
+}
+
+function noMemory(): ChorusError {
+  return new ChorusError('out-of-memory', 'the device has no more memory for the stage');
 }
 
 function aligned(bytes: number): number {

@@ -1,3 +1,4 @@
+import type * as fileSystemModule from 'node:fs/promises';
 import { ChorusError } from '#shared/errors.ts';
 
 /**
@@ -137,6 +138,6 @@ export async function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
   }
   // Named apart, so that the page's bundle does not look for it.
   const fileSystem = 'node:fs/promises';
-  const { readFile } = (await import(/* @vite-ignore */ fileSystem)) as typeof import('node:fs/promises');
+  const { readFile } = (await import(/* @vite-ignore */ fileSystem)) as typeof fileSystemModule;
   return new Uint8Array(await readFile(new URL('./engine.wasm', import.meta.url)));
 }

@@ -1,5 +1,5 @@
+import type { Plan } from '#shared/model/engine/plan.ts';
 import type { EngineMemory } from './engine-memory.ts';
-import type { Plan } from '#shared/model/engine-plan.ts';
 import { BATCH_ROWS } from './slot-places.ts';
 
 /** Keys and values of one session: for each layer [kv heads][capacity][head size] of f32, keys first. */
@@ -37,8 +37,10 @@ export function createLayerStore(memory: EngineMemory, { layers, kvHeads, headSi
     open(capacity) {
       const needed = 4 * inFours(capacity);
       if (needed > scores.bytes) {
+        // The room is given up only for a larger one, for open sessions need it whether there is more or not.
+        const larger = { at: memory.allocate(needed), bytes: needed };
         if (scores.bytes > 0) memory.free(scores.at, scores.bytes);
-        scores = { at: memory.allocate(needed), bytes: needed };
+        scores = larger;
       }
       return { at: memory.allocate(bytes(capacity)), capacity: inFours(capacity) };
     },

@@ -1,4 +1,4 @@
-import { BLOCK_COLUMNS as BLOCK } from '#shared/model/engine-plan.ts';
+import { BLOCK_COLUMNS as BLOCK } from '#shared/model/engine/plan.ts';
 import { type QuantizedWeight, readMatrix, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import { ONNX_FLOAT16 } from '#shared/model/tensor-bytes.ts';
 import type { EngineMemory } from './engine-memory.ts';
@@ -80,8 +80,9 @@ export function packableWeight(weight: QuantizedWeight, read: ReadWeight): Packa
   };
 }
 
-/** Packs a matrix into the engine's memory, where it stays. Throws `out-of-memory`. */
+/** Packs a matrix into the engine's memory, where it stays. Throws `out-of-memory`, RangeError where c/matrix.c has no product for it. */
 export function packMatrix(memory: EngineMemory, matrix: PackableMatrix): PackedMatrix {
+  checkKind(matrix);
   const { rows, columns, bits, groupColumns, scales, offsets } = matrix;
   const blocks = columns / BLOCK;
   const tiles = Math.ceil(rows / TILE_ROWS);
@@ -128,6 +129,17 @@ export function packMatrix(memory: EngineMemory, matrix: PackableMatrix): Packed
   }
   memory.free(scratch, tileBytes);
   return { at, rows, columns, blocks, scratchBytes: 16 * (2 * groups + 1 + 16 * blocks) };
+}
+
+function checkKind({ columns, bits, groupColumns, scales, offsets }: PackableMatrix): void {
+  const isSuper = scales.kind === 'super' || offsets.kind === 'minimumSuper';
+  const isHalves = groupColumns === 16;
+  const isKnown =
+    columns % BLOCK === 0 &&
+    (isHalves ? bits !== 5 : bits !== 6 && groupColumns % BLOCK === 0) &&
+    Number.isInteger(Math.log2(groupColumns)) &&
+    (!isSuper || groupColumns <= BLOCK);
+  if (!isKnown) throw new RangeError(`the engine multiplies no ${bits} bits with scales for ${groupColumns} columns`);
 }
 
 type Interleavable = Float32Array | Uint16Array | Uint8Array | Int8Array;

@@ -1,5 +1,5 @@
 import type { EngineMemory } from './engine-memory.ts';
-import { BLOCK_COLUMNS, type Plan, type Slot, type Step, type View } from '#shared/model/engine-plan.ts';
+import { BLOCK_COLUMNS, type Plan, type Slot, type Step, viewsOf } from '#shared/model/engine/plan.ts';
 
 /** Rows that go through the steps together: enough to read the weights once for many, few enough to stay in the cache. */
 export const BATCH_ROWS = 32;
@@ -56,18 +56,4 @@ function strideOf(slot: Slot): number {
 
 function readSlots(step: Step): Slot[] {
   return viewsOf(step).map(({ slot }) => slot);
-}
-
-/** The rows that a step reads. */
-export function viewsOf(step: Step): View[] {
-  switch (step.type) {
-    case 'gather':
-      return [];
-    case 'binary':
-      return 'slot' in step.right ? [step.left, step.right] : [step.left];
-    case 'attention':
-      return [step.query, step.key, step.value];
-    default:
-      return [step.from];
-  }
 }

@@ -1,7 +1,7 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import type { StageIo } from './stage-graph.ts';
-import type { OnnxModel } from './onnx-file.ts';
-import type { QuantizedWeight } from './quantized-weights.ts';
+import type { StageIo } from '../stage-graph.ts';
+import type { OnnxModel } from '../onnx-file.ts';
+import type { QuantizedWeight } from '../quantized-weights.ts';
 
 /** Columns of a packed matrix that share one scale at most, and one of the rows that it is multiplied with. */
 export const BLOCK_COLUMNS = 32;
@@ -91,11 +91,26 @@ export interface PlannedGraph {
   readonly model: OnnxModel;
   readonly io: StageIo;
   readonly hiddenSize: number;
+  readonly vocabularySize: number;
 }
 
 /** A node that the engine has no step for, and why. */
 export class NotPlanned extends Error {
   constructor(node: NodeProto | null, reason: string) {
     super(node === null ? reason : `node ${(node.name || node.output[0] || '').slice(0, 200)}: ${reason}`);
+  }
+}
+
+/** The rows that a step reads. */
+export function viewsOf(step: Step): View[] {
+  switch (step.type) {
+    case 'gather':
+      return [];
+    case 'binary':
+      return 'slot' in step.right ? [step.left, step.right] : [step.left];
+    case 'attention':
+      return [step.query, step.key, step.value];
+    default:
+      return [step.from];
   }
 }

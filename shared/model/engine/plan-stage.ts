@@ -1,13 +1,13 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import { floatAttribute, intAttribute } from './node-attributes.ts';
-import { quantizedWeight, weightFinder, weightKey, type FindWeight } from './quantized-weights.ts';
-import { cutStageGraph } from './stage-graph.ts';
-import { ONNX_FLOAT16, ONNX_FLOAT32, tensorDims } from './tensor-bytes.ts';
-
-import type { Anatomy } from './anatomy.ts';
+import { floatAttribute, intAttribute } from '../node-attributes.ts';
+import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '../quantized-weights.ts';
+import { tensorDims } from '../tensor-bytes.ts';
+import { castsToFloat, elementCount, GraphConstants, isFloat } from './graph-constants.ts';
+import { attentionOf, partOf, swapsAxes, unaryOf } from './node-forms.ts';
 import {
   BLOCK_COLUMNS,
   NotPlanned,
+  type Attention,
   type BinaryOperation,
   type MatrixSource,
   type Plan,
@@ -17,15 +17,9 @@ import {
   type Step,
   type UnaryOperation,
   type View,
-} from './engine-plan.ts';
+} from './plan.ts';
+import { checkTurned, type TurningAttention } from './turned-rows.ts';
 
-const UNARY: ReadonlyMap<string, UnaryOperation> = new Map([
-  ['Sigmoid', 'sigmoid'],
-  ['Tanh', 'tanh'],
-  ['Relu', 'relu'],
-  ['FastGelu', 'geluTanh'],
-  ['QuickGelu', 'quickGelu'],
-]);
 const BINARY: ReadonlyMap<string, BinaryOperation> = new Map([
   ['Add', 'add'],
   ['Sub', 'subtract'],
@@ -43,25 +37,15 @@ export function planStage(graph: PlannedGraph): Plan {
   return new Planner(graph).plan();
 }
 
-/** What the engine does not know of a whole model's graph, in words; null where it knows all of it. */
-export function whyNotPlanned(anatomy: Anatomy): string | null {
-  const { hiddenSize, layers } = anatomy;
-  const { model, io } = cutStageGraph(anatomy, { start: 0, end: layers.length, embedding: true, head: true });
-  try {
-    planStage({ model, io, hiddenSize });
-    return null;
-  } catch (thrown) {
-    if (thrown instanceof NotPlanned) return thrown.message;
-    throw thrown;
-  }
-}
-
 class Planner {
   readonly #graph: PlannedGraph;
   readonly #makers: ReadonlyMap<string, NodeProto>;
-  readonly #weights: ReadonlyMap<string, TensorProto>;
+  readonly #constants: GraphConstants;
   readonly #find: FindWeight;
   readonly #views = new Map<string, View>();
+  /** Of values whose rows are reshaped into parts: how many numbers a part has. */
+  readonly #parts = new Map<string, number>();
+  readonly #turning: TurningAttention[] = [];
   readonly #readers = new Map<string, number>();
   readonly #steps: Step[] = [];
   readonly #slots: Slot[] = [];
@@ -71,9 +55,9 @@ class Planner {
 
   constructor(graph: PlannedGraph) {
     this.#graph = graph;
-    const { node, initializer } = graph.model.graph;
+    const { node } = graph.model.graph;
     this.#makers = new Map(node.flatMap((each) => each.output.map((output) => [output, each] as const)));
-    this.#weights = new Map(initializer.map((tensor) => [tensor.name, tensor]));
+    this.#constants = new GraphConstants(graph.model.graph, this.#makers);
     this.#find = weightFinder(graph.model.graph);
     for (const input of node.flatMap((each) => each.input)) {
       this.#readers.set(input, (this.#readers.get(input) ?? 0) + 1);
@@ -81,11 +65,17 @@ class Planner {
   }
 
   plan(): Plan {
-    const { io } = this.#graph;
+    const { io, hiddenSize, vocabularySize } = this.#graph;
     const output = this.#view(io.output);
+    const isHead = io.logitsIndex !== null;
+    const width = isHead ? vocabularySize : hiddenSize;
+    if (output.width !== width || output.slot.isWanted !== isHead || this.#parts.has(io.output)) {
+      throw new NotPlanned(this.#makers.get(io.output) ?? null, `makes rows of ${output.width} numbers, not ${width}`);
+    }
     // A stage's last keys and values are read by nothing else of it.
     for (const { presentKey } of io.past) this.#attention(presentKey);
     if (this.#layers !== io.past.length) throw new NotPlanned(null, 'layers without an attention of their own');
+    checkTurned(this.#turning, this.#steps, output);
     const { kvHeads, headSize } = this.#heads ?? { kvHeads: 1, headSize: 4 };
     return { steps: this.#steps, input: this.#input, output, layers: this.#layers, kvHeads, headSize };
   }
@@ -100,10 +90,11 @@ class Planner {
   #view(value: string): View {
     const known = this.#views.get(value);
     if (known !== undefined) return known;
-    if (value === this.#graph.io.hidden) return this.#remember(value, this.#openInput());
+    const { hidden } = this.#graph.io;
     // Each maker is visited before its readers, without recursion over the whole graph.
     const pending = [value];
     for (let top = pending.at(-1); top !== undefined; top = pending.at(-1)) {
+      if (top === hidden) this.#remember(top, this.#openInput());
       if (this.#views.has(top)) {
         pending.pop();
         continue;
@@ -114,8 +105,8 @@ class Planner {
       if (missing.length === 0) {
         this.#make(node);
         if (!this.#views.has(top)) throw new NotPlanned(node, `its output ${top.slice(0, 200)} is not known`);
-      } else if (missing.includes(this.#graph.io.hidden ?? '')) {
-        this.#remember(this.#graph.io.hidden!, this.#openInput());
+      } else if (missing.includes('')) {
+        throw new NotPlanned(node, 'lacks an input');
       } else {
         pending.push(missing[0]!);
         if (pending.length > this.#makers.size + 1) throw new NotPlanned(node, 'depends on itself');
@@ -143,7 +134,7 @@ class Planner {
       case 'GroupQueryAttention':
         return input.slice(0, 3).filter((name) => name !== '');
       default:
-        return input.filter((name) => name !== '' && this.#constant(name) === undefined);
+        return input.filter((name) => name !== '' && this.#constants.find(name) === undefined);
     }
   }
 
@@ -159,7 +150,14 @@ class Planner {
   }
 
   #remember(value: string, view: View): View {
-    this.#views.set(value, view);
+    if (value !== '') this.#views.set(value, view);
+    return view;
+  }
+
+  /** The rows of an input that must be some. */
+  #rows(node: NodeProto, value: string): View {
+    const view = this.#views.get(value);
+    if (view === undefined) throw new NotPlanned(node, 'takes rows from a constant');
     return view;
   }
 
@@ -176,12 +174,15 @@ class Planner {
       this.#remember(output, this.#passed(node));
       return;
     }
+    if (opType !== 'SimplifiedLayerNormalization' && this.#rowInputs(node).some((input) => this.#parts.has(input))) {
+      throw new NotPlanned(node, 'reads rows that are reshaped into parts');
+    }
     switch (opType) {
       case 'Gather':
         return this.#gather(node);
       case 'GatherBlockQuantized': {
         const weight = quantizedWeight(node, this.#find);
-        return this.#lookUp(node, { kind: 'quantized', weight }, weight.columns);
+        return this.#lookUp(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
       }
       case 'MatMulNBits': {
         const weight = quantizedWeight(node, this.#find);
@@ -191,7 +192,7 @@ class Planner {
       case 'Gemm':
         return this.#plainProduct(node);
       case 'SimplifiedLayerNormalization':
-        return this.#norm(node, this.#views.get(first)!, node.input[1] ?? '');
+        return this.#normRows(node);
       case 'SkipSimplifiedLayerNormalization':
         return this.#skipNorm(node);
       case 'RotaryEmbedding':
@@ -201,8 +202,8 @@ class Planner {
       case 'Split':
         return this.#split(node);
     }
-    const unary = opType === 'Gelu' ? geluOf(node) : UNARY.get(opType);
-    if (unary !== undefined) return this.#unary(node, unary, first);
+    const unary = unaryOf(node);
+    if (unary !== null) return this.#unary(node, unary, first);
     const binary = BINARY.get(opType);
     if (binary !== undefined) return this.#binary(node, binary);
     throw new NotPlanned(node, `the operator ${opType} is not one of the engine's`);
@@ -210,44 +211,54 @@ class Planner {
 
   /** Rows as they are, cut into heads or joined again: a reshape that leaves each position's numbers together. */
   #passed(node: NodeProto): View {
-    const view = this.#views.get(node.input[0] ?? '')!;
-    if (node.opType !== 'Reshape') return view;
-    const shape = this.#constant(node.input[1] ?? '');
-    const dims = shape === undefined ? null : integersOf(shape);
-    const last = dims?.at(-1) ?? 0;
-    const keepsRows = dims !== null && dims.length >= 3 && last > 0 && view.width % last === 0;
-    const inner = dims?.slice(2).reduce((product, dim) => product * dim, 1) ?? 0;
-    // [batch, positions, ...width]: the inner dimensions make up a whole row, or the second runs over positions × heads.
-    if (!keepsRows || (Math.abs(inner) !== view.width && !(dims.length === 3 && dims[1] === -1))) {
-      throw new NotPlanned(node, 'reshapes rows in a way that is not known');
+    const [input = '', shape = ''] = node.input;
+    const [output = ''] = node.output;
+    const view = this.#rows(node, input);
+    if (node.opType !== 'Reshape') {
+      if (node.opType === 'Cast' && !castsToFloat(node)) throw new NotPlanned(node, 'makes rows of other numbers');
+      if (this.#parts.has(input)) this.#parts.set(output, this.#parts.get(input)!);
+      return view;
     }
+    const part = partOf(node, this.#constants.integers(shape) ?? [], view.width);
+    if (part !== view.width) this.#parts.set(output, part);
     return view;
   }
 
   #gather(node: NodeProto): void {
     const [table = '', ids = ''] = node.input;
-    if (!this.#isTable(node)) {
+    const isTable = this.#isTable(node);
+    if (intAttribute(node, 'axis', 0) !== (isTable ? 0 : 1)) throw new NotPlanned(node, 'gathers along another axis');
+    if (!isTable) {
       if (ids !== this.#graph.io.logitsIndex) throw new NotPlanned(node, 'gathers rows by other indices');
-      const from = this.#views.get(table)!;
+      const from = this.#positioned(node, table);
       return this.#add(node.output[0]!, { type: 'select', from, to: this.#newSlot(from.width, true) });
     }
-    const tensor = this.#weights.get(table)!;
-    const [, columns = 0] = this.#matrixDims(node, tensor);
-    this.#lookUp(node, { kind: 'plain', tensor, isTurned: false }, columns);
+    const tensor = this.#constants.weight(table)!;
+    const [rows, columns] = this.#matrixDims(node, tensor);
+    this.#lookUp(node, { kind: 'plain', tensor, isTurned: false }, rows, columns);
+  }
+
+  /** Rows of all positions of a run. Of the wanted ones alone, a row's position is not known. */
+  #positioned(node: NodeProto, value: string): View {
+    const view = this.#rows(node, value);
+    if (view.slot.isWanted) throw new NotPlanned(node, 'needs the rows of all positions');
+    return view;
   }
 
   #isTable(node: NodeProto): boolean {
-    return this.#weights.has(node.input[0] ?? '') && node.input[1] === this.#graph.io.tokens;
+    return this.#constants.weight(node.input[0] ?? '') !== undefined && node.input[1] === this.#graph.io.tokens;
   }
 
-  #lookUp(node: NodeProto, table: MatrixSource, width: number): void {
+  #lookUp(node: NodeProto, table: MatrixSource, rows: number, width: number): void {
     if (node.input[1] !== this.#graph.io.tokens) throw new NotPlanned(node, 'looks up by other indices than tokens');
+    const { vocabularySize } = this.#graph;
+    if (rows < vocabularySize) throw new NotPlanned(node, `its table has ${rows} rows for ${vocabularySize} tokens`);
     this.#checkWidth(node, width, table);
     this.#add(node.output[0]!, { type: 'gather', table, to: this.#newSlot(width, false) });
   }
 
   #product(node: NodeProto, matrix: MatrixSource, rows: number, columns: number): void {
-    const from = this.#views.get(node.input[0] ?? '')!;
+    const from = this.#rows(node, node.input[0] ?? '');
     if (from.width !== columns) throw new NotPlanned(node, `multiplies rows of ${from.width} with ${columns} columns`);
     this.#checkWidth(node, columns, matrix);
     this.#add(node.output[0]!, { type: 'product', matrix, from, to: this.#newSlot(rows, from.slot.isWanted) });
@@ -260,12 +271,13 @@ class Planner {
 
   #plainProduct(node: NodeProto): void {
     const turned = this.#makers.get(node.input[1] ?? '');
-    const isTransposed = turned?.opType === 'Transpose';
-    const tensor = this.#weights.get(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
+    const isTransposed = turned !== undefined && swapsAxes(turned);
+    const tensor = this.#constants.weight(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
     if (tensor === undefined) throw new NotPlanned(node, 'multiplies rows with each other');
     const isGemm = node.opType === 'Gemm';
-    if (isGemm && (intAttribute(node, 'transA', 0) !== 0 || floatAttribute(node, 'alpha', 1) !== 1)) {
-      throw new NotPlanned(node, 'a Gemm with a turned or scaled first factor');
+    const isScaled = floatAttribute(node, 'alpha', 1) !== 1 || floatAttribute(node, 'beta', 1) !== 1;
+    if (isGemm && (intAttribute(node, 'transA', 0) !== 0 || isScaled)) {
+      throw new NotPlanned(node, 'a Gemm with a turned first factor, or a scaled one');
     }
     const [first, second] = this.#matrixDims(node, tensor);
     const isByRows = isTransposed !== (isGemm && intAttribute(node, 'transB', 0) === 1);
@@ -278,16 +290,27 @@ class Planner {
 
   #matrixDims(node: NodeProto, tensor: TensorProto): [number, number] {
     const dims = tensorDims(tensor);
-    const isFloat = tensor.dataType === ONNX_FLOAT32 || tensor.dataType === ONNX_FLOAT16;
-    if (dims.length !== 2 || !isFloat) throw new NotPlanned(node, 'its weight is not a matrix of floats');
+    const isMatrix = dims.length === 2 && dims.every((dim) => dim > 0);
+    if (!isMatrix || !isFloat(tensor.dataType)) throw new NotPlanned(node, 'its weight is not a matrix of floats');
     return dims as [number, number];
   }
 
-  #norm(node: NodeProto, from: View, gamma: string): void {
-    const tensor = this.#constant(gamma);
-    const size = tensor === undefined ? 0 : tensorDims(tensor).reduce((product, dim) => product * dim, 1);
-    const isWhole = size > 0 && size % 4 === 0 && from.width % size === 0;
-    if (tensor === undefined || !isWhole) throw new NotPlanned(node, 'normalizes rows in parts of another size');
+  /** Normalizes rows, or each part of rows that are reshaped into parts. */
+  #normRows(node: NodeProto): void {
+    const [input = '', gamma = ''] = node.input;
+    const [output = ''] = node.output;
+    const view = this.#rows(node, input);
+    const part = this.#parts.get(input);
+    if (intAttribute(node, 'axis', -1) !== -1) throw new NotPlanned(node, 'normalizes another axis than the last');
+    this.#norm(node, view, gamma, part ?? view.width);
+    if (part !== undefined) this.#parts.set(output, part);
+  }
+
+  #norm(node: NodeProto, from: View, gamma: string, size: number): void {
+    const tensor = this.#constants.find(gamma);
+    if (tensor === undefined || !isFloat(tensor.dataType) || elementCount(tensor) !== size || size % 4 !== 0) {
+      throw new NotPlanned(node, 'normalizes rows in parts of another size');
+    }
     const epsilon = floatAttribute(node, 'epsilon', node.opType.startsWith('Skip') ? 1e-12 : 1e-5);
     const to = this.#newSlot(from.width, from.slot.isWanted);
     this.#add(node.output[0]!, { type: 'norm', from, gamma: { tensor }, size, epsilon, to });
@@ -296,17 +319,16 @@ class Planner {
   #skipNorm(node: NodeProto): void {
     const [a = '', b = '', gamma = '', bias = ''] = node.input;
     if (bias !== '' || node.output[1] || node.output[2]) throw new NotPlanned(node, 'a skip norm with a bias');
-    const [left, right] = [this.#views.get(a)!, this.#views.get(b)!];
+    const [left, right] = [this.#rows(node, a), this.#rows(node, b)];
     this.#checkAlike(node, left, right);
     const to = this.#newSlot(left.width, left.slot.isWanted);
     // The sum has a name where something else reads it.
-    const sum = node.output[3] || `${node.output[0]} sum`;
-    this.#add(sum, { type: 'binary', operation: 'add', left, right, to });
-    this.#norm(node, whole(to), gamma);
+    this.#add(node.output[3] ?? '', { type: 'binary', operation: 'add', left, right, to });
+    this.#norm(node, whole(to), gamma, to.width);
   }
 
   #unary(node: NodeProto, operation: UnaryOperation, from: string): void {
-    const view = this.#views.get(from)!;
+    const view = this.#rows(node, from);
     this.#checkFours(node, view);
     const to = this.#newSlot(view.width, view.slot.isWanted);
     this.#add(node.output[0]!, { type: 'unary', operation, from: view, to });
@@ -327,7 +349,8 @@ class Planner {
   /** x × sigmoid(x), where nothing else reads the sigmoid: made in one step in its place. */
   #silu(node: NodeProto, of: string, sigmoid: string): boolean {
     const maker = this.#makers.get(sigmoid);
-    if (maker?.opType !== 'Sigmoid' || maker.input[0] !== of || this.#readers.get(sigmoid) !== 1) return false;
+    if (maker?.opType !== 'Sigmoid' || maker.input[0] !== of) return false;
+    if (this.#readers.get(sigmoid) !== 1 || sigmoid === this.#graph.io.output) return false;
     const at = this.#steps.findLastIndex((step) => step.to === this.#views.get(sigmoid)?.slot);
     const step = this.#steps[at];
     if (step?.type !== 'unary' || step.operation !== 'sigmoid') return false;
@@ -344,9 +367,10 @@ class Planner {
       this.#checkAlike(node, left, right);
       return this.#add(node.output[0]!, { type: 'binary', operation, left, right, to });
     }
-    const tensor = this.#constant(other);
-    const count = tensor === undefined ? 0 : tensorDims(tensor).reduce((product, dim) => product * dim, 1);
-    if (tensor === undefined || (count !== 1 && count !== left.width)) {
+    const tensor = this.#constants.find(other);
+    const count = tensor === undefined ? 0 : elementCount(tensor);
+    const isRow = tensor !== undefined && count === left.width && tensorDims(tensor).at(-1) === count;
+    if (tensor === undefined || !isFloat(tensor.dataType) || (count !== 1 && !isRow)) {
       throw new NotPlanned(node, 'a constant that is neither one number nor a row');
     }
     this.#add(node.output[0]!, { type: 'binary', operation, left, right: { tensor }, to });
@@ -365,7 +389,7 @@ class Planner {
 
   #rotate(node: NodeProto): void {
     const [from = '', positions = '', cosines = '', sines = ''] = node.input;
-    const view = this.#views.get(from)!;
+    const view = this.#positioned(node, from);
     if (positions !== this.#graph.io.positionIds) throw new NotPlanned(node, 'rotates by other positions');
     if (floatAttribute(node, 'scale', 1) !== 1 || intAttribute(node, 'is_packed_batching', 0) !== 0) {
       throw new NotPlanned(node, 'a rotary embedding of another kind');
@@ -374,8 +398,10 @@ class Planner {
     const angles = tensorDims(rotary.cosines)[1] ?? 0;
     const rotated = intAttribute(node, 'rotary_embedding_dim', 0);
     const heads = intAttribute(node, 'num_heads', 0) || view.width / (2 * angles);
-    const isKnown = Number.isInteger(heads) && view.width % heads === 0 && (rotated === 0 || rotated === 2 * angles);
-    if (!isKnown || 2 * angles > view.width / heads) throw new NotPlanned(node, 'rotates heads of another size');
+    const size = view.width / heads;
+    // Without a size of their own, turned dimensions are all of a head.
+    const isKnown = heads > 0 && Number.isInteger(size) && 2 * angles === (rotated || size) && 2 * angles <= size;
+    if (!isKnown) throw new NotPlanned(node, 'rotates heads of another size');
     this.#add(node.output[0]!, {
       type: 'rotate',
       from: view,
@@ -386,9 +412,10 @@ class Planner {
   }
 
   #rotary(node: NodeProto, cosines: string, sines: string, isInterleaved: boolean): Rotary {
-    const [cosine, sine] = [this.#weights.get(cosines), this.#weights.get(sines)];
+    const [cosine, sine] = [this.#constants.weight(cosines), this.#constants.weight(sines)];
     if (cosine === undefined || sine === undefined) throw new NotPlanned(node, 'its angles are not constant');
-    if (tensorDims(cosine).join() !== tensorDims(sine).join() || tensorDims(cosine).length !== 2) {
+    const isTable = tensorDims(cosine).length === 2 && isFloat(cosine.dataType) && isFloat(sine.dataType);
+    if (!isTable || tensorDims(cosine).join() !== tensorDims(sine).join()) {
       throw new NotPlanned(node, 'its angles are not two tables of one size');
     }
     return { cosines: cosine, sines: sine, isInterleaved };
@@ -396,19 +423,12 @@ class Planner {
 
   #attend(node: NodeProto): void {
     const [query = '', key = '', value = '', pastKey = ''] = node.input;
-    const heads = intAttribute(node, 'num_heads', 0);
-    const kvHeads = intAttribute(node, 'kv_num_heads', 0);
-    const isKnown =
-      intAttribute(node, 'local_window_size', -1) === -1 &&
-      intAttribute(node, 'smooth_softmax', 0) === 0 &&
-      intAttribute(node, 'qk_output', 0) === 0 &&
-      node.input.slice(9).every((input) => input === '');
-    if (!isKnown) throw new NotPlanned(node, 'an attention with a window, a sink or a bias');
+    const { heads, kvHeads, softcap, isTurning } = attentionOf(node);
     const layer = this.#graph.io.past.findIndex((past) => past.key === pastKey);
-    const all = this.#views.get(query)!;
+    const all = this.#positioned(node, query);
     const isPacked = key === '' && value === '';
     const headSize = all.width / (isPacked ? heads + 2 * kvHeads : heads);
-    if (layer === -1 || !Number.isInteger(headSize) || headSize % 4 !== 0) {
+    if (layer === -1 || !Number.isInteger(headSize) || headSize < 4 || headSize % 4 !== 0) {
       throw new NotPlanned(node, 'its heads are not in fours');
     }
     const part = (from: number, count: number): View => ({
@@ -421,23 +441,12 @@ class Planner {
       throw new NotPlanned(node, 'layers differ in their heads');
     }
     this.#heads = { kvHeads, headSize };
-    const rotates = intAttribute(node, 'do_rotary', 0) === 1;
-    const [cosines = '', sines = ''] = node.input.slice(7);
-    // Queries and keys are turned where they lie.
-    if (rotates && [query, key].some((name) => name !== '' && this.#readers.get(name) !== 1)) {
-      throw new NotPlanned(node, 'others read its queries or keys');
-    }
-    const rotary = rotates
-      ? this.#rotary(node, cosines, sines, intAttribute(node, 'rotary_interleaved', 0) === 1)
-      : null;
-    const scale = floatAttribute(node, 'scale', 0);
     const [k, v] = isPacked
       ? [part(heads, kvHeads), part(heads + kvHeads, kvHeads)]
-      : [this.#views.get(key)!, this.#views.get(value)!];
+      : [this.#positioned(node, key), this.#positioned(node, value)];
     if (k.width !== kvHeads * headSize || v.width !== k.width) throw new NotPlanned(node, 'its keys have another size');
-    this.#layers += 1;
-    this.#add(node.output[0]!, {
-      type: 'attention',
+    const scale = floatAttribute(node, 'scale', 0);
+    const attention: Attention = {
       layer,
       query: part(0, heads),
       key: k,
@@ -446,33 +455,36 @@ class Planner {
       kvHeads,
       headSize,
       scale: scale === 0 ? 1 / Math.sqrt(headSize) : scale,
-      softcap: floatAttribute(node, 'softcap', 0),
-      rotary,
-      to: this.#newSlot(heads * headSize, false),
-    });
+      softcap,
+      rotary: isTurning ? this.#attentionRotary(node, headSize) : null,
+    };
+    // Queries and keys are turned where they lie.
+    if (attention.rotary !== null) this.#turning.push({ node, index: this.#steps.length, attention });
+    this.#layers += 1;
+    this.#add(node.output[0]!, { type: 'attention', ...attention, to: this.#newSlot(heads * headSize, false) });
+  }
+
+  #attentionRotary(node: NodeProto, headSize: number): Rotary {
+    const [cosines = '', sines = ''] = node.input.slice(7);
+    const rotary = this.#rotary(node, cosines, sines, intAttribute(node, 'rotary_interleaved', 0) === 1);
+    const [, angles = 0] = tensorDims(rotary.cosines);
+    if (2 * angles > headSize) throw new NotPlanned(node, `turns ${2 * angles} dimensions of heads of ${headSize}`);
+    return rotary;
   }
 
   /** Parts of rows side by side. */
   #split(node: NodeProto): void {
-    const view = this.#views.get(node.input[0] ?? '')!;
+    const view = this.#rows(node, node.input[0] ?? '');
     const axis = intAttribute(node, 'axis', 0);
-    const sizes = this.#constant(node.input[1] ?? '');
-    if ((axis !== -1 && axis !== 2) || sizes === undefined) throw new NotPlanned(node, 'splits rows in another way');
+    const sizes = this.#constants.integers(node.input[1] ?? '');
+    if ((axis !== -1 && axis !== 2) || sizes === null) throw new NotPlanned(node, 'splits rows in another way');
     let offset = view.offset;
-    for (const [i, width] of integersOf(sizes).entries()) {
-      if (width % 4 !== 0) throw new NotPlanned(node, `a part of ${width} is not in fours`);
+    for (const [i, width] of sizes.entries()) {
+      if (width < 4 || width % 4 !== 0) throw new NotPlanned(node, `a part of ${width} is not in fours`);
       this.#remember(node.output[i] ?? '', { slot: view.slot, offset, width });
       offset += width;
     }
     if (offset !== view.offset + view.width) throw new NotPlanned(node, 'its parts do not make up the rows');
-  }
-
-  /** A weight, or the value of a Constant node. */
-  #constant(name: string): TensorProto | undefined {
-    const maker = this.#makers.get(name);
-    if (maker?.opType === 'Constant') return maker.attribute.find((attribute) => attribute.name === 'value')?.t;
-    if (maker?.opType === 'Cast') return this.#constant(maker.input[0] ?? '');
-    return this.#weights.get(name);
   }
 }
 
@@ -483,17 +495,4 @@ export function matrixKey(source: MatrixSource): string {
 
 function whole(slot: Slot): View {
   return { slot, offset: 0, width: slot.width };
-}
-
-function geluOf(node: NodeProto): UnaryOperation {
-  const approximate = node.attribute.find((attribute) => attribute.name === 'approximate');
-  return approximate !== undefined && new TextDecoder().decode(approximate.s) === 'tanh' ? 'geluTanh' : 'gelu';
-}
-
-/** The integers of a small constant. */
-function integersOf(tensor: TensorProto): number[] {
-  if (tensor.int64Data.length > 0) return tensor.int64Data.map(Number);
-  const { rawData } = tensor;
-  const view = new DataView(rawData.buffer, rawData.byteOffset, rawData.length);
-  return Array.from({ length: rawData.length >> 3 }, (_, i) => Number(view.getBigInt64(8 * i, true)));
 }
