@@ -22,11 +22,16 @@ export interface LayerStore {
   point(session: StoredSession, layer: number, rows: number): void;
   readonly keysAt: number;
   readonly valuesAt: number;
-  /** Room for one row's scores. */
+  /** Room for the scores of attention. */
   readonly scoresAt: () => number;
 }
 
-export function createLayerStore(memory: EngineMemory, { layers, kvHeads, headSize }: Plan): LayerStore {
+/** Queries whose scores attention holds at once; see QUERIES in c/attention.c. */
+const SCORED_QUERIES = 96;
+
+export function createLayerStore(memory: EngineMemory, { layers, kvHeads, headSize, steps }: Plan): LayerStore {
+  const groups = steps.map((step) => (step.type === 'attention' ? step.heads / step.kvHeads : 1));
+  const queries = Math.max(SCORED_QUERIES, ...groups);
   const keysAt = memory.allocate(4 * BATCH_ROWS);
   const valuesAt = memory.allocate(4 * BATCH_ROWS);
   const halfBytes = (capacity: number): number => 4 * kvHeads * inFours(capacity) * headSize;
@@ -35,7 +40,7 @@ export function createLayerStore(memory: EngineMemory, { layers, kvHeads, headSi
   return {
     bytes,
     open(capacity) {
-      const needed = 4 * inFours(capacity);
+      const needed = 4 * queries * (inFours(capacity) + 4);
       if (needed > scores.bytes) {
         // The room is given up only for a larger one, for open sessions need it whether there is more or not.
         const larger = { at: memory.allocate(needed), bytes: needed };

@@ -86,7 +86,7 @@ function attend(shape: Shape, queries: Float32Array, stores: readonly Store[], p
     ...[stand.words(stores.map((each) => each.keys)), stand.words(stores.map((each) => each.values))],
     ...[stand.words(positions), stand.words(stores.map((each) => each.capacity))],
     ...[y, width, rows, heads, kvHeads, headSize, scale, softcap],
-    stand.room(Math.max(...stores.map((each) => each.capacity))),
+    stand.room(Math.max(96, heads / kvHeads) * (4 + Math.max(...stores.map((each) => each.capacity)))),
   );
   return stand.read(y, rows * width);
 }
