@@ -9,7 +9,10 @@ const executablePath = findChromium() ?? undefined;
 /** Tests of what is pure. */
 const pure = ['test/shared/**/*.test.ts'];
 /** Of these, tests that run the inference runtime or another one's native code. */
-const withRuntime = ['test/shared/model/cut.test.ts', 'test/shared/text/oracle.test.ts'];
+const withRuntime = [
+  ...['test/shared/model/cut.test.ts', 'test/shared/model/unfold-attention.test.ts'],
+  'test/shared/text/oracle.test.ts',
+];
 
 /** A loaded machine of two cores may take seconds over what takes milliseconds alone. */
 const patient = { poll: { timeout: 15_000 } };

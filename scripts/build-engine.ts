@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { runClang } from '@yowasp/clang';
+import { commands } from '@yowasp/clang';
 
 const SOURCES = new URL('../worker/engine/c/', import.meta.url);
 const MODULE = new URL('../worker/engine/engine.wasm', import.meta.url);
@@ -32,7 +32,7 @@ export async function compileEngine(): Promise<Uint8Array> {
     await Promise.all(names.map(async (name) => [name, await readFile(new URL(name, SOURCES), 'utf8')] as const)),
   );
   const sources = names.filter((name) => name.endsWith('.c'));
-  const made = await runClang(['clang', ...FLAGS, ...sources, '-o', 'engine.wasm'], files);
+  const made = await commands.clang([...FLAGS, ...sources, '-o', 'engine.wasm'], files);
   return made?.['engine.wasm'] as Uint8Array;
 }
 

@@ -23,6 +23,7 @@ import {
   type ReadWeight,
 } from './quantized-weights.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32 } from './tensor-bytes.ts';
+import { unfoldAttention } from './unfold-attention.ts';
 
 export interface WeightFile {
   /** The `location` in the model's external data. */
@@ -32,7 +33,7 @@ export interface WeightFile {
 
 /**
  * How a folded product reads its matrix of [out, in]: as it is, by the FusedMatMul that the WASM backend has, or
- * transposed, by the MatMul that every backend has.
+ * transposed, by the MatMul that every backend has. For the WASM backend attention is taken apart as well.
  */
 export type ProductForm = 'fused' | 'plain';
 
@@ -48,6 +49,7 @@ export function foldModel(
   prefix = RESERVED_PREFIX,
 ): WeightFile[] {
   const { graph } = model;
+  if (form === 'fused') unfoldAttention(model);
   const files: WeightFile[] = [];
   const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   const makers = new Map(graph.node.flatMap((node) => node.output.map((output) => [output, node] as const)));

@@ -39,6 +39,14 @@ export function intOf(name: string, value: number): AttributeProto {
   return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: BigInt(value) });
 }
 
+export function intsOf(name: string, values: readonly number[]): AttributeProto {
+  return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INTS, ints: values.map(BigInt) });
+}
+
+export function floatOf(name: string, value: number): AttributeProto {
+  return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value });
+}
+
 export function createNode(
   opType: string,
   init: Partial<Pick<NodeProto, 'name' | 'domain' | 'input' | 'output' | 'attribute'>>,

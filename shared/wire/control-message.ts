@@ -77,10 +77,12 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
 
+const numericClass = z.string().min(1).max(200);
+
 export const offerSchema = z.strictObject({
   type: z.literal('offer'),
   backend: z.enum(['webgpu', 'wasm']),
-  numericClass: z.string().min(1).max(200),
+  numericClass,
   runtimeVersion: z.string().max(40),
   /** Memory the person lends, in bytes. */
   pledgeBytes: z.int().min(0),
@@ -128,6 +130,8 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     layerMs: z.number().min(0),
     /** Largest relative difference the probe saw. */
     probeError: z.number().min(0),
+    /** Class that the stage computes in, where it is another than the offer's. */
+    numericClass: numericClass.optional(),
   }),
   z.strictObject({ type: z.literal('failed'), assignment: z.int().min(0), code: errorCode, message: text }),
   z.strictObject({

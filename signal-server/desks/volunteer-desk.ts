@@ -50,7 +50,7 @@ export class VolunteerDesk {
     if (volunteer === null) return;
     switch (message.type) {
       case 'ready':
-        if (registry.ready(volunteer, message.assignment, message.layerMs)) this.#deps.onSupply();
+        if (registry.ready(volunteer, message)) this.#deps.onSupply();
         return;
       case 'failed':
         this.#failed(member, volunteer, message);

@@ -8,6 +8,7 @@ import { readAnatomy, type Anatomy } from '#shared/model/anatomy.ts';
 import { foldModel } from '#shared/model/fold.ts';
 import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
 import { encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
+import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData } from '#shared/model/tensor-bytes.ts';
 import { openModelText } from '#shared/text/model-text.ts';
@@ -158,6 +159,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
       operators: countOperators(normalized.model.graph.node),
       parts: parts.map(({ name, blob, weights }) => ({ name, bytes: blob.bytes, weights: weights.length })),
       pins: manifest.pins,
+      engine: whyNotPlanned(anatomy, folder.config.vocab_size),
       warnings,
     };
     return { manifest, digest: digestOf(utf8(JSON.stringify(manifest))), report };

@@ -13,6 +13,8 @@ export interface ImportReport {
   readonly operators: readonly (OperatorSupport & { name: string; count: number })[];
   readonly parts: readonly { name: string; bytes: number; weights: number }[];
   readonly pins: Manifest['pins'];
+  /** Why the CPU engine does not run the model, so that onnxruntime does; null where it does. */
+  readonly engine: string | null;
   readonly warnings: readonly string[];
 }
 
@@ -44,6 +46,9 @@ export function formatReport(report: ImportReport): string {
     table(['operator', 'nodes', 'wasm', 'webgpu'], operators),
     table(['part', 'weights', 'bytes'], [...parts, ['together', '', formatBytes(total)]]),
     table(['pin', ''], pins),
+    report.engine === null
+      ? 'on a CPU the engine runs it'
+      : `on a CPU onnxruntime runs it, unfolded to 32 bits: ${report.engine}`,
     ...(report.warnings.length > 0 ? [report.warnings.map((warning) => `warning: ${warning}`).join('\n')] : []),
   ].join('\n\n');
 }

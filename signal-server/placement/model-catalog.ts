@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import { openEnvelope, signEnvelope } from '#shared/crypto/dsse.ts';
 import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
@@ -6,7 +8,10 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
+import { readAnatomy } from '#shared/model/anatomy.ts';
 import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
+import { decodeModel } from '#shared/model/onnx-file.ts';
+import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
 import { planModel, type PlannedModel } from './planned-model.ts';
 
@@ -76,7 +81,18 @@ export class ModelCatalog {
       throw new ChorusError('digest-mismatch', 'the manifest is not the one its name says');
     if (bytes.length > MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the manifest is too large');
     const manifest = manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
-    return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages) };
+    const isPlanned = await this.#isPlanned(manifest);
+    return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages, isPlanned) };
+  }
+
+  /** True if the CPU engine knows the graph; of one that cannot be read the larger need is taken. */
+  async #isPlanned({ graph, config }: Manifest): Promise<boolean> {
+    try {
+      const bytes = await readFile(join(this.#folder.blobsPath, graph.digest));
+      return whyNotPlanned(readAnatomy(decodeModel(bytes)), config.vocabularySize) === null;
+    } catch {
+      return false;
+    }
   }
 }
 

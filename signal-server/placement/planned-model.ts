@@ -18,7 +18,8 @@ export interface PlannedModel {
   memoryBytes(span: UnitSpan, backend: BackendName, slots: number): number;
 }
 
-export function planModel(digest: Digest, manifest: Manifest, leastStages: number): PlannedModel {
+/** `isPlanned` says that the CPU engine knows the model's graph. */
+export function planModel(digest: Digest, manifest: Manifest, leastStages: number, isPlanned: boolean): PlannedModel {
   const { layers, maxPositions } = manifest.config;
   const minStages = Math.min(layers + 2, Math.max(manifest.minStages, leastStages));
   const known = new Map<string, number>();
@@ -33,7 +34,7 @@ export function planModel(digest: Digest, manifest: Manifest, leastStages: numbe
     grid: stageGrid(unitCosts(manifest), minStages),
     memoryBytes(span, backend, slots) {
       const key = `${span.start}-${span.end} ${backend} ${slots}`;
-      const bytes = known.get(key) ?? stageMemoryBytes(manifest, span, backend, slots);
+      const bytes = known.get(key) ?? stageMemoryBytes(manifest, span, backend, slots, isPlanned);
       known.set(key, bytes);
       return bytes;
     },

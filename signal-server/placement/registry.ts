@@ -5,6 +5,8 @@ import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { Placed } from './placement.ts';
 import { spanOf } from './stage-grid.ts';
 
+type Ready = Pick<Extract<PeerControlMessage, { type: 'ready' }>, 'assignment' | 'layerMs' | 'numericClass'>;
+
 type Heartbeat = Extract<PeerControlMessage, { type: 'heartbeat' }>;
 
 export interface Assignment extends Placed {
@@ -98,7 +100,10 @@ export class Registry {
   }
 
   /** True if the message is about the assignment it has now, or about an overdue one; older ones are stale and change nothing. */
-  ready(volunteer: RegisteredVolunteer, assignment: number, layerMs: number): boolean {
+  ready(
+    volunteer: RegisteredVolunteer,
+    { assignment, layerMs, numericClass = volunteer.offer.numericClass }: Ready,
+  ): boolean {
     const { overdue } = volunteer;
     if (overdue?.number === assignment) {
       volunteer.failed = volunteer.failed.filter((place) => place !== overdue);
@@ -106,6 +111,7 @@ export class Registry {
       volunteer.overdue = null;
     } else if (volunteer.state !== 'loading' || volunteer.assignment?.number !== assignment) return false;
     volunteer.state = 'ready';
+    volunteer.offer = { ...volunteer.offer, numericClass };
     volunteer.layerMs = layerMs;
     return true;
   }

@@ -4,29 +4,36 @@ import { rangeOf, type UnitSpan } from './stage-grid.ts';
 
 export type BackendName = 'webgpu' | 'wasm';
 
-/** Bytes of a weight once the WASM backend has unpacked it to f32. Packed weights are 4-bit pairs or bytes. */
+/** Bytes of a weight once it is unfolded to f32 for the inference runtime. Packed weights are 4-bit pairs or bytes. */
 function unpackedBytes(weight: Weight, quantization: Manifest['pins']['quantization']): number {
   if (weight.type === 'float16') return weight.bytes * 2;
   if (weight.type !== 'uint8' && weight.type !== 'int8') return weight.bytes;
   return weight.bytes * (quantization === 'q8' ? 4 : 8);
 }
 
+/** The most that the CPU engine's packing adds to the bytes of a file. */
+const PACKED = 1.1;
+
 /**
  * Bytes a device must lend to run a stage: its weights and the KV of `slots` sessions as long as the model allows, which
- * is the most that its worker lets in. On WASM the weights are there twice for a moment, as the file and as what the
- * runtime made of it.
+ * is the most that its worker lets in. On a processor the weights are there twice for a moment, as the file and as what was
+ * made of it: packed by the engine, or unfolded to f32 where it does not know the model's graph.
  */
-export function stageMemoryBytes(manifest: Manifest, span: UnitSpan, backend: BackendName, slots: number): number {
+export function stageMemoryBytes(
+  manifest: Manifest,
+  span: UnitSpan,
+  backend: BackendName,
+  slots: number,
+  isPlanned: boolean,
+): number {
   const { config, pins } = manifest;
   const range = rangeOf(span, config.layers);
   const parts = stageParts(manifest, range);
+  const fileBytes = parts.reduce((sum, part) => sum + part.blob.bytes, 0);
+  const unfoldedBytes = () =>
+    parts.flatMap((part) => part.weights).reduce((sum, weight) => sum + unpackedBytes(weight, pins.quantization), 0);
   const weightBytes =
-    backend === 'webgpu'
-      ? parts.reduce((sum, part) => sum + part.blob.bytes, 0)
-      : 2 *
-        parts
-          .flatMap((part) => part.weights)
-          .reduce((sum, weight) => sum + unpackedBytes(weight, pins.quantization), 0);
+    backend === 'webgpu' ? fileBytes : isPlanned ? Math.ceil((1 + PACKED) * fileBytes) : 2 * unfoldedBytes();
   const valueBytes = pins.kv === 'float16' && backend === 'webgpu' ? 2 : 4;
   const kvBytes = 2 * (range.end - range.start) * config.kvHeads * config.headSize * config.maxPositions * valueBytes;
   return weightBytes + slots * kvBytes;

@@ -18,7 +18,7 @@ import type { Rows } from '#shared/rows/rows.ts';
 import { logitsRowBytes, readCandidates } from '#shared/rows/logits-row.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
 import { importModel } from '../../signal-server/import/import-model.ts';
-import { type ServedStage } from '../../worker/served-stage.ts';
+import type { ServedStage } from '../../worker/served-stage.ts';
 
 const folder = new URL('../../models/wren/', import.meta.url).pathname;
 const question = z.object({ question: z.string(), answer: z.string() });

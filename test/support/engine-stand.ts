@@ -1,6 +1,7 @@
+import { BLOCK_COLUMNS as BLOCK } from '#shared/model/engine/plan.ts';
 import { EngineMemory } from '../../worker/engine/engine-memory.ts';
 import { loadEngineModule } from '../../worker/engine/engine-module.ts';
-import { BLOCK, type PackedMatrix } from '../../worker/engine/packed-matrix.ts';
+import type { PackedMatrix } from '../../worker/engine/packed-matrix.ts';
 
 let compiled: Promise<WebAssembly.Module> | null = null;
 

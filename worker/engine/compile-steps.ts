@@ -1,11 +1,7 @@
 import type { TensorProto } from 'onnx-buf';
-import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
-import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';
-import type { EngineMemory } from './engine-memory.ts';
-import type { LayerStore, StoredSession } from './layer-store.ts';
-import { BLOCK, packableWeight, packMatrix, type PackedMatrix } from './packed-matrix.ts';
-import { matrixKey } from './plan-stage.ts';
+import { matrixKey } from '#shared/model/engine/plan-stage.ts';
 import {
+  BLOCK_COLUMNS,
   NotPlanned,
   type BinaryOperation,
   type Constant,
@@ -16,7 +12,12 @@ import {
   type Step,
   type UnaryOperation,
   type View,
-} from './plan.ts';
+} from '#shared/model/engine/plan.ts';
+import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
+import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';
+import type { EngineMemory } from './engine-memory.ts';
+import type { LayerStore, StoredSession } from './layer-store.ts';
+import { packableWeight, packMatrix, type PackedMatrix } from './packed-matrix.ts';
 import { BATCH_ROWS, type SlotPlaces } from './slot-places.ts';
 
 /** In the order of c/rows.c. */
@@ -92,8 +93,8 @@ class Compiler {
   /** Room for what all products share, once the largest is known. */
   finish(): void {
     const { columns, scratchBytes } = this.#largest;
-    const blocks = Math.ceil(columns / BLOCK);
-    this.#quantsAt = this.#memory.allocate(2 * BATCH_ROWS * blocks * BLOCK);
+    const blocks = Math.ceil(columns / BLOCK_COLUMNS);
+    this.#quantsAt = this.#memory.allocate(2 * BATCH_ROWS * blocks * BLOCK_COLUMNS);
     this.#scalesAt = this.#memory.allocate(4 * BATCH_ROWS * blocks);
     this.#sumsAt = this.#memory.allocate(8 * BATCH_ROWS * blocks);
     this.#scratchAt = this.#memory.allocate(scratchBytes);

@@ -1,12 +1,12 @@
 import { ChorusError } from '#shared/errors.ts';
 import { TOP_K } from '#shared/limits.ts';
+import type { Plan, Slot } from '#shared/model/engine/plan.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
 import type { GraphSession, LoadedGraph, StageInput } from '../loaded-graph.ts';
 import { compileSteps } from './compile-steps.ts';
 import { EngineMemory } from './engine-memory.ts';
 import { createLayerStore } from './layer-store.ts';
-import type { Plan, Slot } from './plan.ts';
 import { BATCH_ROWS, placeSlots } from './slot-places.ts';
 
 export interface EngineGraphOptions {

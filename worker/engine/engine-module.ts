@@ -1,3 +1,4 @@
+import type * as fileSystemModule from 'node:fs/promises';
 import { ChorusError } from '#shared/errors.ts';
 
 /**
@@ -135,6 +136,8 @@ export async function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
     if (!response.ok) throw new ChorusError('worker-lost', `the engine could not be loaded: HTTP ${response.status}`);
     return new Uint8Array(await response.arrayBuffer());
   }
-  const { readFile } = await import('node:fs/promises');
+  // Named apart, so that the page's bundle does not look for it.
+  const fileSystem = 'node:fs/promises';
+  const { readFile } = (await import(/* @vite-ignore */ fileSystem)) as typeof fileSystemModule;
   return new Uint8Array(await readFile(new URL('./engine.wasm', import.meta.url)));
 }

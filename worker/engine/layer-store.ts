@@ -1,5 +1,5 @@
+import type { Plan } from '#shared/model/engine/plan.ts';
 import type { EngineMemory } from './engine-memory.ts';
-import type { Plan } from './plan.ts';
 import { BATCH_ROWS } from './slot-places.ts';
 
 /** Keys and values of one session: for each layer [kv heads][capacity][head size] of f32, keys first. */

@@ -1,9 +1,8 @@
+import { BLOCK_COLUMNS as BLOCK } from '#shared/model/engine/plan.ts';
 import { type QuantizedWeight, readMatrix, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import { ONNX_FLOAT16 } from '#shared/model/tensor-bytes.ts';
 import type { EngineMemory } from './engine-memory.ts';
 
-/** Columns that share a scale of activations; see c/activations.h. */
-export const BLOCK = 32;
 const TILE_ROWS = 4;
 /** Words of the struct `Matrix` in c/matrix.h, in its order. */
 const MATRIX_WORDS = 14;

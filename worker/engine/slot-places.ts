@@ -1,6 +1,5 @@
 import type { EngineMemory } from './engine-memory.ts';
-import { BLOCK } from './packed-matrix.ts';
-import type { Plan, Slot, Step, View } from './plan.ts';
+import { BLOCK_COLUMNS, type Plan, type Slot, type Step, viewsOf } from '#shared/model/engine/plan.ts';
 
 /** Rows that go through the steps together: enough to read the weights once for many, few enough to stay in the cache. */
 export const BATCH_ROWS = 32;
@@ -52,23 +51,9 @@ export function placeSlots(memory: EngineMemory, plan: Plan): SlotPlaces {
 
 /** A whole number of blocks, so that quantizing reads whole blocks. */
 function strideOf(slot: Slot): number {
-  return Math.ceil(slot.width / BLOCK) * BLOCK;
+  return Math.ceil(slot.width / BLOCK_COLUMNS) * BLOCK_COLUMNS;
 }
 
 function readSlots(step: Step): Slot[] {
   return viewsOf(step).map(({ slot }) => slot);
-}
-
-/** The rows that a step reads. */
-export function viewsOf(step: Step): View[] {
-  switch (step.type) {
-    case 'gather':
-      return [];
-    case 'binary':
-      return 'slot' in step.right ? [step.left, step.right] : [step.left];
-    case 'attention':
-      return [step.query, step.key, step.value];
-    default:
-      return [step.from];
-  }
 }

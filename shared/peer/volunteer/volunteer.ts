@@ -312,7 +312,14 @@ export class Volunteer {
     this.#holding = holding;
     const { stage, range, host } = holding;
     host.isAccepting = true;
-    this.#tell({ type: 'ready', assignment, layerMs: this.#layerMs ?? 0, probeError: stage.probeError ?? 0 });
+    const { numericClass, probeError } = stage;
+    this.#tell({
+      type: 'ready',
+      assignment,
+      layerMs: this.#layerMs ?? 0,
+      probeError: probeError ?? 0,
+      ...(numericClass !== this.#backend?.numericClass && { numericClass }),
+    });
     this.#update({
       phase: 'serving',
       message: `Serving ${describeRange(range)}.`,

@@ -16,7 +16,7 @@ import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { idOf, leaseOf } from '../../support/leases.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
-const model = planModel('e'.repeat(64) as Digest, smallManifest(), 1);
+const model = planModel('e'.repeat(64) as Digest, smallManifest(), 1, true);
 const [left, right] = model.grid as [UnitSpan, UnitSpan];
 const ranges = [left, right].map((span) => rangeOf(span, model.layers));
 const { times, limits } = parseConfig({});
@@ -80,7 +80,7 @@ describe('the replay desk', () => {
   function volunteer(id: PeerId, span: UnitSpan, offer: Partial<Offer> = {}, prefix = `prefix of ${id}`): void {
     const member = registry.join(id, 'tab', prefix, 1);
     const one = registry.offer(member, offerOf({ slots: 2, ...offer }));
-    registry.ready(one, registry.assign(one, { model: model.digest, span }).number, 1);
+    registry.ready(one, { assignment: registry.assign(one, { model: model.digest, span }).number, layerMs: 1 });
   }
 
   async function ask(overrides: Partial<ReplayRequest> = {}, from = me): Promise<ServerMessage> {

@@ -16,7 +16,7 @@ import { offerOf, routeRequest } from '../../support/control-peer.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
-const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1);
+const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1, true);
 const { times, limits } = parseConfig({ limits: { routesPerRequester: 3 } });
 
 const trusted: Standing = { checkedSpans: 10, isNew: false, suspendedUntilMs: null };
@@ -53,7 +53,10 @@ describe('the route desk', () => {
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
       const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());
-      registry.ready(volunteer, registry.assign(volunteer, { model: model.digest, span }).number, 1);
+      registry.ready(volunteer, {
+        assignment: registry.assign(volunteer, { model: model.digest, span }).number,
+        layerMs: 1,
+      });
     }
     requester = registry.join('f'.repeat(64) as PeerId, 'cli', 'loopback', 1);
   });
@@ -172,7 +175,7 @@ describe('the route desk', () => {
       const id = `${8 + stage}`.repeat(64) as PeerId;
       const volunteer = registry.offer(registry.join(id, 'tab', 'loopback', 1), offerOf());
       const { number } = registry.assign(volunteer, { model: model.digest, span: model.grid[stage]! });
-      if (isReady) registry.ready(volunteer, number, 1);
+      if (isReady) registry.ready(volunteer, { assignment: number, layerMs: 1 });
       return id;
     }
 

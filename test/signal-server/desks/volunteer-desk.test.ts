@@ -11,7 +11,7 @@ import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
-const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1);
+const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1, true);
 const { times } = parseConfig({ times: { rebalanceMs: 1_000, moveCooldownMs: 10_000, loadTimeoutMs: 5_000 } });
 
 describe('the volunteer desk', () => {

@@ -11,7 +11,7 @@ import { smallManifest } from '../../support/small-manifest.ts';
 const digest = 'a'.repeat(64) as Digest;
 const other = 'b'.repeat(64) as Digest;
 /** 8 layers: units 0 to 9. On WebGPU a unit of this model takes 1 KiB and its KV of one session. */
-const model = planModel(digest, smallManifest(), 1);
+const model = planModel(digest, smallManifest(), 1, true);
 const [left, right] = model.grid as [UnitSpan, UnitSpan];
 const bytesOf = (span: UnitSpan): number => model.memoryBytes(span, 'webgpu', 1);
 
@@ -134,7 +134,7 @@ describe('choosing a place', () => {
   });
 
   it('finishes one model before it begins another', () => {
-    const models = [model, planModel(other, smallManifest({ name: 'other' }), 1)];
+    const models = [model, planModel(other, smallManifest({ name: 'other' }), 1, true)];
     expect(choosePlace(hand('b'), [hand('a', on(left, other))], models)).toMatchObject({ model: other, span: right });
   });
 
@@ -186,7 +186,7 @@ describe('choosing moves', () => {
   });
 
   it('takes nobody from a pair to even out what others hold, but to hold a model that nobody holds', () => {
-    const second = planModel(other, smallManifest({ name: 'other' }), 1);
+    const second = planModel(other, smallManifest({ name: 'other' }), 1, true);
     const pairs = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left)), hand('d', on(right))];
     expect(chooseMoves(pairs, [model, second])).toMatchObject([{ model: other }]);
     const singles = [hand('e', on(left, other)), hand('f', on(right, other))];

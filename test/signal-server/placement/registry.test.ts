@@ -23,14 +23,14 @@ describe('the registry', () => {
   it('makes a volunteer ready when it says so for the assignment it has', () => {
     const { number } = registry.assign(volunteer, place);
     expect(volunteer.state).toBe('loading');
-    expect(registry.ready(volunteer, number, 2)).toBe(true);
+    expect(registry.ready(volunteer, { assignment: number, layerMs: 2 })).toBe(true);
     expect(volunteer).toMatchObject({ state: 'ready', layerMs: 2 });
   });
 
   it('ignores ready and failed for an assignment that was replaced', () => {
     const { number } = registry.assign(volunteer, place);
     registry.assign(volunteer, place);
-    expect(registry.ready(volunteer, number, 2)).toBe(false);
+    expect(registry.ready(volunteer, { assignment: number, layerMs: 2 })).toBe(false);
     expect(registry.failed(volunteer, number, null)).toBe(false);
     expect(volunteer.state).toBe('loading');
   });

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
+import type { Plan } from '#shared/model/engine/plan.ts';
 import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
 import { EngineMemory } from '../../../worker/engine/engine-memory.ts';
 import { createLayerStore } from '../../../worker/engine/layer-store.ts';
-import { planStage } from '../../../worker/engine/plan-stage.ts';
-import type { Plan } from '../../../worker/engine/plan.ts';
 import type { LoadedGraph } from '../../../worker/loaded-graph.ts';
 import { codeOf, codeOfAsync } from '../../support/code-of.ts';
 import { engineModule } from '../../support/engine-stand.ts';

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import type { CutStage } from '#shared/model/cut.ts';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
+import { NotPlanned } from '#shared/model/engine/plan.ts';
 import { intOf } from '#shared/model/node-attributes.ts';
 import { openWasm } from '../../../worker/backend.ts';
-import { planStage } from '../../../worker/engine/plan-stage.ts';
-import { NotPlanned } from '../../../worker/engine/plan.ts';
 import { loadCutStage } from '../../../worker/load-stage.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
 import {

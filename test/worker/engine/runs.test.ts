@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { cutStage, type CutStage } from '#shared/model/cut.ts';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
 import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
-import { planStage } from '../../../worker/engine/plan-stage.ts';
 import type { GraphSession, GraphSizes, LoadedGraph, StageInput } from '../../../worker/loaded-graph.ts';
 import { candidateRowBytes } from '../../../worker/top-candidates.ts';
 import { repetitions } from '../../support/effort.ts';

@@ -3,9 +3,7 @@ import { AttributeProto_AttributeType } from 'onnx-buf';
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { CutStage } from '#shared/model/cut.ts';
-import { tensorByteLength, tensorDims } from '#shared/model/tensor-bytes.ts';
-import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
-import { planStage } from '../../../worker/engine/plan-stage.ts';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
 import {
   NotPlanned,
   type MatrixSource,
@@ -13,8 +11,10 @@ import {
   type Rotary,
   type Step,
   type View,
-} from '../../../worker/engine/plan.ts';
-import { viewsOf } from '../../../worker/engine/slot-places.ts';
+  viewsOf,
+} from '#shared/model/engine/plan.ts';
+import { tensorByteLength, tensorDims } from '#shared/model/tensor-bytes.ts';
+import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
 import { repetitions } from '../../support/effort.ts';
 import { engineModule } from '../../support/engine-stand.ts';
 import { splitQkv, type ShapeName } from '../../support/strange-graphs.ts';

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { CutStage } from '#shared/model/cut.ts';
 import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
+import { type CutStage, cutStage } from '#shared/model/cut.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import { openWasm } from '../../../worker/backend.ts';
 import { loadCutStage } from '../../../worker/load-stage.ts';
@@ -11,7 +11,6 @@ import { importWren } from '../../support/imported-wren.ts';
 import { syntheticShapes, type SyntheticShape } from '../../support/synthetic-models.ts';
 import { syntheticStages, wholeOf, type SyntheticStages } from '../../support/synthetic-stage.ts';
 import { createRandom, randomValues } from '../../support/synthetic-weights.ts';
-import { cutStage } from '#shared/model/cut.ts';
 
 /** What activations of 16 bits leave beside the float32 of the runtime. */
 const TOLERANCE = 2e-4;

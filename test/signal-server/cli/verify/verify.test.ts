@@ -5,18 +5,19 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import { type ServedStage } from '../../../../worker/served-stage.ts';
+import type { ServedStage } from '../../../../worker/served-stage.ts';
 import { runChorus } from '../../../support/chorus-process.ts';
 import { callChorus } from '../../../support/command.ts';
 import { isThorough } from '../../../support/effort.ts';
+import { loadEngineStage } from '../../../support/engine-stage.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
 import { logReceipt, makePeople, policyOf } from '../../../support/receipts.ts';
-import { loadRuntimeStage } from '../../../support/runtime-stage.ts';
 import { wrenText } from '../../../support/wren-text.ts';
 
 const people = await makePeople();
@@ -33,7 +34,7 @@ beforeAll(async () => {
   const { manifest, blob } = wren;
   const manifestBytes = utf8(JSON.stringify(manifest));
   const openStage = async (range: StageRange) => {
-    const stage = await loadRuntimeStage({ manifest, blob }, range);
+    const stage = await loadEngineStage({ manifest, blob }, range);
     stages.push(stage);
     return stage;
   };
@@ -42,7 +43,16 @@ beforeAll(async () => {
     { start: 0, end: 2, embedding: true, head: false },
     { start: 2, end: layers, embedding: false, head: true },
   ] as const;
-  played = await playAnswer(people, { manifest, manifestBytes, ranges, openStage, text: wrenText, prompt, count: 24 });
+  played = await playAnswer(people, {
+    manifest,
+    manifestBytes,
+    ranges,
+    openStage,
+    text: wrenText,
+    prompt,
+    count: 24,
+    numericClass: ENGINE_CLASS,
+  });
   await Promise.all(stages.map((stage) => stage.release()));
   stages = [];
 

@@ -1,7 +1,10 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import type { StageIo } from '#shared/model/stage-graph.ts';
-import type { OnnxModel } from '#shared/model/onnx-file.ts';
-import type { QuantizedWeight } from '#shared/model/quantized-weights.ts';
+import type { StageIo } from '../stage-graph.ts';
+import type { OnnxModel } from '../onnx-file.ts';
+import type { QuantizedWeight } from '../quantized-weights.ts';
+
+/** Columns of a packed matrix that share one scale at most, and one of the rows that it is multiplied with. */
+export const BLOCK_COLUMNS = 32;
 
 /** Rows that a step makes: `width` f32 for each position of a run, or for each wanted one. */
 export interface Slot {
@@ -95,5 +98,19 @@ export interface PlannedGraph {
 export class NotPlanned extends Error {
   constructor(node: NodeProto | null, reason: string) {
     super(node === null ? reason : `node ${(node.name || node.output[0] || '').slice(0, 200)}: ${reason}`);
+  }
+}
+
+/** The rows that a step reads. */
+export function viewsOf(step: Step): View[] {
+  switch (step.type) {
+    case 'gather':
+      return [];
+    case 'binary':
+      return 'slot' in step.right ? [step.left, step.right] : [step.left];
+    case 'attention':
+      return [step.query, step.key, step.value];
+    default:
+      return [step.from];
   }
 }

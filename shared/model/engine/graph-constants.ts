@@ -1,6 +1,6 @@
 import type { GraphProto, NodeProto, TensorProto } from 'onnx-buf';
-import { intAttribute } from '#shared/model/node-attributes.ts';
-import { externalData, ONNX_FLOAT16, ONNX_FLOAT32, ONNX_INT64, tensorDims } from '#shared/model/tensor-bytes.ts';
+import { intAttribute } from '../node-attributes.ts';
+import { externalData, ONNX_FLOAT16, ONNX_FLOAT32, ONNX_INT64, tensorDims } from '../tensor-bytes.ts';
 
 /** Values of a graph that are the same for all rows: its weights, and what Constant nodes hold. */
 export class GraphConstants {

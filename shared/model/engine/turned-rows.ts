@@ -1,6 +1,5 @@
 import type { NodeProto } from 'onnx-buf';
-import { NotPlanned, type Attention, type Step, type View } from './plan.ts';
-import { viewsOf } from './slot-places.ts';
+import { NotPlanned, viewsOf, type Attention, type Step, type View } from './plan.ts';
 
 /** An attention that turns its queries and keys where they lie, at `index` of the plan's steps. */
 export interface TurningAttention {

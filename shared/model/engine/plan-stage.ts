@@ -1,11 +1,11 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import { floatAttribute, intAttribute } from '#shared/model/node-attributes.ts';
-import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '#shared/model/quantized-weights.ts';
-import { tensorDims } from '#shared/model/tensor-bytes.ts';
+import { floatAttribute, intAttribute } from '../node-attributes.ts';
+import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '../quantized-weights.ts';
+import { tensorDims } from '../tensor-bytes.ts';
 import { castsToFloat, elementCount, GraphConstants, isFloat } from './graph-constants.ts';
 import { attentionOf, partOf, swapsAxes, unaryOf } from './node-forms.ts';
-import { BLOCK } from './packed-matrix.ts';
 import {
+  BLOCK_COLUMNS,
   NotPlanned,
   type Attention,
   type BinaryOperation,
@@ -265,7 +265,7 @@ class Planner {
   }
 
   #checkWidth(node: NodeProto, columns: number, matrix: MatrixSource): void {
-    const unit = matrix.kind === 'quantized' ? BLOCK : 4;
+    const unit = matrix.kind === 'quantized' ? BLOCK_COLUMNS : 4;
     if (columns % unit !== 0) throw new NotPlanned(node, `${columns} columns are not in blocks of ${unit}`);
   }
 

@@ -1,5 +1,5 @@
 import type { NodeProto } from 'onnx-buf';
-import { floatAttribute, intAttribute } from '#shared/model/node-attributes.ts';
+import { floatAttribute, intAttribute } from '../node-attributes.ts';
 import { NotPlanned, type UnaryOperation } from './plan.ts';
 
 const UNARY: ReadonlyMap<string, UnaryOperation> = new Map([
