@@ -1,7 +1,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema } from 'onnx-buf';
-import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { toChorusError } from '#shared/errors.ts';
 import type { Runtime } from './runtime.ts';
+import { fetchWasm } from './wasm-file.ts';
 
 /**
  * Fetches, compiles and initializes the runtime's WebAssembly. Nothing else may use the runtime until then. `onProgress`
@@ -15,7 +16,7 @@ export async function warmUp(runtime: Runtime, onProgress: (done: number, total:
   const { wasm } = runtime.env;
   try {
     if (typeof wasm.wasmPaths === 'object' && wasm.wasmPaths.wasm !== undefined) {
-      wasm.wasmBinary = await unpacked(await fetchBytes(String(wasm.wasmPaths.wasm), onProgress));
+      wasm.wasmBinary = await fetchWasm(String(wasm.wasmPaths.wasm), onProgress);
     }
     const session = await runtime.InferenceSession.create(smallestModel(), { executionProviders: ['wasm'] });
     await session.release();
@@ -24,30 +25,6 @@ export async function warmUp(runtime: Runtime, onProgress: (done: number, total:
   } finally {
     delete wasm.wasmBinary;
   }
-}
-
-async function fetchBytes(url: string, onProgress: (done: number, total: number) => void): Promise<Blob> {
-  const response = await fetch(url);
-  if (!response.ok || response.body === null) {
-    throw new ChorusError('worker-lost', `the runtime could not be loaded: HTTP ${response.status}`);
-  }
-  const total = Number(response.headers.get('content-length') ?? 0);
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let done = 0;
-  for (const reader = response.body.getReader(); ;) {
-    const part = await reader.read();
-    if (part.done) return new Blob(parts);
-    parts.push(part.value);
-    done += part.value.length;
-    onProgress(done, Math.max(done, total));
-  }
-}
-
-/** Gzip (RFC 1952, 2.3.1) unpacked, unless a proxy has done it on the way. */
-async function unpacked(bytes: Blob): Promise<ArrayBuffer> {
-  const [first, second] = new Uint8Array(await bytes.slice(0, 2).arrayBuffer());
-  if (first !== 0x1f || second !== 0x8b) return bytes.arrayBuffer();
-  return new Response(bytes.stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
 }
 
 /** One `Identity` of one float. */

@@ -1,5 +1,5 @@
 import type * as fileSystemModule from 'node:fs/promises';
-import { ChorusError } from '#shared/errors.ts';
+import { fetchWasm } from '../wasm-file.ts';
 
 /**
  * Functions of engine.wasm. All arguments are numbers; pointers are bytes into the memory that it was given. What each
@@ -132,9 +132,7 @@ export async function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
   const isBrowser = 'location' in globalThis;
   if (isBrowser) {
     const { default: url } = await import('./engine.wasm?url');
-    const response = await fetch(url);
-    if (!response.ok) throw new ChorusError('worker-lost', `the engine could not be loaded: HTTP ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
+    return new Uint8Array(await fetchWasm(import.meta.env.PROD ? `${url}.gz` : url));
   }
   // Named apart, so that the page's bundle does not look for it.
   const fileSystem = 'node:fs/promises';

@@ -1,0 +1,36 @@
+import { ChorusError } from '#shared/errors.ts';
+
+/**
+ * The bytes of a WebAssembly file, which the build keeps gzipped only. `onProgress` tells of the download, in bytes. Throws
+ * `worker-lost` where it is not there.
+ */
+export async function fetchWasm(
+  url: string,
+  onProgress: (done: number, total: number) => void = () => undefined,
+): Promise<ArrayBuffer> {
+  return unpacked(await fetchBytes(url, onProgress));
+}
+
+async function fetchBytes(url: string, onProgress: (done: number, total: number) => void): Promise<Blob> {
+  const response = await fetch(url);
+  if (!response.ok || response.body === null) {
+    throw new ChorusError('worker-lost', `the runtime could not be loaded: HTTP ${response.status}`);
+  }
+  const total = Number(response.headers.get('content-length') ?? 0);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let done = 0;
+  for (const reader = response.body.getReader(); ;) {
+    const part = await reader.read();
+    if (part.done) return new Blob(parts);
+    parts.push(part.value);
+    done += part.value.length;
+    onProgress(done, Math.max(done, total));
+  }
+}
+
+/** Gzip (RFC 1952, 2.3.1) unpacked, unless a proxy has done it on the way. */
+async function unpacked(bytes: Blob): Promise<ArrayBuffer> {
+  const [first, second] = new Uint8Array(await bytes.slice(0, 2).arrayBuffer());
+  if (first !== 0x1f || second !== 0x8b) return bytes.arrayBuffer();
+  return new Response(bytes.stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
+}
