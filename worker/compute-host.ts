@@ -1,7 +1,7 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
-import { type Blobs, loadStage, type OnProgress, readBlobs } from './load-stage.ts';
+import { type Blobs, loadStage, type OnProgress, readBlobs, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { Runtimes } from './runtimes.ts';
 import type { ServedStage } from './served-stage.ts';
@@ -13,9 +13,12 @@ export interface ComputeHostDeps {
   readonly onDeviceLost: (reason: string) => void;
 }
 
+/** A device that is about as fast leaves the processor to its owner. */
+const CLEARLY = 1.25;
+
 /**
  * The backend and the stage of one thread. A device that fails the probe is asked for again without subgroups; if it
- * is still wrong, `auto` goes over to WASM and `webgpu` refuses.
+ * is still wrong, or right but slower than the processor, `auto` goes over to that; `webgpu` refuses a wrong one.
  */
 export class ComputeHost {
   readonly #deps: ComputeHostDeps;
@@ -58,7 +61,11 @@ export class ComputeHost {
         const backend = this.#backend;
         if (backend === null) throw new ChorusError('bad-message', 'no backend was started');
         try {
-          return await this.#loadOn(backend, request, blobs);
+          const loaded = await this.#loadOn(backend, request, blobs);
+          const faster = await this.#whyProcessor(backend, request, blobs, loaded.layerMs);
+          if (faster === null) return loaded;
+          await this.#release();
+          this.#replaceBackend(openWasm(this.#runtimes, faster));
         } catch (thrown) {
           const error = toChorusError(thrown);
           const next = error.code === 'probe-failed' ? await this.#openNext(backend, error) : null;
@@ -84,6 +91,20 @@ export class ComputeHost {
       layerMs: probed.decodeMs / layers,
       probeError: probed.error,
     };
+  }
+
+  /** Why the processor should serve instead of a graphics device that was chosen for nobody's wish; null if it should not. */
+  async #whyProcessor(
+    { device }: OpenBackend,
+    request: WorkerCalls['load']['request'],
+    blobs: Blobs,
+    layerMs: number,
+  ): Promise<string | null> {
+    if (device === null || this.#request?.backend !== 'auto') return null;
+    const engineMs = await timeEngineLayer(await this.#runtimes.engine(), request, blobs);
+    if (engineMs === null || engineMs * CLEARLY >= layerMs) return null;
+    const text = (ms: number) => `${Number(ms.toPrecision(2))} ms`;
+    return `a layer takes ${text(layerMs)} on the graphics device and ${text(engineMs)} on the processor`;
   }
 
   async #openFirst({ backend }: WorkerCalls['start']['request']): Promise<OpenBackend> {

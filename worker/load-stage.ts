@@ -10,7 +10,7 @@ import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 import type { OpenBackend } from './backend.ts';
 import { loadEngineGraph } from './engine/engine-graph.ts';
 import { loadGraph, type GraphSizes, type LoadedGraph } from './loaded-graph.ts';
-import { type ProbeResult, type ProbeValues, probeStage } from './probe.ts';
+import { type ProbeResult, type ProbeValues, median, probeStage } from './probe.ts';
 import { createServedStage, type ServedStage } from './served-stage.ts';
 
 type Phase = Extract<WorkerReply, { type: 'progress' }>['phase'];
@@ -78,6 +78,42 @@ export async function loadCutStage(
       loaded: await loadGraph({ runtime, device }, stageGraph(cut, true), sizes),
       numericClass: RUNTIME_CLASS,
     };
+  }
+}
+
+/** Runs of the trial below: the first builds what later ones use. */
+const TRIAL_RUNS = [2, 1, 1, 1, 1, 1, 1, 1];
+
+/**
+ * Milliseconds that the engine takes for one token in the first layer of a stage, whichever backend the stage itself is for;
+ * null where the stage has no layer, or the engine does not know it.
+ */
+export async function timeEngineLayer(
+  module: WebAssembly.Module,
+  { manifest, range }: Pick<WorkerCalls['load']['request'], 'manifest' | 'range'>,
+  blobs: Blobs,
+): Promise<number | null> {
+  if (range.start === range.end) return null;
+  const layer = { start: range.start, end: range.start + 1, embedding: false, head: false };
+  const blob = (digest: Digest): Uint8Array<ArrayBuffer> => blobs.get(digest) as Uint8Array<ArrayBuffer>;
+  const { config } = manifest;
+  try {
+    const cut = cutStage({ manifest, graph: blob(manifest.graph.digest), range: layer, blob });
+    const { vocabularySize } = config;
+    const loaded = await loadEngineGraph({
+      module,
+      plan: planStage({ ...cut, ...config }),
+      read: cut.read,
+      vocabularySize,
+    });
+    const stage = createServedStage({ loaded, manifest, range: layer, maxSessions: 1 });
+    const positions = TRIAL_RUNS.reduce((sum, count) => sum + count, 0);
+    const { runMs } = await stage.trace(new Float32Array(positions * config.hiddenSize).fill(0.1), TRIAL_RUNS);
+    await stage.release();
+    return median(runMs.slice(2));
+  } catch (thrown) {
+    if (thrown instanceof NotPlanned) return null;
+    throw thrown;
   }
 }
 

@@ -114,7 +114,8 @@ function firstRows(input: StageInput, positions: number, counts: readonly number
   return input.subarray(0, (input.length / positions) * taken);
 }
 
-function median(values: readonly number[]): number {
+/** The middle one of these. */
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

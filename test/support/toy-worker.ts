@@ -14,6 +14,8 @@ export class ToyWorker implements WorkerClient {
   runtimeVersion = '0.0.0';
   /** The error that loading ends with on this backend, if any. */
   loadFailure: Partial<Record<'webgpu' | 'wasm', ChorusError>> = {};
+  /** What a stage comes to when it is loaded, where that is another than the backend that was started. */
+  loadsAs: Partial<BackendInfo> = {};
   #stage: ToyCompute | null = null;
   #info: BackendInfo | null = null;
   #failRunning: (error: ChorusError) => void = () => undefined;
@@ -61,7 +63,7 @@ export class ToyWorker implements WorkerClient {
     const failure = this.loadFailure[info.backend];
     if (failure !== undefined) throw failure;
     this.#stage = new ToyCompute(request.range, this.#clock);
-    return { ...info, memoryBytes: 1000, layerMs: 0.5, probeError: 0.001 };
+    return { ...info, ...this.loadsAs, memoryBytes: 1000, layerMs: 0.5, probeError: 0.001 };
   }
 
   async unload(): Promise<void> {

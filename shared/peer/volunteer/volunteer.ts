@@ -81,6 +81,8 @@ export class Volunteer {
   #wanted: LendingSettings['backend'] = 'auto';
   /** Null while there is no thread to work with. */
   #backend: BackendInfo | null = null;
+  /** Class that the server has it for. */
+  #toldClass = '';
   #holding: Holding | null = null;
   #isPaused = false;
   /** Done with stages held before, in this sitting. */
@@ -196,6 +198,7 @@ export class Volunteer {
     const now = this.#holding === null ? [] : [{ model: this.#holding.model, range: this.#holding.range }];
     const before = settings.held.filter((held) => now.every((stage) => !isSameStage(stage, held)));
     this.#update({ phase: 'connecting', message: 'Asking the server for work.', error: null });
+    this.#toldClass = backend.numericClass;
     this.#tell({
       type: 'offer',
       backend: backend.backend,
@@ -294,6 +297,7 @@ export class Volunteer {
     this.#update({ phase: 'loading', message: label, progress: null });
     const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
     signal.throwIfAborted();
+    this.#adopt(stage);
     const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
     const host = new ReplicaHost({
       identity,
@@ -308,6 +312,12 @@ export class Volunteer {
     this.#serve({ name: manifest.name, model, range, stage, compute, host }, assignment);
   }
 
+  /** The thread may have chosen another backend for a stage than it started with. */
+  #adopt({ backend, runtimeVersion, fallbackReason, numericClass }: LoadedStage): void {
+    this.#backend = { backend, runtimeVersion, fallbackReason, numericClass };
+    this.#update({ backend: this.#backend });
+  }
+
   #serve(holding: Holding, { assignment }: Assignment): void {
     this.#holding = holding;
     const { stage, range, host } = holding;
@@ -318,8 +328,9 @@ export class Volunteer {
       assignment,
       layerMs: this.#layerMs ?? 0,
       probeError: probeError ?? 0,
-      ...(numericClass !== this.#backend?.numericClass && { numericClass }),
+      ...(numericClass !== this.#toldClass && { numericClass }),
     });
+    this.#toldClass = numericClass;
     this.#update({
       phase: 'serving',
       message: `Serving ${describeRange(range)}.`,

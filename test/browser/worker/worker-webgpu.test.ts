@@ -11,6 +11,7 @@ import tokenizerJson from '../../../models/wren/tokenizer.json';
 import tokenizerConfig from '../../../models/wren/tokenizer_config.json';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { spawnWorker } from '../../../web/network/worker-client.ts';
+import { ComputeHost } from '../../../worker/compute-host.ts';
 import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../../support/browser-compute.ts';
 import { repetitions } from '../../support/effort.ts';
 import { conversations } from '../../support/prompts.ts';
@@ -84,6 +85,39 @@ describe('a thread with WebGPU on SwiftShader', () => {
     expect(loaded.probeError).toBeLessThan(1e-4);
   });
 });
+
+test('a graphics device that turns out slower than the processor gives its stage to it', async () => {
+  const host = new ComputeHost({
+    gpu: posing(navigator.gpu),
+    onProgress: () => undefined,
+    onDeviceLost: () => undefined,
+  });
+  const started = await host.start({ backend: 'auto', keepSubgroups: false });
+  expect(started.numericClass).toMatch(/^webgpu\/pretended/);
+  const loaded = await host.load({ ...(await loadRequest(url, manifest, middle)), probe: false });
+  expect(loaded).toMatchObject({ backend: 'wasm', numericClass: ENGINE_CLASS });
+  expect(loaded.fallbackReason).toMatch(
+    /^a layer takes [\d.]+ ms on the graphics device and [\d.]+ ms on the processor$/,
+  );
+  await host.unload();
+});
+
+/** The emulated GPU under a name that does not say so. */
+function posing(gpu: GPU): GPU {
+  return {
+    async requestAdapter(options?: GPURequestAdapterOptions) {
+      const adapter = await gpu.requestAdapter(options);
+      const info = { vendor: 'pretended', architecture: 'hardware', isFallbackAdapter: false };
+      return new Proxy(adapter!, {
+        get(target, name) {
+          if (name === 'info') return info;
+          const value: unknown = Reflect.get(target, name, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+    },
+  } as unknown as GPU;
+}
 
 test('a lost device and a dead thread are reported, and a fresh thread gives the same bytes', async () => {
   const workers: FailingWorker[] = [];

@@ -27,6 +27,12 @@ describe('the registry', () => {
     expect(volunteer).toMatchObject({ state: 'ready', layerMs: 2 });
   });
 
+  it('knows a volunteer by the class that its stage came to, where that is another than was offered', () => {
+    const { number } = registry.assign(volunteer, place);
+    registry.ready(volunteer, { assignment: number, layerMs: 2, numericClass: 'int16/0123456789abcdef' });
+    expect(volunteer.offer.numericClass).toBe('int16/0123456789abcdef');
+  });
+
   it('ignores ready and failed for an assignment that was replaced', () => {
     const { number } = registry.assign(volunteer, place);
     registry.assign(volunteer, place);

@@ -142,6 +142,15 @@ describe('a volunteer', () => {
     expect(volunteer.state).toMatchObject({ spansCommitted: 2, spansShadowed: 1 });
   });
 
+  it('tells the server once of a class that its stage came to, and shows it', async () => {
+    worker.loadsAs = { backend: 'wasm', numericClass: 'int16/0123456789abcdef', fallbackReason: 'it is faster' };
+    await serve();
+    expect(said('ready')).toMatchObject([{ numericClass: 'int16/0123456789abcdef' }]);
+    expect(volunteer.state.backend).toMatchObject(worker.loadsAs);
+    await assign();
+    expect(said('ready').at(-1)).not.toHaveProperty('numericClass');
+  });
+
   it('tells the server how it is in heartbeats', async () => {
     await serve();
     await ask();
