@@ -11,7 +11,8 @@ describe('a network of two tabs for each stage', () => {
 
   beforeAll(async () => {
     network = await startNetwork({ anchors: 0, minStages: 2 });
-    volunteers.push(...(await network.volunteers(4)));
+    // So that one can leave in the middle of an answer.
+    volunteers.push(...(await network.volunteers(4, { dutyPercent: 25 })));
     await network.servable();
   });
 

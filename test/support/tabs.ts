@@ -11,6 +11,8 @@ export interface TabOptions {
   /** False takes RTCPeerConnection away, as some networks and policies do. */
   readonly webrtc?: boolean;
   readonly backend?: 'auto' | 'webgpu' | 'wasm';
+  /** The share of the time that the tab lends; less makes answers last. */
+  readonly dutyPercent?: number;
   /** Most tokens of an answer. */
   readonly maxNewTokens?: number;
   /** Runs in the page before its own scripts (wrapped-workers.ts). */
@@ -64,7 +66,13 @@ export async function openTab(
   const context = await browser.newContext(look);
   await context.addInitScript(options.webrtc === false ? removeWebRtc : keepConnections);
   await context.addInitScript(keepSettings, {
-    'chorus.volunteer': { backend: options.backend ?? 'wasm', pledgeMegabytes: 512, slots: 4, keepAwake: false },
+    'chorus.volunteer': {
+      backend: options.backend ?? 'wasm',
+      pledgeMegabytes: 512,
+      slots: 4,
+      dutyPercent: options.dutyPercent ?? 100,
+      keepAwake: false,
+    },
     'chorus.ask': { model: null, temperature: 0, topP: 1, maxNewTokens: options.maxNewTokens ?? 64, seed: 1 },
   });
   if (options.script !== undefined) await context.addInitScript(options.script);
