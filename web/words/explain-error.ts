@@ -94,7 +94,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'probe-failed': {
     title: 'This device computes differently',
-    text: 'Its results on a known input were not those of the model, so it serves nobody. The WASM backend may work: choose it in the settings.',
+    text: 'Its results on a known input were not those of the model, so it serves nobody. The CPU may work: choose it in the settings.',
     goTo: null,
     canRetry: true,
   },

@@ -31,7 +31,7 @@ export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): strin
       const until = formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs);
       return (
         `This tab’s key gets no work until ${until}: something it signed shows that it computed a part wrongly. ` +
-        'A driver or a browser can be at fault. The WASM backend may work where WebGPU does not: choose it in the settings.'
+        'A driver or a browser can be at fault. The CPU may work where WebGPU does not: choose it in the settings.'
       );
     }
     case 'new':
