@@ -1,15 +1,25 @@
 import { AutoModelForCausalLM, env, Tensor } from '@xenova/transformers';
 import type { Contender } from '../contender.ts';
 
-/** transformers.js on the uncut model, on WASM as it comes, with files of this repository only. */
-export async function createTransformers(): Promise<Contender> {
+/** The q4 file of the folder `name` below `foldersUrl`, on WASM as it comes, in this page's one thread. */
+export async function loadTransformersModel(foldersUrl: string, name: string, hasDataFile: boolean) {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
-  env.localModelPath = '/models/';
+  env.localModelPath = foldersUrl;
   env.useBrowserCache = false;
   const { wasm } = env.backends.onnx;
-  if (wasm !== undefined) wasm.wasmPaths = '/node_modules/@xenova/transformers/node_modules/onnxruntime-web/dist/';
-  const model = await AutoModelForCausalLM.from_pretrained('wren', { dtype: 'q4', device: 'wasm' });
+  if (wasm !== undefined) {
+    wasm.wasmPaths = '/node_modules/@xenova/transformers/node_modules/onnxruntime-web/dist/';
+    wasm.numThreads = 1;
+  }
+  return AutoModelForCausalLM.from_pretrained(name, {
+    ...{ dtype: 'q4', device: 'wasm', use_external_data_format: hasDataFile },
+  });
+}
+
+/** transformers.js on the uncut model, with files of this repository only. */
+export async function createTransformers(): Promise<Contender> {
+  const model = await loadTransformersModel('/models/', 'wren', false);
   return {
     async generate(prompt, count) {
       const ids = new Tensor('int64', BigInt64Array.from(prompt, BigInt), [1, prompt.length]);
