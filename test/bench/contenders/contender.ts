@@ -1,0 +1,35 @@
+/** The same prompt as text and as tokens. */
+export interface Prompt {
+  readonly text: string;
+  readonly tokens: readonly number[];
+}
+
+export interface Reading {
+  readonly ms: number;
+  /** The likeliest token after the prompt. */
+  readonly token: number;
+}
+
+/** One way to run a whole model with one thread. Times are what its caller waits. */
+export interface Contender {
+  /** Reads a prompt into an empty context and draws one token. */
+  read(prompt: Prompt): Promise<Reading>;
+  /** Draws `count` tokens after that one, beginning at the same place each time; answers the milliseconds they took. */
+  goOn(count: number): Promise<number>;
+}
+
+/** One model in every form that a contender takes, as addresses for a page. */
+export interface Material {
+  /** Has `manifest.json` and `blobs/DIGEST`. */
+  readonly importedUrl: string;
+  /** Where transformers.js finds the folder `folderName`. */
+  readonly foldersUrl: string;
+  readonly folderName: string;
+  /** True if its weights lie in a file beside the graph. */
+  readonly hasDataFile: boolean;
+  readonly ggufUrl: string;
+  /** Files of wllama's package. */
+  readonly wllamaUrl: string;
+  /** The longest context that is measured, where room is made in advance. */
+  readonly positions: number;
+}
