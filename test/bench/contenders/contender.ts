@@ -20,14 +20,13 @@ export interface Contender {
 
 /** One model in every form that a contender takes, as addresses for a page. */
 export interface Material {
-  /** Has `manifest.json` and `blobs/DIGEST`. */
+  /** Has `manifest.json`, `blobs/DIGEST`, `Q4_0.gguf` and `Q8_0.gguf`. */
   readonly importedUrl: string;
   /** Where transformers.js finds the folder `folderName`. */
   readonly foldersUrl: string;
   readonly folderName: string;
   /** True if its weights lie in a file beside the graph. */
   readonly hasDataFile: boolean;
-  readonly ggufUrl: string;
   /** Files of wllama's package. */
   readonly wllamaUrl: string;
   /** The longest context that is measured, where room is made in advance. */

@@ -9,23 +9,24 @@ export type GgufValue =
   | { readonly strings: readonly string[] }
   | { readonly i32s: readonly number[] };
 
-export interface GgufTensor {
-  readonly name: string;
-  /** The length of a row first. */
-  readonly dims: readonly number[];
-  readonly type: 'F32' | 'Q4_0';
-  /** Made when it is written, so that one is held at a time. */
-  readonly bytes: () => Uint8Array;
-}
-
 const VERSION = 3;
 const ALIGNMENT = 32;
 /** ggml's numbers of its types, and how many bytes a block of so many values takes. */
 const types = {
   F32: { number: 0, values: 1, bytes: 4 },
   Q4_0: { number: 2, values: 32, bytes: 18 },
+  Q8_0: { number: 8, values: 32, bytes: 34 },
 } as const;
 const kinds = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
+
+export interface GgufTensor {
+  readonly name: string;
+  /** The length of a row first. */
+  readonly dims: readonly number[];
+  readonly type: keyof typeof types;
+  /** Made when it is written, so that one is held at a time. */
+  readonly bytes: () => Uint8Array;
+}
 
 /** Writes a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). */
 export async function writeGguf(

@@ -9,7 +9,9 @@ import { writeGguf, type GgufTensor, type GgufValue } from './gguf.ts';
 import { letterVocabulary } from './prompt.ts';
 
 const BLOCK = 32;
-const QUANTS = BLOCK / 2;
+
+/** Of what holds 4 bits: as such, or each in a byte of its own, for which some have quicker code. */
+export type GgufQuantization = 'Q4_0' | 'Q8_0';
 
 /** The keys of config.json that a GGUF file repeats, with their defaults for models of this kind. */
 const configSchema = z.object({
@@ -26,17 +28,22 @@ const configSchema = z.object({
 type Config = z.infer<typeof configSchema>;
 
 /**
- * Writes a Llama model's q4 weights as a GGUF file of the type Q4_0. Both keep 4 bits for each weight and a scale for each 32 of
- * them, so the weights are the same but for scales, which are rounded to half precision; what is float stays so. The vocabulary is
- * invented (prompt.ts). Throws for models of another kind.
+ * Writes a Llama model's q4 weights as a GGUF file. There too 32 of them share a scale, so the weights are the same but for scales,
+ * which are rounded to half precision; what is float stays so. The vocabulary is invented (prompt.ts). Throws for models of
+ * another kind.
  */
-export async function writeLlamaGguf(modelFolder: string, graphPath: string, ggufPath: string): Promise<void> {
+export async function writeLlamaGguf(
+  modelFolder: string,
+  graphPath: string,
+  quantization: GgufQuantization,
+  ggufPath: string,
+): Promise<void> {
   const folder = await readModelFolder(await locateFolder(modelFolder));
   const json: unknown = JSON.parse(new TextDecoder().decode(await readInside(folder.path, 'config.json', 2 ** 20)));
   const config = configSchema.parse(json);
   const file = await openGraphFile(folder, graphPath);
   try {
-    const weights = new LlamaWeights(file, config);
+    const weights = new LlamaWeights(file, config, quantization);
     await writeGguf(ggufPath, metadataOf(config, weights), weights.tensors());
   } finally {
     file.close();
@@ -74,12 +81,14 @@ function metadataOf(config: Config, { epsilon, feedForward }: LlamaWeights): Rec
 class LlamaWeights {
   readonly #file: GraphFile;
   readonly #config: Config;
+  readonly #quantization: GgufQuantization;
   readonly #nodes: ReadonlyMap<string, NodeProto>;
   readonly #find: ReturnType<typeof weightFinder>;
 
-  constructor(file: GraphFile, config: Config) {
+  constructor(file: GraphFile, config: Config, quantization: GgufQuantization) {
     this.#file = file;
     this.#config = config;
+    this.#quantization = quantization;
     this.#nodes = new Map(file.model.graph.node.map((node) => [node.name.replace(/_Q4$/, ''), node]));
     this.#find = weightFinder(file.model.graph);
   }
@@ -138,15 +147,15 @@ class LlamaWeights {
   #weight(name: string): ReturnType<typeof quantizedWeight> {
     const weight = quantizedWeight(this.#node(name), this.#find);
     if (weight.bits !== 4 || weight.blockSize !== BLOCK || weight.zeroPoints !== null)
-      throw new Error(`${name}: Q4_0 has 4 bits in blocks of ${BLOCK}, and no zero points`);
+      throw new Error(`${name} is not of 4 bits in blocks of ${BLOCK} without zero points`);
     return weight;
   }
 
   #matrix(name: string, node: string, order = (row: number): number => row): GgufTensor {
     const weight = this.#weight(node);
     return {
-      ...{ name: `${name}.weight`, dims: [weight.columns, weight.rows], type: 'Q4_0' },
-      bytes: () => packQ4(readMatrix(weight, this.#file.read), order),
+      ...{ name: `${name}.weight`, dims: [weight.columns, weight.rows], type: this.#quantization },
+      bytes: () => packers[this.#quantization](readMatrix(weight, this.#file.read), order),
     };
   }
 
@@ -171,26 +180,46 @@ function pairedRows(heads: number, size: number): (row: number) => number {
   return (row) => rows[row]!;
 }
 
-/**
- * Q4_0 of a matrix, with the rows that `order` names. A block is its scale and 16 bytes; number i shares a byte with number i + 16,
- * where MatMulNBits has neighbours share one.
- */
-function packQ4({ rows, columns, quants, scales }: BlockMatrix, order: (row: number) => number): Uint8Array {
-  const blocks = columns / BLOCK;
-  const halves = encodeF16(scales);
-  const packed = new Uint8Array(rows * blocks * (2 + QUANTS));
-  let at = 0;
-  for (let row = 0; row < rows; row++) {
-    for (let block = order(row) * blocks; block < (order(row) + 1) * blocks; block++, at += 2 + QUANTS) {
-      packed[at] = halves[2 * block]!;
-      packed[at + 1] = halves[2 * block + 1]!;
-      for (let i = 0; i < QUANTS / 2; i++) {
-        const low = quants[block * QUANTS + i]!;
-        const high = quants[block * QUANTS + QUANTS / 2 + i]!;
-        packed[at + 2 + 2 * i] = (low & 15) | ((high & 15) << 4);
-        packed[at + 3 + 2 * i] = (low >>> 4) | (high & 0xf0);
+type Pack = (matrix: BlockMatrix, order: (row: number) => number) => Uint8Array;
+
+/** Blocks of a matrix one after another, with its rows in another order: each has its scale, then what `pack` makes of 32 numbers. */
+function packBlocks(
+  bytes: number,
+  pack: (quants: Uint8Array, from: number, target: Uint8Array, to: number) => void,
+): Pack {
+  return ({ rows, columns, quants, scales }, order) => {
+    const blocks = columns / BLOCK;
+    const halves = encodeF16(scales);
+    const packed = new Uint8Array(rows * blocks * (2 + bytes));
+    let at = 0;
+    for (let row = 0; row < rows; row++) {
+      const first = order(row) * blocks;
+      for (let block = first; block < first + blocks; block++, at += 2 + bytes) {
+        packed[at] = halves[2 * block]!;
+        packed[at + 1] = halves[2 * block + 1]!;
+        pack(quants, (block * BLOCK) / 2, packed, at + 2);
       }
     }
-  }
-  return packed;
+    return packed;
+  };
 }
+
+const packers: Readonly<Record<GgufQuantization, Pack>> = {
+  /** Number i shares a byte with number i + 16, where MatMulNBits has neighbours share one. */
+  Q4_0: packBlocks(BLOCK / 2, (quants, from, target, to) => {
+    for (let i = 0; i < BLOCK / 4; i++) {
+      const low = quants[from + i]!;
+      const high = quants[from + BLOCK / 4 + i]!;
+      target[to + 2 * i] = (low & 15) | ((high & 15) << 4);
+      target[to + 2 * i + 1] = (low >>> 4) | (high & 0xf0);
+    }
+  }),
+  /** Two's complement, without the offset that 4 bits have. */
+  Q8_0: packBlocks(BLOCK, (quants, from, target, to) => {
+    for (let i = 0; i < BLOCK / 2; i++) {
+      const pair = quants[from + i]!;
+      target[to + 2 * i] = (pair & 15) - 8;
+      target[to + 2 * i + 1] = (pair >>> 4) - 8;
+    }
+  }),
+};

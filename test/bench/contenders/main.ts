@@ -45,9 +45,10 @@ const inTab = (name: Parameters<typeof openContender>[1]): Open => {
 const openers: Readonly<Record<string, Open>> = {
   Chorus: inTab('chorus'),
   'transformers.js': inTab('transformers'),
-  wllama: inTab('wllama'),
-  async 'node-llama-cpp'({ ggufPath }, { positions }) {
-    return { ...(await createNative(ggufPath, positions)), memory: async () => null };
+  'wllama Q4_0': inTab('wllamaQ4'),
+  'wllama Q8_0': inTab('wllamaQ8'),
+  async 'node-llama-cpp Q4_0'({ folder }, { positions }) {
+    return { ...(await createNative(join(folder, 'Q4_0.gguf'), positions)), memory: async () => null };
   },
 };
 
@@ -77,7 +78,7 @@ function serveFiles(models: readonly PreparedModel[]): Promise<Listening> {
 function materialOf({ name, hasDataFile, ...model }: PreparedModel, filesUrl: string, plan: Plan): Material {
   const longest = Math.max(...plan.depths, ...plan.prompts, plan.tokens);
   return {
-    ...{ importedUrl: `${filesUrl}prepared/${name}`, ggufUrl: `${filesUrl}prepared/${name}/model.gguf` },
+    importedUrl: `${filesUrl}prepared/${name}`,
     ...{ foldersUrl: `${filesUrl}folders/`, folderName: name, hasDataFile, wllamaUrl: `${filesUrl}wllama` },
     positions: Math.min(model.maxPositions, longest + ROOM),
   };

@@ -20,9 +20,8 @@ export interface PreparedModel {
   /** The folder it was made of. */
   readonly source: string;
   readonly hasDataFile: boolean;
-  /** Has `manifest.json`, `blobs/DIGEST` and `model.gguf`. */
+  /** Has `manifest.json`, `blobs/DIGEST`, `Q4_0.gguf` and `Q8_0.gguf`. */
   readonly folder: string;
-  readonly ggufPath: string;
   readonly maxPositions: number;
 }
 
@@ -40,8 +39,7 @@ export async function prepareModel(source: string, parent: string): Promise<Prep
   await mkdir(folder);
   const { manifest } = await importModel(source, { quant: 'q4', dataFolder: folder, onProgress: () => undefined });
   await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
-  const ggufPath = join(folder, 'model.gguf');
-  await writeLlamaGguf(source, GRAPH, ggufPath);
+  for (const type of ['Q4_0', 'Q8_0'] as const) await writeLlamaGguf(source, GRAPH, type, join(folder, `${type}.gguf`));
   const hasDataFile = existsSync(join(source, `${GRAPH}_data`));
-  return { name, source, hasDataFile, folder, ggufPath, maxPositions: manifest.config.maxPositions };
+  return { name, source, hasDataFile, folder, maxPositions: manifest.config.maxPositions };
 }

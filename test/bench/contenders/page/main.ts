@@ -3,7 +3,8 @@ import type { Contender, Material, Prompt, Reading } from '../contender.ts';
 const creators = {
   chorus: async (material: Material) => (await import('./chorus.ts')).createChorus(material),
   transformers: async (material: Material) => (await import('./transformers.ts')).createTransformers(material),
-  wllama: async (material: Material) => (await import('./wllama.ts')).createWllama(material),
+  wllamaQ4: async (material: Material) => (await import('./wllama.ts')).createWllama(material, 'Q4_0'),
+  wllamaQ8: async (material: Material) => (await import('./wllama.ts')).createWllama(material, 'Q8_0'),
 };
 export type ContenderName = keyof typeof creators;
 

@@ -1,4 +1,5 @@
 import type { Contender, Material, Prompt } from '../contender.ts';
+import type { GgufQuantization } from '../llama-gguf.ts';
 import { tokenNamed } from '../prompt.ts';
 
 /** What is used here of wllama, which is not there when types are checked. */
@@ -15,11 +16,14 @@ interface Chunk {
 }
 
 /** llama.cpp on WebAssembly, in the thread that wllama makes for it. */
-export async function createWllama({ wllamaUrl, ggufUrl, positions }: Material): Promise<Contender> {
+export async function createWllama(
+  { wllamaUrl, importedUrl, positions }: Material,
+  type: GgufQuantization,
+): Promise<Contender> {
   const { Wllama } = (await import(/* @vite-ignore */ `${wllamaUrl}/index.js`)) as WllamaModule;
   const wllama = new Wllama({ default: `${wllamaUrl}/wasm/wllama.wasm` }, { suppressNativeLog: true });
   const options = { n_ctx: positions, n_threads: 1, n_gpu_layers: 0, n_parallel: 1 };
-  await wllama.loadModel([await (await fetch(ggufUrl)).blob()], options);
+  await wllama.loadModel([await (await fetch(`${importedUrl}/${type}.gguf`)).blob()], options);
 
   /** Draws tokens after a prompt; answers when each was there, and how many tokens of the prompt were read for that. */
   async function complete({ text }: Prompt, count: number, isKept: boolean) {
