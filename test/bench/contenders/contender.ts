@@ -1,3 +1,5 @@
+import type { TransformersFolder } from '../page/transformers.ts';
+
 /** The same prompt as text and as tokens. */
 export interface Prompt {
   readonly text: string;
@@ -22,11 +24,8 @@ export interface Contender {
 export interface Material {
   /** Has `manifest.json`, `blobs/DIGEST`, `Q4_0.gguf` and `Q8_0.gguf`. */
   readonly importedUrl: string;
-  /** Where transformers.js finds the folder `folderName`. */
-  readonly foldersUrl: string;
-  readonly folderName: string;
-  /** True if its weights lie in a file beside the graph. */
-  readonly hasDataFile: boolean;
+  /** What it was imported from, for transformers.js. */
+  readonly folder: TransformersFolder;
   /** Files of wllama's package. */
   readonly wllamaUrl: string;
   /** The longest context that is measured, where room is made in advance. */

@@ -32,7 +32,7 @@ const { values: options, positionals } = parseArgs({
   },
 });
 const COMMAND = 'npm run bench:contenders';
-const STEPS = 8;
+const STEPS = 32;
 /** A GGUF context is a little longer than what is measured, as the token after it has its place too. */
 const ROOM = 64;
 const wren = fileURLToPath(new URL('../../../models/wren', import.meta.url));
@@ -79,7 +79,8 @@ function materialOf({ name, hasDataFile, ...model }: PreparedModel, filesUrl: st
   const longest = Math.max(...plan.depths, ...plan.prompts, plan.tokens);
   return {
     importedUrl: `${filesUrl}prepared/${name}`,
-    ...{ foldersUrl: `${filesUrl}folders/`, folderName: name, hasDataFile, wllamaUrl: `${filesUrl}wllama` },
+    folder: { url: `${filesUrl}folders/`, name, hasDataFile },
+    wllamaUrl: `${filesUrl}wllama`,
     positions: Math.min(model.maxPositions, longest + ROOM),
   };
 }
@@ -94,8 +95,7 @@ async function measureModel(model: PreparedModel, filesUrl: string, pageUrl: str
       rivals.push({ name, ...(await open(model, materialOf(model, filesUrl, plan), pageUrl)) });
     }
     const measured = await takeTurns(rivals, plan, (text) => console.error(`${model.name}: ${text}`));
-    const [lowest, highest] = [Math.min(...measured.loads), Math.max(...measured.loads)];
-    console.log(`\n${formatMeasured(model.name, measured)}\n\nLoad ${lowest.toFixed(1)} to ${highest.toFixed(1)}.`);
+    console.log(`\n${formatMeasured(model.name, measured)}`);
     return measuredFigures(model.name, measured);
   } finally {
     for (const rival of rivals) await rival.stop();

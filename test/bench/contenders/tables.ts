@@ -1,12 +1,19 @@
 import { figure, median, type Figure } from '../figures.ts';
 import type { Column, Measured, Rival } from './take-turns.ts';
 
-/** A table in Markdown of the medians of all rounds, and one of how many times as fast as each other the first rival is. */
+/**
+ * A table in Markdown of the medians of all rounds, one of how many times as fast as each other the first rival is, and how quiet the
+ * machine was.
+ */
 export function formatMeasured(model: string, measured: Measured): string {
   const [first, ...others] = [...measured.memory.keys()] as [Rival, ...Rival[]];
   const tables = [mediansTable(model, measured, first)];
   if (others.length > 0) tables.push(ratiosTable(measured.columns, first, others));
-  return tables.join('\n\n');
+  const [usual, most] = [median(measured.others), Math.max(...measured.others)];
+  return [
+    ...tables,
+    `Cores that other programs kept busy: ${short(usual)} in the median turn, ${short(most)} at most.`,
+  ].join('\n\n');
 }
 
 export function measuredFigures(model: string, { columns, memory }: Measured): Figure[] {

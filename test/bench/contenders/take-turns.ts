@@ -1,5 +1,5 @@
-import { loadavg } from 'node:os';
 import type { Contender } from './contender.ts';
+import { watchOthers } from './others.ts';
 import { letterPrompt } from './prompt.ts';
 import type { TabMemory } from './tab.ts';
 
@@ -33,8 +33,8 @@ export interface Measured {
   readonly memory: ReadonlyMap<Rival, { readonly loaded: TabMemory | null; readonly used: TabMemory | null }>;
   /** The token that each drew after each prompt that was read, in the order of prompts. */
   readonly firstTokens: ReadonlyMap<Rival, readonly number[]>;
-  /** The machine's load averages over a minute, at the end of each round. */
-  readonly loads: readonly number[];
+  /** Cores that other programs kept busy, in each turn. */
+  readonly others: readonly number[];
 }
 
 const SHORT_PROMPT = 16;
@@ -46,7 +46,7 @@ export async function takeTurns(
   onProgress: (text: string) => void,
 ): Promise<Measured> {
   const firstTokens = new Map<Rival, number[]>(rivals.map((rival) => [rival, []]));
-  const loads: number[] = [];
+  const others: number[] = [];
   let seed = 0;
 
   async function read(rival: Rival, length: number, own: number): Promise<number> {
@@ -65,9 +65,10 @@ export async function takeTurns(
       onProgress(`${name}, round ${round + 1} of ${plan.rounds}`);
       seed++;
       for (const rival of round % 2 === 0 ? rivals : rivals.toReversed()) {
-        values.get(rival)!.push(await turn(rival, seed));
+        const { result, cores } = await watchOthers(() => turn(rival, seed));
+        values.get(rival)!.push(result);
+        others.push(cores);
       }
-      loads.push(loadavg()[0]!);
     }
     return { name, unit, values };
   }
@@ -75,11 +76,9 @@ export async function takeTurns(
   const loaded = new Map<Rival, TabMemory | null>();
   for (const rival of rivals) {
     loaded.set(rival, await rival.memory());
-    // The first runs compile code.
-    for (let i = 0; i < 2; i++) {
-      await rival.read(letterPrompt(SHORT_PROMPT, -1 - i));
-      await rival.goOn(plan.tokens);
-    }
+    onProgress(`warming up ${rival.name}`);
+    await rival.read(letterPrompt(SHORT_PROMPT, 0));
+    await rival.goOn(plan.tokens);
   }
 
   const columns: Column[] = [];
@@ -111,5 +110,5 @@ export async function takeTurns(
   for (const rival of rivals) {
     memory.set(rival, { loaded: loaded.get(rival) ?? null, used: await rival.memory() });
   }
-  return { columns, memory, firstTokens, loads };
+  return { columns, memory, firstTokens, others };
 }

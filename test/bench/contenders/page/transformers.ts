@@ -8,9 +8,9 @@ interface Generated {
   readonly past_key_values: DynamicCache;
 }
 
-/** transformers.js on the q4 file as it is published, on WASM. */
-export async function createTransformers({ foldersUrl, folderName, hasDataFile }: Material): Promise<Contender> {
-  const model = await loadTransformersModel(foldersUrl, folderName, hasDataFile);
+/** transformers.js on the q4 file as it is published. */
+export async function createTransformers({ folder }: Material): Promise<Contender> {
+  const model = await loadTransformersModel(folder, 'processor');
 
   async function generate(inputs: Tensor, count: number, past: DynamicCache | null): Promise<Generated> {
     const length = inputs.dims[1]!;
