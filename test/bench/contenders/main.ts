@@ -37,6 +37,7 @@ const STEPS = 32;
 const ROOM = 64;
 const wren = fileURLToPath(new URL('../../../models/wren', import.meta.url));
 
+const inNode = { runsIn: `Node ${process.version.slice(1)}`, memory: async () => null };
 type Open = (model: PreparedModel, material: Material, pageUrl: string) => Promise<Omit<Rival, 'name'>>;
 
 const inTab = (name: Parameters<typeof openContender>[1]): Open => {
@@ -48,7 +49,7 @@ const openers: Readonly<Record<string, Open>> = {
   'wllama Q4_0': inTab('wllamaQ4'),
   'wllama Q8_0': inTab('wllamaQ8'),
   async 'node-llama-cpp Q4_0'({ folder }, { positions }) {
-    return { ...(await createNative(join(folder, 'Q4_0.gguf'), positions)), memory: async () => null };
+    return { ...(await createNative(join(folder, 'Q4_0.gguf'), positions)), ...inNode };
   },
 };
 
@@ -127,7 +128,7 @@ try {
 
   const cores = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
   const packages = [...versions].map(([name, version]) => `${name} ${version}`).join(', ');
-  console.log(`${cores}, Node ${process.version.slice(1)}, ${packages}, ${options.rounds} rounds, medians`);
+  console.log(`${cores}, ${packages}, ${options.rounds} rounds, medians`);
   const figures: Figure[] = [];
   for (const model of models) figures.push(...(await measureModel(model, files.url.href, pages.url)));
   if (options.json !== undefined) await writeFigures(options.json, COMMAND, figures);

@@ -11,7 +11,8 @@ export interface TabMemory {
 }
 
 export interface ContenderTab extends Contender {
-  readonly browser: string;
+  /** The browser and its version. */
+  readonly runsIn: string;
   memory(): Promise<TabMemory | null>;
   stop(): Promise<void>;
 }
@@ -47,7 +48,7 @@ export async function openContender(
     await during(handle.evaluate((module, given) => module.prepare(...given), [name, material] as const));
     const session = await browser.newBrowserCDPSession();
     return {
-      browser: browser.version(),
+      runsIn: `Chromium ${browser.version()}`,
       read: (prompt) => during(handle.evaluate((module, given) => module.read(given), prompt)),
       goOn: (count) => during(handle.evaluate((module, given) => module.goOn(given), count)),
       async memory() {

@@ -10,10 +10,9 @@ export function formatMeasured(model: string, measured: Measured): string {
   const tables = [mediansTable(model, measured, first)];
   if (others.length > 0) tables.push(ratiosTable(measured.columns, first, others));
   const [usual, most] = [median(measured.others), Math.max(...measured.others)];
-  return [
-    ...tables,
-    `Cores that other programs kept busy: ${short(usual)} in the median turn, ${short(most)} at most.`,
-  ].join('\n\n');
+  const places = [...new Set([first, ...others].map(({ runsIn }) => runsIn))].join(', ');
+  const quiet = `Cores that other programs kept busy: ${short(usual)} in the median turn, ${short(most)} at most.`;
+  return [...tables, `${places}. ${quiet}`].join('\n\n');
 }
 
 export function measuredFigures(model: string, { columns, memory }: Measured): Figure[] {

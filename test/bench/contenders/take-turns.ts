@@ -5,6 +5,8 @@ import type { TabMemory } from './tab.ts';
 
 export interface Rival extends Contender {
   readonly name: string;
+  /** What it runs in, with its version. */
+  readonly runsIn: string;
   /** Null where the model is in no tab. */
   memory(): Promise<TabMemory | null>;
   stop(): Promise<void>;
