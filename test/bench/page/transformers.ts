@@ -1,15 +1,40 @@
 import { AutoModelForCausalLM, env, Tensor } from '@xenova/transformers';
 import type { Contender } from '../contender.ts';
 
-/** transformers.js on the uncut model, on WASM as it comes, with files of this repository only. */
-export async function createTransformers(): Promise<Contender> {
+/**
+ * The builds of transformers.js's runtime: what it takes in Chromium can use WebGPU too and lacks some operators on the processor;
+ * what it takes in a Safari without WebGPU has them.
+ */
+const builds = { both: 'ort-wasm-simd-threaded.asyncify', processor: 'ort-wasm-simd-threaded' } as const;
+
+export interface TransformersFolder {
+  /** Where the folder `name` is. */
+  readonly url: string;
+  readonly name: string;
+  /** True if weights lie in a file beside the graph. */
+  readonly hasDataFile: boolean;
+}
+
+/** A folder's q4 file on WASM, in this page's one thread. */
+export async function loadTransformersModel(folder: TransformersFolder, build: keyof typeof builds) {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
-  env.localModelPath = '/models/';
+  env.localModelPath = folder.url;
   env.useBrowserCache = false;
   const { wasm } = env.backends.onnx;
-  if (wasm !== undefined) wasm.wasmPaths = '/node_modules/@xenova/transformers/node_modules/onnxruntime-web/dist/';
-  const model = await AutoModelForCausalLM.from_pretrained('wren', { dtype: 'q4', device: 'wasm' });
+  if (wasm !== undefined) {
+    const file = `/node_modules/@xenova/transformers/node_modules/onnxruntime-web/dist/${builds[build]}`;
+    wasm.wasmPaths = { mjs: `${file}.mjs`, wasm: `${file}.wasm` };
+    wasm.numThreads = 1;
+  }
+  return AutoModelForCausalLM.from_pretrained(folder.name, {
+    ...{ dtype: 'q4', device: 'wasm', use_external_data_format: folder.hasDataFile },
+  });
+}
+
+/** transformers.js on the uncut model, with files of this repository only. */
+export async function createTransformers(): Promise<Contender> {
+  const model = await loadTransformersModel({ url: '/models/', name: 'wren', hasDataFile: false }, 'both');
   return {
     async generate(prompt, count) {
       const ids = new Tensor('int64', BigInt64Array.from(prompt, BigInt), [1, prompt.length]);
