@@ -112,7 +112,7 @@ function posing(gpu: GPU): GPU {
         get(target, name) {
           if (name === 'info') return info;
           const value: unknown = Reflect.get(target, name, target);
-          return typeof value === 'function' ? value.bind(target) : value;
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
         },
       });
     },
