@@ -12,6 +12,16 @@ export const RUNTIME_CLASS = 'wasm';
 export const ENGINE_CLASS = 'int16/36efd1ce31e695e8';
 const [ENGINE_FORMAT] = ENGINE_CLASS.split('/');
 
+/** The name that limits are measured under: of an engine the format of its rows, whichever module it is. */
+export function limitsClass(numericClass: string): string {
+  return isOfEngineFormat(numericClass) ? ENGINE_FORMAT! : numericClass;
+}
+
+/** True for every module of this project's engine, and not only for the one that a program comes with. */
+export function isOfEngineFormat(numericClass: string): boolean {
+  return numericClass.split('/')[0] === ENGINE_FORMAT;
+}
+
 /** True for a class whose bits depend on nothing but the input and, where `dependsOnRuns`, the shapes of the runs. */
 export function isExactClass(numericClass: string): boolean {
   return numericClass === ENGINE_CLASS || numericClass === RUNTIME_CLASS;

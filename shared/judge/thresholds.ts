@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { utf8 } from '../bytes.ts';
 import { digestOf } from '../crypto/identity.ts';
 import type { Threshold } from './finding.ts';
+import { limitsClass } from './numeric-class.ts';
 import measured from './thresholds.json' with { type: 'json' };
 
 const difference = z.number().min(0);
@@ -10,7 +11,7 @@ const limitsSchema = z.strictObject({ median: difference, p95: difference, max: 
 /** The findings of `npm run calibrate` for one pair of numeric classes and one kind of output. */
 const pairSchema = z
   .strictObject({
-    /** The two classes, sorted and joined with ` + `. */
+    /** The two classes, of engines the format of their rows, sorted and joined with ` + `. */
     pair: z.string().max(405),
     kind: z.enum(['hidden', 'logits']),
     /** Honest chunks compared, and the positions in them. */
@@ -87,9 +88,9 @@ export const CALIBRATION: Calibration = {
   thresholds: MEASURED,
 };
 
-/** The name of a pair of numeric classes, whichever is named first. */
+/** The name that a pair of numeric classes has limits under, whichever is named first. */
 export function pairKey(a: string, b: string): string {
-  return [a, b].sort().join(' + ');
+  return [limitsClass(a), limitsClass(b)].sort().join(' + ');
 }
 
 /** The limits for two replicas of these numeric classes; the cautious ones where nobody measured the pair, or so large a model. */

@@ -1,4 +1,5 @@
 import { quantile } from '#shared/judge/statistics.ts';
+import { formatsOf, type PairFormats } from '../bench/calibrate/pair-formats.ts';
 import { short, table } from '../bench/calibrate/tables.ts';
 import type { NetworkTrial } from './network-trials.ts';
 import type { Trial } from './trace-attacks.ts';
@@ -80,6 +81,7 @@ export function networkTable(rows: readonly NetworkRow[]): string {
 export interface TraceRow {
   readonly liar: string;
   readonly kind: Trial['kind'];
+  readonly formats: PairFormats;
   readonly chunks: number;
   /** Chunks by pair of classes, and the median over them of the median difference. */
   readonly pairs: readonly { readonly pair: string; readonly chunks: number; readonly median: number }[];
@@ -90,28 +92,28 @@ export interface TraceRow {
   readonly moved: number;
 }
 
-/** Groups trials by liar and kind; `moves` says of a chunk that passed whether it moves the text. */
+/** Groups trials by liar, kind and the formats of the pair; `moves` says of a chunk that passed whether it moves the text. */
 export async function traceRows(
   trials: readonly Trial[],
   moves: (trial: Trial) => Promise<boolean>,
 ): Promise<TraceRow[]> {
   const groups = new Map<string, Trial[]>();
   for (const trial of trials) {
-    const key = `${trial.liar}|${trial.kind}`;
+    const key = `${trial.liar}|${trial.kind}|${formatsOf(trial.pair)}`;
     groups.set(key, [...(groups.get(key) ?? []), trial]);
   }
   const rows: TraceRow[] = [];
   for (const group of groups.values()) {
-    const [{ liar, kind }] = group as [Trial];
-    const pairs = [...new Set(group.map(({ pair }) => pair))].map((pair) => {
-      const medians = group.filter((trial) => trial.pair === pair).map(({ median }) => median);
-      return { pair, chunks: medians.length, median: quantile(medians, 0.5) };
+    const [{ liar, kind, pair }] = group as [Trial];
+    const pairs = [...new Set(group.map((trial) => trial.pair))].map((own) => {
+      const medians = group.filter((trial) => trial.pair === own).map(({ median }) => median);
+      return { pair: own, chunks: medians.length, median: quantile(medians, 0.5) };
     });
     const passed = group.filter(({ outcome }) => outcome === 'agreed');
     let moved = 0;
     for (const trial of passed) if (await moves(trial)) moved++;
     rows.push({
-      ...{ liar, kind, pairs, moved },
+      ...{ liar, kind, pairs, moved, formats: formatsOf(pair) },
       chunks: group.length,
       rejected: group.filter(({ outcome }) => outcome === 'rejected' || outcome === 'form').length,
       suspect: group.filter(({ outcome }) => outcome === 'suspect').length,
@@ -123,11 +125,10 @@ export async function traceRows(
 
 export function traceTable(rows: readonly TraceRow[]): string {
   return table(
-    ['liar', 'of', 'chunks', 'rejected', 'doubted', 'passed', 'of these moved the text', 'difference'],
+    ['liar', 'of', 'pairs', 'chunks', 'rejected', 'doubted', 'passed', 'of these moved the text', 'difference'],
     rows.map((row) => [
       row.liar,
-      row.kind,
-      String(row.chunks),
+      ...[row.kind, row.formats, String(row.chunks)],
       ...[row.rejected, row.suspect, row.agreed].map((count) => share(count, row.chunks)),
       row.agreed === 0 ? '–' : String(row.moved),
       differences(row),

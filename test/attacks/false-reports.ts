@@ -2,6 +2,7 @@ import { fromBase64 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { SessionId } from '#shared/ids.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { Testimony } from '#shared/judge/statement.ts';
 import type { Proof } from '#shared/proof/proof-schema.ts';
 import { computationProof, equivocationProof, sketchProof } from '#shared/proof/proof.ts';
@@ -79,7 +80,7 @@ function testimonies({ links }: WrenNetwork, { id }: Member): Testimony[] {
       (each) =>
         each.type === 'reveal' && each.reveal.statement.session === session && each.reveal.statement.index === index,
     );
-    return said?.type === 'reveal' ? [{ peer: id, numericClass: 'wasm', commit, reveal: said.reveal }] : [];
+    return said?.type === 'reveal' ? [{ peer: id, numericClass: ENGINE_CLASS, commit, reveal: said.reveal }] : [];
   });
 }
 

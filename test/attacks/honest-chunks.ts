@@ -1,8 +1,9 @@
 import { judge } from '#shared/judge/judge.ts';
 import { pairKey, thresholdFor } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
-import { greedy, honestPairs, spansOf } from '../bench/calibrate/honest-pairs.ts';
+import { honestPairs, spansOf } from '../bench/calibrate/honest-pairs.ts';
 import { CALIBRATED, type Recording } from '../bench/calibrate/record.ts';
+import { samplings } from '../bench/calibrate/token-draws.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
 import { outputKind, spanSeed, testimonyOf } from '../support/traces/span-comparison.ts';
 
@@ -33,7 +34,7 @@ export function honestRows({ sessions }: Recording, seeds: number): HonestRow[] 
           const span = { manifest: model.manifest, range, start, end, seed };
           const [mine, theirs] = [testimonyOf(primary, span), testimonyOf(shadow, span)];
           const limits = thresholdFor(primary.numericClass, shadow.numericClass, kind, model.manifest.config);
-          const output = outputKind(range, model.manifest, mine.reveal.statement, greedy);
+          const output = outputKind(range, model.manifest, mine.reveal.statement, samplings.greedy);
           const { outcome } = judge(mine, theirs, output, limits);
           const none = { pair, kind, chunks: 0, unseen: 0, agreed: 0, suspect: 0, rejected: 0 } as const;
           const row: HonestRow = rows.get(`${pair}|${kind}`) ?? none;

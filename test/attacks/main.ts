@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { record } from '../bench/calibrate/record.ts';
 import { replaceBlock, table } from '../bench/calibrate/tables.ts';
 import { cachedTracer } from '../support/traces/trace-cache.ts';
+import { createEngineTracer } from '../support/traces/engine-tracer.ts';
 import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 import { networkTable, traceRows, traceTable } from './attack-tables.ts';
 import { honestRows } from './honest-chunks.ts';
@@ -14,8 +15,8 @@ import { traceAttacks, type Trial } from './trace-attacks.ts';
 import { wrenStandOfHistories } from './wren-stand.ts';
 
 /**
- * Lets liars loose on the check and prints what became of them. Networks: engines of requester and replicas, the default
- * model on WASM, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
+ * Lets liars loose on the check and prints what became of them. Networks: the requester and replicas of this
+ * project, the default model in the exact engine, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
  * `--chunks N` lies of each liar in networks, within `--minutes N`; `--only networks` or `--only chunks`; `--liars REGEX`
  * only those so named, and no honest pairs; `--write` puts the tables into docs/verification.md.
  */
@@ -62,9 +63,12 @@ async function chunks() {
   since('honest pairs');
   const honest = options.liars === '' ? honestRows(recording, HONEST_SEEDS) : [];
   since('liars');
-  const wasm = cachedTracer('wasm', () => Promise.resolve(createWasmTracer()), false);
+  const tracers = [createWasmTracer, createEngineTracer].map((create) => {
+    const tracer = create();
+    return cachedTracer(tracer.numericClass, () => Promise.resolve(tracer), false);
+  });
   const trials: Trial[] = [];
-  for await (const trial of traceAttacks(recording, wasm, 1, named)) trials.push(trial);
+  for await (const trial of traceAttacks(recording, tracers, 1, named)) trials.push(trial);
   since(`${trials.length} chunks of lies, those that passed to the end`);
   const tail = new TextTail();
   const liars = await traceRows(

@@ -6,7 +6,7 @@ import type { Rows } from '#shared/rows/rows.ts';
 import { Mutex } from '../../worker/mutex.ts';
 import type { ServedStage } from '../../worker/served-stage.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';
-import { loadWasmStage } from '../support/traces/wasm-tracer.ts';
+import { loadEngineStage } from '../support/traces/engine-tracer.ts';
 
 type Step =
   | { readonly type: 'run'; readonly input: Rows; readonly logitsFrom: number }
@@ -17,14 +17,14 @@ const TIMINGS: RunResult['timings'] = { queueUs: 0, decodeUs: 0, runUs: 0, encod
 const MAX_SESSIONS = 64;
 
 /**
- * Real stages on WASM, which gives the same bits for the same runs whenever it is asked: what was computed once is not
- * computed again. Stages that nobody used for a while stay loaded.
+ * Real stages in the engine, which gives the same bits for the same rows whenever it is asked: what was computed once is
+ * not computed again. Stages that nobody used for a while stay loaded.
  */
 export class ComputePool {
   readonly #stages = new Map<string, Promise<ServedStage>>();
   readonly #outputs = new Map<string, Rows>();
   readonly #open = new Set<MemoSession>();
-  // One runtime computes for all of them.
+  // One thread computes for all of them.
   readonly #turn = new Mutex();
   #sessions = 0;
   /** Calls that are not answered yet. */
@@ -44,7 +44,7 @@ export class ComputePool {
       }
     };
     const stage = (): Promise<ServedStage> => {
-      const loaded = this.#stages.get(stageName) ?? loadWasmStage(model, range, MAX_SESSIONS);
+      const loaded = this.#stages.get(stageName) ?? loadEngineStage(model, range, MAX_SESSIONS);
       this.#stages.set(stageName, loaded);
       return loaded;
     };

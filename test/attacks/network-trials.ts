@@ -1,11 +1,12 @@
 import { toChorusError } from '#shared/errors.ts';
 import { channelScale } from '#shared/judge/channel-scale.ts';
+import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
 import { only } from '../support/checked-network.ts';
 import { chunkPlan, type TracedModel } from '../support/traces/tracer.ts';
-import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
+import { createEngineTracer } from '../support/traces/engine-tracer.ts';
 import { embeddingRow } from './embedding-row.ts';
 import { keepingRows, type KeptRows } from './kept-rows.ts';
 import { LiePlan } from './lie-plan.ts';
@@ -41,11 +42,11 @@ export async function createNetworkStand(
   promptCount: number,
   substitutes: Readonly<Record<Substitute, TracedModel>>,
 ): Promise<NetworkStand> {
-  const wasm = createWasmTracer();
+  const engine = createEngineTracer();
   let input = new Uint8Array(histories.at(-1)!.slice(0, OTHER_POSITIONS).buffer);
   const others: NetworkStand['others'][number][] = [];
   for (const range of ranges) {
-    const [output] = await wasm.trace(model, range, [{ input, plan: chunkPlan(OTHER_POSITIONS) }]);
+    const [output] = await engine.trace(model, range, [{ input, plan: chunkPlan(OTHER_POSITIONS) }]);
     others.push({ input: splitRows(input, OTHER_POSITIONS), output: splitRows(output!, OTHER_POSITIONS) });
     input = output!;
   }
@@ -108,7 +109,7 @@ export async function* networkTrials(
     vocabularySize: model.manifest.config.vocabularySize,
     channelScale: channelScale(model.manifest),
     wanted: embeddingRow(model),
-    honestLevel: honestLevel('wasm', kind),
+    honestLevel: honestLevel(ENGINE_CLASS, RUNTIME_CLASS, kind),
     others: others[stage]!.output,
     random: generator(`${liar.name} ${stage}`),
   };

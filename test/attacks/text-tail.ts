@@ -11,7 +11,7 @@ type HiddenRows = readonly Uint8Array<ArrayBuffer>[];
 /** Rows of one chunk of a stage that is not the last, which a check let pass. */
 export interface Escaped {
   readonly session: TracedSession;
-  /** The output of WASM for the session in whole chunks. */
+  /** The output of an honest one of the liar's class for the session in whole chunks. */
   readonly honest: HiddenRows;
   readonly start: number;
   readonly rows: HiddenRows;
@@ -31,12 +31,12 @@ const MAX_SESSIONS = 64;
 /** All layers after a stage, on WASM. Each model is loaded once, and what is honest is computed as seldom as can be. */
 export class TextTail {
   readonly #stages = new Map<string, Promise<ServedStage>>();
-  readonly #sessions = new Map<TracedSession, OpenSession>();
+  readonly #sessions = new Map<HiddenRows, OpenSession>();
 
   /** Whether the likeliest token after some position of the chunk is another than after the honest rows. */
   async moves({ session, honest, start, rows }: Escaped): Promise<boolean> {
-    const own = this.#sessions.get(session) ?? (await this.#open(session, honest.length));
-    this.#sessions.set(session, own);
+    const own = this.#sessions.get(honest) ?? (await this.#open(session, honest.length));
+    this.#sessions.set(honest, own);
     const truth = own.truths.get(start);
     const needed = truth === undefined ? start + rows.length : start;
     while (own.position < needed) await this.#step(own, honest);

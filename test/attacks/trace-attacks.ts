@@ -1,5 +1,6 @@
 import { channelScale } from '#shared/judge/channel-scale.ts';
 import { judge } from '#shared/judge/judge.ts';
+import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import { checkReveal } from '#shared/judge/reveal-form.ts';
 import { rowValues } from '#shared/judge/sketch.ts';
 import type { Testimony } from '#shared/judge/statement.ts';
@@ -8,8 +9,9 @@ import { splitRows } from '#shared/rows/row-chain.ts';
 import measured from '#shared/judge/thresholds.json' with { type: 'json' };
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { encodeF16 } from '#shared/model/f16.ts';
-import { greedy } from '../bench/calibrate/honest-pairs.ts';
+import { formatsOf } from '../bench/calibrate/pair-formats.ts';
 import type { Recording } from '../bench/calibrate/record.ts';
+import { samplings } from '../bench/calibrate/token-draws.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
 import { outputKind, spanSeed, testimonyOf, type ReplicaRows } from '../support/traces/span-comparison.ts';
 import { primaryPlan, type Tracer } from '../support/traces/tracer.ts';
@@ -33,20 +35,24 @@ export interface Trial {
   readonly escaped: Escaped | null;
 }
 
-/** A session whose honest rows are at hand: as WASM computes whole chunks, and every shadow that was traced. */
+type RowsOfSession = readonly Uint8Array<ArrayBuffer>[];
+
+/** A session whose honest rows are at hand: those of every shadow that was traced over whole chunks. */
 interface Stage {
   readonly session: TracedSession;
-  readonly input: readonly Uint8Array<ArrayBuffer>[];
-  readonly honest: readonly Uint8Array<ArrayBuffer>[];
+  readonly input: RowsOfSession;
   readonly shadows: readonly ReplicaRows[];
   /** The words of shadows on a span, which are the same whoever the liar is. */
   readonly said: Map<string, Testimony>;
 }
 
+/** The classes that liars make rows in: both of the processor. */
+const LIAR_CLASSES = [RUNTIME_CLASS, ENGINE_CLASS];
+
 /** All liars of which rows can be made beforehand, against every honest shadow, chunk by chunk under `seeds` seeds; only those whose name matches. */
 export async function* traceAttacks(
   recording: Recording,
-  wasm: Tracer,
+  tracers: readonly Tracer[],
   seeds: number,
   named: RegExp,
 ): AsyncGenerator<Trial> {
@@ -59,12 +65,13 @@ export async function* traceAttacks(
       (candidate) => candidate.session.range === session.range && candidate.session.session !== session.session,
     );
     for (const liar of rowLiars.filter(({ name }) => named.test(name)))
-      yield* rowTrials(stage, other?.honest ?? stage.honest, liar, seeds);
+      for (const numericClass of LIAR_CLASSES) yield* rowTrials(stage, other ?? stage, liar, numericClass, seeds);
   }
   for (const range of new Set(sessions.map((session) => session.range))) {
     const own = sessions.filter((session) => session.range === range);
-    for await (const lie of runComputedLiars(own, wasm, named))
-      yield* rowsTrials(lie, 'wasm', stages.get(lie.session)!, seeds);
+    for (const tracer of tracers)
+      for await (const lie of runComputedLiars(own, tracer, named))
+        yield* rowsTrials(lie, tracer.numericClass, stages.get(lie.session)!, seeds);
   }
   for (const { name, numericClass, of: session, rows, positions } of recording.substitutes) {
     const lie = {
@@ -78,36 +85,42 @@ export async function* traceAttacks(
 }
 
 function stageOf(session: TracedSession): Stage {
-  const [first] = session.traces;
-  const positions = first!.plan.reduce((sum, count) => sum + count, 0);
+  const positions = session.traces[0]!.plan.reduce((sum, count) => sum + count, 0);
   const input = splitRows(session.input, positions);
-  const honest = splitRows(first!.rows, positions);
   const shadows = session.traces
     .filter(({ shape }) => shape === 'chunk')
     .map(({ numericClass, plan, rows }) => {
       const count = plan.reduce((sum, run) => sum + run, 0);
       return { numericClass, input: input.slice(0, count), output: splitRows(rows, count), plan };
     });
-  return { session, input, honest, shadows, said: new Map() };
+  return { session, input, shadows, said: new Map() };
 }
 
-/** Of the default model every other chunk against WASM, of which there are enough. */
+/** The honest rows of a whole session in this class; those of the first class traced where it ran only some of them. */
+function honestIn({ shadows, input }: Stage, numericClass: string): RowsOfSession {
+  const own = shadows.find((shadow) => shadow.numericClass === numericClass && shadow.output.length === input.length);
+  return (own ?? shadows[0]!).output;
+}
+
+/** Of the default model every other chunk against the processor's classes, of which there are enough. */
 function isTried({ model, session }: TracedSession, shadowClass: string, start: number): boolean {
-  return model.name !== 'wren-q4' || shadowClass !== 'wasm' || (start / CHUNK_POSITIONS + session) % 2 === 0;
+  const isPlenty = model.name === 'wren-q4' && LIAR_CLASSES.includes(shadowClass);
+  return !isPlenty || (start / CHUNK_POSITIONS + session) % 2 === 0;
 }
 
-function* rowTrials(stage: Stage, others: Stage['honest'], liar: RowLiar, seeds: number): Generator<Trial> {
+function* rowTrials(stage: Stage, other: Stage, liar: RowLiar, numericClass: string, seeds: number): Generator<Trial> {
   const { range, model } = stage.session;
+  const [honest, others] = [stage, other].map((each) => honestIn(each, numericClass)) as [RowsOfSession, RowsOfSession];
   for (const shadow of stage.shadows) {
     for (let start = 0; start + CHUNK_POSITIONS <= shadow.output.length; start += CHUNK_POSITIONS) {
       if (!isTried(stage.session, shadow.numericClass, start)) continue;
       const end = start + CHUNK_POSITIONS;
       const random = generator(`${liar.name}:${model.name}:${start}`);
-      const rows = range.head
-        ? lieInLogits(stage, others, liar, start, end, shadow.numericClass, random)
-        : lieInHidden(stage, others, liar, start, end, shadow.numericClass, random);
+      const level = honestLevel(numericClass, shadow.numericClass, range.head ? 'logits' : 'hidden');
+      const lie = range.head ? lieInLogits : lieInHidden;
+      const rows = lie(stage.session, { honest, others, input: stage.input }, liar, [start, end], level, random);
       if (rows === null) return;
-      yield* trials(stage, liar.name, 'wasm', shadow, start, rows, seeds);
+      yield* trials(stage, liar.name, numericClass, shadow, start, rows, seeds);
     }
   }
 }
@@ -135,8 +148,9 @@ function* trials(
   const { model, range } = stage.session;
   const { manifest } = model;
   const end = start + rows.length;
-  const output = [...stage.honest.slice(0, start), ...rows];
-  // A liar says that it ran single positions: two WASM replicas with other runs need not be equal bit for bit.
+  const honest = honestIn(stage, numericClass);
+  const output = [...honest.slice(0, start), ...rows];
+  // A liar says that it ran single positions: two of the runtime's with other runs need not be equal bit for bit.
   const primary: ReplicaRows = { numericClass, input: stage.input, output, plan: primaryPlan(start, end) };
   const kind = range.head ? 'logits' : 'hidden';
   for (let i = 0; i < (range.head ? 1 : seeds); i++) {
@@ -147,7 +161,7 @@ function* trials(
     stage.said.set(key, theirs);
     const form = checkReveal(mine.reveal.statement, range, manifest.config, range.head ? rows.length : null);
     const limits = thresholdFor(numericClass, shadow.numericClass, kind, manifest.config);
-    const finding = judge(mine, theirs, outputKind(range, manifest, mine.reveal.statement, greedy), limits);
+    const finding = judge(mine, theirs, outputKind(range, manifest, mine.reveal.statement, samplings.greedy), limits);
     const outcome = form === null ? finding.outcome : 'form';
     yield {
       liar,
@@ -155,67 +169,61 @@ function* trials(
       kind,
       outcome,
       median: finding.closeness.median,
-      movesText:
-        kind === 'logits' ? rows.some((row, t) => bestToken(row) !== bestToken(stage.honest[start + t]!)) : null,
-      escaped:
-        outcome === 'agreed' && kind === 'hidden'
-          ? { session: stage.session, honest: stage.honest, start, rows }
-          : null,
+      movesText: kind === 'logits' ? rows.some((row, t) => bestToken(row) !== bestToken(honest[start + t]!)) : null,
+      escaped: outcome === 'agreed' && kind === 'hidden' ? { session: stage.session, honest, start, rows } : null,
     };
   }
 }
 
-function lieInHidden(
-  stage: Stage,
-  others: Stage['honest'],
+interface OfSession {
+  readonly honest: RowsOfSession;
+  /** Another session's. */
+  readonly others: RowsOfSession;
+  readonly input: RowsOfSession;
+}
+
+type LieInRows = (
+  session: TracedSession,
+  rows: OfSession,
   liar: RowLiar,
-  start: number,
-  end: number,
-  shadowClass: string,
+  span: readonly [start: number, end: number],
+  honestLevel: number,
   random: () => number,
-): Uint8Array<ArrayBuffer>[] | null {
-  const { model, range } = stage.session;
+) => Uint8Array<ArrayBuffer>[] | null;
+
+const lieInHidden: LieInRows = ({ model, range }, { honest, others, input }, liar, span, level, random) => {
   const { config, pins } = model.manifest;
-  const values = (rows: readonly Uint8Array<ArrayBuffer>[]) =>
-    rows.slice(start, end).map((row) => rowValues(row, pins.boundary));
-  const rows = values(stage.honest);
+  const values = (rows: RowsOfSession) => rows.slice(...span).map((row) => rowValues(row, pins.boundary));
+  const rows = values(honest);
   const lies = liar.hidden({
     kind: 'hidden',
     hiddenSize: config.hiddenSize,
     rows,
-    base: range.embedding ? rows.map((row) => new Float32Array(row.length)) : values(stage.input),
+    base: range.embedding ? rows.map((row) => new Float32Array(row.length)) : values(input),
     others: values(others),
     channelScale: channelScale(model.manifest),
-    wanted: embeddingRow(stage.session.model),
-    honest: honestLevel(shadowClass, 'hidden'),
+    wanted: embeddingRow(model),
+    honest: level,
     random,
   });
   return lies && lies.map((row) => encodeF16(row.slice()));
-}
+};
 
-function lieInLogits(
-  stage: Stage,
-  others: Stage['honest'],
-  liar: RowLiar,
-  start: number,
-  end: number,
-  shadowClass: string,
-  random: () => number,
-): Uint8Array<ArrayBuffer>[] | null {
-  const { vocabularySize } = stage.session.model.manifest.config;
-  const candidates = (rows: Stage['honest']) =>
-    rows.slice(start, end).map((row) => decodeCandidateRow(row, vocabularySize));
-  const honest = honestLevel(shadowClass, 'logits');
-  const [rows, other] = [candidates(stage.honest), candidates(others)];
-  return (
-    liar.logits({ kind: 'logits', rows, others: other, vocabularySize, honest, random })?.map(encodeCandidateRow) ??
-    null
-  );
-}
+const lieInLogits: LieInRows = ({ model }, { honest, others }, liar, span, level, random) => {
+  const { vocabularySize } = model.manifest.config;
+  const candidates = (of: RowsOfSession) => of.slice(...span).map((row) => decodeCandidateRow(row, vocabularySize));
+  const lists = { rows: candidates(honest), others: candidates(others) };
+  const lies = liar.logits({ kind: 'logits', ...lists, vocabularySize, honest: level, random });
+  return lies?.map(encodeCandidateRow) ?? null;
+};
 
-/** The difference of the worst row in the worst of a hundred honest chunks, between WASM and this class. */
-export function honestLevel(shadowClass: string, kind: 'hidden' | 'logits'): number {
-  const pair = pairKey('wasm', shadowClass);
+/**
+ * The difference of the worst row in the worst of a hundred honest chunks between these classes; of two of the engine, which
+ * do not differ, that between it and the runtime.
+ */
+export function honestLevel(liarClass: string, shadowClass: string, kind: 'hidden' | 'logits'): number {
+  const own = pairKey(liarClass, shadowClass);
+  const pair = formatsOf(own) === 'int16' ? pairKey(ENGINE_CLASS, RUNTIME_CLASS) : own;
   const found = parseThresholds(measured).pairs.find((candidate) => candidate.pair === pair && candidate.kind === kind);
   if (found === undefined) throw new Error(`nobody measured ${pair}`);
   return found.quantiles.p99.max;

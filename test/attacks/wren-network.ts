@@ -4,6 +4,7 @@ import { signEnvelope } from '#shared/crypto/dsse.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { Requester } from '#shared/peer/requester/requester.ts';
 import { ReplicaHost } from '#shared/peer/volunteer/replica-host.ts';
@@ -81,7 +82,7 @@ export class WrenNetwork {
       config: {
         loaded: { model: this.#digest, range, manifest: model.manifest },
         slots: SLOTS,
-        backend: { numericClass: 'wasm', runtimeVersion: model.manifest.pins.runtimeVersion },
+        backend: { numericClass: ENGINE_CLASS, runtimeVersion: model.manifest.pins.runtimeVersion },
       },
       authority: { serverKey: serverIdentity.publicKey, verify: toyVerify },
       links: forge === null ? links : lyingLinks(links, forge),
@@ -178,7 +179,7 @@ export class WrenNetwork {
   #free(stage: number, roles: readonly Role[], exclude: readonly PeerId[]): Replica[] {
     return this.members
       .filter((member) => member.stage === stage && roles.includes(member.role) && !exclude.includes(member.id))
-      .map(({ id }) => ({ id, webrtc: true, numericClass: 'wasm' }));
+      .map(({ id }) => ({ id, webrtc: true, numericClass: ENGINE_CLASS }));
   }
 
   #parts(requester: PeerId, capacity: number): Omit<Route, 'purpose' | 'stages'> {

@@ -8,6 +8,7 @@ import type {
   Threshold,
   Tier,
 } from '#shared/judge/finding.ts';
+import { haveEqualBits } from '#shared/judge/numeric-class.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
 import type { ShownAnswer } from '../state/answer.svelte.ts';
@@ -175,9 +176,10 @@ export function explainStageCheck(check: StageCheck): string {
 }
 
 /** The limits that two replicas were held to. */
-export function explainThreshold({ pair, isMeasured }: Threshold): string {
-  const classes = new Set(pair.split(' + '));
-  const devices = classes.size === 1 ? 'two devices of this kind' : 'these two kinds of device';
+export function explainThreshold({ pair, isMeasured }: Threshold, classes: readonly [string, string]): string {
+  if (haveEqualBits(...classes, false)) return 'Two of this engine have the same bits, so no limit excuses a difference.';
+  const kinds = new Set(pair.split(' + '));
+  const devices = kinds.size === 1 ? 'two devices of this kind' : 'these two kinds of device';
   return isMeasured
     ? `The limits come from honest runs of ${devices}.`
     : `Honest runs of ${devices} have not been measured yet, so cautious limits of their family stand in.`;

@@ -4,7 +4,6 @@ import type { Closeness } from '#shared/judge/finding.ts';
 import { pairKey } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
-import type { Sampling } from '#shared/rows/sampler.ts';
 import {
   outputKind,
   replicaRows,
@@ -13,6 +12,7 @@ import {
   testimonyOf,
   type ReplicaRows,
 } from '../../support/traces/span-comparison.ts';
+import { compareDraws, type TokenDraws } from './token-draws.ts';
 import type { TracedSession } from './trace-set.ts';
 
 /** One span of one stage as two honest devices computed it. */
@@ -28,12 +28,11 @@ export interface HonestSpan {
   /** Rows that were equal bit for bit. */
   readonly equalRows: number;
   readonly closeness: Closeness;
+  /** The tokens that the two draw of it; null for hidden rows. */
+  readonly draws: TokenDraws | null;
   /** Relative difference of each row by itself. */
   readonly errors: readonly number[];
 }
-
-export const greedy: Sampling = { temperature: 0, topP: 1, seed: 0 };
-export const warm: Sampling = { temperature: 0.8, topP: 0.95, seed: 11 };
 
 /** Positions [start, end) of every span of `rows` positions that lies in the first `positions`. */
 export function spansOf(positions: number, rows: number): { start: number; end: number }[] {
@@ -64,14 +63,20 @@ export function compareSpan(
   [primary, shadow]: readonly [ReplicaRows, ReplicaRows],
   { start, end }: { start: number; end: number },
   seedName: string,
-  sampling: Sampling,
 ): HonestSpan {
   const { manifest, name } = session.model;
   const span = { manifest, range: session.range, start, end, seed: spanSeed(seedName) };
   const [mine, theirs] = [testimonyOf(primary, span), testimonyOf(shadow, span)];
-  const output = outputKind(session.range, manifest, mine.reveal.statement, sampling);
+  const output = outputKind(session.range, manifest, mine.reveal.statement, null);
   const isExact = equalBytes(mine.commit.statement.outputTo, theirs.commit.statement.outputTo);
-  const closeness = isExact ? EXACT : closenessOf(mine.reveal.statement, theirs.reveal.statement, output);
+  const draws =
+    output.kind === 'hidden'
+      ? null
+      : compareDraws(mine.reveal.statement, theirs.reveal.statement, output.vocabularySize);
+  const tokenGap = Math.max(0, ...Object.values(draws?.drawn ?? {}).map(({ largestGap }) => largestGap));
+  const closeness = isExact
+    ? EXACT
+    : { ...closenessOf(mine.reveal.statement, theirs.reveal.statement, output), tokenGap };
   const equal = (row: number): boolean => equalBytes(primary.output[row]!, shadow.output[row]!);
   const rows = end - start;
   const errors = Array.from({ length: rows }, (_, i) => {
@@ -82,7 +87,7 @@ export function compareSpan(
       const [from, to] = [start + i, start + i + 1];
       return { ...statement, start: from, end: to, input: slice(statement.input), output: slice(statement.output) };
     });
-    return closenessOf(one!, other!, { ...output, ...(output.kind === 'logits' && { sampled: null }) }).max;
+    return closenessOf(one!, other!, output).max;
   });
   return {
     pair: pairKey(primary.numericClass, shadow.numericClass),
@@ -94,6 +99,7 @@ export function compareSpan(
     areShapesEqual: equalBytes(shapesAt(primary.plan, end), shapesAt(shadow.plan, end)),
     equalRows: Array.from({ length: rows }, (_, i) => equal(start + i)).filter(Boolean).length,
     closeness,
+    draws,
     errors,
   };
 }

@@ -2,6 +2,7 @@ import { quantile } from '#shared/judge/statistics.ts';
 import { type MeasuredPair, MIN_GAP } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { HonestSpan } from './honest-pairs.ts';
+import { formatsOf } from './pair-formats.ts';
 
 type Limits = MeasuredPair['accept'];
 export const statistics = ['median', 'p95', 'max', 'bias'] as const;
@@ -9,6 +10,11 @@ export const statistics = ['median', 'p95', 'max', 'bias'] as const;
 /** How far a device with other weights came from an honest one in a whole chunk. */
 export interface AttackSpan {
   readonly name: string;
+  /** The liar's class and that of the honest one. */
+  readonly pair: string;
+  /** Whether the liar saves anything by it, and how. */
+  readonly isCheaper: boolean;
+  readonly because: string;
   readonly kind: 'hidden' | 'logits';
   readonly closeness: Limits;
 }
@@ -24,6 +30,15 @@ export interface Floor {
 export const LOGITS_FLOOR: Floor = { row: 6e-7, worstRow: 6e-6 };
 /** In units of logits, or of probability: two tokens this close may change places. */
 const TOKEN_GAP_FLOOR = 1e-3;
+
+/**
+ * The substitutions that a pair must tell from honest work. Where formats mix, honest devices differ by more than a weight
+ * with more bits does, and only what is cheaper than honest work counts.
+ */
+export function attacksOn(pair: string, attacks: readonly AttackSpan[]): AttackSpan[] {
+  const formats = formatsOf(pair);
+  return attacks.filter((attack) => formatsOf(attack.pair) === formats && (formats !== 'mixed' || attack.isCheaper));
+}
 
 /** The limits for one pair and kind, by the rules in docs/verification.md. `spans` are whole chunks and shorter ones. */
 export function measurePair(
@@ -53,7 +68,7 @@ export function measurePair(
     max: worstRow,
     bias: Math.max(2 * wholeMax.bias, worstRow / Math.sqrt(CHUNK_POSITIONS)),
   });
-  const weakest = weakestOf(attacks.filter(({ kind }) => kind === first.kind));
+  const weakest = weakestOf(attacksOn(first.pair, attacks).filter(({ kind }) => kind === first.kind));
   const gap = Number((weakest.closeness.median / accept.median).toPrecision(3));
   return {
     pair: first.pair,
@@ -69,13 +84,11 @@ export function measurePair(
     },
     accept,
     reject: rounded(limits((name) => Math.max(Math.sqrt(accept[name] * weakest.closeness[name]), accept[name]))),
-    tokenGap: Math.max(
-      TOKEN_GAP_FLOOR,
-      2 *
-        quantile(
-          spans.map(({ closeness }) => closeness.tokenGap),
-          1,
-        ),
+    tokenGap: Number(
+      Math.max(
+        TOKEN_GAP_FLOOR,
+        ...spans.map(({ closeness, draws }) => 2 * Math.max(closeness.tokenGap, draws?.largestChange ?? 0)),
+      ).toPrecision(3),
     ),
     weakestAttack: { name: weakest.name, median: Number(weakest.closeness.median.toPrecision(3)) },
     gap,

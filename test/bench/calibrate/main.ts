@@ -7,15 +7,16 @@ import { parseThresholds, thresholdFor, thresholdsSchema, type MeasuredPair } fr
 import measuredBefore from '#shared/judge/thresholds.json' with { type: 'json' };
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { flipFloor } from './flip-floor.ts';
-import { compareSpan, greedy, honestPairs, spansOf, warm, type HonestSpan } from './honest-pairs.ts';
+import { compareSpan, honestPairs, spansOf, type HonestSpan } from './honest-pairs.ts';
 import { LOGITS_FLOOR, measurePair, type AttackSpan } from './limits.ts';
+import { formatsOf } from './pair-formats.ts';
 import { findGpuClass, record } from './record.ts';
 import { calibrationTables, replaceBlock } from './tables.ts';
 import { substituteSpans } from './substitute-spans.ts';
 
 /**
  * Measures how far honest devices differ, and writes what is accepted of each pair of numeric classes to
- * shared/judge/thresholds.json and the tables in docs/verification.md. WebGPU is SwiftShader, or with `--gpu` this machine's
+ * shared/judge/thresholds.json and the tables in docs/verification.md. The processor's two classes run in this thread. WebGPU is SwiftShader, or with `--gpu` this machine's
  * own; the limits of classes that are not here stay as they are. `--reuse` takes the rows that an earlier run computed;
  * `--dry` writes nothing; `--json FILE` has every span.
  */
@@ -33,7 +34,7 @@ const SEEDS = 4;
 
 const gpuClass = options.gpu ? await findGpuClass() : null;
 const recording = await record({ isFresh: !options.reuse, gpuClass, onProgress: console.error });
-const { sessions, substitutes, engines } = recording;
+const { sessions, substitutes, browsers } = recording;
 
 const spans: HonestSpan[] = [];
 for (const session of sessions) {
@@ -42,11 +43,10 @@ for (const session of sessions) {
     const positions = Math.min(pair[0].output.length, pair[1].output.length);
     for (const span of spansOf(positions, CHUNK_POSITIONS)) {
       const name = `${session.model.name}:${session.session}:${span.start}`;
-      for (let i = 0; i < seeds; i++)
-        spans.push(compareSpan(session, pair, span, `${name}:${i}`, i % 2 === 0 ? greedy : warm));
+      for (let i = 0; i < seeds; i++) spans.push(compareSpan(session, pair, span, `${name}:${i}`));
       // The rest of an answer, of any length.
       const rows = 1 + ((span.start / CHUNK_POSITIONS + 7 * session.session) % (CHUNK_POSITIONS - 1));
-      spans.push(compareSpan(session, pair, { start: span.start, end: span.start + rows }, `${name}:short`, warm));
+      spans.push(compareSpan(session, pair, { start: span.start, end: span.start + rows }, `${name}:short`));
     }
   }
 }
@@ -57,11 +57,14 @@ const floors = { hidden: flipFloor(sessions), logits: LOGITS_FLOOR };
 // Float weights that were made of the eight-bit ones are the same numbers.
 const isOther = ({ name }: AttackSpan): boolean => name !== 'wren-q8 instead of wren-fp32';
 const keys = [...new Set(spans.map(({ pair, kind }) => `${pair}\n${kind}`))].sort();
-const pairs: MeasuredPair[] = keys.map((key) => {
-  const own = spans.filter(({ pair, kind, areShapesEqual }) => `${pair}\n${kind}` === key && !areShapesEqual);
-  const any = own.length > 0 ? own : spans.filter(({ pair, kind }) => `${pair}\n${kind}` === key);
-  const all = any[0]!.pair.includes('webgpu') ? spans.filter(({ pair, kind }) => `${pair}\n${kind}` === key) : any;
-  return measurePair(all, attacks.filter(isOther), floors[any[0]!.kind], made);
+// Two of one engine have equal bits, so that no limit is theirs; two of different ones were not measured.
+const limited = keys.filter((key) => formatsOf(key.split('\n')[0]!) !== 'int16');
+const pairs: MeasuredPair[] = limited.map((key) => {
+  const any = spans.filter(({ pair, kind }) => `${pair}\n${kind}` === key);
+  const own = any.filter(({ areShapesEqual }) => !areShapesEqual);
+  const [{ pair, kind }] = any as [HonestSpan];
+  const all = pair.includes('webgpu') || formatsOf(pair) === 'mixed' || own.length === 0 ? any : own;
+  return measurePair(all, attacks.filter(isOther), floors[kind], made);
 });
 const configs = sessions.map(({ model }) => model.manifest.config);
 const largest = {
@@ -84,7 +87,7 @@ const tables = calibrationTables({
   attacks,
   thresholds: thresholds.pairs,
   outcomes,
-  engines,
+  browsers,
   floors,
   machine: `${machine}; WebGPU is ${gpuClass ?? 'SwiftShader'}`,
   ...made,
@@ -92,7 +95,7 @@ const tables = calibrationTables({
 console.log(tables);
 console.error(recording.webGpu.counts);
 if (options.json !== undefined)
-  await writeFile(options.json, JSON.stringify({ thresholds, outcomes, engines, floors, spans, attacks }));
+  await writeFile(options.json, JSON.stringify({ thresholds, outcomes, browsers, floors, spans, attacks }));
 if (!options.dry) {
   const path = (file: string) => fileURLToPath(new URL(`../../../${file}`, import.meta.url));
   await writeFile(path('shared/judge/thresholds.json'), `${JSON.stringify(thresholds, null, 2)}\n`);

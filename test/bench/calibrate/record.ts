@@ -1,11 +1,13 @@
 import { concatBytes, equalBytes } from '#shared/bytes.ts';
+import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import { importWren, type ImportedWren } from '../../support/imported-wren.ts';
 import { wrenCorpus } from '../../support/traces/corpus.ts';
-import { withNeighbourWeights, withThreeBits, withUnroundedWeights } from '../../support/traces/substitutes.ts';
+import { createEngineTracer } from '../../support/traces/engine-tracer.ts';
 import { cachedTracer, keptBytes, type CachedTracer } from '../../support/traces/trace-cache.ts';
-import { chunkPlan, type TracedModel, type Tracer } from '../../support/traces/tracer.ts';
+import type { TracedModel, Tracer } from '../../support/traces/tracer.ts';
 import { createWasmTracer } from '../../support/traces/wasm-tracer.ts';
 import { createChromiumTracer } from './chromium-tracer.ts';
+import { substitutionsOf, traceSubstitutes, type SubstituteTrace } from './substitutions.ts';
 import {
   evenRanges,
   randomHistory,
@@ -16,21 +18,12 @@ import {
   type TracedSession,
 } from './trace-set.ts';
 
-/** The output of a liar's device for a session that honest devices were traced on. */
-export interface SubstituteTrace {
-  readonly name: string;
-  readonly numericClass: string;
-  readonly of: TracedSession;
-  readonly positions: number;
-  readonly rows: Uint8Array<ArrayBuffer>;
-}
-
 export interface Recording {
   readonly sessions: readonly TracedSession[];
   readonly substitutes: readonly SubstituteTrace[];
   readonly webGpu: CachedTracer;
-  /** Whole chunks that WASM computed in Node and in Chromium, in the same runs, and how many of them were equal. */
-  readonly engines: { readonly chunks: number; readonly equal: number };
+  /** Whole chunks that an exact class computed in Node and in Chromium, in the same runs, and how many of them were equal. */
+  readonly browsers: readonly { readonly numericClass: string; readonly chunks: number; readonly equal: number }[];
 }
 
 export interface RecordOptions {
@@ -40,7 +33,7 @@ export interface RecordOptions {
   readonly gpuClass?: string | null;
   /**
    * For attacks on the limits that were made of the smaller set: more of the default model, and neither synthetic graphs nor
-   * the comparison of two engines.
+   * the comparison with a browser.
    */
   readonly forAttacks?: boolean;
   readonly onProgress: (what: string) => void;
@@ -60,59 +53,79 @@ export async function record({
   forAttacks = false,
   onProgress,
 }: RecordOptions): Promise<Recording> {
-  const wasm = cachedTracer('wasm', () => Promise.resolve(createWasmTracer()), isFresh);
+  const engine = cachedTracer(ENGINE_CLASS, () => Promise.resolve(createEngineTracer()), isFresh);
+  const wasm = cachedTracer(RUNTIME_CLASS, () => Promise.resolve(createWasmTracer()), isFresh);
   const webGpu =
     gpuClass === null ? swiftShader(isFresh) : cachedTracer(gpuClass, () => createChromiumTracer('gpu'), isFresh);
   const sessions: TracedSession[] = [];
   const substitutes: SubstituteTrace[] = [];
   const started = performance.now();
   const say = (what: string): void => onProgress(`${Math.round((performance.now() - started) / 1000)} s: ${what}`);
+  const onProcessor = [wasm, engine].map((tracer) => ({ tracer, sessions: Infinity, positions: Infinity }));
   try {
     const q4 = await importWren('q4');
     say('histories');
     const corpus = await keptHistories(q4, isFresh);
     say('wren-q4, two stages');
-    const wren = await traceModel(tracedWren(q4), evenRanges(8, 2), corpus, wrenPlans(wasm, webGpu, forAttacks), wasm);
+    const plans = wrenPlans(wasm, engine, webGpu, forAttacks);
+    const wren = await traceModel(tracedWren(q4), evenRanges(8, 2), corpus, plans, wasm);
     sessions.push(...wren);
-    substitutes.push(...(await substituteWeights(wren, await liarsOf(q4), wasm, webGpu, say)));
-    say('wren-q4, four stages');
+    const everywhere = [...onProcessor, { tracer: webGpu, sessions: 1, positions: 128 }];
+    substitutes.push(...(await traceSubstitutes(wren, await substitutionsOf(q4), everywhere, say)));
+    say('wren-q4, four stages and one');
     const short = corpus.slice(0, forAttacks ? 12 : CALIBRATED.short).map((history) => history.slice(0, 128));
-    const fourPlans: SessionPlan[] = [
-      ...short.map((_, session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
+    const shortPlans: SessionPlan[] = [
+      ...processorPlans(wasm, engine, short, 24),
       { tracer: webGpu, session: 0, chunk: 128, primary: [48, 64] },
     ];
-    sessions.push(...(await traceModel(tracedWren(q4), evenRanges(8, 4), short, fourPlans, wasm)));
+    for (const stages of [4, 1])
+      sessions.push(...(await traceModel(tracedWren(q4), evenRanges(8, stages), short, shortPlans, wasm)));
     for (const quant of ['q8', 'fp32'] as const) {
       say(`wren-${quant}`);
       const imported = await importWren(quant);
       const histories = forAttacks ? corpus : short;
-      const plans: SessionPlan[] = [
-        ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [24, 128] as const })),
+      const quantPlans: SessionPlan[] = [
+        ...processorPlans(wasm, engine, histories.slice(0, 4), 24),
         { tracer: webGpu, session: 0, chunk: forAttacks ? POSITIONS : 96, primary: null },
       ];
-      const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), histories, plans, wasm);
+      const traced = await traceModel(tracedWren(imported), evenRanges(8, 2), histories, quantPlans, wasm);
       sessions.push(...traced);
-      substitutes.push(...(await substituteWeights(traced, await liarsOf(imported), wasm, null, say)));
+      substitutes.push(...(await traceSubstitutes(traced, await substitutionsOf(imported), onProcessor, say)));
     }
     for (const model of forAttacks ? [] : await syntheticModels()) {
       say(model.name);
       const { layers, vocabularySize } = model.manifest.config;
       const histories = [1, 2, 3, 4].map((seed) => randomHistory(96, vocabularySize, seed));
-      const plans: SessionPlan[] = [
-        ...[0, 1, 2, 3].map((session) => ({ tracer: wasm, session, chunk: 0, primary: [20, 96] as const })),
+      const syntheticPlans: SessionPlan[] = [
+        ...processorPlans(wasm, engine, histories, 20),
         // SwiftShader has no f16 arithmetic.
         ...(gpuClass === null && hasHalfArithmetic(model)
           ? []
           : [{ tracer: webGpu, session: 0, chunk: 64, primary: [40, 64] as const }]),
       ];
-      sessions.push(...(await traceModel(model, evenRanges(layers, 2), histories, plans, wasm)));
+      sessions.push(...(await traceModel(model, evenRanges(layers, 2), histories, syntheticPlans, wasm)));
     }
     say('recorded');
-    const engines = forAttacks ? { chunks: 0, equal: 0 } : await compareEngines(wren);
-    return { sessions, substitutes, webGpu, engines };
+    return { sessions, substitutes, webGpu, browsers: forAttacks ? [] : await compareBrowser(wren) };
   } finally {
     await webGpu.stop();
   }
+}
+
+/** Histories as the runtime's primaries run them, and as the engine does, chunk by chunk too. */
+function processorPlans(
+  wasm: Tracer,
+  engine: Tracer,
+  histories: readonly Uint32Array[],
+  prompt: number,
+): SessionPlan[] {
+  return histories.flatMap(({ length }, session): SessionPlan[] => {
+    const primary = [prompt, Math.min(128, length)] as const;
+    return [
+      { tracer: wasm, session, chunk: 0, primary },
+      { tracer: engine, session, chunk: length, primary },
+    ];
+  });
 }
 
 function swiftShader(isFresh: boolean): CachedTracer {
@@ -146,96 +159,57 @@ export async function keptHistories(wren: ImportedWren, isFresh: boolean): Promi
   });
 }
 
-/** WebAssembly is the same in every engine, so its rows must be. */
-async function compareEngines(sessions: readonly TracedSession[]): Promise<Recording['engines']> {
-  const tracer = await createChromiumTracer('wasm');
-  try {
-    let [chunks, equal] = [0, 0];
-    for (const { model, range, input, traces } of sessions.filter(({ session }) => session < 2)) {
-      const [{ plan, rows }] = traces as [TracedSession['traces'][number]];
-      const [other] = await tracer.trace(model, range, [{ input, plan }]);
-      const bytes = rows.length / plan.length;
-      plan.forEach((_, i) => {
-        chunks++;
-        if (equalBytes(rows.subarray(i * bytes, (i + 1) * bytes), other!.subarray(i * bytes, (i + 1) * bytes))) equal++;
-      });
+/** WebAssembly is the same wherever it runs, so its rows must be. */
+async function compareBrowser(sessions: readonly TracedSession[]): Promise<Recording['browsers']> {
+  const found: Recording['browsers'][number][] = [];
+  for (const [kind, numericClass] of [
+    ['wasm', RUNTIME_CLASS],
+    ['engine', ENGINE_CLASS],
+  ] as const) {
+    const tracer = await createChromiumTracer(kind);
+    try {
+      let [chunks, equal] = [0, 0];
+      for (const { model, range, input, traces } of sessions.filter(({ session }) => session < 2)) {
+        const { plan, rows } = traces.find((trace) => trace.numericClass === numericClass && trace.shape === 'chunk')!;
+        const [other] = await tracer.trace(model, range, [{ input, plan }]);
+        if (tracer.numericClass !== numericClass) throw new Error(`Chromium ran ${tracer.numericClass}`);
+        const bytes = rows.length / plan.length;
+        plan.forEach((_, i) => {
+          chunks++;
+          if (equalBytes(rows.subarray(i * bytes, (i + 1) * bytes), other!.subarray(i * bytes, (i + 1) * bytes)))
+            equal++;
+        });
+      }
+      found.push({ numericClass, chunks, equal });
+    } finally {
+      await tracer.stop();
     }
-    return { chunks, equal };
-  } finally {
-    await tracer.stop();
   }
+  return found;
 }
 
 function hasHalfArithmetic({ manifest }: TracedModel): boolean {
   return manifest.pins.quantization === 'q4f16' || manifest.pins.quantization === 'fp16';
 }
 
-function wrenPlans(wasm: Tracer, webGpu: Tracer, forAttacks: boolean): SessionPlan[] {
+function wrenPlans(wasm: Tracer, engine: Tracer, webGpu: Tracer, forAttacks: boolean): SessionPlan[] {
   const primaries = [
     [32, 96],
     [192, 224],
     [40, 64],
   ] as const;
   return [
-    ...Array.from({ length: HISTORIES }, (_, session): SessionPlan => {
+    ...Array.from({ length: HISTORIES }, (_, session): SessionPlan[] => {
       const prompt = 20 + ((session * 37) % 200);
-      return { tracer: wasm, session, chunk: 0, primary: [prompt, prompt + 224] };
-    }),
+      const primary = [prompt, prompt + 224] as const;
+      return [
+        { tracer: wasm, session, chunk: 0, primary },
+        { tracer: engine, session, chunk: POSITIONS, primary },
+      ];
+    }).flat(),
     ...primaries.map((primary, session): SessionPlan => ({ tracer: webGpu, session, chunk: 256, primary })),
     ...Array.from({ length: forAttacks ? HISTORIES - CALIBRATED.webGpu : 0 }, (_, i): SessionPlan => {
       return { tracer: webGpu, session: CALIBRATED.webGpu + i, chunk: POSITIONS, primary: null };
     }),
   ];
-}
-
-/** Models that a volunteer may hold in place of `honest`, by what they are called. */
-async function liarsOf(honest: ImportedWren): Promise<TracedModel[]> {
-  const own = tracedWren(honest);
-  const other = async (quant: 'q4' | 'q8' | 'fp32') => tracedWren(await importWren(quant));
-  const fp32 = await importWren('fp32');
-  const unrounded = withUnroundedWeights(tracedWren(fp32));
-  switch (honest.manifest.pins.quantization) {
-    case 'q4':
-      return [await other('q8'), unrounded, withThreeBits(own), withNeighbourWeights(own)];
-    case 'q8':
-      return [await other('q4'), unrounded];
-    default:
-      return [await other('q4'), await other('q8'), unrounded];
-  }
-}
-
-/** Runs each liar over the sessions; on WebGPU over the first 128 positions of one of them. */
-async function substituteWeights(
-  sessions: readonly TracedSession[],
-  liars: readonly TracedModel[],
-  wasm: Tracer,
-  webGpu: Tracer | null,
-  say: (what: string) => void,
-): Promise<SubstituteTrace[]> {
-  const substitutes: SubstituteTrace[] = [];
-  for (const liar of liars) {
-    say(`${liar.name} instead`);
-    for (const range of new Set(sessions.map((session) => session.range))) {
-      const own = sessions.filter((session) => session.range === range);
-      const add = async (tracer: Tracer, of: readonly TracedSession[], limit: number): Promise<void> => {
-        const lengths = of.map(({ traces: [first] }) => Math.min(limit, sum(first!.plan)));
-        const runs = of.map(({ input, traces: [first] }, i) => {
-          const rowBytes = input.length / sum(first!.plan);
-          return { input: input.slice(0, lengths[i]! * rowBytes), plan: chunkPlan(lengths[i]!) };
-        });
-        const rows = await tracer.trace(liar, range, runs);
-        of.forEach((session, i) => {
-          const { numericClass } = tracer;
-          substitutes.push({ name: liar.name, numericClass, of: session, positions: lengths[i]!, rows: rows[i]! });
-        });
-      };
-      await add(wasm, own, Infinity);
-      if (webGpu !== null) await add(webGpu, own.slice(0, 1), 128);
-    }
-  }
-  return substitutes;
-}
-
-function sum(counts: readonly number[]): number {
-  return counts.reduce((total, count) => total + count, 0);
 }

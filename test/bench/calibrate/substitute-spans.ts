@@ -1,14 +1,15 @@
 import { closenessOf } from '#shared/judge/closeness.ts';
+import { pairKey } from '#shared/judge/thresholds.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
 import { outputKind, replicaRows, spanSeed, testimonyOf } from '../../support/traces/span-comparison.ts';
 import { chunkPlan } from '../../support/traces/tracer.ts';
 import { spansOf } from './honest-pairs.ts';
 import type { AttackSpan } from './limits.ts';
-import type { SubstituteTrace } from './record.ts';
+import type { SubstituteTrace } from './substitutions.ts';
 
 /** Each whole chunk of a liar against every honest shadow that was traced over it. */
-export function* substituteSpans(liar: SubstituteTrace): Generator<AttackSpan & { readonly honest: string }> {
-  const { of: session, positions } = liar;
+export function* substituteSpans(liar: SubstituteTrace): Generator<AttackSpan> {
+  const { of: session, positions, isCheaper, because } = liar;
   const { manifest, name: honest } = session.model;
   const total = session.traces[0]!.plan.reduce((sum, count) => sum + count, 0);
   const input = splitRows(session.input, total);
@@ -26,7 +27,14 @@ export function* substituteSpans(liar: SubstituteTrace): Generator<AttackSpan & 
       const [mine, theirs] = [testimonyOf(primary, span), testimonyOf(shadow, span)];
       const output = outputKind(session.range, manifest, mine.reveal.statement, null);
       const closeness = closenessOf(mine.reveal.statement, theirs.reveal.statement, output);
-      yield { name: `${liar.name} instead of ${honest}`, honest, kind: output.kind, closeness };
+      yield {
+        name: `${liar.name} instead of ${honest}`,
+        pair: pairKey(liar.numericClass, trace.numericClass),
+        kind: output.kind,
+        isCheaper,
+        because,
+        closeness,
+      };
     }
   }
 }

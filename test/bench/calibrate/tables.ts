@@ -1,15 +1,17 @@
+import { limitsClass } from '#shared/judge/numeric-class.ts';
 import { quantile } from '#shared/judge/statistics.ts';
 import type { MeasuredPair } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { HonestSpan } from './honest-pairs.ts';
 import { statistics, type AttackSpan, type Floor } from './limits.ts';
+import { formatsOf } from './pair-formats.ts';
 
 export interface Calibration {
   readonly spans: readonly HonestSpan[];
   readonly attacks: readonly AttackSpan[];
   readonly thresholds: readonly MeasuredPair[];
   readonly outcomes: Readonly<Record<string, number>>;
-  readonly engines: { readonly chunks: number; readonly equal: number };
+  readonly browsers: readonly { readonly numericClass: string; readonly chunks: number; readonly equal: number }[];
   readonly floors: { readonly hidden: Floor; readonly logits: Floor };
   readonly machine: string;
   readonly date: string;
@@ -18,7 +20,7 @@ export interface Calibration {
 
 /** The measurements, as Markdown. */
 export function calibrationTables(calibration: Calibration): string {
-  const { spans, attacks, thresholds, outcomes, engines, floors, machine, date, command } = calibration;
+  const { spans, attacks, thresholds, outcomes, browsers, floors, machine, date, command } = calibration;
   const whole = spans.filter(({ rows }) => rows === CHUNK_POSITIONS);
   const total = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   return [
@@ -40,34 +42,66 @@ export function calibrationTables(calibration: Calibration): string {
         ],
       ),
     ),
-    `**By stage,** single rows, p50 / p99 / largest, all pairs whose runs or classes differ:`,
+    `Two of class \`int16\` were equal bit for bit in ${equalOfEngine(whole)}, whatever their runs were, so that no limit is theirs.`,
+    `**Tokens** that the two draw from their logits of whole chunks, with the same seed: the share in which they differ, and how far at most the one is from drawing the other's. _Chance_: the difference in the number drawn; else in logits. _Change of a logit_: the largest, between the two; ties of twice as much can go either way, and pass.`,
     table(
-      ['model', 'layers', 'of', 'rows', 'difference'],
+      [
+        'pair',
+        'tokens',
+        'change of a logit',
+        'likeliest',
+        'logits apart',
+        'temperature 1',
+        'chance apart',
+        '0.8, top-p 0.95',
+        'chance apart',
+      ],
       grouped(
-        whole.filter(({ areShapesEqual, pair }) => !areShapesEqual || isMixed(pair)),
-        ({ model, stage, kind }) => [model, stage, kind],
+        whole.filter(({ draws, pair, areShapesEqual }) => draws !== null && (!areShapesEqual || isMixed(pair))),
+        ({ pair }) => [pair],
+      ).map(([key, group]) => [...key, ...drawCells(group)]),
+    ),
+    `**By stage,** single rows, p50 / p99 / largest, all pairs whose runs or classes differ; _mixed_: the engine beside a class of floating point:`,
+    table(
+      ['model', 'layers', 'of', 'pairs', 'rows', 'difference'],
+      grouped(
+        whole.filter(({ areShapesEqual, pair }) => formatsOf(pair) !== 'int16' && (!areShapesEqual || isMixed(pair))),
+        ({ model, stage, kind, pair }) => [model, stage, kind, formatsOf(pair)],
       ).map(([key, group]) => [...key, String(errorsOf(group).length), rowSpread(group)]),
     ),
     `**By position,** the default model, single hidden rows, the same pairs:`,
     table(
-      ['positions', 'rows', 'difference'],
+      ['positions', 'pairs', 'rows', 'difference'],
       grouped(
         whole.filter(
-          (span) => span.model === 'wren-q4' && span.kind === 'hidden' && (!span.areShapesEqual || isMixed(span.pair)),
+          ({ model, kind, pair, areShapesEqual }) =>
+            model === 'wren-q4' &&
+            kind === 'hidden' &&
+            formatsOf(pair) !== 'int16' &&
+            (!areShapesEqual || isMixed(pair)),
         ),
-        ({ start }) => [bucket(start)],
+        ({ start, pair }) => [bucket(start), formatsOf(pair)],
       ).map(([key, group]) => [...key, String(errorsOf(group).length), rowSpread(group)]),
     ),
-    `**Other weights,** whole chunks, median difference, smallest / median chunk:`,
+    `**Other weights,** whole chunks, median difference, smallest / median chunk. Mixed pairs are held to what is _cheaper_ than honest work, the others to all:`,
     table(
-      ['weights', 'of', 'chunks', 'difference'],
-      grouped(attacks, ({ name, kind }) => [name, kind]).map(([key, group]) => {
+      ['weights', 'cheaper', 'of', 'pairs', 'chunks', 'difference'],
+      grouped(
+        attacks.filter(({ pair }) => formatsOf(pair) !== 'int16'),
+        ({ name, isCheaper, because, kind, pair }) => [
+          ...[name, `${isCheaper ? 'yes' : 'no'}: ${because}`],
+          ...[kind, formatsOf(pair)],
+        ],
+      ).map(([key, group]) => {
         const medians = group.map(({ closeness }) => closeness.median);
         return [...key, String(group.length), `${short(quantile(medians, 0))} / ${short(quantile(medians, 0.5))}`];
       }),
     ),
     [
-      `WASM in Node and in Chromium, the same runs: ${engines.equal} of ${engines.chunks} chunks equal bit for bit.`,
+      ...browsers.map(
+        ({ numericClass, equal, chunks }) =>
+          `Class \`${limitsClass(numericClass)}\` in Node and in Chromium, the same runs: ${equal} of ${chunks} chunks equal bit for bit.`,
+      ),
       `One f16 value rounded the other way moves a row by ${short(floors.hidden.row)} (usual value) to`,
       `${short(floors.hidden.worstRow)} (the heaviest value, p99.9 of rows).`,
       `Held against the limits, ${outcomes['agreed']} of ${total} honest spans of 1 to ${CHUNK_POSITIONS} positions agree,`,
@@ -127,6 +161,26 @@ function isMixed(pair: string): boolean {
   return a !== b;
 }
 
+function equalOfEngine(spans: readonly HonestSpan[]): string {
+  const own = spans.filter(({ pair }) => formatsOf(pair) === 'int16');
+  return `${own.filter((span) => span.equalRows === span.rows).length} of ${own.length} chunks`;
+}
+
+function drawCells(spans: readonly HonestSpan[]): string[] {
+  const tokens = spans.reduce((sum, { rows }) => sum + rows, 0);
+  const cells = (['greedy', 'plain', 'warm'] as const).flatMap((name) => {
+    const draws = spans.map((span) => span.draws!.drawn[name]);
+    const others = draws.reduce((sum, draw) => sum + draw.others, 0);
+    return [percent(others / tokens), short(Math.max(...draws.map(({ largestGap }) => largestGap)))];
+  });
+  const change = Math.max(...spans.map(({ draws }) => draws!.largestChange));
+  return [String(tokens), short(change), ...cells];
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(3))} %`;
+}
+
 function bucket(start: number): string {
   const size = 96;
   const from = Math.floor(start / size) * size;
@@ -135,7 +189,7 @@ function bucket(start: number): string {
 
 function equalShare(spans: readonly HonestSpan[]): string {
   const equal = spans.reduce((sum, span) => sum + span.equalRows, 0);
-  return `${Number(((100 * equal) / spans.reduce((sum, { rows }) => sum + rows, 0)).toPrecision(3))} %`;
+  return percent(equal / spans.reduce((sum, { rows }) => sum + rows, 0));
 }
 
 function spread(spans: readonly HonestSpan[], name: (typeof statistics)[number]): string {

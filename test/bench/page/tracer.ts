@@ -36,14 +36,14 @@ export async function traceInPage(
         });
   try {
     const request = { ...(await loadRequest(url, await readManifest(url), range)), probe: false };
-    const { stage } = await loadStage(backend, request, await readBlobs(request), () => undefined);
+    const { stage, numericClass } = await loadStage(backend, request, await readBlobs(request), () => undefined);
     const outputs: string[] = [];
     for (const { input, plan } of runs) {
       outputs.push(toBase64(concatBytes(...(await traceSession(stage, range, { input: fromBase64(input), plan })))));
     }
     await stage.release();
     if (lost.length > 0) throw new Error(`the device was lost: ${lost.join()}`);
-    return { numericClass: backend.info.numericClass, outputs };
+    return { numericClass, outputs };
   } finally {
     backend.close();
   }

@@ -7,6 +7,8 @@ import {
   haveEqualBits,
   isExactClass,
   isExactPair,
+  isOfEngineFormat,
+  limitsClass,
   RUNTIME_CLASS,
 } from '#shared/judge/numeric-class.ts';
 
@@ -25,6 +27,13 @@ describe('a numeric class', () => {
     expect(isExactPair(RUNTIME_CLASS, RUNTIME_CLASS)).toBe(true);
     expect(isExactPair(ENGINE_CLASS, RUNTIME_CLASS)).toBe(false);
     expect(strangers.some((each) => isExactPair(each, each) || isExactPair(each, ENGINE_CLASS))).toBe(false);
+  });
+
+  it('has limits of its own, but for an engine’s, which has those of its rows’ format', () => {
+    expect([ENGINE_CLASS, OTHER_ENGINE, 'int16'].map(limitsClass)).toEqual(['int16', 'int16', 'int16']);
+    const others = [RUNTIME_CLASS, GPU, 'int160/ff', 'webgpu/int16', 'INT16/ff', ''];
+    expect(others.map(limitsClass)).toEqual(others);
+    expect(others.filter(isOfEngineFormat)).toEqual([]);
   });
 
   it('depends on runs if it is the runtime’s', () => {

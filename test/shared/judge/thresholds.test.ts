@@ -6,6 +6,7 @@ import {
   thresholdFor,
   type MeasuredPair,
 } from '#shared/judge/thresholds.ts';
+import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import thresholds from '../../../shared/judge/thresholds.json' with { type: 'json' };
 
 const limits = (scale: number) => ({ median: scale, p95: 2 * scale, max: 4 * scale, bias: scale });
@@ -45,6 +46,19 @@ describe('thresholds', () => {
     }
     expect(thresholdFor('b', 'a', 'logits', size)).toMatchObject({ pair: 'a + b', kind: 'logits' });
     expect(pairKey('wasm', 'wasm')).toBe('wasm + wasm');
+  });
+
+  test('of an engine belong to the format of its rows, whichever module it is', () => {
+    const pairs = parseThresholds(file({ pair: 'int16 + webgpu/maker/model' }));
+    for (const engine of [ENGINE_CLASS, 'int16/ffffffffffffffff']) {
+      const found = thresholdFor('webgpu/maker/model', engine, 'hidden', size, pairs);
+      expect(found).toMatchObject({ pair: 'int16 + webgpu/maker/model', isMeasured: true, accept: limits(8) });
+    }
+  });
+
+  test('are cautious for engines of two modules, which nobody measures', () => {
+    const found = thresholdFor(ENGINE_CLASS, 'int16/ffffffffffffffff', 'hidden', size);
+    expect(found).toMatchObject({ pair: 'int16 + int16', isMeasured: false, accept: { median: 1e-3 } });
   });
 
   test.each([
