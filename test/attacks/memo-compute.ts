@@ -5,8 +5,8 @@ import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.t
 import type { Rows } from '#shared/rows/rows.ts';
 import { Mutex } from '../../worker/mutex.ts';
 import type { ServedStage } from '../../worker/served-stage.ts';
+import { loadEngineStage } from '../support/engine-stage.ts';
 import type { TracedModel } from '../support/traces/tracer.ts';
-import { loadEngineStage } from '../support/traces/engine-tracer.ts';
 
 type Step =
   | { readonly type: 'run'; readonly input: Rows; readonly logitsFrom: number }

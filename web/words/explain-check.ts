@@ -177,7 +177,8 @@ export function explainStageCheck(check: StageCheck): string {
 
 /** The limits that two replicas were held to. */
 export function explainThreshold({ pair, isMeasured }: Threshold, classes: readonly [string, string]): string {
-  if (haveEqualBits(...classes, false)) return 'Two of this engine have the same bits, so no limit excuses a difference.';
+  if (haveEqualBits(...classes, false))
+    return 'Two of this engine have the same bits, so no limit excuses a difference.';
   const kinds = new Set(pair.split(' + '));
   const devices = kinds.size === 1 ? 'two devices of this kind' : 'these two kinds of device';
   return isMeasured

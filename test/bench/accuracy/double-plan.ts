@@ -5,7 +5,7 @@ import {
   type Rotary,
   type Step,
   type View,
-} from '#shared/model/engine-plan.ts';
+} from '#shared/model/engine/plan.ts';
 import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import { tensorDims } from '#shared/model/tensor-bytes.ts';
 import type { PlannedStage } from './planned-model.ts';

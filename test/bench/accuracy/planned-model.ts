@@ -2,8 +2,8 @@ import { create } from '@bufbuild/protobuf';
 import { TensorProtoSchema } from 'onnx-buf';
 import { cutStage } from '#shared/model/cut.ts';
 import { dequantize } from '#shared/model/dequantize.ts';
-import type { MatrixSource, Plan, Step } from '#shared/model/engine-plan.ts';
-import { planStage } from '#shared/model/plan-stage.ts';
+import type { MatrixSource, Plan, Step } from '#shared/model/engine/plan.ts';
+import { planStage } from '#shared/model/engine/plan-stage.ts';
 import { readMatrix, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { ONNX_FLOAT32 } from '#shared/model/tensor-bytes.ts';
@@ -30,7 +30,7 @@ export function openImported({ manifest, blob }: TracedModel): PlannedModel {
     ...manifest.config,
     plan(range) {
       const cut = cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob });
-      return { plan: planStage({ ...cut, hiddenSize: manifest.config.hiddenSize }), read: cut.read };
+      return { plan: planStage({ ...cut, ...manifest.config }), read: cut.read };
     },
   };
 }

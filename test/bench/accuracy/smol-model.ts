@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { TensorProtoSchema, type TensorProto } from 'onnx-buf';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { decodeF16 } from '#shared/model/f16.ts';
-import type { MatrixSource, Plan, Slot, Step, View } from '#shared/model/engine-plan.ts';
+import type { MatrixSource, Plan, Slot, Step, View } from '#shared/model/engine/plan.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32 } from '#shared/model/tensor-bytes.ts';
 import type { GgufFile, GgufTensor } from './gguf-file.ts';
 import type { PlannedModel } from './planned-model.ts';
