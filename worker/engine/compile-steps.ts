@@ -72,7 +72,9 @@ export function compileSteps(memory: EngineMemory, plan: Plan, surroundings: Ste
 
 class Compiler {
   readonly #memory: EngineMemory;
-  readonly #around: StepSurroundings;
+  readonly #around: Omit<StepSurroundings, 'read'>;
+  /** Until all weights are packed; steps must not hold the file's bytes for as long as they live. */
+  #read: ReadWeight;
   readonly #matrices = new Map<string, PlacedMatrix>();
   /** By tensor and count, for a Constant node's tensor may have any name. */
   readonly #vectors = new Map<TensorProto, Map<number, number>>();
@@ -85,9 +87,10 @@ class Compiler {
   #scratchAt = 0;
   maxPositions = Infinity;
 
-  constructor(memory: EngineMemory, around: StepSurroundings) {
+  constructor(memory: EngineMemory, { read, ...around }: StepSurroundings) {
     this.#memory = memory;
     this.#around = around;
+    this.#read = read;
   }
 
   /** Room for what all products share, once the largest is known. */
@@ -98,6 +101,9 @@ class Compiler {
     this.#scalesAt = this.#memory.allocate(4 * BATCH_ROWS * blocks);
     this.#sumsAt = this.#memory.allocate(8 * BATCH_ROWS * blocks);
     this.#scratchAt = this.#memory.allocate(scratchBytes);
+    this.#read = () => {
+      throw new TypeError('all weights are packed');
+    };
   }
 
   compile(step: Step): Run {
@@ -239,7 +245,7 @@ class Compiler {
 
   #placeNew(source: MatrixSource): PlacedMatrix {
     if (source.kind === 'plain') return this.#placePlain(source.tensor, source.isTurned);
-    const packable = packableWeight(source.weight, this.#around.read);
+    const packable = packableWeight(source.weight, this.#read);
     if (packable === null) throw new NotPlanned(null, 'zero points that are not whole numbers');
     const matrix = packMatrix(this.#memory, packable);
     this.#largest = {
@@ -251,7 +257,7 @@ class Compiler {
 
   /** Halves stay halves. */
   #placePlain(tensor: TensorProto, isTurned: boolean): PlacedMatrix {
-    const { read } = this.#around;
+    const read = this.#read;
     const [first = 0, second = 0] = tensorDims(tensor);
     const isHalf = tensor.dataType === ONNX_FLOAT16;
     const values = isHalf ? new Uint16Array(new Uint8Array(read(tensor)).buffer) : toFloat32(tensor, read);
@@ -267,7 +273,7 @@ class Compiler {
     const ofTensor = this.#vectors.get(tensor) ?? new Map<number, number>();
     const known = ofTensor.get(count);
     if (known !== undefined) return known;
-    const values = toFloat32(tensor, this.#around.read);
+    const values = toFloat32(tensor, this.#read);
     const at = this.#memory.allocate(4 * count);
     const to = this.#memory.floats(at, count);
     if (values.length === 1) to.fill(values[0]!);
