@@ -66,7 +66,7 @@ const arithmetics = [hidden, 'logits, median / p99', 'largest change of one', 'l
 console.log(table(['model', 'arithmetic', ...arithmetics], totals));
 const found = [
   'chunks',
-  'honest, median / largest',
+  'the engine, median / largest',
   'cheaper weights, gap',
   '8-bit rows, gap',
   'likeliest / drawn that differ',

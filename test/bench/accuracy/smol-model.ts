@@ -189,8 +189,10 @@ function matricesOf({ type, rows, columns, bytes }: GgufTensor, name: string, fo
   ];
 }
 
+/** The nearest even level; of two the one that four divides, for rounding all up would shift every weight. */
 function rounded(quant: number, form: WeightForm): number {
-  return form === 'three bits' ? Math.min(14, 2 * Math.round(quant / 2)) : quant;
+  if (form !== 'three bits' || quant % 2 === 0) return quant;
+  return quant % 4 === 1 ? quant - 1 : Math.min(14, quant + 1);
 }
 
 /** The table of embeddings, which no form but floats changes. */
