@@ -101,7 +101,9 @@ export class ComputeHost {
     layerMs: number,
   ): Promise<string | null> {
     if (device === null || this.#request?.backend !== 'auto') return null;
-    const engineMs = await timeEngineLayer(await this.#runtimes.engine(), request, blobs);
+    // A trial that fails leaves the stage where it is: the device has passed the probe.
+    const engine = this.#runtimes.engine();
+    const engineMs = await engine.then((module) => timeEngineLayer(module, request, blobs)).catch(() => null);
     if (engineMs === null || engineMs * CLEARLY >= layerMs) return null;
     const text = (ms: number) => `${Number(ms.toPrecision(2))} ms`;
     return `a layer takes ${text(layerMs)} on the graphics device and ${text(engineMs)} on the processor`;

@@ -3,8 +3,8 @@ import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
 import type { ServedStage } from '../../worker/served-stage.ts';
 import type { TracedSession } from '../bench/calibrate/trace-set.ts';
+import { loadRuntimeStage } from '../support/runtime-stage.ts';
 import { joined } from '../support/traces/span-comparison.ts';
-import { loadWasmStage } from '../support/traces/wasm-tracer.ts';
 
 type HiddenRows = readonly Uint8Array<ArrayBuffer>[];
 
@@ -54,7 +54,7 @@ export class TextTail {
   async #open({ model, range }: TracedSession, capacity: number): Promise<OpenSession> {
     const tail = { start: range.end, end: model.manifest.config.layers, embedding: false, head: true };
     const key = `${model.name} ${range.end}`;
-    const loaded = this.#stages.get(key) ?? loadWasmStage(model, tail, MAX_SESSIONS);
+    const loaded = this.#stages.get(key) ?? loadRuntimeStage(model, tail, MAX_SESSIONS);
     this.#stages.set(key, loaded);
     const stage = await loaded;
     const id = this.#sessions.size.toString(16).padStart(32, '0') as SessionId;
