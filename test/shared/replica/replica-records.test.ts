@@ -11,6 +11,7 @@ import { toyDigest, toyManifest } from '../../support/toy-model.ts';
 import { toyIdentity, ToyNetwork, toyRanges, toyVerify } from '../../support/toy-network.ts';
 
 const SALT = new Uint8Array(32).fill(5);
+const SEED = new Uint8Array(32).fill(6);
 let network: ToyNetwork;
 let driver: CheckDriver;
 let primaries: PeerId[];
@@ -22,7 +23,9 @@ beforeEach(() => {
   ({ primaries, shadows } = driver);
 });
 
-const record = (end: number, salt = SALT): PeerMessage => ({ type: 'record', session: driver.session, end, salt });
+const record = (end: number, salt = SALT, seed = SEED): PeerMessage => {
+  return { type: 'record', session: driver.session, end, salt, seed };
+};
 
 function recorded(by: PeerId, of = driver) {
   return of.from(by).flatMap((message) => (message.type === 'recorded' ? [message] : []));
