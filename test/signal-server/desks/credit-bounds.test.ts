@@ -91,8 +91,10 @@ class Standings {
 
 /** The person's claim in the name of one replica: under a key of its own, or under another's with a signature that it made up. */
 interface Said {
-  readonly by: number;
-  readonly role: Claim['role'];
+  /** Counted from the primary of the stage on. */
+  readonly place: number;
+  /** `own` for the one that the replica has. */
+  readonly role: Claim['role'] | 'own';
   readonly positions: number;
   readonly output: string;
   readonly isForged: boolean;
@@ -118,12 +120,17 @@ const stepOf = (said: fc.Arbitrary<Said>): fc.Arbitrary<Step> =>
     repeats: fc.integer({ min: 1, max: 3 }),
   });
 const said: fc.Arbitrary<Said> = fc.record({
-  by: anybody,
-  role: fc.constantFrom('primary', 'shadow', 'replay'),
-  positions: fc.integer({ min: 1, max: 128 }),
-  output: fc.constantFrom('right', 'wrong'),
-  isForged: fc.boolean(),
+  place: fc.nat(3),
+  role: fc.constantFrom('own', 'own', 'own', 'primary', 'shadow', 'replay'),
+  positions: fc.constantFrom(1, 40, 40, 128),
+  output: fc.constantFrom('right', 'right', 'wrong'),
+  isForged: fc.nat(4).map((each) => each === 0),
 });
+
+/** A replica's claim that is what the others of its stage signed. */
+const copy = (place: number): Said => {
+  return { place, role: 'own', positions: 128, output: 'right', isForged: false };
+};
 
 const sent = (claim: Claim, identity: Identity, signer = identity): SentClaim => {
   const bytes = encodeClaim(claim);
@@ -132,17 +139,24 @@ const sent = (claim: Claim, identity: Identity, signer = identity): SentClaim =>
 };
 
 /** One session of the person's, with all that it says in it. */
-async function play(standings: Standings, step: Step, sign: (each: Said) => Identity | null): Promise<void> {
+async function play(
+  standings: Standings,
+  step: Step,
+  sign: (each: Said, by: number) => Identity | null,
+): Promise<void> {
   const requester = own[step.requester]!.id;
   const lease = leaseOf({ requester, stages: [step.stage.map((i) => everybody[i]!.id)] });
   standings.leases.take(lease.route, 'answer');
   const { session } = lease.route;
   const claims = step.claims.flatMap((each) => {
-    const identity = everybody[each.by]!;
-    const signer = sign(each);
-    if (signer === null || !step.stage.includes(each.by)) return [];
-    const { role, positions, output } = each;
-    const claim = { ...claimOf(lease.route, 0, identity), role, positions, output: digestFor(output) };
+    const by = step.stage[each.place % step.stage.length]!;
+    const identity = everybody[by]!;
+    const signer = sign(each, by);
+    if (signer === null) return [];
+    const right = claimOf(lease.route, 0, identity);
+    const role = each.role === 'own' ? right.role : each.role;
+    const { positions } = each;
+    const claim = { ...right, role, positions, output: digestFor(each.output) };
     return [sent({ ...claim, sketch: sketchesOf(Math.min(32, positions)) }, identity, signer)];
   });
   for (let i = 0; i < step.repeats; i++) {
@@ -168,7 +182,7 @@ describe('whatever one person’s keys say, as requesters and as volunteers', ()
         const before = everybody.map(({ id }) => standings.deciding(id));
         for (const step of steps) {
           // An honest volunteer signs what it computed, and nothing else; an anchor's name can only be forged.
-          await play(standings, step, ({ by, isForged, output }) => {
+          await play(standings, step, ({ isForged, output }, by) => {
             if (everybody[by] === anchor || isForged) return own[0]!;
             return own.includes(everybody[by]!) || output === 'right' ? everybody[by]! : null;
           });
@@ -186,13 +200,8 @@ describe('whatever one person’s keys say, as requesters and as volunteers', ()
         for (const step of steps) {
           // The person copies what the anchor signed, and has its claims repeated.
           const stage = [0, 3 + (step.requester % own.length), ...step.stage.filter((i) => i > 2)];
-          const roles = stage.map((_, i) => (i === 0 ? ('primary' as const) : ('shadow' as const)));
-          const copies = stage.map((by, i) => ({
-            ...{ by, role: roles[i]!, positions: 128, output: 'right', isForged: false },
-          }));
-          await play(standings, { ...step, stage: [...new Set(stage)], claims: copies.slice(0, 5) }, ({ by }) => {
-            return everybody[by]!;
-          });
+          const copies = stage.map((_, place) => copy(place)).slice(0, 5);
+          await play(standings, { ...step, stage: [...new Set(stage)], claims: copies }, (_, by) => everybody[by]!);
         }
         for (const { id } of own) {
           const { witnessedSpans, isNew, isLongTrusted } = standings.trust.standing(id, 'wasm');
@@ -206,18 +215,14 @@ describe('whatever one person’s keys say, as requesters and as volunteers', ()
 
   it('gives a replica under the requester’s own key nothing, nor anybody by agreeing with it', async () => {
     const standings = new Standings();
-    const copy = (by: number, role: Claim['role']): Said => {
-      return { by, role, positions: 128, output: 'right', isForged: false };
-    };
     const end = { end: 'release', blamed: [], repeats: 1 } as const;
-    const both = { requester: 0, stage: [0, 3], claims: [copy(0, 'primary'), copy(3, 'shadow')], ...end };
-    await play(standings, both, ({ by }) => everybody[by]!);
-    const friend = { requester: 0, stage: [3, 4], claims: [copy(3, 'primary'), copy(4, 'shadow')], ...end };
-    await play(standings, friend, ({ by }) => everybody[by]!);
+    const both = { requester: 0, stage: [0, 3], claims: [copy(0), copy(1)], ...end };
+    await play(standings, both, (_, by) => everybody[by]!);
+    await play(standings, { ...both, stage: [3, 4] }, (_, by) => everybody[by]!);
     const spans = own.map(({ id }) => standings.trust.standing(id, 'wasm'));
     expect(spans.map(({ witnessedSpans, agreedSpans }) => witnessedSpans + agreedSpans)).toEqual([0, 0, 0, 0]);
     // Asked for by another key of the same person, the same would have counted.
-    await play(standings, { ...both, requester: 1 }, ({ by }) => everybody[by]!);
+    await play(standings, { ...both, requester: 1 }, (_, by) => everybody[by]!);
     expect(standings.trust.standing(own[0]!.id, 'wasm').witnessedSpans).toBe(4);
   });
 });
