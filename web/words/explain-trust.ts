@@ -36,11 +36,11 @@ export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): strin
     }
     case 'new':
       return (
-        `This tab’s key is new: two others re-run what it does until an anchor of the server has found ` +
-        `${PROBATION_CHUNKS} parts of its work right. ${trust.witnessedSpans} were so far; ${alsoAgreed(trust)}.`
+        `This tab’s key is new: two others re-run what it does until the server has seen ${PROBATION_CHUNKS} parts of its ` +
+        `work to be right. It has seen ${trust.witnessedSpans} so far; ${alsoAgreed(trust)}.`
       );
     case 'proven':
-      return `${plural(trust.witnessedSpans, 'part')} of this tab’s work were found right by anchors; ${alsoAgreed(trust)}.`;
+      return `The server saw ${plural(trust.witnessedSpans, 'part')} of this tab’s work to be right; ${alsoAgreed(trust)}.`;
   }
 }
 

@@ -21,8 +21,11 @@ export interface RecordTask {
   readonly model: Digest;
   readonly runtime: AttestationPredicate['runtime'];
   readonly salt: Uint8Array<ArrayBuffer>;
-  /** Drawn once everything was computed, for the sketches of claims; the server never hears it. */
-  readonly seed: Uint8Array<ArrayBuffer>;
+  /**
+   * For the sketches of claims, one for each stage, drawn once everything was computed. The server never hears them, and an
+   * anchor of the server only that of its own stage: with it, tokens could be told from the sketches of the head.
+   */
+  readonly seeds: readonly Uint8Array<ArrayBuffer>[];
   /** Tokens of positions [0, end), as they were fed. */
   readonly tokens: readonly number[];
   readonly runs: readonly FedRun[];
@@ -111,7 +114,8 @@ export class RecordCollector {
     if (asked === null) return;
     asked.step = 'asked';
     this.#unanswered.set(peer, this.#countOf(peer) + 1);
-    const { session, salt, seed, tokens } = this.#task;
+    const { session, salt, seeds, tokens } = this.#task;
+    const seed = seeds[asked.source.stage]!;
     this.#host.perform({
       type: 'send',
       to: peer,
@@ -188,7 +192,7 @@ export class RecordCollector {
   }
 
   #faultOf(source: RecordSource, publicKey: Uint8Array, payload: Uint8Array<ArrayBuffer>): CheckFailure | null {
-    const { salt, seed: _seed, tokens, runs, ...task } = this.#task;
+    const { salt, seeds: _seeds, tokens, runs, ...task } = this.#task;
     const { id: replica, stage, range, role, numericClass } = source;
     const attestation = parseAttestation(payload);
     const expected = { ...task, replica, stage, range, role, numericClass, positions: tokens.length };

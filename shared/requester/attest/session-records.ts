@@ -53,9 +53,10 @@ export class SessionRecords {
   /** Asks each of these to sign what it did, up to the end of the session as it is now. */
   start(salt: Uint8Array<ArrayBuffer>, sources: readonly RecordSource[]): void {
     const { model, manifest, random } = this.#host.config;
-    const { id: session, tokens, fedRuns: runs } = this.#host.session;
+    const { id: session, route, tokens, fedRuns: runs } = this.#host.session;
     const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
-    const task = { session, model, runtime, salt, seed: random(CLAIM_SEED_BYTES), tokens, runs };
+    const seeds = route.stages.map(() => random(CLAIM_SEED_BYTES));
+    const task = { session, model, runtime, salt, seeds, tokens, runs };
     const host = this.#host;
     const collector = new RecordCollector(task, sources, this.#unanswered, {
       nowMs: host.nowMs,

@@ -56,7 +56,14 @@ describe('the claims of an answer’s replicas', () => {
     expect(first!.map(({ from, positions }) => [from, positions])).toEqual(first!.map(() => [0, end]));
     // The second prompt takes back the answer to the first.
     expect(second!.every(({ from, positions }) => from === 40 && positions > 40)).toBe(true);
-    expect(new Set([...first!, ...second!].map(({ seed }) => seed)).size).toBe(2);
+  });
+
+  it('of each stage have a seed of their own, so that an anchor in one stage cannot read those of another', async () => {
+    const network = checkedNetwork();
+    const { claims } = await heardOf(network, prompt(40), [...prompt(40), 5, 7, 9]);
+    const seeds = claims.map((message) => new Set(read(message).map(({ seed }) => seed)));
+    expect(seeds.map(({ size }) => size)).toEqual(claims.map(() => 1));
+    expect(new Set(seeds.flatMap((of) => [...of])).size).toBe(6);
   });
 
   it('name neither the seed of their sketches nor a chain that is not salted', async () => {
