@@ -125,7 +125,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     times,
     limits,
   });
-  const { registry, leases, trust, finishedSessions, routes, reports, volunteers } = desks;
+  const { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers } = desks;
   const server = createServer();
   const edge =
     ownRouter &&
@@ -227,6 +227,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     every(HISTORY_STEP_MS, addHistory);
     const prune = async (): Promise<void> => {
       reports.prune();
+      claims.prune();
+      complaints.prune();
       await pruneStore(store, clock.wallMs());
       await receipts?.desk.tidy();
     };

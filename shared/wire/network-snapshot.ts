@@ -44,10 +44,14 @@ export const networkSnapshotSchema = z.object({
       joinedAtMs: z.number(),
       hidden: z.boolean(),
       trust: z.object({
-        /** Spans in which it took part and agreed. */
-        checkedSpans: z.number(),
-        /** True for keys with too few checked spans, which are watched by two shadows. */
+        /** Spans in which an anchor, or the server itself, found it to compute what is right, as far as they count. */
+        witnessedSpans: z.number(),
+        /** Spans in which it agreed with others, which decide nothing. */
+        agreedSpans: z.number(),
+        /** True for keys with too few witnessed spans, which are watched by two shadows. */
         isNew: z.boolean(),
+        /** True for keys with many, the first of them more than a day ago. */
+        isLongTrusted: z.boolean(),
         /** Until when it is given no work after a proven fault; wall-clock time of the server. */
         suspendedUntilMs: z.number().nullable(),
       }),

@@ -14,8 +14,10 @@ import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { Registry } from '../placement/registry.ts';
 import type { Store } from '../store/store.ts';
+import { Complaints } from '../trust/complaints.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
+import { ClaimDesk } from './claim-desk.ts';
 import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
 import { ReplayDesk } from './replay-desk.ts';
@@ -42,6 +44,8 @@ export interface DesksDeps {
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
   readonly onTokens: RouteDeskDeps['onTokens'];
+  /** A requester says without a proof that this volunteer failed it; does nothing where left out. */
+  readonly onComplaint?: (volunteer: PeerId) => void;
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
@@ -55,17 +59,25 @@ export interface Desks {
   readonly finishedSessions: FinishedSessions;
   readonly routes: RouteDesk;
   readonly reports: ReportDesk;
+  readonly claims: ClaimDesk;
+  readonly complaints: Complaints;
   readonly volunteers: VolunteerDesk;
 }
 
 /** Opens the desks: from here on they answer what the router brings. */
 export function createDesks(deps: DesksDeps): Desks {
-  const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
+  const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError, limits } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const isOwn = (id: PeerId): boolean => companionKeys.has(id);
   const trust = new Trust({ clock, store: store.trust, isOwn });
-  const finishedSessions = new FinishedSessions({ clock, history: store.history, trust, metrics, log, onError });
+  const complaints = new Complaints({
+    ...{ clock, limits },
+    isProven: (session, volunteer) => trust.isProven(session, volunteer),
+    prefixOf: (requester) => registry.get(requester)?.prefix ?? null,
+    onComplaint: (volunteer) => deps.onComplaint?.(volunteer),
+  });
+  const finishedSessions = new FinishedSessions({ clock, history: store.history, complaints, metrics, log, onError });
   const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const shared = {
@@ -104,8 +116,14 @@ export function createDesks(deps: DesksDeps): Desks {
     onReport: (isAccepted) => metrics.reports.inc({ accepted: String(isAccepted) }),
     onError,
   });
+  const claims = new ClaimDesk({
+    ...{ clock, leases, trust, isAnchor, isOwn, onError, limits },
+    verify: verifySignature,
+    modelSize: (digest) => catalog.get(digest)?.manifest.config ?? null,
+    onJudged: (outcome) => metrics.claims.inc({ outcome }),
+  });
   const front = new FrontDesk({
-    ...{ send, registry, routes, replays, reports, volunteers, onError },
+    ...{ send, registry, routes, replays, reports, claims, volunteers, onError },
     isOwn,
     onVolunteer: (id, kind) => {
       log.info({ volunteer: id, kind }, 'volunteer');
@@ -118,5 +136,5 @@ export function createDesks(deps: DesksDeps): Desks {
       if (ended.code !== 'cancelled') onError(ended);
     },
   );
-  return { registry, leases, trust, finishedSessions, routes, reports, volunteers };
+  return { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers };
 }

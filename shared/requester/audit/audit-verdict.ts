@@ -95,19 +95,11 @@ export function settle(result: StageResult, arbiter: NonNullable<StageCheck['arb
   result.dispute = null;
 }
 
-/** The verdict on the span, and the replicas that took part in it and agreed. */
-export function spanCheck(
-  span: AuditSpan,
-  panel: AuditPanel,
-): { readonly check: SpanCheck; readonly agreed: readonly PeerId[] } {
+/** The verdict on the span. */
+export function spanCheck(span: AuditSpan, panel: AuditPanel): SpanCheck {
   const stages = span.results!.map((result, stage) => stageCheck(result, panel.primary(stage)));
-  const tiers = stages.map(({ tier }) => tier);
-  const tier = lowestTier(tiers);
-  const agreed = stages.flatMap(({ primary, findings, tier }) => {
-    const shadows = findings.filter(hasAgreed).map(({ shadow }) => shadow);
-    return tier === 'unchecked' ? [] : [primary, ...shadows];
-  });
-  return { check: { start: span.span.start, end: span.keptEnd, tier, stages }, agreed };
+  const tier = lowestTier(stages.map((stage) => stage.tier));
+  return { start: span.span.start, end: span.keptEnd, tier, stages };
 }
 
 function stageCheck({ findings, arbiter }: StageResult, { stage, range, id, numericClass }: AuditReplica): StageCheck {

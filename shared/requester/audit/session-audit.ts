@@ -230,8 +230,7 @@ export class SessionAudit implements SpanAudit {
       if (!this.#isOver) this.#challenge(span);
     }
     for (let span = this.#book.open[0]; span !== undefined && this.#isJudged(span); span = this.#book.open[0]) {
-      const { check, agreed } = spanCheck(span, this.#panel);
-      this.#book.judge(check, agreed);
+      this.#book.judge(spanCheck(span, this.#panel));
       this.#host.judged();
     }
     if (!this.#isOver) for (const replica of this.#panel.live) this.#ask(replica);

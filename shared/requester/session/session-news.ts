@@ -57,6 +57,7 @@ const EFFECTS: Readonly<Record<SessionEffect['type'], true>> = {
   connect: true,
   send: true,
   'request-replay': true,
+  claims: true,
   rest: true,
   release: true,
 };

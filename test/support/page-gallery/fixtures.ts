@@ -198,8 +198,10 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       joinedAtMs: atMs - (i + 1) * 1_260_000,
       hidden: i === 4,
       trust: {
-        checkedSpans: i === 5 ? 3 : i === 3 ? 0 : 214 * (i + 1),
+        witnessedSpans: i === 5 ? 3 : i === 3 ? 0 : 114 * (i + 1),
+        agreedSpans: 100 * (i % 3),
         isNew: i === 5 || i === 3,
+        isLongTrusted: i !== 5 && i !== 3,
         suspendedUntilMs: i === 3 ? atMs + 2_400_000 : null,
       },
     }));
