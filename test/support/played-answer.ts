@@ -244,6 +244,7 @@ function spansOf({ stages }: Route, { config }: Manifest, positions: number, exa
       isExact,
       closeness: isExact ? EXACT : { median: 1e-9, p95: 1e-9, max: 1e-9, bias: 1e-12, norm: 1, tokenGap: 0 },
       threshold,
+      draws: null,
     };
     return {
       stage,
@@ -253,6 +254,8 @@ function spansOf({ stages }: Route, { config }: Manifest, positions: number, exa
       primaryClass: numericClass,
       findings: [finding],
       arbiter: null,
+      reason: null,
+      drawnBy: null,
     };
   });
   const ends = attestedEnds(positions);

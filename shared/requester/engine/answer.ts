@@ -122,6 +122,13 @@ export class Answer {
     return this.#history.length;
   }
 
+  /** Takes back the tokens from `position` on, which lies after the last verdict: another one comes there. */
+  takeBack(position: number): void {
+    this.#history.length = Math.max(this.promptLength, Math.min(this.#history.length, position));
+    this.#closing = null;
+    this.#closedAt = Infinity;
+  }
+
   /** Counts one more route; false if there have been too many since the answer last got on. */
   reroute(): boolean {
     if (this.#history.length > this.#reroutedAt) this.#reroutes = 0;
