@@ -69,7 +69,7 @@ export const CAUTIOUS = {
   hidden: {
     isMeasured: false,
     accept: { median: 1e-3, p95: 5e-3, max: 5e-3, bias: 1e-3 },
-    reject: { median: 8e-3, p95: 1e-2, max: 1.2e-2, bias: 3.5e-3 },
+    reject: { median: 8e-3, p95: 1e-2, max: 1.2e-2, bias: 3.4e-3 },
     tokenGap: 0.02,
     isRefused: false,
   },

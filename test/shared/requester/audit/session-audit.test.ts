@@ -315,7 +315,7 @@ describe('a difference', () => {
   test('with a shadow that merely doubts the primary ends with whoever cleared it', async () => {
     const stand = await linked([2, 1], 'webgpu/toy');
     for (const name of ['V0a', 'V0b'])
-      stand.at(name).lies.output = (row) => row.map((x, i) => x + (i % 2 ? 0.004 : -0.004));
+      stand.at(name).lies.output = (row) => row.map((x, i) => x + (i % 2 ? 0.002 : -0.002));
     await stand.feed(tokens(32));
     expect(stand.disputes.map(({ finding }) => finding.outcome)).toEqual(['suspect']);
     await stand.tell((audit) => audit.settled({ index: 1, stage: 0, wrong: 'nobody', third: thirdOf(stand) }));
