@@ -108,6 +108,8 @@ export const UNCHECKED_REASONS = [
   'class-not-measured',
   /** Two agreed within limits but drew different tokens, neither of them in an exact class, and no referee drew. */
   'draws-differ',
+  /** It follows a token that is open for one of the two reasons before: its text is only as good as that. */
+  'follows-open',
   /** No second key signed that it computed it, or the primary did not. */
   'not-signed',
 ] as const;
@@ -136,6 +138,21 @@ export interface SpanCheck {
   /** The lowest tier of its stages. */
   readonly tier: Tier;
   readonly stages: readonly StageCheck[];
+}
+
+/** True where two computed the span and it is unchecked all the same: tokens drawn from it may be anything. */
+export function isOpen({ stages }: SpanCheck): boolean {
+  return stages.some(({ reason }) => reason === 'class-not-measured' || reason === 'draws-differ');
+}
+
+/** The verdict on a span that follows an open one: what was computed is right, of tokens that may not be. */
+export function followingOpen(check: SpanCheck): SpanCheck {
+  if (lowestTier([check.tier, 'unchecked']) !== 'unchecked') return check;
+  const stages = check.stages.map((stage): StageCheck => {
+    const isLowered = stage.range.head && (stage.tier === 'checked' || stage.tier === 'settled');
+    return isLowered ? { ...stage, tier: 'unchecked', reason: 'follows-open' } : stage;
+  });
+  return { ...check, tier: 'unchecked', stages };
 }
 
 /** Counts of an answer's spans by tier. */
