@@ -3,7 +3,7 @@ import type { CheckFailure } from '../../judge/finding.ts';
 import { createSeedChain, type SeedChain } from '../../judge/seed-chain.ts';
 import { commitBytes } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal, Span } from '../../judge/statement.ts';
-import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
+import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_REDRAWS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { Accusations, commitBlames, proofOf, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
@@ -14,7 +14,7 @@ import { hearSignature, takeCommit, takeReveal, type Intake } from './audit-inta
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, Held, Word } from './audit-span.ts';
 import { differenceIn, finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
-import type { AuditHost, Clearance, SpanAudit } from './span-audit.ts';
+import type { AuditHost, Clearance, SpanAudit, TokenRedraw } from './span-audit.ts';
 import type { SpanBook } from './span-book.ts';
 
 interface Detail {
@@ -40,6 +40,7 @@ export class SessionAudit implements SpanAudit {
   #isOver = false;
   /** A token was drawn anew, and what was computed after it is not cut off yet. */
   #isCutDue = false;
+  #redraws = 0;
 
   constructor(config: AuditConfig, book: SpanBook, host: AuditHost) {
     this.#config = config;
@@ -243,6 +244,8 @@ export class SessionAudit implements SpanAudit {
     const draw = span === undefined ? null : this.#drawOf(span);
     if (span === undefined || draw === null) return false;
     if (draw.type === 'other') {
+      this.#redraws += 1;
+      if (this.#redraws > MAX_REDRAWS) return this.#outdraw(span, draw.redraw);
       span.keptEnd = draw.redraw.position;
       this.#isCutDue = true;
       this.#host.redrawn(draw.redraw);
@@ -251,6 +254,12 @@ export class SessionAudit implements SpanAudit {
     this.#book.judge(check, agreed);
     this.#host.judged();
     return true;
+  }
+
+  /** Honest devices lose a draw in thousands: a primary that loses every few is slower than none. Nothing shows that it lies. */
+  #outdraw({ span }: AuditSpan, { stage, by }: TokenRedraw): false {
+    this.#fail(this.#panel.primary(stage), 'disagreement', { span, partner: by });
+    return false;
   }
 
   /** Whose draw goes on at the end of a span, of which nothing else is open; null while anything is. */

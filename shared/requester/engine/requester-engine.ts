@@ -356,7 +356,7 @@ export class RequesterEngine {
 
   #onBroken(session: LiveSession, { blamed, disputed, isShown }: Extract<SessionNews, { type: 'broken' }>): void {
     const answer = this.#answer;
-    const single = blamed.length > 1 ? CONTRADICTION : 'a replica failed the check';
+    const single = blamed.length > 1 || !isShown ? CONTRADICTION : 'a replica failed the check';
     const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
     this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown });
@@ -410,7 +410,8 @@ export class RequesterEngine {
     if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
     const from = answer.withdraw();
     if (!answer.reroute()) return this.#fail(error);
-    this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
+    const volunteer = isShown && blamed.length === 1 ? blamed[0]! : null;
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
     this.#requestRoute();
   }
 

@@ -1,5 +1,6 @@
 import type { PeerId } from '../../ids.ts';
 import type { CheckFailure, SpanCheck, StageCheck } from '../../judge/finding.ts';
+import { ENGINE_CLASS } from '../../judge/numeric-class.ts';
 import { SEED_BYTES } from '../../judge/seed-chain.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Route } from '../../route/route.ts';
@@ -16,7 +17,7 @@ import type { SessionPort } from '../feed/session-port.ts';
 import { reportedCode, type FoundFault } from '../found-fault.ts';
 import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
-import { blamedOf, type Verdict } from '../settle/settlement.ts';
+import { blamedOf, doubtful, idsOf, type Party, type Verdict } from '../settle/settlement.ts';
 import { Settlements } from '../settle/settlements.ts';
 import type { SessionNews } from './session-news.ts';
 
@@ -195,11 +196,20 @@ export class SessionCheck {
     const at = { start: span?.start ?? this.#session.length, end: span?.end ?? this.#session.length };
     // One's word against another's is no fault of either.
     if (partner === null) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
-    if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null, partner === null);
+    if (role === 'primary') {
+      const parties = [this.#replica(peer), ...(partner === null ? [] : [this.#replica(partner)])];
+      return this.#break(code === 'disagreement' ? doubtful(parties) : idsOf(parties), null, partner === null);
+    }
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
     if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner });
     this.#tellBare();
+  }
+
+  /** A replica of the route, or a third, of which no more is known. */
+  #replica(id: PeerId): Party {
+    const replicas = this.#session.route.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    return { peer: id, numericClass: replicas.find((replica) => replica.id === id)?.numericClass ?? ENGINE_CLASS };
   }
 
   #onDispute(dispute: Dispute): void {

@@ -287,15 +287,26 @@ function isAbout(event: RequesterEvent, replay: SessionId): boolean {
   return (event.type === 'message' ? sessionOf(event.message) : 'session' in event ? event.session : null) === replay;
 }
 
-/**
- * Those who may be wrong, as ids. Where nobody could tell, of two of which one is of the engine's class only the other: a lie
- * of the one could be shown by whoever repeats its work.
- */
+/** One of two that differ. */
+export type Party = Pick<Testimony, 'peer' | 'numericClass'>;
+
+/** Those who may be wrong, as ids. */
 export function blamedOf({ primary, shadow }: Dispute, wrong: WrongParty): PeerId[] {
   if (wrong === 'nobody') return [];
   if (wrong === 'primary') return [primary.peer];
   if (wrong === 'shadow') return [shadow.peer];
-  const both = [primary, shadow];
-  const others = both.filter(({ numericClass }) => numericClass !== ENGINE_CLASS);
-  return (wrong === 'unknown' && others.length === 1 ? others : both).map(({ peer }) => peer);
+  return wrong === 'both' ? idsOf([primary, shadow]) : doubtful([primary, shadow]);
+}
+
+/**
+ * Those to leave out where nobody can tell who is wrong: both, or, where one of them is of the engine's class, only the other,
+ * for a lie of the one could be shown by whoever repeats its work.
+ */
+export function doubtful(parties: readonly Party[]): PeerId[] {
+  const others = parties.filter(({ numericClass }) => numericClass !== ENGINE_CLASS);
+  return idsOf(others.length > 0 ? others : parties);
+}
+
+export function idsOf(parties: readonly Party[]): PeerId[] {
+  return parties.map(({ peer }) => peer);
 }
