@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
+import { MAX_REDRAWS } from '#shared/limits.ts';
+import type { StageRange } from '#shared/model/stage.ts';
+import { replayReceipt } from '#shared/receipt/verify/replay-receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { Sampling } from '#shared/rows/sampler.ts';
-import { bend, bendLogits, push, steer, type BendRow } from '../../support/bent-logits.ts';
+import { bend, bendLogits, lift, push, steer, type BendRow } from '../../support/bent-logits.ts';
 import { checkedNetwork, only, prompt, standing, wrongShown } from '../../support/checked-network.ts';
-import { toyAnswer } from '../../support/toy-model.ts';
+import { realClock } from '../../support/real-clock.ts';
+import { toyAnswer, ToyCompute, toyManifest } from '../../support/toy-model.ts';
 import type { ToyNetwork } from '../../support/toy-network.ts';
 import { evidenceOf, failedChecks, receiptOf } from '../../support/toy-receipt.ts';
 
@@ -91,6 +95,39 @@ describe('a draw that is lost', () => {
     const drawn = predicate.spans.filter(({ stages }) => stages[2]!.drawnBy === shadow);
     expect(drawn.map(({ end }) => end)).toEqual(ends);
     for (const { end, stages } of drawn) expect(stages[2]!.findings[0]!.draws).toMatchObject({ lost: 1, firstLost: end });
+  });
+
+  it.each([
+    ['cold', COLD, bend(0.01)],
+    ['warm', WARM, lift(0.045)],
+  ])('makes a %s receipt whose replay draws every token in the bits of the exact replica', async (_, sampling, bent) => {
+    let events: AnswerEvent[] = [];
+    for (let seed = sampling.seed; only(events, 'redrawn').length === 0 && seed < sampling.seed + 20; seed++) {
+      const made = network({ primary: MADE_UP, shadow: ENGINE_CLASS, referee: ENGINE_CLASS }, ['primary'], bent);
+      ({ events } = await ask(made, { ...sampling, seed }, 110, 42));
+    }
+    const evidence = evidenceOf(events);
+    const { predicate } = await receiptOf(evidence);
+    const openStage = async (range: StageRange) => {
+      const compute = new ToyCompute(range, realClock);
+      compute.runMs = 0;
+      return { compute, numericClass: ENGINE_CLASS };
+    };
+    const { tokens, salt } = evidence;
+    const replay = { predicate, manifest: toyManifest, tokens, salt, chunks: 'all', openStage } as const;
+    const report = await replayReceipt(replay);
+    expect(report.tokens).toMatchObject({ compared: tokens.length - 42, equal: tokens.length - 42, limit: 0, undrawn: 0 });
+    expect(report.isValid).toBe(true);
+  });
+
+  it('again and again has the primary left out of the answer, and nobody accused', async () => {
+    const made = network({ primary: MADE_UP, shadow: ENGINE_CLASS, referee: ENGINE_CLASS }, ['primary'], bend(0.025));
+    const { events } = await ask(made, COLD, 150, 42);
+    expectHonest(events, COLD, 150, 42);
+    expect(only(events, 'redrawn')).toHaveLength(MAX_REDRAWS);
+    expect([only(events, 'fault'), made.routes.length]).toEqual([[], 2]);
+    expect(JSON.stringify(made.routes[1])).not.toContain(made.of(2)[0]!.id);
+    expect(events.at(-1)).toMatchObject({ tier: 'checked' });
   });
 
   it('by the shadow of an exact primary is counted, and changes nothing', async () => {
