@@ -74,6 +74,8 @@ export function createDesks(deps: DesksDeps): Desks {
     registry,
     leases,
     trust,
+    isAnchor,
+    measuresSpeed: false,
     models: () => catalog.planned,
     sign: (route: Route): Promise<Envelope> => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
   };
@@ -84,7 +86,6 @@ export function createDesks(deps: DesksDeps): Desks {
   });
   const replays = new ReplayDesk({
     ...shared,
-    isAnchor,
     onRefused: (role) => metrics.replays.inc({ role, outcome: 'refused' }),
   });
   const volunteers = new VolunteerDesk({ ...shared, onSupply: () => routes.retry() });

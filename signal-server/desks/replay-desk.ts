@@ -22,8 +22,6 @@ export interface ReplayDeskDeps extends CandidateSources {
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
   readonly sign: (route: Route) => Promise<Envelope>;
-  /** True for the server's own anchors. */
-  readonly isAnchor: (id: PeerId) => boolean;
   readonly onRefused: (role: ReplayRequest['role']) => void;
   readonly onError: (error: unknown) => void;
   readonly times: Pick<Config['times'], 'replayMs'>;

@@ -63,6 +63,7 @@ describe('the replay desk', () => {
         return Promise.resolve({} as Envelope);
       },
       isAnchor: (id) => anchors.has(id),
+      measuresSpeed: false,
       onRefused: (role) => refused.push(role),
       onError: () => undefined,
       times,

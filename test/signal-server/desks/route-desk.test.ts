@@ -68,6 +68,8 @@ describe('the route desk', () => {
       registry,
       leases,
       trust: { standing: (id) => standings.get(id) ?? trusted },
+      isAnchor: () => false,
+      measuresSpeed: false,
       models: () => [model],
       send(to, message) {
         messages.push(message);
