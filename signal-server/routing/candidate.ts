@@ -4,7 +4,7 @@ import { thresholdFor, type ModelSize } from '#shared/judge/thresholds.ts';
 import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
-import type { Registry, RegisteredVolunteer } from '../placement/registry.ts';
+import type { Member, RegisteredVolunteer, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Standing, Trust } from '../trust/trust.ts';
 
@@ -85,7 +85,7 @@ export function candidatesFor(
       {
         id: member.id,
         span: volunteer.assignment.span,
-        prefix: isOwn ? `anchor ${member.id}` : member.prefix,
+        prefix: networkOf(member, isOwn),
         webrtc,
         numericClass,
         layerMs: (measuresSpeed ? layerMs : null) ?? UNKNOWN_LAYER_MS,
@@ -103,13 +103,18 @@ export function candidatesFor(
   });
 }
 
+/** The network that counts where volunteers are to be of several: of the server's own anchors each is one by itself. */
+export function networkOf({ id, prefix }: Pick<Member, 'id' | 'prefix'>, isAnchor: boolean): string {
+  return isAnchor ? `anchor ${id}` : prefix;
+}
+
 /** A candidate as routes name it. */
 export function replicaOf({ id, webrtc, numericClass }: Candidate): Replica {
   return { id, webrtc, numericClass };
 }
 
 /** True for an exact class, and for one that was compared with the engine's on models of this size. */
-function isComparedClass(numericClass: string, size: ModelSize): boolean {
+export function isComparedClass(numericClass: string, size: ModelSize): boolean {
   if (isExactClass(numericClass)) return true;
   return (['hidden', 'logits'] as const).every(
     (kind) => thresholdFor(numericClass, ENGINE_CLASS, kind, size).isMeasured,

@@ -29,13 +29,20 @@ export type Planned =
       readonly missing: { readonly start: number; readonly end: number } | null;
     };
 
+export const ONE_PREFIX_NOTE = 'all volunteers share one address prefix, so the route cannot spread over networks';
+
+/** True on one machine or one local network, where rules about networks rest. */
+export function sharesOnePrefix(candidates: readonly Candidate[]): boolean {
+  return new Set(candidates.map((candidate) => candidate.prefix)).size === 1;
+}
+
 /**
  * A route over volunteers with a free slot, drawn among those fast enough: of at least `minStages` stages, over as many address
  * prefixes as there can be, with shadows for as many stages as there can be, without the requester itself; or why there is none.
  */
 export function planRoute(layers: number, demand: Demand, candidates: readonly Candidate[], draw: Draw): Planned {
   const units = layers + 2;
-  const hasOnePrefix = new Set(candidates.map((candidate) => candidate.prefix)).size === 1;
+  const hasOnePrefix = sharesOnePrefix(candidates);
   // No peer has a link to itself.
   const present = candidates
     .filter(({ id }) => id !== demand.requester && !demand.exclude.has(id))
@@ -107,7 +114,7 @@ function withShadows(
   const notes: string[] = [];
   const prefixes = new Set(primaries.map((primary) => primary.prefix));
   if (hasOnePrefix) {
-    notes.push('all volunteers share one address prefix, so the route cannot spread over networks');
+    notes.push(ONE_PREFIX_NOTE);
   } else if (prefixes.size < primaries.length) {
     notes.push('some stages share an address prefix: no other volunteers were free for them');
   }
