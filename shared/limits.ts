@@ -4,7 +4,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** Raised with every message or field that is added or changed, for a peer that does not know it ends the connection (docs/protocol.md). */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** Positions that are checked together: a chunk. */
 export const CHUNK_POSITIONS = 32;
@@ -72,6 +72,8 @@ export const LAP_TIMEOUT_MS = 20_000;
 export const ROUTE_TIMEOUT_MS = 60_000;
 /** A stage may have to build shaders or fold weights for a new session. */
 export const OPEN_TIMEOUT_MS = 20_000;
+/** How long an `open` may be ahead of the seat that the server gives the volunteer. */
+export const SEAT_WAIT_MS = 5_000;
 /** How long one run may keep its session waiting; shorter than a lap, so that the stage at fault names itself. */
 export const RUN_TIMEOUT_MS = 15_000;
 /** How long a second replica of a stage has to confirm what another says against the peer that sends to both. */

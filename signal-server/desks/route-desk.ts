@@ -1,6 +1,5 @@
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
@@ -16,6 +15,7 @@ import { RoutePlanner } from '../routing/route-planner.ts';
 import { RouteQueue, type RouteRequest, type Waiting } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
 import { FaultMemory } from '../trust/fault-memory.ts';
+import { giveOut, type SignGrant } from './grant-route.ts';
 import { RunningSessions, type FinishedSession, type RunningSessionsDeps } from './running-sessions.ts';
 
 export type RequesterMessage =
@@ -28,7 +28,7 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   readonly random: RandomBytes;
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
-  readonly sign: (route: Route) => Promise<Envelope>;
+  readonly sign: SignGrant;
   /** As of `RoutePlanner`. */
   readonly isFilling: () => boolean;
   readonly onRefused: (code: ErrorCode) => void;
@@ -178,7 +178,7 @@ export class RouteDesk {
   ): void {
     if (planned.type === 'refused')
       return this.#refuse(requester, request, planned.code, planned.message, planned.missing);
-    const { clock, leases, onError, random, send, sign, times } = this.#deps;
+    const { clock, leases, onError, random, sign, times } = this.#deps;
     const issuedAtMs = Math.floor(clock.wallMs());
     const route: Route = {
       session: toHex(random(16)) as SessionId,
@@ -198,7 +198,7 @@ export class RouteDesk {
     };
     leases.take(route, 'answer', this.#networksOf(route));
     sign(route).then(
-      (envelope) => send(requester, { type: 'routed', request: request.request, route: envelope }),
+      (grant) => giveOut(grant, requester, request.request, this.#deps),
       (error: unknown) => {
         onError(error);
         this.#sessions.fail(route.session);

@@ -61,15 +61,15 @@ export interface CandidateSources {
   readonly trust: { standing(...key: Parameters<Trust['standing']>): Standing & { readonly isLongTrusted?: boolean } };
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
-  /** True while the server gives hidden sessions: who has had none is not drawn. Without them all count as equally fast. */
-  readonly measuresSpeed: boolean;
+  /** Who has had no hidden session is not drawn while the server gives any. Without them all count as equally fast and of their class. */
+  readonly hasHiddenSessions: boolean;
 }
 
 /** The volunteers that hold or load a stage of this model and may work, as this requester sees them. */
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
-  { registry, leases, trust, isAnchor, measuresSpeed }: CandidateSources,
+  { registry, leases, trust, isAnchor, hasHiddenSessions }: CandidateSources,
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
@@ -88,16 +88,16 @@ export function candidatesFor(
         prefix: networkOf(member, isOwn),
         webrtc,
         numericClass,
-        layerMs: (measuresSpeed ? layerMs : null) ?? UNKNOWN_LAYER_MS,
+        layerMs: (hasHiddenSessions ? layerMs : null) ?? UNKNOWN_LAYER_MS,
         running,
         freeSlots: slots - running,
         isReady: volunteer.state === 'ready',
-        isTried: isOwn || !measuresSpeed || tried !== null,
+        isTried: isOwn || !hasHiddenSessions || tried !== null,
         isHidden: volunteer.isHidden,
         failedLately: failedLately(member.id),
         isNew,
         isSteady: isOwn || isLongTrusted,
-        isMeasured: (isOwn || measuredClass) && isComparedClass(numericClass, model.size),
+        isMeasured: (isOwn || !hasHiddenSessions || measuredClass) && isComparedClass(numericClass, model.size),
       },
     ];
   });

@@ -69,7 +69,7 @@ describe('the route desk', () => {
       leases,
       trust: { standing: (id) => standings.get(id) ?? trusted },
       isAnchor: () => false,
-      measuresSpeed: false,
+      hasHiddenSessions: false,
       models: () => [model],
       send(to, message) {
         messages.push(message);
@@ -78,7 +78,7 @@ describe('the route desk', () => {
       sign(route) {
         if (signFails) return Promise.reject(new Error('no key'));
         routes.push(route);
-        return Promise.resolve({} as Envelope);
+        return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isFilling: () => isFilling,
       onRefused: () => undefined,

@@ -5,7 +5,9 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { coversModel } from '#shared/model/stage.ts';
+import { openSeat } from '#shared/route/open-signed.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from '#shared/route/route.ts';
+import { seatsOf } from '#shared/route/seat.ts';
 import { connectPeer, connectVolunteer, offerOf, routeRequest, type ProvenPeer } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
@@ -64,6 +66,25 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     expect(new Set(route.stages.map((stage) => stage.primary.id))).toEqual(new Set([a.id, b.id]));
     expect(route).toMatchObject({ model, requester: { id: requester.id }, capacity: 128 });
     expect(route.notes.join()).toContain('address prefix');
+  });
+
+  it('are told to each volunteer as its own part and no more, and to the requester without these', async () => {
+    const volunteers = [];
+    for (let i = 0; i < 4; i++) volunteers.push(await connectVolunteer(server.url));
+    const stranger = await connectPeer(server.url);
+    requester.send(routeRequest(model, { policy: { shadows: 1, minStages: 1 } }));
+    const seats = seatsOf(await routed(requester, 1));
+    const authority = { serverKey: server.dataFolder.serverIdentity.publicKey, verify: verifySignature };
+    for (const volunteer of volunteers) {
+      const { seat } = await volunteer.take('seat');
+      expect(await openSeat(seat, authority)).toEqual(seats.find((each) => each.volunteer === volunteer.id));
+      await volunteer.heard();
+      expect(volunteer.untaken.filter(({ type }) => type === 'seat')).toEqual([]);
+    }
+    for (const peer of [requester, stranger]) {
+      await peer.heard();
+      expect(peer.untaken.filter(({ type }) => type === 'seat')).toEqual([]);
+    }
   });
 
   it('name shadows where volunteers are left', async () => {
