@@ -3,8 +3,9 @@ import { ENGINE_CLASS, isExactClass } from '#shared/judge/numeric-class.ts';
 import { thresholdFor, type ModelSize } from '#shared/judge/thresholds.ts';
 import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
+import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
-import type { Member, RegisteredVolunteer, Registry } from '../placement/registry.ts';
+import type { RegisteredVolunteer, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Standing, Trust } from '../trust/trust.ts';
 
@@ -101,11 +102,6 @@ export function candidatesFor(
       },
     ];
   });
-}
-
-/** The network that counts where volunteers are to be of several: of the server's own anchors each is one by itself. */
-export function networkOf({ id, prefix }: Pick<Member, 'id' | 'prefix'>, isAnchor: boolean): string {
-  return isAnchor ? `anchor ${id}` : prefix;
 }
 
 /** A candidate as routes name it. */
