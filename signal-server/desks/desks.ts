@@ -1,13 +1,9 @@
 import type { Logger } from 'pino';
-import { utf8 } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { verifyProof } from '#shared/proof/verify-proof.ts';
-import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
 import { Leases } from '../placement/leases.ts';
@@ -20,6 +16,7 @@ import type { Metrics } from '../view/metrics.ts';
 import { ClaimDesk } from './claim-desk.ts';
 import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
+import { signGrantWith } from './grant-route.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
@@ -86,8 +83,10 @@ export function createDesks(deps: DesksDeps): Desks {
     registry,
     leases,
     trust,
+    isAnchor,
+    hasHiddenSessions: false,
     models: () => catalog.planned,
-    sign: (route: Route): Promise<Envelope> => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+    sign: signGrantWith(identity),
   };
   const routes = new RouteDesk({
     ...shared,
@@ -96,7 +95,6 @@ export function createDesks(deps: DesksDeps): Desks {
   });
   const replays = new ReplayDesk({
     ...shared,
-    isAnchor,
     onRefused: (role) => metrics.replays.inc({ role, outcome: 'refused' }),
   });
   const volunteers = new VolunteerDesk({ ...shared, onSupply: () => routes.retry() });

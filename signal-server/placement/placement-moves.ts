@@ -10,6 +10,7 @@ import {
   type Placed,
   type Supply,
 } from './placement.ts';
+import { isWithinShare } from './place-lots.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { StageCounts } from './stage-counts.ts';
 import { coverageOf, type UnitSpan } from './stage-grid.ts';
@@ -22,7 +23,7 @@ export interface Move extends Choice {
  * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it or, where no
  * single move helps, all that a fresh plan needs. Without gaps: one move that gives a stage its second holder; else one to
  * layers with at most half as many volunteers as those it leaves, and at least two fewer. Nobody with sessions is moved,
- * no ready cover is given up, and no pair but to close a gap.
+ * no ready cover is given up, no pair but to close a gap, and no network gets more than its share of a stage but for that.
  */
 export function chooseMoves(hands: readonly Hand[], models: readonly PlannedModel[]): Move[] {
   for (const model of models) {
@@ -94,7 +95,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
       if (from.model !== model.digest) continue;
       for (const span of spansThatFit(hand, model)) {
         const way = `${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
-        if (tried.has(way)) continue;
+        if (tried.has(way) || !isWithinShare(hand, { model: model.digest, span }, without(hands, hand))) continue;
         tried.add(way);
         const after = counts.moved(from.span, span).lacks(model.units);
         if (after.uncovered > now.uncovered || after.unpaired >= (best?.unpaired ?? now.unpaired)) continue;
@@ -121,6 +122,7 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move 
         const isClear = lift >= 2 && 2 * least(model, span) <= leaves;
         if (overlaps || !isClear || lift <= (best?.lift ?? 0)) continue;
         if (breaksPair(supplies, { model: home, span: from.span }, { model, span })) continue;
+        if (!isWithinShare(hand, { model: model.digest, span }, without(hands, hand))) continue;
         const reason = 'these layers had the fewest volunteers';
         best = { move: { id: hand.id, model: model.digest, span, reason }, lift };
       }
@@ -144,6 +146,10 @@ function breaksPair(
     sums.unpaired += after.unpaired - before.unpaired;
   }
   return sums.uncovered > 0 || (sums.uncovered === 0 && sums.unpaired > 0);
+}
+
+function without(hands: readonly Hand[], hand: Hand): Hand[] {
+  return hands.filter((other) => other !== hand);
 }
 
 function movable(hands: readonly Hand[]): { hand: Hand; from: Placed }[] {

@@ -71,6 +71,8 @@ describe('the route desk', () => {
       registry,
       leases,
       trust: { standing: (id) => standings.get(id) ?? trusted },
+      isAnchor: () => false,
+      hasHiddenSessions: false,
       models: () => [model],
       send(to, message) {
         messages.push(message);
@@ -79,7 +81,7 @@ describe('the route desk', () => {
       sign(route) {
         if (signFails) return Promise.reject(new Error('no key'));
         routes.push(route);
-        return Promise.resolve({} as Envelope);
+        return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isFilling: () => isFilling,
       onRefused: () => undefined,
