@@ -10,21 +10,21 @@ import { verifyProof } from '#shared/proof/verify-proof.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
+import { HiddenDesk, type HiddenEnd } from '../hidden/hidden-desk.ts';
+import { hiddenTrustOf } from '../hidden/hidden-trust.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
-import { Registry } from '../placement/registry.ts';
+import { Registry, type Member } from '../placement/registry.ts';
 import type { Store } from '../store/store.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
+import type { CompanionKeys } from './companion-keys.ts';
 import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
 import { VolunteerDesk } from './volunteer-desk.ts';
-
-/** Peers that the server itself starts. Their keys are in its data folder, so nobody else can be them. */
-export type CompanionKind = 'anchor' | 'gateway';
 
 export interface DesksDeps {
   readonly clock: Clock;
@@ -37,7 +37,9 @@ export interface DesksDeps {
   readonly metrics: Metrics;
   /** Behind it are the peers. */
   readonly router: DesksEnd;
-  readonly companionKeys: ReadonlyMap<PeerId, CompanionKind>;
+  readonly companionKeys: Pick<CompanionKeys, 'isOwn' | 'isAnchor' | 'isGateway'>;
+  /** Called after each hidden session. */
+  readonly onHidden: (ended: HiddenEnd) => void;
   /** True while the server's own anchors are on their way. */
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
@@ -45,6 +47,7 @@ export interface DesksDeps {
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
+  readonly hidden: Config['hidden'];
 }
 
 /** Everything that decides: who is here, who does what, who is believed. */
@@ -56,6 +59,7 @@ export interface Desks {
   readonly routes: RouteDesk;
   readonly reports: ReportDesk;
   readonly volunteers: VolunteerDesk;
+  readonly hidden: HiddenDesk;
 }
 
 /** Opens the desks: from here on they answer what the router brings. */
@@ -63,22 +67,34 @@ export function createDesks(deps: DesksDeps): Desks {
   const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
-  const isOwn = (id: PeerId): boolean => companionKeys.has(id);
+  const isOwn = (id: PeerId): boolean => companionKeys.isOwn(id);
   const trust = new Trust({ clock, store: store.trust, isOwn });
   const finishedSessions = new FinishedSessions({ clock, history: store.history, trust, metrics, log, onError });
-  const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
+  const isAnchor = (id: PeerId): boolean => companionKeys.isAnchor(id);
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
+  const models = (): ReturnType<RouteDeskDeps['models']> => catalog.planned;
+  const hidden = new HiddenDesk({
+    ...deps,
+    ...{ registry, leases, trust, models, isAnchor },
+    hiddenTrust: hiddenTrustOf(store.trust),
+    isBusy: () => routes.queued > 0,
+    onResult: (ended) => deps.onHidden(ended),
+    onSupply: () => routes.retry(),
+  });
   const shared = {
     ...deps,
     send,
     registry,
     leases,
     trust,
-    models: () => catalog.planned,
+    models,
+    gateOf: (member: Member) => hidden.gateOf(member),
     sign: (route: Route): Promise<Envelope> => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
   };
   const routes = new RouteDesk({
     ...shared,
+    isGateway: (id) => companionKeys.isGateway(id),
+    planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
     onRefused: (code) => metrics.refusals.inc({ code }),
     onFinished: (session) => finishedSessions.add(session),
   });
@@ -87,7 +103,11 @@ export function createDesks(deps: DesksDeps): Desks {
     isAnchor,
     onRefused: (role) => metrics.replays.inc({ role, outcome: 'refused' }),
   });
-  const volunteers = new VolunteerDesk({ ...shared, onSupply: () => routes.retry() });
+  const volunteers = new VolunteerDesk({
+    ...shared,
+    onReady: (member) => hidden.ready(member),
+    onSupply: () => routes.retry(),
+  });
   const authority = {
     serverKey: identity.publicKey,
     verify: verifySignature,
@@ -118,5 +138,5 @@ export function createDesks(deps: DesksDeps): Desks {
       if (ended.code !== 'cancelled') onError(ended);
     },
   );
-  return { registry, leases, trust, finishedSessions, routes, reports, volunteers };
+  return { registry, leases, trust, finishedSessions, routes, reports, volunteers, hidden };
 }

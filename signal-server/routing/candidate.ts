@@ -2,7 +2,7 @@ import type { PeerId } from '#shared/ids.ts';
 import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
-import type { Registry } from '../placement/registry.ts';
+import type { Member, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Trust } from '../trust/trust.ts';
 
@@ -17,7 +17,7 @@ export interface Candidate {
   /** Sessions it takes part in now. */
   readonly running: number;
   readonly freeSlots: number;
-  /** False while it is still loading. */
+  /** False while it is still loading, or has not been tried. */
   readonly isReady: boolean;
   readonly isHidden: boolean;
   /** It failed this requester a moment ago. */
@@ -39,7 +39,14 @@ export interface Demand {
 /** Milliseconds per layer of a volunteer that has not measured itself. */
 const UNKNOWN_LAYER_MS = 5;
 
+/**
+ * Whether a volunteer is given work: `trial` until it has passed its first hidden session, as if it were still loading;
+ * `closed` for a while after it failed one.
+ */
+export type Gate = 'open' | 'trial' | 'closed';
+
 export interface CandidateSources {
+  readonly gateOf: (member: Member) => Gate;
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
@@ -49,13 +56,14 @@ export interface CandidateSources {
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
-  { registry, leases, trust }: CandidateSources,
+  { registry, leases, trust, gateOf }: CandidateSources,
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
     if (volunteer?.assignment?.model !== model.digest) return [];
     const { isNew, suspendedUntilMs } = trust.standing(member.id, volunteer.offer.numericClass);
-    if (suspendedUntilMs !== null) return [];
+    const gate = gateOf(member);
+    if (suspendedUntilMs !== null || gate === 'closed') return [];
     const running = leases.running(member.id);
     return [
       {
@@ -67,7 +75,7 @@ export function candidatesFor(
         layerMs: volunteer.layerMs ?? UNKNOWN_LAYER_MS,
         running,
         freeSlots: volunteer.offer.slots - running,
-        isReady: volunteer.state === 'ready',
+        isReady: volunteer.state === 'ready' && gate === 'open',
         isHidden: volunteer.isHidden,
         failedLately: failedLately(member.id),
         isNew,

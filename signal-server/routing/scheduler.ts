@@ -170,7 +170,7 @@ function ownMs(candidate: Candidate): number {
 }
 
 /** Milliseconds for one token: its units one after the other, in turn with the sessions it already runs. */
-function predictedMs(candidate: Candidate): number {
+export function predictedMs(candidate: Candidate): number {
   const units = candidate.span.end - candidate.span.start;
   return candidate.layerMs * units * (1 + candidate.running) * (candidate.isHidden ? HIDDEN_FACTOR : 1);
 }

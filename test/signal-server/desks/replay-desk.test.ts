@@ -47,6 +47,7 @@ describe('the replay desk', () => {
       clock,
       random: systemRandom,
       registry,
+      gateOf: () => 'open',
       leases,
       trust: {
         standing: (id) => ({
