@@ -200,6 +200,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       registry,
       leases,
       trust,
+      gateOf: (member) => hidden.gateOf(member),
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },

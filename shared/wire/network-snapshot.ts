@@ -43,6 +43,10 @@ export const networkSnapshotSchema = z.object({
       tokens: z.number(),
       joinedAtMs: z.number(),
       hidden: z.boolean(),
+      /** Whether it is given work: `trial` before its first hidden session, `closed` for a while after one that it failed. */
+      gate: z.enum(['open', 'trial', 'closed']),
+      /** True once its rows were held to equal bits, or to limits that were measured for its numeric class. */
+      measuredClass: z.boolean(),
       trust: z.object({
         /** Spans in which it took part and agreed. */
         checkedSpans: z.number(),

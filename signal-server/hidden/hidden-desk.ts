@@ -300,9 +300,11 @@ export class HiddenDesk {
   ): void {
     const { clock, hiddenTrust, log, onError, onResult, onSupply, registry } = this.#deps;
     const { numericClass } = volunteer.offer;
-    const isHere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
+    const isThere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
     const left: HiddenResult = { type: 'unclear', reason: 'it left, or was given other work' };
-    const result = isHere && volunteer.state === 'ready' ? given : left;
+    // What it signed stands, also where it has lost its work for that meanwhile; its silence has another reason then.
+    const isKept = (isThere && volunteer.state === 'ready') || (given.type === 'failed' && !given.isTardy);
+    const result = isKept ? given : left;
     this.#schedule.ended(id, result.type, clock.nowMs());
     // A browser slows down the tabs that nobody looks at: these are put aside, and nothing is held against them.
     const isFault = result.type === 'failed' && !(volunteer.isHidden && result.isTardy);

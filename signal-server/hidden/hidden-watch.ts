@@ -1,6 +1,7 @@
 import type { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { CheckFailure, Finding, SpanCheck, StageCheck } from '#shared/judge/finding.ts';
+import { isExactPair } from '#shared/judge/numeric-class.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { Route } from '#shared/route/route.ts';
 
@@ -141,7 +142,11 @@ export class HiddenWatch {
     for (const stage of stages) {
       const findings = this.#findingsOf(stage);
       if (findings.length === 0) continue;
-      const isMeasured = findings.every(({ isExact, threshold }) => isExact || threshold.isMeasured);
+      // Equal bits show a class that promises them; of another, they show only that it is not the one it names.
+      const isMeasured = findings.every(
+        ({ isExact, shadowClass, threshold }) =>
+          threshold.isMeasured || (isExact && isExactPair(stage.primaryClass, shadowClass)),
+      );
       this.#isMeasured &&= isMeasured;
       if (findings.every(({ outcome }) => outcome === 'agreed')) this.#spans += 1;
       else this.#doubt ??= isMeasured ? DIFFERED : FARTHER;

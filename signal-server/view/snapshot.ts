@@ -14,6 +14,7 @@ export interface SnapshotParts {
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
+  readonly gateOf: (member: Member) => NetworkSnapshot['volunteers'][number]['gate'];
   readonly models: readonly CatalogEntry[];
   readonly reasonNotServable: (model: PlannedModel) => string | null;
   readonly sessions: NetworkSnapshot['sessions'];
@@ -34,7 +35,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     serverTimeMs: parts.serverTimeMs,
     startedAtMs: parts.startedAtMs,
     version: parts.version,
-    models: models.map((entry) => modelState(entry, registry, parts.reasonNotServable)),
+    models: models.map((entry) => modelState(entry, parts)),
     volunteers: volunteers.map((member) => volunteerState(member, parts)),
     checks: parts.checks,
     faults: parts.faults.map(({ volunteer, range, reason, atMs }) => ({ volunteer, range, reason, atMs })),
@@ -46,12 +47,13 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
 
 function modelState(
   { digest, manifest, planned }: CatalogEntry,
-  registry: Registry,
-  reasonNotServable: SnapshotParts['reasonNotServable'],
+  { registry, gateOf, reasonNotServable }: SnapshotParts,
 ): NetworkSnapshot['models'][number] {
-  const spans = registry.members.flatMap(({ volunteer }) =>
-    volunteer?.state === 'ready' && volunteer.assignment?.model === digest ? [volunteer.assignment.span] : [],
-  );
+  const spans = registry.members.flatMap((member) => {
+    const { volunteer } = member;
+    const isHolder = volunteer?.state === 'ready' && volunteer.assignment?.model === digest;
+    return isHolder && gateOf(member) === 'open' ? [volunteer.assignment!.span] : [];
+  });
   const coverage = coverageOf(spans, planned.units);
   const reason = reasonNotServable(planned);
   return {
@@ -70,9 +72,9 @@ function modelState(
 
 function volunteerState(
   member: Member,
-  { models, leases, trust, tokensOf }: SnapshotParts,
+  { models, leases, trust, gateOf, tokensOf }: SnapshotParts,
 ): NetworkSnapshot['volunteers'][number] {
-  const { offer, state, assignment, layerMs, isHidden } = member.volunteer!;
+  const { offer, state, assignment, layerMs, isHidden, measuredClass } = member.volunteer!;
   const model = models.find((entry) => entry.digest === assignment?.model);
   return {
     id: member.id,
@@ -90,6 +92,8 @@ function volunteerState(
     tokens: tokensOf(member),
     joinedAtMs: member.joinedAtMs,
     hidden: isHidden,
+    gate: gateOf(member),
+    measuredClass,
     trust: trust.standing(member.id, offer.numericClass),
   };
 }

@@ -197,6 +197,8 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       tokens: 12_000 * (i + 1),
       joinedAtMs: atMs - (i + 1) * 1_260_000,
       hidden: i === 4,
+      gate: i === 5 ? 'trial' : 'open',
+      measuredClass: i < 4,
       trust: {
         checkedSpans: i === 5 ? 3 : i === 3 ? 0 : 214 * (i + 1),
         isNew: i === 5 || i === 3,
