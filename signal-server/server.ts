@@ -12,6 +12,7 @@ import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
 import type { AnswerShape } from './gateway/answer-shape.ts';
+import { chanceOf } from './hidden/chance.ts';
 import type { HiddenRunner } from './hidden/hidden-desk.ts';
 import { ShapeMemory } from './hidden/hidden-shape.ts';
 import type { HiddenContext } from './hidden/start-hidden.ts';
@@ -38,6 +39,8 @@ const STOP_GRACE_MS = 1_000;
 const SNAPSHOT_MS = 1_000;
 /** How often what is too old is dropped. */
 const PRUNE_MS = 60 * 60_000;
+/** How often the figures of hidden sessions are made public: seldom, so that they tell of no single one. */
+const HIDDEN_FIGURES_MS = 60 * 60_000;
 /** Proven faults that the network's snapshot names. */
 const SHOWN_FAULTS = 20;
 
@@ -119,6 +122,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     sockets: () => edge?.open ?? 0,
     suspended: () => trust.suspended,
     log: () => deps.transparencyLog?.status ?? null,
+    hidden: () => hiddenFigures.shown,
   });
   const desks = createDesks({
     clock,
@@ -136,13 +140,13 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       const tookMs = Math.min((1000 * tokens) / (tokensPerSecond ?? Infinity), clock.wallMs() - route.issuedAtMs);
       history.addTokens(clock.nowMs(), tokens, tookMs);
     },
-    onHidden: () => undefined,
     onError,
     times,
     limits,
     hidden: config.hidden,
   });
-  const { registry, leases, trust, finishedSessions, routes, reports, volunteers, hidden } = desks;
+  const { registry, leases, trust, finishedSessions, routes, reports, volunteers } = desks;
+  const { hidden, hiddenFigures, standings } = desks;
   const server = createServer();
   const edge =
     ownRouter &&
@@ -178,7 +182,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   });
   server.on('request', app);
   const companions: Companion[] = [];
-  const shapes = new ShapeMemory(() => new DataView(random(4).buffer).getUint32(0) / 2 ** 32);
+  const shapes = new ShapeMemory(() => chanceOf(random));
   let recent: { readonly atMs: number; readonly snapshot: NetworkSnapshot } | null = null;
   const { every, stopAll } = createRepeater(clock, onError);
   const stopping = new AbortController();
@@ -201,6 +205,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       leases,
       trust,
       gateOf: (member) => hidden.gateOf(member),
+      shownSpans: ({ id }) => standings.shownSpans(id),
+      hiddenSessions: hiddenFigures.shown,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
@@ -241,6 +247,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     const { port } = server.address() as AddressInfo;
     every(1_000, () => routes.tick());
     every(1_000, () => hidden.tick());
+    every(1_000, () => standings.tick());
+    every(HIDDEN_FIGURES_MS, () => hiddenFigures.publish());
     every(times.heartbeatMs, () => edge?.beat());
     every(times.rebalanceMs, () => volunteers.tick());
     every(times.rescanMs, rescan);

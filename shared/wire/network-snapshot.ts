@@ -3,6 +3,8 @@ import { digestSchema, peerIdSchema } from '../ids.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { peerKindSchema } from './peer-kind.ts';
 
+const hiddenOutcomesSchema = z.object({ passed: z.number(), failed: z.number(), unclear: z.number() });
+
 /** The answer of `GET /api/network`: the state of the network as the server sees it, for the page. */
 export const networkSnapshotSchema = z.object({
   serverTimeMs: z.number(),
@@ -62,6 +64,13 @@ export const networkSnapshotSchema = z.object({
   /** Faults that the server found proven, newest first, the last few. */
   faults: z.array(z.object({ volunteer: peerIdSchema, range: stageRangeSchema, reason: z.string(), atMs: z.number() })),
   sessions: z.object({ running: z.number(), queued: z.number(), finished: z.number(), failed: z.number() }),
+  /** Answers that the server asked for itself, by kind and outcome, as they stood an hour ago at most. */
+  hiddenSessions: z.object({
+    sessions: z.object({ trial: hiddenOutcomesSchema, later: hiddenOutcomesSchema }),
+    tokens: z.number(),
+    anchorMs: z.number(),
+    steerers: z.number(),
+  }),
   /** One point every 10 s, oldest first, at most the last hour. */
   history: z.array(
     z.object({ atMs: z.number(), volunteers: z.number(), sessions: z.number(), tokensPerSecond: z.number() }),

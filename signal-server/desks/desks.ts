@@ -10,7 +10,10 @@ import { verifyProof } from '#shared/proof/verify-proof.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
-import { HiddenDesk, type HiddenEnd } from '../hidden/hidden-desk.ts';
+import { chanceOf } from '../hidden/chance.ts';
+import { HiddenDesk } from '../hidden/hidden-desk.ts';
+import { HiddenFigures } from '../hidden/hidden-figures.ts';
+import { StandingDesk } from '../hidden/standing-desk.ts';
 import { hiddenTrustOf } from '../hidden/hidden-trust.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
@@ -38,8 +41,6 @@ export interface DesksDeps {
   /** Behind it are the peers. */
   readonly router: DesksEnd;
   readonly companionKeys: Pick<CompanionKeys, 'isOwn' | 'isAnchor' | 'isGateway'>;
-  /** Called after each hidden session. */
-  readonly onHidden: (ended: HiddenEnd) => void;
   /** True while the server's own anchors are on their way. */
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
@@ -60,11 +61,13 @@ export interface Desks {
   readonly reports: ReportDesk;
   readonly volunteers: VolunteerDesk;
   readonly hidden: HiddenDesk;
+  readonly hiddenFigures: HiddenFigures;
+  readonly standings: StandingDesk;
 }
 
 /** Opens the desks: from here on they answer what the router brings. */
 export function createDesks(deps: DesksDeps): Desks {
-  const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
+  const { clock, random, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const isOwn = (id: PeerId): boolean => companionKeys.isOwn(id);
@@ -78,8 +81,19 @@ export function createDesks(deps: DesksDeps): Desks {
     ...{ registry, leases, trust, models, isAnchor },
     hiddenTrust: hiddenTrustOf(store.trust),
     isBusy: () => routes.queued > 0,
-    onResult: (ended) => deps.onHidden(ended),
+    onResult: ({ id, kind, result, tokens, tookMs }) => {
+      hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer: false });
+      if (kind === 'trial' || result.type === 'failed') standings.tell(id);
+    },
     onSupply: () => routes.retry(),
+  });
+  const hiddenFigures = new HiddenFigures();
+  const standings = new StandingDesk({
+    ...{ clock, registry, send },
+    chance: () => chanceOf(random),
+    spansOf: (id, numericClass) => trust.standing(id, numericClass).checkedSpans,
+    gateOf: (member) => hidden.gateOf(member),
+    failureOf: (id) => hidden.failureOf(id),
   });
   const shared = {
     ...deps,
@@ -96,7 +110,10 @@ export function createDesks(deps: DesksDeps): Desks {
     isGateway: (id) => companionKeys.isGateway(id),
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
     onRefused: (code) => metrics.refusals.inc({ code }),
-    onFinished: (session) => finishedSessions.add(session),
+    onFinished: (session) => {
+      finishedSessions.add(session);
+      standings.worked(session.lease.volunteers);
+    },
   });
   const replays = new ReplayDesk({
     ...shared,
@@ -105,7 +122,10 @@ export function createDesks(deps: DesksDeps): Desks {
   });
   const volunteers = new VolunteerDesk({
     ...shared,
-    onReady: (member) => hidden.ready(member),
+    onReady(member) {
+      hidden.ready(member);
+      if (!isAnchor(member.id)) standings.tell(member.id);
+    },
     onSupply: () => routes.retry(),
   });
   const authority = {
@@ -138,5 +158,5 @@ export function createDesks(deps: DesksDeps): Desks {
       if (ended.code !== 'cancelled') onError(ended);
     },
   );
-  return { registry, leases, trust, finishedSessions, routes, reports, volunteers, hidden };
+  return { registry, leases, trust, finishedSessions, routes, reports, volunteers, hidden, hiddenFigures, standings };
 }

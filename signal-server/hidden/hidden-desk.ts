@@ -11,6 +11,7 @@ import type { UnitSpan } from '../placement/stage-grid.ts';
 import { candidatesFor, type CandidateSources, type Gate } from '../routing/candidate.ts';
 import type { RouteRequest } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
+import { chanceOf } from './chance.ts';
 import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
 import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
 import type { HiddenTrust } from './hidden-trust.ts';
@@ -100,6 +101,8 @@ export class HiddenDesk {
   /** When anchors last held a stage and all beside it, by model and stage. */
   readonly #possibleMs = new Map<string, number>();
   readonly #reasons = new Map<PeerId, string>();
+  /** Speeds that later sessions measured. Routes show the speed they count with, so it changes at a time by chance. */
+  readonly #speeds = new Map<PeerId, { readonly layerMs: number; readonly atMs: number }>();
   #runner: HiddenRunner | null = null;
 
   constructor(deps: HiddenDeskDeps) {
@@ -161,6 +164,14 @@ export class HiddenDesk {
       this.#known.delete(id);
       this.#schedule.gone(id);
     }
+    for (const [id, { layerMs, atMs }] of this.#speeds) {
+      const volunteer = this.#deps.registry.get(id)?.volunteer;
+      if (volunteer?.tried == null) this.#speeds.delete(id);
+      else if (atMs <= this.#deps.clock.nowMs()) {
+        this.#deps.registry.passed(volunteer, layerMs, false);
+        this.#speeds.delete(id);
+      }
+    }
     for (const id of this.#reasons.keys()) if (this.failureOf(id) === null) this.#reasons.delete(id);
     this.#begin();
   }
@@ -195,6 +206,11 @@ export class HiddenDesk {
     );
     session.onPlanned();
     return planned;
+  }
+
+  #newsAtMs(): number {
+    const { clock, hidden } = this.#deps;
+    return clock.nowMs() - hidden.meanMs * Math.log(1 - this.#chance());
   }
 
   #candidates(model: PlannedModel) {
@@ -310,8 +326,10 @@ export class HiddenDesk {
     const isFault = result.type === 'failed' && !(volunteer.isHidden && result.isTardy);
     if (result.type === 'passed') {
       const wasOpen = volunteer.tried !== null;
-      const layerMs = layerMsOf(result.lapMs, othersMs ?? 0, assignment.span) ?? volunteer.tried?.layerMs ?? null;
-      registry.passed(volunteer, layerMs ?? volunteer.layerMs ?? 0, result.isMeasured);
+      const layerMs = layerMsOf(result.lapMs, othersMs ?? 0, assignment.span);
+      const before = volunteer.tried?.layerMs ?? null;
+      registry.passed(volunteer, before ?? layerMs ?? volunteer.layerMs ?? 0, result.isMeasured);
+      if (before !== null && layerMs !== null) this.#speeds.set(id, { layerMs, atMs: this.#newsAtMs() });
       hiddenTrust.witness(id, numericClass, result.spans).catch(onError);
       this.#reasons.delete(id);
       if (!wasOpen) onSupply();
@@ -329,9 +347,8 @@ export class HiddenDesk {
     onResult({ id, kind, result, isFault, tokens: watch.tokens, tookMs });
   }
 
-  /** In [0, 1). */
   #chance(): number {
-    return new DataView(this.#deps.random(4).buffer).getUint32(0) / 2 ** 32;
+    return chanceOf(this.#deps.random);
   }
 }
 

@@ -1,4 +1,3 @@
-import type { RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
@@ -8,6 +7,7 @@ import { createGatewayModels, openAskers } from '../gateway/start-gateway.ts';
 import { systemRandom as random } from '../machine/system-clock.ts';
 import type { Asker } from '../node-peer/requester-pool.ts';
 import type { Companion, CompanionContext } from '../server.ts';
+import { chanceOf, uint32Of } from './chance.ts';
 import type { HiddenRun, HiddenRunner } from './hidden-desk.ts';
 import type { ShapeMemory } from './hidden-shape.ts';
 import { PromptStock } from './prompt-stock.ts';
@@ -59,7 +59,7 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
     };
     const request = { stop: [], stream: true, release: 'early' as const };
     let text = '';
-    for await (const part of runAnswer(deps, model, request, { ...plan, seed: seedOf(random) }, run.signal)) {
+    for await (const part of runAnswer(deps, model, request, { ...plan, seed: uint32Of(random) }, run.signal)) {
       if (part.type === 'text') text += part.text;
     }
     return text;
@@ -132,14 +132,4 @@ async function* told(
     tell(event);
     yield event;
   }
-}
-
-/** 32 random bits. */
-function seedOf(bytes: RandomBytes): number {
-  return new DataView(bytes(4).buffer).getUint32(0);
-}
-
-/** In [0, 1). */
-function chanceOf(bytes: RandomBytes): number {
-  return seedOf(bytes) / 2 ** 32;
 }

@@ -15,6 +15,9 @@ export interface SnapshotParts {
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
   readonly gateOf: (member: Member) => NetworkSnapshot['volunteers'][number]['gate'];
+  /** Spans that count for a volunteer, as it was told of them. */
+  readonly shownSpans: (member: Member) => number;
+  readonly hiddenSessions: NetworkSnapshot['hiddenSessions'];
   readonly models: readonly CatalogEntry[];
   readonly reasonNotServable: (model: PlannedModel) => string | null;
   readonly sessions: NetworkSnapshot['sessions'];
@@ -40,6 +43,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     checks: parts.checks,
     faults: parts.faults.map(({ volunteer, range, reason, atMs }) => ({ volunteer, range, reason, atMs })),
     sessions: parts.sessions,
+    hiddenSessions: parts.hiddenSessions,
     history: parts.history,
     sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
   };
@@ -72,7 +76,7 @@ function modelState(
 
 function volunteerState(
   member: Member,
-  { models, leases, trust, gateOf, tokensOf }: SnapshotParts,
+  { models, leases, trust, gateOf, shownSpans, tokensOf }: SnapshotParts,
 ): NetworkSnapshot['volunteers'][number] {
   const { offer, state, assignment, layerMs, isHidden, measuredClass } = member.volunteer!;
   const model = models.find((entry) => entry.digest === assignment?.model);
@@ -94,6 +98,6 @@ function volunteerState(
     hidden: isHidden,
     gate: gateOf(member),
     measuredClass,
-    trust: trust.standing(member.id, offer.numericClass),
+    trust: { ...trust.standing(member.id, offer.numericClass), checkedSpans: shownSpans(member) },
   };
 }

@@ -18,7 +18,7 @@ import { ServingHistory } from './serving-history.ts';
 import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
 import type { WorkerClient } from './worker-client.ts';
 
-export type { VolunteerState } from './volunteer-state.ts';
+export type { VolunteerStanding, VolunteerState } from './volunteer-state.ts';
 
 export interface LendingSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
@@ -213,6 +213,10 @@ export class Volunteer {
   }
 
   #onServerMessage(message: ServerMessage): void {
+    if (message.type === 'standing') {
+      const { type: _type, ...standing } = message;
+      return this.#update({ standing });
+    }
     if (this.#isPaused || this.#backend === null) return;
     if (message.type === 'assign') return this.#onAssign(message);
     if (message.type !== 'idle') return;

@@ -130,6 +130,7 @@ export function servingState(atMs: number): VolunteerState {
     tokensPerSecond: 31.4,
     history,
     probeError: 0.00021,
+    standing: { gate: 'open', spans: 3, neededSpans: 10, reason: null, untilMs: null },
     error: null,
   };
 }
@@ -226,6 +227,10 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       },
     ],
     volunteers,
+    hiddenSessions: {
+      sessions: { trial: { passed: 41, failed: 2, unclear: 1 }, later: { passed: 388, failed: 3, unclear: 12 } },
+      ...{ tokens: 10_344, anchorMs: 402_000, steerers: 0 },
+    },
     checks: servable ? { checked: 8_412, settled: 17, unchecked: 322, disputed: 2 } : noChecks,
     faults: servable
       ? [
