@@ -10,6 +10,8 @@ const replicaSchema = z.strictObject({
   webrtc: z.boolean(),
   /** Numeric class, such as `wasm` or `webgpu/google/swiftshader`. */
   numericClass: z.string().max(200),
+  /** Of a replay: its key has not earned trust yet, or nobody has measured its class, so that its word alone decides nothing. */
+  isUnproven: z.literal(true).optional(),
 });
 export type Replica = z.infer<typeof replicaSchema>;
 

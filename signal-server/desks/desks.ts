@@ -10,7 +10,6 @@ import { verifyProof } from '#shared/proof/verify-proof.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
-import { chanceOf } from '../hidden/chance.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
 import { StandingDesk } from '../hidden/standing-desk.ts';
@@ -18,6 +17,7 @@ import { hiddenTrustOf } from '../hidden/hidden-trust.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { Registry, type Member } from '../placement/registry.ts';
+import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
@@ -88,9 +88,10 @@ export function createDesks(deps: DesksDeps): Desks {
     onSupply: () => routes.retry(),
   });
   const hiddenFigures = new HiddenFigures();
+  const draw = new Draw(random);
   const standings = new StandingDesk({
     ...{ clock, registry, send },
-    chance: () => chanceOf(random),
+    chance: () => draw.uniform(),
     spansOf: (id, numericClass) => trust.standing(id, numericClass).checkedSpans,
     gateOf: (member) => hidden.gateOf(member),
     failureOf: (id) => hidden.failureOf(id),
@@ -103,6 +104,8 @@ export function createDesks(deps: DesksDeps): Desks {
     trust,
     models,
     gateOf: (member: Member) => hidden.gateOf(member),
+    isAnchor,
+    measuresSpeed: () => hidden.isOn,
     sign: (route: Route): Promise<Envelope> => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
   };
   const routes = new RouteDesk({
@@ -117,7 +120,6 @@ export function createDesks(deps: DesksDeps): Desks {
   });
   const replays = new ReplayDesk({
     ...shared,
-    isAnchor,
     onRefused: (role) => metrics.replays.inc({ role, outcome: 'refused' }),
   });
   const volunteers = new VolunteerDesk({

@@ -3,8 +3,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { dependsOnRuns, isExactClass, isExactPair } from '#shared/judge/numeric-class.ts';
-import type { Route } from '#shared/route/route.ts';
+import type { Replica, Route } from '#shared/route/route.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
@@ -13,6 +12,9 @@ import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
 import { spanOf, type UnitSpan } from '../placement/stage-grid.ts';
 import { candidatesFor, replicaOf, type Candidate, type CandidateSources } from '../routing/candidate.ts';
+import { drawThird, fittingThirds } from '../routing/draw-third.ts';
+import { Draw } from '../routing/draw.ts';
+import { ONE_PREFIX_NOTE, sharesOnePrefix } from '../routing/scheduler.ts';
 
 export type ReplayRequest = Extract<PeerControlMessage, { type: 'replay' }>;
 
@@ -22,23 +24,28 @@ export interface ReplayDeskDeps extends CandidateSources {
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
   readonly sign: (route: Route) => Promise<Envelope>;
-  /** True for the server's own anchors. */
-  readonly isAnchor: (id: PeerId) => boolean;
   readonly onRefused: (role: ReplayRequest['role']) => void;
   readonly onError: (error: unknown) => void;
   readonly times: Pick<Config['times'], 'replayMs'>;
   readonly limits: Pick<Config['limits'], 'replaysPerRequester'>;
 }
 
-type Grant = { readonly lease: Lease; readonly range: Route['stages'][number]['range']; readonly replica: Candidate };
+type Grant = {
+  readonly lease: Lease;
+  readonly range: Route['stages'][number]['range'];
+  readonly replica: Candidate;
+  readonly hasOnePrefix: boolean;
+};
 type Refusal = { readonly code: ErrorCode; readonly message: string };
 
 /** Finds the third replica that settles a difference between two of a running session. */
 export class ReplayDesk {
   readonly #deps: ReplayDeskDeps;
+  readonly #draw: Draw;
 
   constructor(deps: ReplayDeskDeps) {
     this.#deps = deps;
+    this.#draw = new Draw(deps.random);
   }
 
   receive(member: Member, request: ReplayRequest): void {
@@ -48,7 +55,7 @@ export class ReplayDesk {
   }
 
   #find(member: Member, request: ReplayRequest): Grant | Refusal {
-    const { leases, models, limits } = this.#deps;
+    const { leases, models, limits, isAnchor } = this.#deps;
     const lease = leases.get(request.session);
     // A stranger's session is treated as one that does not exist, which is all that a stranger should learn.
     if (lease?.requester !== member.id || lease.role !== 'answer') {
@@ -62,53 +69,26 @@ export class ReplayDesk {
     }
     const model = models().find((planned) => planned.digest === lease.route.model);
     if (model === undefined) return { code: 'unknown-model', message: 'this server no longer has the model' };
-    const holders = candidatesFor(model, () => false, this.#deps).filter(
-      ({ id, span }) => id !== member.id && !request.exclude.includes(id) && isSame(span, spanOf(stage.range)),
+    const candidates = candidatesFor(model, () => false, this.#deps);
+    const hasOnePrefix = sharesOnePrefix(candidates);
+    const exclude = excludable(lease, request);
+    const networks = hasOnePrefix ? new Map<PeerId, string>() : lease.prefixes;
+    const difference = { role: request.role, stage, exclude, networks, size: model.size, isAnchor };
+    const holders = candidates.filter(
+      ({ id, span }) => id !== member.id && !exclude.has(id) && isSame(span, spanOf(stage.range)),
     );
-    const fitting = holders.filter((holder) => this.#fits(holder, stage, request.role));
-    const free = fitting.filter((holder) => holder.isReady && holder.freeSlots > 0);
-    const replica = this.#best(free, stage, request);
-    if (replica !== undefined) return { lease, range: stage.range, replica };
+    const fitting = fittingThirds(holders, difference);
+    const free = fitting.filter((holder) => holder.isReady && holder.isTried && holder.freeSlots > 0);
+    const replica = drawThird(free, difference, this.#draw);
+    if (replica !== undefined) return { lease, range: stage.range, replica, hasOnePrefix };
     return refusalOf(request.role, fitting.length > 0);
   }
 
-  /**
-   * An arbiter is none of the stage's replicas and computes as its primary does. A referee is an anchor of ours of an exact
-   * class, and may be a shadow of the stage where there is no other: its word counts whichever part it took.
-   */
-  #fits({ id, numericClass }: Candidate, { primary, shadows }: Route['stages'][number], role: Lease['role']): boolean {
-    if (id === primary.id) return false;
-    if (role === 'referee') return this.#deps.isAnchor(id) && isExactClass(numericClass);
-    return numericClass === primary.numericClass && shadows.every((shadow) => shadow.id !== id);
-  }
-
-  /**
-   * The best of them: a referee of a party's own class, which tells the last bit, the engine's before the runtime's; then not of
-   * the stage, then of another prefix than its primary, then not new, then with least to do.
-   */
-  #best(
-    free: readonly Candidate[],
-    { primary, shadows }: Route['stages'][number],
-    { role, exclude }: ReplayRequest,
-  ): Candidate | undefined {
-    const primaryPrefix = this.#deps.registry.get(primary.id)?.prefix;
-    // A requester leaves the two that differ out of the search.
-    const parties = [primary, ...shadows].filter(({ id }) => exclude.includes(id));
-    const distance = ({ numericClass }: Candidate): number => {
-      if (role !== 'referee') return 0;
-      if (!parties.some((party) => isExactPair(party.numericClass, numericClass))) return 2;
-      return dependsOnRuns(numericClass) ? 1 : 0;
-    };
-    const rank = (one: Candidate): number =>
-      16 * distance(one) +
-      (shadows.some((shadow) => shadow.id === one.id) ? 8 : 0) +
-      (one.prefix === primaryPrefix ? 4 : 0) +
-      (one.isNew ? 2 : 0) +
-      one.running / (one.running + one.freeSlots);
-    return [...free].sort((a, b) => rank(a) - rank(b))[0];
-  }
-
-  #grant(requester: PeerAddress, { request, role }: ReplayRequest, { lease, range, replica }: Grant): void {
+  #grant(
+    requester: PeerAddress,
+    { request, role }: ReplayRequest,
+    { lease, range, replica, hasOnePrefix }: Grant,
+  ): void {
     const { clock, leases, random, send, sign, times } = this.#deps;
     const issuedAtMs = Math.floor(clock.wallMs());
     const route: Route = {
@@ -119,10 +99,11 @@ export class ReplayDesk {
       capacity: lease.route.capacity,
       issuedAtMs,
       expiresAtMs: issuedAtMs + times.replayMs,
-      stages: [{ range, primary: replicaOf(replica), shadows: [], predictedMs: 0 }],
-      notes: [],
+      stages: [{ range, primary: thirdOf(replica), shadows: [], predictedMs: 0 }],
+      notes: hasOnePrefix ? [ONE_PREFIX_NOTE] : [],
     };
     leases.take(route, role);
+    lease.thirds.add(replica.id);
     sign(route).then(
       (envelope) => send(requester, { type: 'routed', request, route: envelope }),
       (error: unknown) => {
@@ -150,8 +131,21 @@ function refusalOf(role: ReplayRequest['role'], isHeld: boolean): Refusal {
   const message =
     role === 'referee'
       ? 'no other anchor of this server holds these layers in an exact class, and none is moved to them for a replay'
-      : 'no other volunteer of this numeric class holds these layers';
+      : 'no other volunteer of this numeric class, and of another network than the two that differ, holds these layers';
   return { code: 'no-coverage', message };
+}
+
+/**
+ * Whom a requester may keep away from a replay of its session: those whose part this is, and the thirds that it has had. Else it could
+ * choose its arbiter by excluding the others.
+ */
+function excludable({ volunteers, thirds }: Lease, { exclude }: ReplayRequest): ReadonlySet<PeerId> {
+  return new Set(exclude.filter((id) => volunteers.includes(id) || thirds.has(id)));
+}
+
+function thirdOf(replica: Candidate): Replica {
+  const isUnproven = replica.isNew || !replica.isMeasured;
+  return { ...replicaOf(replica), ...(isUnproven ? { isUnproven } : {}) };
 }
 
 function isSame(a: UnitSpan, b: UnitSpan): boolean {

@@ -11,7 +11,7 @@ import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
-import { replicaOf, type CandidateSources } from '../routing/candidate.ts';
+import { networkOf, replicaOf, type CandidateSources } from '../routing/candidate.ts';
 import { RoutePlanner } from '../routing/route-planner.ts';
 import { RouteQueue, type RouteRequest, type Waiting } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
@@ -216,7 +216,7 @@ export class RouteDesk {
       })),
       notes: [...planned.notes],
     };
-    leases.take(route, 'answer');
+    leases.take(route, 'answer', this.#networksOf(route));
     sign(route).then(
       (envelope) => send(requester, { type: 'routed', request: request.request, route: envelope }),
       (error: unknown) => {
@@ -224,6 +224,17 @@ export class RouteDesk {
         this.#sessions.fail(route.session);
         this.#refuse(requester, request, 'internal', 'the route could not be signed');
       },
+    );
+  }
+
+  #networksOf({ stages }: Route): Map<PeerId, string> {
+    const { registry, isAnchor } = this.#deps;
+    const replicas = stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    return new Map(
+      replicas.flatMap(({ id }) => {
+        const member = registry.get(id);
+        return member === undefined ? [] : [[id, networkOf(member, isAnchor(id))]];
+      }),
     );
   }
 

@@ -9,9 +9,9 @@ import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Assignment, Member, RegisteredVolunteer, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import { candidatesFor, type CandidateSources, type Gate } from '../routing/candidate.ts';
+import { Draw } from '../routing/draw.ts';
 import type { RouteRequest } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
-import { chanceOf } from './chance.ts';
 import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
 import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
 import type { HiddenTrust } from './hidden-trust.ts';
@@ -46,7 +46,7 @@ export interface HiddenRunner {
   run(session: HiddenRun): Promise<void>;
 }
 
-export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf'> {
+export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measuresSpeed'> {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly registry: Registry;
@@ -95,6 +95,7 @@ interface Session {
 export class HiddenDesk {
   readonly #deps: HiddenDeskDeps;
   readonly #schedule: HiddenSchedule;
+  readonly #draw: Draw;
   readonly #askers = new Map<PeerId, Session | null>();
   /** The assignment that each volunteer is known with. */
   readonly #known = new Map<PeerId, number>();
@@ -107,12 +108,18 @@ export class HiddenDesk {
 
   constructor(deps: HiddenDeskDeps) {
     this.#deps = deps;
-    this.#schedule = new HiddenSchedule(deps.hidden, () => this.#chance());
+    this.#draw = new Draw(deps.random);
+    this.#schedule = new HiddenSchedule(deps.hidden, () => this.#draw.uniform());
   }
 
   /** From now on hidden sessions can be carried out. */
   attach(runner: HiddenRunner): void {
     this.#runner = runner;
+  }
+
+  /** True once hidden sessions can be carried out. */
+  get isOn(): boolean {
+    return this.#runner !== null;
   }
 
   /** Whether this volunteer may be given work. Anchors may: they are what the others are compared with. */
@@ -197,7 +204,7 @@ export class HiddenDesk {
       role: session?.role ?? ('primary' as const),
       isAmongAnchors: session?.kind !== 'later',
     };
-    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, isAnchor, () => this.#chance());
+    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, isAnchor, this.#draw);
     if (session === null || planned.type !== 'route') return planned;
     const others = planned.stages.filter(({ primary }) => primary.id !== session.target);
     session.othersMs = others.reduce(
@@ -210,11 +217,15 @@ export class HiddenDesk {
 
   #newsAtMs(): number {
     const { clock, hidden } = this.#deps;
-    return clock.nowMs() - hidden.meanMs * Math.log(1 - this.#chance());
+    return clock.nowMs() - hidden.meanMs * Math.log(1 - this.#draw.uniform());
   }
 
   #candidates(model: PlannedModel) {
-    return candidatesFor(model, () => false, { ...this.#deps, gateOf: (member) => this.gateOf(member) });
+    return candidatesFor(model, () => false, {
+      ...this.#deps,
+      gateOf: (member) => this.gateOf(member),
+      measuresSpeed: () => this.isOn,
+    });
   }
 
   #anchorSpans(model: Digest): UnitSpan[] {
@@ -275,7 +286,7 @@ export class HiddenDesk {
     };
     const session: Session = {
       ...{ target: id, kind, watch, othersMs: null },
-      role: kind === 'trial' || this.#chance() < 0.5 ? 'primary' : 'shadow',
+      role: kind === 'trial' || this.#draw.uniform() < 0.5 ? 'primary' : 'shadow',
       onPlanned: () => {
         if (kind !== 'trial') return;
         stopAfter(hidden.trialOpenMs, SILENT, () => watch.isOpen);
@@ -345,10 +356,6 @@ export class HiddenDesk {
       'hidden session',
     );
     onResult({ id, kind, result, isFault, tokens: watch.tokens, tookMs });
-  }
-
-  #chance(): number {
-    return chanceOf(this.#deps.random);
   }
 }
 

@@ -2,7 +2,9 @@ import { isExactClass } from '#shared/judge/numeric-class.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from '../routing/candidate.ts';
-import { planRoute, predictedMs, type Planned, type PlannedStage } from '../routing/scheduler.ts';
+import type { Draw } from '../routing/draw.ts';
+import { predictedMs } from '../routing/pace.ts';
+import { planRoute, type Planned, type PlannedStage } from '../routing/scheduler.ts';
 
 /** What a hidden session is to look at. */
 export interface HiddenWish {
@@ -27,29 +29,27 @@ export function planHidden(
   candidates: readonly Candidate[],
   wish: HiddenWish,
   isAnchor: (id: PeerId) => boolean,
-  chance: () => number,
+  draw: Draw,
 ): Planned {
   const anchors = candidates.filter(({ id }) => isAnchor(id));
-  if (wish.target === null) return planRoute(layers, demand, anchors);
+  if (wish.target === null) return planRoute(layers, demand, anchors, draw);
   const found = candidates.find(({ id }) => id === wish.target);
   if (found === undefined || found.freeSlots <= 0) return { type: 'wait' };
   // It has said that it is ready; that nobody has seen it work yet is why it is asked.
-  const target = { ...found, isReady: true };
-  const references = shuffled(
-    anchors.filter((anchor) => isReference(anchor, target.span)),
-    chance,
-  );
+  const target = { ...found, isReady: true, isTried: true };
+  const fitting = anchors.filter((anchor) => isReference(anchor, target.span));
+  const lots = draw.lots(fitting);
+  const references = fitting.sort((a, b) => lots.get(a)! - lots.get(b)!);
   if (references.length === 0) return { type: 'wait' };
   const beside = references.slice(0, MOST_REFERENCES);
   const elsewhere = (wish.isAmongAnchors ? anchors : candidates).filter(({ span }) => !overlap(span, target.span));
-  const planned = planRoute(layers, demand, [target, ...beside, ...elsewhere]);
+  const planned = planRoute(layers, demand, [target, ...beside, ...elsewhere], draw);
   if (planned.type !== 'route') return planned;
   const stages = planned.stages.map((stage) =>
     isSame(stage.primary.span, target.span) ? withTarget(stage, target, beside, wish.role) : stage,
   );
-  return stages.some(({ primary, shadows }) => [primary, ...shadows].includes(target))
-    ? { ...planned, stages }
-    : { type: 'wait' };
+  const isThere = stages.some(({ primary, shadows }) => [primary, ...shadows].some(({ id }) => id === target.id));
+  return isThere ? { ...planned, stages } : { type: 'wait' };
 }
 
 /** True for an anchor that can stand beside a volunteer of this stage now. */
@@ -64,18 +64,15 @@ function withTarget(
   beside: readonly Candidate[],
   role: HiddenWish['role'],
 ): PlannedStage {
-  const others = [...new Set([primary, ...shadows, ...beside])].filter((replica) => replica !== target);
+  const known = new Map([...beside, ...shadows, primary].map((replica) => [replica.id, replica]));
+  known.delete(target.id);
+  const others = [...known.values()];
   const count = Math.max(1, shadows.length);
   if (role === 'primary') {
     return { primary: target, shadows: others.slice(0, count), predictedMs: predictedMs(target) };
   }
   const [first, ...rest] = others as [Candidate, ...Candidate[]];
   return { primary: first, shadows: [target, ...rest].slice(0, count), predictedMs: predictedMs(first) };
-}
-
-function shuffled<Item>(items: readonly Item[], chance: () => number): Item[] {
-  const order = items.map((item) => ({ item, key: chance() }));
-  return order.sort((a, b) => a.key - b.key).map(({ item }) => item);
 }
 
 function isSame(a: UnitSpan, b: UnitSpan): boolean {

@@ -6,8 +6,8 @@ import { runAnswer, type AnswerDeps, type Plan } from '../gateway/run-answer.ts'
 import { createGatewayModels, openAskers } from '../gateway/start-gateway.ts';
 import { systemRandom as random } from '../machine/system-clock.ts';
 import type { Asker } from '../node-peer/requester-pool.ts';
+import { Draw } from '../routing/draw.ts';
 import type { Companion, CompanionContext } from '../server.ts';
-import { chanceOf, uint32Of } from './chance.ts';
 import type { HiddenRun, HiddenRunner } from './hidden-desk.ts';
 import type { ShapeMemory } from './hidden-shape.ts';
 import { PromptStock } from './prompt-stock.ts';
@@ -37,10 +37,11 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
   const { catalog, dataFolder, shapes } = context;
   const { requesters, giveReceipt, stop } = openAskers(context);
   const models = createGatewayModels(catalog, dataFolder.blobsPath);
+  const draw = new Draw(random);
   const stocks = new Map<Digest, PromptStock>();
 
   function stockOf({ digest, manifest, text }: GatewayModel): PromptStock {
-    const stock = stocks.get(digest) ?? new PromptStock(text, manifest.config.vocabularySize, () => chanceOf(random));
+    const stock = stocks.get(digest) ?? new PromptStock(text, manifest.config.vocabularySize, () => draw.uniform());
     stocks.set(digest, stock);
     return stock;
   }
@@ -59,7 +60,13 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
     };
     const request = { stop: [], stream: true, release: 'early' as const };
     let text = '';
-    for await (const part of runAnswer(deps, model, request, { ...plan, seed: uint32Of(random) }, run.signal)) {
+    for await (const part of runAnswer(
+      deps,
+      model,
+      request,
+      { ...plan, seed: Math.floor(draw.uniform() * 2 ** 32) },
+      run.signal,
+    )) {
       if (part.type === 'text') text += part.text;
     }
     return text;

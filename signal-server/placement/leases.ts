@@ -11,6 +11,10 @@ export interface Lease {
   readonly role: LeaseRole;
   readonly requester: PeerId;
   readonly volunteers: readonly PeerId[];
+  /** The networks of these volunteers as the session was given out; who differs may leave before its network is asked for. */
+  readonly prefixes: ReadonlyMap<PeerId, string>;
+  /** The third replicas that were given to settle differences in it. */
+  readonly thirds: Set<PeerId>;
   /** Monotonic milliseconds. */
   readonly endsAtMs: number;
 }
@@ -28,10 +32,19 @@ export class Leases {
     return this.#bySession.size;
   }
 
-  take(route: Route, role: LeaseRole): void {
+  take(route: Route, role: LeaseRole, prefixes: ReadonlyMap<PeerId, string> = new Map()): void {
     const volunteers = route.stages.flatMap((stage) => [stage.primary.id, ...stage.shadows.map((shadow) => shadow.id)]);
     const endsAtMs = this.#clock.nowMs() + (route.expiresAtMs - route.issuedAtMs);
-    this.#bySession.set(route.session, { route, role, requester: route.requester.id, volunteers, endsAtMs });
+    const lease = {
+      route,
+      role,
+      requester: route.requester.id,
+      volunteers,
+      prefixes,
+      thirds: new Set<PeerId>(),
+      endsAtMs,
+    };
+    this.#bySession.set(route.session, lease);
     this.#count(volunteers, 1);
   }
 

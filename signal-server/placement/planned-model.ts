@@ -1,4 +1,5 @@
 import type { Digest } from '#shared/ids.ts';
+import type { ModelSize } from '#shared/judge/thresholds.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { stageGrid, type UnitSpan } from './stage-grid.ts';
 import { stageMemoryBytes, unitCosts, type BackendName } from './stage-memory.ts';
@@ -8,6 +9,7 @@ export interface PlannedModel {
   readonly digest: Digest;
   readonly name: string;
   readonly layers: number;
+  readonly size: ModelSize;
   /** Units of the stage grid: layers, embedding and head. */
   readonly units: number;
   readonly minStages: number;
@@ -20,13 +22,14 @@ export interface PlannedModel {
 
 /** `isPlanned` says that the CPU engine knows the model's graph. */
 export function planModel(digest: Digest, manifest: Manifest, leastStages: number, isPlanned: boolean): PlannedModel {
-  const { layers, maxPositions } = manifest.config;
+  const { layers, maxPositions, hiddenSize } = manifest.config;
   const minStages = Math.min(layers + 2, Math.max(manifest.minStages, leastStages));
   const known = new Map<string, number>();
   return {
     digest,
     name: manifest.name,
     layers,
+    size: { hiddenSize, layers },
     units: layers + 2,
     minStages,
     maxPositions,

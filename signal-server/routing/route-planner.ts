@@ -1,11 +1,14 @@
+import type { RandomBytes } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { FaultMemory } from '../trust/fault-memory.ts';
 import { candidatesFor, type Candidate, type CandidateSources } from './candidate.ts';
+import { Draw } from './draw.ts';
 import type { RouteRequest } from './route-queue.ts';
 import { planRoute, type Planned } from './scheduler.ts';
 
 export interface RoutePlannerDeps extends CandidateSources {
+  readonly random: RandomBytes;
   readonly faults: Pick<FaultMemory, 'failedLately'>;
   /** True while volunteers are on their way that have not joined yet: what lacks volunteers waits for them. */
   readonly isFilling: () => boolean;
@@ -15,12 +18,14 @@ export interface RoutePlannerDeps extends CandidateSources {
 /** Looks at who is here and plans routes for requests; whether a request then goes or waits is the desk's to do. */
 export class RoutePlanner {
   readonly #deps: RoutePlannerDeps;
+  readonly #draw: Draw;
 
   constructor(deps: RoutePlannerDeps) {
     this.#deps = deps;
+    this.#draw = new Draw(deps.random);
   }
 
-  /** The route that this requester would get now. */
+  /** A route for this requester, drawn anew each time. */
   plan(model: PlannedModel, requester: PeerId, request: RouteRequest): Planned {
     const demand = {
       requester,
@@ -29,7 +34,7 @@ export class RoutePlanner {
       shadows: request.policy.shadows,
       exclude: new Set(request.exclude),
     };
-    const planned = planRoute(model.layers, demand, this.#candidates(model, requester));
+    const planned = planRoute(model.layers, demand, this.#candidates(model, requester), this.#draw);
     return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
   }
 
@@ -49,7 +54,7 @@ export class RoutePlanner {
       shadows: 0,
       exclude: new Set<PeerId>(),
     };
-    const planned = planRoute(model.layers, demand, this.#candidates(model, demand.requester));
+    const planned = planRoute(model.layers, demand, this.#candidates(model, demand.requester), this.#draw);
     if (planned.type === 'route') return null;
     return planned.type === 'wait' ? 'all volunteers are busy or loading' : planned.message;
   }

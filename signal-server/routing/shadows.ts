@@ -1,21 +1,31 @@
+import { isExactClass } from '#shared/judge/numeric-class.ts';
 import { MAX_SHADOWS } from '#shared/limits.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Candidate, Demand } from './candidate.ts';
+import type { Draw } from './draw.ts';
+import { FAST_SLACK_MS, SHADOW_FACTOR, turnMs } from './pace.ts';
 
 /**
  * The cost of a stage that cannot be checked as it should, in milliseconds: far above any latency, and less than two
- * stages on one network. A stage without any shadow is the worst; a stage of new keys only
- * comes next; one shadow too few is the least.
+ * stages on one network. A stage without any shadow is the worst; one whose rows would be of a class that nobody has
+ * measured comes next, then a stage of unproven volunteers only; one shadow too few is the least.
  */
 const BARE_MS = 3e5;
-const ONLY_NEW_MS = 1.5e5;
+const UNMEASURED_MS = 2e5;
+const ONLY_UNPROVEN_MS = 1.5e5;
 const MISSING_SHADOW_MS = 2e4;
-/** A key with this standing gets two shadows where there are that many. */
-const SHADOWS_OF_NEW = 2;
+/** A primary with a new key, or of a class that nobody has measured, gets two shadows where there are that many. */
+const SHADOWS_OF_UNPROVEN = 2;
+/** How often one replica of a stage is to be an anchor or a key that has been trusted for long, if one is free. */
+export const STEADY_SHARE = 1 / 4;
+/** How often a primary that has proven itself gets a shadow more than it should, so that no primary knows how many watch it. */
+export const SURPLUS_SHARE = 1 / 8;
 
+/** The volunteers of one very stage. */
 interface Holders {
   readonly all: Candidate[];
-  notNew: number;
+  proven: number;
+  hasExact: boolean;
 }
 
 /** Volunteers by the stage they hold: those of one stage can check each other. */
@@ -26,9 +36,10 @@ export class ShadowPool {
   constructor(demand: Demand, candidates: readonly Candidate[]) {
     this.#demand = demand;
     for (const candidate of candidates) {
-      const holders = this.#byStage.get(keyOf(candidate.span)) ?? { all: [], notNew: 0 };
+      const holders = this.#byStage.get(keyOf(candidate.span)) ?? { all: [], proven: 0, hasExact: false };
       holders.all.push(candidate);
-      if (!candidate.isNew) holders.notNew += 1;
+      if (isProven(candidate)) holders.proven += 1;
+      holders.hasExact ||= candidate.isMeasured && isExactClass(candidate.numericClass);
       this.#byStage.set(keyOf(candidate.span), holders);
     }
   }
@@ -37,7 +48,12 @@ export class ShadowPool {
   wanted(primary: Candidate): number {
     const { shadows } = this.#demand;
     if (shadows === 0) return 0;
-    return Math.min(MAX_SHADOWS, primary.isNew ? Math.max(SHADOWS_OF_NEW, shadows) : shadows);
+    return Math.min(MAX_SHADOWS, isProven(primary) ? shadows : Math.max(SHADOWS_OF_UNPROVEN, shadows));
+  }
+
+  /** True unless nobody has measured its class and a replica of an exact class can go first: it is that one's shadow then. */
+  mayLead(candidate: Candidate): boolean {
+    return candidate.isMeasured || this.#byStage.get(keyOf(candidate.span))?.hasExact !== true;
   }
 
   /** True if shadows are asked for and this primary could have none. */
@@ -45,33 +61,47 @@ export class ShadowPool {
     return this.wanted(primary) > 0 && this.#others(primary).count === 0;
   }
 
-  /** The cost of the shadows that this primary lacks. */
+  /** The cost of a primary of this class with the shadows that it lacks. */
   costMs(primary: Candidate): number {
     const wanted = this.wanted(primary);
-    if (wanted === 0) return 0;
-    const { count, notNew } = this.#others(primary);
-    if (count === 0) return BARE_MS;
-    const isOnlyNew = primary.isNew && notNew === 0;
-    return Math.max(0, wanted - count) * MISSING_SHADOW_MS + (isOnlyNew ? ONLY_NEW_MS : 0);
+    const unmeasured = primary.isMeasured ? 0 : UNMEASURED_MS;
+    if (wanted === 0) return unmeasured;
+    const { count, proven } = this.#others(primary);
+    if (count === 0) return unmeasured + BARE_MS;
+    const isUnproven = !isProven(primary) && proven === 0;
+    return unmeasured + Math.max(0, wanted - count) * MISSING_SHADOW_MS + (isUnproven ? ONLY_UNPROVEN_MS : 0);
   }
 
   /**
-   * The shadows of a stage, the cheapest first: of prefixes that the stage does not have yet where there are any, and of
-   * one key at least that is not new where the primary is.
+   * The shadows of a stage, drawn among those fast enough: of prefixes that the stage does not have yet where there are any, and
+   * one at least that has proven itself where the primary has not. Now and then one of them must be steady, or there is one more.
    */
-  pick(primary: Candidate, costMs: (candidate: Candidate) => number): Candidate[] {
-    const picked: Candidate[] = [];
+  pick(primary: Candidate, draw: Draw): Candidate[] {
+    const wanted = this.wanted(primary);
+    if (wanted === 0) return [];
     const holders = this.#byStage.get(keyOf(primary.span))?.all ?? [];
     const left = new Set(holders.filter((candidate) => candidate.id !== primary.id));
-    while (picked.length < this.wanted(primary) && left.size > 0) {
-      const prefixes = new Set([primary, ...picked].map((member) => member.prefix));
-      const lacksProven = [primary, ...picked].every((member) => member.isNew);
+    const isFast = paceOf([primary, ...left]);
+    const lots = draw.lots(left);
+    const wantsSteady = draw.chance(STEADY_SHARE);
+    const surplus = isProven(primary) && draw.chance(SURPLUS_SHARE) ? 1 : 0;
+    const picked: Candidate[] = [];
+    while (picked.length < Math.min(MAX_SHADOWS, wanted + surplus) && left.size > 0) {
+      const stage = [primary, ...picked];
+      const prefixes = new Set(stage.map((member) => member.prefix));
+      const lacksProven = !stage.some(isProven);
+      const lacksSteady = wantsSteady && !stage.some((member) => member.isSteady);
       const rank = (candidate: Candidate): number[] => [
-        lacksProven && candidate.isNew ? 1 : 0,
+        lacksProven && !isProven(candidate) ? 1 : 0,
         prefixes.has(candidate.prefix) ? 1 : 0,
-        costMs(candidate),
+        lacksSteady && !(candidate.isSteady && isFast(candidate)) ? 1 : 0,
+        candidate.failedLately ? 1 : 0,
+        isFast(candidate) ? lots.get(candidate)! : 1 + turnMs(candidate),
       ];
-      const next = [...left].reduce((best, candidate) => (isLess(rank(candidate), rank(best)) ? candidate : best));
+      const ranks = new Map([...left].map((candidate) => [candidate, rank(candidate)]));
+      const next = [...left].reduce((best, one) => (isLess(ranks.get(one)!, ranks.get(best)!) ? one : best));
+      // One more than there should be is no reason to take who is worse.
+      if (picked.length >= wanted && (next.failedLately || !isFast(next))) break;
       picked.push(next);
       left.delete(next);
     }
@@ -79,14 +109,14 @@ export class ShadowPool {
   }
 
   /** Everybody else who holds its very stage. */
-  #others(primary: Candidate): { count: number; notNew: number } {
+  #others(primary: Candidate): { count: number; proven: number } {
     const holders = this.#byStage.get(keyOf(primary.span));
-    if (holders === undefined) return { count: 0, notNew: 0 };
-    return { count: holders.all.length - 1, notNew: holders.notNew - (primary.isNew ? 0 : 1) };
+    if (holders === undefined) return { count: 0, proven: 0 };
+    return { count: holders.all.length - 1, proven: holders.proven - (isProven(primary) ? 1 : 0) };
   }
 }
 
-/** Notes for people about the shadows of a route's stage. That all volunteers share one prefix is said elsewhere. */
+/** Notes for people about a route's stage and its shadows. That all volunteers share one prefix is said elsewhere. */
 export function shadowNotes(
   stage: number,
   primary: Candidate,
@@ -103,10 +133,26 @@ export function shadowNotes(
   if (!hasOnePrefix && shadows.some((shadow) => shadow.prefix === primary.prefix)) {
     notes.push(`stage ${stage + 1} and its shadow share an address prefix`);
   }
+  if (!primary.isMeasured) {
+    notes.push(
+      `stage ${stage + 1} computes in a class that nobody has measured: no volunteer of another was free for it`,
+    );
+  }
   if (shadows.length > 0 && [primary, ...shadows].every((member) => member.isNew)) {
     notes.push(`stage ${stage + 1} is run and checked by new volunteers only`);
   }
   return notes;
+}
+
+/** True for a trusted key of a class that is known. */
+function isProven({ isNew, isMeasured }: Candidate): boolean {
+  return !isNew && isMeasured;
+}
+
+/** Whether a shadow keeps up, by the quickest replica of its stage. */
+function paceOf(holders: readonly Candidate[]): (candidate: Candidate) => boolean {
+  const limitMs = SHADOW_FACTOR * Math.min(...holders.map(turnMs)) + FAST_SLACK_MS;
+  return (candidate) => turnMs(candidate) <= limitMs;
 }
 
 function keyOf({ start, end }: UnitSpan): string {

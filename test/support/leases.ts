@@ -37,5 +37,6 @@ export function leaseOf({ requester, stages, model, ranges, role = 'answer' }: L
     })),
     notes: [],
   };
-  return { route, role, requester, volunteers: stages.flat(), endsAtMs: 900_000 };
+  const kept = { prefixes: new Map(), thirds: new Set<PeerId>(), endsAtMs: 900_000 };
+  return { route, role, requester, volunteers: stages.flat(), ...kept };
 }

@@ -43,6 +43,24 @@ describe('the replay desk', () => {
     leases = new Leases(clock);
     [anchors, fresh, suspended] = [new Set(), new Set(), new Set()];
     [messages, routes, refused, signFails] = [[], [], [], false];
+    open();
+    volunteer(primary, left);
+    volunteer(shadow, left);
+    volunteer(last, right);
+    me = registry.join(requester, 'cli', 'mine', 1);
+    const route = routeOfSession();
+    leases.take(route, 'answer', networks());
+    session = route.session;
+  });
+
+  function routeOfSession(): Route {
+    const { route } = leaseOf({ requester, model: model.digest, ranges, stages: [[primary, shadow], [last]] });
+    return route;
+  }
+
+  const networks = () => new Map([primary, shadow, last].map((id) => [id, `prefix of ${id}`]));
+
+  function open(): void {
     desk = new ReplayDesk({
       clock,
       random: systemRandom,
@@ -64,19 +82,13 @@ describe('the replay desk', () => {
         return Promise.resolve({} as Envelope);
       },
       isAnchor: (id) => anchors.has(id),
+      measuresSpeed: () => false,
       onRefused: (role) => refused.push(role),
       onError: () => undefined,
       times,
       limits,
     });
-    volunteer(primary, left);
-    volunteer(shadow, left);
-    volunteer(last, right);
-    me = registry.join(requester, 'cli', 'mine', 1);
-    const { route } = leaseOf({ requester, model: model.digest, ranges, stages: [[primary, shadow], [last]] });
-    leases.take(route, 'answer');
-    session = route.session;
-  });
+  }
 
   function volunteer(id: PeerId, span: UnitSpan, offer: Partial<Offer> = {}, prefix = `prefix of ${id}`): void {
     const member = registry.join(id, 'tab', prefix, 1);
@@ -124,10 +136,12 @@ describe('the replay desk', () => {
     expect(refused).toEqual(['arbiter']);
   });
 
-  it('has no arbiter of the session itself, the requester, or whom it excludes', async () => {
+  it('has no arbiter of the session itself, the requester, or one that the session had before and excludes', async () => {
     volunteer(idOf('4'), left);
     volunteer(requester, left);
     me = registry.get(requester)!;
+    await ask();
+    expect(routes[0]!.stages[0]!.primary.id).toBe(idOf('4'));
     expect(await ask({ exclude: [idOf('4')] })).toMatchObject({ type: 'refused', code: 'no-coverage' });
   });
 
@@ -137,19 +151,97 @@ describe('the replay desk', () => {
     expect(await ask()).toMatchObject({ type: 'refused', code: 'no-coverage' });
   });
 
-  it('prefers an arbiter of another network than the primary, then one that is not new, then the idle', async () => {
-    volunteer(idOf('4'), left, {}, `prefix of ${primary}`);
-    volunteer(idOf('5'), left);
-    volunteer(idOf('6'), left);
-    volunteer(idOf('7'), left);
-    fresh.add(idOf('5'));
-    leases.take(leaseOf({ requester: idOf('e'), stages: [[idOf('6')]] }).route, 'answer');
-    const chosen: PeerId[] = [];
-    for (let i = 0; i < 4; i++) {
-      await ask({ exclude: chosen });
-      chosen.push(routes.at(-1)!.stages[0]!.primary.id);
+  /** The arbiters of many requests, each given back, and how often. */
+  async function arbiters(overrides: Partial<ReplayRequest> = {}): Promise<Record<string, number>> {
+    const times: Record<string, number> = {};
+    for (let i = 0; i < 100; i++) {
+      await ask({ exclude: [primary, shadow], ...overrides });
+      const { session: replay, stages } = routes.at(-1)!;
+      const [digit] = stages[0]!.primary.id;
+      times[digit!] = (times[digit!] ?? 0) + 1;
+      leases.end(replay);
     }
-    expect(chosen).toEqual([idOf('7'), idOf('6'), idOf('5'), idOf('4')]);
+    return times;
+  }
+
+  it('draws an arbiter at random, the idle no more often than the busy', async () => {
+    for (const digit of ['4', '5', '6', '7']) volunteer(idOf(digit), left);
+    leases.take(leaseOf({ requester: idOf('e'), stages: [[idOf('6')]] }).route, 'answer');
+    const times = await arbiters();
+    expect(Object.keys(times)).toEqual(['4', '5', '6', '7']);
+    // 25 of 100 each; four deviations are 17.4.
+    for (const count of Object.values(times)) expect(Math.abs(count - 25)).toBeLessThan(18);
+  });
+
+  it.each([
+    ['the primary’s', primary],
+    ['the shadow’s', shadow],
+  ])('has no arbiter of %s network, though that one has left', async (_title, party) => {
+    volunteer(idOf('4'), left, {}, `prefix of ${party}`);
+    registry.leave(party);
+    expect(await ask({ exclude: [primary, shadow] })).toMatchObject({ type: 'refused', code: 'no-coverage' });
+    volunteer(idOf('5'), left);
+    expect(await arbiters()).toEqual({ 5: 100 });
+  });
+
+  it('takes each anchor for a network of its own', async () => {
+    volunteer(idOf('4'), left, {}, `prefix of ${primary}`);
+    anchors.add(idOf('4'));
+    expect(await arbiters()).toEqual({ 4: 100 });
+  });
+
+  it('lets the rule about networks rest where there is one only, and says so', async () => {
+    registry = new Registry(clock);
+    open();
+    for (const id of [primary, shadow, idOf('4'), idOf('5')]) volunteer(id, left, {}, 'lan');
+    const route = routeOfSession();
+    leases.take(route, 'answer', new Map([primary, shadow].map((id) => [id, 'lan'])));
+    ({ session } = route);
+    expect(Object.keys(await arbiters())).toEqual(['4', '5']);
+    expect(routes[0]!.notes).toEqual([expect.stringContaining('share one address prefix')]);
+    volunteer(last, right);
+    expect(await ask({ exclude: [primary, shadow] })).toMatchObject({ type: 'refused', code: 'no-coverage' });
+  });
+
+  it('gives a new key as arbiter only where nobody else is free, and marks it in the route', async () => {
+    for (const digit of ['4', '5']) volunteer(idOf(digit), left);
+    fresh.add(idOf('5'));
+    expect(await arbiters()).toEqual({ 4: 100 });
+    expect(routes.at(-1)!.stages[0]!.primary).not.toHaveProperty('isUnproven');
+    registry.leave(idOf('4'));
+    expect(await arbiters()).toEqual({ 5: 100 });
+    expect(routes.at(-1)!.stages[0]!.primary).toMatchObject({ isUnproven: true });
+  });
+
+  it('gives for a class that nobody measured an arbiter of an exact class, then of a measured one, and its like only then', async () => {
+    const numericClass = 'webgpu/apple/m9';
+    const { route } = leaseOf({ requester, model: model.digest, ranges, stages: [[primary, shadow], [last]] });
+    const [stage, ...others] = route.stages;
+    const invented = { ...stage!, primary: { ...stage!.primary, numericClass } };
+    leases.take({ ...route, stages: [invented, ...others] }, 'answer', networks());
+    ({ session } = route);
+    volunteer(idOf('4'), left);
+    volunteer(idOf('5'), left, { numericClass: 'webgpu/google/swiftshader', backend: 'webgpu' });
+    volunteer(idOf('6'), left, { numericClass, backend: 'webgpu' });
+    expect(await arbiters()).toEqual({ 4: 100 });
+    registry.leave(idOf('4'));
+    expect(await arbiters()).toEqual({ 5: 100 });
+    registry.leave(idOf('5'));
+    expect(await arbiters()).toEqual({ 6: 100 });
+    expect(routes.at(-1)!.stages[0]!.primary).toMatchObject({ isUnproven: true });
+  });
+
+  it('lets a requester leave out the parties and the thirds before, and nobody else', async () => {
+    for (const digit of ['4', '5']) volunteer(idOf(digit), left, { slots: 64 });
+    // Each is a stranger to the session, so that leaving it out would choose the other.
+    expect(Object.keys(await arbiters({ exclude: [idOf('4'), primary, shadow] }))).toEqual(['4', '5']);
+    leases.end(session);
+    const route = routeOfSession();
+    leases.take(route, 'answer', networks());
+    ({ session } = route);
+    await ask({ exclude: [primary, shadow] });
+    const one = routes.at(-1)!.stages[0]!.primary.id;
+    expect(await arbiters({ exclude: [primary, shadow, one] })).toEqual({ [one === idOf('4') ? 5 : 4]: 100 });
   });
 
   it('gives as referee an anchor of this server of an exact class, and nobody else', async () => {
@@ -211,12 +303,14 @@ describe('the replay desk', () => {
       leases.end(session);
     });
 
-    it('of no class where no party is of an exact one: then the idle comes first', async () => {
+    it('of no class where no party is of an exact one: any may be drawn, the busy as well', async () => {
       volunteer(idOf('6'), left, { numericClass: runtime, slots: 4 });
       anchors.add(idOf('6'));
       leases.take(leaseOf({ requester: idOf('e'), stages: [[idOf('6')]] }).route, 'answer');
-      const found = await chosen(gpu, gpu);
-      expect([...found].sort()).toEqual([engine, runtime]);
+      await chosen(gpu, gpu);
+      routes.forEach((route) => leases.end(route.session));
+      const exclude = ['8', '9'].map(idOf);
+      expect(Object.keys(await arbiters({ role: 'referee', session, exclude }))).toEqual(['4', '5', '6']);
     });
   });
 

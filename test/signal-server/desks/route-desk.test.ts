@@ -77,6 +77,8 @@ describe('the route desk', () => {
       isGateway: (id) => gateways.has(id),
       planHidden: (asker) => hidden.get(asker) ?? null,
       trust: { standing: (id) => standings.get(id) ?? trusted },
+      isAnchor: () => false,
+      measuresSpeed: () => false,
       models: () => [model],
       send(to, message) {
         messages.push(message);
@@ -146,14 +148,19 @@ describe('the route desk', () => {
     const first = routes[0]!.stages[0]!.primary.id;
     const faults = [{ volunteer: first, code: 'timeout' as const }];
     desk.receive(requester, { ...figures, faults, type: 'release', session: routes[0]!.session });
-    for (const [request, asker] of [other, registry.join('d'.repeat(64) as PeerId, 'cli', 'loopback', 1)].entries()) {
-      desk.receive(asker, routeRequest(model.digest, { request }));
-      await settle();
-      desk.receive(asker, { ...figures, type: 'release', session: routes.at(-1)!.session });
-    }
-    const primaries = routes.map(({ stages }) => stages[0]!.primary.id);
+    const primariesFor = async (asker: Member): Promise<Set<PeerId>> => {
+      const primaries = new Set<PeerId>();
+      for (let request = 0; request < 64; request++) {
+        desk.receive(asker, routeRequest(model.digest, { request }));
+        await settle();
+        primaries.add(routes.at(-1)!.stages[0]!.primary.id);
+        desk.receive(asker, { ...figures, type: 'release', session: routes.at(-1)!.session });
+      }
+      return primaries;
+    };
     const second = first === twin ? ('0'.repeat(64) as PeerId) : twin;
-    expect(primaries).toEqual([first, second, first]);
+    expect([...(await primariesFor(other))]).toEqual([second]);
+    expect(await primariesFor(registry.join('d'.repeat(64) as PeerId, 'cli', 'loopback', 1))).toContain(first);
   });
 
   it('has a request wait for volunteers on their way, and refuses it once none are', async () => {

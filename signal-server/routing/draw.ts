@@ -1,0 +1,45 @@
+import type { RandomBytes } from '#shared/clock.ts';
+
+/** Chance, from bytes that nobody can foresee. */
+export class Draw {
+  readonly #random: RandomBytes;
+
+  constructor(random: RandomBytes) {
+    this.#random = random;
+  }
+
+  /** A number in [0, 1), each of its 2^53 values as likely as any other. */
+  uniform(): number {
+    const bytes = this.#random(7);
+    return bytes.reduce((sum, byte, i) => sum * 256 + (i === 0 ? byte & 31 : byte), 0) / 2 ** 53;
+  }
+
+  chance(probability: number): boolean {
+    return this.uniform() < probability;
+  }
+
+  /** One of several, by weights that are not all zero. */
+  weighted<Item>(items: readonly Item[], weightOf: (item: Item) => number): Item {
+    let left = this.uniform() * items.reduce((sum, item) => sum + weightOf(item), 0);
+    return items.find((item) => (left -= weightOf(item)) < 0) ?? items.at(-1)!;
+  }
+
+  /**
+   * A lot for each, below 1: who has the lowest was drawn. An address prefix has one chance, however many its members are, and
+   * these share it; for keys cost nothing and networks do.
+   */
+  lots<Item extends { readonly prefix: string }>(items: Iterable<Item>): Map<Item, number> {
+    const ofPrefix = new Map<string, number>();
+    const lots = new Map<Item, number>();
+    for (const item of items) {
+      const { prefix } = item;
+      const lot = ofPrefix.get(prefix) ?? this.uniform();
+      ofPrefix.set(prefix, lot);
+      lots.set(item, lot * (1 - WITHIN_PREFIX) + this.uniform() * WITHIN_PREFIX);
+    }
+    return lots;
+  }
+}
+
+/** The part of a lot that decides among the members of one prefix only. */
+const WITHIN_PREFIX = 2 ** -24;
