@@ -76,6 +76,11 @@ describe('hidden sessions of a server with anchors', { timeout: 90_000 }, () => 
     await settled(hole.id).toEqual(['failed']);
     expect(sessionsOf(hole.id)[0]).toMatchObject({ reason: 'it did not open the session in time' });
     expect(stateOf(hole.id)).toMatchObject({ gate: 'closed' });
+    expect(await hole.take('standing')).toMatchObject({ gate: 'trial' });
+    const told = await hole.take('standing');
+    expect(told).toMatchObject({ gate: 'closed', spans: 0, neededSpans: 10 });
+    expect(told.reason).toMatch(/it did not open the session in time/);
+    expect(told.untilMs).toBeGreaterThan(Date.now());
     expect([...(await drawn(3))]).not.toContain(hole.id);
     await hole.close();
   });
