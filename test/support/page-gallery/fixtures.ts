@@ -135,6 +135,20 @@ export function servingState(atMs: number): VolunteerState {
   };
 }
 
+export function tryingState(atMs: number): VolunteerState {
+  const standing = { gate: 'trial', spans: 0, neededSpans: 10, reason: 'the server tries it', untilMs: null } as const;
+  return { ...servingState(atMs), sessions: 1, tokensServed: 0, spansShadowed: 0, spansCommitted: 0, standing };
+}
+
+export function leftOutState(atMs: number): VolunteerState {
+  const reason =
+    'in a session that the server asked for itself, it did not get through the session in time. ' +
+    'A tab that stays in front, on a device that is not busy, passes; if numbers are the reason, ' +
+    'try the processor instead of the graphics device.';
+  const standing = { gate: 'closed', spans: 3, neededSpans: 10, reason, untilMs: atMs + 120_000 } as const;
+  return { ...servingState(atMs), sessions: 0, standing };
+}
+
 export function suspendedState(atMs: number): VolunteerState {
   const message = 'This key is suspended';
   return { ...servingState(atMs), phase: 'idle', message, model: null, range: null, memoryBytes: 0, sessions: 0 };
