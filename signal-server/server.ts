@@ -3,12 +3,18 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
+import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { createControlEdge } from './control/control-edge.ts';
-import { createDesks, type CompanionKind } from './desks/desks.ts';
+import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
+import { createDesks } from './desks/desks.ts';
+import type { AnswerShape } from './gateway/answer-shape.ts';
+import type { HiddenRunner } from './hidden/hidden-desk.ts';
+import { ShapeMemory } from './hidden/hidden-shape.ts';
+import type { HiddenContext } from './hidden/start-hidden.ts';
 import { createHttpApp } from './http/http.ts';
 import { createLogRouter } from './log/log-router.ts';
 import type { LogService } from './log/log-service.ts';
@@ -21,6 +27,7 @@ import type { ModelCatalog } from './placement/model-catalog.ts';
 import type { Registry } from './placement/registry.ts';
 import { openReceipts } from './receipts/open-receipts.ts';
 import type { ReceiptDesk } from './receipts/receipt-desk.ts';
+import { Draw } from './routing/draw.ts';
 import { pruneStore, type Store } from './store/store.ts';
 import { createMetrics } from './view/metrics.ts';
 import { HISTORY_STEP_MS, NetworkHistory } from './view/network-history.ts';
@@ -32,6 +39,8 @@ const STOP_GRACE_MS = 1_000;
 const SNAPSHOT_MS = 1_000;
 /** How often what is too old is dropped. */
 const PRUNE_MS = 60 * 60_000;
+/** How often the figures of hidden sessions are made public: seldom, so that they tell of no single one. */
+const HIDDEN_FIGURES_MS = 60 * 60_000;
 /** Proven faults that the network's snapshot names. */
 const SHOWN_FAULTS = 20;
 
@@ -48,8 +57,14 @@ export interface CompanionContext {
   readonly log: Logger;
   /** Makes a key known as one of the server's own; to be called before it connects. */
   readonly enlist: (id: PeerId, kind: CompanionKind) => void;
+  /** Shows that a socket is of this process. */
+  readonly ownToken: string;
+  /** Answers that the server may ask for at once in its own name. */
+  readonly mostAnswers: number;
   /** Null where there is no log. */
   readonly receipts: Pick<ReceiptDesk, 'accept'> | null;
+  /** Hears of the answers that the gateway gives. */
+  readonly onAnswer: (shape: AnswerShape) => void;
 }
 
 export interface ServerDeps {
@@ -66,6 +81,8 @@ export interface ServerDeps {
   readonly transparencyLog?: LogService;
   /** Called once the server listens; the router is then mounted at /v1. */
   readonly startGateway?: (context: CompanionContext) => Promise<Companion & { readonly router: RequestHandler }>;
+  /** Called once the server listens: carries hidden sessions out. Without it there are none. */
+  readonly startHidden?: (context: HiddenContext) => Promise<Companion & HiddenRunner>;
   /** Called once the server listens. */
   readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
 }
@@ -91,7 +108,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const ownRouter = deps.router === undefined ? createInProcessRouter(clock) : null;
   const router = deps.router ?? ownRouter!.desks;
   const onError = (error: unknown): void => log.error({ err: error }, 'unexpected failure');
-  const companionKeys = new Map<PeerId, CompanionKind>();
+  const companionKeys = new CompanionKeys();
+  const ownToken = toHex(random(16));
   /** Until then, requests wait for the server's own anchors. */
   let anchorsDueMs = -Infinity;
   const readyAnchors = (): number =>
@@ -104,6 +122,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     sockets: () => edge?.open ?? 0,
     suspended: () => trust.suspended,
     log: () => deps.transparencyLog?.status ?? null,
+    hidden: () => hiddenFigures.shown,
   });
   const desks = createDesks({
     clock,
@@ -124,12 +143,14 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     onError,
     times,
     limits,
+    hidden: config.hidden,
   });
   const { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers } = desks;
+  const { hidden, hiddenFigures, standings } = desks;
   const server = createServer();
   const edge =
     ownRouter &&
-    createControlEdge(server, { clock, random, identity, router: ownRouter.edge, metrics, config, onError });
+    createControlEdge(server, { clock, random, identity, router: ownRouter.edge, metrics, config, ownToken, onError });
 
   const receipts =
     deps.transparencyLog &&
@@ -140,7 +161,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       listed: store.listed,
       catalog,
       serverKey: identity.publicKey,
-      isGateway: (id) => companionKeys.get(id) === 'gateway',
+      isGateway: (id) => companionKeys.isGateway(id),
       config,
       onAccepted: () => metrics.receipts.inc(),
       onRefused: (reason) => metrics.receiptsRefused.inc({ reason }),
@@ -161,6 +182,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   });
   server.on('request', app);
   const companions: Companion[] = [];
+  const draw = new Draw(random);
+  const shapes = new ShapeMemory(() => draw.uniform());
   let recent: { readonly atMs: number; readonly snapshot: NetworkSnapshot } | null = null;
   const { every, stopAll } = createRepeater(clock, onError);
   const stopping = new AbortController();
@@ -182,6 +205,9 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       registry,
       leases,
       trust,
+      gateOf: (member) => hidden.gateOf(member),
+      shownSpans: ({ id }) => standings.shownSpans(id),
+      hiddenSessions: hiddenFigures.shown,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
@@ -221,6 +247,9 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     signal.throwIfAborted();
     const { port } = server.address() as AddressInfo;
     every(1_000, () => routes.tick());
+    every(1_000, () => hidden.tick());
+    every(1_000, () => standings.tick());
+    every(HIDDEN_FIGURES_MS, () => hiddenFigures.publish());
     every(times.heartbeatMs, () => edge?.beat());
     every(times.rebalanceMs, () => volunteers.tick());
     every(times.rescanMs, rescan);
@@ -235,13 +264,23 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     await prune();
     signal.throwIfAborted();
     every(PRUNE_MS, prune);
-    const enlist = (id: PeerId, kind: CompanionKind): void => void companionKeys.set(id, kind);
+    const enlist = (id: PeerId, kind: CompanionKind): void => companionKeys.enlist(id, kind);
     const url = `http://${ownHost(config.host)}:${port}`;
-    const context = { url, dataFolder, catalog, log, enlist, receipts: receipts?.desk ?? null };
+    const context = {
+      ...{ url, dataFolder, catalog, log, enlist, ownToken, mostAnswers: limits.routesPerRequester },
+      receipts: receipts?.desk ?? null,
+      onAnswer: (shape: AnswerShape) => shapes.remember(shape),
+    };
     if (deps.startGateway) {
       const started = await deps.startGateway(context);
       companions.push(started);
       gateway = started.router;
+      signal.throwIfAborted();
+    }
+    if (deps.startHidden) {
+      const started = await deps.startHidden({ ...context, shapes });
+      companions.push(started);
+      hidden.attach(started);
       signal.throwIfAborted();
     }
     if (deps.startAnchors && config.anchors > 0) {

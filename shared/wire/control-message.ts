@@ -16,7 +16,7 @@ import { peerKindSchema } from './peer-kind.ts';
  *   peer -> server   prove                        signs the server's nonce, sends its own
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
- *   volunteer        offer -> assign | idle; ready | failed; seat*; heartbeat; pause; withdraw
+ *   volunteer        offer -> assign | idle; ready | failed; seat*; standing*; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
  *                    release; resume, when it has connected again
  */
@@ -70,6 +70,19 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     message: text,
     /** The first layers nobody holds, where that is the reason. */
     missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
+  }),
+  /** How a volunteer stands. What it says of spans is late, and comes after any session. */
+  z.strictObject({
+    type: z.literal('standing'),
+    /** `trial` before its first hidden session, `closed` for a while after one that it failed: then it is given no work. */
+    gate: z.enum(['open', 'trial', 'closed']),
+    /** Spans of its probation that it has, and that it takes. */
+    spans: z.int().min(0),
+    neededSpans: z.int().min(1),
+    /** Why it is given no work, and what can be done; null where it is given some. */
+    reason: text.nullable(),
+    /** Until when, in wall-clock milliseconds of the server; null where that is not known. */
+    untilMs: z.number().min(0).nullable(),
   }),
   /** The outcome of a report. */
   z.strictObject({ type: z.literal('reported'), request: requestId, accepted: z.boolean(), reason: text }),

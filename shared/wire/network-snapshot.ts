@@ -3,6 +3,8 @@ import { digestSchema, peerIdSchema } from '../ids.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { peerKindSchema } from './peer-kind.ts';
 
+const hiddenOutcomesSchema = z.object({ passed: z.number(), failed: z.number(), unclear: z.number() });
+
 /** The answer of `GET /api/network`: the state of the network as the server sees it, for the page. */
 export const networkSnapshotSchema = z.object({
   serverTimeMs: z.number(),
@@ -43,6 +45,10 @@ export const networkSnapshotSchema = z.object({
       tokens: z.number(),
       joinedAtMs: z.number(),
       hidden: z.boolean(),
+      /** Whether it is given work: `trial` before its first hidden session, `closed` for a while after one that it failed. */
+      gate: z.enum(['open', 'trial', 'closed']),
+      /** True once its rows were held to equal bits, or to limits that were measured for its numeric class. */
+      measuredClass: z.boolean(),
       trust: z.object({
         /** Spans in which an anchor, or the server itself, found it to compute what is right, as far as they count. */
         witnessedSpans: z.number(),
@@ -62,6 +68,13 @@ export const networkSnapshotSchema = z.object({
   /** Faults that the server found proven, newest first, the last few. */
   faults: z.array(z.object({ volunteer: peerIdSchema, range: stageRangeSchema, reason: z.string(), atMs: z.number() })),
   sessions: z.object({ running: z.number(), queued: z.number(), finished: z.number(), failed: z.number() }),
+  /** Answers that the server asked for itself, by kind and outcome, as they stood an hour ago at most. */
+  hiddenSessions: z.object({
+    sessions: z.object({ trial: hiddenOutcomesSchema, later: hiddenOutcomesSchema }),
+    tokens: z.number(),
+    anchorMs: z.number(),
+    steerers: z.number(),
+  }),
   /** One point every 10 s, oldest first, at most the last hour. */
   history: z.array(
     z.object({ atMs: z.number(), volunteers: z.number(), sessions: z.number(), tokensPerSecond: z.number() }),

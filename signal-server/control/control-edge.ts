@@ -21,6 +21,8 @@ export interface ControlEdgeDeps {
   readonly router: EdgeEnd;
   readonly metrics: Pick<Metrics, 'controlErrors' | 'relayFrames' | 'relayBytes' | 'upgradesRefused'>;
   readonly config: Config;
+  /** As of the upgrade gate. */
+  readonly ownToken?: string;
   /** A fault of ours while a message was handled. */
   readonly onError: (error: unknown) => void;
 }
@@ -58,6 +60,7 @@ export function createControlEdge(server: Server, deps: ControlEdgeDeps): Contro
   };
   const gate = createUpgradeGate(server, {
     config,
+    ownToken: deps.ownToken,
     paths: {
       '/control': {
         maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,

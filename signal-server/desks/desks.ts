@@ -6,14 +6,19 @@ import type { Digest, PeerId } from '#shared/ids.ts';
 import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
+import { HiddenDesk } from '../hidden/hidden-desk.ts';
+import { HiddenFigures } from '../hidden/hidden-figures.ts';
+import { StandingDesk } from '../hidden/standing-desk.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
-import { Registry } from '../placement/registry.ts';
+import { Registry, type Member } from '../placement/registry.ts';
+import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
 import { Complaints } from '../trust/complaints.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import { ClaimDesk } from './claim-desk.ts';
+import type { CompanionKeys } from './companion-keys.ts';
 import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
 import { signGrantWith } from './grant-route.ts';
@@ -21,9 +26,6 @@ import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
 import { VolunteerDesk } from './volunteer-desk.ts';
-
-/** Peers that the server itself starts. Their keys are in its data folder, so nobody else can be them. */
-export type CompanionKind = 'anchor' | 'gateway';
 
 export interface DesksDeps {
   readonly clock: Clock;
@@ -36,7 +38,7 @@ export interface DesksDeps {
   readonly metrics: Metrics;
   /** Behind it are the peers. */
   readonly router: DesksEnd;
-  readonly companionKeys: ReadonlyMap<PeerId, CompanionKind>;
+  readonly companionKeys: Pick<CompanionKeys, 'isOwn' | 'isAnchor' | 'isGateway'>;
   /** True while the server's own anchors are on their way. */
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
@@ -46,6 +48,7 @@ export interface DesksDeps {
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
+  readonly hidden: Config['hidden'];
 }
 
 /** Everything that decides: who is here, who does what, who is believed. */
@@ -59,45 +62,81 @@ export interface Desks {
   readonly claims: ClaimDesk;
   readonly complaints: Complaints;
   readonly volunteers: VolunteerDesk;
+  readonly hidden: HiddenDesk;
+  readonly hiddenFigures: HiddenFigures;
+  readonly standings: StandingDesk;
 }
 
 /** Opens the desks: from here on they answer what the router brings. */
 export function createDesks(deps: DesksDeps): Desks {
-  const { clock, log, identity, catalog, store, metrics, companionKeys, router, onError, limits } = deps;
+  const { clock, random, log, identity, catalog, store, metrics, companionKeys, router, onError, limits } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
-  const isOwn = (id: PeerId): boolean => companionKeys.has(id);
+  const isOwn = (id: PeerId): boolean => companionKeys.isOwn(id);
   const trust = new Trust({ clock, store: store.trust, isOwn });
   const complaints = new Complaints({
     ...{ clock, limits },
     isProven: (session, volunteer) => trust.isProven(session, volunteer),
     prefixOf: (requester) => registry.get(requester)?.prefix ?? null,
-    onComplaint: (volunteer) => deps.onComplaint?.(volunteer),
+    onComplaint: (volunteer) => hidden.complained(volunteer),
   });
   const finishedSessions = new FinishedSessions({ clock, history: store.history, complaints, metrics, log, onError });
-  const isAnchor = (id: PeerId): boolean => companionKeys.get(id) === 'anchor';
+  const isAnchor = (id: PeerId): boolean => companionKeys.isAnchor(id);
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
+  const models = (): ReturnType<RouteDeskDeps['models']> => catalog.planned;
+  const hidden = new HiddenDesk({
+    ...deps,
+    ...{ registry, leases, trust, models, isAnchor },
+    isBusy: () => routes.queued > 0,
+    onResult: ({ id, kind, result, tokens, tookMs }) => {
+      hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer: false });
+      if (kind === 'trial' || result.type === 'failed') standings.tell(id);
+    },
+    onSupply: () => routes.retry(),
+  });
+  const hiddenFigures = new HiddenFigures();
+  const draw = new Draw(random);
+  const standings = new StandingDesk({
+    ...{ clock, registry, send },
+    chance: () => draw.uniform(),
+    spansOf: (id, numericClass) => trust.standing(id, numericClass).witnessedSpans,
+    gateOf: (member) => hidden.gateOf(member),
+    failureOf: (id) => hidden.failureOf(id),
+  });
   const shared = {
     ...deps,
     send,
     registry,
     leases,
     trust,
+    models,
+    gateOf: (member: Member) => hidden.gateOf(member),
     isAnchor,
-    hasHiddenSessions: false,
-    models: () => catalog.planned,
+    measuresSpeed: () => hidden.isOn,
     sign: signGrantWith(identity),
   };
   const routes = new RouteDesk({
     ...shared,
+    isGateway: (id) => companionKeys.isGateway(id),
+    planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
     onRefused: (code) => metrics.refusals.inc({ code }),
-    onFinished: (session) => finishedSessions.add(session),
+    onFinished: (session) => {
+      finishedSessions.add(session);
+      standings.worked(session.lease.volunteers);
+    },
   });
   const replays = new ReplayDesk({
     ...shared,
     onRefused: (role) => metrics.replays.inc({ role, outcome: 'refused' }),
   });
-  const volunteers = new VolunteerDesk({ ...shared, onSupply: () => routes.retry() });
+  const volunteers = new VolunteerDesk({
+    ...shared,
+    onReady(member) {
+      hidden.ready(member);
+      if (!isAnchor(member.id)) standings.tell(member.id);
+    },
+    onSupply: () => routes.retry(),
+  });
   const authority = {
     serverKey: identity.publicKey,
     verify: verifySignature,
@@ -134,5 +173,8 @@ export function createDesks(deps: DesksDeps): Desks {
       if (ended.code !== 'cancelled') onError(ended);
     },
   );
-  return { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers };
+  return {
+    ...{ registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers },
+    ...{ hidden, hiddenFigures, standings },
+  };
 }

@@ -24,6 +24,9 @@ export type RequesterMessage =
   | Extract<PeerControlMessage, { type: 'abandon' | 'release' | 'rest' | 'resume' }>;
 type Missing = Extract<ServerMessage, { type: 'refused' }>['missing'];
 
+/** Stands for every key of the server's own gateway; no peer has this id. */
+const GATEWAY = 'gateway' as PeerId;
+
 export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDeps, 'onFault'> {
   readonly clock: Clock;
   readonly random: RandomBytes;
@@ -32,6 +35,10 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   readonly sign: SignGrant;
   /** As of `RoutePlanner`. */
   readonly isFilling: () => boolean;
+  /** True for requesters of the server's own. */
+  readonly isGateway: (id: PeerId) => boolean;
+  /** The route of a hidden session's request; null for all others. */
+  readonly planHidden: (requester: PeerId, model: PlannedModel, request: RouteRequest) => Planned | null;
   readonly onRefused: (code: ErrorCode) => void;
   /** A route could not be signed: a fault of ours. */
   readonly onError: (error: unknown) => void;
@@ -54,10 +61,12 @@ export class RouteDesk {
     this.#queue = new RouteQueue(deps.limits.queueLength);
     const faults = new FaultMemory(deps.clock, deps.times.faultMemoryMs);
     this.#faults = faults;
-    this.#planner = new RoutePlanner({ ...deps, faults });
+    const failedLately: FaultMemory['failedLately'] = (requester, volunteer) =>
+      faults.failedLately(this.#memoryOf(requester), volunteer);
+    this.#planner = new RoutePlanner({ ...deps, faults: { failedLately } });
     this.#sessions = new RunningSessions({
       ...deps,
-      onFault: (requester, volunteer) => faults.remember(requester, volunteer),
+      onFault: (requester, volunteer) => faults.remember(this.#memoryOf(requester), volunteer),
     });
   }
 
@@ -130,10 +139,21 @@ export class RouteDesk {
     return this.#planner.reasonNotServable(model);
   }
 
+  /** Whom a requester's faults are remembered for: the gateway is one, though each of its answers has another key. */
+  #memoryOf(requester: PeerId): PeerId {
+    return this.#deps.isGateway(requester) ? GATEWAY : requester;
+  }
+
   #request(member: Member, request: RouteRequest): void {
     const { clock, leases, limits, models } = this.#deps;
     const model = models().find((planned) => planned.digest === request.model);
     if (model === undefined) return this.#refuse(member, request, 'unknown-model', 'this server has no such model');
+    const hidden = this.#deps.planHidden(member.id, model, request);
+    if (hidden !== null) {
+      // It stands in nobody's way: who asked tries again.
+      if (hidden.type !== 'wait') return this.#answer(model, member, request, hidden);
+      return this.#refuse(member, request, 'all-busy', 'no anchor is free for it');
+    }
     if (request.capacity > model.maxPositions) {
       const message = `${model.name} takes at most ${model.maxPositions} positions, not ${request.capacity}`;
       return this.#refuse(member, request, 'too-long', message);

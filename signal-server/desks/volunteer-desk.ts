@@ -13,6 +13,7 @@ import { GivenPlaces } from '../placement/given-places.ts';
 import { haveOneNetwork, placeLots } from '../placement/place-lots.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
 import { networkOf } from '../placement/network.ts';
+import type { Gate } from '../routing/candidate.ts';
 import type { Standing, Trust } from '../trust/trust.ts';
 
 export type VolunteerMessage = Extract<
@@ -32,6 +33,10 @@ export interface VolunteerDeskDeps {
   readonly isAnchor: (id: PeerId) => boolean;
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
+  /** As of `CandidateSources`: a stage whose holder may not be given work counts as one that nobody holds. */
+  readonly gateOf: (member: Member) => Gate;
+  /** A volunteer has loaded its stage. */
+  readonly onReady: (member: Member) => void;
   /** Called after each change that may let a waiting request go on. */
   readonly onSupply: () => void;
   readonly times: Config['times'];
@@ -62,7 +67,9 @@ export class VolunteerDesk {
     if (volunteer === null) return;
     switch (message.type) {
       case 'ready':
-        if (registry.ready(volunteer, message)) this.#deps.onSupply();
+        if (!registry.ready(volunteer, message)) return;
+        this.#deps.onReady(member);
+        this.#deps.onSupply();
         return;
       case 'failed':
         this.#failed(member, volunteer, message);
@@ -169,7 +176,8 @@ export class VolunteerDesk {
   #hands(): Hand[] {
     return this.#deps.registry.members.flatMap((member) => {
       const { volunteer } = member;
-      return volunteer === null || volunteer.state === 'paused' ? [] : [this.#handOf(member, volunteer)];
+      const isThere = volunteer !== null && volunteer.state !== 'paused' && this.#deps.gateOf(member) !== 'closed';
+      return isThere ? [this.#handOf(member, volunteer)] : [];
     });
   }
 

@@ -4,6 +4,7 @@ import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Config } from '../machine/config.ts';
 import { clientAddress, isAllowedOrigin } from './address.ts';
+import { isOwnRequest } from './own-token.ts';
 
 export interface UpgradeGateDeps {
   readonly config: Pick<Config, 'allowedOrigins' | 'publicUrl' | 'trustProxy' | 'limits'>;
@@ -11,6 +12,8 @@ export interface UpgradeGateDeps {
   readonly paths: Readonly<
     Record<string, { maxPayloadBytes: number; accept: (socket: WebSocket, address: string, url: URL) => void }>
   >;
+  /** What this process's own peers show; without it, it has none. */
+  readonly ownToken: string | undefined;
   readonly onRefused: (status: number) => void;
 }
 
@@ -49,18 +52,22 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
     if (isClosed) return refuse(socket, '503 Service Unavailable');
     if (!isAllowedOrigin(request, allowedOrigins)) return refuse(socket, '403 Forbidden');
     const address = clientAddress(request, trustProxy);
-    const isWithinRate = await attempts.consume(address).then(
-      () => true,
-      () => false,
-    );
-    const open = openPerAddress.get(address) ?? 0;
+    const isOwn = isOwnRequest(request, deps.ownToken);
+    const isWithinRate =
+      isOwn ||
+      (await attempts.consume(address).then(
+        () => true,
+        () => false,
+      ));
+    const open = isOwn ? 0 : (openPerAddress.get(address) ?? 0);
     if (!isWithinRate || open >= limits.connectionsPerAddress) return refuse(socket, '429 Too Many Requests');
     if (sockets.size >= limits.connections || isClosed) return refuse(socket, '503 Service Unavailable');
     acceptor.server.handleUpgrade(request, socket, head, (accepted) => {
       sockets.add(accepted);
-      openPerAddress.set(address, (openPerAddress.get(address) ?? 0) + 1);
+      if (!isOwn) openPerAddress.set(address, (openPerAddress.get(address) ?? 0) + 1);
       accepted.once('close', () => {
         sockets.delete(accepted);
+        if (isOwn) return;
         const left = (openPerAddress.get(address) ?? 1) - 1;
         if (left === 0) openPerAddress.delete(address);
         else openPerAddress.set(address, left);

@@ -25,6 +25,8 @@ export type ReceiptNote =
   | { readonly receipt: null; readonly receiptError: { readonly code: string; readonly message: string } };
 
 export interface GatewayAnswer extends EndedAnswer {
+  /** In whose name it was asked for. */
+  readonly identity: Identity;
   readonly model: GatewayModel;
 }
 
@@ -32,8 +34,6 @@ export interface GatewayAnswer extends EndedAnswer {
 export type GiveReceipt = (answer: GatewayAnswer) => Promise<ReceiptNote>;
 
 export interface ReceiptGiverDeps {
-  /** The gateway's: it is the requester. */
-  readonly identity: Identity;
   /** Raw key of the server, which signs routes, 32 bytes. */
   readonly serverKey: Uint8Array<ArrayBuffer>;
   readonly desk: Pick<ReceiptDesk, 'accept'>;
@@ -43,8 +43,8 @@ export interface ReceiptGiverDeps {
   readonly log: Pick<Logger, 'warn'>;
 }
 
-export function createReceiptGiver({ identity, serverKey, desk, clock, random, log }: ReceiptGiverDeps): GiveReceipt {
-  async function give({ model, ...answer }: GatewayAnswer): Promise<ReceiptNote> {
+export function createReceiptGiver({ serverKey, desk, clock, random, log }: ReceiptGiverDeps): GiveReceipt {
+  async function give({ model, identity, ...answer }: GatewayAnswer): Promise<ReceiptNote> {
     const { id, file, secrets } = await makeReceipt(answer, {
       ...{ manifest: model.manifest, manifestDigest: model.digest, text: model.text },
       ...{ requester: { kind: 'gateway', identity }, serverKey, random, verify },

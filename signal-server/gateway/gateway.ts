@@ -3,18 +3,19 @@ import type { Logger } from 'pino';
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
-import type { Requester } from '#shared/peer/requester/requester.ts';
 import { allowEveryOrigin } from '../http/allow-every-origin.ts';
 import { ApiError, answerWith, toApiError } from '../http/api-error.ts';
+import type { RequesterPool } from '../node-peer/requester-pool.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';
 import { type ResponseHead, type ResponseShape, chatShape, completionShape } from './answer-response.ts';
 import { createEventStream, type EventStream } from './event-stream.ts';
 import type { GatewayModel, GatewayModels } from './gateway-models.ts';
-import { planAnswer, runAnswer, type AnswerPart } from './run-answer.ts';
+import { planAnswer, runAnswer, type AnswerDeps, type AnswerPart } from './run-answer.ts';
 
-export interface GatewayDeps {
-  readonly requester: Pick<Requester, 'openConversation'>;
+export interface GatewayDeps extends Pick<AnswerDeps, 'onAnswer'> {
+  /** One for each answer. */
+  readonly requesters: Pick<RequesterPool, 'take'>;
   readonly models: GatewayModels;
   /** Null where receipts are not kept: answers then say nothing of them. */
   readonly giveReceipt: GiveReceipt | null;

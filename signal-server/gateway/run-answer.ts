@@ -1,14 +1,15 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
-import type { Requester } from '#shared/peer/requester/requester.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { ReleasedText } from '#shared/requester/engine/released-text.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
 import { endsAtStop } from '#shared/text/shown-text.ts';
 import { ApiError } from '../http/api-error.ts';
+import type { RequesterPool } from '../node-peer/requester-pool.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import type { AnswerRequest, Prompt } from './answer-request.ts';
 import { type AnswerEnd, toProvenance } from './answer-response.ts';
+import type { AnswerShape } from './answer-shape.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
 /**
@@ -29,6 +30,13 @@ export interface Plan {
   readonly renderedPrompt: string | null;
   readonly promptTokens: readonly number[];
   readonly maxNewTokens: number;
+}
+
+export interface AnswerDeps {
+  readonly requesters: Pick<RequesterPool, 'take'>;
+  readonly giveReceipt: GiveReceipt | null;
+  /** Hears of each answer that ended. */
+  readonly onAnswer?: (shape: AnswerShape) => void;
 }
 
 /**
@@ -96,16 +104,17 @@ function renderChat(text: GatewayModel['text'], messages: readonly ChatMessage[]
 
 /**
  * Makes one answer and turns its tokens into text, up to a stop string. A stream gets text as `request.release` says,
- * otherwise all of it comes at the end. With `giveReceipt`, the receipt is of just the text that was given out. Throws what `Conversation.generate` and `ReleasedText.take` throw, and `cancelled`
+ * otherwise all of it comes at the end. With `giveReceipt`, the receipt is of just the text that was given out. Throws what `RequesterPool.take`, `Conversation.generate` and `ReleasedText.take` throw, and `cancelled`
  * when `signal` fires; the session is given back in every case.
  */
 export async function* runAnswer(
-  { requester, giveReceipt }: { requester: Pick<Requester, 'openConversation'>; giveReceipt: GiveReceipt | null },
+  { requesters, giveReceipt, onAnswer }: AnswerDeps,
   model: GatewayModel,
   request: Pick<AnswerRequest, 'stop' | 'stream' | 'release'>,
   plan: Plan & { temperature: number; topP: number; seed: number },
   signal: AbortSignal,
 ): AsyncGenerator<AnswerPart, void, undefined> {
+  const { identity, requester, close } = await requesters.take();
   const conversation = requester.openConversation(model);
   const { renderedPrompt, promptTokens, maxNewTokens, ...sampling } = plan;
   const createWriter = () => model.text.createWriter(request.stop);
@@ -126,12 +135,17 @@ export async function* runAnswer(
       if (text !== '') yield { type: 'text', text };
       if (event.type !== 'end' || event.reason === 'cancelled') continue;
       const { reason: finishReason, usage, evidence } = event;
-      const note = await giveReceipt?.({ evidence, model, renderedPrompt, answer, stop: request.stop });
+      const note = await giveReceipt?.({ identity, evidence, model, renderedPrompt, answer, stop: request.stop });
+      onAnswer?.({
+        ...{ promptTokens: usage.promptTokens, answerTokens: usage.completionTokens, maxNewTokens },
+        ...{ temperature: sampling.temperature, topP: sampling.topP },
+      });
       const provenance = { ...toProvenance(routes, event, released.summary), ...note };
       yield { type: 'end', finishReason, usage, provenance };
     }
   } finally {
     conversation.close();
+    close();
   }
 }
 

@@ -1,42 +1,57 @@
-import { join } from 'node:path';
 import type { RequestHandler } from 'express';
+import type { Digest } from '#shared/ids.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
-import { openKeyFile } from '../machine/key-file.ts';
 import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 import { createDiskBlobStore } from '../node-peer/disk-blob-store.ts';
 import { loadModelText } from '../node-peer/load-model-text.ts';
-import { createNodeRequester } from '../node-peer/requester-program.ts';
+import { createRequesterPool } from '../node-peer/requester-pool.ts';
 import type { CatalogEntry, ModelCatalog } from '../placement/model-catalog.ts';
 import type { Companion, CompanionContext } from '../server.ts';
 import { createReceiptGiver } from './answer-receipt.ts';
-import type { GatewayModels } from './gateway-models.ts';
+import type { GatewayModel, GatewayModels } from './gateway-models.ts';
 import { createGateway } from './gateway.ts';
+import type { AnswerDeps } from './run-answer.ts';
 
-/** The gateway in the server's process: a requester like any other, with a key of its own, behind the OpenAI API. */
-export async function startGateway(
-  context: CompanionContext,
-): Promise<Companion & { readonly router: RequestHandler }> {
-  const { url, dataFolder, catalog, enlist, log, receipts: desk } = context;
-  const aborter = new AbortController();
-  const identity = await openKeyFile(join(dataFolder.path, 'keys', 'gateway.key'));
-  enlist(identity.id, 'gateway');
-  const program = { serverUrl: new URL(url), identity, kind: 'gateway' as const, signal: aborter.signal };
-  const { requester, close } = await createNodeRequester(program);
+/** The gateway in the server's process: a requester like any other, with a fresh key for each answer, behind the OpenAI API. */
+export function startGateway(context: CompanionContext): Promise<Companion & { readonly router: RequestHandler }> {
+  const { dataFolder, catalog, log, onAnswer } = context;
+  const { requesters, giveReceipt, stop } = openAskers(context);
   const models = createGatewayModels(catalog, dataFolder.blobsPath);
-  const { publicKey: serverKey } = dataFolder.serverIdentity;
-  const giveReceipt = desk && createReceiptGiver({ identity, serverKey, desk, clock, random, log });
-  return {
-    router: createGateway({ requester, models, giveReceipt, clock, random, log }),
+  return Promise.resolve({
+    router: createGateway({ requesters, models, giveReceipt, onAnswer, clock, random, log }),
     stop: () => {
-      close();
-      aborter.abort();
+      stop();
       return Promise.resolve();
     },
+  });
+}
+
+/** Requesters of the server's own, and receipts for what they ask. Hidden sessions have theirs from here too. */
+export function openAskers(context: CompanionContext): AskersOpened {
+  const { url, dataFolder, enlist, log, ownToken, mostAnswers, receipts: desk } = context;
+  const requesters = createRequesterPool({
+    ...{ serverUrl: new URL(url), ownToken, most: mostAnswers },
+    enlist: (id) => enlist(id, 'gateway'),
+  });
+  const { publicKey: serverKey } = dataFolder.serverIdentity;
+  return {
+    requesters,
+    giveReceipt: desk && createReceiptGiver({ serverKey, desk, clock, random, log }),
+    stop: () => requesters.stop(),
   };
 }
 
+interface AskersOpened extends Pick<AnswerDeps, 'requesters' | 'giveReceipt'> {
+  stop(): void;
+}
+
+interface OpensByDigest {
+  /** Null if there is none. */
+  openDigest(digest: Digest): Promise<GatewayModel | null>;
+}
+
 /** The catalog by name; of several manifests with one name the first counts. */
-function createGatewayModels(catalog: ModelCatalog, blobsPath: string): GatewayModels {
+export function createGatewayModels(catalog: ModelCatalog, blobsPath: string): GatewayModels & OpensByDigest {
   const blobs = createDiskBlobStore(blobsPath);
   const texts = new WeakMap<CatalogEntry, Promise<ModelText>>();
   const createdSeconds = Math.floor(clock.wallMs() / 1000);
@@ -49,14 +64,16 @@ function createGatewayModels(catalog: ModelCatalog, blobsPath: string): GatewayM
     return opened;
   }
 
+  async function open(entry: CatalogEntry | undefined): Promise<GatewayModel | null> {
+    if (!entry) return null;
+    const { manifest, digest } = entry;
+    return { name: manifest.name, digest, createdSeconds, manifest, text: await textOf(entry) };
+  }
+
   return {
     list: () =>
       [...new Set(catalog.entries.map(({ manifest }) => manifest.name))].map((name) => ({ name, createdSeconds })),
-    async open(name) {
-      const entry = entryOf(name);
-      if (!entry) return null;
-      const { manifest, digest } = entry;
-      return { name, digest, createdSeconds, manifest, text: await textOf(entry) };
-    },
+    open: (name) => open(entryOf(name)),
+    openDigest: (digest) => open(catalog.get(digest)),
   };
 }

@@ -156,6 +156,38 @@ export const configSchema = z.strictObject({
       rescanMs: z.int().positive().default(10_000),
     })
     .prefault({}),
+  /** Hidden sessions: answers that the server asks for itself, to see what volunteers do. */
+  hidden: z
+    .strictObject({
+      /** Mean time between two of one volunteer, half of it for one whose class is not exact. */
+      meanMs: z
+        .int()
+        .positive()
+        .default(10 * 60_000),
+      /** Mean time from a complaint to the one that it brings. */
+      complaintMeanMs: z.int().positive().default(45_000),
+      /** How long a volunteer that failed one is left alone, doubled with each in a row. */
+      backoffMs: z.int().positive().default(60_000),
+      maxBackoffMs: z
+        .int()
+        .positive()
+        .default(60 * 60_000),
+      /** How long until one that neither passed nor failed is tried again. */
+      againMs: z.int().positive().default(3_000),
+      /** Volunteers that are tried at once before their first work. */
+      trialsAtOnce: z.int().positive().default(4),
+      /** The part of the time that later ones may take together. */
+      share: z.number().positive().max(1).default(0.1),
+      /** How long one may take to open its first, and to get through it. */
+      trialOpenMs: z.int().positive().default(10_000),
+      trialMs: z.int().positive().default(20_000),
+      /** How long any may take. */
+      sessionMs: z
+        .int()
+        .positive()
+        .default(3 * 60_000),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       connections: z.int().positive().default(5_000),

@@ -5,6 +5,7 @@ import { MAX_PEER_MESSAGE_BYTES } from '#shared/limits.ts';
 import { connectControl, type ControlClient } from '#shared/peer/control/control-client.ts';
 import { adaptWebSocket, type Socket } from '#shared/peer/control/socket.ts';
 import { LinkPool } from '#shared/peer/link/link-pool.ts';
+import { OWN_TOKEN_HEADER } from '../gate/own-token.ts';
 import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
 
 const OPENING_TIMEOUT_MS = 10_000;
@@ -21,11 +22,13 @@ export async function connectPeer(options: {
   readonly serverUrl: URL;
   readonly identity: Identity;
   readonly kind: 'anchor' | 'gateway' | 'cli';
+  /** Shows a server that this is a part of its own process: its limits of one address are for others. */
+  readonly ownToken?: string;
   /** Ends the connecting and the connection. */
   readonly signal: AbortSignal;
 }): Promise<NodePeer> {
-  const { serverUrl, identity, kind, signal } = options;
-  const openSocket = () => openControlSocket(serverUrl);
+  const { serverUrl, identity, kind, ownToken, signal } = options;
+  const openSocket = () => openControlSocket(serverUrl, ownToken);
   const control = await connectControl({ openSocket, identity, kind, clock, random, verify, signal });
   const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: null });
   return {
@@ -38,9 +41,10 @@ export async function connectPeer(options: {
   };
 }
 
-function openControlSocket(serverUrl: URL): Socket {
+function openControlSocket(serverUrl: URL, ownToken: string | undefined): Socket {
   const url = new URL('/control', serverUrl);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   const limits = { maxPayload: MAX_PEER_MESSAGE_BYTES, handshakeTimeout: OPENING_TIMEOUT_MS };
-  return adaptWebSocket(new WebSocket(url, { perMessageDeflate: false, ...limits }));
+  const headers = ownToken === undefined ? {} : { [OWN_TOKEN_HEADER]: ownToken };
+  return adaptWebSocket(new WebSocket(url, { perMessageDeflate: false, headers, ...limits }));
 }

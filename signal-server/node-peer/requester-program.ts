@@ -15,6 +15,8 @@ export async function createNodeRequester(options: {
   readonly serverUrl: URL;
   readonly identity: Identity;
   readonly kind: 'gateway' | 'cli';
+  /** As of `connectPeer`. */
+  readonly ownToken?: string;
   /** Ends the connecting and the connection. */
   readonly signal: AbortSignal;
 }): Promise<NodeRequester> {

@@ -14,6 +14,14 @@ export interface Assignment extends Placed {
   readonly sinceMs: number;
 }
 
+/** What a hidden session showed of a volunteer in the stage that it holds. */
+export interface Tried {
+  /** Monotonic milliseconds of the newest that it passed. */
+  readonly atMs: number;
+  /** Milliseconds for one unit of its stage, as the server's own laps took; links included. */
+  readonly layerMs: number;
+}
+
 /** A peer that lends its device. `Registry` owns every field that is not readonly. */
 export interface RegisteredVolunteer {
   offer: Offer;
@@ -22,6 +30,10 @@ export interface RegisteredVolunteer {
   /** The assignment it was given up on for want of time and may still be loading, where there was no other work for it. */
   overdue: Assignment | null;
   layerMs: number | null;
+  /** Null until it has passed a hidden session of this assignment, or one that it failed takes it away again. */
+  tried: Tried | null;
+  /** True once hidden sessions have held its rows to equal bits, or to limits that were measured for its class. */
+  measuredClass: boolean;
   /** As its last heartbeat said. */
   tokens: number;
   isHidden: boolean;
@@ -80,6 +92,8 @@ export class Registry {
       assignment: null,
       overdue: null,
       layerMs: offer.layerMs ?? before?.layerMs ?? null,
+      tried: null,
+      measuredClass: false,
       tokens: before?.tokens ?? 0,
       isHidden: before?.isHidden ?? false,
       failed: [],
@@ -113,7 +127,21 @@ export class Registry {
     volunteer.state = 'ready';
     volunteer.offer = { ...volunteer.offer, numericClass };
     volunteer.layerMs = layerMs;
+    volunteer.tried = null;
+    volunteer.measuredClass = false;
     return true;
+  }
+
+  /** It passed a hidden session. One of a limit that nobody measured takes no measured class away. */
+  passed(volunteer: RegisteredVolunteer, layerMs: number, isMeasured: boolean): void {
+    volunteer.tried = { atMs: this.#clock.nowMs(), layerMs };
+    volunteer.measuredClass ||= isMeasured;
+  }
+
+  /** It has to pass a hidden session again before it is given work. */
+  untry(volunteer: RegisteredVolunteer): void {
+    volunteer.tried = null;
+    volunteer.measuredClass = false;
   }
 
   /** Takes the assignment back; `barred` says why there will be no other until the next offer, if so. */

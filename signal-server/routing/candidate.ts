@@ -5,7 +5,7 @@ import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
 import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
-import type { RegisteredVolunteer, Registry } from '../placement/registry.ts';
+import type { Member, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
 import type { Standing, Trust } from '../trust/trust.ts';
 
@@ -50,38 +50,43 @@ export interface Demand {
 /** Milliseconds per layer of a volunteer that nobody has measured. */
 const UNKNOWN_LAYER_MS = 5;
 
-/** The findings of the server's own sessions about a volunteer. */
-interface Findings {
-  readonly tried?: { readonly atMs: number; readonly layerMs: number } | null;
-  readonly measuredClass?: boolean;
-}
+/**
+ * Whether a volunteer is given work: `trial` until it has passed its first hidden session; `closed` for a while after it
+ * failed one.
+ */
+export type Gate = 'open' | 'trial' | 'closed';
 
 export interface CandidateSources {
+  /** `open` also where there is no anchor to try it beside. */
+  readonly gateOf: (member: Member) => Gate;
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
-  /** Who has had no hidden session is not drawn while the server gives any. Without them all count as equally fast and of their class. */
-  readonly hasHiddenSessions: boolean;
+  /** True while the server gives hidden sessions. Without them all count as equally fast. */
+  readonly measuresSpeed: () => boolean;
 }
 
 /** The volunteers that hold or load a stage of this model and may work, as this requester sees them. */
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
-  { registry, leases, trust, isAnchor, hasHiddenSessions }: CandidateSources,
+  { registry, leases, trust, isAnchor, gateOf, measuresSpeed }: CandidateSources,
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
     if (volunteer?.assignment?.model !== model.digest) return [];
     const { numericClass, webrtc, slots } = volunteer.offer;
     const { isNew, isLongTrusted, suspendedUntilMs } = trust.standing(member.id, numericClass);
-    if (suspendedUntilMs !== null) return [];
+    const gate = gateOf(member);
+    if (suspendedUntilMs !== null || gate === 'closed') return [];
     const running = leases.running(member.id);
     const isOwn = isAnchor(member.id);
-    const { tried = null, measuredClass = true }: RegisteredVolunteer & Findings = volunteer;
+    const { tried, measuredClass } = volunteer;
     const layerMs = isOwn ? volunteer.layerMs : tried?.layerMs;
+    // Of one that nobody can try, the class is what it says.
+    const isUntriable = gate === 'open' && tried === null;
     return [
       {
         id: member.id,
@@ -89,16 +94,16 @@ export function candidatesFor(
         prefix: networkOf(member, isOwn),
         webrtc,
         numericClass,
-        layerMs: (hasHiddenSessions ? layerMs : null) ?? UNKNOWN_LAYER_MS,
+        layerMs: (measuresSpeed() ? layerMs : null) ?? UNKNOWN_LAYER_MS,
         running,
         freeSlots: slots - running,
         isReady: volunteer.state === 'ready',
-        isTried: isOwn || !hasHiddenSessions || tried !== null,
+        isTried: isOwn || gate === 'open',
         isHidden: volunteer.isHidden,
         failedLately: failedLately(member.id),
         isNew,
         isSteady: isOwn || isLongTrusted,
-        isMeasured: (isOwn || !hasHiddenSessions || measuredClass) && isComparedClass(numericClass, model.size),
+        isMeasured: (isOwn || isUntriable || measuredClass) && isComparedClass(numericClass, model.size),
       },
     ];
   });

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry as MetricsRegistry } from 'prom-client';
 import type { LogFigures } from '../log/log-service.ts';
+import type { HiddenSums } from '../hidden/hidden-figures.ts';
 import type { WitnessStatus } from '../log/witness-client.ts';
 
 /** The figures behind `/metrics`. None carries an id, an address or a text. */
@@ -29,6 +30,8 @@ export interface MetricSources {
   readonly sockets: () => number;
   readonly suspended: () => number;
   readonly log: () => LogFigures | null;
+  /** Of an hour ago at most. */
+  readonly hidden: () => HiddenSums;
 }
 
 export function createMetrics(sources: MetricSources): Metrics {
@@ -82,6 +85,37 @@ export function createMetrics(sources: MetricSources): Metrics {
   witnessGauge('chorus_log_witness_time_seconds', 'When a witness cosigned last.', ({ timeSeconds }) => timeSeconds);
   witnessGauge('chorus_log_witness_failing', '1 if a witness did not cosign when asked last.', ({ error }) =>
     error === null ? 0 : 1,
+  );
+  const hiddenCounter = (name: string, help: string, read: (sums: HiddenSums) => number): void => {
+    new Counter({
+      name,
+      help: `${help} Renewed once an hour.`,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read(sources.hidden()));
+      },
+    });
+  };
+  new Counter({
+    name: 'chorus_hidden_sessions_total',
+    help: 'Answers that the server asked for itself, to see what volunteers do. Renewed once an hour.',
+    labelNames: ['kind', 'outcome'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [kind, outcomes] of Object.entries(sources.hidden().sessions))
+        for (const [outcome, count] of Object.entries(outcomes)) this.inc({ kind, outcome }, count);
+    },
+  });
+  hiddenCounter('chorus_hidden_tokens_total', 'Tokens of hidden sessions.', ({ tokens }) => tokens);
+  hiddenCounter('chorus_hidden_anchor_ms_total', 'Milliseconds in which anchors had a hidden session.', (sums) =>
+    Math.round(sums.anchorMs),
+  );
+  hiddenCounter(
+    'chorus_lost_draws_found_total',
+    'Times that a key was found to steer by near ties.',
+    (sums) => sums.steerers,
   );
   new Gauge({
     name: 'chorus_volunteers',

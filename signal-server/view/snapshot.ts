@@ -14,6 +14,10 @@ export interface SnapshotParts {
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
+  readonly gateOf: (member: Member) => NetworkSnapshot['volunteers'][number]['gate'];
+  /** Spans that count for a volunteer, as it was told of them. */
+  readonly shownSpans: (member: Member) => number;
+  readonly hiddenSessions: NetworkSnapshot['hiddenSessions'];
   readonly models: readonly CatalogEntry[];
   readonly reasonNotServable: (model: PlannedModel) => string | null;
   readonly sessions: NetworkSnapshot['sessions'];
@@ -34,11 +38,12 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     serverTimeMs: parts.serverTimeMs,
     startedAtMs: parts.startedAtMs,
     version: parts.version,
-    models: models.map((entry) => modelState(entry, registry, parts.reasonNotServable)),
+    models: models.map((entry) => modelState(entry, parts)),
     volunteers: volunteers.map((member) => volunteerState(member, parts)),
     checks: parts.checks,
     faults: parts.faults.map(({ volunteer, range, reason, atMs }) => ({ volunteer, range, reason, atMs })),
     sessions: parts.sessions,
+    hiddenSessions: parts.hiddenSessions,
     history: parts.history,
     sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
   };
@@ -46,12 +51,13 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
 
 function modelState(
   { digest, manifest, planned }: CatalogEntry,
-  registry: Registry,
-  reasonNotServable: SnapshotParts['reasonNotServable'],
+  { registry, gateOf, reasonNotServable }: SnapshotParts,
 ): NetworkSnapshot['models'][number] {
-  const spans = registry.members.flatMap(({ volunteer }) =>
-    volunteer?.state === 'ready' && volunteer.assignment?.model === digest ? [volunteer.assignment.span] : [],
-  );
+  const spans = registry.members.flatMap((member) => {
+    const { volunteer } = member;
+    const isHolder = volunteer?.state === 'ready' && volunteer.assignment?.model === digest;
+    return isHolder && gateOf(member) === 'open' ? [volunteer.assignment!.span] : [];
+  });
   const coverage = coverageOf(spans, planned.units);
   const reason = reasonNotServable(planned);
   return {
@@ -70,9 +76,9 @@ function modelState(
 
 function volunteerState(
   member: Member,
-  { models, leases, trust, tokensOf }: SnapshotParts,
+  { models, leases, trust, gateOf, shownSpans, tokensOf }: SnapshotParts,
 ): NetworkSnapshot['volunteers'][number] {
-  const { offer, state, assignment, layerMs, isHidden } = member.volunteer!;
+  const { offer, state, assignment, layerMs, isHidden, measuredClass } = member.volunteer!;
   const model = models.find((entry) => entry.digest === assignment?.model);
   return {
     id: member.id,
@@ -90,6 +96,8 @@ function volunteerState(
     tokens: tokensOf(member),
     joinedAtMs: member.joinedAtMs,
     hidden: isHidden,
-    trust: trust.standing(member.id, offer.numericClass),
+    gate: gateOf(member),
+    measuredClass,
+    trust: { ...trust.standing(member.id, offer.numericClass), witnessedSpans: shownSpans(member) },
   };
 }

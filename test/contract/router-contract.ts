@@ -72,6 +72,7 @@ const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   queued: { type: 'queued', request: 1, position: 1 },
   routed: { type: 'routed', request: 1, route: envelope },
   refused: { type: 'refused', request: 1, code: 'all-busy', message: '', missing: { start: 0, end: 4 } },
+  standing: { type: 'standing', gate: 'closed', spans: 3, neededSpans: 10, reason: 'it was silent', untilMs: 1 },
   reported: { type: 'reported', request: 1, accepted: false, reason: 'it shows no fault' },
   error: { type: 'error', code: 'internal', message: 'the server failed on this message' },
 };

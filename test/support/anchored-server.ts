@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { expect, vi } from 'vitest';
 import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
+import { startHidden } from '../../signal-server/hidden/start-hidden.ts';
+import type { ConfigInput } from '../../signal-server/machine/config.ts';
 import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
@@ -16,10 +18,15 @@ export interface AnchoredServer extends TestServer {
   endThreadAtRun(number: number): void;
 }
 
+export interface AnchoredOptions {
+  /** Settings of hidden sessions; none are there if left out. */
+  readonly hidden?: NonNullable<ConfigInput['hidden']>;
+}
+
 /** Resolves once every anchor serves. */
 export async function startAnchoredServer(
   anchors: number,
-  options: Pick<TestServerOptions, 'folder' | 'onLog'> = {},
+  options: Pick<TestServerOptions, 'folder' | 'onLog'> & AnchoredOptions = {},
 ): Promise<AnchoredServer> {
   const wren = await importWren();
   let ending: { runs: number; port: WorkerPort | null } | null = null;
@@ -38,13 +45,14 @@ export async function startAnchoredServer(
   };
   const server = await startTestServer({
     ...options,
-    config: { anchors },
+    config: { anchors, ...(options.hidden && { hidden: options.hidden }) },
     manifests: [wren.manifest],
     companions: {
       async startGateway(context) {
         await cp(join(wren.dataFolder, 'blobs'), context.dataFolder.blobsPath, { recursive: true });
         return startGateway(context);
       },
+      ...(options.hidden && { startHidden }),
       startAnchors: (context) => startAnchors(context, { pledgeBytes: 2 ** 30, slots: 4, spawnWorker }),
     },
   });

@@ -7,6 +7,7 @@ import { parseConfig } from '../../signal-server/machine/config.ts';
 import { openKeyFile } from '../../signal-server/machine/key-file.ts';
 import { createRepeater } from '../../signal-server/machine/repeater.ts';
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
+import { HiddenFigures } from '../../signal-server/hidden/hidden-figures.ts';
 import { createPipedEdgeEnd } from '../../signal-server/peer-router/piped-router.ts';
 import { createMetrics } from '../../signal-server/view/metrics.ts';
 
@@ -30,6 +31,7 @@ const edge = createControlEdge(server, {
     sockets: () => edge.open,
     suspended: () => 0,
     log: () => null,
+    hidden: () => new HiddenFigures().shown,
   }),
   config,
   onError,

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import OpenAI from 'openai';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { generateKeyPair, identityOf } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
@@ -123,6 +124,8 @@ export async function startScripted(
       return conversation;
     },
   };
+  const identity = await identityOf(await generateKeyPair());
+  const requesters = { take: () => Promise.resolve({ identity, requester, close: () => undefined }) };
   const models = {
     list: () => [model],
     open: (name: string) => opening.then(() => (name === model.name ? model : null)),
@@ -131,7 +134,7 @@ export async function startScripted(
   const app = express();
   app.use(
     '/v1',
-    createGateway({ requester, models, giveReceipt, clock: systemClock, random: systemRandom, log, limits }),
+    createGateway({ requesters, models, giveReceipt, clock: systemClock, random: systemRandom, log, limits }),
   );
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,4 +1,5 @@
 import { PROBATION_CHUNKS } from '#shared/limits.ts';
+import type { VolunteerStanding } from '#shared/peer/volunteer/volunteer-state.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { formatCount, plural } from './format.ts';
 
@@ -46,6 +47,37 @@ export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): strin
 
 function alsoAgreed({ agreedSpans }: VolunteerTrust): string {
   return `${formatCount(agreedSpans)} more agreed with what others computed`;
+}
+
+/** The standing that the server tells the volunteer of, and what follows from it. */
+export function explainStanding({ gate, spans, neededSpans, reason, untilMs }: VolunteerStanding): string {
+  if (gate === 'trial') return 'The server tries this tab with a few tokens. Work comes once it has passed.';
+  if (gate === 'closed') {
+    const until = untilMs === null ? 'for a while' : `until ${formatMoment(untilMs, untilMs)}`;
+    return `This tab gets no work ${until}: ${reason ?? 'it failed a session of the server’s own.'}`;
+  }
+  if (spans >= neededSpans) return 'This tab’s key is trusted: enough of its work was found right.';
+  return (
+    `This tab’s key is new: two others re-run what it does until ${neededSpans} parts were found right. ` +
+    `${spans} were so far; the count moves late.`
+  );
+}
+
+/** A few words for what a volunteer is given, where it is not simply work; null where it is. */
+export function nameGate(gate: NetworkSnapshot['volunteers'][number]['gate']): string | null {
+  if (gate === 'trial') return 'being tried';
+  return gate === 'closed' ? 'left out for now' : null;
+}
+
+/** What the server's own sessions came to, for everybody. */
+export function explainHiddenSessions({ sessions: { trial, later } }: NetworkSnapshot['hiddenSessions']): string {
+  const held = trial.passed + trial.failed + trial.unclear + later.passed + later.failed + later.unclear;
+  if (held === 0) return 'The server also asks for answers of its own to try volunteers; it counts them once an hour.';
+  const found = trial.failed + later.failed;
+  return (
+    `The server also asked for ${plural(held, 'answer')} of its own to try volunteers; ` +
+    `${formatCount(found)} of them found something wrong. Counted once an hour.`
+  );
 }
 
 /** The time of a moment; with the day where that is not today's. */

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import type { StageRange } from '../../model/stage.ts';
+import type { ServerMessage } from '../../wire/control-message.ts';
 import type { BackendInfo } from '../../wire/worker-message.ts';
 import type { LoadProgress } from './worker-client.ts';
 
@@ -40,8 +41,13 @@ export interface VolunteerState {
   /** Positions served in each of the last seconds, oldest first, for a chart. */
   readonly history: readonly ServedSecond[];
   readonly probeError: number | null;
+  /** How it stands with the server, as that said last; null before. */
+  readonly standing: VolunteerStanding | null;
   readonly error: { readonly code: ErrorCode; readonly message: string } | null;
 }
+
+/** What a volunteer knows of its standing. */
+export type VolunteerStanding = Omit<Extract<ServerMessage, { type: 'standing' }>, 'type'>;
 
 export interface ServedSecond {
   /** Wall-clock milliseconds of its end. */
@@ -64,6 +70,7 @@ export const STATE_OFF: VolunteerState = {
   tokensPerSecond: 0,
   history: [],
   probeError: null,
+  standing: null,
   error: null,
 };
 

@@ -18,7 +18,7 @@ import { ServingHistory } from './serving-history.ts';
 import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
 import type { WorkerClient } from './worker-client.ts';
 
-export type { VolunteerState } from './volunteer-state.ts';
+export type { VolunteerStanding, VolunteerState } from './volunteer-state.ts';
 
 export interface LendingSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
@@ -215,6 +215,10 @@ export class Volunteer {
   #onServerMessage(message: ServerMessage): void {
     // Sessions that were given out before a pause may still be opened, and are refused then by name.
     if (message.type === 'seat') return this.#holding?.host.seat(message.seat);
+    if (message.type === 'standing') {
+      const { type: _type, ...standing } = message;
+      return this.#update({ standing });
+    }
     if (this.#isPaused || this.#backend === null) return;
     if (message.type === 'assign') return this.#onAssign(message);
     if (message.type !== 'idle') return;

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { describeRange } from '#shared/model/stage.ts';
-import type { LendingSettings, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
+import type { LendingSettings, VolunteerStanding, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
 import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
@@ -75,11 +75,22 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
   }
 }
 
-function describeState({ phase, message, range, model, sessions, probeError }: VolunteerState): string {
+function describeState({ phase, message, range, model, sessions, probeError, standing }: VolunteerState): string {
   if (phase !== 'serving' || !range) return message;
   const probe = probeError === null ? '' : `, probe off by ${probeError.toExponential(1)}`;
   const now = sessions === 0 ? 'waiting for work' : `${sessions} running`;
-  return `serving ${describeRange(range)} of ${model?.name ?? 'a model'}${probe}; ${now}`;
+  const stands = standing === null ? '' : `; ${describeStanding(standing)}`;
+  return `serving ${describeRange(range)} of ${model?.name ?? 'a model'}${probe}; ${now}${stands}`;
+}
+
+/** How the volunteer stands with the server, for a line. */
+function describeStanding({ gate, spans, neededSpans, reason, untilMs }: VolunteerStanding): string {
+  if (gate === 'trial') return 'being tried: work comes after a few tokens';
+  if (gate === 'closed') {
+    const until = untilMs === null ? 'for a while' : `until ${new Date(untilMs).toLocaleTimeString()}`;
+    return `no work ${until}: ${reason ?? 'it failed a session of the server’s own'}`;
+  }
+  return spans < neededSpans ? `new, ${spans} of ${neededSpans} parts found right` : 'trusted';
 }
 
 /** A name that can be part of a file's. */

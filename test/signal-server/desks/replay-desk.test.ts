@@ -65,6 +65,7 @@ describe('the replay desk', () => {
       clock,
       random: systemRandom,
       registry,
+      gateOf: () => 'open',
       leases,
       trust: {
         standing: (id) => ({
@@ -81,7 +82,7 @@ describe('the replay desk', () => {
         return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isAnchor: (id) => anchors.has(id),
-      hasHiddenSessions: false,
+      measuresSpeed: () => false,
       onRefused: (role) => refused.push(role),
       onError: () => undefined,
       times,

@@ -11,6 +11,8 @@ import type { PeerAddress } from '../../../signal-server/peer-router/control-rou
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
+import type { Gate } from '../../../signal-server/routing/candidate.ts';
+import type { Planned } from '../../../signal-server/routing/scheduler.ts';
 import type { Standing } from '../../../signal-server/trust/trust.ts';
 import { offerOf, routeRequest } from '../../support/control-peer.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
@@ -45,6 +47,9 @@ describe('the route desk', () => {
   let signFails: boolean;
   let isFilling: boolean;
   let standings: Map<PeerId, Standing>;
+  let gates: Map<PeerId, Gate>;
+  let gateways: Set<PeerId>;
+  let hidden: Map<PeerId, Planned>;
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -53,6 +58,7 @@ describe('the route desk', () => {
     [messages, routes, finished, told, signFails, isFilling] = [[], [], [], [], false, false];
     receivers = [];
     standings = new Map();
+    [gates, gateways, hidden] = [new Map(), new Set(), new Map()];
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
       const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());
@@ -70,9 +76,12 @@ describe('the route desk', () => {
       random: systemRandom,
       registry,
       leases,
+      gateOf: (member) => gates.get(member.id) ?? 'open',
+      isGateway: (id) => gateways.has(id),
+      planHidden: (asker) => hidden.get(asker) ?? null,
       trust: { standing: (id) => standings.get(id) ?? trusted },
       isAnchor: () => false,
-      hasHiddenSessions: false,
+      measuresSpeed: () => false,
       models: () => [model],
       send(to, message) {
         messages.push(message);
@@ -104,6 +113,57 @@ describe('the route desk', () => {
     await settle();
     expect(types()).toEqual(['routed', 'queued', 'routed']);
     expect(finished).toMatchObject([{ outcome: 'failed', tokens: 0 }]);
+  });
+
+  it('has a request wait for a volunteer that has not been tried yet, and goes on without one that failed', async () => {
+    const untried = '0'.repeat(64) as PeerId;
+    gates.set(untried, 'trial');
+    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    expect(types()).toEqual(['queued']);
+    gates.set(untried, 'closed');
+    desk.retry();
+    await settle();
+    expect(messages.at(-1)).toMatchObject({ type: 'refused', request: 1, code: 'no-coverage' });
+    gates.delete(untried);
+    desk.receive(requester, routeRequest(model.digest, { request: 2 }));
+    await settle();
+    expect(messages.at(-1)).toMatchObject({ type: 'routed', request: 2 });
+  });
+
+  it('never lets a hidden request wait in the line', () => {
+    hidden.set(requester.id, { type: 'wait' });
+    desk.receive(requester, routeRequest(model.digest));
+    expect(messages).toMatchObject([{ type: 'refused', code: 'all-busy' }]);
+    expect(desk.queued).toBe(0);
+  });
+
+  it('remembers for all keys of the gateway which volunteer failed one of them', async () => {
+    const twin = '8'.repeat(64) as PeerId;
+    const volunteer = registry.offer(registry.join(twin, 'tab', 'loopback', 1), offerOf());
+    registry.ready(volunteer, {
+      assignment: registry.assign(volunteer, { model: model.digest, span: model.grid[0]! }).number,
+      layerMs: 1,
+    });
+    const other = registry.join('e'.repeat(64) as PeerId, 'gateway', 'loopback', 1);
+    gateways.add(requester.id).add(other.id);
+    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    await settle();
+    const first = routes[0]!.stages[0]!.primary.id;
+    const faults = [{ volunteer: first, code: 'timeout' as const }];
+    desk.receive(requester, { ...figures, faults, type: 'release', session: routes[0]!.session });
+    const primariesFor = async (asker: Member): Promise<Set<PeerId>> => {
+      const primaries = new Set<PeerId>();
+      for (let request = 0; request < 64; request++) {
+        desk.receive(asker, routeRequest(model.digest, { request }));
+        await settle();
+        primaries.add(routes.at(-1)!.stages[0]!.primary.id);
+        desk.receive(asker, { ...figures, type: 'release', session: routes.at(-1)!.session });
+      }
+      return primaries;
+    };
+    const second = first === twin ? ('0'.repeat(64) as PeerId) : twin;
+    expect([...(await primariesFor(other))]).toEqual([second]);
+    expect(await primariesFor(registry.join('d'.repeat(64) as PeerId, 'cli', 'loopback', 1))).toContain(first);
   });
 
   it('has a request wait for volunteers on their way, and refuses it once none are', async () => {

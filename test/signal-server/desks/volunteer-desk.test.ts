@@ -7,6 +7,7 @@ import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../../signal-server/placement/registry.ts';
 import { rangeOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
+import type { Gate } from '../../../signal-server/routing/candidate.ts';
 import type { Suspension } from '../../../signal-server/store/trust-store.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -23,6 +24,8 @@ describe('the volunteer desk', () => {
   let models: PlannedModel[];
   let suspensions: Map<PeerId, Suspension>;
   let fresh: Set<PeerId>;
+  let gates: Map<PeerId, Gate>;
+  let loaded: PeerId[];
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -30,6 +33,7 @@ describe('the volunteer desk', () => {
     registry = new Registry(clock);
     models = [model];
     sent = [];
+    [gates, loaded] = [new Map(), []];
     suspensions = new Map();
     fresh = new Set();
     open(1);
@@ -48,6 +52,8 @@ describe('the volunteer desk', () => {
       isAnchor: () => false,
       models: () => models,
       send: ({ id: to }, message) => sent.push({ to, message }),
+      gateOf: ({ id }) => gates.get(id) ?? 'open',
+      onReady: ({ id }) => loaded.push(id),
       onSupply: () => undefined,
       times,
     });
@@ -283,6 +289,15 @@ describe('the volunteer desk', () => {
       suspend('9');
       expect(sent).toHaveLength(before);
     });
+  });
+
+  it('tells of each stage that was loaded, and gives the layers of who may not work to others', () => {
+    for (const name of ['1', '2']) join(name);
+    for (const name of ['1', '2']) ready(name);
+    expect(loaded).toEqual([idOf('1'), idOf('2')]);
+    gates.set(idOf('2'), 'closed');
+    join('3');
+    expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 5]);
   });
 
   it('ignores what a withdrawn volunteer still says', () => {

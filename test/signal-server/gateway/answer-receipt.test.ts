@@ -23,7 +23,7 @@ beforeAll(async () => {
   given = await giveAnswer(people);
   const { manifest, manifestDigest: digest, text, evidence } = given.parts;
   const model = { name: manifest.name, digest, createdSeconds: 0, manifest, text };
-  ended = { evidence, model, renderedPrompt: given.prompt, answer: given.answer, stop: [] };
+  ended = { identity: people.requester, evidence, model, renderedPrompt: given.prompt, answer: given.answer, stop: [] };
 });
 
 type Accept = ReceiptDesk['accept'];
@@ -34,7 +34,7 @@ function giver(accept: Accept, more: Partial<ReceiptGiverDeps> = {}): { give: Gi
   const warnings: unknown[] = [];
   const { random } = given.parts;
   const log = { warn: (...warning: unknown[]) => void warnings.push(warning) };
-  const deps = { identity: people.requester, serverKey: people.server.publicKey, desk: { accept }, random, log };
+  const deps = { serverKey: people.server.publicKey, desk: { accept }, random, log };
   return { give: createReceiptGiver({ ...deps, clock: realClock, ...more }), warnings };
 }
 

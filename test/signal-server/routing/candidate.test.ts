@@ -5,7 +5,12 @@ import type { Offer } from '#shared/wire/control-message.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type RegisteredVolunteer } from '../../../signal-server/placement/registry.ts';
-import { candidatesFor, type Candidate, type CandidateSources } from '../../../signal-server/routing/candidate.ts';
+import {
+  candidatesFor,
+  type Candidate,
+  type CandidateSources,
+  type Gate,
+} from '../../../signal-server/routing/candidate.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { idOf } from '../../support/leases.ts';
@@ -18,10 +23,12 @@ describe('a volunteer in the draw', () => {
   let registry: Registry;
   let sources: CandidateSources;
   let longTrusted: Set<PeerId>;
+  let gate: Gate | null;
 
   beforeEach(() => {
     registry = new Registry(new FakeClock());
     longTrusted = new Set();
+    gate = null;
     sources = {
       registry,
       leases: new Leases(new FakeClock()),
@@ -34,7 +41,8 @@ describe('a volunteer in the draw', () => {
         }),
       },
       isAnchor: (id) => id === idOf('a') || id === idOf('b'),
-      hasHiddenSessions: true,
+      gateOf: ({ volunteer }) => gate ?? (volunteer?.tried === null ? 'trial' : 'open'),
+      measuresSpeed: () => true,
     };
   });
 
@@ -42,7 +50,7 @@ describe('a volunteer in the draw', () => {
     const one = registry.offer(registry.join(idOf(digit), 'tab', 'loopback', 1), offerOf(offer));
     const { number } = registry.assign(one, { model: model.digest, span: model.grid[0]! });
     registry.ready(one, { assignment: number, layerMs: 0.001 });
-    return Object.assign(one, findings);
+    return Object.assign(one, { measuredClass: true, ...findings });
   }
 
   const only = (some: Partial<CandidateSources> = {}, of = model): Candidate =>
@@ -62,11 +70,21 @@ describe('a volunteer in the draw', () => {
     volunteer('1', { layerMs: 0.001 });
     expect(only()).toMatchObject({ isTried: false });
     volunteer('a', { layerMs: 0.001 });
-    const all = candidatesFor(model, () => false, { ...sources, hasHiddenSessions: false });
+    const all = candidatesFor(model, () => false, { ...sources, measuresSpeed: () => false, gateOf: () => 'open' });
     expect(all.map(({ layerMs, isTried }) => [layerMs, isTried])).toEqual([
       [5, true],
       [5, true],
     ]);
+  });
+
+  it('is not drawn before it has passed, nor at all after it failed, and is what it says where nobody can try it', () => {
+    volunteer('1', { numericClass: ENGINE_CLASS }, { measuredClass: false });
+    gate = 'trial';
+    expect(only()).toMatchObject({ isTried: false, isMeasured: false });
+    gate = 'open';
+    expect(only()).toMatchObject({ isTried: true, isMeasured: true });
+    gate = 'closed';
+    expect(candidatesFor(model, () => false, sources)).toEqual([]);
   });
 
   it('is an anchor of this server only by its key: that one is believed, steady and a network of its own', () => {

@@ -130,8 +130,23 @@ export function servingState(atMs: number): VolunteerState {
     tokensPerSecond: 31.4,
     history,
     probeError: 0.00021,
+    standing: { gate: 'open', spans: 3, neededSpans: 10, reason: null, untilMs: null },
     error: null,
   };
+}
+
+export function tryingState(atMs: number): VolunteerState {
+  const standing = { gate: 'trial', spans: 0, neededSpans: 10, reason: 'the server tries it', untilMs: null } as const;
+  return { ...servingState(atMs), sessions: 1, tokensServed: 0, spansShadowed: 0, spansCommitted: 0, standing };
+}
+
+export function leftOutState(atMs: number): VolunteerState {
+  const reason =
+    'in a session that the server asked for itself, it did not get through the session in time. ' +
+    'A tab that stays in front, on a device that is not busy, passes; if numbers are the reason, ' +
+    'try the processor instead of the graphics device.';
+  const standing = { gate: 'closed', spans: 3, neededSpans: 10, reason, untilMs: atMs + 120_000 } as const;
+  return { ...servingState(atMs), sessions: 0, standing };
 }
 
 export function suspendedState(atMs: number): VolunteerState {
@@ -197,6 +212,8 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       tokens: 12_000 * (i + 1),
       joinedAtMs: atMs - (i + 1) * 1_260_000,
       hidden: i === 4,
+      gate: i === 5 ? 'trial' : 'open',
+      measuredClass: i < 4,
       trust: {
         witnessedSpans: i === 5 ? 3 : i === 3 ? 0 : 114 * (i + 1),
         agreedSpans: 100 * (i % 3),
@@ -226,6 +243,10 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       },
     ],
     volunteers,
+    hiddenSessions: {
+      sessions: { trial: { passed: 41, failed: 2, unclear: 1 }, later: { passed: 388, failed: 3, unclear: 12 } },
+      ...{ tokens: 10_344, anchorMs: 402_000, steerers: 0 },
+    },
     checks: servable ? { checked: 8_412, settled: 17, unchecked: 322, disputed: 2 } : noChecks,
     faults: servable
       ? [

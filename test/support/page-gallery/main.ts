@@ -33,10 +33,12 @@ import {
 import {
   downloadingState,
   failedState,
+  leftOutState,
   networkSnapshot,
   peer,
   servingState,
   suspendedState,
+  tryingState,
   WREN,
 } from './fixtures.ts';
 import { givenFiles, openedModel, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
@@ -104,6 +106,8 @@ async function* answer(): AsyncGenerator<ChatEvent> {
 const states: Record<string, (atMs: number) => VolunteerState> = {
   serving: servingState,
   suspended: suspendedState,
+  trying: tryingState,
+  'left-out': leftOutState,
   downloading: downloadingState,
   failed: failedState,
 };

@@ -1,0 +1,364 @@
+import type { Logger } from 'pino';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
+import { toChorusError, type ChorusError } from '#shared/errors.ts';
+import type { Digest, PeerId } from '#shared/ids.ts';
+import { isExactClass } from '#shared/judge/numeric-class.ts';
+import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import type { Trust } from '../trust/trust.ts';
+import type { Config } from '../machine/config.ts';
+import type { PlannedModel } from '../placement/planned-model.ts';
+import type { Assignment, Member, RegisteredVolunteer, Registry } from '../placement/registry.ts';
+import type { UnitSpan } from '../placement/stage-grid.ts';
+import { candidatesFor, type CandidateSources, type Gate } from '../routing/candidate.ts';
+import { Draw } from '../routing/draw.ts';
+import type { RouteRequest } from '../routing/route-queue.ts';
+import type { Planned } from '../routing/scheduler.ts';
+import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
+import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
+import { HiddenWatch, type HiddenResult } from './hidden-watch.ts';
+import { completes } from './reference-cover.ts';
+
+/** Anchors that were there a moment ago are on their way back; until then nobody slips past them. */
+const GAP_MS = 60_000;
+/** Milliseconds per layer: no lap is taken for shorter, whatever the others took. */
+const LEAST_LAYER_MS = 0.01;
+
+const SILENT = 'it did not open the session in time';
+const SLOW = 'it did not get through the session in time';
+
+/** One hidden session, as it is to be carried out. */
+export interface HiddenRun {
+  readonly kind: HiddenKind;
+  readonly model: Digest;
+  /**
+   * Called with the key of each requester that it uses, before that asks for anything: for an answer with the target, or for
+   * one that anchors make alone.
+   */
+  readonly onAsker: (id: PeerId, isWithTarget: boolean) => void;
+  /** Called with the events of the answer with the target. */
+  readonly onEvent: (event: AnswerEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Carries hidden sessions out: a requester like any other. */
+export interface HiddenRunner {
+  /** Rejects with a ChorusError where the answer does not come to its end. */
+  run(session: HiddenRun): Promise<void>;
+}
+
+export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measuresSpeed' | 'trust'> {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly registry: Registry;
+  readonly trust: CandidateSources['trust'] & Pick<Trust, 'failHidden'>;
+  readonly models: () => readonly PlannedModel[];
+  readonly isAnchor: (id: PeerId) => boolean;
+  /** True while anchors are on their way for the first time. */
+  readonly isFilling: () => boolean;
+  /** True while somebody waits for a route. */
+  readonly isBusy: () => boolean;
+  /** Called after each session, with what it came to for the volunteer that it was about. */
+  readonly onResult: (outcome: HiddenEnd) => void;
+  /** Called when a volunteer has become one that work may be given to. */
+  readonly onSupply: () => void;
+  readonly onError: (error: unknown) => void;
+  readonly log: Pick<Logger, 'info'>;
+  readonly hidden: Config['hidden'];
+}
+
+/** What a hidden session came to, and what it cost. */
+export interface HiddenEnd {
+  readonly id: PeerId;
+  readonly kind: HiddenKind;
+  readonly result: HiddenResult;
+  /** True where the failure is held against the key. */
+  readonly isFault: boolean;
+  readonly tokens: number;
+  readonly tookMs: number;
+}
+
+interface Session {
+  readonly target: PeerId;
+  readonly kind: HiddenKind;
+  readonly role: HiddenWish['role'];
+  readonly watch: HiddenWatch;
+  /** Milliseconds of a lap that the stages beside the target's take; null before the route is planned. */
+  othersMs: number | null;
+  /** Called once its route is planned. */
+  readonly onPlanned: () => void;
+}
+
+/**
+ * Hidden sessions: the server asks for answers of its own, in which one volunteer's work stands beside that of anchors. Which
+ * requester's key is hidden is known here alone. A volunteer passes one before it is given work, and more at times by chance.
+ */
+export class HiddenDesk {
+  readonly #deps: HiddenDeskDeps;
+  readonly #schedule: HiddenSchedule;
+  readonly #draw: Draw;
+  readonly #askers = new Map<PeerId, Session | null>();
+  /** The assignment that each volunteer is known with. */
+  readonly #known = new Map<PeerId, number>();
+  /** When anchors last held a stage and all beside it, by model and stage. */
+  readonly #possibleMs = new Map<string, number>();
+  readonly #reasons = new Map<PeerId, string>();
+  /** Speeds that later sessions measured. Routes show the speed they count with, so it changes at a time by chance. */
+  readonly #speeds = new Map<PeerId, { readonly layerMs: number; readonly atMs: number }>();
+  #runner: HiddenRunner | null = null;
+
+  constructor(deps: HiddenDeskDeps) {
+    this.#deps = deps;
+    this.#draw = new Draw(deps.random);
+    this.#schedule = new HiddenSchedule(deps.hidden, () => this.#draw.uniform());
+  }
+
+  /** From now on hidden sessions can be carried out. */
+  attach(runner: HiddenRunner): void {
+    this.#runner = runner;
+  }
+
+  /** True once hidden sessions can be carried out. */
+  get isOn(): boolean {
+    return this.#runner !== null;
+  }
+
+  /** Whether this volunteer may be given work. Anchors may: they are what the others are compared with. */
+  gateOf({ id, volunteer }: Member): Gate {
+    if (volunteer === null || volunteer.tried !== null || this.#deps.isAnchor(id)) return 'open';
+    if (this.#schedule.restsUntilMs(id, this.#deps.clock.nowMs()) !== null) return 'closed';
+    return volunteer.assignment !== null && this.isPossible(volunteer.assignment) ? 'trial' : 'open';
+  }
+
+  /** Why a volunteer failed its last hidden session, and until when it rests for it (monotonic milliseconds); null if it did not. */
+  failureOf(id: PeerId): { readonly reason: string; readonly untilMs: number } | null {
+    const untilMs = this.#schedule.restsUntilMs(id, this.#deps.clock.nowMs());
+    const reason = this.#reasons.get(id);
+    return untilMs === null || reason === undefined ? null : { reason, untilMs };
+  }
+
+  /** True where anchors of an exact class hold this very stage and all others, or did a moment ago. */
+  isPossible({ model: digest, span }: Pick<Assignment, 'model' | 'span'>): boolean {
+    if (this.#runner === null) return false;
+    const nowMs = this.#deps.clock.nowMs();
+    const model = this.#deps.models().find((planned) => planned.digest === digest);
+    if (model === undefined) return false;
+    const spans = this.#anchorSpans(digest);
+    const key = `${digest} ${span.start}-${span.end}`;
+    const isNow = spans.some((held) => held.start === span.start && held.end === span.end);
+    if (isNow && completes(span, spans, model.units)) this.#possibleMs.set(key, nowMs);
+    return this.#deps.isFilling() || nowMs - (this.#possibleMs.get(key) ?? -Infinity) < GAP_MS;
+  }
+
+  /** A volunteer says that it is ready: it is tried at once. */
+  ready({ id, prefix, volunteer }: Member): void {
+    if (volunteer?.assignment == null || this.#deps.isAnchor(id)) return;
+    const { clock } = this.#deps;
+    this.#known.set(id, volunteer.assignment.number);
+    this.#schedule.ready(id, prefix, !isExactClass(volunteer.offer.numericClass), clock.nowMs());
+    this.#begin();
+  }
+
+  /** Somebody complains of a volunteer: it is tried before long, and that alone counts. */
+  complained(id: PeerId): void {
+    this.#schedule.complained(id, this.#deps.clock.nowMs());
+  }
+
+  /** Forgets who has left, and begins what is due. To be called about once a second. */
+  tick(): void {
+    for (const [id, number] of this.#known) {
+      const volunteer = this.#deps.registry.get(id)?.volunteer;
+      if (volunteer?.assignment?.number === number) continue;
+      this.#known.delete(id);
+      this.#schedule.gone(id);
+    }
+    for (const [id, { layerMs, atMs }] of this.#speeds) {
+      const volunteer = this.#deps.registry.get(id)?.volunteer;
+      if (volunteer?.tried == null) this.#speeds.delete(id);
+      else if (atMs <= this.#deps.clock.nowMs()) {
+        this.#deps.registry.passed(volunteer, layerMs, false);
+        this.#speeds.delete(id);
+      }
+    }
+    for (const id of this.#reasons.keys()) if (this.failureOf(id) === null) this.#reasons.delete(id);
+    this.#begin();
+  }
+
+  /**
+   * The route of a request that is one of a hidden session; null for all others. A session that its target has failed goes
+   * on as any other would.
+   */
+  planFor(requester: PeerId, model: PlannedModel, request: RouteRequest): Planned | null {
+    const session = this.#askers.get(requester);
+    if (session === undefined) return null;
+    if (session !== null && request.exclude.includes(session.target)) return null;
+    const demand = {
+      requester,
+      webrtc: request.webrtc,
+      minStages: Math.max(model.minStages, request.policy.minStages),
+      shadows: request.policy.shadows,
+      exclude: new Set(request.exclude),
+    };
+    const { isAnchor } = this.#deps;
+    const wish = {
+      target: session?.target ?? null,
+      role: session?.role ?? ('primary' as const),
+      isAmongAnchors: session?.kind !== 'later',
+    };
+    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, isAnchor, this.#draw);
+    if (session === null || planned.type !== 'route') return planned;
+    const others = planned.stages.filter(({ primary }) => primary.id !== session.target);
+    session.othersMs = others.reduce(
+      (sum, { primary: { span, layerMs } }) => sum + layerMs * (span.end - span.start),
+      0,
+    );
+    session.onPlanned();
+    return planned;
+  }
+
+  #newsAtMs(): number {
+    const { clock, hidden } = this.#deps;
+    return clock.nowMs() - hidden.meanMs * Math.log(1 - this.#draw.uniform());
+  }
+
+  #candidates(model: PlannedModel) {
+    return candidatesFor(model, () => false, {
+      ...this.#deps,
+      gateOf: (member) => this.gateOf(member),
+      measuresSpeed: () => this.isOn,
+    });
+  }
+
+  #anchorSpans(model: Digest): UnitSpan[] {
+    return this.#deps.registry.members.flatMap(({ id, volunteer }) => {
+      if (volunteer?.assignment?.model !== model || !this.#deps.isAnchor(id)) return [];
+      return isExactClass(volunteer.offer.numericClass) ? [volunteer.assignment.span] : [];
+    });
+  }
+
+  #begin(): void {
+    const { clock, isBusy, registry } = this.#deps;
+    if (this.#runner === null) return;
+    for (;;) {
+      const next = this.#schedule.next(clock.nowMs(), isBusy(), (id) => this.#canBegin(id));
+      const member = next === null ? undefined : registry.get(next.id);
+      if (next === null || member?.volunteer?.assignment == null) return;
+      this.#schedule.began(next.id, next.kind, clock.nowMs());
+      this.#run(this.#runner, member, member.volunteer, member.volunteer.assignment, next.kind).catch(
+        this.#deps.onError,
+      );
+    }
+  }
+
+  /** True if an anchor is free beside this volunteer. */
+  #canBegin(id: PeerId): boolean {
+    const { models, isAnchor, registry } = this.#deps;
+    const volunteer = registry.get(id)?.volunteer;
+    const assignment = volunteer?.assignment;
+    if (volunteer?.state !== 'ready' || assignment == null || !this.isPossible(assignment)) return false;
+    const model = models().find((planned) => planned.digest === assignment.model);
+    if (model === undefined) return false;
+    const candidates = this.#candidates(model);
+    const self = candidates.find((candidate) => candidate.id === id);
+    if (self === undefined || self.freeSlots <= 0) return false;
+    return candidates.some((candidate) => isAnchor(candidate.id) && isReference(candidate, assignment.span));
+  }
+
+  async #run(
+    runner: HiddenRunner,
+    { id }: Member,
+    volunteer: RegisteredVolunteer,
+    assignment: Assignment,
+    kind: HiddenKind,
+  ): Promise<void> {
+    const { clock, hidden, isAnchor } = this.#deps;
+    const beganMs = clock.nowMs();
+    const aborter = new AbortController();
+    const timers: (() => void)[] = [];
+    const watch = new HiddenWatch({ target: id, isAnchor });
+    let late: string | null = null;
+    const stopAfter = (limitMs: number, fault: string | null, isMet = () => false): void => {
+      const end = (): void => {
+        if (isMet()) return;
+        late = fault;
+        aborter.abort();
+      };
+      timers.push(clock.setTimer(end, limitMs));
+    };
+    const session: Session = {
+      ...{ target: id, kind, watch, othersMs: null },
+      role: kind === 'trial' || this.#draw.uniform() < 0.5 ? 'primary' : 'shadow',
+      onPlanned: () => {
+        if (kind !== 'trial') return;
+        stopAfter(hidden.trialOpenMs, SILENT, () => watch.isOpen);
+        stopAfter(hidden.trialMs, SLOW);
+      },
+    };
+    // A trial's limits begin with its route. This one is there for sessions that hang for a reason of our own.
+    stopAfter(hidden.sessionMs, null);
+    const askers: PeerId[] = [];
+    const error = await runner
+      .run({
+        ...{ kind, model: assignment.model, signal: aborter.signal },
+        onAsker: (asker, isWithTarget) => {
+          askers.push(asker);
+          this.#askers.set(asker, isWithTarget ? session : null);
+        },
+        onEvent: (event) => {
+          watch.take(event);
+          if (watch.hasFailed && kind === 'trial') aborter.abort();
+        },
+      })
+      .then(() => null)
+      .catch((thrown: unknown): ChorusError => toChorusError(thrown));
+    timers.forEach((stop) => stop());
+    askers.forEach((asker) => this.#askers.delete(asker));
+    const result = watch.end(error, late);
+    this.#conclude(id, volunteer, assignment, session, result, clock.nowMs() - beganMs);
+    this.#begin();
+  }
+
+  #conclude(
+    id: PeerId,
+    volunteer: RegisteredVolunteer,
+    assignment: Assignment,
+    { kind, watch, othersMs }: Session,
+    given: HiddenResult,
+    tookMs: number,
+  ): void {
+    const { clock, log, onError, onResult, onSupply, registry, trust } = this.#deps;
+    const { numericClass } = volunteer.offer;
+    const isThere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
+    const left: HiddenResult = { type: 'unclear', reason: 'it left, or was given other work' };
+    // What it signed stands, also where it has lost its work for that meanwhile; its silence has another reason then.
+    const isKept = (isThere && volunteer.state === 'ready') || (given.type === 'failed' && !given.isTardy);
+    const result = isKept ? given : left;
+    this.#schedule.ended(id, result.type, clock.nowMs());
+    // A browser slows down the tabs that nobody looks at: these are put aside, and nothing is held against them.
+    const isFault = result.type === 'failed' && !(volunteer.isHidden && result.isTardy);
+    if (result.type === 'passed') {
+      const wasOpen = volunteer.tried !== null;
+      const layerMs = layerMsOf(result.lapMs, othersMs ?? 0, assignment.span);
+      const before = volunteer.tried?.layerMs ?? null;
+      registry.passed(volunteer, before ?? layerMs ?? volunteer.layerMs ?? 0, result.isMeasured);
+      if (before !== null && layerMs !== null) this.#speeds.set(id, { layerMs, atMs: this.#newsAtMs() });
+      this.#reasons.delete(id);
+      if (!wasOpen) onSupply();
+    } else if (result.type === 'failed') {
+      registry.untry(volunteer);
+      this.#reasons.set(id, result.reason);
+      if (isFault) trust.failHidden(id, numericClass, result.reason).catch(onError);
+    }
+    const { type: outcome } = result;
+    const reason = result.type === 'passed' ? undefined : result.reason;
+    log.info(
+      { volunteer: id, kind, outcome, tokens: watch.tokens, tookMs: Math.round(tookMs), reason },
+      'hidden session',
+    );
+    onResult({ id, kind, result, isFault, tokens: watch.tokens, tookMs });
+  }
+}
+
+/** What a lap leaves for each unit of this stage. */
+function layerMsOf(lapMs: number | null, othersMs: number, { start, end }: UnitSpan): number | null {
+  return lapMs === null ? null : Math.max(LEAST_LAYER_MS, (lapMs - othersMs) / (end - start));
+}

@@ -1,0 +1,123 @@
+import type { Clock } from '#shared/clock.ts';
+import type { PeerId } from '#shared/ids.ts';
+import { MAX_REASON_CHARACTERS, PROBATION_CHUNKS } from '#shared/limits.ts';
+import type { ServerMessage } from '#shared/wire/control-message.ts';
+import type { Member, Registry } from '../placement/registry.ts';
+import type { Gate } from '../routing/candidate.ts';
+
+type StandingMessage = Extract<ServerMessage, { type: 'standing' }>;
+
+/** Mean time from the end of a session to the news that it brings. */
+const NEWS_MEAN_MS = 20_000;
+/** The part of sessions that bring news. */
+const NEWS_SHARE = 0.5;
+
+const TRYING = 'the server tries this device with a few tokens before it gives it work';
+const HINT =
+  'A tab that stays in front, on a device that is not busy, passes; if numbers are the reason, try the processor instead of the graphics device.';
+const HINT_HIDDEN =
+  'Nothing is held against it: browsers slow down tabs that nobody looks at. Bring this tab to the front.';
+
+export interface StandingDeskDeps {
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly chance: () => number;
+  readonly registry: Pick<Registry, 'get'>;
+  /** Spans that the key has before it in this class. */
+  readonly spansOf: (id: PeerId, numericClass: string) => number;
+  readonly gateOf: (member: Member) => Gate;
+  /** As of `HiddenDesk`. */
+  readonly failureOf: (id: PeerId) => { readonly reason: string; readonly untilMs: number } | null;
+  readonly send: (to: Member, message: StandingMessage) => void;
+}
+
+interface News {
+  /** True spans when its last session ended. */
+  knownSpans: number;
+  /** What it is to be told, and when; null while there is nothing. */
+  due: { readonly atMs: number; readonly spans: number } | null;
+  /** What it was told last; the network's snapshot says no more. */
+  shownSpans: number;
+}
+
+/**
+ * Tells volunteers how they stand. What it says of spans is late by one session at least, and comes after half of all
+ * sessions, so that it does not tell which of them was the server's own.
+ */
+export class StandingDesk {
+  readonly #deps: StandingDeskDeps;
+  readonly #news = new Map<PeerId, News>();
+
+  constructor(deps: StandingDeskDeps) {
+    this.#deps = deps;
+  }
+
+  /** Spans of this volunteer as it knows them, which is all that anybody is to know. */
+  shownSpans(id: PeerId): number {
+    return this.#news.get(id)?.shownSpans ?? this.#spansOf(id) ?? 0;
+  }
+
+  /** A session with these volunteers has ended, whoever asked for it. */
+  worked(ids: readonly PeerId[]): void {
+    const { chance, clock } = this.#deps;
+    for (const id of ids) {
+      const spans = this.#spansOf(id);
+      if (spans === null) continue;
+      const news = this.#newsOf(id, spans);
+      if (news.due === null && chance() < NEWS_SHARE) {
+        const atMs = clock.nowMs() - NEWS_MEAN_MS * Math.log(1 - chance());
+        news.due = { atMs, spans: news.knownSpans };
+      }
+      news.knownSpans = spans;
+    }
+  }
+
+  /** Tells it at once: of what everybody knows, or of what it has been found out in. */
+  tell(id: PeerId): void {
+    const { registry, send } = this.#deps;
+    const member = registry.get(id);
+    const spans = this.#spansOf(id);
+    if (member === undefined || spans === null) return;
+    const { shownSpans } = this.#newsOf(id, spans);
+    send(member, { type: 'standing', ...this.#wordsFor(member), spans: shownSpans, neededSpans: PROBATION_CHUNKS });
+  }
+
+  /** Tells what has become due, and forgets who left. To be called about once a second. */
+  tick(): void {
+    const nowMs = this.#deps.clock.nowMs();
+    for (const [id, news] of this.#news) {
+      if (this.#deps.registry.get(id)?.volunteer == null) this.#news.delete(id);
+      else if (news.due !== null && news.due.atMs <= nowMs) {
+        news.shownSpans = news.due.spans;
+        news.due = null;
+        this.tell(id);
+      }
+    }
+  }
+
+  /** No more than its probation takes; null if it is no volunteer. */
+  #spansOf(id: PeerId): number | null {
+    const volunteer = this.#deps.registry.get(id)?.volunteer ?? null;
+    if (volunteer === null) return null;
+    return Math.min(PROBATION_CHUNKS, this.#deps.spansOf(id, volunteer.offer.numericClass));
+  }
+
+  /** One that comes, or comes back, is told what it has now. */
+  #newsOf(id: PeerId, spans: number): News {
+    const news = this.#news.get(id) ?? { knownSpans: spans, due: null, shownSpans: spans };
+    this.#news.set(id, news);
+    return news;
+  }
+
+  #wordsFor(member: Member): Pick<StandingMessage, 'gate' | 'reason' | 'untilMs'> {
+    const { clock, failureOf, gateOf } = this.#deps;
+    const gate = gateOf(member);
+    if (gate === 'open') return { gate, reason: null, untilMs: null };
+    if (gate === 'trial') return { gate, reason: TRYING, untilMs: null };
+    const failure = failureOf(member.id);
+    const hint = member.volunteer?.isHidden === true ? HINT_HIDDEN : HINT;
+    const reason = `in a session that the server asked for itself, ${failure?.reason ?? 'it failed'}. ${hint}`;
+    const untilMs = failure === null ? null : Math.round(clock.wallMs() + failure.untilMs - clock.nowMs());
+    return { gate, reason: reason.slice(0, MAX_REASON_CHARACTERS), untilMs };
+  }
+}

@@ -1,0 +1,142 @@
+import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
+import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
+import type { GatewayModel } from '../gateway/gateway-models.ts';
+import { runAnswer, type AnswerDeps, type Plan } from '../gateway/run-answer.ts';
+import { createGatewayModels, openAskers } from '../gateway/start-gateway.ts';
+import { systemRandom as random } from '../machine/system-clock.ts';
+import type { Asker } from '../node-peer/requester-pool.ts';
+import { Draw } from '../routing/draw.ts';
+import type { Companion, CompanionContext } from '../server.ts';
+import type { HiddenRun, HiddenRunner } from './hidden-desk.ts';
+import type { ShapeMemory } from './hidden-shape.ts';
+import { PromptStock } from './prompt-stock.ts';
+
+/** The first work of a volunteer: enough for a span and some laps, and over in a moment. */
+const TRIAL = { promptTokens: 8, answerTokens: 8 };
+/** Tokens of a text that prompts are made of. */
+const TEXT_TOKENS = 200;
+
+export interface HiddenContext extends CompanionContext {
+  readonly shapes: Pick<ShapeMemory, 'draw'>;
+}
+
+/** How one answer is asked for, besides its plan. */
+interface Asking {
+  readonly isWithTarget: boolean;
+  /** Tokens after which it is enough; null as long as the plan says. */
+  readonly answerTokens: number | null;
+  readonly shadows?: number;
+}
+
+/**
+ * Hidden sessions in the server's process: by the gateway's own way of asking, from its requesters to its receipts. The first
+ * one of a volunteer, which everybody knows to be hidden, is short and has no receipt.
+ */
+export function startHidden(context: HiddenContext): Promise<Companion & HiddenRunner> {
+  const { catalog, dataFolder, shapes } = context;
+  const { requesters, giveReceipt, stop } = openAskers(context);
+  const models = createGatewayModels(catalog, dataFolder.blobsPath);
+  const draw = new Draw(random);
+  const stocks = new Map<Digest, PromptStock>();
+
+  function stockOf({ digest, manifest, text }: GatewayModel): PromptStock {
+    const stock = stocks.get(digest) ?? new PromptStock(text, manifest.config.vocabularySize, () => draw.uniform());
+    stocks.set(digest, stock);
+    return stock;
+  }
+
+  /** The text of one answer. */
+  async function ask(
+    run: HiddenRun,
+    model: GatewayModel,
+    plan: Plan & { temperature: number; topP: number },
+    asking: Asking,
+    receipts: AnswerDeps['giveReceipt'],
+  ): Promise<string> {
+    const deps = {
+      requesters: { take: async () => watched(await requesters.take(), run, asking) },
+      giveReceipt: receipts,
+    };
+    const request = { stop: [], stream: true, release: 'early' as const };
+    let text = '';
+    for await (const part of runAnswer(
+      deps,
+      model,
+      request,
+      { ...plan, seed: Math.floor(draw.uniform() * 2 ** 32) },
+      run.signal,
+    )) {
+      if (part.type === 'text') text += part.text;
+    }
+    return text;
+  }
+
+  async function runTrial(run: HiddenRun, model: GatewayModel): Promise<void> {
+    const { promptTokens, answerTokens } = TRIAL;
+    const plan = { renderedPrompt: null, promptTokens: stockOf(model).randomTokens(promptTokens) };
+    const sampling = { temperature: 1, topP: 1, maxNewTokens: answerTokens };
+    await ask(run, model, { ...plan, ...sampling }, { isWithTarget: true, answerTokens: null }, null);
+  }
+
+  async function runLater(run: HiddenRun, model: GatewayModel): Promise<void> {
+    const stock = stockOf(model);
+    const { maxPositions } = model.manifest.config;
+    if (stock.isEmpty) {
+      const promptTokens = stock.opening();
+      const maxNewTokens = Math.min(TEXT_TOKENS, maxPositions - promptTokens.length);
+      const plan = { renderedPrompt: null, promptTokens, maxNewTokens, temperature: 1, topP: 1 };
+      stock.add(await ask(run, model, plan, { isWithTarget: false, answerTokens: null, shadows: 0 }, null));
+    }
+    const { temperature, topP, ...shape } = shapes.draw();
+    const prompt = stock.take(Math.min(shape.promptTokens, Math.floor(maxPositions / 2)));
+    const maxNewTokens = Math.min(shape.maxNewTokens, maxPositions - prompt.promptTokens.length);
+    const plan = { ...prompt, maxNewTokens, temperature, topP };
+    await ask(run, model, plan, { isWithTarget: true, answerTokens: shape.answerTokens }, giveReceipt);
+  }
+
+  return Promise.resolve({
+    async run(run) {
+      const model = await models.openDigest(run.model);
+      if (model === null) throw new ChorusError('unknown-model', 'the server no longer has the model');
+      await (run.kind === 'trial' ? runTrial(run, model) : runLater(run, model));
+    },
+    stop() {
+      stop();
+      return Promise.resolve();
+    },
+  });
+}
+
+/** The asker as it is, its key and its events told of. */
+function watched(
+  asker: Asker,
+  { onAsker, onEvent }: HiddenRun,
+  { isWithTarget, answerTokens, shadows }: Asking,
+): Asker {
+  onAsker(asker.identity.id, isWithTarget);
+  return {
+    ...asker,
+    requester: {
+      openConversation(model) {
+        const conversation = asker.requester.openConversation(model, shadows === undefined ? {} : { shadows });
+        const isComplete = (answer: readonly number[]): boolean => answer.length >= (answerTokens ?? Infinity);
+        return {
+          generate: (request: GenerateRequest & { readonly signal: AbortSignal }) =>
+            told(conversation.generate({ ...request, isComplete }), isWithTarget ? onEvent : () => undefined),
+          close: () => conversation.close(),
+        };
+      },
+    },
+  };
+}
+
+async function* told(
+  events: AsyncGenerator<AnswerEvent, void, undefined>,
+  tell: (event: AnswerEvent) => void,
+): AsyncGenerator<AnswerEvent, void, undefined> {
+  for await (const event of events) {
+    tell(event);
+    yield event;
+  }
+}

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { sessionIdSchema, type SessionId } from '#shared/ids.ts';
+import { receiptListSchema } from '#shared/wire/receipt-list.ts';
+import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
+import { startRecordingProxy, type RecordingProxy, type SeenSession } from '../../support/recording-proxy.ts';
+import { startWrenVolunteer, type WrenVolunteer } from '../../support/wren-volunteer.ts';
+
+const provenanceSchema = z.object({ chorus: z.object({ session: sessionIdSchema }) });
+const ANSWERS = 40;
+
+let network: AnchoredServer;
+let proxy: RecordingProxy;
+let volunteer: WrenVolunteer;
+let real: SeenSession[];
+let hidden: SeenSession[];
+
+beforeAll(async () => {
+  network = await startAnchoredServer(4, { hidden: { meanMs: 300, share: 1 } });
+  proxy = await startRecordingProxy(network.url);
+  volunteer = await startWrenVolunteer(proxy.url);
+  const own = () => network.server.snapshot().volunteers.find(({ id }) => id === volunteer.identity.id);
+  await vi.waitFor(() => expect(own()).toMatchObject({ gate: 'open', state: 'ready' }), {
+    timeout: 60_000,
+    interval: 100,
+  });
+  const asked = new Set<SessionId>();
+  for (let i = 0; i < ANSWERS; i++) {
+    const answer = await network.client.chat.completions.create({
+      ...{ model: 'wren', temperature: i % 2 },
+      ...(i % 3 > 0 && { max_tokens: 8 + i }),
+      messages: [{ role: 'user', content: 'Tell me what a wren eats in winter.' }],
+    });
+    asked.add(provenanceSchema.parse(answer).chorus.session);
+  }
+  const seen = [...proxy.sessions()].filter(
+    ([, { seat, messages }]) => seat !== null && messages.some(({ message }) => message.type === 'close'),
+  );
+  real = seen.flatMap(([id, session]) => (asked.has(id) ? [session] : []));
+  // The first is known to be hidden, and need not look like others.
+  hidden = seen.flatMap(([id, session]) => (asked.has(id) ? [] : [session])).slice(1);
+}, 240_000);
+afterAll(async () => {
+  await volunteer.leave();
+  await proxy.stop();
+  await network.stop();
+});
+
+/** What its seat says besides names and numbers. */
+function placeIn({ seat }: SeenSession): string {
+  const { stage, stages, role, forward, shadows } = seat!;
+  return JSON.stringify([
+    stage,
+    stages,
+    role,
+    Object.keys(seat!),
+    forward?.webrtc,
+    shadows.map(({ webrtc }) => webrtc),
+  ]);
+}
+
+/** With whom it speaks of what, in its place. */
+function talkOf(session: SeenSession): string {
+  const { seat, messages } = session;
+  const kinds = messages.map(({ from, other, message }) => {
+    const whom = other === seat!.requester ? 'the requester' : 'a stage';
+    return `${from === 'self' ? 'to' : 'from'} ${whom}: ${message.type}`;
+  });
+  return JSON.stringify([placeIn(session), [...new Set(kinds)].sort()]);
+}
+
+const setOf = (sessions: SeenSession[], of: (session: SeenSession) => string): Set<string> => new Set(sessions.map(of));
+
+describe('what a volunteer sees of a hidden session and of an answer of the gateway', { timeout: 60_000 }, () => {
+  it('is enough of both to compare', () => {
+    expect(real.length).toBeGreaterThan(12);
+    expect(hidden.length).toBeGreaterThan(5);
+  });
+
+  it('is a requester that it never met before, each time', () => {
+    const requesters = [...real, ...hidden].map(({ seat }) => seat!.requester);
+    expect(new Set(requesters).size).toBe(requesters.length);
+  });
+
+  it('is the same places in the same routes', () => {
+    const places = setOf(real, placeIn);
+    expect([...setOf(hidden, placeIn)].filter((place) => !places.has(place))).toEqual([]);
+  });
+
+  it('is the same messages from and to the same parties', () => {
+    const talks = setOf(real, talkOf);
+    expect([...setOf(hidden, talkOf)].filter((talk) => !talks.has(talk))).toEqual([]);
+  });
+
+  it('is sessions of a capacity that real answers have too', () => {
+    const capacities = real.map(({ seat }) => seat!.capacity);
+    for (const { seat } of hidden) expect(seat!.capacity).toBeLessThanOrEqual(Math.max(...capacities));
+  });
+
+  it('is records that it signs for a receipt, which is in the log like others', async () => {
+    const signed = hidden.filter(({ messages }) => messages.some(({ message }) => message.type === 'recorded'));
+    expect(signed.length).toBeGreaterThan(0);
+    const list = receiptListSchema.parse(await (await fetch(`${network.url}/api/receipts?limit=200`)).json());
+    const askers = new Set(list.receipts.map(({ requester }) => requester));
+    for (const { seat } of real) expect(askers).toContain(seat!.requester);
+    expect(signed.filter(({ seat }) => askers.has(seat!.requester)).length).toBeGreaterThan(0);
+  });
+
+  it('is nothing on its control socket that comes with one of them alone', () => {
+    const types = new Set(
+      proxy.control.flatMap(({ from, text }) =>
+        from === 'server' ? [z.object({ type: z.string() }).parse(JSON.parse(text)).type] : [],
+      ),
+    );
+    expect([...types].sort()).toEqual(['alive', 'assign', 'challenge', 'seat', 'standing', 'welcome']);
+  });
+});
