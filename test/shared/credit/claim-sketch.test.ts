@@ -120,6 +120,23 @@ describe('the sketches of a claim', () => {
     expect(octaves.size).toBeGreaterThanOrEqual(16);
   });
 
+  it('are the numbers that docs/protocol.md says', () => {
+    // From Python, with hashlib and struct.
+    const row = logitsRow(Array.from({ length: VOCABULARY }, (_, token) => token / 2));
+    expect([...readF32(sketchClaim([rowOf(9, row)], seed, head)).subarray(0, 4)]).toEqual([
+      -108.06455993652344, 50.5084342956543, -119.81070709228516, 68.12765502929688,
+    ]);
+    const input = bytesOf(new Float32Array(hiddenSize).fill(1));
+    const output = bytesOf(Float32Array.from({ length: hiddenSize }, (_, channel) => channel / 4));
+    expect([...readF32(sketchClaim([{ position: 9, input, output }], seed, middle)).subarray(0, 4)]).toEqual([
+      -14.682683944702148, -38.17498016357422, -48.15920639038086, -48.15920639038086,
+    ]);
+    expect(pickRows([...Array(100).keys()], seed)).toEqual([
+      ...[0, 5, 6, 10, 13, 15, 20, 23, 25, 28, 33, 35, 37, 42, 45, 47],
+      ...[51, 53, 58, 60, 64, 65, 68, 73, 75, 79, 82, 86, 89, 90, 95, 96],
+    ]);
+  });
+
   it('are not made of rows that cannot be read', () => {
     expect(codeOf(() => sketchClaim([rowOf(0, new Uint8Array(3))], seed, head))).toBe('bad-message');
     expect(codeOf(() => sketchClaim([rowOf(0, new Uint8Array(3))], seed, middle))).toBe('bad-message');
