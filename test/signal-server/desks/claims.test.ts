@@ -19,6 +19,7 @@ import {
   routeRequest,
   type ProvenPeer,
 } from '../../support/control-peer.ts';
+import { earnedStanding } from '../../support/earned-standing.ts';
 import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
@@ -111,8 +112,10 @@ describe.each(STORE_KINDS)('credit for work, over real sockets, with a store in 
       ...change,
     });
   const trustOf = (id: PeerId) => {
-    const { volunteers } = networkSnapshotSchema.parse(server.server.snapshot());
-    return volunteers.find((volunteer) => volunteer.id === id)!.trust;
+    const [of] = networkSnapshotSchema.parse(server.server.snapshot()).volunteers.filter((each) => each.id === id);
+    const { witnessedSpans, agreedSpans, isNew } = earnedStanding(server.store.trust, id, of!.numericClass);
+    const { suspendedUntilMs } = of!.trust;
+    return { witnessedSpans, agreedSpans, isNew: isNew && id !== anchor.id, suspendedUntilMs };
   };
   const spansOf = (id: PeerId): number[] => [trustOf(id).witnessedSpans, trustOf(id).agreedSpans];
   /** Claims that the server has judged, by what they brought. */
