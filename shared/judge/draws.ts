@@ -39,7 +39,11 @@ export interface ComparedDraws {
  * Draws from another replica's rows, the first of which is that of position `firstRow`, wherever a token was drawn; null
  * where none was, or where there are not as many rows.
  */
-export function compareDraws(rows: readonly Candidates[], firstRow: number, sampled: Sampled | null): ComparedDraws | null {
+export function compareDraws(
+  rows: readonly Candidates[],
+  firstRow: number,
+  sampled: Sampled | null,
+): ComparedDraws | null {
   if (sampled === null || rows.length !== sampled.tokens.length) return null;
   const { sampling, tokens } = sampled;
   let [drawn, lost, gap] = [0, 0, 0];

@@ -17,7 +17,8 @@ export function only<Type extends AnswerEvent['type']>(events: readonly AnswerEv
 export function standing(events: readonly AnswerEvent[], promptLength: number): number[] {
   const tokens: number[] = [];
   for (const event of events) {
-    if (event.type === 'rerouted' || event.type === 'redrawn') tokens.length = Math.min(tokens.length, event.from - promptLength);
+    if (event.type === 'rerouted' || event.type === 'redrawn')
+      tokens.length = Math.min(tokens.length, event.from - promptLength);
     if (event.type === 'token') tokens.push(event.token);
   }
   return tokens;

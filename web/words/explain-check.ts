@@ -183,7 +183,8 @@ const UNCHECKED: Readonly<Record<UncheckedReason, string>> = {
     'Volunteers on devices of a kind that nobody has measured agreed on this part. No exact one re-ran it, so it counts as unchecked.',
   'draws-differ':
     'Two volunteers agreed within limits but drew different tokens. No exact one could say whose goes on, so it counts as unchecked.',
-  'follows-open': 'Volunteers agreed on this part, but it follows a part that nobody could check, so it counts as unchecked.',
+  'follows-open':
+    'Volunteers agreed on this part, but it follows a part that nobody could check, so it counts as unchecked.',
   'not-signed': 'No two volunteers signed that they computed this part, so it counts as unchecked.',
 };
 

@@ -66,7 +66,15 @@ export function judgeStages(span: AuditSpan, panel: AuditPanel, { config }: Mani
       return judge(span.testimony(primary), span.testimony(shadow), output, limits);
     });
     const drawn = primary.range.head ? sampled : null;
-    return { findings, sampled: drawn, settled: new Set(), arbiter: null, dispute: null, third: null, isDrawAsked: false };
+    return {
+      findings,
+      sampled: drawn,
+      settled: new Set(),
+      arbiter: null,
+      dispute: null,
+      third: null,
+      isDrawAsked: false,
+    };
   });
 }
 
@@ -169,7 +177,12 @@ function reasonOf(
 }
 
 /** Tokens after the one that another replica drew are gone, and so are the draws that would have been theirs. */
-function upToDraw(span: AuditSpan, panel: AuditPanel, { findings, sampled }: StageResult, vocabularySize: number): Finding[] {
+function upToDraw(
+  span: AuditSpan,
+  panel: AuditPanel,
+  { findings, sampled }: StageResult,
+  vocabularySize: number,
+): Finding[] {
   const kept = sampledUpTo(sampled!, span.span.end, span.keptEnd);
   return findings.map((finding) => {
     const shadow = span.testimony(panel.find(finding.shadow)!);

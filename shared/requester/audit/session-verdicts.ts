@@ -47,7 +47,9 @@ export class SessionVerdicts {
 
   /** The verdicts on the positions before `end`, without a gap from position 0 on. */
   upTo(end: number): SpanCheck[] {
-    return this.#standing.filter(({ start }) => start < end).map((span) => (span.end <= end ? span : cutShort(span, end)));
+    return this.#standing
+      .filter(({ start }) => start < end)
+      .map((span) => (span.end <= end ? span : cutShort(span, end)));
   }
 
   /** Forgets positions from `position` on. A verdict that the cut goes into holds for what is left of it. */

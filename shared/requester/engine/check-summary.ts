@@ -32,7 +32,8 @@ export class CheckSummary {
 
   add(event: AnswerEvent): void {
     if (event.type === 'checked') this.#addSpan(event.check);
-    if (event.type === 'rerouted' || event.type === 'redrawn') this.#checkedEnd = Math.min(this.#checkedEnd, event.from - 1);
+    if (event.type === 'rerouted' || event.type === 'redrawn')
+      this.#checkedEnd = Math.min(this.#checkedEnd, event.from - 1);
     if (event.type === 'fault') this.#faults.push(event);
   }
 

@@ -398,7 +398,12 @@ export class RequesterEngine {
     this.#reroute(session, error, { blamed, isShown: true }, faults);
   }
 
-  #reroute(session: LiveSession, error: ChorusError, { blamed, isShown }: Blamed, faults: Release['faults'] = []): void {
+  #reroute(
+    session: LiveSession,
+    error: ChorusError,
+    { blamed, isShown }: Blamed,
+    faults: Release['faults'] = [],
+  ): void {
     // An answer that nobody checks keeps its tokens: they never become better than they are now.
     if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
     const answer = this.#answer;

@@ -84,9 +84,7 @@ export class Settlement {
   /** The rows of the stage, and the tokens drawn from them. */
   get #output(): OutputKind {
     const { vocabularySize } = this.#host.config.manifest.config;
-    return this.#range.head
-      ? { kind: 'logits', vocabularySize, sampled: this.dispute.sampled }
-      : { kind: 'hidden' };
+    return this.#range.head ? { kind: 'logits', vocabularySize, sampled: this.dispute.sampled } : { kind: 'hidden' };
   }
 
   /** True for a class of which arbiters can tell something: those of one that nobody measured are only told apart by a referee. */

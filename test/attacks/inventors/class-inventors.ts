@@ -18,7 +18,7 @@ export const inventors: readonly { readonly name: string; readonly bent: BendRow
 
 /** Who is in league with the primary, of the same class; the others are of the engine and honest. */
 export const leagues = {
-  'alone': [],
+  alone: [],
   'with the arbiter': ['arbiter'],
   'with the only shadow, and the arbiter': ['shadow', 'arbiter'],
 } as const;

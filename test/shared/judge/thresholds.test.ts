@@ -70,23 +70,30 @@ describe('thresholds', () => {
     expect(found).toMatchObject({ isMeasured: false, accept: { median: 1e-3 }, reject: { median: 8e-3 } });
   });
 
-  test.each(['hidden', 'logits'] as const)('of %s for any class are within a third of the weakest cheaper lie', (kind) => {
-    const { accept, reject } = CAUTIOUS[kind];
-    // Only those of mixed formats are made of lies that save anything.
-    const mixed = parseThresholds(thresholds).pairs.filter((pair) => pair.kind === kind && pair.pair.includes('int16'));
-    for (const name of ['median', 'p95', 'max', 'bias'] as const) {
-      // Rejected is the geometric mean of what is accepted and of the lie.
-      const lies = mixed.map((pair) => pair.reject[name] ** 2 / pair.accept[name]);
-      expect(Math.max(accept[name], reject[name])).toBeLessThanOrEqual(Math.min(...lies) / 3);
-    }
-    const rowsOf8Bits = { hidden: 0.024, logits: 0.011 };
-    expect(reject.median).toBeLessThanOrEqual(rowsOf8Bits[kind] / 3);
-  });
+  test.each(['hidden', 'logits'] as const)(
+    'of %s for any class are within a third of the weakest cheaper lie',
+    (kind) => {
+      const { accept, reject } = CAUTIOUS[kind];
+      // Only those of mixed formats are made of lies that save anything.
+      const mixed = parseThresholds(thresholds).pairs.filter(
+        (pair) => pair.kind === kind && pair.pair.includes('int16'),
+      );
+      for (const name of ['median', 'p95', 'max', 'bias'] as const) {
+        // Rejected is the geometric mean of what is accepted and of the lie.
+        const lies = mixed.map((pair) => pair.reject[name] ** 2 / pair.accept[name]);
+        expect(Math.max(accept[name], reject[name])).toBeLessThanOrEqual(Math.min(...lies) / 3);
+      }
+      const rowsOf8Bits = { hidden: 0.024, logits: 0.011 };
+      expect(reject.median).toBeLessThanOrEqual(rowsOf8Bits[kind] / 3);
+    },
+  );
 
   test('were others for receipts of the sampler before', () => {
     const before = formerThresholdFor('webgpu/other', 'wasm', 'logits', size);
     expect(before).toMatchObject({ isMeasured: false, reject: { median: 2e-2 }, tokenGap: 0.1 });
-    expect(formerThresholdFor(ENGINE_CLASS, 'wasm', 'logits', size)).toEqual(thresholdFor(ENGINE_CLASS, 'wasm', 'logits', size));
+    expect(formerThresholdFor(ENGINE_CLASS, 'wasm', 'logits', size)).toEqual(
+      thresholdFor(ENGINE_CLASS, 'wasm', 'logits', size),
+    );
   });
 
   test('that suspend a key are never tighter than those for any class', () => {

@@ -81,7 +81,12 @@ describe('a draw that is lost', () => {
     const { events } = await ask(made, COLD);
     const [redrawn] = only(events, 'redrawn');
     expect(redrawn).toMatchObject({ stage: 2, volunteer: made.of(2)[1]!.id });
-    expect([made.routes.length, made.replays, only(events, 'settling'), only(events, 'fault')]).toEqual([1, [], [], []]);
+    expect([made.routes.length, made.replays, only(events, 'settling'), only(events, 'fault')]).toEqual([
+      1,
+      [],
+      [],
+      [],
+    ]);
     expectHonest(events, COLD);
   });
 
@@ -94,31 +99,40 @@ describe('a draw that is lost', () => {
     const ends = only(events, 'redrawn').map(({ from }) => from);
     const drawn = predicate.spans.filter(({ stages }) => stages[2]!.drawnBy === shadow);
     expect(drawn.map(({ end }) => end)).toEqual(ends);
-    for (const { end, stages } of drawn) expect(stages[2]!.findings[0]!.draws).toMatchObject({ lost: 1, firstLost: end });
+    for (const { end, stages } of drawn)
+      expect(stages[2]!.findings[0]!.draws).toMatchObject({ lost: 1, firstLost: end });
   });
 
   it.each([
     ['cold', COLD, bend(0.01)],
     ['warm', WARM, lift(0.045)],
-  ])('makes a %s receipt whose replay draws every token in the bits of the exact replica', async (_, sampling, bent) => {
-    let events: AnswerEvent[] = [];
-    for (let seed = sampling.seed; only(events, 'redrawn').length === 0 && seed < sampling.seed + 20; seed++) {
-      const made = network({ primary: MADE_UP, shadow: ENGINE_CLASS, referee: ENGINE_CLASS }, ['primary'], bent);
-      ({ events } = await ask(made, { ...sampling, seed }, 110, 42));
-    }
-    const evidence = evidenceOf(events);
-    const { predicate } = await receiptOf(evidence);
-    const openStage = async (range: StageRange) => {
-      const compute = new ToyCompute(range, realClock);
-      compute.runMs = 0;
-      return { compute, numericClass: ENGINE_CLASS };
-    };
-    const { tokens, salt } = evidence;
-    const replay = { predicate, manifest: toyManifest, tokens, salt, chunks: 'all', openStage } as const;
-    const report = await replayReceipt(replay);
-    expect(report.tokens).toMatchObject({ compared: tokens.length - 42, equal: tokens.length - 42, limit: 0, undrawn: 0 });
-    expect(report.isValid).toBe(true);
-  });
+  ])(
+    'makes a %s receipt whose replay draws every token in the bits of the exact replica',
+    async (_, sampling, bent) => {
+      let events: AnswerEvent[] = [];
+      for (let seed = sampling.seed; only(events, 'redrawn').length === 0 && seed < sampling.seed + 20; seed++) {
+        const made = network({ primary: MADE_UP, shadow: ENGINE_CLASS, referee: ENGINE_CLASS }, ['primary'], bent);
+        ({ events } = await ask(made, { ...sampling, seed }, 110, 42));
+      }
+      const evidence = evidenceOf(events);
+      const { predicate } = await receiptOf(evidence);
+      const openStage = async (range: StageRange) => {
+        const compute = new ToyCompute(range, realClock);
+        compute.runMs = 0;
+        return { compute, numericClass: ENGINE_CLASS };
+      };
+      const { tokens, salt } = evidence;
+      const replay = { predicate, manifest: toyManifest, tokens, salt, chunks: 'all', openStage } as const;
+      const report = await replayReceipt(replay);
+      expect(report.tokens).toMatchObject({
+        compared: tokens.length - 42,
+        equal: tokens.length - 42,
+        limit: 0,
+        undrawn: 0,
+      });
+      expect(report.isValid).toBe(true);
+    },
+  );
 
   it('again and again has the primary left out of the answer, and nobody accused', async () => {
     const made = network({ primary: MADE_UP, shadow: ENGINE_CLASS, referee: ENGINE_CLASS }, ['primary'], bend(0.025));

@@ -172,7 +172,10 @@ describe('an answer computed again', () => {
     const { predicate } = parseStatement(played.receipt);
     const { sampler: _, ...sampling } = predicate.request.sampling;
     const former = { ...predicate, request: { ...predicate.request, sampling } };
-    expect(await replay(played, { predicate: former })).toMatchObject({ isValid: true, tokens: { equal: 40, beyond: 0 } });
+    expect(await replay(played, { predicate: former })).toMatchObject({
+      isValid: true,
+      tokens: { equal: 40, beyond: 0 },
+    });
     const now = await replay(played);
     expect([now.isValid, now.tokens.beyond]).toEqual([false, 40 - now.tokens.equal]);
   });
