@@ -369,47 +369,6 @@ describe('a requester that says one thing which is not so', () => {
       ['coverage', 'verdict'],
       saying(({ spans }) => ((spans[0]!.stages[0]!.tier = 'settled'), (spans[0]!.tier = 'settled'))),
     ],
-    [
-      'more tokens lost than drawn',
-      ['verdict'],
-      saying((said) => (finding(said, 1).draws = { drawn: 0, lost: 1, firstLost: 40 })),
-    ],
-    [
-      'more tokens drawn than logits were asked for',
-      ['verdict'],
-      saying((said) => (finding(said, 1).draws = { drawn: 33, lost: 0, firstLost: null })),
-    ],
-    [
-      'a token lost outside of its span',
-      ['verdict'],
-      saying((said) => (finding(said, 1).draws = { drawn: 1, lost: 1, firstLost: 65 })),
-    ],
-    [
-      'a token lost, and nobody exact to say whose goes on',
-      ['verdict'],
-      saying((said) => (finding(said, 1).draws = { drawn: 1, lost: 1, firstLost: 40 })),
-    ],
-    [
-      'a token drawn by a device of no exact class',
-      ['verdict'],
-      saying((said) => {
-        finding(said, 1).draws = { drawn: 1, lost: 1, firstLost: 64 };
-        said.spans[1]!.stages[1]!.drawnBy = finding(said, 1).shadow;
-      }),
-    ],
-    [
-      'why a part is unchecked that is not',
-      ['verdict'],
-      saying(({ spans }) => (spans[0]!.stages[0]!.reason = 'draws-differ')),
-    ],
-    [
-      'an agreement of two of a class that nobody measured',
-      ['route-match', 'attestation-match', 'verdict', 'thresholds'],
-      saying((said) => {
-        for (const replica of said.stages[1]!.replicas) replica.numericClass = 'webgpu/apple/m9';
-        for (const { stages } of said.spans) stages[1]!.findings[0]!.limits.isMeasured = false;
-      }),
-    ],
     ['a settlement where nobody differed', ['verdict'], saying((said) => settle(said, 'agreed'))],
     [
       'a settlement for a key that signed nothing',
