@@ -151,9 +151,10 @@ export class HiddenDesk {
 
   /** A volunteer says that it is ready: it is tried at once. */
   ready({ id, prefix, volunteer }: Member): void {
-    if (volunteer?.assignment == null || this.#deps.isAnchor(id)) return;
+    const assignment = volunteer?.assignment ?? null;
+    if (volunteer === null || assignment === null || this.#deps.isAnchor(id)) return;
     const { clock } = this.#deps;
-    this.#known.set(id, volunteer.assignment.number);
+    this.#known.set(id, assignment.number);
     this.#schedule.ready(id, prefix, !isExactClass(volunteer.offer.numericClass), clock.nowMs());
     this.#begin();
   }
@@ -172,8 +173,8 @@ export class HiddenDesk {
       this.#schedule.gone(id);
     }
     for (const [id, { layerMs, atMs }] of this.#speeds) {
-      const volunteer = this.#deps.registry.get(id)?.volunteer;
-      if (volunteer?.tried == null) this.#speeds.delete(id);
+      const volunteer = this.#deps.registry.get(id)?.volunteer ?? null;
+      if (volunteer === null || volunteer.tried === null) this.#speeds.delete(id);
       else if (atMs <= this.#deps.clock.nowMs()) {
         this.#deps.registry.passed(volunteer, layerMs, false);
         this.#speeds.delete(id);
@@ -241,11 +242,10 @@ export class HiddenDesk {
     for (;;) {
       const next = this.#schedule.next(clock.nowMs(), isBusy(), (id) => this.#canBegin(id));
       const member = next === null ? undefined : registry.get(next.id);
-      if (next === null || member?.volunteer?.assignment == null) return;
+      const assignment = member?.volunteer?.assignment ?? null;
+      if (next === null || assignment === null) return;
       this.#schedule.began(next.id, next.kind, clock.nowMs());
-      this.#run(this.#runner, member, member.volunteer, member.volunteer.assignment, next.kind).catch(
-        this.#deps.onError,
-      );
+      this.#run(this.#runner, next.id, member!.volunteer!, assignment, next.kind).catch(this.#deps.onError);
     }
   }
 
@@ -253,8 +253,8 @@ export class HiddenDesk {
   #canBegin(id: PeerId): boolean {
     const { models, isAnchor, registry } = this.#deps;
     const volunteer = registry.get(id)?.volunteer;
-    const assignment = volunteer?.assignment;
-    if (volunteer?.state !== 'ready' || assignment == null || !this.isPossible(assignment)) return false;
+    const assignment = volunteer?.assignment ?? null;
+    if (volunteer?.state !== 'ready' || assignment === null || !this.isPossible(assignment)) return false;
     const model = models().find((planned) => planned.digest === assignment.model);
     if (model === undefined) return false;
     const candidates = this.#candidates(model);
@@ -265,7 +265,7 @@ export class HiddenDesk {
 
   async #run(
     runner: HiddenRunner,
-    { id }: Member,
+    id: PeerId,
     volunteer: RegisteredVolunteer,
     assignment: Assignment,
     kind: HiddenKind,

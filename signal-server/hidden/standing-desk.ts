@@ -86,7 +86,7 @@ export class StandingDesk {
   tick(): void {
     const nowMs = this.#deps.clock.nowMs();
     for (const [id, news] of this.#news) {
-      if (this.#deps.registry.get(id)?.volunteer == null) this.#news.delete(id);
+      if ((this.#deps.registry.get(id)?.volunteer ?? null) === null) this.#news.delete(id);
       else if (news.due !== null && news.due.atMs <= nowMs) {
         news.shownSpans = news.due.spans;
         news.due = null;

@@ -30,7 +30,8 @@ describe('the volunteer desk', () => {
     registry = new Registry(clock);
     models = [model];
     sent = [];
-    [gates, loaded] = [new Map(), []];
+    gates = new Map();
+    loaded = [];
     suspensions = new Map();
     desk = new VolunteerDesk({
       clock,
