@@ -101,6 +101,8 @@ export const CHECK_SILENCE_MS = 2_000;
 /** How long a replica may take to commit, from when the requester asked, and to reveal. */
 export const COMMIT_TIMEOUT_MS = 20_000;
 export const REVEAL_TIMEOUT_MS = 5_000;
+/** Tokens of one session that another replica may draw in place of the primary; one that loses more is left out. */
+export const MAX_REDRAWS = 8;
 /** Spans that a replica may be behind with; a shadow further behind has failed. */
 export const MAX_OPEN_CHECKS = 16;
 /** Spans of one session: the length of its seed chain. */

@@ -2,18 +2,11 @@ import { ChorusError } from '../errors.ts';
 import { SKETCH_SIZE, TOP_K } from '../limits.ts';
 import { logitsRowBytes, readCandidates, type Candidates } from '../rows/logits-row.ts';
 import { splitRows } from '../rows/row-chain.ts';
-import { nucleusSize, runningWeights, sampleToken, uniformAt, type Sampling } from '../rows/sampler.ts';
+import { compareDraws, type Sampled } from './draws.ts';
 import type { Closeness } from './finding.ts';
 import { readF32 } from './sketch.ts';
 import type { Reveal } from './statement.ts';
 import { norm, quantile } from './statistics.ts';
-
-/** The tokens sampled from the primary's logits of a span. */
-export interface Sampled {
-  readonly sampling: Sampling;
-  /** One for each logits row; null where none was drawn from it. */
-  readonly tokens: readonly (number | null)[];
-}
 
 /** The kind of rows that the judged stage gives. */
 export type OutputKind =
@@ -33,8 +26,6 @@ export const INCOMPARABLE: Closeness = {
   norm: FARTHEST,
   tokenGap: FARTHEST,
 };
-/** Logits closer than this may have changed places between two devices. */
-const TIE = 1 / 16;
 
 /**
  * How close the primary came to the shadow in what both revealed of one span. Hidden rows are compared by their update,
@@ -102,7 +93,8 @@ function logitsCloseness(primary: Reveal, shadow: Reveal, output: OutputKind & {
     ratios.push(ratio(Math.sqrt(claimed), Math.sqrt(size)));
   });
   const bias = pairs === 0 ? FARTHEST : relative(Math.abs(shift / pairs), Math.sqrt(squares / pairs));
-  return summary(errors, ratios, bias, largestGap(listsV, shadow.end - listsV.length, output.sampled));
+  const gap = compareDraws(listsV, shadow.end - listsV.length, output.sampled)?.gap ?? 0;
+  return summary(errors, ratios, bias, gap);
 }
 
 /** Rows of output that a reveal shows: all of the span, or at the head those whose logits were asked for. */
@@ -134,33 +126,6 @@ function lacks(list: Candidates, other: Candidates): boolean {
   const half = list.tokens.subarray(0, Math.ceil(list.tokens.length / 2));
   const known = new Set(other.tokens);
   return half.some((token) => !known.has(token));
-}
-
-function largestGap(lists: readonly Candidates[], firstRow: number, sampled: Sampled | null): number {
-  if (sampled === null) return 0;
-  return lists.reduce((largest, list, row) => {
-    const token = sampled.tokens[row] ?? null;
-    // The row of a position decides the token of the next one.
-    return token === null ? largest : Math.max(largest, tokenGap(list, sampled.sampling, firstRow + row + 1, token));
-  }, 0);
-}
-
-/**
- * How far `other`, a replica's logits, are from giving `token` at `position`: 0 if they do; at temperature 0 the distance
- * of its logit from the best; otherwise the distance of the number drawn from the token's interval of their cumulative
- * distribution, where tokens whose logits are as good as equal may stand in any order.
- */
-export function tokenGap(other: Candidates, sampling: Sampling, position: number, token: number): number {
-  if (sampleToken(other, sampling, position).token === token) return 0;
-  const index = other.tokens.indexOf(token);
-  if (sampling.temperature === 0) return index === -1 ? FARTHEST : other.logits[0]! - other.logits[index]!;
-  if (index === -1) return 1;
-  const weights = runningWeights(other, sampling.temperature);
-  const total = weights[nucleusSize(other, sampling.topP) - 1]!;
-  const before = other.logits.findIndex((logit) => logit <= other.logits[index]! + TIE);
-  const last = other.logits.findLastIndex((logit) => logit >= other.logits[index]! - TIE);
-  const drawn = uniformAt(sampling.seed, position);
-  return Math.max(0, (weights[before - 1] ?? 0) / total - drawn, drawn - weights[last]! / total);
 }
 
 function summary(errors: number[], ratios: number[], bias: number, gap: number): Closeness {

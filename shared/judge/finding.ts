@@ -1,5 +1,6 @@
 import type { PeerId } from '../ids.ts';
 import type { StageRange } from '../model/stage.ts';
+import type { Draws } from './draws.ts';
 
 /** Every way in which a replica can fail a check by what it says, or does not say. */
 export type CheckFailure =
@@ -51,7 +52,7 @@ export interface Closeness {
   readonly bias: number;
   /** Median ratio of the updates' sizes. */
   readonly norm: number;
-  /** Largest distance of a sampled token from what the other replica's logits would have given; 0 where it is the same. */
+  /** How far the other replica's logits are, at most, from drawing the tokens that were drawn, in logits; 0 where they do. */
   readonly tokenGap: number;
 }
 
@@ -64,7 +65,7 @@ export interface Threshold {
   readonly isMeasured: boolean;
   readonly accept: { readonly median: number; readonly p95: number; readonly max: number; readonly bias: number };
   readonly reject: { readonly median: number; readonly p95: number; readonly max: number; readonly bias: number };
-  /** Largest token gap that is honest. */
+  /** Largest token gap that was found between honest devices, doubled; no finding depends on it. */
   readonly tokenGap: number;
 }
 
@@ -84,6 +85,8 @@ export interface Finding {
   readonly isExact: boolean;
   readonly closeness: Closeness;
   readonly threshold: Threshold;
+  /** What the shadow's own rows draw; null where nothing was drawn from the primary's, and of hidden rows. */
+  readonly draws: Draws | null;
 }
 
 /** From the highest to the lowest. */
@@ -97,6 +100,21 @@ export function lowestTier(tiers: readonly Tier[]): Tier {
   return TIERS.findLast((tier) => tiers.includes(tier)) ?? 'unchecked';
 }
 
+/** Why a stage of a span is unchecked. */
+export const UNCHECKED_REASONS = [
+  /** One replica computed it. */
+  'alone',
+  /** The class of the primary was not measured, and no replica of an exact class agreed. */
+  'class-not-measured',
+  /** Two agreed within limits but drew different tokens, neither of them in an exact class, and no referee drew. */
+  'draws-differ',
+  /** It follows a token that is open for one of the two reasons before: its text is only as good as that. */
+  'follows-open',
+  /** No second key signed that it computed it, or the primary did not. */
+  'not-signed',
+] as const;
+export type UncheckedReason = (typeof UNCHECKED_REASONS)[number];
+
 /** One stage of one span, as the requester judged it. */
 export interface StageCheck {
   readonly stage: number;
@@ -107,6 +125,10 @@ export interface StageCheck {
   readonly findings: readonly Finding[];
   /** The replica that settled it, where one did. */
   readonly arbiter: { readonly id: PeerId; readonly role: 'arbiter' | 'referee'; readonly numericClass: string } | null;
+  /** Null for every tier but `unchecked`. */
+  readonly reason: UncheckedReason | null;
+  /** The replica whose draw went on at the end of the span in place of the primary's; null where the primary's did. */
+  readonly drawnBy: PeerId | null;
 }
 
 /** The verdict on positions [start, end) of a session. */
@@ -116,6 +138,21 @@ export interface SpanCheck {
   /** The lowest tier of its stages. */
   readonly tier: Tier;
   readonly stages: readonly StageCheck[];
+}
+
+/** True where two computed the span and it is unchecked all the same: tokens drawn from it may be anything. */
+export function isOpen({ stages }: SpanCheck): boolean {
+  return stages.some(({ reason }) => reason === 'class-not-measured' || reason === 'draws-differ');
+}
+
+/** The verdict on a span that follows an open one: what was computed is right, of tokens that may not be. */
+export function followingOpen(check: SpanCheck): SpanCheck {
+  if (lowestTier([check.tier, 'unchecked']) !== 'unchecked') return check;
+  const stages = check.stages.map((stage): StageCheck => {
+    const isLowered = stage.range.head && (stage.tier === 'checked' || stage.tier === 'settled');
+    return isLowered ? { ...stage, tier: 'unchecked', reason: 'follows-open' } : stage;
+  });
+  return { ...check, tier: 'unchecked', stages };
 }
 
 /** Counts of an answer's spans by tier. */

@@ -1,6 +1,7 @@
 import { equalBytes } from '../bytes.ts';
 import { CHUNK_POSITIONS } from '../limits.ts';
-import { closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
+import { candidatesOf, closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
+import { compareDraws, type ComparedDraws } from './draws.ts';
 import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
 import { haveEqualBits } from './numeric-class.ts';
 import type { Testimony } from './statement.ts';
@@ -14,7 +15,8 @@ const FEW_ROWS = 8;
 /**
  * Compares the commits and reveals of a primary and a shadow of its stage for one span. The caller has checked each by
  * itself (`checkReveal`, signatures, equal inputs). Equal output chains agree; two replicas that must match (`mustMatch`) have
- * them, or one of them lied, whatever the limits are; otherwise the limits of their pair of classes decide.
+ * them, or one of them lied, whatever the limits are; otherwise the limits of their pair of classes decide. The tokens drawn
+ * decide nothing here: whose draw goes on is another question.
  */
 export function judge(primary: Testimony, shadow: Testimony, output: OutputKind, threshold: PairThreshold): Finding {
   const [mine, theirs] = [primary.commit.statement, shadow.commit.statement];
@@ -23,7 +25,19 @@ export function judge(primary: Testimony, shadow: Testimony, output: OutputKind,
   const mustBeExact = mustMatch(primary, shadow);
   const rows = rowCount(shadow.reveal.statement, output);
   const outcome = isExact ? 'agreed' : mustBeExact ? 'rejected' : outcomeOf(closeness, threshold, rows);
-  return { shadow: shadow.peer, shadowClass: shadow.numericClass, outcome, isExact, closeness, threshold };
+  const draws = drawsOf(shadow, output)?.draws ?? null;
+  return { shadow: shadow.peer, shadowClass: shadow.numericClass, outcome, isExact, closeness, threshold, draws };
+}
+
+/** What a replica's own rows draw; null where nothing was drawn, for hidden rows and for rows that are malformed. */
+export function drawsOf({ reveal: { statement } }: Testimony, output: OutputKind): ComparedDraws | null {
+  if (output.kind === 'hidden' || output.sampled === null) return null;
+  try {
+    const rows = candidatesOf(statement, output.vocabularySize);
+    return compareDraws(rows, statement.end - rows.length, output.sampled);
+  } catch {
+    return null;
+  }
 }
 
 /** True if equal inputs leave these two no room for any difference. */
@@ -43,12 +57,10 @@ function measured(primary: Testimony, shadow: Testimony, output: OutputKind): Cl
 
 /** The outcome of a closeness found over `rows` rows. Between accept and reject, and where a pair is refused: `suspect`. */
 export function outcomeOf(closeness: Closeness, threshold: PairThreshold, rows: number): Outcome {
-  const { norm, tokenGap } = closeness;
+  const { norm } = closeness;
   if (norm < NORM_RANGE.min || norm > NORM_RANGE.max) return 'rejected';
   if (exceeds(closeness, threshold.reject, rows)) return 'rejected';
-  if (threshold.isRefused || exceeds(closeness, threshold.accept, rows) || tokenGap > threshold.tokenGap)
-    return 'suspect';
-  return 'agreed';
+  return threshold.isRefused || exceeds(closeness, threshold.accept, rows) ? 'suspect' : 'agreed';
 }
 
 /**

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { utf8 } from '../bytes.ts';
 import { digestOf } from '../crypto/identity.ts';
 import type { Threshold } from './finding.ts';
-import { limitsClass } from './numeric-class.ts';
+import { isExactPair, limitsClass } from './numeric-class.ts';
 import measured from './thresholds.json' with { type: 'json' };
 
 const difference = z.number().min(0);
@@ -60,14 +60,39 @@ export interface PairThreshold extends Threshold {
   readonly isRefused: boolean;
 }
 
-/** Limits for classes that nobody compared yet, which f32 arithmetic keeps. A device that breaks them is suspect, and a third decides. */
-const CAUTIOUS = {
+/**
+ * Limits for classes that nobody compared yet, which f32 arithmetic keeps. None is wider than a third of what the weakest
+ * substitution that saves anything differs by: fewer bits in the weights (0.044 of hidden rows, 0.011 of logits) or rows of
+ * 8 bits in SmolLM2 (0.024). A device that breaks them is suspect, and a third decides.
+ */
+export const CAUTIOUS = {
+  hidden: {
+    isMeasured: false,
+    accept: { median: 1e-3, p95: 5e-3, max: 5e-3, bias: 1e-3 },
+    reject: { median: 8e-3, p95: 1e-2, max: 1.2e-2, bias: 3.4e-3 },
+    tokenGap: 0.02,
+    isRefused: false,
+  },
+  logits: {
+    isMeasured: false,
+    accept: { median: 1e-3, p95: 2.5e-3, max: 2.5e-3, bias: 1e-4 },
+    reject: { median: 3.6e-3, p95: 6e-3, max: 6.5e-3, bias: 1.1e-4 },
+    tokenGap: 0.02,
+    isRefused: false,
+  },
+} as const;
+
+/** The limits of such classes in receipts whose answers were drawn by `chorus-sample/1`. */
+const FORMERLY_CAUTIOUS = {
   isMeasured: false,
   accept: { median: 1e-3, p95: 5e-3, max: 2e-2, bias: 1e-3 },
   reject: { median: 2e-2, p95: 1e-1, max: 4e-1, bias: 2e-2 },
   tokenGap: 0.1,
   isRefused: false,
 } as const;
+
+/** Limits beyond which a key of any class may be suspended: so wide that no honest device comes near them. */
+const CONVICTION = { median: 2e-2, p95: 1e-1, max: 4e-1, bias: 2e-2 } as const;
 
 /** Reads a thresholds file; throws a ZodError on any other. */
 export function parseThresholds(value: unknown): Thresholds {
@@ -104,22 +129,33 @@ export function thresholdFor(
   const pair = pairKey(a, b);
   const isWithin = hiddenSize <= largest.hiddenSize && layers <= largest.layers;
   const found = pairs.find((candidate) => isWithin && candidate.pair === pair && candidate.kind === kind);
-  if (found === undefined) return { pair, kind, ...CAUTIOUS };
+  if (found === undefined) return { pair, kind, ...CAUTIOUS[kind] };
   const { accept, reject, tokenGap, isRefused } = found;
   return { pair, kind, isMeasured: true, accept, reject, tokenGap, isRefused };
 }
 
+/** `thresholdFor` as it was while tokens were drawn by `chorus-sample/1`. */
+export function formerThresholdFor(...of: Parameters<typeof thresholdFor>): PairThreshold {
+  const now = thresholdFor(...of);
+  return now.isMeasured ? now : { pair: now.pair, kind: now.kind, ...FORMERLY_CAUTIOUS };
+}
+
+/** True for two classes that were compared in models of this size, and for two of one exact class, which need no limits. */
+export function isKnownPair(a: string, b: string, kind: Threshold['kind'], size: ModelSize): boolean {
+  return isExactPair(a, b) || thresholdFor(a, b, kind, size).isMeasured;
+}
+
 /**
- * The limits beyond which a key is suspended: never tighter than the cautious ones, for a device that was not among those
+ * The limits beyond which a key is suspended: never tighter than those for any class, for a device that was not among those
  * measured may bear the name of one that was.
  */
 export function convictionLimits(threshold: PairThreshold): PairThreshold {
-  const [own, cautious] = [threshold.reject, CAUTIOUS.reject];
+  const own = threshold.reject;
   const reject = {
-    median: Math.max(own.median, cautious.median),
-    p95: Math.max(own.p95, cautious.p95),
-    max: Math.max(own.max, cautious.max),
-    bias: Math.max(own.bias, cautious.bias),
+    median: Math.max(own.median, CONVICTION.median),
+    p95: Math.max(own.p95, CONVICTION.p95),
+    max: Math.max(own.max, CONVICTION.max),
+    bias: Math.max(own.bias, CONVICTION.bias),
   };
   return { ...threshold, reject };
 }

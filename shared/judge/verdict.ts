@@ -6,6 +6,8 @@ export type WrongParty = 'nobody' | 'shadow' | 'primary' | 'both' | 'unknown';
 /** A third replica's result, compared with each of the two. */
 export interface ThirdFinding {
   readonly by: NonNullable<StageCheck['arbiter']>;
+  /** False for an arbiter whose class nobody compared with that of either party: its nearness says nothing. */
+  readonly mayDecide: boolean;
   readonly primary: Outcome;
   readonly shadow: Outcome;
 }
@@ -25,7 +27,7 @@ export function decide(
   thirds: readonly ThirdFinding[],
 ): { wrong: WrongParty; by: StageCheck['arbiter'] } {
   for (const role of ['referee', 'arbiter'] as const) {
-    const third = thirds.find(({ by }) => by.role === role);
+    const third = thirds.find(({ by, mayDecide }) => by.role === role && mayDecide);
     const wrong = third === undefined ? 'unknown' : wrongOf(difference, third);
     if (third !== undefined && wrong !== 'unknown') return { wrong, by: third.by };
   }

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import { peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { TIERS } from '../judge/finding.ts';
+import { TIERS, UNCHECKED_REASONS } from '../judge/finding.ts';
 import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
+import { FORMER_SAMPLER } from '../rows/inverse-sampler.ts';
 import { RECEIPT_TYPE, sha256Schema, statementSchema, timeSchema } from './statement-form.ts';
 
 /** Raw Ed25519 public key, 32 bytes in base64. */
@@ -32,6 +33,8 @@ const findingSchema = z.object({
     reject: differencesSchema,
     tokenGap: difference,
   }),
+  /** What the shadow's own rows draw, at the head; null where nothing was drawn, absent where nobody looked. */
+  draws: z.object({ drawn: position, lost: position, firstLost: position.nullable() }).nullable().optional(),
 });
 
 const spanSchema = z.object({
@@ -48,6 +51,10 @@ const spanSchema = z.object({
         arbiter: z
           .object({ id: peerIdSchema, role: z.enum(['arbiter', 'referee']), numericClass: z.string().max(200) })
           .nullable(),
+        /** Why it is unchecked; null where it is not. */
+        reason: z.enum(UNCHECKED_REASONS).nullable().optional(),
+        /** The replica that drew the token at the end of the span, in place of the primary; null where the primary did. */
+        drawnBy: peerIdSchema.nullable().optional(),
       }),
     )
     .max(MAX_STAGES),
@@ -102,7 +109,14 @@ export const receiptPredicateSchema = z.object({
       /** SHA-256(salt || chain over all of them), each a row of u32 little-endian. */
       sha256: sha256Schema.shape.sha256,
     }),
-    sampling: z.object({ temperature: z.number().min(0), topP: z.number(), seed: z.number(), maxNewTokens: z.int() }),
+    sampling: z.object({
+      temperature: z.number().min(0),
+      topP: z.number(),
+      seed: z.number(),
+      maxNewTokens: z.int(),
+      /** How tokens were drawn; `chorus-sample/1` where it is absent. */
+      sampler: z.string().max(40).optional(),
+    }),
     /** End of the chain of the seeds for the sketches (judge/seed-chain.ts), in hexadecimal; null if nothing was checked. */
     seedCommitment: sha256Schema.nullable(),
     /** 16 random bytes in hexadecimal, so that no two receipts are alike. */
@@ -151,6 +165,11 @@ export const receiptPredicateSchema = z.object({
   finishedAt: timeSchema,
 });
 export type ReceiptPredicate = z.infer<typeof receiptPredicateSchema>;
+
+/** The name of the sampler that drew the answer; receipts made before there was a second one do not say it. */
+export function samplerOf({ request }: Pick<ReceiptPredicate, 'request'>): string {
+  return request.sampling.sampler ?? FORMER_SAMPLER;
+}
 
 /** The subject is named `answer`; its digest is SHA-256 of the answer's UTF-8. */
 export const receiptStatementSchema = statementSchema(RECEIPT_TYPE, receiptPredicateSchema);

@@ -49,6 +49,11 @@ export type AnswerEvent =
    */
   | { readonly type: 'rerouted'; readonly reason: string; readonly volunteer: PeerId | null; readonly from: number }
   /**
+   * The rows of two replicas agreed and drew different tokens, and that of `volunteer` goes on, in place of the primary's.
+   * Tokens at positions >= `from` are made anew, as after `rerouted`; the first comes at once.
+   */
+  | { readonly type: 'redrawn'; readonly stage: number; readonly volunteer: PeerId; readonly from: number }
+  /**
    * Positions [check.start, check.end) have their verdict. Verdicts come in the order of positions; tokens at positions
    * <= check.end (each is sampled from the row before it) are then as good as `check.tier` says.
    */

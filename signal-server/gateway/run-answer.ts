@@ -157,6 +157,8 @@ function noticeOf(event: AnswerEvent): string | null {
       return `settling a difference at stage ${event.stage}`;
     case 'rerouted':
       return 'going on over another route';
+    case 'redrawn':
+      return 'going on with the token of the exact replica';
     default:
       return null;
   }

@@ -9,6 +9,7 @@ import { createEngineTracer } from '../support/traces/engine-tracer.ts';
 import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 import { networkTable, traceRows, traceTable } from './attack-tables.ts';
 import { honestRows } from './honest-chunks.ts';
+import { inventorRow, inventors, leagues, type InventorRow, type League } from './inventors/class-inventors.ts';
 import { attackNetworks } from './network-attacks.ts';
 import { TextTail } from './text-tail.ts';
 import { traceAttacks, type Trial } from './trace-attacks.ts';
@@ -16,14 +17,17 @@ import { wrenStandOfHistories } from './wren-stand.ts';
 
 /**
  * Lets liars loose on the check and prints what became of them. Networks: the requester and replicas of this
- * project, the default model in the exact engine, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
- * `--chunks N` lies of each liar in networks, within `--minutes N`; `--only networks` or `--only chunks`; `--liars REGEX`
- * only those so named, and no honest pairs; `--write` puts the tables into docs/verification.md.
+ * project, the default model in the exact engine, one replica lies. Inventors: classes that nobody measured, at the last stage
+ * of a toy model. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
+ * `--chunks N` lies of each liar in networks, within `--minutes N`; `--answers N` of each inventor; `--only` one of `networks`,
+ * `inventors`, `chunks`; `--liars REGEX` only those so named, and no honest pairs; `--write` puts the tables into
+ * docs/verification.md.
  */
 const { values: options } = parseArgs({
   options: {
     json: { type: 'string' },
     chunks: { type: 'string', default: '200' },
+    answers: { type: 'string', default: '500' },
     minutes: { type: 'string', default: '20' },
     only: { type: 'string' },
     liars: { type: 'string', default: '' },
@@ -55,6 +59,28 @@ async function networks() {
     ),
   ];
   return { found, text: text.join('\n\n') };
+}
+
+async function inventorTables() {
+  const found: InventorRow[] = [];
+  for (const league of Object.keys(leagues) as League[]) {
+    for (const inventor of inventors.filter(({ name }) => named.test(name))) {
+      for (const temperature of [0, 1]) {
+        found.push(await inventorRow(inventor, league, temperature, Number(options.answers)));
+        console.error(`${Math.round(process.uptime())} s: ${inventor.name}, ${league}, ${temperature}`);
+      }
+    }
+  }
+  const head = ['primary of a class that it made up', 'league', 'temperature', 'answers', 'of them with a lie'];
+  const heads = [
+    ...[...head, 'answers it moved before', 'wrong tokens shown as checked', 'right at the end'],
+    ...['checked or settled', 'false accusations'],
+  ];
+  const rows = found.map((row) => [
+    ...[row.name, row.league, String(row.temperature)],
+    ...[row.answers, row.lied, row.moved, row.wrongShown, row.right, row.checked, row.falseAccusations].map(String),
+  ]);
+  return { found, text: [`Measured by \`npm run attacks\` ${made}.`, table(heads, rows)].join('\n\n') };
 }
 
 async function chunks() {
@@ -107,7 +133,7 @@ function shortPair(pair: string): string {
   return pair.replaceAll('webgpu/google/swiftshader', 'webgpu');
 }
 
-const parts = { networks, chunks };
+const parts = { networks, inventors: inventorTables, chunks };
 const path = fileURLToPath(new URL('../../docs/verification.md', import.meta.url));
 const report: Record<string, unknown> = { command: 'npm run attacks', measuredAt: new Date().toISOString(), machine };
 for (const [name, run] of Object.entries(parts)) {

@@ -41,9 +41,10 @@ export function outcomeOf(
       shown.set(event.position, event.token);
       hasMoved ||= event.token !== truth[event.position - promptLength];
     }
-    if (event.type === 'rerouted') {
+    if (event.type === 'rerouted' || event.type === 'redrawn') {
       for (const position of shown.keys()) if (position >= event.from) shown.delete(position);
-      if (event.volunteer !== null) leftOut.set(event.volunteer, event.from);
+      // Whose draw went on instead is left out of nothing.
+      if (event.type === 'rerouted' && event.volunteer !== null) leftOut.set(event.volunteer, event.from);
     }
     if (event.type === 'end') tier = event.tier;
     if (event.type === 'fault') {

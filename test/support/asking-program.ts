@@ -40,7 +40,8 @@ export async function askGreedily(
   const { signal } = new AbortController();
   for await (const event of conversation.generate({ promptTokens, maxNewTokens, sampling, signal })) {
     events.push(event);
-    if (event.type === 'rerouted') tokens.length = Math.max(0, event.from - promptTokens.length);
+    if (event.type === 'rerouted' || event.type === 'redrawn')
+      tokens.length = Math.max(0, event.from - promptTokens.length);
     if (event.type === 'token') tokens.push(event.token);
   }
   return { events, tokens };

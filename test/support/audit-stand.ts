@@ -10,7 +10,7 @@ import type { Commit, Reveal, Span } from '#shared/judge/statement.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { SessionAudit } from '#shared/requester/audit/session-audit.ts';
-import type { AuditFailure, AuditHost, Dispute } from '#shared/requester/audit/span-audit.ts';
+import type { AuditFailure, AuditHost, Dispute, TokenRedraw } from '#shared/requester/audit/span-audit.ts';
 import { SpanBook } from '#shared/requester/audit/span-book.ts';
 import type { Route } from '#shared/route/route.ts';
 import { chunkEnd, chunkOf } from '#shared/rows/chunk.ts';
@@ -201,6 +201,7 @@ export class AuditStand {
   readonly failed: AuditFailure[] = [];
   readonly checked: SpanCheck[] = [];
   readonly disputes: Dispute[] = [];
+  readonly redraws: TokenRedraw[] = [];
   readonly sent: { readonly to: PeerId; readonly message: PeerMessage }[] = [];
   readonly connects: { readonly peer: PeerId; readonly webrtc: boolean }[] = [];
   /** Messages for which it is true wait until `release`. */
@@ -276,6 +277,7 @@ export class AuditStand {
           if (this.isVerifying) then(await toyVerify(publicKey, bytes, signature));
         }),
       judged: () => this.checked.push(...this.book.verdicts.take()),
+      redrawn: (redraw) => this.redraws.push(redraw),
       dispute: (dispute) => this.disputes.push(dispute),
       failed: (failure) => this.failed.push(failure),
       bare: (shadow) => this.bare.push(shadow),

@@ -17,10 +17,28 @@ export function only<Type extends AnswerEvent['type']>(events: readonly AnswerEv
 export function standing(events: readonly AnswerEvent[], promptLength: number): number[] {
   const tokens: number[] = [];
   for (const event of events) {
-    if (event.type === 'rerouted') tokens.length = Math.min(tokens.length, event.from - promptLength);
+    if (event.type === 'rerouted' || event.type === 'redrawn')
+      tokens.length = Math.min(tokens.length, event.from - promptLength);
     if (event.type === 'token') tokens.push(event.token);
   }
   return tokens;
+}
+
+/** Tokens other than those of `truth` that were reported as checked or settled, by position. */
+export function wrongShown(events: readonly AnswerEvent[], truth: readonly number[], promptLength: number): number[] {
+  const shown = new Map<number, number>();
+  const wrong = new Set<number>();
+  for (const event of events) {
+    if (event.type === 'token') shown.set(event.position, event.token);
+    if (event.type === 'rerouted' || event.type === 'redrawn') {
+      for (const position of shown.keys()) if (position >= event.from) shown.delete(position);
+    }
+    if (event.type !== 'checked' || (event.check.tier !== 'checked' && event.check.tier !== 'settled')) continue;
+    for (const [position, token] of shown) {
+      if (position <= event.check.end && token !== truth[position - promptLength]) wrong.add(position);
+    }
+  }
+  return [...wrong];
 }
 
 /** Two replicas for each stage, and a referee and an arbiter for each where wished. */

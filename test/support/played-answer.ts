@@ -17,7 +17,7 @@ import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { StageTape } from '#shared/replica/stage-tape.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
-import { readCandidates } from '#shared/rows/logits-row.ts';
+import { readCandidates, type Candidates } from '#shared/rows/logits-row.ts';
 import { type Rows, encodeTokens } from '#shared/rows/rows.ts';
 import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
@@ -41,6 +41,8 @@ export interface Play {
   readonly withdrawn?: readonly number[];
   /** Class that the primaries claim to be of. */
   readonly numericClass?: string;
+  /** How tokens are drawn, where not by `sampleToken`. */
+  readonly draw?: (row: Candidates, sampling: Sampling, position: number) => number;
 }
 
 export interface Played {
@@ -49,6 +51,8 @@ export interface Played {
   readonly salt: Uint8Array<ArrayBuffer>;
   readonly answer: string;
 }
+
+const drawNow: NonNullable<Play['draw']> = (...row) => sampleToken(...row).token;
 
 /** An answer that real stages computed, each once by a primary in the runs of an answer and once by a shadow in chunks. */
 export async function playAnswer(people: People, play: Play): Promise<Played> {
@@ -95,7 +99,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
   }
   while (tokens.length < promptTokens.length + count) {
     const candidates = readCandidates(logits!.bytes, vocabulary, Math.min(TOP_K, vocabulary));
-    const { token } = sampleToken(candidates, SAMPLING, tokens.length);
+    const token = (play.draw ?? drawNow)(candidates, SAMPLING, tokens.length);
     tokens.push(token);
     if (tokens.length <= positions) logits = await feed([token], tokens.length - 1, 1);
   }
@@ -244,6 +248,7 @@ function spansOf({ stages }: Route, { config }: Manifest, positions: number, exa
       isExact,
       closeness: isExact ? EXACT : { median: 1e-9, p95: 1e-9, max: 1e-9, bias: 1e-12, norm: 1, tokenGap: 0 },
       threshold,
+      draws: null,
     };
     return {
       stage,
@@ -253,6 +258,8 @@ function spansOf({ stages }: Route, { config }: Manifest, positions: number, exa
       primaryClass: numericClass,
       findings: [finding],
       arbiter: null,
+      reason: null,
+      drawnBy: null,
     };
   });
   const ends = attestedEnds(positions);

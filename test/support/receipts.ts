@@ -164,6 +164,7 @@ function verdicts(route: Route, positions: number, size: ModelSize): Pick<Eviden
     isExact: stage === 0,
     closeness: stage === 0 ? EXACT : { median: 1e-7, p95: 2e-7, max: 2e-7, bias: 1e-9, norm: 1, tokenGap: 0 },
     threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden', size),
+    draws: null,
   }));
   const stages: StageCheck[] = route.stages.map(({ range, primary: { id, numericClass } }, stage) => {
     return {
@@ -174,6 +175,8 @@ function verdicts(route: Route, positions: number, size: ModelSize): Pick<Eviden
       primaryClass: numericClass,
       findings: [findings[stage]!],
       arbiter: null,
+      reason: null,
+      drawnBy: null,
     };
   });
   const spans: SpanCheck[] = [];

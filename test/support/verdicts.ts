@@ -21,6 +21,7 @@ export function findingOf(value: number, more: Partial<Finding> = {}): Finding {
       reject: limits(0.1),
       tokenGap: 0.1,
     },
+    draws: null,
     ...more,
   };
 }
@@ -40,6 +41,8 @@ export function spanOf(
     primaryClass: 'wasm',
     findings,
     arbiter: null,
+    reason: tier === 'unchecked' ? 'alone' : null,
+    drawnBy: null,
   };
   return { start, end, tier, stages: [stage] };
 }

@@ -59,7 +59,7 @@ export async function openNetworkChat(
       signal: stop,
     });
     for await (const event of events) {
-      if (event.type === 'rerouted') shown.rewind(event.from);
+      if (event.type === 'rerouted' || event.type === 'redrawn') shown.rewind(event.from);
       if (event.type === 'token') yield { ...event, text: shown.push(event.position, event.token) };
       else if (event.type === 'end') {
         evidence = event.evidence;

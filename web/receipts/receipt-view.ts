@@ -69,7 +69,7 @@ export function toSpanChecks({ stages, spans }: ReceiptSummary): SpanCheck[] {
 
 function toStageCheck(
   { range, replicas }: ReceiptSummary['stages'][number],
-  { stage, tier, findings, arbiter }: JudgedStage,
+  { stage, tier, findings, arbiter, reason = null, drawnBy = null }: JudgedStage,
 ): StageCheck {
   const primary = replicas[0]!;
   // A shadow that is named twice, which the checks refuse, has one place in the picture.
@@ -80,14 +80,17 @@ function toStageCheck(
     tier,
     primary: primary.id,
     primaryClass: primary.numericClass,
-    findings: [...byShadow.values()].map(({ shadow, outcome, isExact, closeness, limits }) => ({
+    findings: [...byShadow.values()].map(({ shadow, outcome, isExact, closeness, limits, draws = null }) => ({
       shadow,
       shadowClass: replicas.find(({ id }) => id === shadow)?.numericClass ?? 'unknown',
       outcome,
       isExact,
       closeness,
       threshold: limits,
+      draws,
     })),
     arbiter,
+    reason,
+    drawnBy,
   };
 }

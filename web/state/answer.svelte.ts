@@ -90,6 +90,10 @@ export class ShownAnswer {
         this.checks.reroute(event);
         this.#show();
         break;
+      case 'redrawn':
+        this.#text.withdraw(event.from);
+        this.#show();
+        break;
       case 'checked':
         this.#text.mark(event.check);
         this.checks.add(event.check);

@@ -7,6 +7,7 @@ import type {
   StageCheck,
   Threshold,
   Tier,
+  UncheckedReason,
 } from '#shared/judge/finding.ts';
 import { haveEqualBits } from '#shared/judge/numeric-class.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
@@ -26,7 +27,7 @@ export const TIER_NAMES: Readonly<Record<Tier, string>> = {
 export const TIER_MEANINGS: Readonly<Record<Tier, string>> = {
   checked: 'two volunteers computed it separately and agreed within tolerance',
   settled: 'two volunteers differed, and a third decided',
-  unchecked: 'one volunteer computed it, and nobody re-ran it',
+  unchecked: 'one volunteer computed it, or nobody could tell that a second one agreed',
   disputed: 'volunteers differed, and nobody could decide',
 };
 
@@ -169,10 +170,35 @@ export function explainStageCheck(check: StageCheck): string {
         ? 'The two volunteers differed. An anchor of the server computed the part again, and agreed with the one whose text this is.'
         : 'The two volunteers differed. A third computed the part again, and agreed with the one whose text this is.';
     case 'unchecked':
-      return 'One volunteer computed this part, and nobody re-ran it.';
+      return UNCHECKED[check.reason ?? 'alone'];
     case 'disputed':
       return 'The volunteers differed, and no third could decide between them.';
   }
+}
+
+/** Why a part is unchecked. */
+const UNCHECKED: Readonly<Record<UncheckedReason, string>> = {
+  alone: 'One volunteer computed this part, and nobody re-ran it.',
+  'class-not-measured':
+    'Volunteers on devices of a kind that nobody has measured agreed on this part. No exact one re-ran it, so it counts as unchecked.',
+  'draws-differ':
+    'Two volunteers agreed within limits but drew different tokens. No exact one could say whose goes on, so it counts as unchecked.',
+  'follows-open':
+    'Volunteers agreed on this part, but it follows a part that nobody could check, so it counts as unchecked.',
+  'not-signed': 'No two volunteers signed that they computed this part, so it counts as unchecked.',
+};
+
+/** What became of tokens that the replicas of a part drew differently; null where they all drew the same. */
+export function explainDraws({ findings, drawnBy, arbiter, tier }: StageCheck): string | null {
+  const lost = findings.filter(({ outcome, draws }) => outcome === 'agreed' && (draws?.lost ?? 0) > 0);
+  if (drawnBy !== null) {
+    const whose = arbiter?.id === drawnBy ? 'the anchor’s' : 'the exact one’s';
+    return `Two devices agreed within limits but drew another token at the end of this part; ${whose} went on.`;
+  }
+  if (lost.length === 0 || tier === 'unchecked') return null;
+  const count = Math.max(...lost.map(({ draws }) => draws!.lost));
+  const tokens = count === 1 ? 'another token' : `${count} other tokens`;
+  return `Two devices agreed within limits but drew ${tokens}; the exact one’s went on.`;
 }
 
 /** The limits that two replicas were held to. */
@@ -190,7 +216,7 @@ export function explainThreshold({ pair, isMeasured }: Threshold, classes: reado
 export function explainTokenGap({ tokenGap }: Closeness, threshold: Threshold): string | null {
   if (threshold.kind !== 'logits') return null;
   if (tokenGap === 0) return 'From the other’s numbers the same tokens would have been drawn.';
-  return `One token was nearly a tie: ${tokenGap.toPrecision(2)} apart, where ${threshold.tokenGap.toPrecision(2)} is honest.`;
+  return `One token was nearly a tie: its logit ${tokenGap.toPrecision(2)} apart, where up to ${threshold.tokenGap.toPrecision(2)} was found between honest devices.`;
 }
 
 /** `positions 32–63`. */

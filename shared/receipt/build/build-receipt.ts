@@ -9,6 +9,7 @@ import type { Digest } from '../../ids.ts';
 import { CALIBRATION } from '../../judge/thresholds.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { routeSchema, isWithinRoute } from '../../route/route.ts';
+import { SAMPLER } from '../../rows/sampler.ts';
 import type { ModelText } from '../../text/model-text.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { packRuns } from '../evidence/runs.ts';
@@ -68,7 +69,7 @@ export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatemen
       request: {
         prompt: parts.renderedPrompt === null ? null : { sha256: salted(salt, utf8(parts.renderedPrompt)) },
         tokens: { prompt: promptTokens, answer: tokens.length - promptTokens, sha256: saltedTokens(salt, tokens) },
-        sampling: { ...evidence.sampling, maxNewTokens: evidence.maxNewTokens },
+        sampling: { ...evidence.sampling, maxNewTokens: evidence.maxNewTokens, sampler: SAMPLER },
         seedCommitment: evidence.anchor === null ? null : { sha256: toHex(evidence.anchor) },
         nonce: toHex(parts.random(16)),
       },

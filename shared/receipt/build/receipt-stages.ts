@@ -109,19 +109,23 @@ export function judgedSpans(
   return { spans: judged, tier: lowestTier(tiers), counts: countTiers(tiers) };
 }
 
-function judgedStage({ stage, tier, findings, arbiter, primary }: StageCheck, { replicas }: Stage): SpanStage {
+function judgedStage(check: StageCheck, { replicas }: Stage): SpanStage {
+  const { stage, tier, findings, arbiter, primary, reason, drawnBy } = check;
   const hasSigned = (id: string) => replicas.some((replica) => replica.id === id && replica.signed !== null);
   const isAgreed = findings.some(({ shadow }) => hasSigned(shadow));
   const isBorneOut = hasSigned(primary) && (tier === 'settled' || isAgreed);
+  const isLowered = (tier === 'checked' || tier === 'settled') && !isBorneOut;
   return {
     stage,
-    tier: (tier === 'checked' || tier === 'settled') && !isBorneOut ? 'unchecked' : tier,
+    tier: isLowered ? 'unchecked' : tier,
     findings: findings.map(findingOf),
     arbiter: arbiter === null ? null : { ...arbiter },
+    reason: isLowered ? 'not-signed' : reason,
+    drawnBy,
   };
 }
 
-function findingOf({ shadow, outcome, isExact, closeness, threshold }: Finding): SpanStage['findings'][number] {
+function findingOf({ shadow, outcome, isExact, closeness, threshold, draws }: Finding): SpanStage['findings'][number] {
   const { pair, kind, isMeasured, accept, reject, tokenGap } = threshold;
   return {
     shadow,
@@ -129,5 +133,6 @@ function findingOf({ shadow, outcome, isExact, closeness, threshold }: Finding):
     isExact,
     closeness: { ...closeness },
     limits: { pair, kind, isMeasured, accept: { ...accept }, reject: { ...reject }, tokenGap },
+    draws: draws && { ...draws },
   };
 }

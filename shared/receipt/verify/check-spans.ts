@@ -1,11 +1,13 @@
 import { EXACT } from '../../judge/closeness.ts';
 import { countTiers, lowestTier, TIERS } from '../../judge/finding.ts';
 import { outcomeOf } from '../../judge/judge.ts';
-import { describeNumericClass, haveEqualBits } from '../../judge/numeric-class.ts';
-import { pairKey, thresholdFor } from '../../judge/thresholds.ts';
+import { describeNumericClass, haveEqualBits, isOfEngineFormat } from '../../judge/numeric-class.ts';
+import { isBacked } from '../../judge/stage-backing.ts';
+import { formerThresholdFor, pairKey, thresholdFor } from '../../judge/thresholds.ts';
 import { coversModel } from '../../model/stage.ts';
+import { FORMER_SAMPLER } from '../../rows/inverse-sampler.ts';
 import { unpackRuns, wantedLogits } from '../evidence/runs.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
+import { samplerOf, type ReceiptPredicate } from '../receipt.ts';
 import { count, demand, type CheckReceipt, type Subject } from './check.ts';
 
 type ReceiptSpan = ReceiptPredicate['spans'][number];
@@ -55,7 +57,7 @@ export const checkVerdict: CheckReceipt = (subject) => {
 };
 
 function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: SpanStage, wanted: number): void {
-  const { stage, tier, findings, arbiter } = judged;
+  const { stage, tier, findings, arbiter, reason = null } = judged;
   const where = `positions ${span.start} to ${span.end - 1} at stage ${stage}`;
   const { range, replicas } = predicate.stages[stage]!;
   const shadows = replicas.filter(({ role }) => role === 'shadow').map(({ id }) => id);
@@ -73,16 +75,23 @@ function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: 
       `${where} are said to differ a little, where ${describeNumericClass(mine)} leaves no room for that`,
     );
   }
+  demand(reason === null || tier === 'unchecked', `${where} are said to be ${tier}, and why they are unchecked`);
+  if (range.head) checkDraws(predicate, span, judged, wanted, where);
   const hasSigned = (id: string) => signers.some((signer) => signer.stage === stage && signer.replica.id === id);
   if (tier === 'checked') {
     demand(findings.every(({ outcome }) => outcome === 'agreed') && arbiter === null, `${where} were not agreed on`);
     const borneOut = hasSigned(replicas[0]!.id) && findings.some(({ shadow }) => hasSigned(shadow));
     demand(borneOut, `${where} are said to be checked, and no two keys signed that they ran them`);
+    const agreed = findings.map(({ shadow, limits: { isMeasured } }) => {
+      return { numericClass: classOf(replicas, shadow), isMeasured };
+    });
+    const hasClass = samplerOf(predicate) === FORMER_SAMPLER || isBacked(replicas[0]!.numericClass, agreed);
+    demand(hasClass, `${where} are said to be checked, and nobody of a class that was measured or is exact agreed`);
   }
   if (tier === 'settled') {
     demand(arbiter !== null, `${where} are said to be settled by nobody`);
     demand(
-      findings.some(({ outcome }) => outcome !== 'agreed'),
+      findings.some(({ outcome, draws }) => outcome !== 'agreed' || (draws?.lost ?? 0) > 0),
       `${where} are said to be settled, and nobody differed`,
     );
     demand(hasSigned(replicas[0]!.id), `${where} are said to be settled for a key that did not sign that it ran them`);
@@ -91,6 +100,41 @@ function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: 
       `${where} were settled by a party to the difference`,
     );
   }
+}
+
+/** The token of each draw that is told of is one of the span, and one that another drew goes on only where it may. */
+function checkDraws(
+  { stages }: ReceiptPredicate,
+  { start, end }: ReceiptSpan,
+  { stage, tier, findings, arbiter, drawnBy = null }: SpanStage,
+  wanted: number,
+  where: string,
+): void {
+  const { replicas } = stages[stage]!;
+  for (const { draws, isExact } of findings) {
+    if (draws === null || draws === undefined) continue;
+    const { drawn, lost, firstLost } = draws;
+    const isIn = firstLost === null ? lost === 0 : lost > 0 && firstLost > start && firstLost <= end;
+    demand(isIn && lost <= drawn && drawn <= wanted, `${where} tell of tokens drawn that they do not have`);
+    demand(!isExact || lost === 0, `${where} are said to be equal bit for bit, and to draw different tokens`);
+  }
+  const agreed = findings.filter(({ outcome }) => outcome === 'agreed');
+  const exact = agreed.filter(({ shadow }) => isOfEngineFormat(classOf(replicas, shadow)));
+  const isOwn = isOfEngineFormat(replicas[0]!.numericClass);
+  if (drawnBy !== null) {
+    const isShadows = exact.some(({ shadow, draws }) => shadow === drawnBy && draws?.firstLost === end);
+    const isReferees = arbiter?.id === drawnBy && arbiter.role === 'referee';
+    const isAllowed = !isOwn && (isShadows || isReferees);
+    demand(isAllowed, `${where} end with a token drawn by ${drawnBy}, which is of no exact class or drew none`);
+  } else if (tier === 'checked' && !isOwn) {
+    const isAgreed = agreed.every(({ draws }) => (draws?.lost ?? 0) === 0);
+    const isBorneOut = isAgreed || exact.some(({ draws }) => draws?.lost === 0);
+    demand(isBorneOut, `${where} are said to be checked, and no replica of an exact class drew the same`);
+  }
+}
+
+function classOf(replicas: ReceiptPredicate['stages'][number]['replicas'], shadow: string): string {
+  return replicas.find(({ id }) => id === shadow)!.numericClass;
 }
 
 /** The numbers of an agreement are within the limits it was held to. */
@@ -118,7 +162,8 @@ export const checkThresholds: CheckReceipt = ({ predicate, holdings: { calibrati
       const isPair = limits.pair === pairKey(...classes) && limits.kind === kind;
       demand(isPair, `stage ${stage} was held to limits of another pair of classes (${limits.pair}, ${limits.kind})`);
       if (calibration === undefined) continue;
-      const { isRefused, ...measured } = thresholdFor(...classes, kind, predicate.model, calibration.thresholds);
+      const limitsOf = samplerOf(predicate) === FORMER_SAMPLER ? formerThresholdFor : thresholdFor;
+      const { isRefused, ...measured } = limitsOf(...classes, kind, predicate.model, calibration.thresholds);
       demand(isSame(measured, limits), `stage ${stage} was held to limits that the calibration does not have`);
       const isUsable = !isRefused || isExact || outcome !== 'agreed';
       demand(isUsable, `stage ${stage} agreed within limits that prove nothing for ${limits.pair}`);

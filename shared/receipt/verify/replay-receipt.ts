@@ -1,22 +1,30 @@
 import { canonicalBase64 } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
-import { tokenGap } from '../../judge/closeness.ts';
+import { FARTHEST } from '../../judge/closeness.ts';
 import { dependsOnRuns, describeNumericClassInFull, isExactClass } from '../../judge/numeric-class.ts';
-import { thresholdFor } from '../../judge/thresholds.ts';
+import { formerThresholdFor, thresholdFor } from '../../judge/thresholds.ts';
 import { TOP_K } from '../../limits.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { StageRange } from '../../model/stage.ts';
 import type { StageCompute } from '../../rows/compute.ts';
+import { FORMER_SAMPLER, inverseTokenGap } from '../../rows/inverse-sampler.ts';
 import { readCandidates } from '../../rows/logits-row.ts';
 import { RowChain, splitRows } from '../../rows/row-chain.ts';
 import { type Rows, encodeTokens } from '../../rows/rows.ts';
+import { SAMPLER, tokenGap } from '../../rows/sampler.ts';
 import { attestedEnds, parseAttestation } from '../evidence/attest.ts';
 import type { AttestationPredicate } from '../evidence/attestation.ts';
 import type { FedRun } from '../evidence/evidence.ts';
 import { shapeOf, unpackRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
+import { samplerOf, type ReceiptPredicate } from '../receipt.ts';
+
+/** How far logits are from giving a token, by the sampler that a receipt names. */
+const samplers: ReadonlyMap<string, typeof tokenGap> = new Map([
+  [SAMPLER, tokenGap],
+  [FORMER_SAMPLER, inverseTokenGap],
+]);
 
 /** A stage of the model on this machine. */
 export interface ReplayStage {
@@ -57,8 +65,10 @@ export interface ReplayReport {
     /** Those that no replica computed logits for: they were fed, and nothing shows that the model drew them. */
     readonly undrawn: number;
     readonly largestGap: number;
-    /** Gap within which two honest devices may draw different tokens. */
+    /** Gap within which two honest devices may draw different tokens; 0 where all of these were drawn in these very bits. */
     readonly limit: number;
+    /** Tokens whose gap is beyond that of the replica that drew them. */
+    readonly beyond: number;
   };
 }
 
@@ -87,6 +97,8 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
   let isInputExact = chunks.map(() => true);
   let ran: readonly Ran[] = [];
   let ownClass = '';
+  /** Replicas of the last stage whose bits were computed here too, chunk by chunk. */
+  let equals = chunks.map(() => new Set<PeerId>());
   for (const [stage, { range, replicas }] of stages.entries()) {
     onProgress?.(stage, stages.length);
     const { compute, numericClass } = await openStage(range);
@@ -95,6 +107,7 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
     const chain = chainOf(ran, end, range.head);
     const found = chunks.map((chunk) => salted(salt, chain.at(attestedEnds(positions)[chunk]!)));
     const isExact = [...isInputExact];
+    equals = chunks.map(() => new Set());
     for (const { id, role, signed } of replicas) {
       const attested = signed && parseAttestation(canonicalBase64(signed.attestation.payload)).predicate;
       for (const [i, chunk] of chunks.entries()) {
@@ -102,15 +115,16 @@ export async function replayReceipt(options: ReplayOptions): Promise<ReplayRepor
         const isEqual = attested?.outputs[chunk]?.sha256 === found[i];
         const outcome = reason !== '' ? 'not-compared' : isEqual ? 'equal' : 'differs';
         outputs.push({ stage, replica: id, chunk, outcome, reason });
+        if (outcome === 'equal') equals[i]!.add(id);
         if (role === 'primary') isExact[i] &&= isEqual;
       }
     }
     isInputExact = isExact;
     inputs = ran.map(({ output }) => output);
   }
-  const drawn = compareTokens(options, ownClass, ran, chunks);
+  const drawn = compareTokens(options, ownClass, ran, new Map(chunks.map((chunk, i) => [chunk, equals[i]!])));
   const isCompared = drawn.compared > 0 || outputs.some(({ outcome }) => outcome !== 'not-compared');
-  const isEqual = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.largestGap <= drawn.limit;
+  const isEqual = outputs.every(({ outcome }) => outcome !== 'differs') && drawn.beyond === 0;
   return { isValid: isCompared && isEqual && drawn.undrawn === 0, outputs, tokens: drawn };
 }
 
@@ -182,39 +196,87 @@ function whyNot(attested: AttestationPredicate | null, ownClass: string, shape: 
   return isInputExact ? '' : 'what it took in came from a stage that was not equal';
 }
 
-/** The tokens of the answer that follow a position of the chunks. */
+/**
+ * The tokens of the answer that follow a position of the chunks. `equals` has the chunks, each with the replicas of the last
+ * stage that gave the bits computed here.
+ */
 function compareTokens(
   { predicate, manifest, tokens }: ReplayOptions,
   ownClass: string,
   ran: readonly Ran[],
-  chunks: readonly number[],
+  equals: ReadonlyMap<number, ReadonlySet<PeerId>>,
 ): ReplayReport['tokens'] {
-  const { request, stages } = predicate;
-  const primaryClass = stages.at(-1)!.replicas[0]!.numericClass;
-  const limit = thresholdFor(primaryClass, ownClass, 'logits', manifest.config).tokenGap;
+  const { request } = predicate;
+  const gapOf = samplers.get(samplerOf(predicate));
+  if (gapOf === undefined) throw bad(`its tokens were drawn by ${samplerOf(predicate)}, which is not known here`);
   const { vocabularySize } = manifest.config;
   const ends = attestedEnds(predicate.positions);
-  const chosen = new Set(chunks.map((chunk) => ends[chunk]!));
-  let [compared, equal, undrawn, largestGap] = [0, 0, 0, 0];
+  let [compared, equal, undrawn, largestGap, limit, beyond] = [0, 0, 0, 0, 0, 0];
   const rows = new Map<number, Uint8Array<ArrayBuffer>>();
   for (const { run, output } of ran) {
     for (let at = run.start; at < run.start + run.count; at++) rows.delete(at);
     splitRows(output.bytes, output.count).forEach((row, i) => rows.set(run.start + run.count - run.logits + i, row));
   }
   for (let at = request.tokens.prompt; at < tokens.length; at++) {
-    if (!chosen.has(ends.find((end) => end > at - 1)!)) continue;
+    const equalHere = equals.get(ends.findIndex((end) => end > at - 1));
+    if (equalHere === undefined) continue;
     const row = rows.get(at - 1);
     if (row === undefined) {
       undrawn += 1;
       continue;
     }
     const candidates = readCandidates(row, vocabularySize, Math.min(TOP_K, vocabularySize));
-    const gap = tokenGap(candidates, request.sampling, at, tokens[at]!);
+    const gap = Math.min(FARTHEST, gapOf(candidates, request.sampling, at, tokens[at]!));
+    const allowed = gapAllowed(predicate, manifest, ownClass, at, equalHere);
     compared += 1;
     if (gap === 0) equal += 1;
+    if (gap > allowed) beyond += 1;
+    limit = Math.max(limit, allowed);
     largestGap = Math.max(largestGap, gap);
   }
-  return { compared, equal, undrawn, largestGap, limit };
+  return { compared, equal, undrawn, largestGap, limit, beyond };
+}
+
+/**
+ * How far a token at `position` may be from what is drawn here: nothing where one of those whose rows are said to have drawn
+ * it gave these very bits; else as far as the closest of their classes may be from the class of this machine.
+ */
+function gapAllowed(
+  predicate: ReceiptPredicate,
+  { config }: Manifest,
+  ownClass: string,
+  position: number,
+  equals: ReadonlySet<PeerId>,
+): number {
+  const isFormer = samplerOf(predicate) === FORMER_SAMPLER;
+  const limitOf = (numericClass: string): number => {
+    return (isFormer ? formerThresholdFor : thresholdFor)(numericClass, ownClass, 'logits', config).tokenGap;
+  };
+  const { replicas } = predicate.stages.at(-1)!;
+  const [primary] = replicas;
+  if (isFormer) return limitOf(primary!.numericClass);
+  const drawers = drawersOf(predicate, position);
+  if (drawers.length === 0 || drawers.some(({ id }) => equals.has(id))) return 0;
+  return Math.min(...drawers.map(({ numericClass }) => limitOf(numericClass)));
+}
+
+/** The replicas, a referee among them, whose rows are said to have drawn the token at `position`; the primary at least. */
+function drawersOf({ spans, stages }: ReceiptPredicate, position: number) {
+  const { replicas } = stages.at(-1)!;
+  const span = spans.find(({ start, end }) => position > start && position <= end);
+  const judged = span?.stages.find(({ stage }) => stage === stages.length - 1);
+  const primary = replicas[0]!;
+  if (span === undefined || judged === undefined) return [primary];
+  const { findings, arbiter, drawnBy = null } = judged;
+  const isOthers = drawnBy !== null && position === span.end;
+  const shadows = replicas.filter(({ id }) => {
+    const finding = findings.find(({ shadow }) => shadow === id);
+    const draws = finding?.draws ?? null;
+    if (finding?.outcome !== 'agreed' || draws === null) return false;
+    return isOthers ? id === drawnBy : draws.firstLost === null || position < draws.firstLost;
+  });
+  if (!isOthers) return [primary, ...shadows];
+  return arbiter?.id === drawnBy ? [...shadows, arbiter] : shadows;
 }
 
 function bad(reason: string): ChorusError {

@@ -1,8 +1,9 @@
 import type { PeerId } from '../../ids.ts';
+import type { Sampled } from '../../judge/draws.ts';
 import type { Finding, StageCheck } from '../../judge/finding.ts';
 import type { Testimony, Commit, Reveal, Signed, Span } from '../../judge/statement.ts';
 import type { AuditReplica } from './audit-replica.ts';
-import type { Dispute } from './span-audit.ts';
+import type { Dispute, Third } from './span-audit.ts';
 
 /** A statement as it came, with the bytes that are signed. */
 export interface Held<Statement> {
@@ -32,10 +33,16 @@ export interface ReplicaWords {
 /** The findings on one stage, and the settling of their differences. */
 export interface StageResult {
   readonly findings: readonly Finding[];
+  /** The tokens drawn from the primary's rows; null where none was, and for hidden rows. */
+  readonly sampled: Sampled | null;
   /** Shadows whose finding no longer asks for a third. */
   readonly settled: Set<PeerId>;
   arbiter: StageCheck['arbiter'];
   dispute: Dispute | null;
+  /** The third that repeated the stage last, and what it draws. */
+  third: Third | null;
+  /** A referee was asked whose draw goes on. */
+  isDrawAsked: boolean;
 }
 
 /** One span on its way from `check` to its verdict. */

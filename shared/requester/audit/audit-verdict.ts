@@ -1,18 +1,28 @@
 import { equalBytes } from '../../bytes.ts';
 import type { PeerId } from '../../ids.ts';
 import type { OutputKind } from '../../judge/closeness.ts';
-import { lowestTier, type Finding, type SpanCheck, type StageCheck, type Tier } from '../../judge/finding.ts';
-import { judge } from '../../judge/judge.ts';
+import { sampledUpTo } from '../../judge/draws.ts';
+import {
+  lowestTier,
+  type Finding,
+  type SpanCheck,
+  type StageCheck,
+  type Tier,
+  type UncheckedReason,
+} from '../../judge/finding.ts';
+import { drawsOf, judge } from '../../judge/judge.ts';
 import { checkReveal } from '../../judge/reveal-form.ts';
 import { readF32 } from '../../judge/sketch.ts';
-import { thresholdFor } from '../../judge/thresholds.ts';
+import { isBacked } from '../../judge/stage-backing.ts';
+import { isKnownPair, thresholdFor } from '../../judge/thresholds.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { DrawnAt } from '../../rows/sampler.ts';
 import type { Blame } from './audit-binding.ts';
+import type { DrawDecision } from './audit-draws.ts';
 import type { AuditPanel, AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, StageResult } from './audit-span.ts';
 import { sampledFrom } from './session-tape.ts';
-import type { Dispute } from './span-audit.ts';
+import type { Dispute, Third } from './span-audit.ts';
 
 /**
  * The replicas that made values that are no numbers, in the order of stages. Where the input of a stage is already none, the
@@ -55,7 +65,16 @@ export function judgeStages(span: AuditSpan, panel: AuditPanel, { config }: Mani
       const limits = thresholdFor(primary.numericClass, shadow.numericClass, output.kind, config);
       return judge(span.testimony(primary), span.testimony(shadow), output, limits);
     });
-    return { findings, settled: new Set(), arbiter: null, dispute: null };
+    const drawn = primary.range.head ? sampled : null;
+    return {
+      findings,
+      sampled: drawn,
+      settled: new Set(),
+      arbiter: null,
+      dispute: null,
+      third: null,
+      isDrawAsked: false,
+    };
   });
 }
 
@@ -80,27 +99,38 @@ export function newDisputes(span: AuditSpan, panel: AuditPanel): Dispute[] {
     if (finding === undefined) return [];
     const primary = span.testimony(panel.primary(stage));
     const shadow = span.testimony(panel.find(finding.shadow)!);
-    result.dispute = { span: span.span, stage, finding, primary, shadow };
+    const { sampled } = result;
+    result.dispute = { span: span.span, stage, about: 'rows', sampled, finding, primary, shadow };
     return [result.dispute];
   });
 }
 
-/** A third has cleared the primary. */
-export function settle(result: StageResult, arbiter: NonNullable<StageCheck['arbiter']>): void {
+/** A third has cleared the primary, or was asked whose draw goes on. */
+export function settle(result: StageResult, third: Third | null): void {
+  const { dispute } = result;
+  result.dispute = null;
+  result.third = third ?? result.third;
+  if (dispute?.about === 'draw') {
+    result.isDrawAsked = true;
+    // Where it draws as the primary did, or another token, it is the one that decided.
+    if (third !== null) result.arbiter = third.by;
+    return;
+  }
   for (const { outcome, shadow } of result.findings) {
     // A shadow that merely doubted the primary needs no third of its own.
-    if (outcome !== 'rejected' || shadow === result.dispute?.finding.shadow) result.settled.add(shadow);
+    if (outcome !== 'rejected' || shadow === dispute?.finding.shadow) result.settled.add(shadow);
   }
-  result.arbiter = arbiter;
-  result.dispute = null;
+  result.arbiter = third?.by ?? null;
 }
 
-/** The verdict on the span, and the replicas that took part in it and agreed. */
+/** The verdict on the span, and the replicas that took part in it and agreed. `draw` is that of its head. */
 export function spanCheck(
   span: AuditSpan,
   panel: AuditPanel,
+  draw: DrawDecision,
+  { config }: Manifest,
 ): { readonly check: SpanCheck; readonly agreed: readonly PeerId[] } {
-  const stages = span.results!.map((result, stage) => stageCheck(result, panel.primary(stage)));
+  const stages = span.results!.map((result, stage) => stageCheck(span, panel, result, stage, draw, config));
   const tiers = stages.map(({ tier }) => tier);
   const tier = lowestTier(tiers);
   const agreed = stages.flatMap(({ primary, findings, tier }) => {
@@ -110,9 +140,55 @@ export function spanCheck(
   return { check: { start: span.span.start, end: span.keptEnd, tier, stages }, agreed };
 }
 
-function stageCheck({ findings, arbiter }: StageResult, { stage, range, id, numericClass }: AuditReplica): StageCheck {
-  const tier: Tier = findings.length === 0 ? 'unchecked' : arbiter === null ? 'checked' : 'settled';
-  return { stage, range, tier, primary: id, primaryClass: numericClass, findings, arbiter };
+function stageCheck(
+  span: AuditSpan,
+  panel: AuditPanel,
+  result: StageResult,
+  stage: number,
+  draw: DrawDecision,
+  size: Manifest['config'],
+): StageCheck {
+  const { arbiter } = result;
+  const { range, id, numericClass } = panel.primary(stage);
+  const drawnBy = draw.type === 'other' && draw.redraw.stage === stage ? draw.redraw.by : null;
+  const reason = reasonOf(result, numericClass, range.head && draw.type === 'nobody', size);
+  const tier: Tier = reason !== null ? 'unchecked' : arbiter === null ? 'checked' : 'settled';
+  const findings = drawnBy === null ? result.findings : upToDraw(span, panel, result, size.vocabularySize);
+  return { stage, range, tier, primary: id, primaryClass: numericClass, findings, arbiter, reason, drawnBy };
+}
+
+/** Why the stage is unchecked; null if it is not. */
+function reasonOf(
+  { findings, arbiter }: StageResult,
+  primaryClass: string,
+  areDrawsOpen: boolean,
+  size: Manifest['config'],
+): UncheckedReason | null {
+  if (findings.length === 0) return 'alone';
+  const agreed = findings
+    .filter(hasAgreed)
+    .map(({ shadowClass, threshold: { isMeasured } }) => ({ numericClass: shadowClass, isMeasured }));
+  if (arbiter !== null) {
+    const isMeasured = isKnownPair(primaryClass, arbiter.numericClass, 'hidden', size);
+    agreed.push({ numericClass: arbiter.numericClass, isMeasured });
+  }
+  if (!isBacked(primaryClass, agreed)) return 'class-not-measured';
+  return areDrawsOpen ? 'draws-differ' : null;
+}
+
+/** Tokens after the one that another replica drew are gone, and so are the draws that would have been theirs. */
+function upToDraw(
+  span: AuditSpan,
+  panel: AuditPanel,
+  { findings, sampled }: StageResult,
+  vocabularySize: number,
+): Finding[] {
+  const kept = sampledUpTo(sampled!, span.span.end, span.keptEnd);
+  return findings.map((finding) => {
+    const shadow = span.testimony(panel.find(finding.shadow)!);
+    const draws = drawsOf(shadow, { kind: 'logits', vocabularySize, sampled: kept })?.draws ?? null;
+    return { ...finding, draws };
+  });
 }
 
 function hasAgreed({ outcome }: Finding): boolean {

@@ -3,17 +3,18 @@ import type { CheckFailure } from '../../judge/finding.ts';
 import { createSeedChain, type SeedChain } from '../../judge/seed-chain.ts';
 import { commitBytes } from '../../judge/statement-codec.ts';
 import type { Commit, Reveal, Span } from '../../judge/statement.ts';
-import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
+import { CHECK_SILENCE_MS, COMMIT_TIMEOUT_MS, MAX_REDRAWS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { Accusations, commitBlames, proofOf, REFUSALS, revealBlames, type Blame } from './audit-binding.ts';
 import type { AuditConfig } from './audit-config.ts';
 import { AuditDeadlines, fallsBehind, overdue, spansToAsk } from './audit-deadlines.ts';
+import { decideDraws, drawDispute, type DrawDecision } from './audit-draws.ts';
 import { hearSignature, takeCommit, takeReveal, type Intake } from './audit-intake.ts';
 import { AuditPanel, type AuditReplica } from './audit-replica.ts';
 import type { AuditSpan, Held, Word } from './audit-span.ts';
 import { differenceIn, finiteBlames, judgeStages, newDisputes, settle, spanCheck } from './audit-verdict.ts';
-import type { AuditHost, Clearance, SpanAudit } from './span-audit.ts';
+import type { AuditHost, Clearance, SpanAudit, TokenRedraw } from './span-audit.ts';
 import type { SpanBook } from './span-book.ts';
 
 interface Detail {
@@ -37,6 +38,9 @@ export class SessionAudit implements SpanAudit {
   readonly #deadlines = new AuditDeadlines();
   readonly #seeds: SeedChain;
   #isOver = false;
+  /** A token was drawn anew, and what was computed after it is not cut off yet. */
+  #isCutDue = false;
+  #redraws = 0;
 
   constructor(config: AuditConfig, book: SpanBook, host: AuditHost) {
     this.#config = config;
@@ -109,6 +113,7 @@ export class SessionAudit implements SpanAudit {
 
   cut(epoch: number, position: number): void {
     this.#act((nowMs) => {
+      this.#isCutDue = false;
       for (const replica of this.#panel.all) if ((replica.last?.end ?? 0) > position) replica.last = null;
       this.#closed(this.#book.cut(epoch, position), nowMs + CHECK_SILENCE_MS);
     });
@@ -122,12 +127,12 @@ export class SessionAudit implements SpanAudit {
     this.#act(() => this.#onMessage(from, message));
   }
 
-  settled({ index, stage, wrong, arbiter }: Clearance): void {
+  settled({ index, stage, wrong, third }: Clearance): void {
     this.#act(() => {
       const result = this.#book.find(index)?.results?.[stage];
       const shadow = result?.dispute?.finding.shadow;
       if (result === undefined || shadow === undefined) return;
-      settle(result, arbiter);
+      settle(result, third);
       if (wrong === 'nobody') return;
       const replica = this.#panel.find(shadow)!;
       const wasLive = replica.isLive;
@@ -229,12 +234,44 @@ export class SessionAudit implements SpanAudit {
       this.#blame(span, commitBlames(span, this.#panel, this.#accusations));
       if (!this.#isOver) this.#challenge(span);
     }
-    for (let span = this.#book.open[0]; span !== undefined && this.#isJudged(span); span = this.#book.open[0]) {
-      const { check, agreed } = spanCheck(span, this.#panel);
-      this.#book.judge(check, agreed);
-      this.#host.judged();
-    }
+    while (!this.#isCutDue && this.#judgeNext());
     if (!this.#isOver) for (const replica of this.#panel.live) this.#ask(replica);
+  }
+
+  /** Judges the first span, if it can be; false if not. */
+  #judgeNext(): boolean {
+    const span = this.#book.open[0];
+    const draw = span === undefined ? null : this.#drawOf(span);
+    if (span === undefined || draw === null) return false;
+    if (draw.type === 'other') {
+      this.#redraws += 1;
+      if (this.#redraws > MAX_REDRAWS) return this.#outdraw(span, draw.redraw);
+      span.keptEnd = draw.redraw.position;
+      this.#isCutDue = true;
+      this.#host.redrawn(draw.redraw);
+    }
+    const { check, agreed } = spanCheck(span, this.#panel, draw, this.#config.manifest);
+    this.#book.judge(check, agreed);
+    this.#host.judged();
+    return true;
+  }
+
+  /** Honest devices lose a draw in thousands: a primary that loses every few is slower than none. Nothing shows that it lies. */
+  #outdraw({ span }: AuditSpan, { stage, by }: TokenRedraw): false {
+    this.#fail(this.#panel.primary(stage), 'disagreement', { span, partner: by });
+    return false;
+  }
+
+  /** Whose draw goes on at the end of a span, of which nothing else is open; null while anything is. */
+  #drawOf(span: AuditSpan): DrawDecision | null {
+    if (!this.#isJudged(span)) return null;
+    const stage = this.#panel.stages - 1;
+    const draw = decideDraws(span, this.#panel, stage, this.#config.manifest.config.vocabularySize);
+    if (draw.type !== 'ask') return draw;
+    const dispute = drawDispute(span, this.#panel, stage, draw.shadow);
+    span.results![stage]!.dispute = dispute;
+    this.#host.dispute(dispute);
+    return null;
   }
 
   #challenge(span: AuditSpan): void {

@@ -1,5 +1,5 @@
 import { concatBytes } from '../../bytes.ts';
-import type { Sampled } from '../../judge/closeness.ts';
+import type { Sampled } from '../../judge/draws.ts';
 import { NO_OPENING } from '../../judge/statement-codec.ts';
 import type { Commit, Span } from '../../judge/statement.ts';
 import { RowChain, CHAIN_START, ShapeChain, splitRows } from '../../rows/row-chain.ts';

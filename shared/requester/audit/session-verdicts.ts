@@ -13,6 +13,15 @@ export interface Tellable {
   readonly checks: readonly SpanCheck[];
 }
 
+/** What is left of a verdict; some of the tokens that were drawn from its rows are gone, and so is what was found of them. */
+function cutShort(span: SpanCheck, end: number): SpanCheck {
+  const stages = span.stages.map((stage) => {
+    const findings = stage.findings.map((finding) => ({ ...finding, draws: null }));
+    return { ...stage, findings, drawnBy: null };
+  });
+  return { ...span, end, stages };
+}
+
 /**
  * The verdicts of a session: as they stand, counted, and told in their order. A verdict that is the worse for a stage that
  * nobody checks any more is held until that has been told.
@@ -38,7 +47,9 @@ export class SessionVerdicts {
 
   /** The verdicts on the positions before `end`, without a gap from position 0 on. */
   upTo(end: number): SpanCheck[] {
-    return this.#standing.filter(({ start }) => start < end).map((span) => (span.end <= end ? span : { ...span, end }));
+    return this.#standing
+      .filter(({ start }) => start < end)
+      .map((span) => (span.end <= end ? span : cutShort(span, end)));
   }
 
   /** Forgets positions from `position` on. A verdict that the cut goes into holds for what is left of it. */

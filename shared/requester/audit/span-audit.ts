@@ -1,5 +1,6 @@
 import type { SignedBytes } from '../../ask.ts';
 import type { PeerId } from '../../ids.ts';
+import type { ComparedDraws, Redraw, Sampled } from '../../judge/draws.ts';
 import type { CheckFailure, Finding, StageCheck } from '../../judge/finding.ts';
 import type { Span, Testimony } from '../../judge/statement.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
@@ -10,18 +11,37 @@ import type { RecordSource } from './audit-replica.ts';
 export interface Dispute {
   readonly span: Span;
   readonly stage: number;
+  /** `draw`: their rows agree, and draw different tokens. */
+  readonly about: 'rows' | 'draw';
+  /** The tokens drawn from the primary's rows; null where none was, and for hidden rows. */
+  readonly sampled: Sampled | null;
   readonly finding: Finding;
   readonly primary: Testimony;
   readonly shadow: Testimony;
 }
 
-/** The finding of a third replica that cleared the primary, on one stage of a span. */
+/** A third replica that repeated a stage of a span, and the tokens that it draws. */
+export interface Third {
+  readonly by: NonNullable<StageCheck['arbiter']>;
+  /** Null where nothing was drawn from the stage. */
+  readonly draws: ComparedDraws | null;
+}
+
+/** The end of a dispute that leaves the primary in its place. */
 export interface Clearance {
   readonly index: number;
   readonly stage: number;
   /** The shadow is dropped if it was the one that was wrong. */
   readonly wrong: 'nobody' | 'shadow';
-  readonly arbiter: NonNullable<StageCheck['arbiter']>;
+  /** The third that cleared it; null where nobody could be asked whose draw goes on. */
+  readonly third: Third | null;
+}
+
+/** A token that takes the place of the primary's draw. Nothing is judged before the session is cut back to its position. */
+export interface TokenRedraw extends Redraw {
+  readonly stage: number;
+  /** The replica whose rows drew it. */
+  readonly by: PeerId;
 }
 
 /**
@@ -50,6 +70,8 @@ export interface AuditHost {
   verify(signed: SignedBytes, then: (isGood: boolean) => void): void;
   /** The first open span of the book has its verdict. */
   judged(): void;
+  /** Comes before the verdict on the span that ends with it. */
+  redrawn(redraw: TokenRedraw): void;
   dispute(dispute: Dispute): void;
   failed(failure: AuditFailure): void;
   /** A shadow was wrong, and was the last one of its stage. */
@@ -73,6 +95,7 @@ export interface SpanAudit {
   refused(peer: PeerId): void;
   /** Logits of positions before `end` came from the last primary, in order; a prompt chunk may bring none. */
   received(rows: RowsMessage, end: number): void;
+  /** The session is cut back to `position`, or, after `redrawn`, holds no more than that. */
   cut(epoch: number, position: number): void;
   /** The answer is complete: its last positions are checked now. */
   closeSpan(): void;

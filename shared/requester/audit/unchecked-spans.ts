@@ -27,6 +27,8 @@ export class UncheckedSpans implements SpanAudit {
       primaryClass: primary.numericClass,
       findings: [],
       arbiter: null,
+      reason: 'alone',
+      drawnBy: null,
     }));
     this.live = stages.map(({ range, primary }, stage) => {
       return { ...primary, stage, range, role: 'primary', isLinked: false, last: null };

@@ -1,5 +1,13 @@
 import { ChorusError } from '../../errors.ts';
-import { lowestTier, noCounts, TIERS, type CheckCounts, type SpanCheck } from '../../judge/finding.ts';
+import {
+  followingOpen,
+  isOpen,
+  lowestTier,
+  noCounts,
+  TIERS,
+  type CheckCounts,
+  type SpanCheck,
+} from '../../judge/finding.ts';
 import { MAX_REROUTES } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Sampling } from '../../rows/sampler.ts';
@@ -28,6 +36,8 @@ export class Answer {
   readonly #counts = noCounts();
   readonly #faults: Evidence['faults'][number][] = [];
   #verdictEnd = 0;
+  /** End of the first span whose tokens are open, whatever route it was on. */
+  #openFrom = Infinity;
   #reroutes = 0;
   /** Tokens there were at the last reroute. */
   #reroutedAt = 0;
@@ -107,10 +117,17 @@ export class Answer {
   /** The part of a verdict that is new to this answer; null if none is. A session's spans may have been checked in another. */
   accept(check: SpanCheck): SpanCheck | null {
     if (check.end <= this.#verdictEnd) return null;
-    this.#counts[check.tier] += 1;
+    const verdict = this.lowered(check);
+    if (isOpen(check) && check.end >= this.promptLength) this.#openFrom = Math.min(this.#openFrom, check.end);
+    this.#counts[verdict.tier] += 1;
     const start = Math.max(check.start, this.#verdictEnd);
     this.#verdictEnd = check.end;
-    return { ...check, start };
+    return { ...verdict, start };
+  }
+
+  /** A verdict as it counts for this answer: no token is better than one before it that may be anything. */
+  lowered(check: SpanCheck): SpanCheck {
+    return check.end > this.#openFrom ? followingOpen(check) : check;
   }
 
   /** Takes back the tokens that no verdict covers; returns the position from which they come again. */
@@ -120,6 +137,13 @@ export class Answer {
     this.#closing = null;
     this.#closedAt = Infinity;
     return this.#history.length;
+  }
+
+  /** Takes back the tokens from `position` on, which lies after the last verdict: another one comes there. */
+  takeBack(position: number): void {
+    this.#history.length = Math.max(this.promptLength, Math.min(this.#history.length, position));
+    this.#closing = null;
+    this.#closedAt = Infinity;
   }
 
   /** Counts one more route; false if there have been too many since the answer last got on. */

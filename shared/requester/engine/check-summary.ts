@@ -32,7 +32,8 @@ export class CheckSummary {
 
   add(event: AnswerEvent): void {
     if (event.type === 'checked') this.#addSpan(event.check);
-    if (event.type === 'rerouted') this.#checkedEnd = Math.min(this.#checkedEnd, event.from - 1);
+    if (event.type === 'rerouted' || event.type === 'redrawn')
+      this.#checkedEnd = Math.min(this.#checkedEnd, event.from - 1);
     if (event.type === 'fault') this.#faults.push(event);
   }
 
@@ -74,8 +75,9 @@ export class CheckSummary {
     if (tier === 'disputed') return;
     this.#firstStart = Math.min(this.#firstStart ?? start, start);
     this.#checkedEnd = Math.max(this.#checkedEnd, end);
-    for (const { findings } of stages) {
-      this.#replicas = Math.min(this.#replicas, 1 + findings.filter(({ outcome }) => outcome === 'agreed').length);
+    for (const { findings, tier: ofStage } of stages) {
+      const others = ofStage === 'unchecked' ? [] : findings;
+      this.#replicas = Math.min(this.#replicas, 1 + others.filter(({ outcome }) => outcome === 'agreed').length);
       for (const finding of findings) if (finding.outcome !== 'rejected') this.#addFinding(finding);
     }
   }

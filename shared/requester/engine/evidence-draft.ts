@@ -16,7 +16,8 @@ export class EvidenceDraft {
   constructor(session: LiveSession, answer: Answer, salt: Uint8Array<ArrayBuffer>) {
     this.salt = salt;
     this.#session = session;
-    const { route, envelope, tokens, runs, spans, anchor } = session.account;
+    const { route, envelope, tokens, runs, anchor, ...account } = session.account;
+    const spans = account.spans.map((span) => answer.lowered(span));
     const tiers = spans.map(({ tier }) => tier);
     this.#made = {
       route,

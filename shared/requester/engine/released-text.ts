@@ -32,7 +32,7 @@ export class ReleasedText {
     this.summary.add(event);
     if (event.type === 'routed') this.#hasShadows = event.route.stages.some(({ shadows }) => shadows.length > 0);
     if (event.type === 'token') this.#text.push(event.token);
-    if (event.type === 'rerouted') this.#text.cut(event.from - this.#promptLength);
+    if (event.type === 'rerouted' || event.type === 'redrawn') this.#text.cut(event.from - this.#promptLength);
     if (event.type === 'end') {
       if (event.tier === 'disputed') throw disputed();
       return this.#text.end();

@@ -6,9 +6,10 @@ import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
 import { checkRoute } from '../../route/route.ts';
-import { sampleToken } from '../../rows/sampler.ts';
+import { sampleToken, type Sample } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
+import type { TokenRedraw } from '../audit/span-audit.ts';
 import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
@@ -23,6 +24,12 @@ import { RouteSearch, type SearchStep } from './route-search.ts';
 
 /** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
+
+/** Volunteers to leave out: for a while where something shows that they failed, else for this answer. */
+interface Blamed {
+  readonly blamed: readonly PeerId[];
+  readonly isShown: boolean;
+}
 
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
@@ -196,7 +203,7 @@ export class RequesterEngine {
 
   #feed(session: LiveSession): void {
     const answer = this.#answer;
-    if (this.#session !== session || answer === null || answer.closing !== null || session.isSettling) return;
+    if (this.#session !== session || answer === null || answer.closing !== null || session.isHalted) return;
     if (this.#isAlignDue) return this.#align(session);
     this.#perform(session, session.feed(answer.history, this.#now));
   }
@@ -210,15 +217,38 @@ export class RequesterEngine {
     // Only the last position of the history has its token drawn.
     if (candidates === undefined || lap.end < answer.history.length) return this.#feed(session);
     const position = answer.history.length;
-    const { token, logprob } = sampleToken(candidates, answer.sampling, position);
-    session.drew(token, position, answer.sampling);
+    const sample = sampleToken(candidates, answer.sampling, position);
+    session.drew(sample.token, position, answer.sampling);
+    this.#goOn(session, answer, sample, { lapMs, hops });
+  }
+
+  /** Goes on with the token for the end of the history, or ends with it; it came with a lap, or with another's check. */
+  #goOn(
+    session: LiveSession,
+    answer: Answer,
+    { token, logprob }: Sample,
+    lap: { readonly lapMs: number; readonly hops: readonly HopTiming[] } | null,
+  ): void {
     if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
-    session.count(lapMs);
+    const position = answer.history.length;
+    if (lap !== null) session.count(lap.lapMs);
     const whole = answer.push(token);
-    this.#emit({ type: 'token', token, logprob, position, lapMs, hops });
+    this.#emit({ type: 'token', token, logprob, position, lapMs: lap?.lapMs ?? 0, hops: lap?.hops ?? [] });
     const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
     if (closing === null) this.#feed(session);
     else this.#closeWith(session, answer, closing);
+  }
+
+  /** Takes another replica's draw in place of the primary's, and back what came after it. */
+  #onRedrawn(session: LiveSession, redraw: TokenRedraw): void {
+    const answer = this.#answer;
+    const { stage, by: volunteer, position: from } = redraw;
+    // Of an answer that is over the token stays as its prompt has it; the session is cut, for its check waits for that.
+    if (answer === null || this.#isAlignDue) return this.#perform(session, session.redraw(redraw, null, this.#now));
+    answer.takeBack(from);
+    this.#emit({ type: 'redrawn', stage, volunteer, from });
+    this.#perform(session, session.redraw(redraw, answer.sampling, this.#now));
+    this.#goOn(session, answer, redraw, null);
   }
 
   #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
@@ -254,6 +284,7 @@ export class RequesterEngine {
   }
 
   #forgetAnswer(): void {
+    this.#search.forgetDoubts();
     this.#draft = null;
     this.#answer = null;
     this.#isAlignDue = false;
@@ -297,6 +328,8 @@ export class RequesterEngine {
         if (check !== null) this.#emit({ type: 'checked', check });
         return this.#endIfWhole();
       }
+      case 'redrawn':
+        return this.#onRedrawn(session, news.redraw);
       case 'settling':
         return this.#emit(news);
       case 'settled':
@@ -307,7 +340,7 @@ export class RequesterEngine {
       case 'bare':
         return this.#onBare(session, news);
       case 'doubted':
-        return this.#search.exclude(news.between, this.#now.nowMs);
+        return this.#search.doubt(news.between);
       case 'broken':
         return this.#onBroken(session, news);
     }
@@ -318,15 +351,15 @@ export class RequesterEngine {
     if (this.#answer?.mayReroute === false) return;
     const [text, blamed] =
       partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
-    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown: partner === null });
   }
 
-  #onBroken(session: LiveSession, { blamed, disputed }: Extract<SessionNews, { type: 'broken' }>): void {
+  #onBroken(session: LiveSession, { blamed, disputed, isShown }: Extract<SessionNews, { type: 'broken' }>): void {
     const answer = this.#answer;
-    const single = blamed.length > 1 ? CONTRADICTION : 'a replica failed the check';
+    const single = blamed.length > 1 || !isShown ? CONTRADICTION : 'a replica failed the check';
     const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
-    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown });
   }
 
   /** Reports a provable fault to the server; people hear of it once the server has answered. */
@@ -362,21 +395,28 @@ export class RequesterEngine {
     const blamed = isOften ? [...lost.blamed, told] : lost.blamed;
     // A time-out without a known cause is reported as nobody's fault.
     const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
-    this.#reroute(session, error, blamed, faults);
+    this.#reroute(session, error, { blamed, isShown: true }, faults);
   }
 
-  #reroute(session: LiveSession, error: ChorusError, blamed: readonly PeerId[], faults: Release['faults'] = []): void {
+  #reroute(
+    session: LiveSession,
+    error: ChorusError,
+    { blamed, isShown }: Blamed,
+    faults: Release['faults'] = [],
+  ): void {
     // An answer that nobody checks keeps its tokens: they never become better than they are now.
     if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
     const answer = this.#answer;
     this.#drop(session, answer === null ? 'done' : 'failed', faults);
-    this.#search.exclude(blamed, this.#now.nowMs);
-    if (answer === null) return;
+    if (isShown) this.#search.exclude(blamed, this.#now.nowMs);
+    else this.#search.doubt(blamed);
+    if (answer === null) return this.#search.forgetDoubts();
     // The answer is there, and so are all its verdicts.
     if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
     const from = answer.withdraw();
     if (!answer.reroute()) return this.#fail(error);
-    this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
+    const volunteer = isShown && blamed.length === 1 ? blamed[0]! : null;
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
     this.#requestRoute();
   }
 

@@ -18,6 +18,8 @@ export class RouteSearch {
   readonly #self: PeerId;
   /** Peers to keep away from, each until its time. */
   readonly #excluded = new Map<PeerId, number>();
+  /** Peers to keep away from for this answer: they differed, and nothing shows who is wrong. */
+  readonly #doubted = new Set<PeerId>();
   #byMs = Infinity;
 
   constructor(self: PeerId) {
@@ -36,10 +38,20 @@ export class RouteSearch {
     for (const peer of peers) this.#excluded.set(peer, nowMs + EXCLUDE_MS);
   }
 
+  doubt(peers: readonly PeerId[]): void {
+    for (const peer of peers) this.#doubted.add(peer);
+  }
+
+  /** The answer is over, and with it what was only doubted. */
+  forgetDoubts(): void {
+    this.#doubted.clear();
+  }
+
   /** Peers to leave out now. This one is among them: no peer has a link to itself. */
   excluded(nowMs: number): PeerId[] {
     for (const [peer, untilMs] of this.#excluded) if (untilMs <= nowMs) this.#excluded.delete(peer);
-    return [this.#self, ...this.#excluded.keys()].slice(0, MAX_EXCLUDED);
+    const peers = new Set([this.#self, ...this.#doubted, ...this.#excluded.keys()]);
+    return [...peers].slice(0, MAX_EXCLUDED);
   }
 
   start(nowMs: number): SearchStep {
@@ -62,8 +74,10 @@ export class RouteSearch {
   /** Asks again without exclusions: a volunteer that failed once is better than none. */
   refused(error: ChorusError, nowMs: number): SearchStep {
     this.stop();
-    if (this.#excluded.size === 0 || !SCARCE.has(error.code)) return { type: 'fail', error };
+    const isFree = this.#excluded.size === 0 && this.#doubted.size === 0;
+    if (isFree || !SCARCE.has(error.code)) return { type: 'fail', error };
     this.#excluded.clear();
+    this.#doubted.clear();
     return this.start(nowMs);
   }
 

@@ -82,6 +82,11 @@ export class RequesterSession {
     return this.route.stages.at(-1)!.primary.id;
   }
 
+  /** How often the session was cut. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   get step(): 'connecting' | 'opening' | 'open' {
     return this.#step;
   }
@@ -145,6 +150,8 @@ export class RequesterSession {
     this.#stepByMs = Math.min(nowMs + IDLE_MS, this.leaseEndMs - LEASE_MARGIN_MS);
     this.#forgotten = new Set(this.#flights.keys());
     this.#prompt = null;
+    // What was drawn for an answer that is over is a part of the next prompt.
+    this.#drawn.clear();
   }
 
   /**
@@ -170,17 +177,27 @@ export class RequesterSession {
     this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     const shared = this.#sharedWith(history);
     this.#prompt = { done: 0, total: history.length - shared };
-    if (shared === this.#sent.length) return null;
-    this.#sent.length = shared;
+    return this.#cut(shared);
+  }
+
+  /** Cuts the session back to `position`, before which everything has come back; null if it holds no more than that. */
+  cutBack(position: number, nowMs: number): CutMessage | null {
+    this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
+    return this.#cut(position);
+  }
+
+  #cut(position: number): CutMessage | null {
+    if (position >= this.#sent.length) return null;
+    this.#sent.length = position;
     this.#epoch += 1;
     this.#flights.clear();
     this.#forgotten.clear();
-    this.#returns.cut(shared);
-    this.#runs = this.runs(shared);
-    while ((this.#fed.at(-1)?.start ?? -1) >= shared) this.#fed.pop();
+    this.#returns.cut(position);
+    this.#runs = this.runs(position);
+    while ((this.#fed.at(-1)?.start ?? -1) >= position) this.#fed.pop();
     // The token at the cut was drawn from the row before it, which stays.
-    for (const position of this.#drawn.keys()) if (position > shared) this.#drawn.delete(position);
-    return { type: 'cut', session: this.id, epoch: this.#epoch, position: shared };
+    for (const drawn of this.#drawn.keys()) if (drawn > position) this.#drawn.delete(drawn);
+    return { type: 'cut', session: this.id, epoch: this.#epoch, position };
   }
 
   /**

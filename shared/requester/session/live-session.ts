@@ -6,6 +6,7 @@ import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Route } from '../../route/route.ts';
 import type { Sampling } from '../../rows/sampler.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
+import type { TokenRedraw } from '../audit/span-audit.ts';
 import { SpanBook } from '../audit/span-book.ts';
 import { RequesterSession } from '../feed/requester-session.ts';
 import type { Release, RequesterConfig, RequesterEvent, RequesterEventOf, SignedRoute } from '../requester-event.ts';
@@ -50,9 +51,14 @@ export class LiveSession {
     return this.#book.isChecked;
   }
 
-  /** True while nothing may be fed or cut. */
+  /** True while nothing may be cut. */
   get isSettling(): boolean {
     return this.#check?.isSettling === true;
+  }
+
+  /** True while nothing may be fed. */
+  get isHalted(): boolean {
+    return this.#check?.isHalted === true;
   }
 
   /** Its tokens and runs as they were fed, and the verdicts on them; the tokens and runs are copies. */
@@ -119,6 +125,17 @@ export class LiveSession {
       if (cut === null) return;
       this.#broadcast(cut);
       this.#check?.audit?.cut(cut.epoch, cut.position);
+    });
+  }
+
+  /** Cuts the session back to the position of a token that another replica drew; `sampling` is how, null where it is not used. */
+  redraw({ position, token }: TokenRedraw, sampling: Sampling | null, now: Now): SessionOut[] {
+    return this.#collect(now, () => {
+      const session = this.#session;
+      const cut = session.cutBack(position, now.nowMs);
+      if (sampling !== null) session.drew(token, position, sampling);
+      if (cut !== null) this.#broadcast(cut);
+      this.#check?.audit?.cut(session.epoch, position);
     });
   }
 

@@ -1,5 +1,6 @@
 import type { PeerId } from '../../ids.ts';
 import type { CheckFailure, SpanCheck, StageCheck } from '../../judge/finding.ts';
+import { ENGINE_CLASS } from '../../judge/numeric-class.ts';
 import { SEED_BYTES } from '../../judge/seed-chain.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Route } from '../../route/route.ts';
@@ -8,7 +9,7 @@ import { sessionOf } from '../../wire/peer-message.ts';
 import { SessionRecords } from '../attest/session-records.ts';
 import type { RecordSource } from '../audit/audit-replica.ts';
 import { SessionAudit } from '../audit/session-audit.ts';
-import type { AuditFailure, AuditHost, Dispute, SpanAudit } from '../audit/span-audit.ts';
+import type { AuditFailure, AuditHost, Dispute, SpanAudit, Third } from '../audit/span-audit.ts';
 import type { SpanBook } from '../audit/span-book.ts';
 import { UncheckedSpans } from '../audit/unchecked-spans.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
@@ -16,7 +17,7 @@ import type { SessionPort } from '../feed/session-port.ts';
 import { reportedCode, type FoundFault } from '../found-fault.ts';
 import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
-import { blamedOf, type Verdict } from '../settle/settlement.ts';
+import { blamedOf, doubtful, idsOf, type Party, type Verdict } from '../settle/settlement.ts';
 import { Settlements } from '../settle/settlements.ts';
 import type { SessionNews } from './session-news.ts';
 
@@ -58,9 +59,14 @@ export class SessionCheck {
     return new SessionAudit({ route, envelope, manifest, publicKey, secret, drawnAt }, this.#book, this.#auditHost());
   }
 
-  /** True while a third is asked: nothing new should be fed. */
+  /** True while a third is asked: nothing may be cut. */
   get isSettling(): boolean {
     return this.#settlements?.isSettling === true;
+  }
+
+  /** True while a third is asked about rows: nothing new should be fed. Whose draw goes on is found out beside the stream. */
+  get isHalted(): boolean {
+    return this.#settlements?.isSettlingRows === true;
   }
 
   get deadlineMs(): number {
@@ -171,6 +177,7 @@ export class SessionCheck {
       sign: unlessBroken((bytes, then) => host.sign(bytes, unlessBroken(then))),
       verify: unlessBroken((signed, then) => host.verify(signed, unlessBroken(then))),
       judged: unlessBroken(() => this.#onJudged()),
+      redrawn: unlessBroken((redraw) => host.tell({ type: 'redrawn', redraw })),
       dispute: unlessBroken((dispute) => this.#onDispute(dispute)),
       failed: unlessBroken((failure) => this.#onFailed(failure)),
       bare: (shadow) => this.#book.verdicts.addBare({ shadow, partner: null }),
@@ -189,11 +196,20 @@ export class SessionCheck {
     const at = { start: span?.start ?? this.#session.length, end: span?.end ?? this.#session.length };
     // One's word against another's is no fault of either.
     if (partner === null) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
-    if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null);
+    if (role === 'primary') {
+      const parties = [this.#replica(peer), ...(partner === null ? [] : [this.#replica(partner)])];
+      return this.#break(code === 'disagreement' ? doubtful(parties) : idsOf(parties), null, partner === null);
+    }
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
     if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner });
     this.#tellBare();
+  }
+
+  /** A replica of the route, or a third, of which no more is known. */
+  #replica(id: PeerId): Party {
+    const replicas = this.#session.route.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    return { peer: id, numericClass: replicas.find((replica) => replica.id === id)?.numericClass ?? ENGINE_CLASS };
   }
 
   #onDispute(dispute: Dispute): void {
@@ -204,8 +220,8 @@ export class SessionCheck {
     this.#settlements.add(dispute);
   }
 
-  #onAsked({ stage, span: { start, end } }: Dispute, role: 'arbiter' | 'referee'): void {
-    this.#host.tell({ type: 'settling', stage, start, end, role });
+  #onAsked({ about, stage, span: { start, end } }: Dispute, role: 'arbiter' | 'referee'): void {
+    if (about === 'rows') this.#host.tell({ type: 'settling', stage, start, end, role });
   }
 
   #onConcluded(dispute: Dispute, verdict: Verdict): void {
@@ -217,21 +233,25 @@ export class SessionCheck {
     this.#host.tell({ type: 'settled' });
   }
 
-  #conclude(dispute: Dispute, { wrong, arbiter, proofs }: Verdict): void {
-    const { stage, span } = dispute;
+  #conclude(dispute: Dispute, { wrong, third, proofs }: Verdict): void {
+    const { about, stage, span } = dispute;
     for (const role of ['primary', 'shadow'] as const) {
       const proof = proofs.find(({ accused }) => accused === role)?.proof ?? null;
       if (wrong !== role && wrong !== 'both' && proof === null) continue;
       const { start, end } = span;
       this.#blame({ volunteer: dispute[role].peer, stage, role, code: 'disagreement', start, end, proof });
     }
+    // Rows that agreed stay where they are; nobody said whose draw is right.
+    const isOpen = about === 'draw' && wrong === 'unknown';
+    if (isOpen) return this.audit?.settled({ index: span.index, stage, wrong: 'nobody', third: null });
     if (wrong !== 'nobody' && wrong !== 'shadow') {
       const isDisputed = wrong === 'unknown' || wrong === 'both';
-      return this.#break(blamedOf(dispute, wrong), isDisputed ? disputedCheck(dispute, this.#session.route) : null);
+      const check = isDisputed ? disputedCheck(dispute, this.#session.route) : null;
+      return this.#break(blamedOf(dispute, wrong), check, isFinal(third, proofs));
     }
-    if (arbiter === null) return;
+    if (third === null) return;
     if (wrong === 'shadow') this.#session.shadows.drop(dispute.shadow.peer);
-    this.audit?.settled({ index: span.index, stage, wrong, arbiter });
+    this.audit?.settled({ index: span.index, stage, wrong, third });
   }
 
   /** Waits while a difference is being settled, for that may name somebody. */
@@ -247,11 +267,16 @@ export class SessionCheck {
     this.#host.tell({ type: 'fault', fault });
   }
 
-  #break(blamed: readonly PeerId[], disputed: SpanCheck | null): void {
+  #break(blamed: readonly PeerId[], disputed: SpanCheck | null, isShown: boolean): void {
     this.#isBroken = true;
     if (disputed !== null) this.#book.verdicts.addDisputed();
-    this.#host.tell({ type: 'broken', blamed, disputed });
+    this.#host.tell({ type: 'broken', blamed, disputed, isShown });
   }
+}
+
+/** True where more than an arbiter's word is against those who are wrong. */
+function isFinal(third: Third | null, proofs: Verdict['proofs']): boolean {
+  return proofs.length > 0 || third?.by.role === 'referee';
 }
 
 /** The verdict on a span of which nobody could say who is wrong. */
@@ -265,6 +290,8 @@ function disputedCheck({ span, stage, finding }: Dispute, { stages }: Route): Sp
     primaryClass: primary.numericClass,
     findings: [finding],
     arbiter: null,
+    reason: null,
+    drawnBy: null,
   };
   return { start: span.start, end: span.end, tier: 'disputed', stages: [disputed] };
 }

@@ -6,6 +6,7 @@ import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent } from '../answer-event.ts';
 import type { BareStage } from '../audit/session-verdicts.ts';
+import type { TokenRedraw } from '../audit/span-audit.ts';
 import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { SessionEffect } from '../requester-event.ts';
@@ -27,6 +28,8 @@ export type SessionNews =
   | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
   | SessionLost
   | { readonly type: 'checked'; readonly check: SpanCheck }
+  /** Another replica's draw goes on: the session is to be cut back to it. Comes before the verdict that ends there. */
+  | { readonly type: 'redrawn'; readonly redraw: TokenRedraw }
   | Extract<AnswerEvent, { type: 'settling' }>
   /** The difference is settled; the answer may go on. */
   | { readonly type: 'settled' }
@@ -38,7 +41,13 @@ export type SessionNews =
   /** The replicas' records are there, as far as they came in time. */
   | { readonly type: 'recorded' }
   /** The session is of no use: nothing that it gave after the last verdict counts. */
-  | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
+  | {
+      readonly type: 'broken';
+      readonly blamed: readonly PeerId[];
+      readonly disputed: SpanCheck | null;
+      /** True where something shows that they failed: a proof, a referee, or what they sent themselves. */
+      readonly isShown: boolean;
+    };
 
 /** The tokens and runs that a session was fed, and the verdicts on them. */
 export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;

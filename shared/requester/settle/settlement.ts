@@ -1,10 +1,11 @@
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
 import type { OutputKind } from '../../judge/closeness.ts';
-import type { Finding, StageCheck } from '../../judge/finding.ts';
-import { judge, mustMatch } from '../../judge/judge.ts';
+import type { Finding } from '../../judge/finding.ts';
+import { drawsOf, judge, mustMatch } from '../../judge/judge.ts';
+import { ENGINE_CLASS } from '../../judge/numeric-class.ts';
 import type { Testimony } from '../../judge/statement.ts';
-import { thresholdFor } from '../../judge/thresholds.ts';
+import { isKnownPair, thresholdFor } from '../../judge/thresholds.ts';
 import { decide, type ThirdFinding, type WrongParty } from '../../judge/verdict.ts';
 import { SETTLE_TIMEOUT_MS } from '../../limits.ts';
 import { sameRange } from '../../model/stage.ts';
@@ -12,7 +13,7 @@ import { computationFault } from '../../proof/proof-fault.ts';
 import type { Proof } from '../../proof/proof-schema.ts';
 import { computationProof } from '../../proof/proof.ts';
 import { sessionOf } from '../../wire/peer-message.ts';
-import type { Dispute } from '../audit/span-audit.ts';
+import type { Dispute, Third } from '../audit/span-audit.ts';
 import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent, RequesterEventOf, SessionEffect, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
@@ -24,8 +25,8 @@ type Role = 'arbiter' | 'referee';
 /** The outcome of a dispute. */
 export interface Verdict {
   readonly wrong: WrongParty;
-  /** The third replica that decided; null where none could. */
-  readonly arbiter: StageCheck['arbiter'];
+  /** The third replica that decided, and what it draws; null where none could. */
+  readonly third: Third | null;
   /** Proofs for the server that a party is at fault. */
   readonly proofs: readonly { readonly accused: 'primary' | 'shadow'; readonly proof: Proof }[];
 }
@@ -56,8 +57,8 @@ export class Settlement {
   readonly #host: SessionPort;
   readonly #news: SettlementNews;
   readonly #recall: Recall | null;
-  readonly #roles: Role[] = ['arbiter', 'referee'];
-  readonly #thirds: ThirdFinding[] = [];
+  readonly #roles: Role[];
+  readonly #thirds: (ThirdFinding & Third)[] = [];
   readonly #proofs: Verdict['proofs'][number][] = [];
   #attempt: Attempt | null = null;
   #isOver = false;
@@ -66,6 +67,8 @@ export class Settlement {
     this.dispute = dispute;
     this.#host = host;
     this.#news = news;
+    const isReferees = dispute.about === 'draw' || !this.#isKnown(dispute.primary.numericClass);
+    this.#roles = isReferees ? ['referee'] : ['arbiter', 'referee'];
     const sources = [dispute.shadow.peer, dispute.primary.peer];
     this.#recall = this.#range.embedding ? null : new Recall(dispute.shadow.commit.statement, sources);
   }
@@ -76,6 +79,21 @@ export class Settlement {
 
   get #range() {
     return this.#host.session.route.stages[this.dispute.stage]!.range;
+  }
+
+  /** The rows of the stage, and the tokens drawn from them. */
+  get #output(): OutputKind {
+    const { vocabularySize } = this.#host.config.manifest.config;
+    return this.#range.head ? { kind: 'logits', vocabularySize, sampled: this.dispute.sampled } : { kind: 'hidden' };
+  }
+
+  /** True for a class of which arbiters can tell something: those of one that nobody measured are only told apart by a referee. */
+  #isKnown(numericClass: string): boolean {
+    return this.#isPair(numericClass, numericClass) || this.#isPair(numericClass, ENGINE_CLASS);
+  }
+
+  #isPair(a: string, b: string): boolean {
+    return isKnownPair(a, b, this.#output.kind, this.#host.config.manifest.config);
   }
 
   start(): void {
@@ -183,10 +201,14 @@ export class Settlement {
   #hear(third: Testimony): void {
     const { primary, shadow } = this.dispute;
     const { role, routed } = this.#attempt!;
+    const { peer: id, numericClass } = third;
+    const isNear = [primary, shadow].every((party) => this.#isPair(party.numericClass, numericClass));
     this.#thirds.push({
-      by: { id: third.peer, role, numericClass: third.numericClass },
+      by: { id, role, numericClass },
+      mayDecide: role === 'referee' || isNear,
       primary: this.#judge(primary, third),
       shadow: this.#judge(shadow, third),
+      draws: drawsOf(third, this.#output),
     });
     if (role !== 'referee') return;
     for (const [accused, party] of [
@@ -199,11 +221,8 @@ export class Settlement {
   }
 
   #judge(party: Testimony, third: Testimony): Finding['outcome'] {
-    const { config } = this.#host.config.manifest;
-    const output: OutputKind = this.#range.head
-      ? { kind: 'logits', vocabularySize: config.vocabularySize, sampled: null }
-      : { kind: 'hidden' };
-    const limits = thresholdFor(party.numericClass, third.numericClass, output.kind, config);
+    const output = this.#output;
+    const limits = thresholdFor(party.numericClass, third.numericClass, output.kind, this.#host.config.manifest.config);
     return judge(party, third, output, limits).outcome;
   }
 
@@ -234,9 +253,8 @@ export class Settlement {
   #tryNext(): void {
     this.#attempt = null;
     const { finding, primary, shadow, span, stage } = this.dispute;
-    const isCleared = finding.outcome === 'suspect' && this.#thirds[0]?.primary === 'agreed';
     const role = this.#roles.shift();
-    if (isCleared || role === undefined) return this.#conclude();
+    if (this.#isCleared(finding) || role === undefined) return this.#conclude();
     const ticket = this.#host.nextTicket();
     this.#attempt = { role, ticket, routed: null, replay: null, byMs: this.#host.nowMs + SETTLE_TIMEOUT_MS };
     const exclude = [primary.peer, shadow.peer, this.#host.config.self];
@@ -245,12 +263,19 @@ export class Settlement {
     this.#news.asked(this.dispute, role);
   }
 
+  /** True if an arbiter has dispelled a doubt, and draws what was drawn. */
+  #isCleared({ outcome }: Finding): boolean {
+    const [third] = this.#thirds;
+    return outcome === 'suspect' && third?.primary === 'agreed' && third.mayDecide && !third.draws?.redraw;
+  }
+
   #conclude(): void {
     this.stop();
     const { finding, primary, shadow } = this.dispute;
     const difference = { outcome: finding.outcome, mustMatch: mustMatch(primary, shadow) };
     const { wrong, by } = decide(difference, this.#thirds);
-    this.#news.concluded(this.dispute, { wrong, arbiter: by, proofs: this.#proofs });
+    const third = by === null ? null : this.#thirds.find((each) => each.by === by)!;
+    this.#news.concluded(this.dispute, { wrong, third, proofs: this.#proofs });
   }
 }
 
@@ -260,9 +285,26 @@ function isAbout(event: RequesterEvent, replay: SessionId): boolean {
   return (event.type === 'message' ? sessionOf(event.message) : 'session' in event ? event.session : null) === replay;
 }
 
-/** Parties of a dispute, as ids. */
-export function blamedOf(dispute: Dispute, wrong: WrongParty): PeerId[] {
+/** One of two that differ. */
+export type Party = Pick<Testimony, 'peer' | 'numericClass'>;
+
+/** Those who may be wrong, as ids. */
+export function blamedOf({ primary, shadow }: Dispute, wrong: WrongParty): PeerId[] {
   if (wrong === 'nobody') return [];
-  if (wrong === 'primary' || wrong === 'shadow') return [dispute[wrong].peer];
-  return [dispute.primary.peer, dispute.shadow.peer];
+  if (wrong === 'primary') return [primary.peer];
+  if (wrong === 'shadow') return [shadow.peer];
+  return wrong === 'both' ? idsOf([primary, shadow]) : doubtful([primary, shadow]);
+}
+
+/**
+ * Those to leave out where nobody can tell who is wrong: both, or, where one of them is of the engine's class, only the other,
+ * for a lie of the one could be shown by whoever repeats its work.
+ */
+export function doubtful(parties: readonly Party[]): PeerId[] {
+  const others = parties.filter(({ numericClass }) => numericClass !== ENGINE_CLASS);
+  return idsOf(others.length > 0 ? others : parties);
+}
+
+export function idsOf(parties: readonly Party[]): PeerId[] {
+  return parties.map(({ peer }) => peer);
 }

@@ -22,6 +22,11 @@ export class Settlements {
     return this.#current !== null;
   }
 
+  /** True while one about rows is being settled, or waits for it. */
+  get isSettlingRows(): boolean {
+    return [this.#current?.dispute, ...this.#disputes].some((dispute) => dispute?.about === 'rows');
+  }
+
   get deadlineMs(): number {
     return this.#current?.deadlineMs ?? Infinity;
   }

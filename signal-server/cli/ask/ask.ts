@@ -139,6 +139,10 @@ function describe(event: AnswerEvent, report: RouteReport): string[] {
       return RouteReport.describeRoute(event);
     case 'rerouted':
       return [`another route: ${event.reason}`];
+    case 'redrawn':
+      return [
+        `two volunteers agreed within limits but drew another token at position ${event.from}: the exact one's goes on`,
+      ];
     case 'settling':
       return [`a difference at stage ${event.stage}: asking a third volunteer (${event.role})`];
     case 'fault':

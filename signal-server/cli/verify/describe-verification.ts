@@ -53,8 +53,9 @@ export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderRepor
     ].filter(({ found }) => found.length > 0);
     lines.push(`  ${key}: ${parts.map(({ found, text }) => `chunks ${found.join(', ')} ${text}`).join('; ')}`);
   }
-  const { compared, equal, undrawn, largestGap, limit } = tokens;
-  const gap = equal === compared ? '' : `, the others off by ${largestGap.toPrecision(2)} of ${limit} allowed`;
+  const { compared, equal, undrawn, largestGap, limit, beyond } = tokens;
+  const off = `the others off by ${largestGap.toPrecision(2)} at most, where ${limit} is allowed`;
+  const gap = equal === compared ? '' : `, ${off}${beyond > 0 ? `; ${beyond} BY MORE THAN THEY MAY BE` : ''}`;
   lines.push(`  tokens: ${equal} of ${compared} are those the sampler draws here${gap}`);
   if (undrawn > 0)
     lines.push(`  ${undrawn} tokens of the answer WERE FED: no logits were computed that they could be drawn from`);

@@ -1,6 +1,6 @@
-import { candidatesOf, tokenGap } from '#shared/judge/closeness.ts';
+import { candidatesOf } from '#shared/judge/closeness.ts';
 import type { Reveal } from '#shared/judge/statement.ts';
-import { sampleToken, type Sampling } from '#shared/rows/sampler.ts';
+import { sampleToken, tokenGap, type Sampling } from '#shared/rows/sampler.ts';
 
 /** How two replicas draw: the likeliest token, from all tokens, and as people set it. */
 export const samplings = {

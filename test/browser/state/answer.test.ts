@@ -58,6 +58,19 @@ test('a second route in the middle does not make a written answer look unbegun',
   expect(answer.checks.reroutes.map(({ reason }) => reason)).toEqual(['it left']);
 });
 
+test('a token that another replica drew takes the place of what came from there on, on the same route', () => {
+  const answer = new ShownAnswer(0);
+  for (const event of storyEvents().slice(0, 6)) answer.apply(event, 5);
+  const tokens = storyEvents().filter((event) => event.type === 'token');
+  const { position } = tokens[1]!;
+  const before = answer.tokens;
+  answer.apply({ type: 'redrawn', stage: 1, volunteer: peer(3), from: position }, 6);
+  expect(answer.tokens).toBeLessThan(before);
+  answer.apply({ ...tokens[1]!, text: ' other' }, 7);
+  expect(answer.text.endsWith(' other')).toBe(true);
+  expect(answer.checks.reroutes).toEqual([]);
+});
+
 test('a failure keeps the text that came, and a cancel is no failure', () => {
   const failed = new ShownAnswer(0);
   for (const event of storyEvents().slice(0, 6)) failed.apply(event, 5);

@@ -1,63 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { closenessOf, FARTHEST, tokenGap } from '#shared/judge/closeness.ts';
+import { closenessOf } from '#shared/judge/closeness.ts';
 import { quantile } from '#shared/judge/statistics.ts';
-import { readCandidates } from '#shared/rows/logits-row.ts';
-import { sampleToken, uniformAt } from '#shared/rows/sampler.ts';
 import { logitsRow, makeChunk, speak, speakLogits } from '../../support/testimonies.ts';
-
-const listOf = (logits: readonly number[]) => readCandidates(logitsRow(logits), logits.length, logits.length);
-
-describe('the token gap', () => {
-  const even = listOf([Math.log(0.4), Math.log(0.3), Math.log(0.2), Math.log(0.1)]);
-  const greedy = { temperature: 0, topP: 1, seed: 0 };
-  const drawing = { temperature: 1, topP: 1, seed: 5 };
-
-  test('is nothing for the token that these logits give', () => {
-    for (let position = 0; position < 50; position++) {
-      for (const sampling of [greedy, drawing, { ...drawing, topP: 0.5, temperature: 0.7 }]) {
-        const { token } = sampleToken(even, sampling, position);
-        expect(tokenGap(even, sampling, position, token)).toBe(0);
-      }
-    }
-  });
-
-  test('without temperature is the distance of the logits', () => {
-    expect(tokenGap(even, greedy, 3, 2)).toBeCloseTo(Math.log(0.4) - Math.log(0.2), 6);
-    expect(tokenGap(even, greedy, 3, 99)).toBe(FARTHEST);
-  });
-
-  test('with temperature is how far the number drawn is from the token’s share', () => {
-    const shares = [
-      [0, 0.4],
-      [0.4, 0.7],
-      [0.7, 0.9],
-      [0.9, 1],
-    ] as const;
-    for (let position = 0; position < 50; position++) {
-      const drawn = uniformAt(drawing.seed, position);
-      shares.forEach(([from, to], token) => {
-        const expected = Math.max(0, from - drawn, drawn - to);
-        expect(tokenGap(even, drawing, position, token)).toBeCloseTo(expected, 5);
-      });
-      expect(tokenGap(even, drawing, position, 99)).toBe(1);
-    }
-  });
-
-  test('of a token outside the nucleus is how far beyond its end that lies', () => {
-    const nucleus = { ...drawing, topP: 0.69 };
-    const drawn = uniformAt(drawing.seed, 1);
-    expect(tokenGap(even, nucleus, 1, 3)).toBeCloseTo(0.9 / 0.7 - drawn, 5);
-  });
-
-  test('is nothing between tokens whose logits are as good as equal, for they may have changed places', () => {
-    const tied = listOf([2, 2.001, -8, -9]);
-    const swapped = listOf([2.001, 2, -8, -9]);
-    for (let position = 0; position < 50; position++) {
-      const { token } = sampleToken(swapped, drawing, position);
-      expect(tokenGap(tied, drawing, position, token)).toBe(0);
-    }
-  });
-});
 
 describe('closeness', () => {
   const chunk = makeChunk(4, 64, 20);

@@ -4,7 +4,7 @@ import type { Outcome } from '#shared/judge/finding.ts';
 import { decide, type ThirdFinding, type WrongParty } from '#shared/judge/verdict.ts';
 
 function third(role: 'arbiter' | 'referee', primary: Outcome, shadow: Outcome): ThirdFinding {
-  return { by: { id: role as PeerId, role, numericClass: 'wasm' }, primary, shadow };
+  return { by: { id: role as PeerId, role, numericClass: 'wasm' }, mayDecide: true, primary, shadow };
 }
 const rejected = { outcome: 'rejected', mustMatch: false } as const;
 const lied = { outcome: 'rejected', mustMatch: true } as const;
@@ -25,6 +25,22 @@ describe('of two that may differ', () => {
   it('the referee decides before the arbiter', () => {
     const thirds = [third('arbiter', 'agreed', 'rejected'), third('referee', 'rejected', 'agreed')];
     expect(decide(rejected, thirds)).toMatchObject({ wrong: 'primary', by: { role: 'referee' } });
+  });
+});
+
+describe('an arbiter whose class nobody compared with theirs', () => {
+  const friend = { ...third('arbiter', 'agreed', 'rejected'), mayDecide: false };
+
+  it('decides nothing', () => {
+    expect(decide(rejected, [friend])).toEqual({ wrong: 'unknown', by: null });
+    expect(decide({ outcome: 'suspect', mustMatch: false }, [friend])).toEqual({ wrong: 'unknown', by: null });
+  });
+
+  it('leaves it to the referee', () => {
+    expect(decide(rejected, [friend, third('referee', 'rejected', 'agreed')])).toMatchObject({
+      wrong: 'primary',
+      by: { role: 'referee' },
+    });
   });
 });
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { logitsRowBytes, readCandidates, type Candidates } from '#shared/rows/logits-row.ts';
-import { sampleToken, uniformAt } from '#shared/rows/sampler.ts';
+import { gumbel, noiseAt, sampleToken, tokenGap } from '#shared/rows/sampler.ts';
 import { codeOf } from '../../support/code-of.ts';
+import vectors from '../../vectors/sampler.json' with { type: 'json' };
 
 /** A vocabulary of which the candidates are the best: the rest only weighs in the log-sum-exp. */
 function candidatesOf(logits: readonly number[], count: number): Candidates {
@@ -26,21 +27,31 @@ function row(logSumExp: number, pairs: readonly (readonly [number, number])[]): 
   return bytes;
 }
 
-describe('uniformAt', () => {
-  it('gives the numbers that its specification gives', () => {
-    // From Python: int.from_bytes(sha256(b'chorus-sample/1:SEED:POSITION').digest()[:8], 'big') >> 11, over 2^53.
-    expect(uniformAt(0, 0)).toBe(0.6323832179809228);
-    expect(uniformAt(42, 17)).toBe(0.6445814130992537);
-    expect(uniformAt(-1, 131_071)).toBe(0.11932657046368367);
-    expect(uniformAt(Number.MAX_SAFE_INTEGER, 1)).toBe(0.3266559434018883);
+const words = new DataView(new ArrayBuffer(8));
+
+/** The bits of a double, as a whole number. */
+function bitsOf(value: number): bigint {
+  words.setFloat64(0, value);
+  return words.getBigUint64(0);
+}
+
+describe('the noise of a token', () => {
+  it('has the bits that its specification gives', () => {
+    for (const { n, bits } of vectors.gumbel) expect(bitsOf(gumbel(n))).toBe(BigInt(`0x${bits}`));
+    for (const { seed, position, token, n } of vectors.numbers) {
+      expect(noiseAt(seed, position)(token)).toBe(gumbel(n));
+    }
   });
 
-  it('spreads evenly over [0, 1)', () => {
+  it('is the true value to 47 bits after the point, from the smallest number to the largest', () => {
+    for (const { n, near } of vectors.gumbel) expect(Math.abs(gumbel(n) - near)).toBeLessThanOrEqual(2 ** -47);
+  });
+
+  it('spreads as a Gumbel distribution does', () => {
     const buckets = new Array<number>(10).fill(0);
-    for (let position = 0; position < 20_000; position++) {
-      const value = uniformAt(5, position);
-      expect(value >= 0 && value < 1).toBe(true);
-      buckets[Math.floor(10 * value)]! += 1;
+    for (let token = 0; token < 20_000; token++) {
+      const rank = Math.exp(-Math.exp(-noiseAt(5, 9)(token)));
+      buckets[Math.floor(10 * rank)]! += 1;
     }
     // Chi-square with 9 degrees of freedom is below 27.9 in 99.9 % of cases.
     expect(buckets.reduce((sum, count) => sum + (count - 2000) ** 2 / 2000, 0)).toBeLessThan(27.9);
@@ -60,6 +71,17 @@ describe('sampleToken', () => {
       const { token, logprob } = sampleToken(candidates, { temperature, topP: 1, seed: 3 }, 9);
       expect(token).toBe(0);
       expect(logprob).toBeCloseTo(Math.log(Math.exp(2) / whole), 6);
+    }
+  });
+
+  it('draws what another program draws by the specification', () => {
+    for (const { logits, logSumExp, token, position, ...sampling } of vectors.draws) {
+      const candidates = {
+        logSumExp,
+        tokens: Uint32Array.from(logits, ([id]) => id!),
+        logits: Float32Array.from(logits, ([, logit]) => logit!),
+      };
+      expect(sampleToken(candidates, sampling, position).token).toBe(token);
     }
   });
 
@@ -85,10 +107,13 @@ describe('sampleToken', () => {
       const counts = new Array<number>(logits.length).fill(0);
       const candidates = candidatesOf(logits, 6);
       for (let i = 0; i < draws; i++) counts[sampleToken(candidates, { temperature, topP, seed: 11 }, i).token]! += 1;
-      counts.forEach((count, token) => {
-        const expected = (draws * (tempered[token] ?? 0)) / sum;
-        expect(Math.abs(count - expected)).toBeLessThanOrEqual(4 * Math.sqrt(expected));
-      });
+      const expected = logits.map((_, token) => (draws * (tempered[token] ?? 0)) / sum);
+      const chiSquare = counts.reduce((all, count, i) => {
+        return expected[i] === 0 ? all : all + (count - expected[i]!) ** 2 / expected[i]!;
+      }, 0);
+      expect(counts.filter((_, token) => expected[token] === 0)).toEqual(expected.filter((e) => e === 0));
+      // With 5 degrees of freedom it is below 20.5 in 99.9 % of cases, with fewer below less.
+      expect(chiSquare).toBeLessThan(20.5);
     }
   });
 
@@ -122,6 +147,37 @@ describe('sampleToken', () => {
         },
       ),
     );
+  });
+});
+
+describe('tokenGap', () => {
+  // So far apart that none changes its place.
+  const logitsOf = fc
+    .array(fc.double({ min: 0.21, max: 1, noNaN: true }), { minLength: 2, maxLength: 20 })
+    .map((steps) => steps.map((_, i) => -steps.slice(0, i).reduce((sum, step) => sum + step, 0)));
+  const samplingOf = fc.record({
+    temperature: fc.constantFrom(0, 0.5, 1),
+    topP: fc.constantFrom(0.5, 0.9, 1),
+    seed: fc.nat(),
+  });
+
+  it('is nothing for the token that is drawn, and no more than it takes to draw another', () => {
+    fc.assert(
+      fc.property(logitsOf, samplingOf, fc.double({ min: -0.1, max: 0.1, noNaN: true }), (logits, sampling, push) => {
+        const [mine, theirs] = [logits, logits.map((logit, i) => logit + push * Math.sin(i))].map((each) =>
+          candidatesOf(each, each.length),
+        );
+        const { token } = sampleToken(mine!, sampling, 7);
+        expect(tokenGap(mine!, sampling, 7, token)).toBe(0);
+        // Each of two logits moved by the push at most, and what all together weigh by the same factor.
+        expect(tokenGap(theirs!, sampling, 7, token)).toBeLessThanOrEqual(2 * Math.abs(push) + 1e-6);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('is infinite for a token that is no candidate', () => {
+    expect(tokenGap(candidatesOf([1, 2, 3], 2), { temperature: 0, topP: 1, seed: 0 }, 0, 0)).toBe(Infinity);
   });
 });
 

@@ -35,6 +35,7 @@ export function finding(
     isExact,
     closeness: isExact ? same : CLOSE,
     threshold: { ...threshold, isMeasured: isExact || !shadow.numericClass.includes('apple') },
+    draws: null,
     ...change,
   };
 }
@@ -50,6 +51,8 @@ export function stageCheck(route: Route, stage: number, change: Partial<StageChe
     primaryClass: primary.numericClass,
     findings: shadows.map((shadow) => finding(shadow, primary, range.head ? 'logits' : 'hidden')),
     arbiter: null,
+    reason: shadows.length === 0 ? 'alone' : null,
+    drawnBy: null,
     ...change,
   };
 }

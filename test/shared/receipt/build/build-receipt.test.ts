@@ -51,7 +51,13 @@ describe('a receipt as it is built', () => {
     expect(stages.flatMap(({ replicas }) => replicas.map(({ signed }) => signed !== null))).toEqual(
       Array(4).fill(true),
     );
-    expect(request.sampling).toEqual({ temperature: 0, topP: 1, seed: 5, maxNewTokens: 200 });
+    expect(request.sampling).toEqual({
+      temperature: 0,
+      topP: 1,
+      seed: 5,
+      maxNewTokens: 200,
+      sampler: 'chorus-sample/2',
+    });
     const text = JSON.stringify(await buildReceipt(parts));
     for (const secret of ['wren', Buffer.from(salt).toString('hex'), Buffer.from(salt).toString('base64')]) {
       expect(text.includes(secret)).toBe(false);

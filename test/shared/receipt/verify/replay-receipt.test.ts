@@ -7,6 +7,8 @@ import { parseStatement } from '#shared/receipt/read-receipt.ts';
 import { replayReceipt, type ReplayOptions } from '#shared/receipt/verify/replay-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
+import { drawInversely } from '#shared/rows/inverse-sampler.ts';
+import type { Candidates } from '#shared/rows/logits-row.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
@@ -163,6 +165,36 @@ describe('an answer computed again', () => {
     expect(new Set(outputs.map(({ outcome }) => outcome))).toEqual(new Set(['not-compared']));
     for (const reason of reasons) expect(outputs[0]!.reason).toContain(reason);
     expect(tokens.limit).toBe(thresholdFor(theirs, own, 'logits', toyManifest.config).tokenGap);
+  });
+
+  it('is drawn as its receipt says: receipts that name no sampler by the one before', async () => {
+    const played = await playAnswer(people, { ...play, draw: drawInversely });
+    const { predicate } = parseStatement(played.receipt);
+    const { sampler: _, ...sampling } = predicate.request.sampling;
+    const former = { ...predicate, request: { ...predicate.request, sampling } };
+    expect(await replay(played, { predicate: former })).toMatchObject({
+      isValid: true,
+      tokens: { equal: 40, beyond: 0 },
+    });
+    const now = await replay(played);
+    expect([now.isValid, now.tokens.beyond]).toEqual([false, 40 - now.tokens.equal]);
+  });
+
+  it('by a sampler that is not known here is refused', async () => {
+    const played = await playAnswer(people, play);
+    const { predicate } = parseStatement(played.receipt);
+    for (const sampler of ['chorus-sample/3', 'constructor']) {
+      const sampling = { ...predicate.request.sampling, sampler };
+      const other = { ...predicate, request: { ...predicate.request, sampling } };
+      expect(await codeOfAsync(replay(played, { predicate: other }))).toBe('bad-message');
+    }
+  });
+
+  it('is held to the very tokens where bits are equal, whatever a gap would allow', async () => {
+    const runnerUp = (row: Candidates) => row.tokens[1]!;
+    const played = await playAnswer(people, { ...play, draw: runnerUp });
+    const { tokens, isValid } = await replay(played);
+    expect([tokens.limit, tokens.beyond, isValid]).toEqual([0, 40 - tokens.equal, false]);
   });
 
   it('says nothing of bits that depend on a device, but does of the tokens', async () => {

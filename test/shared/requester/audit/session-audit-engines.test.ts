@@ -60,6 +60,7 @@ class AuditedSession {
         this.disputes += 1;
       },
       failed: (failure) => this.failed.push(failure),
+      redrawn: () => undefined,
       bare: () => undefined,
     };
   }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_CHECKS } from '#shared/limits.ts';
+import type { Third } from '#shared/requester/audit/span-audit.ts';
 import { AuditStand, tokens } from '../../../support/audit-stand.ts';
 
 async function linked(shadows: readonly number[] = [1, 1, 1], shadowClass?: string): Promise<AuditStand> {
@@ -252,8 +253,8 @@ describe('a cut', () => {
   });
 });
 
-function arbiterOf(stand: AuditStand) {
-  return { id: stand.requester.id, role: 'arbiter' as const, numericClass: 'wasm' };
+function thirdOf(stand: AuditStand): Third {
+  return { by: { id: stand.requester.id, role: 'arbiter', numericClass: 'wasm' }, draws: null };
 }
 
 describe('a difference', () => {
@@ -282,7 +283,7 @@ describe('a difference', () => {
 
   test('that the shadow is wrong in drops it, and its stage is unchecked from the next span on', async () => {
     const stand = await disputed();
-    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) }));
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', third: thirdOf(stand) }));
     expect(stand.isClosed('V1a')).toBe(true);
     expect(stand.audit.isStageBare(1)).toBe(true);
     expect(stand.verdicts).toEqual(['0-32 settled', '32-64 unchecked']);
@@ -293,7 +294,7 @@ describe('a difference', () => {
 
   test('that nobody is wrong in keeps the shadow', async () => {
     const stand = await disputed();
-    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'nobody', arbiter: arbiterOf(stand) }));
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'nobody', third: thirdOf(stand) }));
     expect(stand.isClosed('V1a')).toBe(false);
     expect(stand.verdicts).toEqual(['0-32 settled']);
     expect(stand.disputes.map(({ span }) => span.index)).toEqual([1, 2]);
@@ -304,27 +305,27 @@ describe('a difference', () => {
     for (const name of ['V1a', 'V1b']) stand.at(name).lies.output = (row) => row.map((x) => x * 1.5);
     await stand.feed(tokens(32));
     expect(stand.disputes).toHaveLength(1);
-    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) }));
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', third: thirdOf(stand) }));
     expect(stand.disputes.map(({ shadow }) => stand.nameOf(shadow.peer))).toEqual(['V1a', 'V1b']);
     expect(stand.verdicts).toEqual([]);
-    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) }));
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 1, wrong: 'shadow', third: thirdOf(stand) }));
     expect(stand.verdicts).toEqual(['0-32 settled']);
   });
 
   test('with a shadow that merely doubts the primary ends with whoever cleared it', async () => {
     const stand = await linked([2, 1], 'webgpu/toy');
     for (const name of ['V0a', 'V0b'])
-      stand.at(name).lies.output = (row) => row.map((x, i) => x + (i % 2 ? 0.01 : -0.01));
+      stand.at(name).lies.output = (row) => row.map((x, i) => x + (i % 2 ? 0.002 : -0.002));
     await stand.feed(tokens(32));
     expect(stand.disputes.map(({ finding }) => finding.outcome)).toEqual(['suspect']);
-    await stand.tell((audit) => audit.settled({ index: 1, stage: 0, wrong: 'nobody', arbiter: arbiterOf(stand) }));
+    await stand.tell((audit) => audit.settled({ index: 1, stage: 0, wrong: 'nobody', third: thirdOf(stand) }));
     expect(stand.disputes).toHaveLength(1);
     expect(stand.verdicts).toEqual(['0-32 settled']);
   });
 
   test('is not settled twice', async () => {
     const stand = await disputed();
-    const settled = { index: 1, stage: 1, wrong: 'shadow', arbiter: arbiterOf(stand) } as const;
+    const settled = { index: 1, stage: 1, wrong: 'shadow', third: thirdOf(stand) } as const;
     await stand.tell((audit) => audit.settled(settled));
     await stand.tell((audit) => audit.settled(settled));
     await stand.tell((audit) => audit.settled({ ...settled, index: 9 }));
@@ -334,16 +335,18 @@ describe('a difference', () => {
 });
 
 describe('the sampled token', () => {
-  test('is held against what the shadow’s logits would have given', async () => {
+  test('is held against what the shadow’s logits would have given, and where they differ a referee is asked', async () => {
     const stand = await linked([1, 1], 'webgpu/toy');
     stand.sampling = { temperature: 0, topP: 1, seed: 0 };
     stand.at('V1a').lies.output = (row) => row.map((x, i) => x * (1 + (i % 2 ? 1e-6 : -1e-6)));
     // The tokens fed are none that greedy sampling would have taken.
     await stand.feed(tokens(32), 0);
-    const { finding } = stand.disputes[0]!;
+    const { about, finding } = stand.disputes[0]!;
+    expect(about).toBe('draw');
     expect(finding.closeness.max).toBeLessThan(1e-4);
-    expect(finding.closeness.tokenGap).toBeGreaterThan(finding.threshold.tokenGap);
-    expect(finding.outcome).toBe('suspect');
+    expect(finding.closeness.tokenGap).toBeGreaterThan(0.1);
+    expect(finding).toMatchObject({ outcome: 'agreed', draws: { drawn: 31, firstLost: 1 } });
+    expect(stand.verdicts).toEqual([]);
   });
 
   test('is held against them as well where it ends the answer and is not fed', async () => {
@@ -353,7 +356,7 @@ describe('the sampled token', () => {
     await stand.feed(tokens(20));
     stand.last = 0;
     await stand.tell((audit) => audit.closeSpan());
-    expect(stand.disputes[0]!.finding).toMatchObject({ outcome: 'suspect' });
+    expect(stand.disputes[0]).toMatchObject({ about: 'draw', finding: { draws: { drawn: 1, firstLost: 20 } } });
   });
 
   test('counts for nothing where it was not sampled', async () => {
@@ -361,6 +364,6 @@ describe('the sampled token', () => {
     stand.at('V1a').lies.output = (row) => row.map((x, i) => x * (1 + (i % 2 ? 1e-6 : -1e-6)));
     await stand.feed(tokens(32), 0);
     expect(stand.verdicts).toEqual(['0-32 checked']);
-    expect(stand.checked[0]!.stages[1]!.findings[0]!.closeness.tokenGap).toBe(0);
+    expect(stand.checked[0]!.stages[1]!.findings[0]).toMatchObject({ closeness: { tokenGap: 0 }, draws: null });
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PeerId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { type TextRelease, ReleasedText } from '#shared/requester/engine/released-text.ts';
 import type { Route } from '#shared/route/route.ts';
@@ -78,6 +79,22 @@ describe('ReleasedText', () => {
     ];
     expect(give('checked', events).join('')).toBe('abc');
     expect(give('whole', events).join('')).toBe('abc');
+  });
+
+  it('gives out the token that an exact replica drew, and nothing that came after the other one', () => {
+    const redrawn: AnswerEvent = { type: 'redrawn', stage: 0, volunteer: 'f'.repeat(64) as PeerId, from: 4 };
+    const events = [
+      routed(1),
+      ...say('aXY', 3),
+      redrawn,
+      ...say('b', 4),
+      checkedEvent(0, 4),
+      ...say('c', 5),
+      endEvent(3),
+    ];
+    expect(give('checked', events)).toEqual(['', '', '', '', '', '', 'ab', '', 'c']);
+    expect(give('whole', events).join('')).toBe('abc');
+    expect(codeOf(() => give('early', events))).toBe('retracted');
   });
 
   it('goes on without a word if what was given out comes again the same', () => {

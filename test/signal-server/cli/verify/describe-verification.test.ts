@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
 import { describeReplay } from '../../../../signal-server/cli/verify/describe-verification.ts';
 
-const tokens = { compared: 2, equal: 2, undrawn: 0, largestGap: 0, limit: 1 };
+const tokens = { compared: 2, equal: 2, undrawn: 0, largestGap: 0, limit: 1, beyond: 0 };
 const textOf = (found: { readonly isSpelt: boolean | null; readonly goesOn: boolean }) =>
   describeReplay({ outputs: [], tokens, isValid: true, ...found }).filter((line) => line.startsWith('  text:'));
 

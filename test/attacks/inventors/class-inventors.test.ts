@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { repetitions } from '../../support/effort.ts';
+import { inventorRow, inventors } from './class-inventors.ts';
+
+const ANSWERS = repetitions(2, 500);
+
+describe.each([0, 1])(
+  'at temperature %d, a primary of a class that it made up',
+  { timeout: 600_000 },
+  (temperature) => {
+    describe.each(inventors)('that $name', (inventor) => {
+      it.each(['alone', 'with the arbiter'] as const)(
+        '%s moves no token: an exact shadow draws for itself',
+        async (league) => {
+          expect(await inventorRow(inventor, league, temperature, ANSWERS)).toMatchObject({
+            ...{ wrongShown: 0, right: ANSWERS, checked: ANSWERS, falseAccusations: 0 },
+          });
+        },
+      );
+
+      it('gains nothing above unchecked by a shadow and an arbiter in league', async () => {
+        const row = await inventorRow(inventor, 'with the only shadow, and the arbiter', temperature, ANSWERS);
+        expect(row).toMatchObject({ wrongShown: 0, checked: 0, falseAccusations: 0 });
+      });
+    });
+  },
+);
