@@ -81,8 +81,8 @@ export function createDesks(deps: DesksDeps): Desks {
     ...{ registry, leases, trust, models, isAnchor },
     hiddenTrust: hiddenTrustOf(store.trust),
     isBusy: () => routes.queued > 0,
-    onResult: ({ id, kind, result, tokens, tookMs }) => {
-      hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer: false });
+    onResult: ({ id, kind, result, isSteerer, tokens, tookMs }) => {
+      hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer });
       if (kind === 'trial' || result.type === 'failed') standings.tell(id);
     },
     onSupply: () => routes.retry(),

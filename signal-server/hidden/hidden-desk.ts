@@ -16,6 +16,7 @@ import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
 import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
 import type { HiddenTrust } from './hidden-trust.ts';
 import { HiddenWatch, type HiddenResult } from './hidden-watch.ts';
+import { LostDraws } from './lost-draws.ts';
 import { completes } from './reference-cover.ts';
 
 /** Anchors that were there a moment ago are on their way back; until then nobody slips past them. */
@@ -24,6 +25,8 @@ const GAP_MS = 60_000;
 const LEAST_LAYER_MS = 0.01;
 
 const SILENT = 'it did not open the session in time';
+const STEERED =
+  'more of its tokens were other than an anchor draws than chance explains: it seems to choose between near ties';
 const SLOW = 'it did not get through the session in time';
 
 /** One hidden session, as it is to be carried out. */
@@ -73,6 +76,8 @@ export interface HiddenEnd {
   readonly result: HiddenResult;
   /** True where the failure is held against the key. */
   readonly isFault: boolean;
+  /** True where it was found to steer by near ties. */
+  readonly isSteerer: boolean;
   readonly tokens: number;
   readonly tookMs: number;
 }
@@ -104,6 +109,7 @@ export class HiddenDesk {
   readonly #reasons = new Map<PeerId, string>();
   /** Speeds that later sessions measured. Routes show the speed they count with, so it changes at a time by chance. */
   readonly #speeds = new Map<PeerId, { readonly layerMs: number; readonly atMs: number }>();
+  readonly #lostDraws = new LostDraws();
   #runner: HiddenRunner | null = null;
 
   constructor(deps: HiddenDeskDeps) {
@@ -329,9 +335,14 @@ export class HiddenDesk {
     const { numericClass } = volunteer.offer;
     const isThere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
     const left: HiddenResult = { type: 'unclear', reason: 'it left, or was given other work' };
+    const isSteerer = watch.draws
+      .map((draws) => this.#lostDraws.add(id, draws.pair, draws.honestRate, draws))
+      .some((isFound) => isFound);
+    const steered: HiddenResult = { type: 'failed', reason: STEERED, isTardy: false };
+    const found = isSteerer && given.type !== 'failed' ? steered : given;
     // What it signed stands, also where it has lost its work for that meanwhile; its silence has another reason then.
-    const isKept = (isThere && volunteer.state === 'ready') || (given.type === 'failed' && !given.isTardy);
-    const result = isKept ? given : left;
+    const isKept = (isThere && volunteer.state === 'ready') || (found.type === 'failed' && !found.isTardy);
+    const result = isKept ? found : left;
     this.#schedule.ended(id, result.type, clock.nowMs());
     // A browser slows down the tabs that nobody looks at: these are put aside, and nothing is held against them.
     const isFault = result.type === 'failed' && !(volunteer.isHidden && result.isTardy);
@@ -355,7 +366,7 @@ export class HiddenDesk {
       { volunteer: id, kind, outcome, tokens: watch.tokens, tookMs: Math.round(tookMs), reason },
       'hidden session',
     );
-    onResult({ id, kind, result, isFault, tokens: watch.tokens, tookMs });
+    onResult({ id, kind, result, isFault, isSteerer, tokens: watch.tokens, tookMs });
   }
 }
 
