@@ -146,7 +146,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     limits,
     hidden: config.hidden,
   });
-  const { registry, leases, trust, finishedSessions, routes, reports, volunteers } = desks;
+  const { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers } = desks;
   const { hidden, hiddenFigures, standings } = desks;
   const server = createServer();
   const edge =
@@ -207,7 +207,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       leases,
       trust,
       gateOf: (member) => hidden.gateOf(member),
-      shownSpans: ({ id }) => standings.shownSpans(id),
+      shownSpans: ({ id }) => (hidden.isOn ? standings.shown(id) : {}),
       hiddenSessions: hiddenFigures.shown,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
@@ -257,6 +257,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     every(HISTORY_STEP_MS, addHistory);
     const prune = async (): Promise<void> => {
       reports.prune();
+      claims.prune();
+      complaints.prune();
       await pruneStore(store, clock.wallMs());
       await receipts?.desk.tidy();
     };

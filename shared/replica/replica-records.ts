@@ -1,14 +1,26 @@
+import { utf8 } from '../bytes.ts';
+import { encodeClaim } from '../credit/claim-codec.ts';
+import { sketchClaim } from '../credit/claim-sketch.ts';
 import { preAuthEncoding, sealEnvelope } from '../crypto/dsse.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '../crypto/envelope.ts';
+import { digestOf } from '../crypto/identity.ts';
 import { ChorusError } from '../errors.ts';
 import type { SessionId } from '../ids.ts';
+import { channelScale } from '../judge/channel-scale.ts';
 import { MAX_RECORDS } from '../limits.ts';
 import { attestationStatement, type StageRun } from '../receipt/evidence/attest.ts';
+import { salted } from '../receipt/evidence/salted.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Seat } from './admission.ts';
 import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { ReplicaConfig } from './replica-event.ts';
 import type { StageTape } from './stage-tape.ts';
+
+/** A claim to be signed, and then the statement whose message carries both. */
+export interface RecordSigning {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly then: (claimSignature: Uint8Array<ArrayBuffer>) => Signing;
+}
 
 /** The records of one session that its requester asks for: the computed positions, for this replica to sign. */
 export class ReplicaRecords {
@@ -28,11 +40,12 @@ export class ReplicaRecords {
   }
 
   /**
-   * Has all positions signed that were committed to, or all that were computed where nothing is checked. Null for an end
-   * that is no longer the end, or that a cut has taken in the meantime. Throws `bad-message` for one that never was,
-   * `rate-limited` for more than a session may have.
+   * Has all positions signed that were committed to, or all that were computed where nothing is checked: first the claim for
+   * credit, then the attestation. Null for an end that is no longer the end, or that a cut has taken in the meantime. Throws
+   * `bad-message` for one that never was, `rate-limited` for more than a session may have.
    */
-  sign({ end, salt }: Extract<PeerMessage, { type: 'record' }>, wallMs: number): Signing | null {
+  sign(record: Extract<PeerMessage, { type: 'record' }>, wallMs: number): RecordSigning | null {
+    const { end, salt } = record;
     const { committedEnd, mostCommitted, isAudited } = this.#audit;
     const { computed, mostComputed } = this.#tape;
     if (end > (isAudited ? mostCommitted : mostComputed)) {
@@ -44,14 +57,51 @@ export class ReplicaRecords {
     }
     this.#count += 1;
     const payload = attestationStatement(this.#run(end), salt, wallMs);
-    const bytes = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);
-    return { bytes, seal: (signature) => this.#seal(payload, signature) };
+    const attestation = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);
+    const claim = this.#claim(record);
+    this.#tape.claimed(end);
+    this.#tape.release(this.#audit.shownTo);
+    const seal = (claimSignature: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>): PeerMessage => {
+      const { self, publicKey } = this.#config;
+      const envelope = sealEnvelope(self, STATEMENT_PAYLOAD_TYPE, payload, signature);
+      return { type: 'recorded', session: this.#session, publicKey, envelope, claim, claimSignature };
+    };
+    return {
+      bytes: claim,
+      then: (claimSignature) => ({ bytes: attestation, seal: (signature) => seal(claimSignature, signature) }),
+    };
   }
 
-  #seal(payload: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>): PeerMessage {
-    const { self, publicKey } = this.#config;
-    const envelope = sealEnvelope(self, STATEMENT_PAYLOAD_TYPE, payload, signature);
-    return { type: 'recorded', session: this.#session, publicKey, envelope };
+  /** The bytes to sign for the server. */
+  #claim({ end, salt, seed }: Extract<PeerMessage, { type: 'record' }>): Uint8Array<ArrayBuffer> {
+    const { session, stage, range, role, model, numericClass } = this.#run(end);
+    const { input, output, runs } = this.#tape.chainsAt(end);
+    return encodeClaim({
+      ...{ session, stage, range, role, model },
+      numericClass: digestOf(utf8(numericClass)),
+      from: this.#tape.unclaimedFrom,
+      positions: end,
+      input: salted(salt, input),
+      output: salted(salt, output),
+      runs: salted(salt, runs),
+      seed: digestOf(seed),
+      sketch: this.#sketch(end, seed),
+    });
+  }
+
+  /** Of none, where the rows are no numbers: such work has no credit to claim. */
+  #sketch(end: number, seed: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const { range, manifest } = this.#config.loaded;
+    const from = this.#tape.unclaimedFrom;
+    const { inputs, outputs } = this.#tape.span(from, end);
+    const rows = outputs.flatMap((output, i) =>
+      output.length === 0 ? [] : [{ position: from + i, input: inputs[i]!, output }],
+    );
+    try {
+      return sketchClaim(rows, seed, { range, manifest, scale: channelScale(manifest) });
+    } catch {
+      return new Uint8Array();
+    }
   }
 
   #run(end: number): StageRun {

@@ -122,7 +122,7 @@ export class ReplicaSession {
           return this.#recall(message.start, message.end);
         case 'record': {
           const signing = this.#records.sign(message, this.#host.wallMs);
-          if (signing !== null) this.#key.sign(signing, (recorded) => this.#giveBack(recorded));
+          if (signing !== null) this.#key.signBoth(signing, (recorded) => this.#giveBack(recorded));
           return;
         }
       }

@@ -2,6 +2,7 @@ import type { Question, Reply, SignedBytes } from '../ask.ts';
 import { ChorusError } from '../errors.ts';
 import type { PeerMessage } from '../wire/peer-message.ts';
 import type { Signing } from './replica-audit.ts';
+import type { RecordSigning } from './replica-records.ts';
 import type { SessionHost } from './session-host.ts';
 
 /** The session it is for. */
@@ -25,6 +26,13 @@ export class SessionKey {
     this.#ask({ type: 'sign', bytes }, (signature) => {
       const message = signature instanceof Uint8Array ? seal(signature) : null;
       if (message !== null) then(message);
+    });
+  }
+
+  /** Signs the first, then what follows from its signature. */
+  signBoth({ bytes, then: next }: RecordSigning, then: (message: PeerMessage) => void): void {
+    this.#ask({ type: 'sign', bytes }, (signature) => {
+      if (signature instanceof Uint8Array) this.sign(next(signature), then);
     });
   }
 

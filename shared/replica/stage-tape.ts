@@ -27,6 +27,7 @@ export class StageTape {
   readonly #shapes = new ShapeChain();
   /** Outputs before it are no longer kept. */
   #keptFrom = 0;
+  #unclaimedFrom = 0;
   #mostComputed = 0;
 
   constructor(kind: 'tokens' | 'hidden') {
@@ -46,6 +47,11 @@ export class StageTape {
   /** Most positions that were ever computed, whatever was cut. */
   get mostComputed(): number {
     return this.#mostComputed;
+  }
+
+  /** Positions before it are in a claim for credit; the outputs of later ones are kept until they are. */
+  get unclaimedFrom(): number {
+    return this.#unclaimedFrom;
   }
 
   /** Bytes of the rows kept. */
@@ -92,6 +98,7 @@ export class StageTape {
     this.#outputChain.cut(position);
     this.#shapes.cut(position);
     this.#keptFrom = Math.min(this.#keptFrom, position);
+    this.#unclaimedFrom = Math.min(this.#unclaimedFrom, position);
   }
 
   /** Input rows of [start, end), which must have been taken in. */
@@ -126,9 +133,14 @@ export class StageTape {
     return { input: this.#inputChain.at(end), output: this.#outputChain.at(end), runs: this.#shapes.at(end) };
   }
 
-  /** Outputs before `position` need not be shown any more. */
+  /** Positions before `end` are in a claim. */
+  claimed(end: number): void {
+    this.#unclaimedFrom = Math.max(this.#unclaimedFrom, Math.min(end, this.computed));
+  }
+
+  /** Outputs before `position` need not be shown any more; they go once they are claimed, too. */
   release(position: number): void {
-    const end = Math.min(position, this.computed);
+    const end = Math.min(position, this.computed, this.#unclaimedFrom);
     if (end > this.#keptFrom) this.#outputs.fill(NO_ROW, this.#keptFrom, end);
     this.#keptFrom = Math.max(this.#keptFrom, end);
   }

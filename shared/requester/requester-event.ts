@@ -12,6 +12,7 @@ import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
 
 export type Release = Extract<PeerControlMessage, { type: 'release' }>;
 export type Rest = Extract<PeerControlMessage, { type: 'rest' }>;
+export type Claims = Extract<PeerControlMessage, { type: 'claims' }>;
 
 /** A route in the server's envelope: the signature is good and it holds this. */
 export interface SignedRoute {
@@ -61,6 +62,8 @@ export type SessionEffect =
       readonly role: 'arbiter' | 'referee';
       readonly exclude: readonly PeerId[];
     }
+  /** Signed claims for credit, for the server to judge; no later than the `rest` or `release` of their session. */
+  | { readonly type: 'claims'; readonly claims: Claims }
   | { readonly type: 'rest'; readonly rest: Rest }
   | { readonly type: 'release'; readonly release: Release };
 

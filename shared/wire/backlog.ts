@@ -7,7 +7,7 @@ const MESSAGE_BYTES = 512;
 
 /** Bytes that a message counts for in a backlog. */
 export function messageBytes(message: PeerMessage): number {
-  if (message.type === 'recorded') return MESSAGE_BYTES + message.envelope.payload.length;
+  if (message.type === 'recorded') return MESSAGE_BYTES + message.claim.length + message.envelope.payload.length;
   return MESSAGE_BYTES + ('rows' in message ? message.rows.bytes.length : 0);
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_CLAIM_BYTES } from '../credit/claim-codec.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import { parseErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
@@ -16,8 +17,8 @@ import { peerKindSchema } from './peer-kind.ts';
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
  *   volunteer        offer -> assign | idle; ready | failed; standing*; heartbeat; pause; withdraw
- *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; rest*; release;
- *                    resume, when it has connected again
+ *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
+ *                    release; resume, when it has connected again
  */
 
 const base64 = (max: number) =>
@@ -115,15 +116,14 @@ const sessionFigures = {
   tokens: z.int().min(0),
   /** Generation speed as the requester saw it; null for fewer than two tokens. */
   tokensPerSecond: z.number().min(0).nullable(),
-  /** Spans by verdict, and those in which each volunteer took part and agreed. */
+  /** Spans by verdict. */
   checks: z.strictObject({
     checked: z.int().min(0),
     settled: z.int().min(0),
     unchecked: z.int().min(0),
     disputed: z.int().min(0),
-    agreed: z.array(z.strictObject({ volunteer: peerIdSchema, spans: z.int().min(1) })).max(64 * 5),
   }),
-  /** Volunteers that failed it. */
+  /** Volunteers that failed it: for this requester's next routes. */
   faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
 };
 
@@ -191,6 +191,28 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
   }),
   /** A fault of computation, with its proof. */
   z.strictObject({ type: z.literal('report'), request: requestId, proof: proofSchema }),
+  /**
+   * What the replicas of one stage claim credit for, as each of them signed it (credit/claim-codec.ts); before the `rest` or
+   * `release` of the session, and at most once for each replica and end of an answer.
+   */
+  z.strictObject({
+    type: z.literal('claims'),
+    session: sessionIdSchema,
+    stage: z
+      .int()
+      .min(0)
+      .max(MAX_STAGES - 1),
+    claims: z
+      .array(
+        z.strictObject({
+          publicKey: base64(44),
+          claim: base64(4 * Math.ceil(MAX_CLAIM_BYTES / 3)),
+          signature: base64(88),
+        }),
+      )
+      .min(2)
+      .max(1 + MAX_SHADOWS),
+  }),
   /** After connecting again: the sessions that still run. All others of this requester are over. */
   z.strictObject({ type: z.literal('resume'), sessions: z.array(sessionIdSchema).max(MAX_REQUESTER_SESSIONS) }),
   z.strictObject({

@@ -50,10 +50,14 @@ export const networkSnapshotSchema = z.object({
       /** True once its rows were held to equal bits, or to limits that were measured for its numeric class. */
       measuredClass: z.boolean(),
       trust: z.object({
-        /** Spans in which it took part and agreed. */
-        checkedSpans: z.number(),
-        /** True for keys with too few checked spans, which are watched by two shadows. */
+        /** Spans in which an anchor, or the server itself, found it to compute what is right, as far as they count. */
+        witnessedSpans: z.number(),
+        /** Spans in which it agreed with others, which decide nothing. */
+        agreedSpans: z.number(),
+        /** True for keys with too few witnessed spans, which are watched by two shadows. */
         isNew: z.boolean(),
+        /** True for keys with many, the first of them more than a day ago. */
+        isLongTrusted: z.boolean(),
         /** Until when it is given no work after a proven fault; wall-clock time of the server. */
         suspendedUntilMs: z.number().nullable(),
       }),

@@ -65,19 +65,27 @@ export type PeerMessage =
   /** Send the input rows of these positions back, to settle a difference; at most a chunk at a time. */
   | { readonly type: 'recall'; readonly session: SessionId; readonly start: number; readonly end: number }
   | { readonly type: 'recalled'; readonly session: SessionId; readonly rows: Rows }
-  /** Sign what you computed of positions [0, end), with chains under this salt of 32 bytes (receipt/evidence/attestation.ts). */
+  /**
+   * Sign what you computed of positions [0, end), with chains under this salt of 32 bytes (receipt/evidence/attestation.ts), and
+   * what you claim credit for, with sketches under this seed of 32 bytes (credit/claim.ts).
+   */
   | {
       readonly type: 'record';
       readonly session: SessionId;
       readonly end: number;
       readonly salt: Uint8Array<ArrayBuffer>;
+      readonly seed: Uint8Array<ArrayBuffer>;
     }
   | {
       readonly type: 'recorded';
       readonly session: SessionId;
-      /** Raw Ed25519 key, 32 bytes, that signed the envelope. */
+      /** Raw Ed25519 key, 32 bytes, that signed the envelope and the claim. */
       readonly publicKey: Uint8Array<ArrayBuffer>;
       readonly envelope: Envelope;
+      /** As in credit/claim-codec.ts, for the server. */
+      readonly claim: Uint8Array<ArrayBuffer>;
+      /** Ed25519 signature on the bytes of the claim. */
+      readonly claimSignature: Uint8Array<ArrayBuffer>;
     }
   | { readonly type: 'ping'; readonly nonce: number }
   | { readonly type: 'pong'; readonly nonce: number };

@@ -13,14 +13,15 @@ import type { DesksEnd } from '../peer-router/control-router.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
 import { StandingDesk } from '../hidden/standing-desk.ts';
-import { hiddenTrustOf } from '../hidden/hidden-trust.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { Registry, type Member } from '../placement/registry.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
+import { Complaints } from '../trust/complaints.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
+import { ClaimDesk } from './claim-desk.ts';
 import type { CompanionKeys } from './companion-keys.ts';
 import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
@@ -59,6 +60,8 @@ export interface Desks {
   readonly finishedSessions: FinishedSessions;
   readonly routes: RouteDesk;
   readonly reports: ReportDesk;
+  readonly claims: ClaimDesk;
+  readonly complaints: Complaints;
   readonly volunteers: VolunteerDesk;
   readonly hidden: HiddenDesk;
   readonly hiddenFigures: HiddenFigures;
@@ -67,19 +70,24 @@ export interface Desks {
 
 /** Opens the desks: from here on they answer what the router brings. */
 export function createDesks(deps: DesksDeps): Desks {
-  const { clock, random, log, identity, catalog, store, metrics, companionKeys, router, onError } = deps;
+  const { clock, random, log, identity, catalog, store, metrics, companionKeys, router, onError, limits } = deps;
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const isOwn = (id: PeerId): boolean => companionKeys.isOwn(id);
   const trust = new Trust({ clock, store: store.trust, isOwn });
-  const finishedSessions = new FinishedSessions({ clock, history: store.history, trust, metrics, log, onError });
+  const complaints = new Complaints({
+    ...{ clock, limits },
+    isProven: (session, volunteer) => trust.isProven(session, volunteer),
+    prefixOf: (requester) => registry.get(requester)?.prefix ?? null,
+    onComplaint: (volunteer) => hidden.complained(volunteer),
+  });
+  const finishedSessions = new FinishedSessions({ clock, history: store.history, complaints, metrics, log, onError });
   const isAnchor = (id: PeerId): boolean => companionKeys.isAnchor(id);
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const models = (): ReturnType<RouteDeskDeps['models']> => catalog.planned;
   const hidden = new HiddenDesk({
     ...deps,
     ...{ registry, leases, trust, models, isAnchor },
-    hiddenTrust: hiddenTrustOf(store.trust),
     isBusy: () => routes.queued > 0,
     onResult: ({ id, kind, result, isSteerer, tokens, tookMs }) => {
       hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer });
@@ -92,7 +100,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const standings = new StandingDesk({
     ...{ clock, registry, send },
     chance: () => draw.uniform(),
-    spansOf: (id, numericClass) => trust.standing(id, numericClass).checkedSpans,
+    spansOf: (id, numericClass) => trust.standing(id, numericClass),
     gateOf: (member) => hidden.gateOf(member),
     failureOf: (id) => hidden.failureOf(id),
   });
@@ -146,8 +154,19 @@ export function createDesks(deps: DesksDeps): Desks {
     onReport: (isAccepted) => metrics.reports.inc({ accepted: String(isAccepted) }),
     onError,
   });
+  const claims = new ClaimDesk({
+    ...{ clock, leases, trust, isAnchor, isOwn, onError, limits },
+    verify: verifySignature,
+    modelSize: (digest) => catalog.get(digest)?.manifest.config ?? null,
+    onJudged: (outcome) => {
+      // Where an anchor took part is what a hidden session could be told by.
+      const count = (sum: number): void => metrics.claims.inc({ outcome }, sum);
+      if (hidden.isOn) hiddenFigures.countLater(`claims ${outcome}`, count);
+      else count(1);
+    },
+  });
   const front = new FrontDesk({
-    ...{ send, registry, routes, replays, reports, volunteers, onError },
+    ...{ send, registry, routes, replays, reports, claims, volunteers, onError },
     isOwn,
     onVolunteer: (id, kind) => {
       log.info({ volunteer: id, kind }, 'volunteer');
@@ -160,5 +179,8 @@ export function createDesks(deps: DesksDeps): Desks {
       if (ended.code !== 'cancelled') onError(ended);
     },
   );
-  return { registry, leases, trust, finishedSessions, routes, reports, volunteers, hidden, hiddenFigures, standings };
+  return {
+    ...{ registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers },
+    ...{ hidden, hiddenFigures, standings },
+  };
 }

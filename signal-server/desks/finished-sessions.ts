@@ -3,21 +3,22 @@ import type { Clock } from '#shared/clock.ts';
 import { countsBy, noCounts, TIERS, type CheckCounts } from '#shared/judge/finding.ts';
 import type { HistoryStore, Totals } from '../store/history-store.ts';
 import { addCheckCounts } from '../store/totals.ts';
-import { mostSpans, type Trust } from '../trust/trust.ts';
+import type { Complaints } from '../trust/complaints.ts';
+import { mostSpans } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { FinishedSession } from './running-sessions.ts';
 
 export interface FinishedSessionsDeps {
   readonly clock: Clock;
   readonly history: Pick<HistoryStore, 'sessionEnded' | 'totals'>;
-  readonly trust: Pick<Trust, 'credit' | 'complain'>;
+  readonly complaints: Pick<Complaints, 'hear'>;
   readonly metrics: Pick<Metrics, 'sessions' | 'tokens' | 'spans' | 'replays'>;
   readonly log: Logger;
   /** The store did not take what is to be kept. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Accounts for finished sessions: history, figures, and the trust that they bring or cost their volunteers. */
+/** Accounts for finished sessions: history, figures, and what their requesters complain of. No trust comes or goes with them. */
 export class FinishedSessions {
   readonly #deps: FinishedSessionsDeps;
 
@@ -42,31 +43,32 @@ export class FinishedSessions {
   }
 
   #addAnswer(finished: FinishedSession): void {
-    const { clock, history, log, metrics, onError, trust } = this.#deps;
-    const { lease, outcome, tokens, tokensPerSecond, faults, checks: reported } = finished;
+    const { clock, history, log, metrics, onError, complaints } = this.#deps;
+    const { lease, outcome, tokens, tokensPerSecond, faults } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
     const checks = countsOf(finished);
     metrics.sessions.inc({ outcome });
     metrics.tokens.inc(tokens);
     for (const tier of TIERS) metrics.spans.inc({ tier }, checks[tier]);
-    const ended = history.sessionEnded({
-      id: session,
-      model,
-      requester: lease.requester,
-      issuedMs: issuedAtMs,
-      endedMs: Math.floor(clock.wallMs()),
-      outcome,
-      tokens,
-      tokensPerSecond,
-      primaries: stages.map((stage) => stage.primary.id),
-      faults: faults.map(({ volunteer }) => volunteer),
-      checks,
-    });
-    const credited = reported === null ? null : trust.credit(lease, tokens, reported.agreed);
-    // A link is lost by either end, or by neither.
-    const blames = faults.filter(({ code }) => code !== 'link-lost');
-    const complained = blames.map(({ volunteer }) => trust.complain(lease.requester, volunteer));
-    Promise.all([ended, credited, ...complained]).catch(onError);
+    history
+      .sessionEnded({
+        id: session,
+        model,
+        requester: lease.requester,
+        issuedMs: issuedAtMs,
+        endedMs: Math.floor(clock.wallMs()),
+        outcome,
+        tokens,
+        tokensPerSecond,
+        primaries: stages.map((stage) => stage.primary.id),
+        faults: faults.map(({ volunteer }) => volunteer),
+        checks,
+      })
+      .catch(onError);
+    for (const { volunteer, code } of faults) {
+      // A link is lost by either end, or by neither.
+      if (code !== 'link-lost') complaints.hear(lease.requester, session, volunteer);
+    }
     const blamed = faults.map(({ volunteer, code }) => ({ volunteer, code }));
     log.info(
       { session, outcome, tokens, tokensPerSecond, stages: stages.length, checks, faults: blamed },

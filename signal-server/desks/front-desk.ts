@@ -4,6 +4,7 @@ import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
 import type { Member, Registry } from '../placement/registry.ts';
+import type { ClaimDesk } from './claim-desk.ts';
 import type { ReplayDesk } from './replay-desk.ts';
 import type { ReportDesk } from './report-desk.ts';
 import type { RouteDesk } from './route-desk.ts';
@@ -16,6 +17,7 @@ export interface FrontDeskDeps {
   readonly routes: Pick<RouteDesk, 'receive' | 'left'>;
   readonly replays: Pick<ReplayDesk, 'receive'>;
   readonly reports: Pick<ReportDesk, 'receive'>;
+  readonly claims: Pick<ClaimDesk, 'receive'>;
   /** True for the keys of the server's own anchors and gateway. */
   readonly isOwn: (id: PeerId) => boolean;
   /** A peer has offered itself as a volunteer, for the first time on this connection. */
@@ -57,7 +59,7 @@ export class FrontDesk {
   }
 
   #handOn(member: Member, message: DeskMessage): void {
-    const { routes, replays, reports, volunteers, onVolunteer } = this.#deps;
+    const { routes, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
     switch (message.type) {
       case 'route':
       case 'abandon':
@@ -71,6 +73,9 @@ export class FrontDesk {
         return;
       case 'report':
         reports.receive(member, message);
+        return;
+      case 'claims':
+        claims.receive(member, message);
         return;
       case 'offer':
         if (!this.#volunteers.has(member)) onVolunteer(member.id, member.kind);

@@ -12,9 +12,9 @@ import { candidatesFor, type CandidateSources, type Gate } from '../routing/cand
 import { Draw } from '../routing/draw.ts';
 import type { RouteRequest } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
+import type { Trust } from '../trust/trust.ts';
 import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
 import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
-import type { HiddenTrust } from './hidden-trust.ts';
 import { HiddenWatch, type HiddenResult } from './hidden-watch.ts';
 import { LostDraws } from './lost-draws.ts';
 import { completes } from './reference-cover.ts';
@@ -49,7 +49,7 @@ export interface HiddenRunner {
   run(session: HiddenRun): Promise<void>;
 }
 
-export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measuresSpeed'> {
+export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measuresSpeed' | 'trust'> {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly registry: Registry;
@@ -59,7 +59,8 @@ export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measu
   readonly isFilling: () => boolean;
   /** True while somebody waits for a route. */
   readonly isBusy: () => boolean;
-  readonly hiddenTrust: HiddenTrust;
+  /** What failures count for. Spans need no word of ours: their replicas' claims bring them, as in every session. */
+  readonly trust: CandidateSources['trust'] & Pick<Trust, 'failHidden'>;
   /** Called after each session, with what it came to for the volunteer that it was about. */
   readonly onResult: (outcome: HiddenEnd) => void;
   /** Called when a volunteer has become one that work may be given to. */
@@ -331,7 +332,7 @@ export class HiddenDesk {
     given: HiddenResult,
     tookMs: number,
   ): void {
-    const { clock, hiddenTrust, log, onError, onResult, onSupply, registry } = this.#deps;
+    const { clock, log, onError, onResult, onSupply, registry, trust } = this.#deps;
     const { numericClass } = volunteer.offer;
     const isThere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
     const left: HiddenResult = { type: 'unclear', reason: 'it left, or was given other work' };
@@ -352,13 +353,12 @@ export class HiddenDesk {
       const before = volunteer.tried?.layerMs ?? null;
       registry.passed(volunteer, before ?? layerMs ?? volunteer.layerMs ?? 0, result.isMeasured);
       if (before !== null && layerMs !== null) this.#speeds.set(id, { layerMs, atMs: this.#newsAtMs() });
-      hiddenTrust.witness(id, numericClass, result.spans).catch(onError);
       this.#reasons.delete(id);
       if (!wasOpen) onSupply();
     } else if (result.type === 'failed') {
       registry.untry(volunteer);
       this.#reasons.set(id, result.reason);
-      if (isFault) hiddenTrust.failHidden(id, numericClass, result.reason).catch(onError);
+      if (isFault) trust.failHidden(id, numericClass, result.reason).catch(onError);
     }
     const { type: outcome } = result;
     const reason = result.type === 'passed' ? undefined : result.reason;

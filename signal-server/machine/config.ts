@@ -206,6 +206,11 @@ export const configSchema = z.strictObject({
       /** Reports of faults by one peer, and of all peers that wait to be verified. */
       reports: rate(0.2, 16),
       reportsWaiting: z.int().positive().default(64),
+      /** Messages with the claims of replicas from one requester, and of all that wait to be judged. Not for our own gateway. */
+      claims: rate(20, 200),
+      claimsWaiting: z.int().positive().default(256),
+      /** Unproven faults that the requesters of one address prefix are heard with. */
+      complaints: rate(1 / 60, 4),
       queueLength: z.int().min(0).default(64),
       routesPerRequester: z.int().positive().max(MAX_REQUESTER_SESSIONS).default(32),
       replaysPerRequester: z.int().positive().default(4),

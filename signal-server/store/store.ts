@@ -4,7 +4,7 @@ import type { ListedReceipts } from './listed-receipts.ts';
 import type { ReceiptStore } from './receipt-store.ts';
 import type { TrustStore } from './trust-store.ts';
 
-/** Sessions older than this are kept as sums only, complaints not at all. */
+/** Sessions older than this are kept as sums only, the reasons of lost standings not at all. */
 export const HISTORY_MS = 30 * 24 * 60 * 60_000;
 
 /**

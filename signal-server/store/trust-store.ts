@@ -23,28 +23,40 @@ export interface Suspension {
   readonly reason: string;
 }
 
+/**
+ * How spans came to a key: witnessed by an anchor in a session of the server's own (`own`) or of another requester
+ * (`others`), or `agreed` with a replica that is none of the server's.
+ */
+export type SpanSource = 'own' | 'others' | 'agreed';
+
+/** The spans of a key in one numeric class, by their source. */
+export interface EarnedSpans extends Readonly<Record<SpanSource, number>> {
+  /** When the first of `own` and `others` came; null before that. */
+  readonly firstWitnessedMs: number | null;
+}
+
+/** The reason why a key lost what it had earned in a session that the server itself held. */
+export interface HiddenFault {
+  readonly numericClass: string;
+  /** For people. */
+  readonly reason: string;
+  readonly atMs: number;
+}
+
 export interface TrustAppends {
-  /** Adds to the spans of a key, and to those of them that this requester brought. */
-  credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): Promise<void>;
-  /** Drops the shares of the requesters: they are no longer needed once a key is not new. */
-  forgetSources(volunteer: PeerId, numericClass: string): Promise<void>;
-  /** Takes the place of an earlier complaint of this requester. */
-  complain(volunteer: PeerId, requester: PeerId, atMs: number): Promise<void>;
-  /** Drops all that a key has earned, in every numeric class, and the complaints of it. */
-  reset(volunteer: PeerId): Promise<void>;
-  /** Records the fault with its proof, resets the key and suspends it, all or nothing. */
+  /** Adds to the spans of a key. */
+  credit(volunteer: PeerId, numericClass: string, source: SpanSource, spans: number, atMs: number): Promise<void>;
+  /** Drops what was witnessed of a key, in every numeric class, and keeps the reason in the place of an earlier one. */
+  failHidden(volunteer: PeerId, fault: HiddenFault): Promise<void>;
+  /** Records the fault with its proof, drops all that the key has earned and suspends it, all or nothing. */
   convict(fault: KeptFault, proof: string, suspension: Suspension): Promise<void>;
-  /** Drops complaints from before `beforeMs`. */
+  /** Drops the reasons of `failHidden` from before `beforeMs`. */
   prune(beforeMs: number): Promise<void>;
 }
 
 export interface TrustReads {
-  /** Spans credited to a key in a numeric class. */
-  spans(volunteer: PeerId, numericClass: string): number;
-  /** The part of these spans that one requester brought while the key was new. */
-  spansFrom(volunteer: PeerId, numericClass: string, requester: PeerId): number;
-  /** Requesters that complained of this volunteer since `sinceMs`. */
-  complaints(volunteer: PeerId, sinceMs: number): number;
+  earned(volunteer: PeerId, numericClass: string): EarnedSpans;
+  hiddenFault(volunteer: PeerId): HiddenFault | null;
   /** The newest, over or not. */
   suspension(volunteer: PeerId): Suspension | null;
   /** Keys whose suspension is not over at `atMs`. */

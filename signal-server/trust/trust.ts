@@ -1,24 +1,23 @@
 import type { Clock } from '#shared/clock.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { CHUNK_POSITIONS, MAX_CHECKS, PROBATION_CHUNKS } from '#shared/limits.ts';
-import type { Replica, Route } from '#shared/route/route.ts';
-import type { Lease } from '../placement/leases.ts';
-import type { KeptFault, Suspension, TrustStore } from '../store/trust-store.ts';
+import { CHUNK_POSITIONS, MAX_CHECKS, MAX_REASON_CHARACTERS } from '#shared/limits.ts';
+import type { Route } from '#shared/route/route.ts';
+import type { HiddenFault, KeptFault, SpanSource, Suspension, TrustStore } from '../store/trust-store.ts';
+import { isLongTrustedKey, isNewKey, witnessedSpans } from './standing-rule.ts';
 
 const HOUR_MS = 60 * 60_000;
 const FIRST_SUSPENSION_MS = HOUR_MS;
 const MAX_SUSPENSION_MS = 30 * 24 * HOUR_MS;
-/** The part of a key's probation that one requester can bring, since it may be the volunteer itself under another key. */
-const MAX_FROM_ONE_REQUESTER = Math.floor(PROBATION_CHUNKS / 2);
-/** Requesters that must complain of a key within a day to make it new again. */
-const MAX_COMPLAINTS = 3;
-const COMPLAINT_MS = 24 * HOUR_MS;
 
-/** The standing of a key in one numeric class, earned by checked work. */
+/** The standing of a key in one numeric class. */
 export interface Standing {
-  readonly checkedSpans: number;
-  /** True below PROBATION_CHUNKS checked spans: it is watched by two shadows, and by one that is not new where there is one. */
+  /** Spans that count toward what the key has before it (standing-rule.ts). */
+  readonly witnessedSpans: number;
+  /** Spans in which it agreed with keys that are not the server's. */
+  readonly agreedSpans: number;
+  /** True below PROBATION_CHUNKS witnessed spans: it is watched by two shadows, and by one that is not new where there is one. */
   readonly isNew: boolean;
+  readonly isLongTrusted: boolean;
   /** Wall-clock milliseconds; null if it may work. */
   readonly suspendedUntilMs: number | null;
 }
@@ -26,12 +25,12 @@ export interface Standing {
 export interface TrustDeps {
   readonly clock: Clock;
   readonly store: TrustStore;
-  /** Keys of the server's own anchors and gateway: they need not earn trust. */
+  /** Keys of the server's own anchors and gateway: they need not earn trust, and lose none but by a proof. */
   readonly isOwn: (id: PeerId) => boolean;
 }
 
 /**
- * The trust that keys have earned by checked work, and lost. It is per key and numeric class; suspensions are per key. A change
+ * The trust that keys have earned by work that the server saw to be right, and lost. It is per key and numeric class; suspensions are per key. A change
  * counts as soon as its call returns, and is on the disk once its promise resolves.
  */
 export class Trust {
@@ -42,10 +41,13 @@ export class Trust {
   }
 
   standing(id: PeerId, numericClass: string): Standing {
-    const checkedSpans = this.#deps.store.spans(id, numericClass);
+    const { clock, isOwn, store } = this.#deps;
+    const earned = store.earned(id, numericClass);
     return {
-      checkedSpans,
-      isNew: checkedSpans < PROBATION_CHUNKS && !this.#deps.isOwn(id),
+      witnessedSpans: witnessedSpans(earned),
+      agreedSpans: earned.agreed,
+      isNew: isNewKey(earned) && !isOwn(id),
+      isLongTrusted: isLongTrustedKey(earned, clock.wallMs()) || isOwn(id),
       suspendedUntilMs: this.suspension(id)?.untilMs ?? null,
     };
   }
@@ -62,33 +64,35 @@ export class Trust {
     return this.#deps.store.suspendedAt(this.#deps.clock.wallMs());
   }
 
-  /** Credits the replicas of an ended session with the spans in which its requester says they agreed. */
-  async credit(lease: Lease, tokens: number, agreed: readonly { volunteer: PeerId; spans: number }[]): Promise<void> {
-    const { stages } = lease.route;
-    const replicas = new Map<PeerId, Replica>(
-      stages.flatMap(({ primary, shadows }) => [primary, ...shadows].map((replica) => [replica.id, replica])),
-    );
-    const most = mostSpans(lease.route, tokens);
-    const credits: Promise<void>[] = [];
-    for (const { volunteer, spans } of agreed) {
-      const replica = replicas.get(volunteer);
-      // A volunteer named twice is credited once.
-      replicas.delete(volunteer);
-      if (replica === undefined || volunteer === lease.requester) continue;
-      credits.push(this.#credit(volunteer, replica.numericClass, lease.requester, Math.min(spans, most)));
-    }
-    await Promise.all(credits);
+  /**
+   * Spans in which an anchor of this server computed what the key computed: in a session that the server held itself, or of
+   * another requester. A session of the server's own may say so without an anchor, for it knows what is right.
+   */
+  async witness(
+    id: PeerId,
+    numericClass: string,
+    spans: number,
+    heldBy: Exclude<SpanSource, 'agreed'> = 'own',
+  ): Promise<void> {
+    await this.#credit(id, numericClass, heldBy, spans);
   }
 
-  /** Unproven faults: one requester's word resets nobody, that of several does. */
-  async complain(requester: PeerId, volunteer: PeerId): Promise<void> {
-    const { clock, store, isOwn } = this.#deps;
-    if (isOwn(volunteer) || requester === volunteer) return;
-    const nowMs = Math.floor(clock.wallMs());
-    const isLast = async (): Promise<void> => {
-      if (store.complaints(volunteer, nowMs - COMPLAINT_MS) >= MAX_COMPLAINTS) await store.reset(volunteer);
-    };
-    await Promise.all([store.complain(volunteer, requester, nowMs), isLast()]);
+  /** Spans in which the key agreed with another that is none of the server's: they decide nothing. */
+  async agree(id: PeerId, numericClass: string, spans: number): Promise<void> {
+    await this.#credit(id, numericClass, 'agreed', spans);
+  }
+
+  /** The key failed in a session that the server held itself: what was witnessed of it is gone, and it is new again. */
+  async failHidden(id: PeerId, numericClass: string, reason: string): Promise<void> {
+    const { clock, isOwn, store } = this.#deps;
+    if (isOwn(id)) return;
+    const kept = reason.slice(0, MAX_REASON_CHARACTERS);
+    await store.failHidden(id, { numericClass, reason: kept, atMs: Math.floor(clock.wallMs()) });
+  }
+
+  /** The last reason of `failHidden`, for the owner of the key; null where there is none, or it is long ago. */
+  lastFault(id: PeerId): HiddenFault | null {
+    return this.#deps.store.hiddenFault(id);
   }
 
   /** True if this fault is on record already. */
@@ -112,18 +116,9 @@ export class Trust {
     return suspension;
   }
 
-  async #credit(volunteer: PeerId, numericClass: string, requester: PeerId, spans: number): Promise<void> {
-    const { store, isOwn } = this.#deps;
-    const before = store.spans(volunteer, numericClass);
-    const isNew = before < PROBATION_CHUNKS;
-    const left = MAX_FROM_ONE_REQUESTER - (isNew ? store.spansFrom(volunteer, numericClass, requester) : 0);
-    const credited = isNew && !isOwn(requester) ? Math.min(spans, left) : spans;
-    if (credited <= 0) return;
-    const isEarned = before + credited >= PROBATION_CHUNKS;
-    await Promise.all([
-      store.credit(volunteer, numericClass, requester, credited),
-      isEarned ? store.forgetSources(volunteer, numericClass) : null,
-    ]);
+  async #credit(id: PeerId, numericClass: string, source: SpanSource, spans: number): Promise<void> {
+    const { clock, store } = this.#deps;
+    if (spans > 0) await store.credit(id, numericClass, source, spans, Math.floor(clock.wallMs()));
   }
 }
 

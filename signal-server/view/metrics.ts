@@ -12,6 +12,7 @@ export interface Metrics {
   readonly spans: Counter<'tier'>;
   readonly reports: Counter<'accepted'>;
   readonly replays: Counter<'role' | 'outcome'>;
+  readonly claims: Counter<'outcome'>;
   readonly receipts: Counter;
   readonly receiptsRefused: Counter<'reason'>;
   readonly refusals: Counter<'code'>;
@@ -151,6 +152,12 @@ export function createMetrics(sources: MetricSources): Metrics {
       name: 'chorus_replays_total',
       help: 'Requests for a third replica that ended or were refused.',
       labelNames: ['role', 'outcome'],
+      registers,
+    }),
+    claims: new Counter({
+      name: 'chorus_claims_total',
+      help: 'Claims of replicas for credit, by what they brought.',
+      labelNames: ['outcome'],
       registers,
     }),
     receipts: new Counter({ name: 'chorus_receipts_total', help: 'Receipts put into the log.', registers }),

@@ -30,7 +30,7 @@ const [a, b] = [addressOf('a', 1), addressOf('b', 2)];
 const envelope = { payloadType: 'x', payload: 'ä€😀\n', signatures: [{ keyid: '', sig: '' }] };
 const signed = { statement: 'AA==', publicKey: 'AA==', signature: 'AA==' };
 const range = { start: 0, end: 4, embedding: true, head: false };
-const checks = { checked: 1, settled: 0, unchecked: 0, disputed: 0, agreed: [{ volunteer: a.id, spans: 1 }] };
+const checks = { checked: 1, settled: 0, unchecked: 0, disputed: 0 };
 const figures = {
   session,
   tokens: 3,
@@ -55,6 +55,10 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
     type: 'report',
     request: 1,
     proof: { type: 'equivocation', route: envelope, first: signed, second: signed },
+  },
+  claims: {
+    ...{ type: 'claims', session, stage: 1 },
+    claims: ['AA==', 'AQ=='].map((claim) => ({ publicKey: 'AA==', claim, signature: 'AA==' })),
   },
   resume: { type: 'resume', sessions: [session] },
   release: { type: 'release', outcome: 'cancelled', ...figures },

@@ -3,13 +3,16 @@ import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import {
   MAX_PROOF_CHARACTERS,
   MAX_PROOFS,
+  type EarnedSpans,
+  type HiddenFault,
   type KeptFault,
   type TrustStore,
 } from '../../signal-server/store/trust-store.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
 
 const [volunteer, other] = ['a', 'b'].map((digit) => digit.repeat(64)) as [PeerId, PeerId];
-const [alice, bob] = ['c', 'd'].map((digit) => digit.repeat(64)) as [PeerId, PeerId];
+const NOTHING: EarnedSpans = { own: 0, others: 0, agreed: 0, firstWitnessedMs: null };
+const hidden = (atMs: number): HiddenFault => ({ numericClass: 'wasm', reason: 'it lied', atMs });
 const term = { times: 1, untilMs: 100, reason: 'it lied' };
 const faultOf = (i: number): KeptFault => ({
   session: i.toString(16).padStart(32, '0') as SessionId,
@@ -31,72 +34,68 @@ export function describeTrustStore(name: string, open: () => Promise<OpenedStore
     });
     afterEach(() => opened.release());
 
-    it('is credited by key, by numeric class and by requester', async () => {
-      await store.credit(volunteer, 'wasm', alice, 2);
-      await store.credit(volunteer, 'wasm', bob, 3);
-      await store.credit(volunteer, 'webgpu/x', alice, 5);
+    it('is credited by key, by numeric class and by source', async () => {
+      await store.credit(volunteer, 'wasm', 'own', 2, 10);
+      await store.credit(volunteer, 'wasm', 'others', 3, 20);
+      await store.credit(volunteer, 'wasm', 'agreed', 4, 30);
+      await store.credit(volunteer, 'webgpu/x', 'agreed', 5, 5);
+      await store.credit(volunteer, 'webgpu/x', 'own', 1, 40);
       store = await opened.reopen();
-      expect(['wasm', 'webgpu/x', 'none'].map((each) => store.spans(volunteer, each))).toEqual([5, 5, 0]);
-      expect([alice, bob, other].map((each) => store.spansFrom(volunteer, 'wasm', each))).toEqual([2, 3, 0]);
-      expect(store.spans(other, 'wasm')).toBe(0);
+      expect(store.earned(volunteer, 'wasm')).toEqual({ own: 2, others: 3, agreed: 4, firstWitnessedMs: 10 });
+      expect(store.earned(volunteer, 'webgpu/x')).toEqual({ own: 1, others: 0, agreed: 5, firstWitnessedMs: 40 });
+      expect([store.earned(volunteer, 'none'), store.earned(other, 'wasm')]).toEqual([NOTHING, NOTHING]);
     });
 
     it('is read before it is confirmed, also by who has asked before', async () => {
-      expect([store.spans(volunteer, 'wasm'), store.suspension(volunteer)]).toEqual([0, null]);
-      const credited = store.credit(volunteer, 'wasm', alice, 2);
-      expect(store.spans(volunteer, 'wasm')).toBe(2);
-      expect(store.spansFrom(volunteer, 'wasm', alice)).toBe(2);
+      expect([store.earned(volunteer, 'wasm'), store.suspension(volunteer)]).toEqual([NOTHING, null]);
+      const credited = store.credit(volunteer, 'wasm', 'own', 2, 10);
+      expect(store.earned(volunteer, 'wasm')).toMatchObject({ own: 2 });
+      const failed = store.failHidden(volunteer, hidden(20));
+      expect([store.earned(volunteer, 'wasm'), store.hiddenFault(volunteer)]).toEqual([NOTHING, hidden(20)]);
       const convicted = store.convict(faultOf(1), 'proof', term);
-      expect([store.spans(volunteer, 'wasm'), store.suspension(volunteer)]).toEqual([0, term]);
-      await Promise.all([credited, convicted]);
-      expect([store.spans(volunteer, 'wasm'), store.suspension(volunteer)]).toEqual([0, term]);
+      expect(store.suspension(volunteer)).toEqual(term);
+      await Promise.all([credited, failed, convicted]);
+      expect([store.earned(volunteer, 'wasm'), store.suspension(volunteer)]).toEqual([NOTHING, term]);
     });
 
     it('is right for more numeric classes than are likely', async () => {
       const classes = Array.from({ length: 20 }, (_, i) => `class ${i}`);
-      await Promise.all(classes.map((each, i) => store.credit(volunteer, each, alice, i)));
-      expect(classes.map((each) => store.spans(volunteer, each))).toEqual(classes.map((_, i) => i));
+      await Promise.all(classes.map((each, i) => store.credit(volunteer, each, 'own', i, 1)));
+      expect(classes.map((each) => store.earned(volunteer, each).own)).toEqual(classes.map((_, i) => i));
     });
 
-    it('forgets who brought what of one class, and nothing else', async () => {
-      await store.credit(volunteer, 'wasm', alice, 2);
-      await store.credit(volunteer, 'webgpu/x', alice, 4);
-      await store.forgetSources(volunteer, 'wasm');
-      expect(store.spansFrom(volunteer, 'wasm', alice)).toBe(0);
-      expect(store.spansFrom(volunteer, 'webgpu/x', alice)).toBe(4);
-      expect(store.spans(volunteer, 'wasm')).toBe(2);
-    });
-
-    it('counts each requester that complains once, from its last complaint on', async () => {
-      await store.complain(volunteer, alice, 10);
-      await store.complain(volunteer, bob, 20);
-      await store.complain(other, bob, 20);
-      expect([10, 11, 20, 21].map((sinceMs) => store.complaints(volunteer, sinceMs))).toEqual([2, 1, 1, 0]);
-      await store.complain(volunteer, alice, 30);
-      expect([10, 21, 31].map((sinceMs) => store.complaints(volunteer, sinceMs))).toEqual([2, 1, 0]);
-      await store.prune(25);
-      store = await opened.reopen();
-      expect([volunteer, other].map((each) => store.complaints(each, 0))).toEqual([1, 0]);
-    });
-
-    it('is gone with the complaints when a key is reset, in every class of this key alone', async () => {
+    it('loses what was witnessed, and nothing else, where the server found a fault itself', async () => {
       for (const key of [volunteer, other]) {
-        await store.credit(key, 'wasm', alice, 2);
-        await store.credit(key, 'webgpu/x', alice, 2);
-        await store.complain(key, alice, 10);
+        await store.credit(key, 'wasm', 'own', 2, 10);
+        await store.credit(key, 'webgpu/x', 'others', 3, 10);
+        await store.credit(key, 'webgpu/x', 'agreed', 4, 10);
       }
-      await store.reset(volunteer);
-      expect(['wasm', 'webgpu/x'].map((each) => store.spans(volunteer, each))).toEqual([0, 0]);
-      expect([store.spansFrom(volunteer, 'wasm', alice), store.complaints(volunteer, 0)]).toEqual([0, 0]);
-      expect([store.spans(other, 'wasm'), store.complaints(other, 0)]).toEqual([2, 1]);
+      await store.failHidden(volunteer, hidden(20));
+      store = await opened.reopen();
+      expect(store.earned(volunteer, 'wasm')).toEqual(NOTHING);
+      expect(store.earned(volunteer, 'webgpu/x')).toEqual({ ...NOTHING, agreed: 4 });
+      expect(store.earned(other, 'webgpu/x')).toEqual({ own: 0, others: 3, agreed: 4, firstWitnessedMs: 10 });
+      expect([store.hiddenFault(volunteer), store.hiddenFault(other)]).toEqual([hidden(20), null]);
+      await store.credit(volunteer, 'wasm', 'others', 1, 30);
+      expect(store.earned(volunteer, 'wasm')).toEqual({ ...NOTHING, others: 1, firstWitnessedMs: 30 });
+    });
+
+    it('keeps the last reason of a key, until it is pruned', async () => {
+      await store.failHidden(volunteer, hidden(20));
+      await store.failHidden(volunteer, { ...hidden(30), numericClass: 'webgpu/x' });
+      await store.prune(30);
+      expect(store.hiddenFault(volunteer)).toEqual({ ...hidden(30), numericClass: 'webgpu/x' });
+      await store.prune(31);
+      store = await opened.reopen();
+      expect(store.hiddenFault(volunteer)).toBeNull();
     });
 
     it('is gone with a proven fault, which suspends the key', async () => {
-      await store.credit(volunteer, 'wasm', alice, 2);
-      await store.complain(volunteer, alice, 10);
+      await store.credit(volunteer, 'wasm', 'own', 2, 10);
+      await store.credit(volunteer, 'wasm', 'agreed', 2, 10);
       await store.convict(faultOf(1), 'proof', term);
       store = await opened.reopen();
-      expect([store.spans(volunteer, 'wasm'), store.complaints(volunteer, 0)]).toEqual([0, 0]);
+      expect(store.earned(volunteer, 'wasm')).toEqual(NOTHING);
       expect(store.suspension(volunteer)).toEqual(term);
       expect([99, 100].map((atMs) => store.suspendedAt(atMs))).toEqual([1, 0]);
       expect(store.isProven(faultOf(1).session, volunteer)).toBe(true);
@@ -111,10 +110,10 @@ export function describeTrustStore(name: string, open: () => Promise<OpenedStore
 
     it('takes no fault a second time, and nothing of one it does not take', async () => {
       await store.convict(faultOf(1), 'proof', term);
-      await store.credit(volunteer, 'wasm', alice, 2);
+      await store.credit(volunteer, 'wasm', 'own', 2, 10);
       await expect(store.convict(faultOf(1), 'other', { ...term, times: 2 })).rejects.toThrow();
       expect(store.suspension(volunteer)).toEqual(term);
-      expect(store.spans(volunteer, 'wasm')).toBe(2);
+      expect(store.earned(volunteer, 'wasm').own).toBe(2);
       expect(store.faults(9)).toHaveLength(1);
       expect(await store.proof(faultOf(1).session, volunteer)).toBe('proof');
     });
@@ -136,7 +135,13 @@ export function describeTrustStore(name: string, open: () => Promise<OpenedStore
     });
 
     it('is not changed through what was handed in or out', async () => {
-      const [fault, suspension] = [faultOf(1), { ...term }];
+      const [fault, suspension, lost] = [faultOf(1), { ...term }, hidden(20)];
+      await store.failHidden(volunteer, lost);
+      overwrite(lost, { reason: 'it did not' });
+      overwrite(store.hiddenFault(volunteer)!, { atMs: 0 });
+      await store.credit(other, 'wasm', 'own', 1, 10);
+      overwrite(store.earned(other, 'wasm'), { own: 99 });
+      overwrite(store.earned(other, 'none'), { own: 99 });
       await store.convict(fault, 'proof', suspension);
       overwrite(fault.range, { end: 99 });
       overwrite(suspension, { times: 99 });
@@ -145,6 +150,8 @@ export function describeTrustStore(name: string, open: () => Promise<OpenedStore
       overwrite(store.faults(1)[0]!.range, { start: 99 });
       expect(store.suspension(volunteer)).toEqual(term);
       expect(store.faults(1)).toEqual([faultOf(1)]);
+      expect(store.hiddenFault(volunteer)).toEqual(hidden(20));
+      expect([store.earned(other, 'wasm').own, store.earned(other, 'none').own]).toEqual([1, 0]);
     });
   });
 }

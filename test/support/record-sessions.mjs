@@ -24,7 +24,9 @@ for (let i = 0; ; i++) {
   const fault = { session: id, volunteer, model: 'b'.repeat(64), range, reason: 'it lied', atMs: i };
   await Promise.all([
     store.history.sessionEnded({ ...session, primaries: [volunteer], faults: [], checks }),
-    store.trust.credit(volunteer, 'wasm', 'c'.repeat(64), 1),
+    store.trust.credit(volunteer, 'wasm', 'own', 1, i),
+    store.trust.credit('d'.repeat(64), 'wasm', 'others', 1, i),
+    store.trust.failHidden('e'.repeat(64), { numericClass: 'wasm', reason: 'it lied', atMs: i }),
     store.trust.convict(fault, '{"proof":true}', { times: i + 1, untilMs: i + 1, reason: 'it lied' }),
   ]);
   process.stdout.write(`${id}\n`);

@@ -19,9 +19,9 @@ export function nameTrust(trust: VolunteerTrust, serverTimeMs: number): string {
     case 'suspended':
       return `suspended until ${formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs)}`;
     case 'new':
-      return `new, ${trust.checkedSpans} of ${PROBATION_CHUNKS}`;
+      return `new, ${trust.witnessedSpans} of ${PROBATION_CHUNKS}`;
     case 'proven':
-      return formatCount(trust.checkedSpans);
+      return formatCount(trust.witnessedSpans + trust.agreedSpans);
   }
 }
 
@@ -37,11 +37,11 @@ export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): strin
     }
     case 'new':
       return (
-        `This tab’s key is new: two others re-run what it does until ${PROBATION_CHUNKS} parts agreed. ` +
-        `${trust.checkedSpans} did so far.`
+        `This tab’s key is new: two others re-run what it does until the server has seen ${PROBATION_CHUNKS} parts of its ` +
+        `work to be right. It has seen ${trust.witnessedSpans} so far; ${alsoAgreed(trust)}.`
       );
     case 'proven':
-      return `${plural(trust.checkedSpans, 'part')} of this tab’s work agreed with what others computed.`;
+      return `The server saw ${plural(trust.witnessedSpans, 'part')} of this tab’s work to be right; ${alsoAgreed(trust)}.`;
   }
 }
 
@@ -74,6 +74,10 @@ export function explainHiddenSessions({ sessions: { trial, later } }: NetworkSna
     `The server also asked for ${plural(held, 'answer')} of its own to try volunteers; ` +
     `${formatCount(found)} of them found something wrong. Counted once an hour.`
   );
+}
+
+function alsoAgreed({ agreedSpans }: VolunteerTrust): string {
+  return `${formatCount(agreedSpans)} more agreed with what others computed`;
 }
 
 /** The time of a moment; with the day where that is not today's. */

@@ -164,6 +164,9 @@ export class Conversation {
           isAccepted: false,
         }));
       }
+      case 'claims':
+        this.#board.tell(effect.claims);
+        return;
       case 'rest':
         this.#board.tell(effect.rest);
         return;

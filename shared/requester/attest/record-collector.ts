@@ -1,5 +1,6 @@
 import type { SignedBytes } from '../../ask.ts';
 import { toHex } from '../../bytes.ts';
+import type { SignedClaim } from '../../credit/claim.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { strictParts } from '../../crypto/strict-envelope.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
@@ -20,6 +21,11 @@ export interface RecordTask {
   readonly model: Digest;
   readonly runtime: AttestationPredicate['runtime'];
   readonly salt: Uint8Array<ArrayBuffer>;
+  /**
+   * For the sketches of claims, one for each stage, drawn once everything was computed. The server never hears them, and an
+   * anchor of the server only that of its own stage: with it, tokens could be told from the sketches of the head.
+   */
+  readonly seeds: readonly Uint8Array<ArrayBuffer>[];
   /** Tokens of positions [0, end), as they were fed. */
   readonly tokens: readonly number[];
   readonly runs: readonly FedRun[];
@@ -30,6 +36,11 @@ export interface RecordTask {
 type Recorded = Extract<PeerMessage, { type: 'recorded' }>;
 type Attested = Evidence['attestations'][number];
 
+/** A claim for credit and the stage that it is for; whether it is right is for the server to find out. */
+export interface CollectedClaim extends SignedClaim {
+  readonly stage: number;
+}
+
 interface CollectorHost extends Pick<SessionPort, 'nowMs' | 'perform' | 'verify'> {
   /** A replica signed something else than it was asked for, or than it committed to. */
   wrong(source: RecordSource, code: CheckFailure): void;
@@ -39,6 +50,7 @@ interface Asked {
   readonly source: RecordSource;
   step: 'connecting' | 'asked' | 'verifying' | 'over';
   attested: Attested | null;
+  claim: CollectedClaim | null;
 }
 
 /**
@@ -62,7 +74,9 @@ export class RecordCollector {
     this.#task = { ...task, byMs: host.nowMs + RECORD_TIMEOUT_MS };
     this.#host = host;
     this.#unanswered = unanswered;
-    this.#asked = new Map(sources.map((source) => [source.id, { source, step: 'connecting', attested: null }]));
+    this.#asked = new Map(
+      sources.map((source) => [source.id, { source, step: 'connecting', attested: null, claim: null }]),
+    );
   }
 
   /** True once nothing more is waited for. */
@@ -81,6 +95,11 @@ export class RecordCollector {
     );
   }
 
+  /** The claims that came with these records. */
+  get claims(): readonly CollectedClaim[] {
+    return [...this.#asked.values()].flatMap(({ step, claim }) => (step === 'over' && claim !== null ? [claim] : []));
+  }
+
   start(): void {
     const { session } = this.#task;
     for (const { source } of this.#asked.values()) {
@@ -95,8 +114,13 @@ export class RecordCollector {
     if (asked === null) return;
     asked.step = 'asked';
     this.#unanswered.set(peer, this.#countOf(peer) + 1);
-    const { session, salt, tokens } = this.#task;
-    this.#host.perform({ type: 'send', to: peer, message: { type: 'record', session, end: tokens.length, salt } });
+    const { session, salt, seeds, tokens } = this.#task;
+    const seed = seeds[asked.source.stage]!;
+    this.#host.perform({
+      type: 'send',
+      to: peer,
+      message: { type: 'record', session, end: tokens.length, salt, seed },
+    });
   }
 
   onRecorded(from: PeerId, recorded: Recorded): void {
@@ -106,7 +130,9 @@ export class RecordCollector {
     if (typeof signed === 'string') return this.#judge(asked, signed);
     asked.step = 'verifying';
     this.#unanswered.delete(from);
-    asked.attested = { replica: from, publicKey: recorded.publicKey, envelope: recorded.envelope };
+    const { publicKey, envelope, claim, claimSignature: signature } = recorded;
+    asked.attested = { replica: from, publicKey, envelope };
+    asked.claim = { replica: from, stage: asked.source.stage, publicKey, claim, signature };
     this.#host.verify(signed, (isGood) => this.#onVerified(from, isGood));
   }
 
@@ -161,11 +187,12 @@ export class RecordCollector {
   #refuse(asked: Asked, code: CheckFailure): void {
     asked.step = 'over';
     asked.attested = null;
+    asked.claim = null;
     this.#host.wrong(asked.source, code);
   }
 
   #faultOf(source: RecordSource, publicKey: Uint8Array, payload: Uint8Array<ArrayBuffer>): CheckFailure | null {
-    const { salt, tokens, runs, ...task } = this.#task;
+    const { salt, seeds: _seeds, tokens, runs, ...task } = this.#task;
     const { id: replica, stage, range, role, numericClass } = source;
     const attestation = parseAttestation(payload);
     const expected = { ...task, replica, stage, range, role, numericClass, positions: tokens.length };

@@ -1,3 +1,5 @@
+import { toBase64 } from '../../bytes.ts';
+import { CLAIM_SEED_BYTES } from '../../credit/claim.ts';
 import type { PeerId } from '../../ids.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
 import { MAX_RECORDS } from '../../limits.ts';
@@ -50,10 +52,11 @@ export class SessionRecords {
 
   /** Asks each of these to sign what it did, up to the end of the session as it is now. */
   start(salt: Uint8Array<ArrayBuffer>, sources: readonly RecordSource[]): void {
-    const { model, manifest } = this.#host.config;
-    const { id: session, tokens, fedRuns: runs } = this.#host.session;
+    const { model, manifest, random } = this.#host.config;
+    const { id: session, route, tokens, fedRuns: runs } = this.#host.session;
     const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
-    const task = { session, model, runtime, salt, tokens, runs };
+    const seeds = route.stages.map(() => random(CLAIM_SEED_BYTES));
+    const task = { session, model, runtime, salt, seeds, tokens, runs };
     const host = this.#host;
     const collector = new RecordCollector(task, sources, this.#unanswered, {
       nowMs: host.nowMs,
@@ -64,13 +67,31 @@ export class SessionRecords {
     this.#collector = collector;
     this.#count += 1;
     collector.start();
-    if (collector.isDone) this.#news.recorded();
+    if (collector.isDone) this.#end(collector);
+  }
+
+  /** Hands the server what replicas claim credit for, stage by stage: it believes nothing that their requester says of them. */
+  #end(collector: RecordCollector): void {
+    const { id: session, route } = this.#host.session;
+    route.stages.forEach((_, stage) => {
+      const claims = collector.claims.filter((claim) => claim.stage === stage);
+      // One alone is held against nothing.
+      if (claims.length < 2) return;
+      const message = claims.map(({ publicKey, claim, signature }) => ({
+        publicKey: toBase64(publicKey),
+        claim: toBase64(claim),
+        signature: toBase64(signature),
+      }));
+      this.#host.perform({ type: 'claims', claims: { type: 'claims', session, stage, claims: message } });
+    });
+    this.#news.recorded();
   }
 
   #act(act: () => void): void {
-    if (!this.isRecording) return;
+    const collector = this.#collector;
+    if (collector === null || collector.isDone) return;
     act();
-    if (!this.isRecording) this.#news.recorded();
+    if (collector.isDone) this.#end(collector);
   }
 
   /** Takes something that may be about the records. */

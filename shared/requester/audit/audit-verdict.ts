@@ -123,21 +123,11 @@ export function settle(result: StageResult, third: Third | null): void {
   result.arbiter = third?.by ?? null;
 }
 
-/** The verdict on the span, and the replicas that took part in it and agreed. `draw` is that of its head. */
-export function spanCheck(
-  span: AuditSpan,
-  panel: AuditPanel,
-  draw: DrawDecision,
-  { config }: Manifest,
-): { readonly check: SpanCheck; readonly agreed: readonly PeerId[] } {
+/** The verdict on the span. `draw` is that of its head. */
+export function spanCheck(span: AuditSpan, panel: AuditPanel, draw: DrawDecision, { config }: Manifest): SpanCheck {
   const stages = span.results!.map((result, stage) => stageCheck(span, panel, result, stage, draw, config));
-  const tiers = stages.map(({ tier }) => tier);
-  const tier = lowestTier(tiers);
-  const agreed = stages.flatMap(({ primary, findings, tier }) => {
-    const shadows = findings.filter(hasAgreed).map(({ shadow }) => shadow);
-    return tier === 'unchecked' ? [] : [primary, ...shadows];
-  });
-  return { check: { start: span.span.start, end: span.keptEnd, tier, stages }, agreed };
+  const tier = lowestTier(stages.map((stage) => stage.tier));
+  return { start: span.span.start, end: span.keptEnd, tier, stages };
 }
 
 function stageCheck(

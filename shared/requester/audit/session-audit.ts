@@ -250,8 +250,7 @@ export class SessionAudit implements SpanAudit {
       this.#isCutDue = true;
       this.#host.redrawn(draw.redraw);
     }
-    const { check, agreed } = spanCheck(span, this.#panel, draw, this.#config.manifest);
-    this.#book.judge(check, agreed);
+    this.#book.judge(spanCheck(span, this.#panel, draw, this.#config.manifest));
     this.#host.judged();
     return true;
   }

@@ -30,7 +30,6 @@ export class SessionVerdicts {
   /** The verdicts on the session as it is now, over all its answers: positions that a cut takes away are judged anew. */
   #standing: SpanCheck[] = [];
   readonly #counts = noCounts();
-  readonly #agreed = new Map<PeerId, number>();
   readonly #bare: BareStage[] = [];
   readonly #untold: SpanCheck[] = [];
   #isHeld = false;
@@ -40,9 +39,9 @@ export class SessionVerdicts {
     return this.#standing.at(-1)?.end ?? 0;
   }
 
-  /** All that were given, whatever was cut since, and with how many of them each replica agreed. */
-  get counts(): CheckCounts & { readonly agreed: { readonly volunteer: PeerId; readonly spans: number }[] } {
-    return { ...this.#counts, agreed: [...this.#agreed].map(([volunteer, spans]) => ({ volunteer, spans })) };
+  /** All that were given, whatever was cut since. */
+  get counts(): CheckCounts {
+    return { ...this.#counts };
   }
 
   /** The verdicts on the positions before `end`, without a gap from position 0 on. */
@@ -57,12 +56,11 @@ export class SessionVerdicts {
     this.#standing = this.upTo(position);
   }
 
-  /** Adds a verdict, which begins where the last one ended, and the replicas that agreed. */
-  add(check: SpanCheck, agreed: readonly PeerId[]): void {
+  /** Adds a verdict, which begins where the last one ended. */
+  add(check: SpanCheck): void {
     this.cut(check.start);
     if (check.start === this.end && check.end > check.start) this.#standing.push(check);
     this.#counts[check.tier] += 1;
-    for (const peer of agreed) this.#agreed.set(peer, (this.#agreed.get(peer) ?? 0) + 1);
     this.#isHeld ||= this.#bare.length > 0 && check.tier === 'unchecked';
     this.#untold.push(check);
   }

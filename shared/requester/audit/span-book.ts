@@ -1,4 +1,4 @@
-import type { PeerId, SessionId } from '../../ids.ts';
+import type { SessionId } from '../../ids.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import { MAX_CHECKS } from '../../limits.ts';
 import type { Route } from '../../route/route.ts';
@@ -105,10 +105,10 @@ export class SpanBook {
     return this.#closeDue();
   }
 
-  /** The first open span has its verdict; `agreed` are the replicas that took part and agreed. */
-  judge(check: SpanCheck, agreed: readonly PeerId[]): void {
+  /** The first open span has its verdict. */
+  judge(check: SpanCheck): void {
     this.#open.shift();
-    this.verdicts.add(check, agreed);
+    this.verdicts.add(check);
     this.#tape.release(check.end);
   }
 

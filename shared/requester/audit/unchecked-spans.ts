@@ -57,7 +57,7 @@ export class UncheckedSpans implements SpanAudit {
 
   #judge(closed: readonly AuditSpan[]): void {
     for (const { span } of closed) {
-      this.#book.judge({ start: span.start, end: span.end, tier: 'unchecked', stages: this.#stages }, []);
+      this.#book.judge({ start: span.start, end: span.end, tier: 'unchecked', stages: this.#stages });
       this.#host.judged();
     }
   }

@@ -66,6 +66,7 @@ const EFFECTS: Readonly<Record<SessionEffect['type'], true>> = {
   connect: true,
   send: true,
   'request-replay': true,
+  claims: true,
   rest: true,
   release: true,
 };

@@ -2,7 +2,7 @@ import type Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
 
 /** The steps of the schema, each added to the one before it. Steps are never changed, only added. */
-const STEPS: readonly string[] = [
+export const SCHEMA_STEPS: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS volunteers (
      id TEXT PRIMARY KEY, kind TEXT NOT NULL, first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
      sessions INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0
@@ -56,15 +56,27 @@ const STEPS: readonly string[] = [
    CREATE INDEX listed_by_model ON listed_receipts (model, finished_at);
    CREATE INDEX listed_by_tier ON listed_receipts (tier, finished_at);
    CREATE INDEX listed_by_model_and_tier ON listed_receipts (model, tier, finished_at);`,
+  // Spans from before were what requesters said: they show no more than an agreement that nobody saw.
+  `CREATE TABLE earned_spans (
+     volunteer TEXT NOT NULL, numeric_class TEXT NOT NULL, own INTEGER NOT NULL, others INTEGER NOT NULL,
+     agreed INTEGER NOT NULL, first_witnessed_ms INTEGER, PRIMARY KEY (volunteer, numeric_class)
+   ) STRICT;
+   INSERT INTO earned_spans SELECT volunteer, numeric_class, 0, 0, spans, NULL FROM trust;
+   DROP TABLE trust;
+   DROP TABLE trust_sources;
+   DROP TABLE complaints;
+   CREATE TABLE hidden_faults (
+     volunteer TEXT PRIMARY KEY, numeric_class TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL
+   ) STRICT;`,
 ];
 
 /** Brings the database to the newest schema, whole or not at all. Throws `internal` if it is of a newer Chorus. */
 export function migrate(database: Database.Database): void {
   const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
-  if (version > STEPS.length) throw new ChorusError('internal', 'the data folder was written by a newer Chorus');
-  if (version === STEPS.length) return;
+  if (version > SCHEMA_STEPS.length) throw new ChorusError('internal', 'the data folder was written by a newer Chorus');
+  if (version === SCHEMA_STEPS.length) return;
   database.exec('BEGIN IMMEDIATE');
-  for (const step of STEPS.slice(version)) database.exec(step);
-  database.exec(`PRAGMA user_version = ${STEPS.length}`);
+  for (const step of SCHEMA_STEPS.slice(version)) database.exec(step);
+  database.exec(`PRAGMA user_version = ${SCHEMA_STEPS.length}`);
   database.exec('COMMIT');
 }

@@ -1,7 +1,16 @@
 import type Database from 'libsql';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { MAX_PROOF_CHARACTERS, MAX_PROOFS, type KeptFault, type Suspension, type TrustStore } from '../trust-store.ts';
+import {
+  MAX_PROOF_CHARACTERS,
+  MAX_PROOFS,
+  type EarnedSpans,
+  type HiddenFault,
+  type KeptFault,
+  type SpanSource,
+  type Suspension,
+  type TrustStore,
+} from '../trust-store.ts';
 import type { WriteGroup } from './write-group.ts';
 
 /** Standings kept in memory, since every plan of a route asks for them; all are read again beyond that. */
@@ -9,7 +18,7 @@ const MAX_KNOWN = 20_000;
 const MAX_KNOWN_CLASSES = 8;
 
 interface Known {
-  readonly spans: Map<string, number>;
+  readonly earned: Map<string, EarnedSpans>;
   readonly suspension: Suspension | null;
 }
 
@@ -22,26 +31,23 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     const statement = database.prepare(sql);
     return (...values: (string | number | null)[]) => void statement.run(...values);
   };
-  const spans = one('SELECT spans FROM trust WHERE volunteer = ? AND numeric_class = ?');
-  const source = one('SELECT spans FROM trust_sources WHERE volunteer = ? AND numeric_class = ? AND requester = ?');
+  const earned = one('SELECT * FROM earned_spans WHERE volunteer = ? AND numeric_class = ?');
   const addSpans = run(
-    `INSERT INTO trust VALUES (?, ?, ?)
-     ON CONFLICT (volunteer, numeric_class) DO UPDATE SET spans = spans + excluded.spans`,
+    `INSERT INTO earned_spans VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (volunteer, numeric_class) DO UPDATE SET
+       own = own + excluded.own, others = others + excluded.others, agreed = agreed + excluded.agreed,
+       first_witnessed_ms = coalesce(first_witnessed_ms, excluded.first_witnessed_ms)`,
   );
-  const addSource = run(
-    `INSERT INTO trust_sources VALUES (?, ?, ?, ?)
-     ON CONFLICT (volunteer, numeric_class, requester) DO UPDATE SET spans = spans + excluded.spans`,
+  const dropWitnessed = run(
+    'UPDATE earned_spans SET own = 0, others = 0, first_witnessed_ms = NULL WHERE volunteer = ?',
   );
-  const forgetSources = run('DELETE FROM trust_sources WHERE volunteer = ? AND numeric_class = ?');
-  const addComplaint = run(
-    `INSERT INTO complaints VALUES (?, ?, ?)
-     ON CONFLICT (volunteer, requester) DO UPDATE SET at_ms = excluded.at_ms`,
+  const dropAll = run('DELETE FROM earned_spans WHERE volunteer = ?');
+  const hiddenFault = one('SELECT numeric_class, reason, at_ms FROM hidden_faults WHERE volunteer = ?');
+  const addHiddenFault = run(
+    `INSERT INTO hidden_faults VALUES (?, ?, ?, ?) ON CONFLICT (volunteer)
+     DO UPDATE SET numeric_class = excluded.numeric_class, reason = excluded.reason, at_ms = excluded.at_ms`,
   );
-  const complaints = one('SELECT count(*) AS count FROM complaints WHERE volunteer = ? AND at_ms >= ?');
-  const pruneComplaints = run('DELETE FROM complaints WHERE at_ms < ?');
-  const resets = ['trust', 'trust_sources', 'complaints'].map((table) =>
-    run(`DELETE FROM ${table} WHERE volunteer = ?`),
-  );
+  const pruneHiddenFaults = run('DELETE FROM hidden_faults WHERE at_ms < ?');
   const suspension = one('SELECT times, until_ms, reason FROM suspensions WHERE volunteer = ?');
   const suspend = run(
     `INSERT INTO suspensions VALUES (?, ?, ?, ?) ON CONFLICT (volunteer)
@@ -57,7 +63,6 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
      WHERE proof IS NOT NULL AND number <= (SELECT max(number) FROM proven_faults) - ${MAX_PROOFS}`,
   );
   const faults = database.prepare('SELECT * FROM proven_faults ORDER BY number DESC LIMIT ?');
-  const reset = (volunteer: PeerId): void => resets.forEach((drop) => drop(volunteer));
 
   const known = new Map<PeerId, Known>();
   writes.onUndone(() => known.clear());
@@ -73,19 +78,29 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     let found = known.get(id);
     if (found === undefined) {
       if (known.size >= MAX_KNOWN) known.clear();
-      found = { spans: new Map(), suspension: readSuspension(id) };
+      found = { earned: new Map(), suspension: readSuspension(id) };
       known.set(id, found);
     }
     return found;
   }
 
-  function spansOf(id: PeerId, numericClass: string): number {
-    const { spans: ofClasses } = standingOf(id);
-    const found = ofClasses.get(numericClass) ?? Number(spans(id, numericClass)?.['spans'] ?? 0);
+  function earnedBy(id: PeerId, numericClass: string): EarnedSpans {
+    const { earned: ofClasses } = standingOf(id);
+    const found = ofClasses.get(numericClass) ?? earnedSpansOf(earned(id, numericClass));
     // Classes are the volunteer's own words.
     if (ofClasses.size >= MAX_KNOWN_CLASSES) ofClasses.clear();
     ofClasses.set(numericClass, found);
-    return found;
+    return { ...found };
+  }
+
+  function credit(volunteer: PeerId, numericClass: string, source: SpanSource, spans: number, atMs: number): void {
+    const added = (['own', 'others', 'agreed'] as const).map((each) => (each === source ? spans : 0));
+    addSpans(volunteer, numericClass, ...added, source === 'agreed' ? null : atMs);
+  }
+
+  function failHidden(volunteer: PeerId, { numericClass, reason, atMs }: HiddenFault): void {
+    dropWitnessed(volunteer);
+    addHiddenFault(volunteer, numericClass, reason, atMs);
   }
 
   function readSuspension(volunteer: PeerId): Suspension | null {
@@ -99,24 +114,21 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     const kept = proof.length <= MAX_PROOF_CHARACTERS ? proof : null;
     addFault(session, volunteer, model, JSON.stringify(range), reason, atMs, kept);
     dropProofs();
-    reset(volunteer);
+    dropAll(volunteer);
     suspend(volunteer, term.times, term.untilMs, term.reason);
   }
 
   return {
-    credit: (volunteer, numericClass, requester, credited) =>
-      change(volunteer, () => {
-        addSpans(volunteer, numericClass, credited);
-        addSource(volunteer, numericClass, requester, credited);
-      }),
-    forgetSources: (...key) => writes.add(() => forgetSources(...key)),
-    complain: (...complaint) => writes.add(() => addComplaint(...complaint)),
-    reset: (volunteer) => change(volunteer, () => reset(volunteer)),
+    credit: (volunteer, ...more) => change(volunteer, () => credit(volunteer, ...more)),
+    failHidden: (volunteer, fault) => change(volunteer, () => failHidden(volunteer, fault)),
     convict: (fault, ...more) => change(fault.volunteer, () => convict(fault, ...more)),
-    prune: (beforeMs) => writes.add(() => pruneComplaints(beforeMs)),
-    spans: spansOf,
-    spansFrom: (...key) => Number(source(...key)?.['spans'] ?? 0),
-    complaints: (volunteer, sinceMs) => Number(complaints(volunteer, sinceMs)?.['count']),
+    prune: (beforeMs) => writes.add(() => pruneHiddenFaults(beforeMs)),
+    earned: earnedBy,
+    hiddenFault(volunteer) {
+      const row = hiddenFault(volunteer);
+      if (row === undefined) return null;
+      return { numericClass: String(row['numeric_class']), reason: String(row['reason']), atMs: Number(row['at_ms']) };
+    },
     suspension(volunteer) {
       const found = standingOf(volunteer).suspension;
       return found && { ...found };
@@ -126,6 +138,16 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     faults: (count) => (faults.all(count) as Record<string, unknown>[]).map(keptFaultOf),
     proof: async (session, volunteer) => (fault(session, volunteer)?.['proof'] ?? null) as string | null,
   };
+}
+
+function earnedSpansOf(row: Record<string, unknown> = {}): EarnedSpans {
+  const [own, others, agreed] = ['own', 'others', 'agreed'].map((source) => Number(row[source] ?? 0)) as [
+    number,
+    number,
+    number,
+  ];
+  const firstMs = row['first_witnessed_ms'] ?? null;
+  return { own, others, agreed, firstWitnessedMs: firstMs === null ? null : Number(firstMs) };
 }
 
 function keptFaultOf(row: Record<string, unknown>): KeptFault {

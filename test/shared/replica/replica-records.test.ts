@@ -1,6 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { toHex } from '#shared/bytes.ts';
+import { toHex, utf8 } from '#shared/bytes.ts';
+import { MAX_CLAIM_ROWS } from '#shared/credit/claim.ts';
+import { parseClaim } from '#shared/credit/claim-codec.ts';
+import { digestOf } from '#shared/crypto/identity.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { SKETCH_BYTES } from '#shared/judge/sketch.ts';
 import { MAX_RECORDS } from '#shared/limits.ts';
 import { openAttestation } from '#shared/receipt/evidence/attest.ts';
 import type { Attestation } from '#shared/receipt/evidence/attestation.ts';
@@ -11,6 +15,7 @@ import { toyDigest, toyManifest } from '../../support/toy-model.ts';
 import { toyIdentity, ToyNetwork, toyRanges, toyVerify } from '../../support/toy-network.ts';
 
 const SALT = new Uint8Array(32).fill(5);
+const SEED = new Uint8Array(32).fill(6);
 let network: ToyNetwork;
 let driver: CheckDriver;
 let primaries: PeerId[];
@@ -22,7 +27,9 @@ beforeEach(() => {
   ({ primaries, shadows } = driver);
 });
 
-const record = (end: number, salt = SALT): PeerMessage => ({ type: 'record', session: driver.session, end, salt });
+const record = (end: number, salt = SALT, seed = SEED): PeerMessage => {
+  return { type: 'record', session: driver.session, end, salt, seed };
+};
 
 function recorded(by: PeerId, of = driver) {
   return of.from(by).flatMap((message) => (message.type === 'recorded' ? [message] : []));
@@ -118,6 +125,88 @@ describe('a replica that is asked for its record', () => {
     await driver.sayAll(driver.replicas, [record(43)]);
     expect(driver.replicas.flatMap((peer) => recorded(peer))).toEqual([]);
     expect(driver.allFaults).toEqual([]);
+  });
+});
+
+describe('the claim that goes with a record', () => {
+  const claims = (peer: PeerId) => recorded(peer).map(({ claim }) => parseClaim(claim));
+
+  it('is of the same work, under its own signature', async () => {
+    await driver.answer();
+    await driver.check(0, 32);
+    await driver.check(32, 43);
+    await driver.sayAll(driver.replicas, [record(43)]);
+    for (const [role, peers] of [
+      ['primary', primaries],
+      ['shadow', shadows],
+    ] as const) {
+      for (const [stage, peer] of peers.entries()) {
+        const { publicKey, claim, claimSignature } = recorded(peer)[0]!;
+        expect(await toyVerify(publicKey, claim, claimSignature)).toBe(true);
+        const { inputTo, outputTo, shapes } = driver.commits(peer).at(-1)!.statement;
+        const { sketch, ...said } = parseClaim(claim);
+        expect(said).toEqual({
+          ...{ session: driver.session, stage, range: toyRanges[stage], role, model: toyDigest },
+          numericClass: digestOf(utf8('wasm')),
+          ...{ from: 0, positions: 43 },
+          input: salted(SALT, inputTo),
+          output: salted(SALT, outputTo),
+          runs: salted(SALT, shapes),
+          seed: digestOf(SEED),
+        });
+        // The head gave the logits of the prompt's last position, and of three after it.
+        expect(sketch).toHaveLength(SKETCH_BYTES * (stage === 2 ? 4 : MAX_CLAIM_ROWS));
+      }
+    }
+  });
+
+  it('has the sketches that another replica of the stage has, and others under another seed', async () => {
+    await driver.answer();
+    await driver.check(0, 43 - 11);
+    await driver.check(32, 43);
+    await driver.sayAll(driver.replicas, [record(43)]);
+    const sketches = driver.replicas.map((peer) => claims(peer)[0]!.sketch);
+    for (const stage of [0, 1, 2]) expect(sketches[2 * stage]).toEqual(sketches[2 * stage + 1]);
+    const again = new ToyNetwork(2);
+    const other = new CheckDriver(again);
+    await other.answer();
+    await other.check(0, 32);
+    await other.check(32, 43);
+    const otherSeed = { ...record(43, SALT, SALT), session: other.session } as PeerMessage;
+    await other.sayAll(other.replicas, [otherSeed]);
+    expect(parseClaim(recorded(other.primaries[2]!, other)[0]!.claim).sketch).not.toEqual(sketches[4]);
+  });
+
+  it('sketches what is new since the one before, a cut counted in', async () => {
+    await driver.answer();
+    await driver.check(0, 32);
+    await driver.check(32, 43);
+    await driver.sayAll(driver.replicas, [record(43)]);
+    await driver.feed([5, 6]);
+    await driver.check(43, 45);
+    await driver.sayAll(driver.replicas, [record(45)]);
+    await driver.cut(40);
+    await driver.feed([8]);
+    await driver.check(40, 41);
+    await driver.sayAll(driver.replicas, [record(41)]);
+    for (const peer of [...primaries.slice(0, 2), ...shadows.slice(0, 2)]) {
+      const parts = claims(peer).map(({ from, positions, sketch }) => [from, positions, sketch.length / SKETCH_BYTES]);
+      expect(parts).toEqual([
+        [0, 43, 32],
+        [43, 45, 2],
+        [40, 41, 1],
+      ]);
+    }
+    expect(driver.allFaults).toEqual([]);
+  });
+
+  it('has no sketch of rows that are no numbers', async () => {
+    const { compute } = driver.volunteer(primaries[2]!);
+    compute.tamper = (output) => ({ ...output, bytes: output.bytes.map(() => 255) });
+    await driver.open();
+    await driver.feed(toyPrompt(3));
+    await driver.say(primaries[2]!, [record(3)]);
+    expect(claims(primaries[2]!)).toMatchObject([{ positions: 3, sketch: new Uint8Array() }]);
   });
 });
 

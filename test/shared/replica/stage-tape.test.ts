@@ -73,19 +73,26 @@ describe('the tape of a stage', () => {
     expect([tape.received, tape.computed]).toEqual([1, 1]);
   });
 
-  it('forgets outputs that were shown, but neither their chain nor any input', () => {
+  it('forgets outputs that were shown and claimed, but neither their chain nor any input', () => {
     const tape = new StageTape('hidden');
     tape.take(rows('hidden', 0, [1, 2, 3]), 0);
     tape.complete(3, rows('hidden', 0, [5, 6, 7]));
     const before = tape.span(0, 3);
     expect(tape.bytes).toBe(24);
     tape.release(2);
-    expect(tape.bytes).toBe(16);
+    expect(tape.bytes).toBe(24);
+    tape.claimed(3);
+    tape.release(2);
+    expect([tape.bytes, tape.unclaimedFrom]).toEqual([16, 3]);
     expect(tape.span(0, 3)).toEqual({ ...before, outputs: [none, none, row(7)] });
     tape.cut(1);
     tape.take(rows('hidden', 1, [9]), 0);
     tape.complete(2, rows('hidden', 1, [8]));
+    expect(tape.unclaimedFrom).toBe(1);
+    tape.release(2);
     expect(tape.span(1, 2).outputs).toEqual([row(8)]);
+    tape.claimed(9);
+    expect(tape.unclaimedFrom).toBe(2);
   });
 
   it('keeps no more of a message than the rows that a cut leaves', () => {

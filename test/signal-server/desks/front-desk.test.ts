@@ -40,6 +40,7 @@ describe('the front desk', () => {
       volunteers: { ...receive('volunteers'), left: () => calls.push('volunteers left') },
       replays: receive('replays'),
       reports: receive('reports'),
+      claims: receive('claims'),
       isOwn: (id) => own.has(id),
       onVolunteer: (id) => recorded.push(id),
       onError: (error) => errors.push(error),

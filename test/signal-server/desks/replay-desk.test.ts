@@ -69,7 +69,7 @@ describe('the replay desk', () => {
       leases,
       trust: {
         standing: (id) => ({
-          checkedSpans: 0,
+          ...{ witnessedSpans: 0, agreedSpans: 0, isLongTrusted: false },
           isNew: fresh.has(id),
           suspendedUntilMs: suspended.has(id) ? clock.wallMs() + 1 : null,
         }),

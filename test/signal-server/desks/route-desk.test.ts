@@ -21,8 +21,11 @@ import { smallManifest } from '../../support/small-manifest.ts';
 const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1, true);
 const { times, limits } = parseConfig({ limits: { routesPerRequester: 3 } });
 
-const trusted: Standing = { checkedSpans: 10, isNew: false, suspendedUntilMs: null };
-const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] };
+const trusted: Standing = {
+  ...{ witnessedSpans: 10, agreedSpans: 0 },
+  ...{ isNew: false, isLongTrusted: false, suspendedUntilMs: null },
+};
+const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
 const figuresOf = (count: number) => ({
@@ -314,7 +317,7 @@ describe('the route desk', () => {
     it('passes on what the requester says of the checks', async () => {
       desk.receive(requester, checked(1));
       await settle();
-      const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0, agreed: [] };
+      const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0 };
       desk.receive(requester, { ...figures, type: 'release', session: routes[0]!.session, checks });
       expect(finished).toMatchObject([{ checks }]);
     });

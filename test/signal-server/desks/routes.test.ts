@@ -46,7 +46,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
       tokens: 10,
       tokensPerSecond: 5,
       faults: [],
-      checks: { checked: 0, settled: 0, unchecked: 0, disputed: 0, agreed: [] },
+      checks: { checked: 0, settled: 0, unchecked: 0, disputed: 0 },
       ...overrides,
     });
   }
@@ -199,7 +199,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     await connectVolunteer(server.url, { slots: 4 });
     requester.send(routeRequest(model));
     const route = await routed(requester, 1);
-    const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0, agreed: [] };
+    const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0 };
     const figures = { tokens: 40, tokensPerSecond: 5, faults: [] };
     requester.send({ type: 'rest', session: route.session, ...figures, checks });
     // Messages are taken in order.

@@ -183,7 +183,10 @@ describe('HTTP', () => {
     expect(after.models[0]!.coverage).toEqual({ embedding: 1, layers: [1, 1, 1, 1, 1, 1, 1, 1], head: 1 });
     expect(after.models[0]!.servable).toBe(false);
     expect(after.models[0]!.reason).toContain('busy');
-    expect(after.volunteers[0]!.trust).toEqual({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
+    expect(after.volunteers[0]!.trust).toEqual({
+      ...{ witnessedSpans: 0, agreedSpans: 0 },
+      ...{ isNew: true, isLongTrusted: false, suspendedUntilMs: null },
+    });
     expect(after).toMatchObject({ checks: { checked: 0, disputed: 0 }, faults: [] });
     expect(after).toMatchObject({ sharedPrefix: true, sessions: { running: 1 } });
     for (const peer of [a, b, requester]) await peer.close();

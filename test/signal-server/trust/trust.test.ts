@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { PROBATION_CHUNKS } from '#shared/limits.ts';
-import type { Lease } from '../../../signal-server/placement/leases.ts';
+import { MAX_REASON_CHARACTERS, PROBATION_CHUNKS } from '#shared/limits.ts';
 import type { Store } from '../../../signal-server/store/store.ts';
+import { LONG_TRUSTED_MS, LONG_TRUSTED_SPANS } from '../../../signal-server/trust/standing-rule.ts';
 import { mostSpans, Trust } from '../../../signal-server/trust/trust.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { idOf, leaseOf } from '../../support/leases.ts';
@@ -10,8 +10,7 @@ import { newFolder, removeFolder } from '../../support/log-stand.ts';
 import { STORE_KINDS, storeOpener } from '../../support/stores.ts';
 
 const HOUR_MS = 3_600_000;
-const [primary, shadow, stranger] = [idOf('1'), idOf('2'), idOf('3')];
-const [alice, bob, carol, gateway] = [idOf('a'), idOf('b'), idOf('c'), idOf('9')];
+const [key, stranger, anchor] = [idOf('1'), idOf('2'), idOf('9')];
 const half = PROBATION_CHUNKS / 2;
 
 describe.each(STORE_KINDS)('trust kept by %s', (kind) => {
@@ -23,16 +22,13 @@ describe.each(STORE_KINDS)('trust kept by %s', (kind) => {
 
   const open = async (): Promise<void> => {
     store = await openStore();
-    trust = new Trust({ clock, store: store.trust, isOwn: (id) => id === gateway });
+    trust = new Trust({ clock, store: store.trust, isOwn: (id) => id === anchor });
   };
-  const leaseFor = (requester: PeerId): Lease => leaseOf({ requester, stages: [[primary, shadow]] });
-  const credit = (requester: PeerId, volunteer: PeerId, spans: number): Promise<void> =>
-    trust.credit(leaseFor(requester), 100, [{ volunteer, spans }]);
-  const spansOf = (id: PeerId): number => trust.standing(id, 'wasm').checkedSpans;
+  const standing = (id = key) => trust.standing(id, 'wasm');
   let sessions = 0;
   const convict = async (volunteer: PeerId): Promise<void> => {
     const session = (sessions++).toString(16).padStart(32, '0') as SessionId;
-    const { model, stages } = leaseFor(alice).route;
+    const { model, stages } = leaseOf({ requester: stranger, stages: [[volunteer]] }).route;
     await trust.convict({ session, volunteer, model, range: stages[0]!.range, reason: 'it lied' }, '{}');
   };
 
@@ -45,111 +41,102 @@ describe.each(STORE_KINDS)('trust kept by %s', (kind) => {
   afterEach(() => store.close().then(() => removeFolder(folder)));
 
   it('of an unknown key is none', () => {
-    expect(trust.standing(stranger, 'wasm')).toEqual({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
+    expect(standing(stranger)).toEqual({
+      ...{ witnessedSpans: 0, agreedSpans: 0 },
+      ...{ isNew: true, isLongTrusted: false, suspendedUntilMs: null },
+    });
   });
 
-  it('need not be earned by the server’s own keys', () => {
-    expect(trust.standing(gateway, 'wasm').isNew).toBe(false);
+  it('need not be earned by the server’s own keys, and is not lost by them in sessions of its own', async () => {
+    await trust.failHidden(anchor, 'wasm', 'it was slow');
+    expect(standing(anchor)).toMatchObject({ isNew: false, isLongTrusted: true });
+    expect(trust.lastFault(anchor)).toBeNull();
   });
 
-  it('grows by checked spans of replicas of the session, and of nobody else', async () => {
-    await credit(alice, shadow, 2);
-    await credit(alice, stranger, 2);
-    expect([shadow, stranger].map(spansOf)).toEqual([2, 0]);
+  it('is earned in sessions of the server’s own, in one numeric class at a time', async () => {
+    await trust.witness(key, 'wasm', PROBATION_CHUNKS - 1);
+    expect(standing()).toMatchObject({ witnessedSpans: PROBATION_CHUNKS - 1, isNew: true });
+    await trust.witness(key, 'wasm', 1);
+    expect(standing()).toMatchObject({ witnessedSpans: PROBATION_CHUNKS, isNew: false });
+    expect(trust.standing(key, 'webgpu/other')).toMatchObject({ witnessedSpans: 0, isNew: true });
   });
 
-  it('is earned in one numeric class at a time', async () => {
-    await credit(alice, shadow, 2);
-    expect(trust.standing(shadow, 'webgpu/other').checkedSpans).toBe(0);
+  it('comes for half of the probation at most from what others asked, however many they are', async () => {
+    for (let i = 0; i < 20; i++) await trust.witness(key, 'wasm', 3, 'others');
+    expect(standing()).toMatchObject({ witnessedSpans: half, isNew: true });
+    await trust.witness(key, 'wasm', half);
+    expect(standing()).toMatchObject({ witnessedSpans: LONG_TRUSTED_SPANS / 2 + half, isNew: false });
   });
 
-  it('is not earned from oneself', async () => {
-    await trust.credit(leaseFor(primary), 100, [{ volunteer: primary, spans: 3 }]);
-    expect(spansOf(primary)).toBe(0);
+  it('does not come from agreeing with keys that are not the server’s', async () => {
+    await trust.agree(key, 'wasm', 1_000);
+    expect(standing()).toMatchObject({ witnessedSpans: 0, agreedSpans: 1_000, isNew: true, isLongTrusted: false });
   });
 
-  it('counts a volunteer once for a session, however often it is named', async () => {
-    await trust.credit(leaseFor(alice), 100, [
-      { volunteer: shadow, spans: 2 },
-      { volunteer: shadow, spans: 2 },
-    ]);
-    expect(spansOf(shadow)).toBe(2);
+  it('is long after a hundred witnessed spans and a day, of which half come from the server’s own sessions', async () => {
+    await trust.witness(key, 'wasm', LONG_TRUSTED_SPANS, 'others');
+    await trust.witness(key, 'wasm', LONG_TRUSTED_SPANS / 2 - 1);
+    await clock.advance(LONG_TRUSTED_MS);
+    expect(standing().isLongTrusted).toBe(false);
+    await trust.witness(key, 'wasm', 1);
+    expect(standing().isLongTrusted).toBe(true);
+    await trust.witness(stranger, 'wasm', LONG_TRUSTED_SPANS);
+    await clock.advance(LONG_TRUSTED_MS - 1);
+    expect(standing(stranger).isLongTrusted).toBe(false);
+    await clock.advance(1);
+    expect(standing(stranger).isLongTrusted).toBe(true);
   });
 
-  it('comes from one requester for at most half of the probation, over all its sessions', async () => {
-    for (let i = 0; i < 5; i++) await credit(alice, shadow, 3);
-    expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: half, isNew: true });
-    await credit(bob, shadow, 100);
-    expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: 2 * half, isNew: false });
-  });
-
-  it('comes whole from the server’s own gateway', async () => {
-    await credit(gateway, shadow, PROBATION_CHUNKS);
-    expect(trust.standing(shadow, 'wasm').isNew).toBe(false);
-  });
-
-  it('grows by any requester’s spans once it is earned', async () => {
-    await credit(gateway, shadow, PROBATION_CHUNKS);
-    await credit(alice, shadow, 20);
-    expect(spansOf(shadow)).toBe(PROBATION_CHUNKS + 20);
-  });
-
-  it('never grows by more spans than the session can have had', async () => {
-    const { route } = leaseFor(gateway);
-    await trust.credit(leaseFor(gateway), 7, [{ volunteer: shadow, spans: 1e9 }]);
-    expect(spansOf(shadow)).toBe(mostSpans(route, 7));
-    expect(mostSpans({ ...route, capacity: 128 }, 7)).toBe(4 + 7 + 1);
+  it('is gone in every class where the server found a fault itself, and its owner can hear why', async () => {
+    await trust.witness(key, 'wasm', LONG_TRUSTED_SPANS);
+    await trust.witness(key, 'webgpu/other', PROBATION_CHUNKS);
+    await trust.agree(key, 'wasm', 4);
+    await clock.advance(LONG_TRUSTED_MS);
+    await trust.failHidden(key, 'webgpu/other', 'x'.repeat(1_000));
+    expect(standing()).toEqual({
+      ...{ witnessedSpans: 0, agreedSpans: 4 },
+      ...{ isNew: true, isLongTrusted: false, suspendedUntilMs: null },
+    });
+    expect(trust.standing(key, 'webgpu/other').isNew).toBe(true);
+    const fault = { numericClass: 'webgpu/other', reason: 'x'.repeat(MAX_REASON_CHARACTERS), atMs: clock.wallMs() };
+    expect(trust.lastFault(key)).toEqual(fault);
+    expect(trust.lastFault(stranger)).toBeNull();
+    await trust.witness(key, 'wasm', LONG_TRUSTED_SPANS);
+    expect(standing()).toMatchObject({ isNew: false, isLongTrusted: false });
   });
 
   it('survives the process', async () => {
-    await credit(alice, shadow, 2);
-    await convict(primary);
+    await trust.witness(key, 'wasm', 2);
+    await convict(stranger);
     await store.close();
     await open();
-    expect(spansOf(shadow)).toBe(2);
-    expect(trust.suspension(primary)).toMatchObject({ times: 1, reason: 'it lied' });
+    expect(standing().witnessedSpans).toBe(2);
+    expect(trust.suspension(stranger)).toMatchObject({ times: 1, reason: 'it lied' });
   });
 
-  describe('when many complain', () => {
-    beforeEach(() => credit(gateway, shadow, PROBATION_CHUNKS));
-
-    it('is gone with the third requester in a day, and can be earned again', async () => {
-      for (const requester of [alice, bob, alice, bob]) await trust.complain(requester, shadow);
-      expect(trust.standing(shadow, 'wasm').isNew).toBe(false);
-      await trust.complain(carol, shadow);
-      expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: 0, isNew: true, suspendedUntilMs: null });
-      await credit(alice, shadow, 2);
-      await trust.complain(alice, shadow);
-      expect(spansOf(shadow)).toBe(2);
-    });
-
-    it('stays if they are days apart', async () => {
-      for (const requester of [alice, bob, carol]) {
-        await trust.complain(requester, shadow);
-        await clock.advance(13 * HOUR_MS);
-      }
-      expect(spansOf(shadow)).toBe(PROBATION_CHUNKS);
-    });
+  it('a session is said to have had as many spans as it can have had', () => {
+    const { route } = leaseOf({ requester: stranger, stages: [[key]] });
+    expect(mostSpans({ ...route, capacity: 128 }, 7)).toBe(4 + 7 + 1);
   });
 
   describe('after a proven fault', () => {
-    beforeEach(() => credit(gateway, shadow, PROBATION_CHUNKS));
-    const termMs = (): number => trust.standing(shadow, 'wasm').suspendedUntilMs! - clock.wallMs();
+    beforeEach(() => trust.witness(key, 'wasm', PROBATION_CHUNKS));
+    const termMs = (): number => standing().suspendedUntilMs! - clock.wallMs();
 
     it('is gone, and the key is suspended for an hour', async () => {
-      await convict(shadow);
-      expect(trust.standing(shadow, 'wasm')).toMatchObject({ checkedSpans: 0, isNew: true });
+      await convict(key);
+      expect(standing()).toMatchObject({ witnessedSpans: 0, isNew: true });
       expect(termMs()).toBe(HOUR_MS);
       expect(trust.suspended).toBe(1);
       await clock.advance(HOUR_MS);
-      expect(trust.standing(shadow, 'wasm').suspendedUntilMs).toBeNull();
+      expect(standing().suspendedUntilMs).toBeNull();
       expect(trust.suspended).toBe(0);
     });
 
     it('suspensions double, up to thirty days', async () => {
       const terms: number[] = [];
       for (let i = 0; i < 12; i++) {
-        await convict(shadow);
+        await convict(key);
         terms.push(termMs() / HOUR_MS);
         await clock.advance(termMs());
       }
@@ -157,8 +144,8 @@ describe.each(STORE_KINDS)('trust kept by %s', (kind) => {
     });
 
     it('a suspension is not made longer by what came to light during it', async () => {
-      await convict(shadow);
-      await convict(shadow);
+      await convict(key);
+      await convict(key);
       expect(termMs()).toBe(HOUR_MS);
       expect(store.trust.faults(9)).toHaveLength(2);
     });

@@ -215,8 +215,10 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       gate: i === 5 ? 'trial' : 'open',
       measuredClass: i < 4,
       trust: {
-        checkedSpans: i === 5 ? 3 : i === 3 ? 0 : 214 * (i + 1),
+        witnessedSpans: i === 5 ? 3 : i === 3 ? 0 : 114 * (i + 1),
+        agreedSpans: 100 * (i % 3),
         isNew: i === 5 || i === 3,
+        isLongTrusted: i !== 5 && i !== 3,
         suspendedUntilMs: i === 3 ? atMs + 2_400_000 : null,
       },
     }));

@@ -7,7 +7,7 @@ const span = (start: number, end: number, tier: Tier = 'checked'): SpanCheck => 
 
 function verdictsOf(...spans: SpanCheck[]): SessionVerdicts {
   const verdicts = new SessionVerdicts();
-  for (const each of spans) verdicts.add(each, []);
+  for (const each of spans) verdicts.add(each);
   return verdicts;
 }
 
@@ -25,7 +25,7 @@ describe('the verdicts of a session', () => {
   it('hold for what a cut has left of them', () => {
     const verdicts = verdictsOf(span(0, 32), span(32, 40, 'settled'), span(40, 50));
     verdicts.cut(35);
-    verdicts.add(span(35, 64, 'unchecked'), []);
+    verdicts.add(span(35, 64, 'unchecked'));
     expect(verdicts.upTo(64)).toEqual([span(0, 32), span(32, 35, 'settled'), span(35, 64, 'unchecked')]);
   });
 
@@ -49,18 +49,11 @@ describe('the verdicts of a session', () => {
 
   it('are counted, those that were cut among them', () => {
     const verdicts = new SessionVerdicts();
-    const [a, b] = ['a', 'b'].map((each) => each.repeat(64) as PeerId);
-    verdicts.add(span(0, 32), [a!, b!]);
-    verdicts.add(span(32, 40, 'settled'), [a!]);
+    verdicts.add(span(0, 32));
+    verdicts.add(span(32, 40, 'settled'));
     verdicts.cut(20);
     verdicts.addDisputed();
-    expect(verdicts.counts).toEqual({
-      ...{ checked: 1, settled: 1, unchecked: 0, disputed: 1 },
-      agreed: [
-        { volunteer: a, spans: 2 },
-        { volunteer: b, spans: 1 },
-      ],
-    });
+    expect(verdicts.counts).toEqual({ checked: 1, settled: 1, unchecked: 0, disputed: 1 });
   });
 
   it('are told once, and those that are the worse for a bare stage only after it', () => {
@@ -68,10 +61,10 @@ describe('the verdicts of a session', () => {
     const bare = { shadow: 'c'.repeat(64) as PeerId, partner: null };
     expect(verdicts.take()).toEqual([span(0, 32)]);
     verdicts.addBare(bare);
-    verdicts.add(span(32, 40, 'settled'), []);
+    verdicts.add(span(32, 40, 'settled'));
     expect(verdicts.take()).toEqual([span(32, 40, 'settled')]);
-    verdicts.add(span(40, 44, 'unchecked'), []);
-    verdicts.add(span(44, 48), []);
+    verdicts.add(span(40, 44, 'unchecked'));
+    verdicts.add(span(44, 48));
     expect(verdicts.take()).toEqual([]);
     expect(verdicts.takeAll()).toEqual({ bare: [bare], checks: [span(40, 44, 'unchecked'), span(44, 48)] });
     expect(verdicts.take()).toEqual([]);

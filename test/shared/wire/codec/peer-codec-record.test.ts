@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concatBytes, utf8 } from '#shared/bytes.ts';
+import { MAX_CLAIM_BYTES } from '#shared/credit/claim-codec.ts';
 import { preAuthEncoding, sealEnvelope } from '#shared/crypto/dsse.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
@@ -17,26 +18,36 @@ const envelope = {
   payload: 'e30=',
   signatures: [{ keyid: 'a'.repeat(64), sig: 'AAAA' }],
 };
-const record: PeerMessage = { type: 'record', session, end: 44, salt: bytes(32, 1) };
-const recorded: PeerMessage = { type: 'recorded', session, publicKey: bytes(32, 2), envelope };
+const record = { type: 'record', session, end: 44, salt: bytes(32, 1), seed: bytes(32, 9) } as const;
+const signatures = { claim: bytes(300, 3), claimSignature: bytes(64, 4) };
+const recorded = { type: 'recorded', session, publicKey: bytes(32, 2), envelope, ...signatures } as const;
+/** Bytes before the envelope. */
+const HEADER = 1 + 16 + 32 + 64 + 2 + 300;
 
 /** A `recorded` whose envelope is whatever JSON, or none. */
-const holding = (json: string) => concatBytes(encodePeerMessage(recorded).subarray(0, 49), utf8(json));
+const holding = (json: string) => concatBytes(encodePeerMessage(recorded).subarray(0, HEADER), utf8(json));
 
 describe('the codec of records', () => {
-  it.each([record, recorded])('gives $type back as it was', (message) => {
-    expect(decodePeerMessage(encodePeerMessage(message))).toEqual(message);
-  });
+  it.each<PeerMessage>([record, recorded, { ...recorded, claim: bytes(MAX_CLAIM_BYTES) }])(
+    'gives $type back as it was',
+    (message) => {
+      expect(decodePeerMessage(encodePeerMessage(message))).toEqual(message);
+    },
+  );
 
   it('lays messages out as docs/protocol.md says', () => {
     const encoded = encodePeerMessage(record);
-    expect([encoded[0], encoded.length]).toEqual([16, 53]);
+    expect([encoded[0], encoded.length]).toEqual([16, 85]);
     expect([...encoded.subarray(17, 21)]).toEqual([44, 0, 0, 0]);
-    expect(encoded.subarray(21)).toEqual(bytes(32, 1));
-    expect(encodePeerMessage(recorded).subarray(0, 49)).toEqual(
-      concatBytes(Uint8Array.of(17), encoded.subarray(1, 17), bytes(32, 2)),
+    expect(encoded.subarray(21)).toEqual(concatBytes(bytes(32, 1), bytes(32, 9)));
+    const { claim, claimSignature } = signatures;
+    expect(encodePeerMessage(recorded).subarray(0, HEADER)).toEqual(
+      concatBytes(
+        ...[Uint8Array.of(17), encoded.subarray(1, 17), bytes(32, 2)],
+        ...[claimSignature, Uint8Array.of(300 & 255, 1), claim],
+      ),
     );
-    expect(JSON.parse(new TextDecoder().decode(encodePeerMessage(recorded).subarray(49)))).toEqual(envelope);
+    expect(JSON.parse(new TextDecoder().decode(encodePeerMessage(recorded).subarray(HEADER)))).toEqual(envelope);
   });
 
   it('has room for the record of the longest session', () => {
@@ -62,12 +73,18 @@ describe('the codec of records', () => {
 
 describe('hostile records', () => {
   it.each<[string, string, () => Uint8Array<ArrayBuffer>]>([
-    ['a request with a short salt', 'bad-message', () => encodePeerMessage(record).slice(0, 52)],
+    ['a request with a short seed', 'bad-message', () => encodePeerMessage(record).slice(0, 84)],
     ['a request with a byte too many', 'bad-message', () => concatBytes(encodePeerMessage(record), bytes(1))],
     ['a request for no positions', 'bad-message', () => encodePeerMessage(record).fill(0, 17, 21)],
     ['a request beyond the longest session', 'bad-message', () => encodePeerMessage(record).fill(255, 17, 21)],
     ['a record without its key', 'bad-message', () => encodePeerMessage(recorded).slice(0, 48)],
-    ['a record without an envelope', 'bad-message', () => encodePeerMessage(recorded).slice(0, 49)],
+    ['a record without a claim', 'bad-message', () => encodePeerMessage(recorded).slice(0, 115)],
+    ['a record without an envelope', 'bad-message', () => encodePeerMessage(recorded).slice(0, HEADER)],
+    [
+      'a claim that is longer than one can be',
+      'bad-message',
+      () => concatBytes(encodePeerMessage(recorded).fill(255, 113, 115), bytes(65_535)),
+    ],
     ['a record that is not JSON', 'bad-message', () => holding('{')],
     ['a record that is not UTF-8', 'bad-message', () => concatBytes(holding(''), Uint8Array.of(0xff))],
     ['a record that is no envelope', 'bad-message', () => holding('{}')],
@@ -89,13 +106,16 @@ describe('hostile records', () => {
 
   it('are not sent either', () => {
     expect(codeOf(() => encodePeerMessage({ ...record, salt: bytes(31) }))).toBe('bad-message');
+    expect(codeOf(() => encodePeerMessage({ ...record, seed: bytes(33) }))).toBe('bad-message');
+    expect(codeOf(() => encodePeerMessage({ ...recorded, claim: bytes(MAX_CLAIM_BYTES + 1) }))).toBe('bad-message');
+    expect(codeOf(() => encodePeerMessage({ ...recorded, claimSignature: bytes(63) }))).toBe('bad-message');
     expect(codeOf(() => encodePeerMessage({ ...record, end: 0 }))).toBe('bad-message');
     expect(codeOf(() => encodePeerMessage({ ...recorded, publicKey: bytes(31) }))).toBe('bad-message');
   });
 
   it('are met, whatever byte is changed, with a message or bad-message', () => {
     fc.assert(
-      fc.property(fc.constantFrom(record, recorded), fc.nat(), fc.nat(255), (message, at, value) => {
+      fc.property(fc.constantFrom<PeerMessage>(record, recorded), fc.nat(), fc.nat(255), (message, at, value) => {
         const encoded = encodePeerMessage(message);
         encoded[at % encoded.length] = value;
         expect(['no error', 'bad-message']).toContain(codeOf(() => decodePeerMessage(encoded)));

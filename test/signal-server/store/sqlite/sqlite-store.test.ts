@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SessionId } from '#shared/ids.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
+import { SCHEMA_STEPS } from '../../../../signal-server/store/sqlite/schema.ts';
 import { openSqliteStore } from '../../../../signal-server/store/sqlite/sqlite-store.ts';
 import { HISTORY_MS, pruneStore } from '../../../../signal-server/store/store.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
@@ -49,7 +50,10 @@ describe('a store in SQLite', () => {
     expect(store.trust.suspension(volunteer)).toMatchObject({ times: faults.length, untilMs: faults.length });
     expect(await store.trust.proof(faults[0]!.session, volunteer)).toBe('{"proof":true}');
     // A fault takes all that was earned, in the same step.
-    expect(store.trust.spans(volunteer, 'wasm')).toBeLessThanOrEqual(1);
+    expect(store.trust.earned(volunteer, 'wasm').own).toBeLessThanOrEqual(1);
+    const [other, failed] = ['d', 'e'].map((digit) => digit.repeat(64) as PeerId) as [PeerId, PeerId];
+    expect(store.trust.earned(other, 'wasm')).toMatchObject({ others: faults.length, firstWitnessedMs: 0 });
+    expect(store.trust.hiddenFault(failed)).toMatchObject({ atMs: faults.length - 1 });
     await store.close();
   });
 
@@ -65,6 +69,19 @@ describe('a store in SQLite', () => {
     expect(store.trust.suspension(volunteer)).toBeNull();
     await store.close();
     await (await openSqliteStore(folder)).close();
+  });
+
+  it('counts what requesters said before as agreed, and keeps suspensions and proven faults', async () => {
+    writeVersion5(path);
+    const store = await openSqliteStore(folder);
+    const nothing = { own: 0, others: 0, firstWitnessedMs: null };
+    expect(store.trust.earned(volunteer, 'wasm')).toEqual({ ...nothing, agreed: 50 });
+    expect(store.trust.earned(volunteer, 'webgpu/x')).toEqual({ ...nothing, agreed: 7 });
+    expect(store.trust.suspension(volunteer)).toEqual({ times: 2, untilMs: 9, reason: 'it lied' });
+    expect(store.trust.faults(9)).toMatchObject([{ volunteer, reason: 'it lied', atMs: 3 }]);
+    await store.trust.credit(volunteer, 'wasm', 'own', 1, 4);
+    expect(store.trust.earned(volunteer, 'wasm')).toEqual({ own: 1, others: 0, agreed: 50, firstWitnessedMs: 4 });
+    await store.close();
   });
 
   it('refuses what a newer Chorus wrote', async () => {
@@ -94,20 +111,35 @@ describe('a store in SQLite', () => {
     await again.close();
   });
 
-  it('drops sessions and complaints that are older than its history', async () => {
+  it('drops sessions and reasons of lost standings that are older than its history', async () => {
     const store = await openSqliteStore(folder);
     await store.history.sessionEnded({ ...session, endedMs: 1_000 });
-    await store.trust.complain(volunteer, session.requester, 1_000);
+    await store.trust.failHidden(volunteer, { numericClass: 'wasm', reason: 'it lied', atMs: 1_000 });
     await pruneStore(store, HISTORY_MS + 1_000);
-    expect(store.trust.complaints(volunteer, 0)).toBe(1);
+    expect(store.trust.hiddenFault(volunteer)).toMatchObject({ reason: 'it lied' });
     await pruneStore(store, HISTORY_MS + 1_001);
-    expect(store.trust.complaints(volunteer, 0)).toBe(0);
+    expect(store.trust.hiddenFault(volunteer)).toBeNull();
     // Known no longer, it counts again.
     await store.history.sessionEnded({ ...session, endedMs: 1_000 });
     expect(store.history.totals).toMatchObject({ finished: 2 });
     await store.close();
   });
 });
+
+/** A database as the fifth version of the schema had it, with trust. */
+function writeVersion5(path: string): void {
+  const database = new Database(path);
+  for (const step of SCHEMA_STEPS.slice(0, 5)) database.exec(step);
+  database.exec(`
+    INSERT INTO trust VALUES ('${volunteer}', 'wasm', 50), ('${volunteer}', 'webgpu/x', 7);
+    INSERT INTO trust_sources VALUES ('${volunteer}', 'webgpu/x', '${session.requester}', 5);
+    INSERT INTO complaints VALUES ('${volunteer}', '${session.requester}', 1);
+    INSERT INTO suspensions VALUES ('${volunteer}', 2, 9, 'it lied');
+    INSERT INTO proven_faults VALUES (1, '${session.id}', '${volunteer}', '${session.model}', '{"start":0}', 'it lied', 3, NULL);
+    PRAGMA user_version = 5;
+  `);
+  database.close();
+}
 
 /** A database as the first version of the schema had it, with one session. */
 function writeVersion1(path: string): void {

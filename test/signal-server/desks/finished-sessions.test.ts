@@ -1,0 +1,42 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import type { ErrorCode } from '#shared/errors.ts';
+import { FinishedSessions } from '../../../signal-server/desks/finished-sessions.ts';
+import { createMemoryHistoryStore } from '../../../signal-server/store/memory/memory-history-store.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { idOf, leaseOf } from '../../support/leases.ts';
+
+const [requester, primary, shadow] = [idOf('a'), idOf('1'), idOf('2')];
+
+/** What is said of volunteers where a session of this role ends with these faults. */
+function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[]) {
+  const heard: unknown[] = [];
+  const counter = { inc: () => undefined } as never;
+  const finished = new FinishedSessions({
+    ...{ clock: new FakeClock(), history: createMemoryHistoryStore(), log: pino({ level: 'silent' }) },
+    complaints: { hear: (...words) => heard.push(words) },
+    metrics: { sessions: counter, tokens: counter, spans: counter, replays: counter },
+    onError: (error) => heard.push(error),
+  });
+  const lease = leaseOf({ requester, stages: [[primary, shadow]], role });
+  const faults = codes.map((code, i) => ({ volunteer: [primary, shadow][i]!, code }));
+  finished.add({ lease, outcome: 'failed', tokens: 3, tokensPerSecond: null, faults, checks: null });
+  const { session } = lease.route;
+  return { heard, about: (id: string) => [requester, session, id] };
+}
+
+describe('the end of a session', () => {
+  it('brings to the ear of the server whom its requester says to have failed', () => {
+    const { heard, about } = complaintsOf('answer', ['timeout', 'check-failed']);
+    expect(heard).toEqual([about(primary), about(shadow)]);
+  });
+
+  it('blames nobody for a lost link, which is lost by either end or by neither', () => {
+    const { heard, about } = complaintsOf('answer', ['link-lost', 'timeout']);
+    expect(heard).toEqual([about(shadow)]);
+  });
+
+  it('brings nothing of a replay, whose requester blames it in the session that it settles', () => {
+    expect(complaintsOf('referee', ['timeout']).heard).toEqual([]);
+  });
+});
