@@ -11,10 +11,9 @@ import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
-import type { AnswerShape } from './gateway/answer-shape.ts';
+import type { AnswerShape } from './hidden/answer-shape.ts';
 import type { HiddenRunner } from './hidden/hidden-desk.ts';
 import { ShapeMemory } from './hidden/hidden-shape.ts';
-import type { HiddenContext } from './hidden/start-hidden.ts';
 import { createHttpApp } from './http/http.ts';
 import { createLogRouter } from './log/log-router.ts';
 import type { LogService } from './log/log-service.ts';
@@ -82,7 +81,9 @@ export interface ServerDeps {
   /** Called once the server listens; the router is then mounted at /v1. */
   readonly startGateway?: (context: CompanionContext) => Promise<Companion & { readonly router: RequestHandler }>;
   /** Called once the server listens: carries hidden sessions out. Without it there are none. */
-  readonly startHidden?: (context: HiddenContext) => Promise<Companion & HiddenRunner>;
+  readonly startHidden?: (
+    context: CompanionContext & { readonly shapes: Pick<ShapeMemory, 'draw'> },
+  ) => Promise<Companion & HiddenRunner>;
   /** Called once the server listens. */
   readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
 }
@@ -206,7 +207,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       leases,
       trust,
       gateOf: (member) => hidden.gateOf(member),
-      shownSpans: ({ id }) => standings.shownSpans(id),
+      shownSpans: ({ id }) => (hidden.isOn ? standings.shown(id) : {}),
       hiddenSessions: hiddenFigures.shown,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),

@@ -43,8 +43,6 @@ export interface DesksDeps {
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
   readonly onTokens: RouteDeskDeps['onTokens'];
-  /** A requester says without a proof that this volunteer failed it; does nothing where left out. */
-  readonly onComplaint?: (volunteer: PeerId) => void;
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
@@ -88,8 +86,8 @@ export function createDesks(deps: DesksDeps): Desks {
     ...deps,
     ...{ registry, leases, trust, models, isAnchor },
     isBusy: () => routes.queued > 0,
-    onResult: ({ id, kind, result, tokens, tookMs }) => {
-      hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer: false });
+    onResult: ({ id, kind, result, isSteerer, tokens, tookMs }) => {
+      hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer });
       if (kind === 'trial' || result.type === 'failed') standings.tell(id);
     },
     onSupply: () => routes.retry(),
@@ -99,7 +97,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const standings = new StandingDesk({
     ...{ clock, registry, send },
     chance: () => draw.uniform(),
-    spansOf: (id, numericClass) => trust.standing(id, numericClass).witnessedSpans,
+    spansOf: (id, numericClass) => trust.standing(id, numericClass),
     gateOf: (member) => hidden.gateOf(member),
     failureOf: (id) => hidden.failureOf(id),
   });
@@ -157,7 +155,12 @@ export function createDesks(deps: DesksDeps): Desks {
     ...{ clock, leases, trust, isAnchor, isOwn, onError, limits },
     verify: verifySignature,
     modelSize: (digest) => catalog.get(digest)?.manifest.config ?? null,
-    onJudged: (outcome) => metrics.claims.inc({ outcome }),
+    onJudged: (outcome) => {
+      // Where an anchor took part is what a hidden session could be told by.
+      const count = (sum: number): void => metrics.claims.inc({ outcome }, sum);
+      if (hidden.isOn) hiddenFigures.countLater(`claims ${outcome}`, count);
+      else count(1);
+    },
   });
   const front = new FrontDesk({
     ...{ send, registry, routes, replays, reports, claims, volunteers, onError },

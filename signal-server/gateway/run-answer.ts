@@ -9,7 +9,7 @@ import type { RequesterPool } from '../node-peer/requester-pool.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import type { AnswerRequest, Prompt } from './answer-request.ts';
 import { type AnswerEnd, toProvenance } from './answer-response.ts';
-import type { AnswerShape } from './answer-shape.ts';
+import type { AnswerShape } from '../hidden/answer-shape.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
 /**

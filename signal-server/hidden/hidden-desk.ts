@@ -4,7 +4,6 @@ import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import type { Trust } from '../trust/trust.ts';
 import type { Config } from '../machine/config.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Assignment, Member, RegisteredVolunteer, Registry } from '../placement/registry.ts';
@@ -13,9 +12,11 @@ import { candidatesFor, type CandidateSources, type Gate } from '../routing/cand
 import { Draw } from '../routing/draw.ts';
 import type { RouteRequest } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
+import type { Trust } from '../trust/trust.ts';
 import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
 import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
 import { HiddenWatch, type HiddenResult } from './hidden-watch.ts';
+import { LostDraws } from './lost-draws.ts';
 import { completes } from './reference-cover.ts';
 
 /** Anchors that were there a moment ago are on their way back; until then nobody slips past them. */
@@ -24,6 +25,8 @@ const GAP_MS = 60_000;
 const LEAST_LAYER_MS = 0.01;
 
 const SILENT = 'it did not open the session in time';
+const STEERED =
+  'more of its tokens were other than an anchor draws than chance explains: it seems to choose between near ties';
 const SLOW = 'it did not get through the session in time';
 
 /** One hidden session, as it is to be carried out. */
@@ -50,13 +53,14 @@ export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measu
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly registry: Registry;
-  readonly trust: CandidateSources['trust'] & Pick<Trust, 'failHidden'>;
   readonly models: () => readonly PlannedModel[];
   readonly isAnchor: (id: PeerId) => boolean;
   /** True while anchors are on their way for the first time. */
   readonly isFilling: () => boolean;
   /** True while somebody waits for a route. */
   readonly isBusy: () => boolean;
+  /** What failures count for. Spans need no word of ours: their replicas' claims bring them, as in every session. */
+  readonly trust: CandidateSources['trust'] & Pick<Trust, 'failHidden'>;
   /** Called after each session, with what it came to for the volunteer that it was about. */
   readonly onResult: (outcome: HiddenEnd) => void;
   /** Called when a volunteer has become one that work may be given to. */
@@ -73,6 +77,8 @@ export interface HiddenEnd {
   readonly result: HiddenResult;
   /** True where the failure is held against the key. */
   readonly isFault: boolean;
+  /** True where it was found to steer by near ties. */
+  readonly isSteerer: boolean;
   readonly tokens: number;
   readonly tookMs: number;
 }
@@ -104,6 +110,7 @@ export class HiddenDesk {
   readonly #reasons = new Map<PeerId, string>();
   /** Speeds that later sessions measured. Routes show the speed they count with, so it changes at a time by chance. */
   readonly #speeds = new Map<PeerId, { readonly layerMs: number; readonly atMs: number }>();
+  readonly #lostDraws = new LostDraws();
   #runner: HiddenRunner | null = null;
 
   constructor(deps: HiddenDeskDeps) {
@@ -151,9 +158,10 @@ export class HiddenDesk {
 
   /** A volunteer says that it is ready: it is tried at once. */
   ready({ id, prefix, volunteer }: Member): void {
-    if (volunteer?.assignment == null || this.#deps.isAnchor(id)) return;
+    const assignment = volunteer?.assignment ?? null;
+    if (volunteer === null || assignment === null || this.#deps.isAnchor(id)) return;
     const { clock } = this.#deps;
-    this.#known.set(id, volunteer.assignment.number);
+    this.#known.set(id, assignment.number);
     this.#schedule.ready(id, prefix, !isExactClass(volunteer.offer.numericClass), clock.nowMs());
     this.#begin();
   }
@@ -172,8 +180,8 @@ export class HiddenDesk {
       this.#schedule.gone(id);
     }
     for (const [id, { layerMs, atMs }] of this.#speeds) {
-      const volunteer = this.#deps.registry.get(id)?.volunteer;
-      if (volunteer?.tried == null) this.#speeds.delete(id);
+      const volunteer = this.#deps.registry.get(id)?.volunteer ?? null;
+      if (volunteer === null || volunteer.tried === null) this.#speeds.delete(id);
       else if (atMs <= this.#deps.clock.nowMs()) {
         this.#deps.registry.passed(volunteer, layerMs, false);
         this.#speeds.delete(id);
@@ -241,11 +249,10 @@ export class HiddenDesk {
     for (;;) {
       const next = this.#schedule.next(clock.nowMs(), isBusy(), (id) => this.#canBegin(id));
       const member = next === null ? undefined : registry.get(next.id);
-      if (next === null || member?.volunteer?.assignment == null) return;
+      const assignment = member?.volunteer?.assignment ?? null;
+      if (next === null || assignment === null) return;
       this.#schedule.began(next.id, next.kind, clock.nowMs());
-      this.#run(this.#runner, member, member.volunteer, member.volunteer.assignment, next.kind).catch(
-        this.#deps.onError,
-      );
+      this.#run(this.#runner, next.id, member!.volunteer!, assignment, next.kind).catch(this.#deps.onError);
     }
   }
 
@@ -253,8 +260,8 @@ export class HiddenDesk {
   #canBegin(id: PeerId): boolean {
     const { models, isAnchor, registry } = this.#deps;
     const volunteer = registry.get(id)?.volunteer;
-    const assignment = volunteer?.assignment;
-    if (volunteer?.state !== 'ready' || assignment == null || !this.isPossible(assignment)) return false;
+    const assignment = volunteer?.assignment ?? null;
+    if (volunteer?.state !== 'ready' || assignment === null || !this.isPossible(assignment)) return false;
     const model = models().find((planned) => planned.digest === assignment.model);
     if (model === undefined) return false;
     const candidates = this.#candidates(model);
@@ -265,7 +272,7 @@ export class HiddenDesk {
 
   async #run(
     runner: HiddenRunner,
-    { id }: Member,
+    id: PeerId,
     volunteer: RegisteredVolunteer,
     assignment: Assignment,
     kind: HiddenKind,
@@ -329,9 +336,14 @@ export class HiddenDesk {
     const { numericClass } = volunteer.offer;
     const isThere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
     const left: HiddenResult = { type: 'unclear', reason: 'it left, or was given other work' };
+    const isSteerer = watch.draws
+      .map((draws) => this.#lostDraws.add(id, draws.pair, draws.honestRate, draws))
+      .some((isFound) => isFound);
+    const steered: HiddenResult = { type: 'failed', reason: STEERED, isTardy: false };
+    const found = isSteerer && given.type !== 'failed' ? steered : given;
     // What it signed stands, also where it has lost its work for that meanwhile; its silence has another reason then.
-    const isKept = (isThere && volunteer.state === 'ready') || (given.type === 'failed' && !given.isTardy);
-    const result = isKept ? given : left;
+    const isKept = (isThere && volunteer.state === 'ready') || (found.type === 'failed' && !found.isTardy);
+    const result = isKept ? found : left;
     this.#schedule.ended(id, result.type, clock.nowMs());
     // A browser slows down the tabs that nobody looks at: these are put aside, and nothing is held against them.
     const isFault = result.type === 'failed' && !(volunteer.isHidden && result.isTardy);
@@ -354,7 +366,7 @@ export class HiddenDesk {
       { volunteer: id, kind, outcome, tokens: watch.tokens, tookMs: Math.round(tookMs), reason },
       'hidden session',
     );
-    onResult({ id, kind, result, isFault, tokens: watch.tokens, tookMs });
+    onResult({ id, kind, result, isFault, isSteerer, tokens: watch.tokens, tookMs });
   }
 }
 

@@ -23,6 +23,7 @@ const NO_SUMS: HiddenSums = {
 export class HiddenFigures {
   #sums = NO_SUMS;
   #shown = NO_SUMS;
+  readonly #later = new Map<string, { readonly sum: number; readonly count: (sum: number) => void }>();
 
   /** As they stood when they were published last. */
   get shown(): HiddenSums {
@@ -44,7 +45,14 @@ export class HiddenFigures {
     };
   }
 
+  /** Has one more of something counted once the figures are published: it would tell of single sessions too. */
+  countLater(name: string, count: (sum: number) => void): void {
+    this.#later.set(name, { sum: (this.#later.get(name)?.sum ?? 0) + 1, count });
+  }
+
   publish(): void {
     this.#shown = this.#sums;
+    for (const { sum, count } of this.#later.values()) count(sum);
+    this.#later.clear();
   }
 }

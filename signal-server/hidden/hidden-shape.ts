@@ -1,5 +1,5 @@
 import { MAX_POSITIONS } from '#shared/limits.ts';
-import type { AnswerShape } from '../gateway/answer-shape.ts';
+import type { AnswerShape } from './answer-shape.ts';
 
 /** Bounds of what a hidden answer may cost, whatever real answers are like. */
 const PROMPT_TOKENS = { least: 20, most: 200 };

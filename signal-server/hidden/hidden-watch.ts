@@ -4,6 +4,7 @@ import type { CheckFailure, Finding, SpanCheck, StageCheck } from '#shared/judge
 import { isExactPair } from '#shared/judge/numeric-class.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { Route } from '#shared/route/route.ts';
+import { honestRateOf, type DrawCounts } from './lost-draws.ts';
 
 /** What a hidden session came to, as far as its target is concerned. */
 export type HiddenResult =
@@ -46,6 +47,12 @@ const TARDY: ReadonlySet<CheckFailure> = new Set([
 const DIFFERED = 'its numbers lay further from an anchor’s than honest devices of its class do';
 const FARTHER = 'its numbers lay further from an anchor’s than is let pass while its class has not been measured';
 
+/** Draws of one pair of classes, and the share that honest replicas of it lose, where that is known. */
+export interface PairDraws extends DrawCounts {
+  readonly pair: string;
+  readonly honestRate: number | null;
+}
+
 export interface HiddenWatchDeps {
   readonly target: PeerId;
   readonly isAnchor: (id: PeerId) => boolean;
@@ -65,6 +72,7 @@ export class HiddenWatch {
   #spans = 0;
   #isMeasured = true;
   #tokens = 0;
+  readonly #draws = new Map<string, PairDraws>();
 
   constructor(deps: HiddenWatchDeps) {
     this.#deps = deps;
@@ -78,6 +86,11 @@ export class HiddenWatch {
   /** Every stage was open: the target has answered. */
   get isOpen(): boolean {
     return this.#isThere;
+  }
+
+  /** What its rows and an anchor's drew, by their pair of classes. */
+  get draws(): readonly PairDraws[] {
+    return [...this.#draws.values()];
   }
 
   /** Tokens drawn so far. */
@@ -148,9 +161,19 @@ export class HiddenWatch {
           threshold.isMeasured || (isExact && isExactPair(stage.primaryClass, shadowClass)),
       );
       this.#isMeasured &&= isMeasured;
+      findings.forEach((finding) => this.#countDraws(finding, stage.primaryClass));
       if (findings.every(({ outcome }) => outcome === 'agreed')) this.#spans += 1;
       else this.#doubt ??= isMeasured ? DIFFERED : FARTHER;
     }
+  }
+
+  #countDraws({ draws, shadowClass, threshold }: Finding, primaryClass: string): void {
+    if (draws === null) return;
+    const { pair, isMeasured } = threshold;
+    const before = this.#draws.get(pair) ?? { drawn: 0, lost: 0 };
+    const honestRate = honestRateOf(primaryClass, shadowClass, isMeasured);
+    const [drawn, lost] = [before.drawn + draws.drawn, before.lost + draws.lost];
+    this.#draws.set(pair, { pair, honestRate, drawn, lost });
   }
 
   /** Comparisons of the target with anchors. */

@@ -4,6 +4,7 @@ import { MAX_REASON_CHARACTERS, PROBATION_CHUNKS } from '#shared/limits.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { Gate } from '../routing/candidate.ts';
+import type { Standing } from '../trust/trust.ts';
 
 type StandingMessage = Extract<ServerMessage, { type: 'standing' }>;
 
@@ -23,22 +24,27 @@ export interface StandingDeskDeps {
   /** In [0, 1). */
   readonly chance: () => number;
   readonly registry: Pick<Registry, 'get'>;
-  /** Spans that the key has before it in this class. */
-  readonly spansOf: (id: PeerId, numericClass: string) => number;
+  /** What the key has behind it in this class. */
+  readonly spansOf: (id: PeerId, numericClass: string) => Spans;
   readonly gateOf: (member: Member) => Gate;
   /** As of `HiddenDesk`. */
   readonly failureOf: (id: PeerId) => { readonly reason: string; readonly untilMs: number } | null;
   readonly send: (to: Member, message: StandingMessage) => void;
 }
 
+/** Spans of a key: those that the server saw to be right, and those in which it merely agreed with others. */
+export type Spans = Pick<Standing, 'witnessedSpans' | 'agreedSpans'>;
+
 interface News {
-  /** True spans when its last session ended. */
-  knownSpans: number;
+  /** What was true when its last session ended. */
+  known: Spans;
   /** What it is to be told, and when; null while there is nothing. */
-  due: { readonly atMs: number; readonly spans: number } | null;
+  due: { readonly atMs: number; readonly spans: Spans } | null;
   /** What it was told last; the network's snapshot says no more. */
-  shownSpans: number;
+  shown: Spans;
 }
+
+const NO_SPANS: Spans = { witnessedSpans: 0, agreedSpans: 0 };
 
 /**
  * Tells volunteers how they stand. What it says of spans is late by one session at least, and comes after half of all
@@ -53,8 +59,8 @@ export class StandingDesk {
   }
 
   /** Spans of this volunteer as it knows them, which is all that anybody is to know. */
-  shownSpans(id: PeerId): number {
-    return this.#news.get(id)?.shownSpans ?? this.#spansOf(id) ?? 0;
+  shown(id: PeerId): Spans {
+    return this.#news.get(id)?.shown ?? this.#spansOf(id) ?? NO_SPANS;
   }
 
   /** A session with these volunteers has ended, whoever asked for it. */
@@ -66,9 +72,9 @@ export class StandingDesk {
       const news = this.#newsOf(id, spans);
       if (news.due === null && chance() < NEWS_SHARE) {
         const atMs = clock.nowMs() - NEWS_MEAN_MS * Math.log(1 - chance());
-        news.due = { atMs, spans: news.knownSpans };
+        news.due = { atMs, spans: news.known };
       }
-      news.knownSpans = spans;
+      news.known = spans;
     }
   }
 
@@ -78,33 +84,38 @@ export class StandingDesk {
     const member = registry.get(id);
     const spans = this.#spansOf(id);
     if (member === undefined || spans === null) return;
-    const { shownSpans } = this.#newsOf(id, spans);
-    send(member, { type: 'standing', ...this.#wordsFor(member), spans: shownSpans, neededSpans: PROBATION_CHUNKS });
+    const { shown } = this.#newsOf(id, spans);
+    const neededSpans = PROBATION_CHUNKS;
+    send(member, {
+      ...{ type: 'standing', ...this.#wordsFor(member) },
+      ...{ spans: Math.min(neededSpans, shown.witnessedSpans), neededSpans },
+    });
   }
 
   /** Tells what has become due, and forgets who left. To be called about once a second. */
   tick(): void {
     const nowMs = this.#deps.clock.nowMs();
     for (const [id, news] of this.#news) {
-      if (this.#deps.registry.get(id)?.volunteer == null) this.#news.delete(id);
+      if ((this.#deps.registry.get(id)?.volunteer ?? null) === null) this.#news.delete(id);
       else if (news.due !== null && news.due.atMs <= nowMs) {
-        news.shownSpans = news.due.spans;
+        news.shown = news.due.spans;
         news.due = null;
         this.tell(id);
       }
     }
   }
 
-  /** No more than its probation takes; null if it is no volunteer. */
-  #spansOf(id: PeerId): number | null {
+  /** Null if it is no volunteer. */
+  #spansOf(id: PeerId): Spans | null {
     const volunteer = this.#deps.registry.get(id)?.volunteer ?? null;
     if (volunteer === null) return null;
-    return Math.min(PROBATION_CHUNKS, this.#deps.spansOf(id, volunteer.offer.numericClass));
+    const { witnessedSpans, agreedSpans } = this.#deps.spansOf(id, volunteer.offer.numericClass);
+    return { witnessedSpans, agreedSpans };
   }
 
   /** One that comes, or comes back, is told what it has now. */
-  #newsOf(id: PeerId, spans: number): News {
-    const news = this.#news.get(id) ?? { knownSpans: spans, due: null, shownSpans: spans };
+  #newsOf(id: PeerId, spans: Spans): News {
+    const news = this.#news.get(id) ?? { known: spans, due: null, shown: spans };
     this.#news.set(id, news);
     return news;
   }

@@ -15,7 +15,7 @@ import { systemRandom } from './system-clock.ts';
  *   server.key              Ed25519, PKCS#8 PEM, mode 0600
  *   models/<digest>.json    signed manifests; the digest is that of the manifest's bytes
  *   blobs/<digest>          weights, graphs, tokenizers
- *   keys/                   keys of the anchors and the gateway
+ *   keys/                   keys of the anchors
  *   log.key, log/           the transparency log
  *   witnesses/              what witnesses have cosigned of it
  *   and what the store keeps: history, trust, receipts; locked while a server runs

@@ -5,7 +5,7 @@ import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import { coverageOf, rangeOf } from '../placement/stage-grid.ts';
 import type { KeptFault } from '../store/trust-store.ts';
-import type { Trust } from '../trust/trust.ts';
+import type { Standing, Trust } from '../trust/trust.ts';
 
 export interface SnapshotParts {
   readonly serverTimeMs: number;
@@ -15,8 +15,8 @@ export interface SnapshotParts {
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
   readonly gateOf: (member: Member) => NetworkSnapshot['volunteers'][number]['gate'];
-  /** Spans that count for a volunteer, as it was told of them. */
-  readonly shownSpans: (member: Member) => number;
+  /** What a volunteer has behind it, as late as it was told itself; nothing where there is no reason to be late. */
+  readonly shownSpans: (member: Member) => Partial<Pick<Standing, 'witnessedSpans' | 'agreedSpans'>>;
   readonly hiddenSessions: NetworkSnapshot['hiddenSessions'];
   readonly models: readonly CatalogEntry[];
   readonly reasonNotServable: (model: PlannedModel) => string | null;
@@ -98,6 +98,6 @@ function volunteerState(
     hidden: isHidden,
     gate: gateOf(member),
     measuredClass,
-    trust: { ...trust.standing(member.id, offer.numericClass), witnessedSpans: shownSpans(member) },
+    trust: { ...trust.standing(member.id, offer.numericClass), ...shownSpans(member) },
   };
 }

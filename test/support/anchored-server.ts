@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { expect, vi } from 'vitest';
 import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
-import { startHidden } from '../../signal-server/hidden/start-hidden.ts';
+import { startHidden } from '../../signal-server/gateway/start-hidden.ts';
 import type { ConfigInput } from '../../signal-server/machine/config.ts';
 import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';

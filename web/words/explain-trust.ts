@@ -45,10 +45,6 @@ export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): strin
   }
 }
 
-function alsoAgreed({ agreedSpans }: VolunteerTrust): string {
-  return `${formatCount(agreedSpans)} more agreed with what others computed`;
-}
-
 /** The standing that the server tells the volunteer of, and what follows from it. */
 export function explainStanding({ gate, spans, neededSpans, reason, untilMs }: VolunteerStanding): string {
   if (gate === 'trial') return 'The server tries this tab with a few tokens. Work comes once it has passed.';
@@ -78,6 +74,10 @@ export function explainHiddenSessions({ sessions: { trial, later } }: NetworkSna
     `The server also asked for ${plural(held, 'answer')} of its own to try volunteers; ` +
     `${formatCount(found)} of them found something wrong. Counted once an hour.`
   );
+}
+
+function alsoAgreed({ agreedSpans }: VolunteerTrust): string {
+  return `${formatCount(agreedSpans)} more agreed with what others computed`;
 }
 
 /** The time of a moment; with the day where that is not today's. */

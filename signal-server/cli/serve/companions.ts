@@ -1,5 +1,5 @@
 import { startGateway } from '../../gateway/start-gateway.ts';
-import { startHidden } from '../../hidden/start-hidden.ts';
+import { startHidden } from '../../gateway/start-hidden.ts';
 import { startAnchors } from '../../node-peer/anchors.ts';
 import type { ServerDeps } from '../../server.ts';
 

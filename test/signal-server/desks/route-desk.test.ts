@@ -58,7 +58,9 @@ describe('the route desk', () => {
     [messages, routes, finished, told, signFails, isFilling] = [[], [], [], [], false, false];
     receivers = [];
     standings = new Map();
-    [gates, gateways, hidden] = [new Map(), new Set(), new Map()];
+    gates = new Map();
+    gateways = new Set();
+    hidden = new Map();
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
       const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());

@@ -33,7 +33,8 @@ describe('the volunteer desk', () => {
     registry = new Registry(clock);
     models = [model];
     sent = [];
-    [gates, loaded] = [new Map(), []];
+    gates = new Map();
+    loaded = [];
     suspensions = new Map();
     fresh = new Set();
     open(1);

@@ -38,13 +38,9 @@ describe('the desk of hidden sessions', () => {
       ...{ clock, registry, hidden, leases: new Leases(clock), random: systemRandom, log: { info: () => undefined } },
       trust: {
         standing: () => ({
-          witnessedSpans: 0,
-          agreedSpans: 0,
-          isNew: true,
-          isLongTrusted: false,
-          suspendedUntilMs: null,
+          ...{ witnessedSpans: 0, agreedSpans: 0, isNew: true, isLongTrusted: false, suspendedUntilMs: null },
         }),
-        failHidden: (one, _class, reason) => Promise.resolve(void kept.push(`${one[0]} failed: ${reason}`)),
+        failHidden: async (one, _class, reason) => void kept.push(`${one[0]} failed: ${reason}`),
       },
       models: () => [model],
       isAnchor: (one) => one === id('1') || one === id('2'),

@@ -11,14 +11,19 @@ const provenanceSchema = z.object({
   chorus: z.object({ stages: z.array(z.object({ primary: peerIdSchema, shadows: z.array(peerIdSchema) })) }),
 });
 
-const lines: { readonly msg: string; readonly volunteer?: PeerId; readonly [field: string]: unknown }[] = [];
+interface LogLine {
+  readonly msg: string;
+  readonly volunteer?: PeerId;
+  readonly [field: string]: unknown;
+}
+const lines: LogLine[] = [];
 let network: AnchoredServer;
 let volunteers: WrenVolunteer[] = [];
 
 beforeAll(async () => {
   network = await startAnchoredServer(4, {
     hidden: { trialOpenMs: 3_000, trialMs: 15_000, backoffMs: 600_000, meanMs: 3_000, share: 1 },
-    onLog: (line) => lines.push(JSON.parse(line)),
+    onLog: (line) => lines.push(JSON.parse(line) as LogLine),
   });
 }, 120_000);
 afterEach(async () => {

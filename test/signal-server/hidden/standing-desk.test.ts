@@ -26,7 +26,14 @@ describe('the standing that volunteers are told', () => {
     [sent, spans, gate, chance, failure] = [[], 0, 'open', 0.4, null];
     registry.offer(registry.join(id, 'tab', 'loopback', 1), offerOf());
     desk = new StandingDesk({
-      ...{ clock, registry, chance: () => chance, spansOf: () => spans, gateOf: () => gate, failureOf: () => failure },
+      ...{
+        clock,
+        registry,
+        chance: () => chance,
+        spansOf: () => ({ witnessedSpans: spans, agreedSpans: 2 * spans }),
+        gateOf: () => gate,
+        failureOf: () => failure,
+      },
       send: (_to, message) => sent.push(message),
     });
   });
@@ -44,12 +51,12 @@ describe('the standing that volunteers are told', () => {
     expect(sent.map((message) => message.spans)).toEqual([0, 0]);
     spans = 4;
     desk.worked([id]);
-    expect(desk.shownSpans(id)).toBe(0);
+    expect(desk.shown(id)).toEqual({ witnessedSpans: 0, agreedSpans: 0 });
     await wait(1_000);
     expect(sent).toHaveLength(2);
     await wait(60_000);
     expect(sent.at(-1)).toMatchObject({ gate: 'open', spans: 3, neededSpans: PROBATION_CHUNKS, reason: null });
-    expect(desk.shownSpans(id)).toBe(3);
+    expect(desk.shown(id)).toEqual({ witnessedSpans: 3, agreedSpans: 6 });
   });
 
   it('comes after about half of all sessions', async () => {

@@ -34,7 +34,8 @@ describe('a volunteer in the draw', () => {
       leases: new Leases(new FakeClock()),
       trust: {
         standing: (id) => ({
-          ...{ witnessedSpans: 0, agreedSpans: 0 },
+          witnessedSpans: 0,
+          agreedSpans: 0,
           isNew: false,
           isLongTrusted: longTrusted.has(id),
           suspendedUntilMs: null,

@@ -1,21 +1,19 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
-import type { GatewayModel } from '../gateway/gateway-models.ts';
-import { runAnswer, type AnswerDeps, type Plan } from '../gateway/run-answer.ts';
-import { createGatewayModels, openAskers } from '../gateway/start-gateway.ts';
+import type { GatewayModel } from './gateway-models.ts';
+import { runAnswer, type AnswerDeps, type Plan } from './run-answer.ts';
+import { createGatewayModels, openAskers } from './start-gateway.ts';
 import { systemRandom as random } from '../machine/system-clock.ts';
 import type { Asker } from '../node-peer/requester-pool.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Companion, CompanionContext } from '../server.ts';
-import type { HiddenRun, HiddenRunner } from './hidden-desk.ts';
-import type { ShapeMemory } from './hidden-shape.ts';
-import { PromptStock } from './prompt-stock.ts';
+import type { HiddenRun, HiddenRunner } from '../hidden/hidden-desk.ts';
+import type { ShapeMemory } from '../hidden/hidden-shape.ts';
+import { PromptStock } from '../hidden/prompt-stock.ts';
 
 /** The first work of a volunteer: enough for a span and some laps, and over in a moment. */
 const TRIAL = { promptTokens: 8, answerTokens: 8 };
-/** Tokens of a text that prompts are made of. */
-const TEXT_TOKENS = 200;
 
 export interface HiddenContext extends CompanionContext {
   readonly shapes: Pick<ShapeMemory, 'draw'>;
@@ -82,14 +80,15 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
   async function runLater(run: HiddenRun, model: GatewayModel): Promise<void> {
     const stock = stockOf(model);
     const { maxPositions } = model.manifest.config;
+    const { temperature, topP, ...shape } = shapes.draw();
+    const length = Math.min(shape.promptTokens, Math.floor(maxPositions / 2));
     if (stock.isEmpty) {
       const promptTokens = stock.opening();
-      const maxNewTokens = Math.min(TEXT_TOKENS, maxPositions - promptTokens.length);
+      const maxNewTokens = Math.min(length, maxPositions - promptTokens.length);
       const plan = { renderedPrompt: null, promptTokens, maxNewTokens, temperature: 1, topP: 1 };
       stock.add(await ask(run, model, plan, { isWithTarget: false, answerTokens: null, shadows: 0 }, null));
     }
-    const { temperature, topP, ...shape } = shapes.draw();
-    const prompt = stock.take(Math.min(shape.promptTokens, Math.floor(maxPositions / 2)));
+    const prompt = stock.take(length);
     const maxNewTokens = Math.min(shape.maxNewTokens, maxPositions - prompt.promptTokens.length);
     const plan = { ...prompt, maxNewTokens, temperature, topP };
     await ask(run, model, plan, { isWithTarget: true, answerTokens: shape.answerTokens }, giveReceipt);
