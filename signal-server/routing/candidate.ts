@@ -7,7 +7,7 @@ import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
-import type { Standing, Trust } from '../trust/trust.ts';
+import type { Trust } from '../trust/trust.ts';
 
 /** A volunteer that holds a stage of the model asked for. */
 export interface Candidate {
