@@ -72,7 +72,7 @@ export function createDesks(deps: DesksDeps): Desks {
     leases,
     trust,
     isAnchor,
-    hasHiddenSessions: false,
+    measuresSpeed: () => false,
     models: () => catalog.planned,
     sign: signGrantWith(identity),
   };

@@ -63,14 +63,14 @@ export interface CandidateSources {
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
   /** Who has had no hidden session is not drawn while the server gives any. Without them all count as equally fast and of their class. */
-  readonly hasHiddenSessions: boolean;
+  readonly measuresSpeed: () => boolean;
 }
 
 /** The volunteers that hold or load a stage of this model and may work, as this requester sees them. */
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
-  { registry, leases, trust, isAnchor, hasHiddenSessions }: CandidateSources,
+  { registry, leases, trust, isAnchor, measuresSpeed }: CandidateSources,
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
@@ -79,6 +79,7 @@ export function candidatesFor(
     const { isNew, isLongTrusted = false, suspendedUntilMs } = trust.standing(member.id, numericClass);
     if (suspendedUntilMs !== null) return [];
     const running = leases.running(member.id);
+    const measures = measuresSpeed();
     const isOwn = isAnchor(member.id);
     const { tried = null, measuredClass = true }: RegisteredVolunteer & Findings = volunteer;
     const layerMs = isOwn ? volunteer.layerMs : tried?.layerMs;
@@ -89,16 +90,16 @@ export function candidatesFor(
         prefix: networkOf(member, isOwn),
         webrtc,
         numericClass,
-        layerMs: (hasHiddenSessions ? layerMs : null) ?? UNKNOWN_LAYER_MS,
+        layerMs: (measures ? layerMs : null) ?? UNKNOWN_LAYER_MS,
         running,
         freeSlots: slots - running,
         isReady: volunteer.state === 'ready',
-        isTried: isOwn || !hasHiddenSessions || tried !== null,
+        isTried: isOwn || !measures || tried !== null,
         isHidden: volunteer.isHidden,
         failedLately: failedLately(member.id),
         isNew,
         isSteady: isOwn || isLongTrusted,
-        isMeasured: (isOwn || !hasHiddenSessions || measuredClass) && isComparedClass(numericClass, model.size),
+        isMeasured: (isOwn || !measures || measuredClass) && isComparedClass(numericClass, model.size),
       },
     ];
   });

@@ -81,7 +81,7 @@ describe('the replay desk', () => {
         return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isAnchor: (id) => anchors.has(id),
-      hasHiddenSessions: false,
+      measuresSpeed: () => false,
       onRefused: (role) => refused.push(role),
       onError: () => undefined,
       times,

@@ -69,7 +69,7 @@ describe('the route desk', () => {
       leases,
       trust: { standing: (id) => standings.get(id) ?? trusted },
       isAnchor: () => false,
-      hasHiddenSessions: false,
+      measuresSpeed: () => false,
       models: () => [model],
       send(to, message) {
         messages.push(message);

@@ -34,7 +34,7 @@ describe('a volunteer in the draw', () => {
         }),
       },
       isAnchor: (id) => id === idOf('a') || id === idOf('b'),
-      hasHiddenSessions: true,
+      measuresSpeed: () => true,
     };
   });
 
@@ -62,7 +62,7 @@ describe('a volunteer in the draw', () => {
     volunteer('1', { layerMs: 0.001 });
     expect(only()).toMatchObject({ isTried: false });
     volunteer('a', { layerMs: 0.001 });
-    const all = candidatesFor(model, () => false, { ...sources, hasHiddenSessions: false });
+    const all = candidatesFor(model, () => false, { ...sources, measuresSpeed: () => false });
     expect(all.map(({ layerMs, isTried }) => [layerMs, isTried])).toEqual([
       [5, true],
       [5, true],
