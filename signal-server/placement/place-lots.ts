@@ -38,17 +38,37 @@ export function haveOneNetwork(hands: readonly Neighbour[]): boolean {
   return new Set(hands.filter((hand) => !hand.isAnchor).map((hand) => hand.network)).size <= 1;
 }
 
-/**
- * True if a volunteer may join others at a stage: its network then has no more than half of the volunteers there, the server's own
- * anchors aside, or only this one. Where all volunteers are of one network the rule rests.
- */
-export function isWithinShare(hand: Neighbour, place: Place, others: readonly Neighbour[]): boolean {
-  if (hand.isAnchor || haveOneNetwork([hand, ...others])) return true;
-  const { model, span } = place;
-  const there = others.filter(
-    ({ isAnchor, placed }) =>
-      !isAnchor && placed?.model === model && placed.span.start === span.start && placed.span.end === span.end,
-  );
-  const ofNetwork = there.filter(({ network }) => network === hand.network).length;
-  return ofNetwork === 0 || 2 * (ofNetwork + 1) <= there.length + 1;
+/** The parts that networks have in the stages, the server's own anchors aside. */
+export class NetworkShares {
+  readonly #hasOneNetwork: boolean;
+  readonly #byPlace = new Map<string, Map<string, number>>();
+
+  /** `hands` are all volunteers, and the one that is to be placed among them. */
+  constructor(hands: readonly Neighbour[]) {
+    this.#hasOneNetwork = haveOneNetwork(hands);
+    for (const { isAnchor, network, placed } of hands) {
+      if (isAnchor || placed === null) continue;
+      const key = keyOf(placed);
+      const counts = this.#byPlace.get(key) ?? new Map<string, number>();
+      counts.set(network, (counts.get(network) ?? 0) + 1);
+      this.#byPlace.set(key, counts);
+    }
+  }
+
+  /**
+   * True if this one of the volunteers may be at this stage: its network then has no more than half of those there, or only this
+   * one. Where all volunteers are of one network the rule rests.
+   */
+  admits({ isAnchor, network, placed }: Neighbour, place: Place): boolean {
+    if (isAnchor || this.#hasOneNetwork) return true;
+    const counts = this.#byPlace.get(keyOf(place)) ?? new Map<string, number>();
+    const joins = placed !== null && keyOf(placed) === keyOf(place) ? 0 : 1;
+    const own = (counts.get(network) ?? 0) + joins;
+    const all = [...counts.values()].reduce((sum, count) => sum + count, joins);
+    return own <= 1 || 2 * own <= all;
+  }
+}
+
+function keyOf({ model, span }: Place): string {
+  return `${model} ${span.start}-${span.end}`;
 }

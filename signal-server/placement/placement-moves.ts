@@ -10,7 +10,7 @@ import {
   type Placed,
   type Supply,
 } from './placement.ts';
-import { isWithinShare } from './place-lots.ts';
+import { NetworkShares } from './place-lots.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { StageCounts } from './stage-counts.ts';
 import { coverageOf, type UnitSpan } from './stage-grid.ts';
@@ -31,8 +31,9 @@ export function chooseMoves(hands: readonly Hand[], models: readonly PlannedMode
     const moves = hasGap ? closeGap(model, hands) : [];
     if (moves.length > 0) return moves;
   }
+  const shares = new NetworkShares(hands);
   const isSettled = hands.every((hand) => hand.placed === null || hand.isReady);
-  const move = isSettled ? (pairUp(hands, models) ?? evenOut(hands, models)) : null;
+  const move = isSettled ? (pairUp(hands, models, shares) ?? evenOut(hands, models, shares)) : null;
   return move === null ? [] : [move];
 }
 
@@ -82,7 +83,7 @@ function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; 
 }
 
 /** The move that leaves fewest units without two holders of one stage. It takes nothing from a stage that needs it. */
-function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
+function pairUp(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
   const reason = 'only one other volunteer held just these layers, and two are needed to check each other';
   for (const model of models) {
     const counts = new StageCounts(spansOn(model, hands));
@@ -95,7 +96,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
       if (from.model !== model.digest) continue;
       for (const span of spansThatFit(hand, model)) {
         const way = `${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
-        if (tried.has(way) || !isWithinShare(hand, { model: model.digest, span }, without(hands, hand))) continue;
+        if (tried.has(way) || !shares.admits(hand, { model: model.digest, span })) continue;
         tried.add(way);
         const after = counts.moved(from.span, span).lacks(model.units);
         if (after.uncovered > now.uncovered || after.unpaired >= (best?.unpaired ?? now.unpaired)) continue;
@@ -107,7 +108,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
   return null;
 }
 
-function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
+function evenOut(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
   const supplies = new Map(models.map((model) => [model, supplyOf(model, hands)]));
   const least = (model: PlannedModel | undefined, span: UnitSpan): number =>
     model === undefined ? Infinity : Math.min(...supplies.get(model)!.coverage.slice(span.start, span.end));
@@ -122,7 +123,7 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move 
         const isClear = lift >= 2 && 2 * least(model, span) <= leaves;
         if (overlaps || !isClear || lift <= (best?.lift ?? 0)) continue;
         if (breaksPair(supplies, { model: home, span: from.span }, { model, span })) continue;
-        if (!isWithinShare(hand, { model: model.digest, span }, without(hands, hand))) continue;
+        if (!shares.admits(hand, { model: model.digest, span })) continue;
         const reason = 'these layers had the fewest volunteers';
         best = { move: { id: hand.id, model: model.digest, span, reason }, lift };
       }
@@ -146,10 +147,6 @@ function breaksPair(
     sums.unpaired += after.unpaired - before.unpaired;
   }
   return sums.uncovered > 0 || (sums.uncovered === 0 && sums.unpaired > 0);
-}
-
-function without(hands: readonly Hand[], hand: Hand): Hand[] {
-  return hands.filter((other) => other !== hand);
 }
 
 function movable(hands: readonly Hand[]): { hand: Hand; from: Placed }[] {

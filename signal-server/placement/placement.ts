@@ -1,5 +1,5 @@
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { isWithinShare, type LotOf } from './place-lots.ts';
+import { NetworkShares, type LotOf } from './place-lots.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { PAIR, StageCounts } from './stage-counts.ts';
 import { coverageOf, type UnitSpan } from './stage-grid.ts';
@@ -56,10 +56,11 @@ export function choosePlace(
   models: readonly PlannedModel[],
   lotOf: LotOf | null = null,
 ): Choice | null {
+  const shares = new NetworkShares([...others, hand]);
   const options = models.flatMap((model) => {
     const supply = supplyOf(model, others);
     const rated = spansThatFit(hand, model).map((span) => rate(hand, model, span, supply));
-    return rated.filter((option) => option.gained > 0 || isWithinShare(hand, option, others));
+    return rated.filter((option) => option.gained > 0 || shares.admits(hand, option));
   });
   const bestOfEach = models.flatMap(
     (model) => options.filter((option) => option.model === model.digest).sort(compareSpans)[0] ?? [],

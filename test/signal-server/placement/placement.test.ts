@@ -251,6 +251,15 @@ describe('choosing moves', () => {
     expect(chooseMoves(hands, [model])).toHaveLength(1);
   });
 
+  it('moves nobody to a stage of which its network would have more than half', () => {
+    const of = (id: string, span: UnitSpan, network: string) => hand(id, { ...on(span), network });
+    const lefts = [of('a', left, 'one'), of('b', left, 'one'), of('c', left, 'two'), of('d', left, 'two')];
+    expect(chooseMoves([...lefts, of('e', right, 'one')], [model])).toMatchObject([{ id: 'c', span: right }]);
+    expect(chooseMoves([...lefts, of('e', right, 'two')], [model])).toMatchObject([{ id: 'a', span: right }]);
+    const gap = [of('a', left, 'one'), of('b', left, 'one'), of('c', left, 'two')];
+    expect(chooseMoves(gap, [model])).toMatchObject([{ span: right }]);
+  });
+
   it('never moves who has sessions or was moved a moment ago', () => {
     const hands = [hand('a', { ...on(left), mayMove: false }), hand('b', { ...on(left), mayMove: false })];
     expect(chooseMoves(hands, [model])).toEqual([]);
