@@ -6,7 +6,7 @@ export type WrongParty = 'nobody' | 'shadow' | 'primary' | 'both' | 'unknown';
 /** A third replica's result, compared with each of the two. */
 export interface ThirdFinding {
   readonly by: NonNullable<StageCheck['arbiter']>;
-  /** False for an arbiter whose class nobody compared with that of either party: its nearness says nothing. */
+  /** False for an arbiter of a new key, or of a class that nobody compared with that of either party: its nearness says nothing. */
   readonly mayDecide: boolean;
   readonly primary: Outcome;
   readonly shadow: Outcome;

@@ -52,6 +52,8 @@ export interface ToyVolunteer {
   numericClass: string;
   /** Kept for replays; null for those who serve answers. */
   readonly reserve: 'arbiter' | 'referee' | null;
+  /** Set for a third whose key is new. */
+  isUnproven?: true;
 }
 
 type ServerEvent = Parameters<Parameters<ControlClient['onMessage']>[0]>[0];
@@ -325,8 +327,8 @@ export class ToyNetwork {
   }
 }
 
-function toReplica({ id, numericClass }: ToyVolunteer): Replica {
-  return { id, webrtc: true, numericClass };
+function toReplica({ id, numericClass, isUnproven }: ToyVolunteer): Replica {
+  return { id, webrtc: true, numericClass, ...(isUnproven && { isUnproven }) };
 }
 
 /** Reads an answer to its end. */

@@ -205,9 +205,11 @@ export class Settlement {
     const { role, routed } = this.#attempt!;
     const { peer: id, numericClass } = third;
     const isNear = [primary, shadow].every((party) => this.#isPair(party.numericClass, numericClass));
+    // New keys are as many as anybody likes to make.
+    const isProven = routed!.route.stages[0]!.primary.isUnproven !== true;
     this.#thirds.push({
       by: { id, role, numericClass },
-      mayDecide: role === 'referee' || isNear,
+      mayDecide: role === 'referee' || (isNear && isProven),
       primary: this.#judge(primary, third),
       shadow: this.#judge(shadow, third),
       draws: drawsOf(third, this.#output),

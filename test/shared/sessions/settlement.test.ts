@@ -238,9 +238,11 @@ describe('a liar by a single bit, in a token run by itself', () => {
   async function answer(
     numericClass: string,
     thirds: Partial<Record<'arbiter' | 'referee', string>>,
+    isArbiterNew = false,
   ): Promise<{ network: ToyNetwork; liar: PeerId; events: AnswerEvent[] }> {
     const network = checkedNetwork(Object.keys(thirds) as ('arbiter' | 'referee')[], 4);
     for (const volunteer of network.volunteers) {
+      if (isArbiterNew && volunteer.reserve === 'arbiter') volunteer.isUnproven = true;
       volunteer.numericClass = (volunteer.reserve && thirds[volunteer.reserve]) ?? numericClass;
     }
     const [liar] = network.of(1);
@@ -265,6 +267,15 @@ describe('a liar by a single bit, in a token run by itself', () => {
     const { network, liar, events } = await answer(ENGINE_CLASS, { arbiter: ENGINE_CLASS, referee: RUNTIME_CLASS });
     expect(only(events, 'fault')).toMatchObject([{ volunteer: liar, role: 'primary', isProven: false }]);
     expect(network.reports).toEqual([]);
+    expect(standing(events, 40)).toEqual(toyAnswer(prompt(40), 24));
+  });
+
+  it('is not named by an arbiter whose key is new, for whoever lies has as many of these as it likes', async () => {
+    const thirds = { arbiter: ENGINE_CLASS, referee: RUNTIME_CLASS };
+    const { network, events } = await answer(ENGINE_CLASS, thirds, true);
+    expect(network.replays.map(({ role }) => role)).toEqual(['arbiter', 'referee']);
+    expect(only(events, 'fault')).toEqual([]);
+    expect(only(events, 'rerouted')).toMatchObject([{ volunteer: null }]);
     expect(standing(events, 40)).toEqual(toyAnswer(prompt(40), 24));
   });
 
