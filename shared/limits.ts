@@ -72,6 +72,8 @@ export const LAP_TIMEOUT_MS = 20_000;
 export const ROUTE_TIMEOUT_MS = 60_000;
 /** A stage may have to build shaders or fold weights for a new session. */
 export const OPEN_TIMEOUT_MS = 20_000;
+/** How long an `open` may be ahead of the seat that the server gives the volunteer. */
+export const SEAT_WAIT_MS = 5_000;
 /** How long one run may keep its session waiting; shorter than a lap, so that the stage at fault names itself. */
 export const RUN_TIMEOUT_MS = 15_000;
 /** How long a second replica of a stage has to confirm what another says against the peer that sends to both. */

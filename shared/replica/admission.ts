@@ -3,7 +3,7 @@ import type { Digest, PeerId, SessionId } from '../ids.ts';
 import { CLOCK_SKEW_MS } from '../limits.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { sameRange, type StageRange } from '../model/stage.ts';
-import type { Route } from '../route/route.ts';
+import type { SignedSeat } from '../route/seat.ts';
 import type { RowsMessage } from '../wire/peer-message.ts';
 
 /** The stage a volunteer has loaded. */
@@ -39,51 +39,38 @@ export interface Seat {
   readonly shadows: readonly Hop[];
 }
 
-/** An `open` as it came from the peer before this stage, with the route that its envelope holds. */
+/** An `open` as it came from the peer before this stage. */
 export interface OpenRequest {
   readonly session: SessionId;
   readonly stage: number;
   readonly from: PeerId;
-  readonly route: Route;
 }
 
 /**
- * The part of `self` in a session that `request.from` asks it to join. Throws `unrouted` if the (signed) route does
- * not say so: it belongs to another session, has expired, names another volunteer or stage, or another peer before it.
+ * The part of `self` in a session that `request.from` asks it to join, by the seat that the server signed for it. Throws
+ * `unrouted` if that does not say so: it is another volunteer's, has expired, is for another stage, or names another peer before it.
  */
-export function takeSeat(request: OpenRequest, self: PeerId, loaded: LoadedRange, wallMs: number): Seat {
-  const { route, stage } = request;
+export function takeSeat(
+  seat: SignedSeat,
+  request: OpenRequest,
+  self: PeerId,
+  loaded: LoadedRange,
+  wallMs: number,
+): Seat {
   const unrouted = (message: string) => new ChorusError('unrouted', message);
-  if (route.session !== request.session) throw unrouted('the route belongs to another session');
-  if (wallMs > route.expiresAtMs + CLOCK_SKEW_MS) throw unrouted('the route has expired');
-  const here = route.stages[stage];
-  if (here === undefined) throw unrouted('the route has no such stage');
-  const isPrimary = here.primary.id === self;
-  if (!isPrimary && !here.shadows.some((shadow) => shadow.id === self)) {
-    throw unrouted('the route names another volunteer for this stage');
-  }
-  if (route.model !== loaded.model || !sameRange(here.range, loaded.range)) {
+  const { stage, stages, role, requester, upstream, shadows } = seat;
+  if (seat.session !== request.session) throw unrouted('the seat belongs to another session');
+  if (wallMs > seat.expiresAtMs + CLOCK_SKEW_MS) throw unrouted('the route has expired');
+  if (seat.volunteer !== self) throw unrouted('the seat is another volunteer’s');
+  if (stage !== request.stage) throw unrouted('the route has this volunteer at another stage');
+  if (seat.model !== loaded.model || !sameRange(seat.range, loaded.range)) {
     throw unrouted('this volunteer holds another stage');
   }
-  const requester = route.requester.id;
-  const upstream = stage === 0 ? requester : route.stages[stage - 1]!.primary.id;
   if (upstream !== request.from) throw unrouted('the route names another peer before this stage');
-  const isReplay = route.purpose === 'replay';
-  if (isReplay && route.stages.length !== 1) throw unrouted('a replay of several stages; exactly one is allowed');
-  const seat = { stage, stages: route.stages.length, requester, upstream };
-  if (!isPrimary) return { ...seat, role: 'shadow', forward: null, shadows: [] };
-  const next = route.stages[stage + 1];
-  const ahead = hopTo(next?.primary ?? route.requester);
-  return {
-    ...seat,
-    role: isReplay ? 'replay' : 'primary',
-    forward: { ...ahead, stage: stage + 1, isRequester: next === undefined },
-    shadows: (next?.shadows ?? []).map(hopTo).filter(({ peer }) => peer !== ahead.peer && peer !== self),
-  };
-}
-
-function hopTo({ id, webrtc }: { readonly id: PeerId; readonly webrtc: boolean }): Hop {
-  return { peer: id, webrtc };
+  if (role === 'replay' && stages !== 1) throw unrouted('a replay of several stages; exactly one is allowed');
+  const isLast = stage === stages - 1;
+  const forward = seat.forward && { ...seat.forward, stage: stage + 1, isRequester: isLast };
+  return { stage, stages, role, requester, upstream, forward, shadows };
 }
 
 /** Throws `bad-message` or `too-long` for rows that the stage cannot take as they are. */

@@ -1,8 +1,8 @@
 import type { Ask } from '../ask.ts';
 import type { Now } from '../clock.ts';
-import type { Envelope } from '../crypto/envelope.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
+import type { SignedSeat } from '../route/seat.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import type { CutMessage } from '../wire/row-order.ts';
 import { takeSeat, type OpenRequest } from './admission.ts';
@@ -11,13 +11,12 @@ import { faultMessage } from './fault-message.ts';
 import type { AuditMessage } from './replica-audit.ts';
 import type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from './replica-event.ts';
 import { ReplicaSession } from './replica-session.ts';
+import { SeatBook } from './seat-book.ts';
 import type { EndedSession, SessionHost } from './session-host.ts';
 import { showRows } from './shown-rows.ts';
 
 type OpenMessage = Extract<PeerMessage, { type: 'open' }>;
 
-/** Route checks under way at once; they take milliseconds, so only a flood gets here. */
-const MAX_VERIFYING = 32;
 const MAX_ENDED = 1024;
 
 /**
@@ -29,7 +28,7 @@ export class ReplicaEngine {
   readonly #config: ReplicaConfig;
   readonly #host: SessionHost;
   readonly #sessions = new Map<SessionId, ReplicaSession>();
-  readonly #verifying = new Set<string>();
+  readonly #seats = new SeatBook();
   readonly #early = new EarlyAudits();
   /** Ended sessions stay refused until their route has expired, so that it cannot be used twice. */
   readonly #ended = new Map<SessionId, EndedSession>();
@@ -76,7 +75,7 @@ export class ReplicaEngine {
 
   /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   get deadlineMs(): number {
-    let deadline = this.#early.deadlineMs;
+    let deadline = Math.min(this.#early.deadlineMs, this.#seats.deadlineMs);
     for (const session of this.#sessions.values()) deadline = Math.min(deadline, session.deadlineMs);
     return deadline;
   }
@@ -96,11 +95,8 @@ export class ReplicaEngine {
     switch (event.type) {
       case 'message':
         return this.#onMessage(event.from, event.message);
-      case 'verified':
-        return this.#onVerified(event.request, event.envelope);
-      case 'not-verified':
-        if (!this.#verifying.delete(verifyingKey(event.request))) return;
-        return this.#refuse(event.request.from, event.request.session, event.request.stage, event.error);
+      case 'seat':
+        return this.#onSeat(event.seat);
       case 'link-lost':
         return this.#onLinkLost(event.peer);
       case 'accept':
@@ -130,7 +126,7 @@ export class ReplicaEngine {
       case 'record':
         return this.#onAudit(from, message);
       case 'close':
-        this.#verifying.delete(verifyingKey({ session: message.session, from }));
+        this.#seats.forget({ session: message.session, from });
         return this.#sessions.get(message.session)?.onClose(from, message.reason);
       case 'fault':
         return this.#sessions.get(message.session)?.onFault(from, message);
@@ -139,32 +135,39 @@ export class ReplicaEngine {
     }
   }
 
-  #onOpen(from: PeerId, { session, stage, route: envelope }: OpenMessage): void {
+  #onOpen(from: PeerId, { session, stage }: OpenMessage): void {
     const request = { session, stage, from };
-    if (this.#sessions.get(session)?.seat.upstream === from || this.#verifying.has(verifyingKey(request))) return;
-    if (this.#verifying.size === MAX_VERIFYING) {
-      return this.#refuse(from, session, stage, new ChorusError('rate-limited', 'too many sessions at once'));
+    if (this.#sessions.get(session)?.seat.upstream === from) return;
+    const seat = this.#seats.get(session);
+    try {
+      if (this.#sessions.has(session) || this.#ended.has(session)) {
+        throw new ChorusError('unrouted', 'the route was used before');
+      }
+      if (seat === undefined) this.#seats.await(request, this.#now.nowMs);
+      else this.#open(seat, request);
+    } catch (error) {
+      this.#refuse(from, session, stage, toChorusError(error));
     }
-    this.#verifying.add(verifyingKey(request));
-    this.#effects.push({ type: 'verify', request, envelope });
   }
 
-  #onVerified(request: OpenRequest, envelope: Envelope): void {
-    // Closed, or left by its opener, in the meantime.
-    if (!this.#verifying.delete(verifyingKey(request))) return;
-    const { session: id, from, stage } = request;
-    try {
-      const seat = takeSeat(request, this.#config.self, this.#config.loaded, this.#now.wallMs);
-      if (this.#sessions.has(id) || this.#ended.has(id)) throw new ChorusError('unrouted', 'the route was used before');
-      if (!this.#isAccepting) throw new ChorusError('all-busy', 'the volunteer takes no new sessions now');
-      if (this.#sessions.size >= this.#config.slots) throw new ChorusError('all-busy', 'all slots are taken');
-      const session = new ReplicaSession(this.#host, seat, request, envelope);
-      this.#sessions.set(id, session);
-      session.open();
-      for (const message of this.#early.take(id, seat.requester)) session.onAudit(message);
-    } catch (error) {
-      this.#refuse(from, id, stage, toChorusError(error));
+  #onSeat(seat: SignedSeat): void {
+    const { session } = seat;
+    if (this.#sessions.has(session) || this.#ended.has(session)) return;
+    for (const { from, stage } of this.#seats.give(seat, this.#now.nowMs)) {
+      this.#onOpen(from, { type: 'open', session, stage });
     }
+  }
+
+  #open(signed: SignedSeat, request: OpenRequest): void {
+    const { session: id } = request;
+    const seat = takeSeat(signed, request, this.#config.self, this.#config.loaded, this.#now.wallMs);
+    if (!this.#isAccepting) throw new ChorusError('all-busy', 'the volunteer takes no new sessions now');
+    if (this.#sessions.size >= this.#config.slots) throw new ChorusError('all-busy', 'all slots are taken');
+    this.#seats.taken(id);
+    const session = new ReplicaSession(this.#host, seat, signed);
+    this.#sessions.set(id, session);
+    session.open();
+    for (const message of this.#early.take(id, seat.requester)) session.onAudit(message);
   }
 
   #onOrdered(from: PeerId, message: RowsMessage | CutMessage): void {
@@ -209,7 +212,7 @@ export class ReplicaEngine {
   }
 
   #onLinkLost(peer: PeerId): void {
-    for (const key of this.#verifying) if (key.endsWith(peer)) this.#verifying.delete(key);
+    this.#seats.forgetPeer(peer);
     this.#early.forget(peer);
     for (const session of this.#sessions.values()) session.onLinkLost(peer);
   }
@@ -217,6 +220,9 @@ export class ReplicaEngine {
   #onTime(): void {
     const { nowMs } = this.#now;
     for (const session of this.#sessions.values()) session.onTime();
+    for (const { session, from, stage } of this.#seats.expire(nowMs)) {
+      this.#refuse(from, session, stage, new ChorusError('unrouted', 'the server has given no seat for this session'));
+    }
     for (const { session, from } of this.#early.expire(nowMs)) {
       this.#refuse(from, session, 0, new ChorusError('unknown-session', 'the session did not open here'));
     }
@@ -234,8 +240,4 @@ export class ReplicaEngine {
     const fault = faultMessage(session, stage, code, message, this.#config.self);
     this.#effects.push({ type: 'send', to, message: fault });
   }
-}
-
-function verifyingKey({ session, from }: Pick<OpenRequest, 'session' | 'from'>): string {
-  return `${session} ${from}`;
 }

@@ -1,12 +1,12 @@
 import type { RandomBytes } from '../clock.ts';
-import type { Envelope } from '../crypto/envelope.ts';
 import type { ChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
+import type { SignedSeat } from '../route/seat.ts';
 import type { RunResult } from '../rows/compute.ts';
 import type { Rows } from '../rows/rows.ts';
 import type { HopTiming, PeerMessage } from '../wire/peer-message.ts';
 import type { BackendInfo } from '../wire/worker-message.ts';
-import type { LoadedRange, OpenRequest } from './admission.ts';
+import type { LoadedRange } from './admission.ts';
 
 /** Something that a session asked for is done, or has failed. */
 export type ReplicaSessionReply =
@@ -26,9 +26,8 @@ export type ReplicaSessionReply =
 
 export type ReplicaEvent =
   | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
-  /** The envelope of an `open` is the server's own and holds this route. */
-  | { readonly type: 'verified'; readonly request: OpenRequest; readonly envelope: Envelope }
-  | { readonly type: 'not-verified'; readonly request: Omit<OpenRequest, 'route'>; readonly error: ChorusError }
+  /** The server has given this volunteer a part in a session; its signature is good. */
+  | { readonly type: 'seat'; readonly seat: SignedSeat }
   | ReplicaSessionReply
   | { readonly type: 'link-lost'; readonly peer: PeerId }
   /** Whether new sessions are taken. */
@@ -53,10 +52,7 @@ export type ReplicaSessionEffect =
   | { readonly type: 'cut'; readonly session: SessionId; readonly position: number }
   | { readonly type: 'close'; readonly session: SessionId };
 
-export type ReplicaEffect =
-  /** Has the route of an `open` verified; to be answered by `verified` or `not-verified`. */
-  | { readonly type: 'verify'; readonly request: Omit<OpenRequest, 'route'>; readonly envelope: Envelope }
-  | ReplicaSessionEffect;
+export type ReplicaEffect = ReplicaSessionEffect;
 
 export interface ReplicaConfig {
   readonly self: PeerId;

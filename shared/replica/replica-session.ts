@@ -1,14 +1,14 @@
-import type { Envelope } from '../crypto/envelope.ts';
 import { ChorusError, toChorusError } from '../errors.ts';
 import type { PeerId, SessionId } from '../ids.ts';
 import { OPENING_BYTES } from '../judge/statement-codec.ts';
-import { leaseMs, type Route } from '../route/route.ts';
+import { leaseMs } from '../route/route.ts';
+import type { SignedSeat } from '../route/seat.ts';
 import type { RunResult } from '../rows/compute.ts';
 import { Backlog, messageBytes } from '../wire/backlog.ts';
 import type { PeerMessage, RowsMessage } from '../wire/peer-message.ts';
 import { RowOrder, type CutMessage } from '../wire/row-order.ts';
 import { checkDigest } from '../wire/rows-message.ts';
-import { checkRows, type OpenRequest, type Seat } from './admission.ts';
+import { checkRows, type Seat } from './admission.ts';
 import { faultMessage } from './fault-message.ts';
 import { Onward } from './onward.ts';
 import { ReplicaAudit, type AuditMessage } from './replica-audit.ts';
@@ -27,8 +27,7 @@ export class ReplicaSession {
   readonly id: SessionId;
   readonly seat: Seat;
   readonly #host: SessionHost;
-  readonly #route: Route;
-  readonly #envelope: Envelope;
+  readonly #capacity: number;
   readonly #order = new RowOrder();
   readonly #runs: StageRuns;
   readonly #audit: ReplicaAudit;
@@ -43,27 +42,26 @@ export class ReplicaSession {
   #isOver = false;
   #untold: PeerMessage | null = null;
 
-  constructor(host: SessionHost, seat: Seat, request: OpenRequest, envelope: Envelope) {
+  constructor(host: SessionHost, seat: Seat, signed: SignedSeat) {
     const { nowMs, config } = host;
-    const { session, route } = request;
+    const { session, capacity } = signed;
     this.id = session;
     this.seat = seat;
-    this.#waits = new SessionWaits(nowMs, leaseMs(route));
+    this.#waits = new SessionWaits(nowMs, leaseMs(signed));
     this.#host = host;
-    this.#route = route;
+    this.#capacity = capacity;
     const fail = (error: ChorusError) => this.fail(error, config.self);
     this.#key = new SessionKey(host, { isOver: () => this.#isOver, fail });
-    this.#envelope = envelope;
     this.#audit = new ReplicaAudit(seat, config.publicKey, config.random(OPENING_BYTES));
     this.#onward = new Onward(session, seat, (effect) => this.#perform(effect));
-    this.#runs = new StageRuns(host, seat, request, this.#audit, this.#onward);
+    this.#runs = new StageRuns(host, seat, signed, this.#audit, this.#onward);
     this.#records = new ReplicaRecords(config, session, seat, this.#runs.tape, this.#audit);
     if (seat.forward !== null) this.#missing.add('forward');
   }
 
   /** Asks for what the session needs. */
   open(): void {
-    this.#perform({ type: 'open', session: this.id, capacity: this.#route.capacity });
+    this.#perform({ type: 'open', session: this.id, capacity: this.#capacity });
     this.#onward.connect();
   }
 
@@ -91,7 +89,7 @@ export class ReplicaSession {
     this.#waits.heard(nowMs);
     try {
       if (message.type === 'rows') {
-        checkRows(message, this.seat, config.loaded, this.#route.capacity);
+        checkRows(message, this.seat, config.loaded, this.#capacity);
         checkDigest(message);
       }
       for (const next of this.#order.accept(message)) this.#runs.enqueue(next);
@@ -176,7 +174,7 @@ export class ReplicaSession {
     const { forward } = this.seat;
     if (forward?.isRequester) this.#send(forward.peer, { type: 'ready', session: this.id });
     else if (forward !== null) {
-      this.#onward.send({ type: 'open', session: this.id, stage: forward.stage, route: this.#envelope });
+      this.#onward.send({ type: 'open', session: this.id, stage: forward.stage });
     }
     this.#next();
   }

@@ -2,10 +2,11 @@ import { ChorusError } from '../errors.ts';
 import type { Span } from '../judge/statement.ts';
 import { MAX_QUEUED_ROWS, RUN_TIMEOUT_MS } from '../limits.ts';
 import { chunkEnd } from '../rows/chunk.ts';
+import type { SignedSeat } from '../route/seat.ts';
 import type { RunResult } from '../rows/compute.ts';
 import type { CutMessage, OrderedMessage } from '../wire/row-order.ts';
 import { rowsMessage } from '../wire/rows-message.ts';
-import { inputOf, type OpenRequest, type Seat } from './admission.ts';
+import { inputOf, type Seat } from './admission.ts';
 import type { Onward } from './onward.ts';
 import type { ReplicaAudit, Signing } from './replica-audit.ts';
 import type { SessionHost } from './session-host.ts';
@@ -22,7 +23,7 @@ export class StageRuns {
   readonly tape: StageTape;
   readonly #host: SessionHost;
   readonly #seat: Seat;
-  readonly #request: OpenRequest;
+  readonly #session: Pick<SignedSeat, 'session' | 'capacity'>;
   readonly #audit: ReplicaAudit;
   readonly #onward: Onward;
   /** Messages in order that are not yet taken up. */
@@ -30,10 +31,16 @@ export class StageRuns {
   #running: Job | null = null;
   #runByMs = Infinity;
 
-  constructor(host: SessionHost, seat: Seat, request: OpenRequest, audit: ReplicaAudit, onward: Onward) {
+  constructor(
+    host: SessionHost,
+    seat: Seat,
+    session: Pick<SignedSeat, 'session' | 'capacity'>,
+    audit: ReplicaAudit,
+    onward: Onward,
+  ) {
     this.#host = host;
     this.#seat = seat;
-    this.#request = request;
+    this.#session = session;
     this.#audit = audit;
     this.#onward = onward;
     this.tape = new StageTape(inputOf(host.config.loaded).kind);
@@ -53,7 +60,7 @@ export class StageRuns {
       );
     }
     // A shadow's run takes as long as its primary's of a whole chunk, and what comes meanwhile is no flood.
-    const most = this.#seat.role === 'shadow' ? this.#request.route.capacity : MAX_QUEUED_ROWS;
+    const most = this.#seat.role === 'shadow' ? this.#session.capacity : MAX_QUEUED_ROWS;
     if (this.#queue.length >= most) {
       throw new ChorusError('rate-limited', 'more rows wait than a session may have on the way');
     }
@@ -70,7 +77,7 @@ export class StageRuns {
   }
 
   #start(message: OrderedMessage): void {
-    const { session } = this.#request;
+    const { session } = this.#session;
     if (message.type === 'cut') {
       if (message.position >= this.tape.computed) return this.#cut(message);
       this.#run(message);
@@ -146,6 +153,6 @@ export class StageRuns {
     this.#run({ type: 'again', end });
     const input = this.tape.rows(from, end);
     const logitsFrom = this.tape.logitsFrom(from, end);
-    this.#host.perform({ type: 'run', session: this.#request.session, input, logitsFrom });
+    this.#host.perform({ type: 'run', session: this.#session.session, input, logitsFrom });
   }
 }

@@ -7,6 +7,7 @@ import type { Digest } from '../ids.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '../model/manifest.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from './route.ts';
+import { SEAT_PAYLOAD_TYPE, signedSeatSchema, type SignedSeat } from './seat.ts';
 
 /** The key whose signature counts, and how signatures are checked. */
 export interface Authority {
@@ -19,6 +20,12 @@ export interface Authority {
 export async function openRoute(envelope: Envelope, { serverKey, verify }: Authority): Promise<Route> {
   const payload = await openEnvelope(envelope, ROUTE_PAYLOAD_TYPE, serverKey, verify);
   return parseJson(payload, routeSchema, 'bad-message', 'route');
+}
+
+/** The seat in an envelope. Throws `bad-signature` if the server did not sign it, `bad-message` if it is malformed. */
+export async function openSeat(envelope: Envelope, { serverKey, verify }: Authority): Promise<SignedSeat> {
+  const payload = await openEnvelope(envelope, SEAT_PAYLOAD_TYPE, serverKey, verify);
+  return parseJson(payload, signedSeatSchema, 'bad-message', 'seat');
 }
 
 /**

@@ -15,7 +15,7 @@ const replicaSchema = z.strictObject({
 });
 export type Replica = z.infer<typeof replicaSchema>;
 
-/** The replicas of each stage of a session. The server signs it; replicas take no work without it. */
+/** The replicas of each stage of a session. The server signs it for the requester and whoever verifies; replicas work by their seats in it. */
 export const routeSchema = z.strictObject({
   session: sessionIdSchema,
   /**
@@ -25,7 +25,7 @@ export const routeSchema = z.strictObject({
   purpose: z.enum(['answer', 'replay']),
   /** Digest of the manifest's bytes. */
   model: digestSchema,
-  requester: replicaSchema.omit({ numericClass: true }),
+  requester: replicaSchema.omit({ numericClass: true, isUnproven: true }),
   /** Positions the session may use. */
   capacity: z.int().min(1).max(MAX_POSITIONS),
   /** Wall-clock milliseconds. */
@@ -49,7 +49,7 @@ export const routeSchema = z.strictObject({
 export type Route = z.infer<typeof routeSchema>;
 
 /** How long the route may be used from when it is given, by whatever clock. */
-export function leaseMs(route: Route): number {
+export function leaseMs(route: Pick<Route, 'issuedAtMs' | 'expiresAtMs'>): number {
   return Math.max(0, Math.min(route.expiresAtMs - route.issuedAtMs, SESSION_LEASE_MS));
 }
 

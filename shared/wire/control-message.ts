@@ -16,7 +16,7 @@ import { peerKindSchema } from './peer-kind.ts';
  *   peer -> server   prove                        signs the server's nonce, sends its own
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
- *   volunteer        offer -> assign | idle; ready | failed; standing*; heartbeat; pause; withdraw
+ *   volunteer        offer -> assign | idle; ready | failed; seat*; standing*; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
  *                    release; resume, when it has connected again
  */
@@ -59,6 +59,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   }),
   /** Nothing to do now, and why. */
   z.strictObject({ type: z.literal('idle'), reason: text }),
+  /** A part in a session that somebody is about to open: a signed seat. */
+  z.strictObject({ type: z.literal('seat'), seat: envelopeSchema }),
   z.strictObject({ type: z.literal('queued'), request: requestId, position: z.int().min(1) }),
   z.strictObject({ type: z.literal('routed'), request: requestId, route: envelopeSchema }),
   z.strictObject({

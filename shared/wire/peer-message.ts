@@ -24,8 +24,8 @@ export interface HopTiming extends RunTimings {
  * The codec is in peer-codec.ts; docs/protocol.md has the bytes.
  */
 export type PeerMessage =
-  /** Join a session as `stage` of the signed route. The receiver opens its stage and passes it on. */
-  | { readonly type: 'open'; readonly session: SessionId; readonly stage: number; readonly route: Envelope }
+  /** Join a session as `stage`, by the seat that the server gave the receiver. It opens its stage and passes this on. */
+  | { readonly type: 'open'; readonly session: SessionId; readonly stage: number }
   /** Every stage is open. */
   | { readonly type: 'ready'; readonly session: SessionId }
   | RowsMessage

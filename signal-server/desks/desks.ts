@@ -1,13 +1,9 @@
 import type { Logger } from 'pino';
-import { utf8 } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { verifyProof } from '#shared/proof/verify-proof.ts';
-import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
@@ -25,6 +21,7 @@ import { ClaimDesk } from './claim-desk.ts';
 import type { CompanionKeys } from './companion-keys.ts';
 import { FinishedSessions } from './finished-sessions.ts';
 import { FrontDesk } from './front-desk.ts';
+import { signGrantWith } from './grant-route.ts';
 import { ReplayDesk } from './replay-desk.ts';
 import { ReportDesk } from './report-desk.ts';
 import { RouteDesk, type RouteDeskDeps } from './route-desk.ts';
@@ -114,7 +111,7 @@ export function createDesks(deps: DesksDeps): Desks {
     gateOf: (member: Member) => hidden.gateOf(member),
     isAnchor,
     measuresSpeed: () => hidden.isOn,
-    sign: (route: Route): Promise<Envelope> => signEnvelope(identity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route))),
+    sign: signGrantWith(identity),
   };
   const routes = new RouteDesk({
     ...shared,

@@ -1,6 +1,5 @@
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { Replica, Route } from '#shared/route/route.ts';
@@ -15,6 +14,7 @@ import { candidatesFor, replicaOf, type Candidate, type CandidateSources } from 
 import { drawThird, fittingThirds } from '../routing/draw-third.ts';
 import { Draw } from '../routing/draw.ts';
 import { ONE_PREFIX_NOTE, sharesOnePrefix } from '../routing/scheduler.ts';
+import { giveOut, type SignGrant } from './grant-route.ts';
 
 export type ReplayRequest = Extract<PeerControlMessage, { type: 'replay' }>;
 
@@ -23,7 +23,7 @@ export interface ReplayDeskDeps extends CandidateSources {
   readonly random: RandomBytes;
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
-  readonly sign: (route: Route) => Promise<Envelope>;
+  readonly sign: SignGrant;
   readonly onRefused: (role: ReplayRequest['role']) => void;
   readonly onError: (error: unknown) => void;
   readonly times: Pick<Config['times'], 'replayMs'>;
@@ -105,7 +105,7 @@ export class ReplayDesk {
     leases.take(route, role);
     lease.thirds.add(replica.id);
     sign(route).then(
-      (envelope) => send(requester, { type: 'routed', request, route: envelope }),
+      (grant) => giveOut(grant, requester, request, this.#deps),
       (error: unknown) => {
         this.#deps.onError(error);
         leases.end(route.session);

@@ -1,6 +1,5 @@
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
@@ -8,14 +7,16 @@ import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
+import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
-import { networkOf, replicaOf, type CandidateSources } from '../routing/candidate.ts';
+import { replicaOf, type CandidateSources } from '../routing/candidate.ts';
 import { RoutePlanner } from '../routing/route-planner.ts';
 import { RouteQueue, type RouteRequest, type Waiting } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
 import { FaultMemory } from '../trust/fault-memory.ts';
+import { giveOut, type SignGrant } from './grant-route.ts';
 import { RunningSessions, type FinishedSession, type RunningSessionsDeps } from './running-sessions.ts';
 
 export type RequesterMessage =
@@ -31,7 +32,7 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   readonly random: RandomBytes;
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
-  readonly sign: (route: Route) => Promise<Envelope>;
+  readonly sign: SignGrant;
   /** As of `RoutePlanner`. */
   readonly isFilling: () => boolean;
   /** True for requesters of the server's own. */
@@ -198,7 +199,7 @@ export class RouteDesk {
   ): void {
     if (planned.type === 'refused')
       return this.#refuse(requester, request, planned.code, planned.message, planned.missing);
-    const { clock, leases, onError, random, send, sign, times } = this.#deps;
+    const { clock, leases, onError, random, sign, times } = this.#deps;
     const issuedAtMs = Math.floor(clock.wallMs());
     const route: Route = {
       session: toHex(random(16)) as SessionId,
@@ -218,7 +219,7 @@ export class RouteDesk {
     };
     leases.take(route, 'answer', this.#networksOf(route));
     sign(route).then(
-      (envelope) => send(requester, { type: 'routed', request: request.request, route: envelope }),
+      (grant) => giveOut(grant, requester, request.request, this.#deps),
       (error: unknown) => {
         onError(error);
         this.#sessions.fail(route.session);

@@ -1,4 +1,4 @@
-import type { Clock } from '#shared/clock.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
@@ -9,9 +9,12 @@ import { chooseMoves } from '../placement/placement-moves.ts';
 import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import { heldPlaces, type Member, type RegisteredVolunteer, type Registry } from '../placement/registry.ts';
+import { GivenPlaces } from '../placement/given-places.ts';
+import { haveOneNetwork, placeLots } from '../placement/place-lots.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
+import { networkOf } from '../placement/network.ts';
 import type { Gate } from '../routing/candidate.ts';
-import type { Trust } from '../trust/trust.ts';
+import type { Standing, Trust } from '../trust/trust.ts';
 
 export type VolunteerMessage = Extract<
   PeerControlMessage,
@@ -22,7 +25,12 @@ export interface VolunteerDeskDeps {
   readonly clock: Clock;
   readonly registry: Registry;
   readonly leases: Leases;
-  readonly trust: Pick<Trust, 'suspension'>;
+  readonly random: RandomBytes;
+  readonly trust: Pick<Trust, 'suspension'> & {
+    standing(...key: Parameters<Trust['standing']>): Pick<Standing, 'isNew'>;
+  };
+  /** True for the server's own anchors. */
+  readonly isAnchor: (id: PeerId) => boolean;
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
   /** As of `CandidateSources`: a stage whose holder may not be given work counts as one that nobody holds. */
@@ -37,10 +45,14 @@ export interface VolunteerDeskDeps {
 /** Gives volunteers their work: carries out what placement decides. */
 export class VolunteerDesk {
   readonly #deps: VolunteerDeskDeps;
+  /** What new keys draw their stages by. */
+  readonly #secret: Uint8Array;
+  readonly #given = new GivenPlaces();
   #unsettledAtMs = -Infinity;
 
   constructor(deps: VolunteerDeskDeps) {
     this.#deps = deps;
+    this.#secret = deps.random(32);
   }
 
   receive(member: Member, message: VolunteerMessage): void {
@@ -130,7 +142,8 @@ export class VolunteerDesk {
     const hand = this.#handOf(member, volunteer);
     const others = this.#hands().filter((other) => other.id !== member.id);
     const barred = volunteer.barred ?? this.#whySuspended(member.id);
-    const choice = barred === null ? choosePlace(hand, others, models) : null;
+    const lotOf = hand.isNew ? placeLots(this.#secret, hand, haveOneNetwork([hand, ...others])) : null;
+    const choice = barred === null ? choosePlace(hand, others, models, lotOf) : null;
     if (choice !== null) this.#assign(member, choice);
     else if (!isRetry)
       this.#deps.send(member, {
@@ -150,6 +163,7 @@ export class VolunteerDesk {
     const model = this.#deps.models().find((planned) => planned.digest === choice.model);
     if (model === undefined || member.volunteer === null) return;
     const { number } = this.#deps.registry.assign(member.volunteer, choice);
+    this.#given.note(member.id, choice);
     this.#deps.send(member, {
       type: 'assign',
       assignment: number,
@@ -170,14 +184,20 @@ export class VolunteerDesk {
   #handOf(member: Member, volunteer: RegisteredVolunteer): Hand {
     const { offer } = volunteer;
     const sinceMoveMs = this.#deps.clock.nowMs() - volunteer.movedAtMs;
+    const isAnchor = this.#deps.isAnchor(member.id);
+    const { isNew } = this.#deps.trust.standing(member.id, offer.numericClass);
+    const held = heldPlaces(offer);
     return {
       id: member.id,
+      network: networkOf(member, isAnchor),
+      isAnchor,
+      isNew,
       backend: offer.backend,
       runtimeVersion: offer.runtimeVersion,
       pledgeBytes: offer.pledgeBytes,
       slots: offer.slots,
       layerMs: volunteer.layerMs,
-      held: heldPlaces(offer),
+      held: isNew ? held.filter((place) => this.#given.has(member.id, place)) : held,
       failed: volunteer.failed,
       placed: volunteer.assignment,
       isReady: volunteer.state === 'ready',

@@ -10,6 +10,7 @@ import {
   type Placed,
   type Supply,
 } from './placement.ts';
+import { NetworkShares } from './place-lots.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { StageCounts } from './stage-counts.ts';
 import { coverageOf, type UnitSpan } from './stage-grid.ts';
@@ -22,7 +23,7 @@ export interface Move extends Choice {
  * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it or, where no
  * single move helps, all that a fresh plan needs. Without gaps: one move that gives a stage its second holder; else one to
  * layers with at most half as many volunteers as those it leaves, and at least two fewer. Nobody with sessions is moved,
- * no ready cover is given up, and no pair but to close a gap.
+ * no ready cover is given up, no pair but to close a gap, and no network gets more than its share of a stage but for that.
  */
 export function chooseMoves(hands: readonly Hand[], models: readonly PlannedModel[]): Move[] {
   for (const model of models) {
@@ -30,8 +31,9 @@ export function chooseMoves(hands: readonly Hand[], models: readonly PlannedMode
     const moves = hasGap ? closeGap(model, hands) : [];
     if (moves.length > 0) return moves;
   }
+  const shares = new NetworkShares(hands);
   const isSettled = hands.every((hand) => hand.placed === null || hand.isReady);
-  const move = isSettled ? (pairUp(hands, models) ?? evenOut(hands, models)) : null;
+  const move = isSettled ? (pairUp(hands, models, shares) ?? evenOut(hands, models, shares)) : null;
   return move === null ? [] : [move];
 }
 
@@ -81,7 +83,7 @@ function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; 
 }
 
 /** The move that leaves fewest units without two holders of one stage. It takes nothing from a stage that needs it. */
-function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
+function pairUp(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
   const reason = 'only one other volunteer held just these layers, and two are needed to check each other';
   for (const model of models) {
     const counts = new StageCounts(spansOn(model, hands));
@@ -94,7 +96,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
       if (from.model !== model.digest) continue;
       for (const span of spansThatFit(hand, model)) {
         const way = `${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
-        if (tried.has(way)) continue;
+        if (tried.has(way) || !shares.admits(hand, { model: model.digest, span })) continue;
         tried.add(way);
         const after = counts.moved(from.span, span).lacks(model.units);
         if (after.uncovered > now.uncovered || after.unpaired >= (best?.unpaired ?? now.unpaired)) continue;
@@ -106,7 +108,7 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[]): Move |
   return null;
 }
 
-function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move | null {
+function evenOut(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
   const supplies = new Map(models.map((model) => [model, supplyOf(model, hands)]));
   const least = (model: PlannedModel | undefined, span: UnitSpan): number =>
     model === undefined ? Infinity : Math.min(...supplies.get(model)!.coverage.slice(span.start, span.end));
@@ -121,6 +123,7 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[]): Move 
         const isClear = lift >= 2 && 2 * least(model, span) <= leaves;
         if (overlaps || !isClear || lift <= (best?.lift ?? 0)) continue;
         if (breaksPair(supplies, { model: home, span: from.span }, { model, span })) continue;
+        if (!shares.admits(hand, { model: model.digest, span })) continue;
         const reason = 'these layers had the fewest volunteers';
         best = { move: { id: hand.id, model: model.digest, span, reason }, lift };
       }

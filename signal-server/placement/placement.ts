@@ -1,4 +1,5 @@
 import type { Digest, PeerId } from '#shared/ids.ts';
+import { NetworkShares, type LotOf } from './place-lots.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { PAIR, StageCounts } from './stage-counts.ts';
 import { coverageOf, type UnitSpan } from './stage-grid.ts';
@@ -15,12 +16,18 @@ export interface Placed {
 /** A volunteer as placement sees it. */
 export interface Hand {
   readonly id: PeerId;
+  /** As of `networkOf`. */
+  readonly network: string;
+  /** True for the server's own. */
+  readonly isAnchor: boolean;
+  /** Its key has not earned trust yet. */
+  readonly isNew: boolean;
   readonly backend: BackendName;
   readonly runtimeVersion: string;
   readonly pledgeBytes: number;
   readonly slots: number;
   readonly layerMs: number | null;
-  /** Stages it has on disk, best first. */
+  /** Stages it has on disk, best first; of a new key only what it was given here, for it must not choose its stage. */
   readonly held: readonly Placed[];
   /** Stages it failed to load: it gets none of that size again. */
   readonly failed: readonly Placed[];
@@ -39,13 +46,21 @@ export interface Choice extends Placed {
 /**
  * Work for a volunteer that has none: layers that nobody holds; else a stage that too few others hold just so, since
  * only they can check each other; else where coverage is thinnest, the largest stage that fits. Stages it already has on
- * disk win unless another would close a gap, or make up a pair, and they would not. Null if nothing fits, which
- * `whyIdle` explains.
+ * disk win unless another would close a gap, or make up a pair, and they would not. With `lotOf`, which new keys get, a
+ * place is drawn from those that need somebody about equally. Unless it closes a gap, no place where its network would have
+ * too large a share. Null if nothing fits, which `whyIdle` explains.
  */
-export function choosePlace(hand: Hand, others: readonly Hand[], models: readonly PlannedModel[]): Choice | null {
+export function choosePlace(
+  hand: Hand,
+  others: readonly Hand[],
+  models: readonly PlannedModel[],
+  lotOf: LotOf | null = null,
+): Choice | null {
+  const shares = new NetworkShares([...others, hand]);
   const options = models.flatMap((model) => {
     const supply = supplyOf(model, others);
-    return spansThatFit(hand, model).map((span) => rate(hand, model, span, supply));
+    const rated = spansThatFit(hand, model).map((span) => rate(hand, model, span, supply));
+    return rated.filter((option) => option.gained > 0 || shares.admits(hand, option));
   });
   const bestOfEach = models.flatMap(
     (model) => options.filter((option) => option.model === model.digest).sort(compareSpans)[0] ?? [],
@@ -55,9 +70,25 @@ export function choosePlace(hand: Hand, others: readonly Hand[], models: readonl
   const held = hand.held
     .map((place) => options.find((option) => samePlace(option, place)))
     .find((option) => option !== undefined && isAsUrgent(option, best));
-  const { model, span, gained } = held ?? best;
+  const { model, span, gained } = held ?? (lotOf === null ? best : drawn(options, best, lotOf));
   if (held !== undefined) return { model, span, reason: 'you already have these layers' };
   return { model, span, reason: gained > 0 ? 'nobody held these layers' : 'these layers had the fewest volunteers' };
+}
+
+/** One of the places that need somebody about as much as the best: within one holder of it, and about as large. */
+function drawn(options: readonly Option[], best: Option, lotOf: LotOf): Option {
+  const size = ({ span }: Option): number => span.end - span.start;
+  const alike = options.filter(
+    (option) =>
+      option.model === best.model &&
+      option.missing === best.missing &&
+      option.isSlow === best.isSlow &&
+      isAsUrgent(option, best) &&
+      option.holders <= best.holders + 1 &&
+      4 * size(option) >= 3 * size(best),
+  );
+  const lots = new Map(alike.map((option) => [option, lotOf(option)]));
+  return alike.reduce((least, option) => (lots.get(option)! < lots.get(least)! ? option : least), best);
 }
 
 function isAsUrgent(option: Option, best: Option): boolean {
@@ -77,6 +108,9 @@ export function whyIdle(hand: Hand, models: readonly PlannedModel[]): string {
     ...usable.flatMap((model) => model.grid.map((span) => model.memoryBytes(span, hand.backend, hand.slots))),
   );
   if (least > hand.pledgeBytes) return `the smallest stage needs ${Math.ceil(least / 2 ** 20)} MiB: lend more memory`;
+  if (usable.some((model) => spansThatFit(hand, model).length > 0)) {
+    return 'your network already has its share of every stage that would fit: volunteers of others are needed beside it';
+  }
   return 'every stage that would fit has failed on this device';
 }
 
@@ -94,6 +128,8 @@ export function supplyOf(model: PlannedModel, hands: readonly Hand[]): Supply {
 }
 
 interface Option extends Placed {
+  /** Volunteers that hold this very stage. */
+  readonly holders: number;
   /** Units that nobody else holds. */
   readonly gained: number;
   /** Share of the model that would still be missing. */
@@ -119,6 +155,7 @@ function rate(hand: Hand, model: PlannedModel, span: UnitSpan, { counts: stages,
     model: model.digest,
     span,
     gained,
+    holders: stages.count(span),
     missing: (coverage.filter((count) => count === 0).length - gained) / model.units,
     deepens,
     pairs: target <= PAIR && stages.count(span) + 1 >= target ? thin : 0,

@@ -3,6 +3,7 @@ import { ENGINE_CLASS, isExactClass } from '#shared/judge/numeric-class.ts';
 import { thresholdFor, type ModelSize } from '#shared/judge/thresholds.ts';
 import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
+import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
@@ -63,7 +64,7 @@ export interface CandidateSources {
   readonly trust: { standing(...key: Parameters<Trust['standing']>): Standing & { readonly isLongTrusted?: boolean } };
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
-  /** True while the server gives hidden sessions. Without them all count as equally fast. */
+  /** True while the server gives hidden sessions. Without them all count as equally fast and of their class. */
   readonly measuresSpeed: () => boolean;
 }
 
@@ -81,6 +82,7 @@ export function candidatesFor(
     const gate = gateOf(member);
     if (suspendedUntilMs !== null || gate === 'closed') return [];
     const running = leases.running(member.id);
+    const measures = measuresSpeed();
     const isOwn = isAnchor(member.id);
     const { tried, measuredClass } = volunteer;
     const layerMs = isOwn ? volunteer.layerMs : tried?.layerMs;
@@ -93,7 +95,7 @@ export function candidatesFor(
         prefix: networkOf(member, isOwn),
         webrtc,
         numericClass,
-        layerMs: (measuresSpeed() ? layerMs : null) ?? UNKNOWN_LAYER_MS,
+        layerMs: (measures ? layerMs : null) ?? UNKNOWN_LAYER_MS,
         running,
         freeSlots: slots - running,
         isReady: volunteer.state === 'ready',
@@ -102,15 +104,10 @@ export function candidatesFor(
         failedLately: failedLately(member.id),
         isNew,
         isSteady: isOwn || isLongTrusted,
-        isMeasured: (isOwn || isUntriable || measuredClass) && isComparedClass(numericClass, model.size),
+        isMeasured: (isOwn || !measures || isUntriable || measuredClass) && isComparedClass(numericClass, model.size),
       },
     ];
   });
-}
-
-/** The network that counts where volunteers are to be of several: of the server's own anchors each is one by itself. */
-export function networkOf({ id, prefix }: Pick<Member, 'id' | 'prefix'>, isAnchor: boolean): string {
-  return isAnchor ? `anchor ${id}` : prefix;
 }
 
 /** A candidate as routes name it. */

@@ -80,8 +80,7 @@ export class RouteDraw {
       const route = this.#drawOver(this.#drawCut(draw), draw);
       if (route !== null && this.#costOf(route) <= leastMs) return route;
     }
-    const spans = new Set(quickest.map(({ span }) => `${span.start}-${span.end}`));
-    const cut = this.#stages.filter(({ span }) => spans.has(`${span.start}-${span.end}`));
+    const cut = quickest.map((lead) => this.#stages.find(({ leads }) => leads.includes(lead))!);
     return this.#drawOver(cut, draw) ?? quickest;
   }
 
@@ -108,9 +107,11 @@ export class RouteDraw {
     );
   }
 
-  /** A route over these stages; who was not drawn is taken only where prefixes or faults leave nobody else. */
+  /** A route over these stages, which are a cut of the model; who was not drawn is taken only where prefixes or faults leave nobody else. */
   #drawOver(stages: readonly Stage[], draw: Draw): readonly Candidate[] | null {
     const lots = new Map(stages.flatMap(({ fast }) => [...draw.lots(fast)]));
+    const lowest = stages.map(({ fast }) => fast.reduce((low, one) => (lots.get(one)! < lots.get(low)! ? one : low)));
+    if (countShared(lowest) === 0) return lowest;
     const costs = this.#costs(stages, (lead) => lots.get(lead) ?? SLOW_MS + Math.min(turnMs(lead), MAX_SLOW_MS));
     return findRoute(this.#units, this.#demand.minStages, costs, () => 0);
   }

@@ -1,8 +1,15 @@
 import type { RandomBytes } from '#shared/clock.ts';
 
+/** Bytes of 53 bits. */
+const LOT_BYTES = 7;
+const LOTS_AT_ONCE = 64;
+
 /** Chance, from bytes that nobody can foresee. */
 export class Draw {
   readonly #random: RandomBytes;
+  /** Random bytes, and how many of them have been used. */
+  #bytes = new Uint8Array();
+  #used = 0;
 
   constructor(random: RandomBytes) {
     this.#random = random;
@@ -10,7 +17,12 @@ export class Draw {
 
   /** A number in [0, 1), each of its 2^53 values as likely as any other. */
   uniform(): number {
-    const bytes = this.#random(7);
+    if (this.#used === this.#bytes.length) {
+      this.#bytes = this.#random(LOT_BYTES * LOTS_AT_ONCE);
+      this.#used = 0;
+    }
+    const bytes = this.#bytes.subarray(this.#used, this.#used + LOT_BYTES);
+    this.#used += LOT_BYTES;
     return bytes.reduce((sum, byte, i) => sum * 256 + (i === 0 ? byte & 31 : byte), 0) / 2 ** 53;
   }
 

@@ -84,10 +84,10 @@ function testimonies({ links }: WrenNetwork, { id }: Member): Testimony[] {
   });
 }
 
-function routeOf({ links }: WrenNetwork, session: SessionId): Envelope {
-  const opened = links.log.find(({ message }) => message.type === 'open' && message.session === session);
-  if (opened?.message.type !== 'open') throw new Error('nobody opened that session');
-  return opened.message.route;
+function routeOf({ signed }: WrenNetwork, session: SessionId): Envelope {
+  const route = signed.get(session);
+  if (route === undefined) throw new Error('nobody was given that session');
+  return route;
 }
 
 async function forgedRoute({ payload }: Envelope): Promise<Envelope> {

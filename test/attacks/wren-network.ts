@@ -1,6 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
@@ -11,6 +12,7 @@ import { ReplicaHost } from '#shared/peer/volunteer/replica-host.ts';
 import { type ProvenFault, verifyProof } from '#shared/proof/verify-proof.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
 import { ROUTE_PAYLOAD_TYPE, type Replica, type Route } from '#shared/route/route.ts';
+import { SEAT_PAYLOAD_TYPE, seatsOf } from '#shared/route/seat.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
@@ -52,6 +54,9 @@ export class WrenNetwork {
   readonly clock = new FakeClock();
   readonly links = new FakeNetwork(this.clock);
   readonly members: Member[] = [];
+  /** The routes that were given, as the server signed them. */
+  readonly signed = new Map<SessionId, Envelope>();
+  readonly #hosts = new Map<PeerId, ReplicaHost>();
   /** The server's finding on each report; null for those it did not believe. */
   readonly reports: (ProvenFault | null)[] = [];
   readonly replays: ('arbiter' | 'referee')[] = [];
@@ -77,7 +82,7 @@ export class WrenNetwork {
     this.members.push(member);
     const links = this.links.join(identity.id);
     const forge = forgeOf?.(member, this) ?? null;
-    new ReplicaHost({
+    const host = new ReplicaHost({
       identity,
       config: {
         loaded: { model: this.#digest, range, manifest: model.manifest },
@@ -91,6 +96,7 @@ export class WrenNetwork {
       random: randomBytes,
       onActivity: () => undefined,
     });
+    this.#hosts.set(identity.id, host);
   }
 
   member(stage: number, role: Role): Member {
@@ -201,6 +207,11 @@ export class WrenNetwork {
       return;
     }
     const envelope = await signEnvelope(serverIdentity, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route)));
+    this.signed.set(route.session, envelope);
+    for (const seat of seatsOf(route)) {
+      const signed = await signEnvelope(serverIdentity, SEAT_PAYLOAD_TYPE, utf8(JSON.stringify(seat)));
+      this.#hosts.get(seat.volunteer)?.seat(signed);
+    }
     control.say({ type: 'routed', request, route: envelope });
   }
 

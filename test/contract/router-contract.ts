@@ -68,6 +68,7 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
 const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   assign: { type: 'assign', assignment: 1, model, range, reason: 'you already have these layers' },
   idle: { type: 'idle', reason: '' },
+  seat: { type: 'seat', seat: envelope },
   queued: { type: 'queued', request: 1, position: 1 },
   routed: { type: 'routed', request: 1, route: envelope },
   refused: { type: 'refused', request: 1, code: 'all-busy', message: '', missing: { start: 0, end: 4 } },

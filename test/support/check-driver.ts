@@ -96,8 +96,8 @@ export class CheckDriver {
 
   async open(): Promise<void> {
     const { session, route } = this;
-    const envelope = await this.#network.sign(route);
-    await this.sayAll(this.openers, [{ type: 'open', session, stage: 0, route: envelope }]);
+    await this.#network.seat(route);
+    await this.sayAll(this.openers, [{ type: 'open', session, stage: 0 }]);
   }
 
   /** Opens, audits, and sends a prompt of 40 tokens and three of an answer, each on its own. */

@@ -4,10 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
 import { fromBase64 } from '#shared/bytes.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { routeSchema, type Route } from '#shared/route/route.ts';
+import { signedSeatSchema, type SignedSeat } from '#shared/route/seat.ts';
 import { Reassembler } from '#shared/wire/codec/frame.ts';
 import { decodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import { decodeRelayFrame } from '#shared/wire/codec/relay-frame.ts';
+import { serverMessageSchema } from '#shared/wire/control-message.ts';
 import { sessionOf, type PeerMessage } from '#shared/wire/peer-message.ts';
 
 /** A message between the peer behind the proxy and another, as that peer has it. */
@@ -19,7 +20,7 @@ export interface SeenMessage {
 
 /** All that one peer sees of one session. */
 export interface SeenSession {
-  readonly route: Route | null;
+  readonly seat: SignedSeat | null;
   readonly messages: readonly SeenMessage[];
 }
 
@@ -68,7 +69,7 @@ export async function startRecordingProxy(serverUrl: string): Promise<RecordingP
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     control,
-    sessions: () => sessionsIn(frames),
+    sessions: () => sessionsIn(frames, seatsIn(control)),
     async stop() {
       for (const socket of sockets.clients) socket.terminate();
       server.closeAllConnections();
@@ -78,11 +79,22 @@ export async function startRecordingProxy(serverUrl: string): Promise<RecordingP
   };
 }
 
+function seatsIn(control: RecordingProxy['control']): Map<SessionId, SignedSeat> {
+  const seats = control.flatMap(({ text }) => {
+    const message = serverMessageSchema.safeParse(JSON.parse(text));
+    if (!message.success || message.data.type !== 'seat') return [];
+    const payload = new TextDecoder().decode(fromBase64(message.data.seat.payload));
+    return [signedSeatSchema.parse(JSON.parse(payload))];
+  });
+  return new Map(seats.map((seat) => [seat.session, seat]));
+}
+
 function sessionsIn(
   frames: readonly { from: 'self' | 'other'; bytes: Uint8Array<ArrayBuffer> }[],
+  seats: ReadonlyMap<SessionId, SignedSeat>,
 ): Map<SessionId, SeenSession> {
   const channels = new Map<string, { pieces: number; reassembler: Reassembler }>();
-  const sessions = new Map<SessionId, { route: Route | null; messages: SeenMessage[] }>();
+  const sessions = new Map<SessionId, { seat: SignedSeat | null; messages: SeenMessage[] }>();
   for (const { from, bytes } of frames) {
     const frame = decodeRelayFrame(bytes);
     if (frame.op !== 'data') continue;
@@ -95,12 +107,9 @@ function sessionsIn(
     const message = decodePeerMessage(whole);
     const id = sessionOf(message);
     if (id === null) continue;
-    const session = sessions.get(id) ?? { route: null, messages: [] };
+    const session = sessions.get(id) ?? { seat: seats.get(id) ?? null, messages: [] };
     sessions.set(id, session);
     session.messages.push({ from, other: frame.peer, message });
-    if (message.type === 'open') {
-      session.route = routeSchema.parse(JSON.parse(new TextDecoder().decode(fromBase64(message.route.payload))));
-    }
   }
   return sessions;
 }

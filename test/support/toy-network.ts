@@ -12,6 +12,7 @@ import { ReplicaHost } from '#shared/peer/volunteer/replica-host.ts';
 import { verifyProof, type ProvenFault } from '#shared/proof/verify-proof.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
 import { ROUTE_PAYLOAD_TYPE, type Replica, type Route } from '#shared/route/route.ts';
+import { SEAT_PAYLOAD_TYPE, seatsOf, type SignedSeat } from '#shared/route/seat.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { FakeNetwork, type FakeLinks } from './fake-links.ts';
@@ -111,6 +112,8 @@ export class ToyNetwork {
   readonly clock = new FakeClock();
   readonly links = new FakeNetwork(this.clock);
   readonly volunteers: ToyVolunteer[] = [];
+  /** The sockets of volunteers that hear of their seats over one. */
+  readonly seatSockets = new Map<PeerId, (seat: Envelope) => void>();
   readonly routes: Route[] = [];
   readonly replays: { readonly role: 'arbiter' | 'referee'; readonly route: Route }[] = [];
   readonly releases: Release[] = [];
@@ -226,6 +229,18 @@ export class ToyNetwork {
     };
   }
 
+  /** Gives the replicas of a route their seats, as the server does. */
+  async seat(route: Route, by: Identity = serverIdentity): Promise<void> {
+    await Promise.all(seatsOf(route).map((seat) => this.giveSeat(seat, seat.volunteer, by)));
+  }
+
+  async giveSeat(seat: SignedSeat, to: PeerId, by: Identity = serverIdentity): Promise<void> {
+    const envelope = await signEnvelope(by, SEAT_PAYLOAD_TYPE, utf8(JSON.stringify(seat)));
+    const say = this.seatSockets.get(to);
+    if (say !== undefined) say(envelope);
+    else this.volunteers.find(({ id }) => id === to)?.host.seat(envelope);
+  }
+
   sign(route: Route, by: Identity = serverIdentity): Promise<Envelope> {
     return signEnvelope(by, ROUTE_PAYLOAD_TYPE, utf8(JSON.stringify(route)));
   }
@@ -260,7 +275,10 @@ export class ToyNetwork {
   }
 
   async #grant(control: ToyControl, request: number, route: Route | null): Promise<void> {
-    if (route !== null) return control.say({ type: 'routed', request, route: await this.sign(route) });
+    if (route !== null) {
+      await this.seat(route);
+      return control.say({ type: 'routed', request, route: await this.sign(route) });
+    }
     control.say({ type: 'refused', request, code: 'no-coverage', message: 'nobody holds it', missing: null });
   }
 

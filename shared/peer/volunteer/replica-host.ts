@@ -1,11 +1,12 @@
 import type { Clock, RandomBytes } from '../../clock.ts';
+import type { Envelope } from '../../crypto/envelope.ts';
 import type { Identity } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { SessionId } from '../../ids.ts';
 import { CONNECT_TIMEOUT_MS } from '../../limits.ts';
 import { ReplicaEngine } from '../../replica/replica-engine.ts';
 import type { ReplicaConfig, ReplicaCounts, ReplicaEffect, ReplicaEvent } from '../../replica/replica-event.ts';
-import { openRoute, type Authority } from '../../route/open-signed.ts';
+import { openSeat, type Authority } from '../../route/open-signed.ts';
 import type { StageCompute } from '../../rows/compute.ts';
 import { abortAfter } from '../abort-after.ts';
 import { EngineLoop } from '../engine-loop.ts';
@@ -68,6 +69,14 @@ export class ReplicaHost {
     this.#dispatch({ type: 'accept', isAccepting });
   }
 
+  /** Takes the server's word for a part in a session. One that it did not sign is nobody's word, and changes nothing. */
+  seat(envelope: Envelope): void {
+    openSeat(envelope, this.#deps.authority).then(
+      (seat) => this.#dispatch({ type: 'seat', seat }),
+      () => undefined,
+    );
+  }
+
   /** Takes no new sessions; resolves when the running ones have ended, `limitMs` have passed or `signal` aborts. */
   drain(limitMs: number, signal: AbortSignal): Promise<void> {
     this.isAccepting = false;
@@ -103,21 +112,13 @@ export class ReplicaHost {
   }
 
   #perform(effect: ReplicaEffect): void {
-    const { compute, authority } = this.#deps;
+    const { compute } = this.#deps;
     switch (effect.type) {
       case 'send':
         return this.#links.send(effect.to, effect.message);
       case 'send-counted': {
         const { session, to, message, bytes } = effect;
         return this.#links.send(to, message, () => this.#dispatch({ type: 'sent', session, peer: to, bytes }));
-      }
-      case 'verify': {
-        const { request, envelope } = effect;
-        openRoute(envelope, authority).then(
-          (route) => this.#dispatch({ type: 'verified', request: { ...request, route }, envelope }),
-          (error: unknown) => this.#dispatch({ type: 'not-verified', request, error: toChorusError(error) }),
-        );
-        return;
       }
       case 'connect':
         return this.#connect(effect);

@@ -217,6 +217,8 @@ export class Volunteer {
       const { type: _type, ...standing } = message;
       return this.#update({ standing });
     }
+    // Sessions that were given out before a pause may still be opened, and are refused then by name.
+    if (message.type === 'seat') return this.#holding?.host.seat(message.seat);
     if (this.#isPaused || this.#backend === null) return;
     if (message.type === 'assign') return this.#onAssign(message);
     if (message.type !== 'idle') return;

@@ -221,7 +221,7 @@ export class LiveSession {
     if (peer === session.first && session.step === 'connecting') {
       if (event.type === 'connect-failed') return this.#lose(event.error, [peer]);
       session.toOpening(this.#now.nowMs);
-      this.#broadcast({ type: 'open', session: session.id, stage: 0, route: session.envelope });
+      this.#broadcast({ type: 'open', session: session.id, stage: 0 });
     }
     if (event.type === 'connect-failed') session.shadows.drop(peer);
     else for (const sent of session.shadows.connected(peer)) this.#out.push({ type: 'send', ...sent });

@@ -102,7 +102,7 @@ export class ReplaySession {
     if (this.#isOpened) return;
     this.#isOpened = true;
     const session = this.id;
-    this.#send({ type: 'open', session, stage: 0, route: this.#signed.envelope });
+    this.#send({ type: 'open', session, stage: 0 });
     this.#send({ type: 'audit', session, anchor: sha256(this.#task.seed) });
   }
 

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { concatBytes, fromHex, utf8 } from '../../bytes.ts';
-import { envelopeSchema } from '../../crypto/envelope.ts';
 import { parseErrorCode } from '../../errors.ts';
 import { peerIdSchema, sessionIdSchema } from '../../ids.ts';
 import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGES } from '../../limits.ts';
@@ -49,7 +48,7 @@ const CHECK_TYPES = new Map<number | undefined, CheckMessage['type']>(
 );
 
 const stageSchema = z.int().min(0).max(MAX_STAGES);
-const openSchema = z.strictObject({ session: sessionIdSchema, stage: stageSchema, route: envelopeSchema });
+const openSchema = z.strictObject({ session: sessionIdSchema, stage: stageSchema });
 const closeSchema = z.strictObject({ session: sessionIdSchema, reason: z.string().max(MAX_REASON_CHARACTERS) });
 const faultSchema = z.strictObject({
   session: sessionIdSchema,
@@ -73,8 +72,8 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
   const code = TYPE_CODES[message.type];
   switch (message.type) {
     case 'open': {
-      const { session, stage, route } = message;
-      return encodeJson(code, { session, stage, route });
+      const { session, stage } = message;
+      return encodeJson(code, { session, stage });
     }
     case 'close': {
       const { session, reason } = message;

@@ -2,7 +2,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shortId } from '#shared/ids.ts';
 import { MAX_SHADOWS } from '#shared/limits.ts';
-import { askGreedily, startAskingProgram, type AskingProgram } from '../../support/asking-program.ts';
+import { askGreedily, startAskingProgram } from '../../support/asking-program.ts';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
 import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
 import { until, type VolunteerTab } from '../../support/volunteer-tab.ts';
@@ -12,8 +12,8 @@ import { wrenText } from '../../support/wren-text.ts';
 const question = 'Tell me a story about a brave mouse.';
 const messages = [{ role: 'user' as const, content: question }];
 const maxNewTokens = 48;
-/** Each stage has two anchors at least, with four slots each. */
-const mostAtOnce = 8;
+/** Of the five volunteers at most that hold the liar's stage it is drawn in the first 48 answers but once in 45,000 times. */
+const mostDrawn = 48;
 const mostInTurn = 24;
 
 export function describeLiar(networkOf: () => TestNetwork): void {
@@ -34,15 +34,13 @@ export function describeLiar(networkOf: () => TestNetwork): void {
     afterAll(() => networkOf().empty());
 
     test('answers another text where nothing is checked and the liar takes part', async () => {
-      const programs: AskingProgram[] = [];
       const told: { isLiars: boolean; text: string }[] = [];
       const hasBoth = (): boolean => new Set(told.map(({ isLiars }) => isLiars)).size === 2;
-      // Sessions stay open: the first ones go to the liar, which seems the fastest, and those after it has no slot left do not.
-      while (!hasBoth() && programs.length < mostAtOnce) {
+      for (let asked = 0; !hasBoth() && asked < mostDrawn; asked++) {
         // The server keeps a volunteer that failed a requester for that one's last choice: each of these is another.
         const program = await startAskingProgram(network.server.url);
-        programs.push(program);
         const { events, tokens } = await askGreedily(program.open({ shadows: 0 }), prompt, maxNewTokens);
+        program.close();
         expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'unchecked' });
         const routes = events.flatMap((event) => (event.type === 'routed' ? [event.route] : []));
         const liars = routes.filter(({ stages }) => stages.some(({ primary }) => primary.id === liar.id));
@@ -50,7 +48,6 @@ export function describeLiar(networkOf: () => TestNetwork): void {
         if (liars.length > 0 && liars.length < routes.length) continue;
         told.push({ isLiars: liars.length > 0, text: wrenText.decode(tokens).trim() });
       }
-      for (const program of programs) program.close();
       expect(told.map(({ text }) => text === honest)).toEqual(told.map(({ isLiars }) => !isLiars));
       expect(hasBoth()).toBe(true);
     });

@@ -1,11 +1,20 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PeerId, SessionId } from '#shared/ids.ts';
-import { checkRows, takeSeat, type LoadedRange, type Seat } from '#shared/replica/admission.ts';
+import { utf8 } from '#shared/bytes.ts';
+import { signEnvelope } from '#shared/crypto/dsse.ts';
+import type { Envelope } from '#shared/crypto/envelope.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
+import { CLOCK_SKEW_MS } from '#shared/limits.ts';
+import { checkRows, takeSeat, type LoadedRange, type OpenRequest, type Seat } from '#shared/replica/admission.ts';
+import { openSeat } from '#shared/route/open-signed.ts';
+import { ROUTE_PAYLOAD_TYPE } from '#shared/route/route.ts';
+import { SEAT_PAYLOAD_TYPE, seatsOf, type SignedSeat } from '#shared/route/seat.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
-import { codeOf } from '../../support/code-of.ts';
+import { codeOf, codeOfAsync } from '../../support/code-of.ts';
 import { leaseOf } from '../../support/leases.ts';
 import { toyDigest, toyManifest } from '../../support/toy-model.ts';
-import { toyRanges } from '../../support/toy-network.ts';
+import { serverIdentity, toyIdentity, toyRanges, toyVerify } from '../../support/toy-network.ts';
 
 const peer = 'a'.repeat(64) as PeerId;
 const seat: Seat = {
@@ -64,21 +73,85 @@ describe('a seat', () => {
     ...{ requester, stages: [[first], [second, shadow, otherShadow]], model: toyDigest, ranges: toyRanges },
   }).route;
   const loaded: LoadedRange = { model: toyDigest, range: toyRanges[1]!, manifest: toyManifest };
-  const request = { session: route.session, stage: 1, from: first, route };
+  const request = { session: route.session, stage: 1, from: first };
+  const seats = seatsOf(route);
+  const seatOf = (volunteer: PeerId): SignedSeat => seats.find((seat) => seat.volunteer === volunteer)!;
 
   it.each([
     ['the primary', second, 'primary'],
     ['a shadow', shadow, 'shadow'],
     ['another shadow', otherShadow, 'shadow'],
   ])('is taken by %s that the route names', (_, self, role) => {
-    expect(takeSeat(request, self, loaded, 0)).toMatchObject({ role, requester, upstream: first });
+    expect(takeSeat(seatOf(self), request, self, loaded, 0)).toMatchObject({ role, requester, upstream: first });
   });
 
-  it.each([
-    ['names for another stage', first, {}],
-    ['does not name', 'f'.repeat(64) as PeerId, {}],
-    ['names, where another peer than the one before it asks', shadow, { from: requester }],
-  ])('is refused to a volunteer that the route %s', (_, self, change) => {
-    expect(codeOf(() => takeSeat({ ...request, ...change }, self, loaded, 0))).toBe('unrouted');
+  it.each<[string, Partial<SignedSeat>, Partial<OpenRequest>]>([
+    ['is for another session', { session: 'f'.repeat(32) as SessionId }, {}],
+    ['has expired', { expiresAtMs: -CLOCK_SKEW_MS - 1 }, {}],
+    ['is another volunteer’s', { volunteer: shadow }, {}],
+    ['is for another stage', { stage: 2 }, {}],
+    ['is of another model', { model: 'f'.repeat(64) as Digest }, {}],
+    ['is for layers that it does not hold', { range: toyRanges[0]! }, {}],
+    ['has another peer before it than the one that asks', {}, { from: requester }],
+    ['is for a replay of several stages', { role: 'replay' }, {}],
+  ])('is refused to a volunteer whose seat %s', (_, change, asked) => {
+    const open = (seat: SignedSeat, how: OpenRequest) => codeOf(() => takeSeat(seat, how, second, loaded, 0));
+    expect(open(seatOf(second), request)).toBe('no error');
+    expect(open({ ...seatOf(second), ...change }, { ...request, ...asked })).toBe('unrouted');
+  });
+});
+
+describe('the seats of a route', () => {
+  const ids = Array.from({ length: 10 }, (_, i) => i.toString(16).repeat(64) as PeerId);
+  const anyStages = fc
+    .array(fc.nat(2), { minLength: 1, maxLength: 3 })
+    .map((shadows) => shadows.map((count, stage) => ids.slice(3 * stage, 3 * stage + 1 + count)));
+  const requester = ids[9]!;
+
+  it('name to a volunteer its requester, the peer before it and those it sends to, and nobody else', () => {
+    const property = fc.property(anyStages, (stages) => {
+      const { route } = leaseOf({ requester, stages, model: toyDigest, ranges: toyRanges });
+      const seats = seatsOf(route);
+      expect(seats.map(({ volunteer }) => volunteer)).toEqual(stages.flat());
+      for (const seat of seats) {
+        const { stage, volunteer } = seat;
+        const isPrimary = stages[stage]![0] === volunteer;
+        const upstream = stage === 0 ? requester : stages[stage - 1]![0]!;
+        const next = isPrimary ? (stages[stage + 1] ?? [requester]) : [];
+        const known = new Set([volunteer, requester, upstream, ...next]);
+        const text = JSON.stringify(seat);
+        expect(ids.filter((id) => text.includes(id))).toEqual(ids.filter((id) => known.has(id)));
+      }
+    });
+    fc.assert(property, { numRuns: 200, seed: 12 });
+  });
+
+  it('are the same for a primary whoever shadows it, and however many do', () => {
+    const seatWith = (shadows: readonly PeerId[]): SignedSeat => {
+      const stages = [
+        [ids[0]!, ...shadows],
+        [ids[5]!, ids[6]!],
+      ];
+      const { route } = leaseOf({ requester, stages, model: toyDigest, ranges: toyRanges });
+      return seatsOf({ ...route, session: '0'.repeat(32) as SessionId })[0]!;
+    };
+    const alone = seatWith([]);
+    expect(seatWith([ids[1]!])).toEqual(alone);
+    expect(seatWith([ids[1]!, ids[2]!])).toEqual(alone);
+  });
+
+  it('are read back as they were signed, and no other document is', async () => {
+    const { route } = leaseOf({ requester, stages: [[ids[0]!, ids[1]!]], model: toyDigest, ranges: toyRanges });
+    const [seat] = seatsOf(route);
+    const authority = { serverKey: serverIdentity.publicKey, verify: toyVerify };
+    const sign = (type: string, by: Identity, document: object) =>
+      signEnvelope(by, type, utf8(JSON.stringify(document)));
+    expect(await openSeat(await sign(SEAT_PAYLOAD_TYPE, serverIdentity, seat!), authority)).toEqual(seat);
+    const refused = async (envelope: Promise<Envelope>) => codeOfAsync(openSeat(await envelope, authority));
+    expect(await refused(sign(SEAT_PAYLOAD_TYPE, toyIdentity('another'), seat!))).toBe('bad-signature');
+    expect(await refused(sign(ROUTE_PAYLOAD_TYPE, serverIdentity, seat!))).toBe('bad-message');
+    for (const change of [{ version: 2 }, { role: 'owner' }, { hint: 1 }, { stage: 64 }]) {
+      expect(await refused(sign(SEAT_PAYLOAD_TYPE, serverIdentity, { ...seat, ...change }))).toBe('bad-message');
+    }
   });
 });

@@ -25,6 +25,7 @@ async function answer(network: ToyNetwork, draft: (history: readonly number[]) =
   const { publicKey, id: self } = identity;
   const config = { self, publicKey, model: toyDigest, manifest: toyManifest, random: randomBytes };
   const now = { nowMs: network.clock.nowMs(), wallMs: network.clock.wallMs() };
+  await network.seat(route);
   const signed = { route, envelope: await network.sign(route) };
   const engine = new DraftingEngine(config, signed, now, PROMPT, WISHED, draft);
   const links = new LinkTable(network.links.join(identity.id), {

@@ -1,8 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { CLOCK_SKEW_MS, GAP_TIMEOUT_MS, MAX_QUEUED_ROWS } from '#shared/limits.ts';
+import { CLOCK_SKEW_MS, GAP_TIMEOUT_MS, MAX_QUEUED_ROWS, SEAT_WAIT_MS } from '#shared/limits.ts';
 import type { Link } from '#shared/peer/link/link.ts';
 import type { Route } from '#shared/route/route.ts';
+import { seatsOf } from '#shared/route/seat.ts';
 import { type Rows, encodeTokens } from '#shared/rows/rows.ts';
 import type { PeerMessage, RowsMessage } from '#shared/wire/peer-message.ts';
 import { rowsMessage } from '#shared/wire/rows-message.ts';
@@ -50,8 +52,11 @@ beforeEach(() => {
   stages = [...network.volunteers];
 });
 
-const open = async (route: Route, stage = 0, by = undefined as ReturnType<typeof toyIdentity> | undefined) =>
-  ({ type: 'open', session: route.session, stage, route: await network.sign(route, by) }) satisfies PeerMessage;
+/** Has the server give a route's seats, and says how a peer opens it. */
+const open = async (route: Route, stage = 0, by?: Identity): Promise<PeerMessage> => {
+  await network.seat(route, by);
+  return { type: 'open', session: route.session, stage };
+};
 
 const rows = (session: SessionId, change: Partial<RowsMessage> = {}, change2: Partial<Rows> = {}): RowsMessage => {
   const {
@@ -72,47 +77,49 @@ const rows = (session: SessionId, change: Partial<RowsMessage> = {}, change2: Pa
 };
 
 describe('a volunteer takes no session', () => {
-  it.each<[string, string, (route: Route) => Route | Promise<Route>]>([
-    [
-      'whose route has expired',
-      'unrouted',
-      (route) => ({ ...route, expiresAtMs: route.issuedAtMs - CLOCK_SKEW_MS - 1 }),
-    ],
-    [
-      'whose route belongs to another session',
-      'unrouted',
-      (route) => ({ ...route, session: 'f'.repeat(32) as SessionId }),
-    ],
-    [
-      'of another model',
-      'unrouted',
-      (route) => ({ ...route, model: toyIdentity('x').id as unknown as Route['model'] }),
-    ],
-    ['that gives it a stage it does not hold', 'unrouted', (route) => withStage(route, { range: toyRanges[1]! })],
-    [
-      'that names another volunteer',
-      'unrouted',
-      (route) => withStage(route, { primary: { ...route.stages[0]!.primary, id: stages[1]!.id } }),
-    ],
-    ['of another requester', 'unrouted', (route) => ({ ...route, requester: { id: stages[2]!.id, webrtc: true } })],
-  ])('%s', async (_, code, change) => {
+  it.each<[string, (route: Route) => Route]>([
+    ['whose route has expired', (route) => ({ ...route, expiresAtMs: route.issuedAtMs - CLOCK_SKEW_MS - 1 })],
+    ['of another model', (route) => ({ ...route, model: toyIdentity('x').id as unknown as Route['model'] })],
+    ['that gives it a stage it does not hold', (route) => withStage(route, { range: toyRanges[1]! })],
+    ['of another requester', (route) => ({ ...route, requester: { id: stages[2]!.id, webrtc: true } })],
+  ])('%s', async (_, change) => {
     const route = network.route(stranger.id, 64) as Route;
-    const message = await open(await change(route));
-    await stranger.say(stages[0]!, { ...message, session: route.session });
-    expect(stranger.faults).toEqual([code]);
+    await stranger.say(stages[0]!, await open(change(route)));
+    expect(stranger.faults).toEqual(['unrouted']);
     expect(network.openSessions).toBe(0);
   });
+
+  it.each<[string, (route: Route) => Route, Identity?]>([
+    [
+      'whose route names another volunteer',
+      (route) => withStage(route, { primary: { ...first(route), id: stages[1]!.id } }),
+    ],
+    ['whose seat is in another session', (route) => ({ ...route, session: 'f'.repeat(32) as SessionId })],
+    ['whose seat the server did not sign', (route) => route, toyIdentity('another server')],
+  ])('%s, and says so once it has waited for a seat', async (_, change, by) => {
+    const route = network.route(stranger.id, 64) as Route;
+    await open(change(route), 0, by);
+    await stranger.say(stages[0]!, { type: 'open', session: route.session, stage: 0 });
+    await network.clock.advance(SEAT_WAIT_MS - 100);
+    expect(stranger.faults).toEqual([]);
+    await network.clock.advance(100);
+    expect(stranger.faults).toEqual(['unrouted']);
+    expect(network.openSessions).toBe(0);
+  });
+
+  const first = (route: Route): Route['stages'][number]['primary'] => route.stages[0]!.primary;
 
   const withStage = (route: Route, change: Partial<Route['stages'][number]>): Route => ({
     ...route,
     stages: [{ ...route.stages[0]!, ...change }, ...route.stages.slice(1)],
   });
 
-  it('whose route the server did not sign', async () => {
+  it('by the seat of another volunteer', async () => {
     const route = network.route(stranger.id, 64) as Route;
-    await stranger.say(stages[0]!, await open(route, 0, toyIdentity('another server')));
-    expect(stranger.faults).toEqual(['bad-signature']);
-    expect(network.openSessions).toBe(0);
+    const [seat] = seatsOf(withStage(route, { primary: { ...first(route), id: stages[1]!.id } }));
+    await network.giveSeat(seat!, stages[0]!.id);
+    await stranger.say(stages[0]!, { type: 'open', session: route.session, stage: 0 });
+    expect(stranger.faults).toEqual(['unrouted']);
   });
 
   it('at a stage that the route does not have', async () => {
@@ -143,11 +150,43 @@ describe('a volunteer takes no session', () => {
     expect(stages[0]!.host.sessionCount).toBe(4);
   });
 
-  it('that was closed, or left by its opener, while its route was checked', async () => {
+  it('that was closed, or left by its opener, while it waited for its seat', async () => {
     const route = network.route(stranger.id, 64) as Route;
-    await stranger.say(stages[0]!, await open(route), { type: 'close', session: route.session, reason: '' });
+    const { session } = route;
+    await stranger.say(stages[0]!, { type: 'open', session, stage: 0 }, { type: 'close', session, reason: '' });
+    await network.seat(route);
     expect(network.openSessions).toBe(0);
+    await network.clock.advance(SEAT_WAIT_MS);
     expect(stranger.faults).toEqual([]);
+  });
+
+  it('more that the server has said nothing of than a few at once, from one peer', async () => {
+    const sessions = Array.from({ length: 9 }, (_, i) => `${i}`.repeat(32) as SessionId);
+    await stranger.say(stages[0]!, ...sessions.map((session) => ({ type: 'open', session, stage: 0 }) as const));
+    expect(stranger.faults).toEqual(['rate-limited']);
+    const other = new Stranger(network, 'other');
+    await other.say(stages[0]!, await open(network.route(other.id, 64) as Route));
+    expect(other.heard).toMatchObject([{ type: 'ready' }]);
+  });
+});
+
+describe('a volunteer takes a session', () => {
+  it('whose seat comes after it was opened', async () => {
+    const route = network.route(stranger.id, 64) as Route;
+    await stranger.say(stages[0]!, { type: 'open', session: route.session, stage: 0 });
+    expect(stranger.heard).toEqual([]);
+    await network.seat(route);
+    await network.clock.advance(50);
+    expect(stranger.heard).toMatchObject([{ type: 'ready' }]);
+  });
+
+  it('that a stranger tried to open before', async () => {
+    const route = network.route(stranger.id, 64) as Route;
+    const thief = new Stranger(network, 'thief');
+    await thief.say(stages[0]!, await open(route));
+    expect(thief.faults).toEqual(['unrouted']);
+    await stranger.say(stages[0]!, { type: 'open', session: route.session, stage: 0 });
+    expect(stranger.heard).toMatchObject([{ type: 'ready' }]);
   });
 });
 

@@ -79,7 +79,7 @@ describe('the replay desk', () => {
       sign(route) {
         if (signFails) return Promise.reject(new Error('no key'));
         routes.push(route);
-        return Promise.resolve({} as Envelope);
+        return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isAnchor: (id) => anchors.has(id),
       measuresSpeed: () => false,

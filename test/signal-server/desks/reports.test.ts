@@ -9,6 +9,7 @@ import type { Commit, Signed } from '#shared/judge/statement.ts';
 import type { Proof } from '#shared/proof/proof-schema.ts';
 import { equivocationProof } from '#shared/proof/proof.ts';
 import { routeSchema, type Route } from '#shared/route/route.ts';
+import type { Offer } from '#shared/wire/control-message.ts';
 import { networkSnapshotSchema } from '#shared/wire/network-snapshot.ts';
 import {
   connectPeer,
@@ -87,13 +88,13 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
   }
 
   /** A volunteer that says it is an anchor. */
-  async function claimAnchor(identity: Identity): Promise<Volunteer> {
+  async function claimAnchor(identity: Identity, held: Offer['held'] = []): Promise<Volunteer> {
     const peer = new RawPeer(server.url);
     await once(peer.socket, 'open');
     const { prove } = await proofFor(peer, identity);
     peer.send({ ...prove, kind: 'anchor' });
     const welcome = await peer.take('welcome');
-    peer.send(offerOf({ slots: 4, held: [] }));
+    peer.send(offerOf({ slots: 4, held }));
     const assigned = await peer.take('assign');
     peer.send({ type: 'ready', assignment: assigned.assignment, layerMs: 1, probeError: 0 });
     return Object.assign(peer, { id: identity.id, identity, welcome, assigned });
@@ -223,7 +224,7 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
     expect(await requester.take('refused')).toMatchObject({ request: 1, code: 'no-coverage' });
     expect(standingOf(stranger.id)).toMatchObject({ kind: 'cli', trust: { isNew: true } });
     await volunteers(1);
-    const anchor = await claimAnchor(anchorIdentity);
+    const anchor = await claimAnchor(anchorIdentity, [{ model: route.model, range: stranger.assigned.range }]);
     expect(standingOf(anchor.id)).toMatchObject({ kind: 'anchor', trust: { isNew: false } });
     expect(anchor.assigned.range).toEqual(stranger.assigned.range);
     await expect.poll(() => standingOf(anchor.id).state).toBe('ready');

@@ -92,7 +92,7 @@ describe('the route desk', () => {
       sign(route) {
         if (signFails) return Promise.reject(new Error('no key'));
         routes.push(route);
-        return Promise.resolve({} as Envelope);
+        return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isFilling: () => isFilling,
       onRefused: () => undefined,

@@ -5,7 +5,9 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { coversModel } from '#shared/model/stage.ts';
+import { openSeat } from '#shared/route/open-signed.ts';
 import { ROUTE_PAYLOAD_TYPE, routeSchema, type Route } from '#shared/route/route.ts';
+import { seatsOf } from '#shared/route/seat.ts';
 import { connectPeer, connectVolunteer, offerOf, routeRequest, type ProvenPeer } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { startTestServer, STORE_KINDS, type TestServer } from '../../support/signal-server.ts';
@@ -66,6 +68,25 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     expect(route.notes.join()).toContain('address prefix');
   });
 
+  it('are told to each volunteer as its own part and no more, and to the requester without these', async () => {
+    const volunteers = [];
+    for (let i = 0; i < 4; i++) volunteers.push(await connectVolunteer(server.url));
+    const stranger = await connectPeer(server.url);
+    requester.send(routeRequest(model, { policy: { shadows: 1, minStages: 1 } }));
+    const seats = seatsOf(await routed(requester, 1));
+    const authority = { serverKey: server.dataFolder.serverIdentity.publicKey, verify: verifySignature };
+    for (const volunteer of volunteers) {
+      const { seat } = await volunteer.take('seat');
+      expect(await openSeat(seat, authority)).toEqual(seats.find((each) => each.volunteer === volunteer.id));
+      await volunteer.heard();
+      expect(volunteer.untaken.filter(({ type }) => type === 'seat')).toEqual([]);
+    }
+    for (const peer of [requester, stranger]) {
+      await peer.heard();
+      expect(peer.untaken.filter(({ type }) => type === 'seat')).toEqual([]);
+    }
+  });
+
   it('name shadows where volunteers are left', async () => {
     for (let i = 0; i < 4; i++) await connectVolunteer(server.url);
     requester.send(routeRequest(model, { policy: { shadows: 1, minStages: 1 } }));
@@ -84,9 +105,10 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
   });
 
   it('are refused with the layers that are missing', async () => {
-    await connectVolunteer(server.url);
+    const { assigned } = await connectVolunteer(server.url);
     requester.send(routeRequest(model));
-    expect(await requester.take('refused')).toMatchObject({ code: 'no-coverage', missing: { start: 4, end: 8 } });
+    const missing = assigned.range.embedding ? { start: 4, end: 8 } : { start: 0, end: 4 };
+    expect(await requester.take('refused')).toMatchObject({ code: 'no-coverage', missing });
   });
 
   it('are refused where the policy asks for more volunteers than there are', async () => {

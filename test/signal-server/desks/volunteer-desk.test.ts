@@ -7,9 +7,11 @@ import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../../signal-server/placement/registry.ts';
 import type { Gate } from '../../../signal-server/routing/candidate.ts';
+import { rangeOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
 import type { Suspension } from '../../../signal-server/store/trust-store.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { seededBytes } from '../../support/seeded-bytes.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
 const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1, true);
@@ -23,6 +25,7 @@ describe('the volunteer desk', () => {
   let suspensions: Map<PeerId, Suspension>;
   let gates: Map<PeerId, Gate>;
   let loaded: PeerId[];
+  let fresh: Set<PeerId>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -33,11 +36,21 @@ describe('the volunteer desk', () => {
     gates = new Map();
     loaded = [];
     suspensions = new Map();
+    fresh = new Set();
+    open(1);
+  });
+
+  function open(secret: number): void {
     desk = new VolunteerDesk({
       clock,
       registry,
       leases: new Leases(clock),
-      trust: { suspension: (id) => suspensions.get(id) ?? null },
+      random: seededBytes(secret),
+      trust: {
+        suspension: (id) => suspensions.get(id) ?? null,
+        standing: (id) => ({ isNew: fresh.has(id) }),
+      },
+      isAnchor: () => false,
       models: () => models,
       send: ({ id: to }, message) => sent.push({ to, message }),
       gateOf: ({ id }) => gates.get(id) ?? 'open',
@@ -45,12 +58,12 @@ describe('the volunteer desk', () => {
       onSupply: () => undefined,
       times,
     });
-  });
+  }
 
   const idOf = (name: string): PeerId => name.repeat(64) as PeerId;
 
-  function join(name: string, offer: Partial<Offer> = {}): void {
-    desk.receive(registry.join(idOf(name), 'tab', 'loopback', 1), offerOf(offer));
+  function join(name: string, offer: Partial<Offer> = {}, prefix = 'loopback'): void {
+    desk.receive(registry.join(idOf(name), 'tab', prefix, 1), offerOf(offer));
   }
 
   function ready(name: string): void {
@@ -77,6 +90,49 @@ describe('the volunteer desk', () => {
     for (const name of ['1', '2', '3']) join(name);
     expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 0]);
     expect(sent.map(({ message }) => message.type)).toEqual(['assign', 'assign', 'assign']);
+  });
+
+  /** Where a new key is put beside two volunteers of each half. */
+  function newcomer(name: string, prefix: string, offer: Partial<Offer> = {}): number | undefined {
+    fresh.add(idOf(name));
+    join(name, offer, prefix);
+    const start = startOf(name);
+    leave(name);
+    return start;
+  }
+
+  it('draws the stage of a new key by its network, whatever stage it says it has', () => {
+    for (const [i, name] of ['1', '2', '3', '4'].entries()) join(name, {}, `network ${i}`);
+    const heldAs = (span: UnitSpan) => ({ held: [{ model: model.digest, range: rangeOf(span, model.layers) }] });
+    const [left, right] = model.grid as [UnitSpan, UnitSpan];
+    const drawn = Array.from({ length: 40 }, (_, i) => newcomer('a', `other ${i}`));
+    expect(new Set(drawn)).toEqual(new Set([left.start, right.start]));
+    for (const [i, start] of drawn.entries()) {
+      expect(newcomer('b', `other ${i}`)).toBe(start);
+      for (const span of [left, right])
+        expect(newcomer(`c ${i} ${span.start}`, `other ${i}`, heldAs(span))).toBe(start);
+    }
+    const rights = drawn.filter((start) => start === right.start).length;
+    // Half of 40; four deviations are 12.6.
+    expect(Math.abs(rights - 20)).toBeLessThan(13);
+  });
+
+  it('draws otherwise in another run of the server', () => {
+    const starts = Array.from({ length: 20 }, (_, secret) => {
+      open(secret);
+      registry.members.forEach(({ id }) => registry.leave(id));
+      for (const [i, name] of ['1', '2', '3', '4'].entries()) join(name, {}, `network ${i}`);
+      return newcomer('a', 'other');
+    });
+    expect(new Set(starts).size).toBe(2);
+  });
+
+  it('gives a new key that comes back what it was given, though another draw would be due by then', () => {
+    for (const [i, name] of ['1', '2', '3', '4'].entries()) join(name, {}, `network ${i}`);
+    const start = newcomer('a', 'here');
+    const span = model.grid.find((each) => each.start === start)!;
+    const held = [{ model: model.digest, range: rangeOf(span, model.layers) }];
+    for (let i = 0; i < 20; i++) expect(newcomer('a', `elsewhere ${i}`, { held })).toBe(start);
   });
 
   it('says why there is none, once, and gives it as soon as there is a model', async () => {

@@ -34,7 +34,7 @@ beforeAll(async () => {
     asked.add(provenanceSchema.parse(answer).chorus.session);
   }
   const seen = [...proxy.sessions()].filter(
-    ([, { route, messages }]) => route !== null && messages.some(({ message }) => message.type === 'close'),
+    ([, { seat, messages }]) => seat !== null && messages.some(({ message }) => message.type === 'close'),
   );
   real = seen.flatMap(([id, session]) => (asked.has(id) ? [session] : []));
   // The first is known to be hidden, and need not look like others.
@@ -46,19 +46,17 @@ afterAll(async () => {
   await network.stop();
 });
 
-/** Where this volunteer stands in a route, and what the route says besides names and numbers. */
-function placeIn({ route }: SeenSession): string {
-  const self = volunteer.identity.id;
-  const stage = route!.stages.findIndex(({ primary, shadows }) => [primary, ...shadows].some(({ id }) => id === self));
-  const role = route!.stages[stage]!.primary.id === self ? 'primary' : 'shadow';
-  return JSON.stringify([stage, role, Object.keys(route!), route!.purpose, route!.requester.webrtc, route!.notes]);
+/** What its seat says besides names and numbers. */
+function placeIn({ seat }: SeenSession): string {
+  const { stage, stages, role, forward, shadows } = seat!;
+  return JSON.stringify([Object.keys(seat!), stage, stages, role, forward?.webrtc, shadows.length]);
 }
 
 /** With whom it speaks of what, in its place. */
 function talkOf(session: SeenSession): string {
-  const { route, messages } = session;
+  const { seat, messages } = session;
   const kinds = messages.map(({ from, other, message }) => {
-    const whom = other === route!.requester.id ? 'the requester' : 'a stage';
+    const whom = other === seat!.requester ? 'the requester' : 'a stage';
     return `${from === 'self' ? 'to' : 'from'} ${whom}: ${message.type}`;
   });
   return JSON.stringify([placeIn(session), [...new Set(kinds)].sort()]);
@@ -73,7 +71,7 @@ describe('what a volunteer sees of a hidden session and of an answer of the gate
   });
 
   it('is a requester that it never met before, each time', () => {
-    const requesters = [...real, ...hidden].map(({ route }) => route!.requester.id);
+    const requesters = [...real, ...hidden].map(({ seat }) => seat!.requester);
     expect(new Set(requesters).size).toBe(requesters.length);
   });
 
@@ -88,8 +86,8 @@ describe('what a volunteer sees of a hidden session and of an answer of the gate
   });
 
   it('is sessions of a capacity that real answers have too', () => {
-    const capacities = real.map(({ route }) => route!.capacity);
-    for (const { route } of hidden) expect(route!.capacity).toBeLessThanOrEqual(Math.max(...capacities));
+    const capacities = real.map(({ seat }) => seat!.capacity);
+    for (const { seat } of hidden) expect(seat!.capacity).toBeLessThanOrEqual(Math.max(...capacities));
   });
 
   it('is records that it signs for a receipt, which is in the log like others', async () => {
@@ -97,8 +95,8 @@ describe('what a volunteer sees of a hidden session and of an answer of the gate
     expect(signed.length).toBeGreaterThan(0);
     const list = receiptListSchema.parse(await (await fetch(`${network.url}/api/receipts?limit=200`)).json());
     const askers = new Set(list.receipts.map(({ requester }) => requester));
-    for (const { route } of real) expect(askers).toContain(route!.requester.id);
-    expect(signed.filter(({ route }) => askers.has(route!.requester.id)).length).toBeGreaterThan(0);
+    for (const { seat } of real) expect(askers).toContain(seat!.requester);
+    expect(signed.filter(({ seat }) => askers.has(seat!.requester)).length).toBeGreaterThan(0);
   });
 
   it('is nothing on its control socket that comes with one of them alone', () => {
@@ -107,6 +105,6 @@ describe('what a volunteer sees of a hidden session and of an answer of the gate
         from === 'server' ? [z.object({ type: z.string() }).parse(JSON.parse(text)).type] : [],
       ),
     );
-    expect([...types].sort()).toEqual(['alive', 'assign', 'challenge', 'standing', 'welcome']);
+    expect([...types].sort()).toEqual(['alive', 'assign', 'challenge', 'seat', 'standing', 'welcome']);
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { chooseMoves } from '../../../signal-server/placement/placement-moves.ts';
 import { choosePlace, whyIdle, type Hand } from '../../../signal-server/placement/placement.ts';
+import type { LotOf } from '../../../signal-server/placement/place-lots.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { StageCounts } from '../../../signal-server/placement/stage-counts.ts';
 import { coverageOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
@@ -18,6 +19,9 @@ const bytesOf = (span: UnitSpan): number => model.memoryBytes(span, 'webgpu', 1)
 function hand(id: string, overrides: Partial<Hand> = {}): Hand {
   return {
     id: id as PeerId,
+    network: `network of ${id}`,
+    isAnchor: false,
+    isNew: false,
     backend: 'webgpu',
     runtimeVersion: '1.30.0',
     pledgeBytes: bytesOf(left),
@@ -85,6 +89,84 @@ describe('choosing a place', () => {
     const others = [hand('a', on(left)), hand('b', on(right)), hand('c', on(left))];
     expect(choosePlace(hand('d', { held }), others, [model])).toMatchObject({ span: right });
     expect(choosePlace(hand('e', { held }), [...others, hand('d', on(right))], [model])).toMatchObject({ span: left });
+  });
+
+  describe('of a new key', () => {
+    const lotOf =
+      (first: UnitSpan): LotOf =>
+      ({ span }) =>
+        span.start === first.start && span.end === first.end ? '0' : '1';
+    const place = (others: readonly Hand[], first: UnitSpan, overrides: Partial<Hand> = {}) =>
+      choosePlace(hand('new', { isNew: true, ...overrides }), others, [model], lotOf(first))!.span;
+    const pairs = ['a', 'b'].flatMap((id) => [hand(`${id}1`, on(left)), hand(`${id}2`, on(right))]);
+
+    it('draws it among those that need somebody about equally', () => {
+      for (const span of [left, right]) expect(place(pairs, span)).toEqual(span);
+      const third = [...pairs, hand('c', on(left))];
+      for (const span of [left, right]) expect(place(third, span)).toEqual(span);
+    });
+
+    it('puts it where two more are missing, and first of all where somebody is missing altogether', () => {
+      const four = [...pairs, hand('c', on(left)), hand('d', on(left))];
+      expect(place(four, left)).toEqual(right);
+      expect(place([hand('a', on(left)), hand('b', on(left))], left)).toEqual(right);
+      expect(place([hand('a', on(left)), hand('b', on(left)), hand('c', on(right))], left)).toEqual(right);
+    });
+
+    it('gives it no smaller stage than it would have had', () => {
+      const quarter = model.grid.find((span) => span.start === 0 && span.end < left.end)!;
+      expect(place(pairs, quarter)).toEqual(left);
+    });
+  });
+
+  describe('gives one network its share of a stage and no more', () => {
+    const ofOne = { network: 'one' };
+
+    it('at most half, the anchors aside', () => {
+      const anchors = ['x', 'y'].flatMap((id) =>
+        [left, right].map((span, i) => hand(`${id}${i}`, { ...on(span), isAnchor: true })),
+      );
+      let others = [...anchors, hand('far', on(right))];
+      for (let i = 0; i < 12; i++) {
+        const one = hand(`one ${i}`, ofOne);
+        const choice = choosePlace(one, others, [model]);
+        others = [...others, { ...one, placed: choice }];
+      }
+      for (const span of model.grid) {
+        const there = others.filter(
+          ({ isAnchor, placed }) => !isAnchor && placed?.span.start === span.start && placed.span.end === span.end,
+        );
+        const own = there.filter(({ network }) => network === 'one').length;
+        expect(own <= 1 || 2 * own <= there.length).toBe(true);
+      }
+    });
+
+    it('unless a gap is left', () => {
+      const others = [hand('a', { ...on(left), ...ofOne }), hand('b', { ...on(left), network: 'two' })];
+      expect(choosePlace(hand('c', ofOne), others, [model])?.span).toEqual(right);
+      const small = hand('d', { ...ofOne, pledgeBytes: bytesOf(model.grid.at(-1)!) });
+      const held = model.grid
+        .filter(({ start, end }) => end - start === 1)
+        .map((span, i) => hand(`${i}`, { ...on(span), ...ofOne }));
+      expect(
+        choosePlace(small, [...held.slice(1), hand('x', { ...on(right), network: 'two' })], [model]),
+      ).not.toBeNull();
+    });
+
+    it('and says so where nothing is left for it', () => {
+      const every = model.grid.flatMap((span, i) => [
+        hand(`${i}`, { ...on(span), ...ofOne }),
+        hand(`${i}x`, { ...on(span), network: 'two' }),
+      ]);
+      const idle = hand('c', { ...ofOne, pledgeBytes: 1e12 });
+      expect(choosePlace(idle, every, [model])).toBeNull();
+      expect(whyIdle(idle, [model])).toContain('your network');
+    });
+
+    it('but all it can hold where there is no other', () => {
+      const others = ['a', 'b', 'c', 'd'].map((id, i) => hand(id, { ...on(i % 2 === 0 ? left : right), ...ofOne }));
+      expect(choosePlace(hand('e', ofOne), others, [model])).not.toBeNull();
+    });
   });
 
   it('gives the second volunteer the other half', () => {
@@ -167,6 +249,15 @@ describe('choosing moves', () => {
   it('moves one volunteer when a half has three and the other one', () => {
     const hands = [hand('a', on(left)), hand('b', on(left)), hand('c', on(left)), hand('d', on(right))];
     expect(chooseMoves(hands, [model])).toHaveLength(1);
+  });
+
+  it('moves nobody to a stage of which its network would have more than half', () => {
+    const of = (id: string, span: UnitSpan, network: string) => hand(id, { ...on(span), network });
+    const lefts = [of('a', left, 'one'), of('b', left, 'one'), of('c', left, 'two'), of('d', left, 'two')];
+    expect(chooseMoves([...lefts, of('e', right, 'one')], [model])).toMatchObject([{ id: 'c', span: right }]);
+    expect(chooseMoves([...lefts, of('e', right, 'two')], [model])).toMatchObject([{ id: 'a', span: right }]);
+    const gap = [of('a', left, 'one'), of('b', left, 'one'), of('c', left, 'two')];
+    expect(chooseMoves(gap, [model])).toMatchObject([{ span: right }]);
   });
 
   it('never moves who has sessions or was moved a moment ago', () => {

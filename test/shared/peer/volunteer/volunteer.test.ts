@@ -50,6 +50,8 @@ function makeVolunteer(change: Partial<LendingSettings> = {}): Volunteer {
   const { id } = identity;
   control = new ToyControl(id);
   worker = new ToyWorker(network.clock);
+  const socket = control;
+  network.seatSockets.set(id, (seat) => socket.say({ type: 'seat', seat }));
   return new Volunteer({
     identity,
     control,

@@ -50,7 +50,7 @@ function json(type: number, value: unknown): Uint8Array<ArrayBuffer> {
 
 describe('the peer message codec', () => {
   const messages: PeerMessage[] = [
-    { type: 'open', session, stage: 3, route },
+    { type: 'open', session, stage: 3 },
     { type: 'ready', session },
     rowsMessage(),
     rowsMessage({ hops: [] }, { kind: 'tokens', bytes: new Uint8Array(8) }),
