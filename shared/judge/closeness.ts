@@ -2,7 +2,7 @@ import { ChorusError } from '../errors.ts';
 import { SKETCH_SIZE, TOP_K } from '../limits.ts';
 import { logitsRowBytes, readCandidates, type Candidates } from '../rows/logits-row.ts';
 import { splitRows } from '../rows/row-chain.ts';
-import { compareDraws, type Sampled } from './draws.ts';
+import type { Sampled } from './draws.ts';
 import type { Closeness } from './finding.ts';
 import { readF32 } from './sketch.ts';
 import type { Reveal } from './statement.ts';
@@ -30,7 +30,7 @@ export const INCOMPARABLE: Closeness = {
 /**
  * How close the primary came to the shadow in what both revealed of one span. Hidden rows are compared by their update,
  * the sketch of the output less that of the input, since most of a hidden row is the row that came in. Different numbers
- * of rows, or rows that are no numbers, count as farthest apart. Throws `bad-message` for malformed logits rows.
+ * of rows, or rows that are no numbers, count as farthest apart. What is drawn from logits is compared apart (draws.ts). Throws `bad-message` for malformed logits rows.
  */
 export function closenessOf(primary: Reveal, shadow: Reveal, output: OutputKind): Closeness {
   if (primary.output.length !== shadow.output.length) return INCOMPARABLE;
@@ -61,7 +61,7 @@ function hiddenCloseness(primary: Reveal, shadow: Reveal): Closeness {
     ratios.push(ratio(Math.sqrt(claimed), Math.sqrt(update)));
     squares += update / count;
   }
-  return summary(errors, ratios, relative(norm(shift), Math.sqrt(squares)), 0);
+  return summary(errors, ratios, relative(norm(shift), Math.sqrt(squares)));
 }
 
 function logitsCloseness(primary: Reveal, shadow: Reveal, output: OutputKind & { kind: 'logits' }): Closeness {
@@ -93,8 +93,7 @@ function logitsCloseness(primary: Reveal, shadow: Reveal, output: OutputKind & {
     ratios.push(ratio(Math.sqrt(claimed), Math.sqrt(size)));
   });
   const bias = pairs === 0 ? FARTHEST : relative(Math.abs(shift / pairs), Math.sqrt(squares / pairs));
-  const gap = compareDraws(listsV, shadow.end - listsV.length, output.sampled)?.gap ?? 0;
-  return summary(errors, ratios, bias, gap);
+  return summary(errors, ratios, bias);
 }
 
 /** Rows of output that a reveal shows: all of the span, or at the head those whose logits were asked for. */
@@ -128,14 +127,14 @@ function lacks(list: Candidates, other: Candidates): boolean {
   return half.some((token) => !known.has(token));
 }
 
-function summary(errors: number[], ratios: number[], bias: number, gap: number): Closeness {
+function summary(errors: number[], ratios: number[], bias: number): Closeness {
   return {
     median: quantile(errors, 0.5),
     p95: quantile(errors, 0.95),
     max: quantile(errors, 1),
     bias,
     norm: quantile(ratios, 0.5),
-    tokenGap: Math.min(FARTHEST, gap),
+    tokenGap: 0,
   };
 }
 

@@ -1,6 +1,6 @@
 import { equalBytes } from '../bytes.ts';
 import { CHUNK_POSITIONS } from '../limits.ts';
-import { candidatesOf, closenessOf, EXACT, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
+import { candidatesOf, closenessOf, EXACT, FARTHEST, INCOMPARABLE, rowCount, type OutputKind } from './closeness.ts';
 import { compareDraws, type ComparedDraws } from './draws.ts';
 import type { Closeness, Finding, Outcome, Threshold } from './finding.ts';
 import { haveEqualBits } from './numeric-class.ts';
@@ -21,12 +21,21 @@ const FEW_ROWS = 8;
 export function judge(primary: Testimony, shadow: Testimony, output: OutputKind, threshold: PairThreshold): Finding {
   const [mine, theirs] = [primary.commit.statement, shadow.commit.statement];
   const isExact = equalBytes(mine.outputTo, theirs.outputTo);
-  const closeness = isExact ? EXACT : measured(primary, shadow, output);
+  const compared = isExact ? sameDraws(output) : drawsOf(shadow, output);
+  const apart = isExact ? EXACT : measured(primary, shadow, output);
+  const closeness = { ...apart, tokenGap: Math.max(apart.tokenGap, Math.min(FARTHEST, compared?.gap ?? 0)) };
   const mustBeExact = mustMatch(primary, shadow);
   const rows = rowCount(shadow.reveal.statement, output);
   const outcome = isExact ? 'agreed' : mustBeExact ? 'rejected' : outcomeOf(closeness, threshold, rows);
-  const draws = drawsOf(shadow, output)?.draws ?? null;
+  const draws = compared?.draws ?? null;
   return { shadow: shadow.peer, shadowClass: shadow.numericClass, outcome, isExact, closeness, threshold, draws };
+}
+
+/** Equal bits draw the same, so that nothing has to be drawn again. */
+function sameDraws(output: OutputKind): ComparedDraws | null {
+  const tokens = (output.kind === 'logits' ? output.sampled?.tokens : undefined) ?? [];
+  const drawn = tokens.filter((token) => token !== null).length;
+  return drawn === 0 ? null : { draws: { drawn, lost: 0, firstLost: null }, redraw: null, gap: 0 };
 }
 
 /** What a replica's own rows draw; null where nothing was drawn, for hidden rows and for rows that are malformed. */

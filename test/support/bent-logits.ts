@@ -40,6 +40,12 @@ export const lift =
       ? { ...sorted(row, (_, logit, place) => logit + (place === 1 ? step : 0)), logSumExp: row.logSumExp }
       : row;
 
+/** Roundings of a device: each logit off by up to `size`, by chance of its token and of the best one. */
+export const round =
+  (size: number): BendRow =>
+  (row) =>
+    sorted(row, (token, logit) => logit + size * Math.sin(12.9898 * token + 78.233 * logit + row.tokens[0]!));
+
 /** Changes the rows of a last stage as `bent` says. */
 export const bendLogits =
   (bent: BendRow) =>

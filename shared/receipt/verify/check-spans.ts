@@ -57,7 +57,7 @@ export const checkVerdict: CheckReceipt = (subject) => {
 };
 
 function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: SpanStage, wanted: number): void {
-  const { stage, tier, findings, arbiter, reason = null } = judged;
+  const { stage, tier, findings, arbiter, reason = null, drawnBy = null } = judged;
   const where = `positions ${span.start} to ${span.end - 1} at stage ${stage}`;
   const { range, replicas } = predicate.stages[stage]!;
   const shadows = replicas.filter(({ role }) => role === 'shadow').map(({ id }) => id);
@@ -91,7 +91,7 @@ function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: 
   if (tier === 'settled') {
     demand(arbiter !== null, `${where} are said to be settled by nobody`);
     demand(
-      findings.some(({ outcome, draws }) => outcome !== 'agreed' || (draws?.lost ?? 0) > 0),
+      drawnBy !== null || findings.some(({ outcome, draws }) => outcome !== 'agreed' || (draws?.lost ?? 0) > 0),
       `${where} are said to be settled, and nobody differed`,
     );
     demand(hasSigned(replicas[0]!.id), `${where} are said to be settled for a key that did not sign that it ran them`);

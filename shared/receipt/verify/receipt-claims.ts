@@ -109,8 +109,15 @@ function notProvedOfStages({ predicate }: Subject, has: Has): string[] {
       notProved.push('That the limits they were held to mean anything: they are the requester’s.');
   }
   const { unchecked, settled, disputed } = verdict.counts;
-  if (unchecked > 0)
-    notProved.push(`Anything about the work in ${unchecked} of ${spans.length} spans: nobody who signed checked it.`);
+  const open = spans.filter((span) => span.tier === 'unchecked' && isOpen(span)).length;
+  if (unchecked > open)
+    notProved.push(
+      `Anything about the work in ${unchecked - open} of ${spans.length} spans: nobody who signed checked it.`,
+    );
+  if (open > 0)
+    notProved.push(
+      `The tokens of ${open} of ${spans.length} spans: those who agreed are of devices that nobody measured, or drew different tokens, or went on from such.`,
+    );
   if (settled > 0)
     notProved.push(
       `That differences in ${settled} of ${spans.length} spans were settled rightly: the requester says so.`,
@@ -122,6 +129,12 @@ function notProvedOfStages({ predicate }: Subject, has: Has): string[] {
     notProved.push(`What ${silent.map(({ id }) => shortId(id)).join(', ')} did: no signature of theirs is here.`);
   }
   return notProved;
+}
+
+/** True where two computed every stage of a span, and its tokens may be anything all the same. */
+function isOpen({ stages }: ReceiptPredicate['spans'][number]): boolean {
+  const reasons = stages.filter(({ tier }) => tier === 'unchecked').map(({ reason }) => reason ?? 'alone');
+  return reasons.every((reason) => reason !== 'alone' && reason !== 'not-signed');
 }
 
 function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {

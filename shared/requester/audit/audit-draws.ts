@@ -32,7 +32,10 @@ export function decideDraws(span: AuditSpan, panel: AuditPanel, stage: number, v
   if (sampled === null || primary.numericClass === ENGINE_CLASS) return { type: 'primary' };
   const output = { kind: 'logits', vocabularySize, sampled } as const;
   const drawers: Drawer[] = agreeing(result, panel, stage).flatMap((shadow) => {
-    const draws = drawsOf(span.testimony(shadow), output);
+    const found = result.findings.find((finding) => finding.shadow === shadow.id)?.draws ?? null;
+    if (found === null) return [];
+    const same = { draws: found, redraw: null, gap: 0 };
+    const draws = found.lost === 0 ? same : drawsOf(span.testimony(shadow), output);
     return draws === null ? [] : [{ id: shadow.id, numericClass: shadow.numericClass, draws }];
   });
   const heard = third?.draws ? [{ ...third.by, draws: third.draws }] : [];

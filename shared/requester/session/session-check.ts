@@ -233,7 +233,8 @@ export class SessionCheck {
     this.#host.tell({ type: 'settled' });
   }
 
-  #conclude(dispute: Dispute, { wrong, third, proofs }: Verdict): void {
+  #conclude(dispute: Dispute, verdict: Verdict): void {
+    const { wrong, third, proofs } = verdict;
     const { about, stage, span } = dispute;
     for (const role of ['primary', 'shadow'] as const) {
       const proof = proofs.find(({ accused }) => accused === role)?.proof ?? null;
@@ -247,7 +248,7 @@ export class SessionCheck {
     if (wrong !== 'nobody' && wrong !== 'shadow') {
       const isDisputed = wrong === 'unknown' || wrong === 'both';
       const check = isDisputed ? disputedCheck(dispute, this.#session.route) : null;
-      return this.#break(blamedOf(dispute, wrong), check, isFinal(third, proofs));
+      return this.#break(blamedOf(dispute, verdict), check, isFinal(third, proofs));
     }
     if (third === null) return;
     if (wrong === 'shadow') this.#session.shadows.drop(dispute.shadow.peer);

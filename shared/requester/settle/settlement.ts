@@ -27,6 +27,8 @@ export interface Verdict {
   readonly wrong: WrongParty;
   /** The third replica that decided, and what it draws; null where none could. */
   readonly third: Third | null;
+  /** Parties that a third found far from its own work, whether it could decide or not. */
+  readonly contradicted: readonly PeerId[];
   /** Proofs for the server that a party is at fault. */
   readonly proofs: readonly { readonly accused: 'primary' | 'shadow'; readonly proof: Proof }[];
 }
@@ -275,7 +277,10 @@ export class Settlement {
     const difference = { outcome: finding.outcome, mustMatch: mustMatch(primary, shadow) };
     const { wrong, by } = decide(difference, this.#thirds);
     const third = by === null ? null : this.#thirds.find((each) => each.by === by)!;
-    this.#news.concluded(this.dispute, { wrong, third, proofs: this.#proofs });
+    const contradicted = [primary, shadow]
+      .filter((_, i) => this.#thirds.some((each) => [each.primary, each.shadow][i] === 'rejected'))
+      .map(({ peer }) => peer);
+    this.#news.concluded(this.dispute, { wrong, third, contradicted, proofs: this.#proofs });
   }
 }
 
@@ -289,19 +294,24 @@ function isAbout(event: RequesterEvent, replay: SessionId): boolean {
 export type Party = Pick<Testimony, 'peer' | 'numericClass'>;
 
 /** Those who may be wrong, as ids. */
-export function blamedOf({ primary, shadow }: Dispute, wrong: WrongParty): PeerId[] {
+export function blamedOf(
+  { primary, shadow }: Dispute,
+  { wrong, contradicted }: Pick<Verdict, 'wrong' | 'contradicted'>,
+): PeerId[] {
   if (wrong === 'nobody') return [];
   if (wrong === 'primary') return [primary.peer];
   if (wrong === 'shadow') return [shadow.peer];
-  return wrong === 'both' ? idsOf([primary, shadow]) : doubtful([primary, shadow]);
+  return wrong === 'both' ? idsOf([primary, shadow]) : doubtful([primary, shadow], contradicted);
 }
 
 /**
  * Those to leave out where nobody can tell who is wrong: both, or, where one of them is of the engine's class, only the other,
- * for a lie of the one could be shown by whoever repeats its work.
+ * for a lie of the one could be shown by whoever repeats its work, unless somebody `contradicted` it.
  */
-export function doubtful(parties: readonly Party[]): PeerId[] {
-  const others = parties.filter(({ numericClass }) => numericClass !== ENGINE_CLASS);
+export function doubtful(parties: readonly Party[], contradicted: readonly PeerId[] = []): PeerId[] {
+  const others = parties.filter(
+    ({ peer, numericClass }) => numericClass !== ENGINE_CLASS || contradicted.includes(peer),
+  );
   return idsOf(others.length > 0 ? others : parties);
 }
 

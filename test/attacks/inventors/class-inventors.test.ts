@@ -1,8 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { repetitions } from '../../support/effort.ts';
-import { inventorRow, inventors } from './class-inventors.ts';
+import { honestPairs, honestTrial, inventorRow, inventors } from './class-inventors.ts';
 
 const ANSWERS = repetitions(2, 500);
+
+describe.each(honestPairs)('$name, both honest,', { timeout: 600_000 }, (pair) => {
+  it.each([0, 1])('answer rightly at temperature %d, all of it checked, and nobody is accused', async (temperature) => {
+    for (let answer = 0; answer < ANSWERS; answer++) {
+      expect(await honestTrial(pair, temperature, answer)).toMatchObject({
+        ...{ isTextRight: true, tier: 'checked', falseAccusations: 0, wrongShown: 0, codes: [] },
+      });
+    }
+  });
+});
 
 describe.each([0, 1])(
   'at temperature %d, a primary of a class that it made up',

@@ -1,6 +1,6 @@
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { Sampling } from '#shared/rows/sampler.ts';
-import { bend, bendLogits, push, steer, type BendRow } from '../../support/bent-logits.ts';
+import { bend, bendLogits, push, round, steer, type BendRow } from '../../support/bent-logits.ts';
 import { checkedNetwork, prompt } from '../../support/checked-network.ts';
 import { toyAnswer } from '../../support/toy-model.ts';
 import { outcomeOf, type Outcome } from '../outcome.ts';
@@ -55,6 +55,43 @@ export async function inventorTrial(
   const truth = toyAnswer(prompt(length), NEW_TOKENS, sampling);
   const ids = liars.map(({ id }) => id);
   return outcomeOf(events, truth, length, ids, lied);
+}
+
+/** Honest devices whose logits are off by roundings: their class, the size, and whether the exact replica is before or after them. */
+export const honestPairs = [
+  {
+    name: 'a measured device before an exact one',
+    numericClass: 'webgpu/google/swiftshader',
+    size: 1e-4,
+    isPrimary: true,
+  },
+  {
+    name: 'an exact one before a measured device',
+    numericClass: 'webgpu/google/swiftshader',
+    size: 1e-4,
+    isPrimary: false,
+  },
+  { name: 'an unknown device before an exact one', numericClass: MADE_UP, size: 3e-3, isPrimary: true },
+  { name: 'an exact one before an unknown device', numericClass: MADE_UP, size: 3e-3, isPrimary: false },
+] as const;
+
+/** One answer of such a pair at the last stage; all others are of the engine. */
+export async function honestTrial(
+  pair: (typeof honestPairs)[number],
+  temperature: number,
+  answer: number,
+): Promise<Outcome> {
+  const network = checkedNetwork(['arbiter', 'referee'], 2);
+  for (const volunteer of network.volunteers) volunteer.numericClass = ENGINE_CLASS;
+  const [primary, shadow] = network.of(2);
+  const device = pair.isPrimary ? primary! : shadow!;
+  device.numericClass = pair.numericClass;
+  device.compute.tamper = bendLogits(round(pair.size));
+  const length = SHORTEST + ((answer * 37) % LENGTHS);
+  const sampling: Sampling = { temperature, topP: answer % 2 === 0 ? 1 : 0.9, seed: answer };
+  const request = { promptTokens: prompt(length), maxNewTokens: NEW_TOKENS, sampling };
+  const { events } = await network.ask(network.conversation(), request);
+  return outcomeOf(events, toyAnswer(prompt(length), NEW_TOKENS, sampling), length, [], []);
 }
 
 /** What became of many answers. */

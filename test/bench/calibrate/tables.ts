@@ -43,7 +43,7 @@ export function calibrationTables(calibration: Calibration): string {
       ),
     ),
     `Two of class \`int16\` were equal bit for bit in ${equalOfEngine(whole)}, whatever their runs were, so that no limit is theirs.`,
-    `**Tokens** that the two draw from their logits of whole chunks, with the same seed: the share in which they differ, and how far at most the one is from drawing the other's. _Chance_: the difference in the number drawn; else in logits. _Change of a logit_: the largest, between the two; ties of twice as much can go either way, and pass.`,
+    `**Tokens** that the two draw from their logits of whole chunks, with the same seed: the share in which they differ, and how far at most the one is from drawing the other's. _Apart_: in logits. _Change of a logit_: the largest, between the two; ties of twice as much can go either way.`,
     table(
       [
         'pair',
@@ -52,9 +52,9 @@ export function calibrationTables(calibration: Calibration): string {
         'likeliest',
         'logits apart',
         'temperature 1',
-        'chance apart',
+        'logits apart',
         '0.8, top-p 0.95',
-        'chance apart',
+        'logits apart',
       ],
       grouped(
         whole.filter(({ draws, pair, areShapesEqual }) => draws !== null && (!areShapesEqual || isMixed(pair))),

@@ -256,6 +256,14 @@ describe('rows of a class that nobody measured', () => {
     expect([last.includes(liar!.id), last.includes(honest!.id)]).toEqual([false, true]);
   });
 
+  it('spare no key that only says it is of the engine, once one of the engine contradicts it', async () => {
+    const made = network({ primary: ENGINE_CLASS, shadow: MADE_UP, arbiter: ENGINE_CLASS }, ['primary'], push(7, 0.3));
+    const { events } = await ask(made, COLD);
+    expectHonest(events, COLD);
+    expect(events.at(-1)).toMatchObject({ tier: 'checked' });
+    expect(JSON.stringify(made.routes.at(-1))).not.toContain(made.of(2)[0]!.id);
+  });
+
   it('that nobody could tell of are left out for this answer, and not for the next', async () => {
     const made = network({ ...league, shadow: ENGINE_CLASS }, ['primary', 'arbiter'], push(7, 0.3));
     const conversation = made.conversation();
