@@ -74,7 +74,7 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
     const { promptTokens, answerTokens } = TRIAL;
     const plan = { renderedPrompt: null, promptTokens: stockOf(model).randomTokens(promptTokens) };
     const sampling = { temperature: 1, topP: 1, maxNewTokens: answerTokens };
-    await ask(run, model, { ...plan, ...sampling }, { isWithTarget: true, answerTokens: null }, null);
+    await ask(run, endless(model), { ...plan, ...sampling }, { isWithTarget: true, answerTokens: null }, null);
   }
 
   async function runLater(run: HiddenRun, model: GatewayModel): Promise<void> {
@@ -105,6 +105,12 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
       return Promise.resolve();
     },
   });
+}
+
+/** The model without tokens that end an answer: after tokens by chance, one of these is soon drawn, and there would be no laps. */
+function endless(model: GatewayModel): GatewayModel {
+  const { manifest } = model;
+  return { ...model, manifest: { ...manifest, config: { ...manifest.config, endTokens: [] } } };
 }
 
 /** The asker as it is, its key and its events told of. */

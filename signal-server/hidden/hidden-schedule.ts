@@ -125,8 +125,9 @@ export class HiddenSchedule {
     const entry = this.#entries.get(id);
     if (outcome === 'failed') this.#fail(id, entry, nowMs);
     else if (entry === undefined) return;
-    else if (outcome === 'unclear') entry.dueMs = nowMs + this.#times.againMs;
-    else {
+    else if (outcome === 'unclear') {
+      entry.dueMs = nowMs + (entry.isTried ? this.#drawn(this.#times.meanMs / 4) : this.#times.againMs);
+    } else {
       this.#failures.delete(id);
       entry.isTried = true;
       entry.dueMs = nowMs + this.#drawn(this.#times.meanMs / (entry.isDistant ? 2 : 1));

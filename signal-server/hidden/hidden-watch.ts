@@ -3,6 +3,8 @@ import type { PeerId } from '#shared/ids.ts';
 import type { CheckFailure, Finding, SpanCheck, StageCheck } from '#shared/judge/finding.ts';
 import { isExactPair } from '#shared/judge/numeric-class.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { UNSETTLED } from '#shared/requester/engine/requester-engine.ts';
+import { CONTRADICTION } from '#shared/requester/session/told-fault.ts';
 import type { Route } from '#shared/route/route.ts';
 import { honestRateOf, type DrawCounts } from './lost-draws.ts';
 
@@ -44,6 +46,7 @@ const TARDY: ReadonlySet<CheckFailure> = new Set([
   'reveal-late',
   'too-slow',
 ]);
+const CONTRADICTED = 'it said of rows what anchors did not, or differed from them';
 const DIFFERED = 'its numbers lay further from an anchor’s than honest devices of its class do';
 const FARTHER = 'its numbers lay further from an anchor’s than is let pass while its class has not been measured';
 
@@ -115,8 +118,10 @@ export class HiddenWatch {
         if (event.volunteer !== target) return;
         return this.#fail(WORDS[event.code] ?? `it failed the check (${event.code})`, TARDY.has(event.code));
       case 'rerouted': {
-        const isTargets = event.volunteer === target || (event.volunteer === null && isAmongAnchors && this.#isThere);
-        if (isTargets) this.#fail(`it did not keep the session going: ${event.reason}`, true);
+        // Anchors do not contradict each other; but one that is busy may be late.
+        const isContradiction = event.volunteer === null && isAmongAnchors && this.#isThere && isOfRows(event.reason);
+        if (isContradiction) this.#fail(CONTRADICTED, false);
+        if (event.volunteer === target) this.#fail(`it did not keep the session going: ${event.reason}`, true);
         this.#isThere = false;
         this.#isPrimary = false;
         return;
@@ -186,6 +191,11 @@ export class HiddenWatch {
   #fail(reason: string, isTardy: boolean): void {
     this.#failure ??= { reason, isTardy };
   }
+}
+
+/** True where a session ended because two replicas said what cannot both be. */
+function isOfRows(reason: string): boolean {
+  return reason === CONTRADICTION || reason === UNSETTLED;
 }
 
 function medianOf(values: readonly number[]): number | null {

@@ -7,7 +7,7 @@ import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
-import type { Trust } from '../trust/trust.ts';
+import type { Standing, Trust } from '../trust/trust.ts';
 
 /** A volunteer that holds a stage of the model asked for. */
 export interface Candidate {
@@ -61,10 +61,10 @@ export interface CandidateSources {
   readonly gateOf: (member: Member) => Gate;
   readonly registry: Registry;
   readonly leases: Leases;
-  readonly trust: Pick<Trust, 'standing'>;
+  readonly trust: { standing(...key: Parameters<Trust['standing']>): Standing & { readonly isLongTrusted?: boolean } };
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
-  /** True while the server gives hidden sessions. Without them all count as equally fast. */
+  /** True while the server gives hidden sessions. Without them all count as equally fast and of their class. */
   readonly measuresSpeed: () => boolean;
 }
 
@@ -78,10 +78,11 @@ export function candidatesFor(
     const { volunteer } = member;
     if (volunteer?.assignment?.model !== model.digest) return [];
     const { numericClass, webrtc, slots } = volunteer.offer;
-    const { isNew, isLongTrusted, suspendedUntilMs } = trust.standing(member.id, numericClass);
+    const { isNew, isLongTrusted = false, suspendedUntilMs } = trust.standing(member.id, numericClass);
     const gate = gateOf(member);
     if (suspendedUntilMs !== null || gate === 'closed') return [];
     const running = leases.running(member.id);
+    const measures = measuresSpeed();
     const isOwn = isAnchor(member.id);
     const { tried, measuredClass } = volunteer;
     const layerMs = isOwn ? volunteer.layerMs : tried?.layerMs;
@@ -94,7 +95,7 @@ export function candidatesFor(
         prefix: networkOf(member, isOwn),
         webrtc,
         numericClass,
-        layerMs: (measuresSpeed() ? layerMs : null) ?? UNKNOWN_LAYER_MS,
+        layerMs: (measures ? layerMs : null) ?? UNKNOWN_LAYER_MS,
         running,
         freeSlots: slots - running,
         isReady: volunteer.state === 'ready',
@@ -103,7 +104,7 @@ export function candidatesFor(
         failedLately: failedLately(member.id),
         isNew,
         isSteady: isOwn || isLongTrusted,
-        isMeasured: (isOwn || isUntriable || measuredClass) && isComparedClass(numericClass, model.size),
+        isMeasured: (isOwn || !measures || isUntriable || measuredClass) && isComparedClass(numericClass, model.size),
       },
     ];
   });

@@ -11,7 +11,7 @@ const answerTimeoutMs = 120_000;
 export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
   readonly server: Server;
   snapshot(): Promise<NetworkSnapshot>;
-  /** Opens a tab, presses Start and waits until the server sees it ready. */
+  /** Opens a tab, presses Start and waits until the server gives it work. */
   volunteer(options?: TabOptions): Promise<VolunteerTab>;
   /** `count` of them at once, as tabs come in life. */
   volunteers(count: number, options?: TabOptions): Promise<VolunteerTab[]>;

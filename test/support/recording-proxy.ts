@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
-import { z } from 'zod';
 import { fromBase64 } from '#shared/bytes.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
 import { signedSeatSchema, type SignedSeat } from '#shared/route/seat.ts';
 import { Reassembler } from '#shared/wire/codec/frame.ts';
 import { decodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import { decodeRelayFrame } from '#shared/wire/codec/relay-frame.ts';
+import { serverMessageSchema } from '#shared/wire/control-message.ts';
 import { sessionOf, type PeerMessage } from '#shared/wire/peer-message.ts';
 
 /** A message between the peer behind the proxy and another, as that peer has it. */
@@ -20,7 +20,6 @@ export interface SeenMessage {
 
 /** All that one peer sees of one session. */
 export interface SeenSession {
-  /** Null where the server never gave it one. */
   readonly seat: SignedSeat | null;
   readonly messages: readonly SeenMessage[];
 }
@@ -32,8 +31,6 @@ export interface RecordingProxy {
   sessions(): Map<SessionId, SeenSession>;
   stop(): Promise<void>;
 }
-
-const seatMessage = z.object({ type: z.literal('seat'), seat: z.object({ payload: z.string() }) });
 
 /** Handshakes come first on each channel: a hello and a proof. */
 const HANDSHAKE_PIECES = 2;
@@ -82,6 +79,16 @@ export async function startRecordingProxy(serverUrl: string): Promise<RecordingP
   };
 }
 
+function seatsIn(control: RecordingProxy['control']): Map<SessionId, SignedSeat> {
+  const seats = control.flatMap(({ text }) => {
+    const message = serverMessageSchema.safeParse(JSON.parse(text));
+    if (!message.success || message.data.type !== 'seat') return [];
+    const payload = new TextDecoder().decode(fromBase64(message.data.seat.payload));
+    return [signedSeatSchema.parse(JSON.parse(payload))];
+  });
+  return new Map(seats.map((seat) => [seat.session, seat]));
+}
+
 function sessionsIn(
   frames: readonly { from: 'self' | 'other'; bytes: Uint8Array<ArrayBuffer> }[],
   seats: ReadonlyMap<SessionId, SignedSeat>,
@@ -105,13 +112,4 @@ function sessionsIn(
     session.messages.push({ from, other: frame.peer, message });
   }
   return sessions;
-}
-
-function seatsIn(control: RecordingProxy['control']): Map<SessionId, SignedSeat> {
-  const seats = control.flatMap(({ from, text }) => {
-    const message = from === 'server' ? seatMessage.safeParse(JSON.parse(text)) : null;
-    if (!message?.success) return [];
-    return [signedSeatSchema.parse(JSON.parse(new TextDecoder().decode(fromBase64(message.data.seat.payload))))];
-  });
-  return new Map(seats.map((seat) => [seat.session, seat]));
 }

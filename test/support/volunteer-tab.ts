@@ -30,7 +30,7 @@ export async function pressStart(tab: Tab): Promise<void> {
   await tab.page.getByRole('button', { name: 'Start', exact: true }).click();
 }
 
-/** Opens a tab at the Volunteer view, presses Start and waits until the server sees it ready. */
+/** Opens a tab at the Volunteer view, presses Start and waits until the server gives it work. */
 export async function volunteerIn(browser: Browser, serverUrl: string, options?: TabOptions): Promise<VolunteerTab> {
   const tab = await openTab(browser, `${serverUrl}/#/volunteer`, options);
   await pressStart(tab);
@@ -38,7 +38,7 @@ export async function volunteerIn(browser: Browser, serverUrl: string, options?:
   await until(
     async () =>
       (await fetchSnapshot(serverUrl)).volunteers.find(
-        (volunteer) => volunteer.id === id && volunteer.state === 'ready',
+        (volunteer) => volunteer.id === id && volunteer.state === 'ready' && volunteer.gate === 'open',
       ),
     async () => `not ready; the page says: ${await tab.page.locator('main').innerText()}`,
   );

@@ -213,12 +213,12 @@ export class Volunteer {
   }
 
   #onServerMessage(message: ServerMessage): void {
-    // Sessions that were given out before a pause may still be opened, and are refused then by name.
-    if (message.type === 'seat') return this.#holding?.host.seat(message.seat);
     if (message.type === 'standing') {
       const { type: _type, ...standing } = message;
       return this.#update({ standing });
     }
+    // Sessions that were given out before a pause may still be opened, and are refused then by name.
+    if (message.type === 'seat') return this.#holding?.host.seat(message.seat);
     if (this.#isPaused || this.#backend === null) return;
     if (message.type === 'assign') return this.#onAssign(message);
     if (message.type !== 'idle') return;

@@ -22,6 +22,9 @@ import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
 import { RouteSearch, type SearchStep } from './route-search.ts';
 
+/** Why a session ends over a difference that stays. */
+export const UNSETTLED = 'two replicas differ, and nobody could settle it';
+
 /** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 
@@ -357,7 +360,7 @@ export class RequesterEngine {
   #onBroken(session: LiveSession, { blamed, disputed, isShown }: Extract<SessionNews, { type: 'broken' }>): void {
     const answer = this.#answer;
     const single = blamed.length > 1 || !isShown ? CONTRADICTION : 'a replica failed the check';
-    const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
+    const text = disputed === null ? single : UNSETTLED;
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
     this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown });
   }

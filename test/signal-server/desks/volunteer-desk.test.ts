@@ -6,8 +6,8 @@ import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../../signal-server/placement/registry.ts';
-import { rangeOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
 import type { Gate } from '../../../signal-server/routing/candidate.ts';
+import { rangeOf, type UnitSpan } from '../../../signal-server/placement/stage-grid.ts';
 import type { Suspension } from '../../../signal-server/store/trust-store.ts';
 import { offerOf } from '../../support/control-peer.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -23,9 +23,9 @@ describe('the volunteer desk', () => {
   let desk: VolunteerDesk;
   let models: PlannedModel[];
   let suspensions: Map<PeerId, Suspension>;
-  let fresh: Set<PeerId>;
   let gates: Map<PeerId, Gate>;
   let loaded: PeerId[];
+  let fresh: Set<PeerId>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {

@@ -4,6 +4,8 @@ import type { PeerId } from '#shared/ids.ts';
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { CheckFailure, Finding } from '#shared/judge/finding.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { UNSETTLED } from '#shared/requester/engine/requester-engine.ts';
+import { CONTRADICTION } from '#shared/requester/session/told-fault.ts';
 import type { Route } from '#shared/route/route.ts';
 import { HiddenWatch } from '../../../signal-server/hidden/hidden-watch.ts';
 import { findingOf, spanOf, tokenEvent } from '../../support/verdicts.ts';
@@ -27,9 +29,9 @@ const exact = findingOf(0, { shadow: anchor, shadowClass: ENGINE_CLASS });
 const fault = (volunteer: PeerId, code: CheckFailure): AnswerEvent => ({
   ...{ type: 'fault', volunteer, stage: 1, role: 'primary', code, start: 0, end: 8, isProven: false },
 });
-const rerouted = (volunteer: PeerId | null): AnswerEvent => ({
+const rerouted = (volunteer: PeerId | null, reason = 'silence'): AnswerEvent => ({
   type: 'rerouted',
-  reason: 'silence',
+  reason,
   volunteer,
   from: 3,
 });
@@ -92,11 +94,14 @@ describe('what a hidden session shows of its target', () => {
     expect(watch(routed(target, anchor), fault(anchor, 'disagreement'), checked(exact)).end(null).type).toBe('passed');
   });
 
-  it('is a failure where the session is lost by it, or among anchors by nobody in particular', () => {
+  it('is a failure where the session is lost by it, or over what it and anchors alone can have said', () => {
     expect(watch(routed(target, anchor), rerouted(target)).hasFailed).toBe(true);
-    expect(watch(routed(target, anchor), rerouted(null)).hasFailed).toBe(true);
-    expect(watch(routed(target, anchor, other), rerouted(null)).hasFailed).toBe(false);
     expect(watch(routed(target, anchor), rerouted(anchor)).hasFailed).toBe(false);
+    expect(watch(routed(target, anchor), rerouted(null)).hasFailed).toBe(false);
+    for (const reason of [CONTRADICTION, UNSETTLED]) {
+      expect(watch(routed(target, anchor), rerouted(null, reason)).hasFailed).toBe(true);
+      expect(watch(routed(target, anchor, other), rerouted(null, reason)).hasFailed).toBe(false);
+    }
   });
 
   it('is nothing more once the session goes on without it', () => {
