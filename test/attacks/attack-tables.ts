@@ -87,6 +87,7 @@ export interface TraceRow {
   readonly pairs: readonly { readonly pair: string; readonly chunks: number; readonly median: number }[];
   readonly rejected: number;
   readonly suspect: number;
+  readonly outdrawn: number;
   readonly agreed: number;
   /** Of those that agreed: how many moved the greedy text. */
   readonly moved: number;
@@ -117,6 +118,7 @@ export async function traceRows(
       chunks: group.length,
       rejected: group.filter(({ outcome }) => outcome === 'rejected' || outcome === 'form').length,
       suspect: group.filter(({ outcome }) => outcome === 'suspect').length,
+      outdrawn: group.filter(({ outcome }) => outcome === 'outdrawn').length,
       agreed: passed.length,
     });
   }
@@ -125,11 +127,22 @@ export async function traceRows(
 
 export function traceTable(rows: readonly TraceRow[]): string {
   return table(
-    ['liar', 'of', 'pairs', 'chunks', 'rejected', 'doubted', 'passed', 'of these moved the text', 'difference'],
+    [
+      'liar',
+      'of',
+      'pairs',
+      'chunks',
+      'rejected',
+      'doubted',
+      'outdrawn',
+      'passed',
+      'of these moved the text',
+      'difference',
+    ],
     rows.map((row) => [
       row.liar,
       ...[row.kind, row.formats, String(row.chunks)],
-      ...[row.rejected, row.suspect, row.agreed].map((count) => share(count, row.chunks)),
+      ...[row.rejected, row.suspect, row.outdrawn, row.agreed].map((count) => share(count, row.chunks)),
       row.agreed === 0 ? '–' : String(row.moved),
       differences(row),
     ]),

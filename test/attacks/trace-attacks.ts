@@ -26,8 +26,8 @@ export interface Trial {
   readonly liar: string;
   readonly pair: string;
   readonly kind: 'hidden' | 'logits';
-  /** `form`: the reveal itself was no possible one, or no numbers. */
-  readonly outcome: 'agreed' | 'suspect' | 'rejected' | 'form';
+  /** `form`: the reveal itself was no possible one, or no numbers. `outdrawn`: within limits, and the shadow draws another token. */
+  readonly outcome: 'agreed' | 'outdrawn' | 'suspect' | 'rejected' | 'form';
   readonly median: number;
   /** Whether the likeliest token of some row is another with these logits; null for hidden rows. */
   readonly movesText: boolean | null;
@@ -162,7 +162,8 @@ function* trials(
     const form = checkReveal(mine.reveal.statement, range, manifest.config, range.head ? rows.length : null);
     const limits = thresholdFor(numericClass, shadow.numericClass, kind, manifest.config);
     const finding = judge(mine, theirs, outputKind(range, manifest, mine.reveal.statement, samplings.greedy), limits);
-    const outcome = form === null ? finding.outcome : 'form';
+    const isOutdrawn = finding.outcome === 'agreed' && (finding.draws?.lost ?? 0) > 0;
+    const outcome = form !== null ? 'form' : isOutdrawn ? 'outdrawn' : finding.outcome;
     yield {
       liar,
       pair: pairKey(numericClass, shadow.numericClass),

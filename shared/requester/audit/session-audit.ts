@@ -137,7 +137,7 @@ export class SessionAudit implements SpanAudit {
       const replica = this.#panel.find(shadow)!;
       const wasLive = replica.isLive;
       this.#drop(replica, true);
-      if (wasLive && this.isStageBare(stage)) this.#host.bare(shadow);
+      if (wasLive && this.isStageBare(stage)) this.#host.bare(shadow, third);
     });
   }
 

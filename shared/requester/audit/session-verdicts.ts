@@ -5,6 +5,8 @@ import { noCounts, type CheckCounts, type SpanCheck } from '../../judge/finding.
 export interface BareStage {
   readonly shadow: PeerId;
   readonly partner: PeerId | null;
+  /** True where something shows that the shadow failed: a referee, or what it did itself. */
+  readonly isShown: boolean;
 }
 
 /** News of verdicts, to be told in this order. */

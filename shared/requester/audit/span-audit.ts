@@ -74,8 +74,8 @@ export interface AuditHost {
   redrawn(redraw: TokenRedraw): void;
   dispute(dispute: Dispute): void;
   failed(failure: AuditFailure): void;
-  /** A shadow was wrong, and was the last one of its stage. */
-  bare(shadow: PeerId): void;
+  /** A shadow was wrong, as `third` found, and was the last one of its stage. */
+  bare(shadow: PeerId, third: Third | null): void;
 }
 
 /** The requester's check of one session, as events come to it. */

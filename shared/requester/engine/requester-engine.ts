@@ -350,11 +350,11 @@ export class RequesterEngine {
   }
 
   /** Goes on with a new shadow, as long as the answer gets on by that. */
-  #onBare(session: LiveSession, { shadow, partner }: Extract<SessionNews, { type: 'bare' }>): void {
+  #onBare(session: LiveSession, { shadow, partner, isShown }: Extract<SessionNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false) return;
     const [text, blamed] =
       partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
-    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown: partner === null });
+    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown });
   }
 
   #onBroken(session: LiveSession, { blamed, disputed, isShown }: Extract<SessionNews, { type: 'broken' }>): void {
@@ -391,14 +391,14 @@ export class RequesterEngine {
     this.#requestRoute();
   }
 
-  #onLost(session: LiveSession, { error, told, ...lost }: SessionLost): void {
+  #onLost(session: LiveSession, { error, told, isDoubt = false, ...lost }: SessionLost): void {
     // A volunteer that blames one after another is as likely the cause.
     const isOften = told !== undefined && this.#tellers.has(told);
     if (told !== undefined) this.#tellers.add(told);
     const blamed = isOften ? [...lost.blamed, told] : lost.blamed;
     // A time-out without a known cause is reported as nobody's fault.
     const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
-    this.#reroute(session, error, { blamed, isShown: true }, faults);
+    this.#reroute(session, error, { blamed, isShown: !isDoubt }, faults);
   }
 
   #reroute(

@@ -180,7 +180,9 @@ export class SessionCheck {
       redrawn: unlessBroken((redraw) => host.tell({ type: 'redrawn', redraw })),
       dispute: unlessBroken((dispute) => this.#onDispute(dispute)),
       failed: unlessBroken((failure) => this.#onFailed(failure)),
-      bare: (shadow) => this.#book.verdicts.addBare({ shadow, partner: null }),
+      bare: (shadow, third) => {
+        this.#book.verdicts.addBare({ shadow, partner: null, isShown: isFinal(third, []) });
+      },
     };
   }
 
@@ -202,7 +204,7 @@ export class SessionCheck {
     }
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
-    if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner });
+    if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner, isShown: partner === null });
     this.#tellBare();
   }
 

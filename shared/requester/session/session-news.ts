@@ -18,6 +18,8 @@ export interface SessionLost {
   readonly blamed: readonly PeerId[];
   /** The volunteer that says so of others. */
   readonly told?: PeerId;
+  /** True where one of those blamed is wrong, and nothing tells which. */
+  readonly isDoubt?: boolean;
 }
 
 /** News of a session, or of its check, as far as it matters to the answer. */

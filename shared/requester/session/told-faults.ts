@@ -60,5 +60,6 @@ export function lossBy({ stage, sender, receivers, error }: RowsRefusal, { stage
   if (receivers.length > 1) return { type: 'lost', error, blamed: [sender] };
   const primary = stages[stage]!.primary.id;
   if (receivers[0] !== primary) return null;
-  return { type: 'lost', error: new ChorusError(error.code, CONTRADICTION), blamed: [primary, sender] };
+  const doubt = new ChorusError(error.code, CONTRADICTION);
+  return { type: 'lost', error: doubt, blamed: [primary, sender], isDoubt: true };
 }
