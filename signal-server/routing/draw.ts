@@ -1,14 +1,14 @@
 import type { RandomBytes } from '#shared/clock.ts';
 
-/** Bytes of 53 bits. */
-const LOT_BYTES = 7;
+/** Of which 53 bits count. */
+const LOT_BYTES = 8;
 const LOTS_AT_ONCE = 64;
 
 /** Chance, from bytes that nobody can foresee. */
 export class Draw {
   readonly #random: RandomBytes;
   /** Random bytes, and how many of them have been used. */
-  #bytes = new Uint8Array();
+  #bytes = new DataView(new ArrayBuffer(0));
   #used = 0;
 
   constructor(random: RandomBytes) {
@@ -17,13 +17,14 @@ export class Draw {
 
   /** A number in [0, 1), each of its 2^53 values as likely as any other. */
   uniform(): number {
-    if (this.#used === this.#bytes.length) {
-      this.#bytes = this.#random(LOT_BYTES * LOTS_AT_ONCE);
+    if (this.#used === this.#bytes.byteLength) {
+      const { buffer, byteOffset, byteLength } = this.#random(LOT_BYTES * LOTS_AT_ONCE);
+      this.#bytes = new DataView(buffer, byteOffset, byteLength);
       this.#used = 0;
     }
-    const bytes = this.#bytes.subarray(this.#used, this.#used + LOT_BYTES);
+    const [high, low] = [this.#bytes.getUint32(this.#used), this.#bytes.getUint32(this.#used + 4)];
     this.#used += LOT_BYTES;
-    return bytes.reduce((sum, byte, i) => sum * 256 + (i === 0 ? byte & 31 : byte), 0) / 2 ** 53;
+    return ((high & 0x1f_ffff) * 2 ** 32 + low) / 2 ** 53;
   }
 
   chance(probability: number): boolean {

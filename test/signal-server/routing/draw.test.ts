@@ -72,9 +72,8 @@ describe('two in league are all replicas of a stage', () => {
   it('no more often with thirty keys each on two networks than with one', () => {
     const crowd = (name: string) => Array.from({ length: 30 }, (_, i) => candidate(`liar ${name} ${i}`, 5, 10));
     const liars = ['x', 'y'].flatMap((name) => crowd(name).map((one) => ({ ...one, prefix: name })));
-    // Of a third replica, drawn in an eighth of the routes, the networks are used up: it may be any of the 60.
     const chance = chanceOf(2, 6);
-    expect(Math.abs(inLeague([...network(4, 0), ...liars]) - chance)).toBeLessThan(spreadOf(chance));
+    expect(Math.abs(inLeague([...network(4, 0), ...liars], {}, 2) - chance)).toBeLessThan(spreadOf(chance));
   });
 
   it('in a small stage of their own no more often than its share of all groups that could compute those layers', () => {
