@@ -79,7 +79,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     /** Spans of its probation that it has, and that it takes. */
     spans: z.int().min(0),
     neededSpans: z.int().min(1),
-    /** Why it is given no work, and what can be done; null where it is given some. */
+    /** Why it is given no work, and what can be done, or why its probation began anew; null where there is nothing to say. */
     reason: text.nullable(),
     /** Until when, in wall-clock milliseconds of the server; null where that is not known. */
     untilMs: z.number().min(0).nullable(),

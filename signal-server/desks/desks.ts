@@ -100,6 +100,7 @@ export function createDesks(deps: DesksDeps): Desks {
     spansOf: (id, numericClass) => trust.standing(id, numericClass),
     gateOf: (member) => hidden.gateOf(member),
     failureOf: (id) => hidden.failureOf(id),
+    lastFault: (id) => trust.lastFault(id),
   });
   const shared = {
     ...deps,

@@ -29,6 +29,8 @@ export interface StandingDeskDeps {
   readonly gateOf: (member: Member) => Gate;
   /** As of `HiddenDesk`. */
   readonly failureOf: (id: PeerId) => { readonly reason: string; readonly untilMs: number } | null;
+  /** The last failure that is held against the key, also of a time before the server started; null if there is none. */
+  readonly lastFault: (id: PeerId) => { readonly reason: string } | null;
   readonly send: (to: Member, message: StandingMessage) => void;
 }
 
@@ -120,10 +122,20 @@ export class StandingDesk {
     return news;
   }
 
+  /** Why a key's probation began anew; null where it did not, or is over. */
+  #whyNew(id: PeerId): string | null {
+    const fault = this.#deps.lastFault(id);
+    if (fault === null || this.shown(id).witnessedSpans >= PROBATION_CHUNKS) return null;
+    return `its probation began anew: in a session that the server asked for itself, ${fault.reason}`.slice(
+      0,
+      MAX_REASON_CHARACTERS,
+    );
+  }
+
   #wordsFor(member: Member): Pick<StandingMessage, 'gate' | 'reason' | 'untilMs'> {
     const { clock, failureOf, gateOf } = this.#deps;
     const gate = gateOf(member);
-    if (gate === 'open') return { gate, reason: null, untilMs: null };
+    if (gate === 'open') return { gate, reason: this.#whyNew(member.id), untilMs: null };
     if (gate === 'trial') return { gate, reason: TRYING, untilMs: null };
     const failure = failureOf(member.id);
     const hint = member.volunteer?.isHidden === true ? HINT_HIDDEN : HINT;

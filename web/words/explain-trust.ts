@@ -55,7 +55,7 @@ export function explainStanding({ gate, spans, neededSpans, reason, untilMs }: V
   if (spans >= neededSpans) return 'This tab’s key is trusted: enough of its work was found right.';
   return (
     `This tab’s key is new: two others re-run what it does until ${neededSpans} parts were found right. ` +
-    `${spans} were so far; the count moves late.`
+    `${spans} were so far; the count moves late.${reason === null ? '' : ` (${reason}.)`}`
   );
 }
 

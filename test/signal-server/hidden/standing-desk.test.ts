@@ -18,12 +18,13 @@ describe('the standing that volunteers are told', () => {
   let spans: number;
   let gate: Gate;
   let chance: number;
+  let fault: { reason: string } | null;
   let failure: { reason: string; untilMs: number } | null;
 
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
-    [sent, spans, gate, chance, failure] = [[], 0, 'open', 0.4, null];
+    [sent, spans, gate, chance, failure, fault] = [[], 0, 'open', 0.4, null, null];
     registry.offer(registry.join(id, 'tab', 'loopback', 1), offerOf());
     desk = new StandingDesk({
       ...{
@@ -33,6 +34,7 @@ describe('the standing that volunteers are told', () => {
         spansOf: () => ({ witnessedSpans: spans, agreedSpans: 2 * spans }),
         gateOf: () => gate,
         failureOf: () => failure,
+        lastFault: () => fault,
       },
       send: (_to, message) => sent.push(message),
     });
@@ -99,6 +101,19 @@ describe('the standing that volunteers are told', () => {
     });
     desk.tell(id);
     expect(sent[1]!.reason).toMatch(/Nothing is held against it/);
+  });
+
+  it('says why a probation began anew, until it is over', async () => {
+    fault = { reason: 'its numbers were not those of the layers' };
+    desk.tell(id);
+    expect(sent[0]!.reason).toMatch(/began anew: .* its numbers were not those of the layers$/);
+    spans = PROBATION_CHUNKS;
+    desk.worked([id]);
+    desk.worked([id]);
+    await wait(60_000);
+    desk.worked([id]);
+    await wait(60_000);
+    expect(sent.at(-1)).toMatchObject({ gate: 'open', spans: PROBATION_CHUNKS, reason: null });
   });
 
   it('is told to nobody who is no volunteer any more', async () => {
