@@ -24,6 +24,8 @@ export interface Candidate {
   readonly failedLately: boolean;
   /** Its key has not earned trust yet. */
   readonly isNew: boolean;
+  /** It works in the session that the route takes the place of. */
+  readonly isKept?: boolean;
 }
 
 /** The wishes of a requester. */
@@ -45,18 +47,23 @@ export interface CandidateSources {
   readonly trust: Pick<Trust, 'standing'>;
 }
 
-/** The volunteers that hold or load a stage of this model and may work, as this requester sees them. */
+/**
+ * The volunteers that hold or load a stage of this model and may work, as this requester sees them. The slots of `kept`, who
+ * work in a session that is about to end, count as free.
+ */
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
   { registry, leases, trust }: CandidateSources,
+  kept: ReadonlySet<PeerId> = new Set(),
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
     if (volunteer?.assignment?.model !== model.digest) return [];
     const { isNew, suspendedUntilMs } = trust.standing(member.id, volunteer.offer.numericClass);
     if (suspendedUntilMs !== null) return [];
-    const running = leases.running(member.id);
+    const isKept = kept.has(member.id);
+    const running = leases.running(member.id) - (isKept ? 1 : 0);
     return [
       {
         id: member.id,
@@ -71,6 +78,7 @@ export function candidatesFor(
         isHidden: volunteer.isHidden,
         failedLately: failedLately(member.id),
         isNew,
+        isKept,
       },
     ];
   });

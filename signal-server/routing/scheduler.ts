@@ -8,6 +8,8 @@ const RELAY_HOP_MS = 20;
 /** Penalties in milliseconds, far above any latency: taken only where there is no other choice. */
 const SAME_PREFIX_MS = 1e6;
 const FAILED_LATELY_MS = 1e5;
+/** What a volunteer that goes on is preferred by: above any latency, and below what it costs a stage to be checked worse. */
+const KEPT_MS = 1e4;
 /** Hidden tabs may be slowed down by their browser. */
 const HIDDEN_FACTOR = 1.5;
 /** Partial routes kept per step of the search, and volunteers looked at for each stage. */
@@ -166,7 +168,8 @@ function hopMs(demand: Demand, route: PartialRoute, candidate: Candidate): numbe
 
 /** The cost of a volunteer wherever it stands in a route. */
 function ownMs(candidate: Candidate): number {
-  return predictedMs(candidate) + (candidate.failedLately ? FAILED_LATELY_MS : 0);
+  const { failedLately, isKept = false } = candidate;
+  return predictedMs(candidate) + (failedLately ? FAILED_LATELY_MS : 0) - (isKept ? KEPT_MS : 0);
 }
 
 /** Milliseconds for one token: its units one after the other, in turn with the sessions it already runs. */

@@ -144,7 +144,7 @@ export class Conversation {
     const { links, sessions } = this.#board;
     switch (effect.type) {
       case 'request-route':
-        return this.#requestRoute(effect.capacity, effect.exclude);
+        return this.#requestRoute(effect);
       case 'abandon-route':
         return this.#abandonRoute();
       case 'connect':
@@ -181,7 +181,7 @@ export class Conversation {
     }
   }
 
-  #requestRoute(capacity: number, exclude: readonly PeerId[]): void {
+  #requestRoute({ capacity, exclude, after }: Extract<RequesterEffect, { type: 'request-route' }>): void {
     const board = this.#board;
     const { deps, requests } = board;
     if (this.#request !== null) requests.delete(this.#request);
@@ -193,7 +193,8 @@ export class Conversation {
     const { shadows = DEFAULT_SHADOWS, minStages = manifest.minStages } = this.#options;
     const policy = { shadows, minStages: Math.max(minStages, manifest.minStages) };
     const { webrtc, control } = deps;
-    board.tell({ type: 'route', request, model: digest, capacity, webrtc, policy, exclude: [...exclude] });
+    const wish = { request, model: digest, capacity, webrtc, policy, exclude: [...exclude] };
+    board.tell({ type: 'route', ...wish, ...(after !== null && { after }) });
     // A server that is away for a moment is asked again when it is back.
     const { state } = control;
     if (state.type !== 'closed') return;

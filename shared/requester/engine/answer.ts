@@ -28,6 +28,7 @@ export class Answer {
   readonly #counts = noCounts();
   readonly #faults: Evidence['faults'][number][] = [];
   #verdictEnd = 0;
+  #drawnEnd: number;
   #reroutes = 0;
   /** Tokens there were at the last reroute. */
   #reroutedAt = 0;
@@ -49,6 +50,7 @@ export class Answer {
     }
     this.#history = [...promptTokens];
     this.promptLength = length;
+    this.#drawnEnd = length;
     this.maxNewTokens = Math.min(maxNewTokens, maxPositions - length);
     // A copy, as of the tokens: the caller may change its own object.
     const { temperature, topP, seed } = sampling;
@@ -69,6 +71,15 @@ export class Answer {
   /** Rows before this position have their verdict. */
   get verdictEnd(): number {
     return this.#verdictEnd;
+  }
+
+  /** Tokens from this position on were drawn in a session that is gone, and have to be drawn again in this one. */
+  get drawnEnd(): number {
+    return this.#drawnEnd;
+  }
+
+  get isRedrawing(): boolean {
+    return this.#drawnEnd < this.#history.length;
   }
 
   /** Set while its last spans are checked. */
@@ -99,6 +110,7 @@ export class Answer {
   /** Adds a token; says whether the answer is whole with it. */
   push(token: number): 'stop' | 'length' | null {
     this.#history.push(token);
+    this.#drawnEnd = this.#history.length;
     const length = this.#history.length - this.promptLength;
     if (this.#isComplete(this.#history.slice(this.promptLength))) return 'stop';
     return length >= this.maxNewTokens ? 'length' : null;
@@ -115,8 +127,31 @@ export class Answer {
 
   /** Takes back the tokens that no verdict covers; returns the position from which they come again. */
   withdraw(): number {
-    const kept = Math.max(this.promptLength, this.#verdictEnd + 1);
-    this.#history.length = Math.min(this.#history.length, kept);
+    return this.#reopen(this.#keptEnd);
+  }
+
+  /**
+   * Keeps the tokens that no verdict covers, for another session to draw them again; returns the position from which
+   * tokens are missing. The last one of a closed answer is among these, for it is what closes it.
+   */
+  redraw(): number {
+    const { length } = this.#history;
+    return this.#reopen(this.#closing === null ? length : Math.max(this.#keptEnd, length - 1));
+  }
+
+  /** All tokens were drawn again, up to this position. */
+  redrawn(end: number): void {
+    this.#drawnEnd = end;
+    this.#history.length = end;
+  }
+
+  get #keptEnd(): number {
+    return Math.max(this.promptLength, this.#verdictEnd + 1);
+  }
+
+  #reopen(end: number): number {
+    this.#history.length = Math.min(this.#history.length, end);
+    this.#drawnEnd = Math.min(this.#history.length, this.#keptEnd);
     this.#closing = null;
     this.#closedAt = Infinity;
     return this.#history.length;
@@ -132,7 +167,7 @@ export class Answer {
 
   /** True if `reroute` would grant another route. */
   get mayReroute(): boolean {
-    return this.#reroutes < MAX_REROUTES || Math.max(this.promptLength, this.#verdictEnd + 1) > this.#reroutedAt;
+    return this.#reroutes < MAX_REROUTES || this.#keptEnd > this.#reroutedAt;
   }
 
   /** The answer as it ends; `isWhole` if every row has its verdict. */

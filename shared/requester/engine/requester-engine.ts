@@ -6,29 +6,36 @@ import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
 import { checkRoute } from '../../route/route.ts';
+import type { Candidates } from '../../rows/logits-row.ts';
 import { sampleToken } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
 import type { Lap } from '../feed/returns.ts';
+import type { SpanCheck } from '../../judge/finding.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
-import { releaseOfReplay } from '../route-release.ts';
+import { releaseMessage, releaseOfReplay } from '../route-release.ts';
+import type { Stall } from '../session/lap-watch.ts';
 import { LiveSession } from '../session/live-session.ts';
 import { isEffect, type SessionLost, type SessionNews, type SessionOut } from '../session/session-news.ts';
-import { CONTRADICTION } from '../session/told-fault.ts';
+import { CONTRADICTION, LINK_LOST } from '../session/told-fault.ts';
 import { Answer, type Closing } from './answer.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
+import { isBetter, type Replacement } from './replacement.ts';
 import { RouteSearch, type SearchStep } from './route-search.ts';
 
+/** Other routes that are taken for one answer because volunteers stall. */
+const MAX_REPLACEMENTS = 16;
 /** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
  * holds, cuts these back to what a new prompt shares with them, sends the rest in chunks, then samples a token each lap.
- * An answer ends once all its rows have their verdict. If a volunteer fails, it asks for a route without that one, replays
- * the tokens up to the last verdict and goes on from there.
+ * An answer ends once all its rows have their verdict. If a volunteer fails, it asks for a route without that one and
+ * replays the tokens: those up to the last verdict, and where the volunteer is only lost, those after it too, which are
+ * drawn again there. While a volunteer stalls, the session is kept until there is a route to take its place.
  */
 export class RequesterEngine {
   readonly #config: RequesterConfig;
@@ -39,6 +46,14 @@ export class RequesterEngine {
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
+  #replacement: Replacement | null = null;
+  /** Verdicts that wait for what becomes of it. */
+  #heldChecks: SpanCheck[] = [];
+  /** How many times the usual time the next session's volunteers get. */
+  #patience = 1;
+  #replacements = 0;
+  /** Logits for tokens that are drawn again, by position. */
+  readonly #rows = new Map<number, Candidates>();
   #session: LiveSession | null = null;
   /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
   #isAlignDue = false;
@@ -89,14 +104,17 @@ export class RequesterEngine {
       case 'queued':
         if (!this.#search.isOn) return;
         this.#search.wait(nowMs);
+        // An answer that goes on does not wait.
+        if (this.#replacement !== null) return;
         return this.#emit({ type: 'queued', position: event.position });
       case 'routed':
         return this.#onRouted(event);
       case 'refused':
-        if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
+        if (this.#replacement !== null) this.#bear();
+        else if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
         return;
       case 'server-back':
-        if (this.#search.isOn) this.#requestRoute();
+        if (this.#search.isOn) this.#requestRoute(this.#replacement?.session);
         return;
       case 'reported':
         return this.#onReported(event.ticket, event.isAccepted);
@@ -123,13 +141,15 @@ export class RequesterEngine {
     else this.#renew(session, answer);
   }
 
-  #requestRoute(): void {
-    this.#take(this.#search.start(this.#now.nowMs));
+  /** Asks for a route, which takes the place of that of `before`. */
+  #requestRoute(before?: LiveSession): void {
+    this.#take(this.#search.start(this.#now.nowMs), before);
   }
 
-  #take(step: SearchStep): void {
+  #take(step: SearchStep, before?: LiveSession): void {
     if (step.type === 'fail') return this.#fail(step.error);
-    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude });
+    const after = before?.route.session ?? null;
+    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude, after });
   }
 
   #onRouted(signed: SignedRoute): void {
@@ -140,9 +160,11 @@ export class RequesterEngine {
       const isShort = signed.route.capacity < (this.#answer?.neededPositions ?? 0);
       if (isShort) throw new ChorusError('too-long', 'the route is too short');
     } catch (error) {
+      if (this.#replacement !== null) return this.#bear();
       return this.#fail(toChorusError(error));
     }
-    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now);
+    if (this.#replacement !== null && !this.#replace(this.#replacement, signed)) return;
+    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now, this.#patience);
     this.#session = session;
     this.#perform(session, session.connect());
   }
@@ -157,7 +179,9 @@ export class RequesterEngine {
     const { nowMs } = this.#now;
     if (nowMs >= this.#search.deadlineMs) {
       this.#effects.push({ type: 'abandon-route' });
-      this.#take(this.#search.timedOut());
+      const step = this.#search.timedOut();
+      if (this.#replacement !== null) this.#bear();
+      else this.#take(step);
     }
     for (const event of this.#reports.expire(nowMs)) this.#emit(event);
     if (nowMs >= (this.#session?.deadlineMs ?? Infinity)) this.#toSession({ type: 'time' });
@@ -190,6 +214,7 @@ export class RequesterEngine {
   #align(session: LiveSession): void {
     this.#isAlignDue = this.#answer !== null && session.isSettling;
     if (this.#answer === null || this.#isAlignDue) return;
+    this.#rows.clear();
     this.#perform(session, session.align(this.#answer.history, this.#now));
     this.#feed(session);
   }
@@ -198,18 +223,20 @@ export class RequesterEngine {
     const answer = this.#answer;
     if (this.#session !== session || answer === null || answer.closing !== null || session.isSettling) return;
     if (this.#isAlignDue) return this.#align(session);
-    this.#perform(session, session.feed(answer.history, this.#now));
+    this.#perform(session, session.feed(answer.history, this.#now, answer.drawnEnd - 1));
   }
 
   #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const answer = this.#answer;
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
     const { prompt, lapMs } = lap;
-    const candidates = lap.candidates.at(-1);
     if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
+    if (answer.isRedrawing && !this.#redraw(session, answer, lap)) return this.#feed(session);
     // Only the last position of the history has its token drawn.
-    if (candidates === undefined || lap.end < answer.history.length) return this.#feed(session);
     const position = answer.history.length;
+    const candidates = this.#rows.get(position - 1) ?? (lap.end < position ? undefined : lap.candidates.at(-1));
+    this.#rows.clear();
+    if (candidates === undefined) return this.#feed(session);
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
     session.drew(token, position, answer.sampling);
     if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
@@ -219,6 +246,28 @@ export class RequesterEngine {
     const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
     if (closing === null) this.#feed(session);
     else this.#closeWith(session, answer, closing);
+  }
+
+  /**
+   * Draws the tokens again that were drawn in a session that is gone, once all their logits are here; false while there is
+   * none to go on from. Where another is drawn than there was, what follows is made anew from there.
+   */
+  #redraw(session: LiveSession, answer: Answer, { candidates, end }: Lap): boolean {
+    const { history, sampling } = answer;
+    candidates.forEach((each, i) => this.#rows.set(end - candidates.length + i, each));
+    for (let at = answer.drawnEnd - 1; at < history.length; at++) if (!this.#rows.has(at)) return false;
+    for (let position = answer.drawnEnd; position < history.length; position++) {
+      const { token } = sampleToken(this.#rows.get(position - 1)!, sampling, position);
+      session.drew(token, position, sampling);
+      if (token === history[position]) continue;
+      answer.redrawn(position);
+      const reason = 'the other volunteers’ logits give another token';
+      this.#emit({ type: 'rerouted', reason, volunteer: null, from: position });
+      this.#align(session);
+      return false;
+    }
+    answer.redrawn(history.length);
+    return true;
   }
 
   #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
@@ -254,6 +303,10 @@ export class RequesterEngine {
   }
 
   #forgetAnswer(): void {
+    this.#stopReplacing();
+    this.#search.forgetAnswer();
+    this.#patience = 1;
+    this.#replacements = 0;
     this.#draft = null;
     this.#answer = null;
     this.#isAlignDue = false;
@@ -281,7 +334,7 @@ export class RequesterEngine {
   }
 
   #onNews(session: LiveSession, news: Exclude<SessionNews, { type: 'fault' }>): void {
-    const isOfCheck = news.type !== 'opened' && news.type !== 'lap' && news.type !== 'lost';
+    const isOfCheck = !['opened', 'lap', 'lost', 'stalled'].includes(news.type);
     if (isOfCheck && (this.#answer?.closing ?? null) !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
     switch (news.type) {
       case 'opened':
@@ -291,10 +344,11 @@ export class RequesterEngine {
         return this.#onLap(session, news.lap, news.hops);
       case 'lost':
         return this.#onLost(session, news);
+      case 'stalled':
+        return this.#onStalled(session, news);
       case 'checked': {
         // Until the session is cut back, its verdicts are on the tokens of the answer before.
-        const check = this.#isAlignDue ? null : (this.#answer?.accept(news.check) ?? null);
-        if (check !== null) this.#emit({ type: 'checked', check });
+        if (!this.#isAlignDue) this.#accept(news.check);
         return this.#endIfWhole();
       }
       case 'settling':
@@ -313,20 +367,106 @@ export class RequesterEngine {
     }
   }
 
+  /** A verdict that a new shadow could better waits until there is one, or none. */
+  #accept(check: SpanCheck): void {
+    const isWaiting = this.#heldChecks.length > 0 || check.tier === 'unchecked';
+    if (this.#replacement?.why === 'bare' && isWaiting) {
+      this.#heldChecks.push(check);
+      return;
+    }
+    const fresh = this.#answer?.accept(check) ?? null;
+    if (fresh !== null) this.#emit({ type: 'checked', check: fresh });
+  }
+
   /** Goes on with a new shadow, as long as the answer gets on by that. */
   #onBare(session: LiveSession, { shadow, partner }: Extract<SessionNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false) return;
     const [text, blamed] =
       partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
-    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+    const error = new ChorusError('check-failed', text);
+    // Nothing is lost with a session that was fed nothing, or whose answer is there.
+    if (session.length === 0 || this.#isDone) return this.#reroute(session, error, blamed, []);
+    this.#search.exclude(blamed, this.#now.nowMs);
+    this.#seek({ session, why: 'bare', error, blamed });
   }
 
-  #onBroken(session: LiveSession, { blamed, disputed }: Extract<SessionNews, { type: 'broken' }>): void {
+  /** Goes on without these as soon as there is a route. A volunteer that is only slow may be drawn again for the next answer. */
+  #onStalled(session: LiveSession, { why, volunteers: blamed, error }: Stall): void {
+    if (this.#answer === null || this.#replacements >= MAX_REPLACEMENTS) return this.#goOn(session);
+    if (why === 'silent') this.#search.exclude(blamed, this.#now.nowMs);
+    else this.#search.excludeFromAnswer(blamed);
+    this.#seek({ session, why: why === 'slow' ? 'slow' : 'lost', error, blamed });
+  }
+
+  /** Asks for a route to go on with, while the session goes on. */
+  #seek(replacement: Replacement): void {
+    const isWorse = this.#replacement?.why === 'lost' && replacement.why !== 'lost';
+    if (!isWorse) this.#replacement = replacement;
+    this.#requestRoute(replacement.session);
+  }
+
+  /** Gives up the session for this route; false if the answer is better off where it is. */
+  #replace(replacement: Replacement, { route }: SignedRoute): boolean {
+    const { session, why, error, blamed } = replacement;
+    const answer = this.#answer;
+    this.#replacement = null;
+    if (answer === null || this.#isDone || !isBetter(route, replacement)) {
+      this.#search.readmit(blamed);
+      this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
+      this.#goOn(session);
+      return false;
+    }
+    this.#heldChecks = [];
+    this.#replacements += 1;
+    if (why === 'slow') this.#patience *= 2;
+    if (why === 'bare') answer.reroute();
+    this.#leave(session, answer, error, why === 'slow' ? [] : blamed);
+    return true;
+  }
+
+  /** Nothing is better than the session that stalls. */
+  #bear(): void {
+    const session = this.#replacement?.session;
+    if (session === undefined) return;
+    if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
+    this.#search.readmit(this.#replacement!.blamed);
+    this.#replacement = null;
+    this.#goOn(session);
+  }
+
+  /** The answer goes on in this session as well as it can. */
+  #goOn(session: LiveSession): void {
+    for (const check of this.#heldChecks.splice(0)) this.#accept(check);
+    this.#perform(session, session.bear(this.#now));
+    this.#endIfWhole();
+  }
+
+  #stopReplacing(): void {
+    if (this.#replacement !== null) this.#stopRouting();
+    this.#replacement = null;
+    this.#heldChecks = [];
+  }
+
+  /** Ends the session, whose tokens are kept to be drawn again. */
+  #leave(session: LiveSession, answer: Answer, error: ChorusError, blamed: readonly PeerId[]): void {
+    this.#settleUnchecked(session);
+    const from = answer.redraw();
+    this.#drop(session, 'failed');
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
+  }
+
+  /** An answer that nobody checks keeps its tokens: they never become better than they are now. */
+  #settleUnchecked(session: LiveSession): void {
+    if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
+  }
+
+  #onBroken(session: LiveSession, { blamed, disputed, isLoss }: Extract<SessionNews, { type: 'broken' }>): void {
+    if (isLoss) return this.#reroute(session, new ChorusError('link-lost', LINK_LOST), blamed, []);
     const answer = this.#answer;
     const single = blamed.length > 1 ? CONTRADICTION : 'a replica failed the check';
     const text = disputed === null ? single : 'two replicas differ, and nobody could settle it';
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
-    this.#reroute(session, new ChorusError('check-failed', text), blamed);
+    this.#reroute(session, new ChorusError('check-failed', text), blamed, null);
   }
 
   /** Reports a provable fault to the server; people hear of it once the server has answered. */
@@ -365,19 +505,34 @@ export class RequesterEngine {
     this.#reroute(session, error, blamed, faults);
   }
 
-  #reroute(session: LiveSession, error: ChorusError, blamed: readonly PeerId[], faults: Release['faults'] = []): void {
-    // An answer that nobody checks keeps its tokens: they never become better than they are now.
-    if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
+  /** `faults` are those of volunteers that are only lost: the tokens are kept to be drawn again; null after a failed check. */
+  #reroute(
+    session: LiveSession,
+    error: ChorusError,
+    blamed: readonly PeerId[],
+    faults: Release['faults'] | null,
+  ): void {
+    this.#stopReplacing();
+    this.#settleUnchecked(session);
     const answer = this.#answer;
-    this.#drop(session, answer === null ? 'done' : 'failed', faults);
     this.#search.exclude(blamed, this.#now.nowMs);
+    const isDone = this.#isDone;
+    const from = answer === null || isDone ? 0 : faults === null ? answer.withdraw() : answer.redraw();
+    const goesOn = answer !== null && !isDone && answer.reroute();
+    // The server hears of the next route before it forgets who was on this one.
+    if (goesOn) this.#requestRoute(session);
+    this.#drop(session, answer === null ? 'done' : 'failed', faults ?? []);
     if (answer === null) return;
     // The answer is there, and so are all its verdicts.
-    if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
-    const from = answer.withdraw();
-    if (!answer.reroute()) return this.#fail(error);
+    if (isDone) return this.#endIfWhole();
+    if (!goesOn) return this.#fail(error);
     this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
-    this.#requestRoute();
+  }
+
+  /** True where there is no answer, or one with all its tokens and verdicts. */
+  get #isDone(): boolean {
+    const answer = this.#answer;
+    return answer === null || (answer.isWhole && answer.closing !== 'renew');
   }
 
   #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {

@@ -18,6 +18,8 @@ export class RouteSearch {
   readonly #self: PeerId;
   /** Peers to keep away from, each until its time. */
   readonly #excluded = new Map<PeerId, number>();
+  /** Peers to keep away from as long as the answer is made. */
+  readonly #ofAnswer = new Set<PeerId>();
   #byMs = Infinity;
 
   constructor(self: PeerId) {
@@ -36,10 +38,24 @@ export class RouteSearch {
     for (const peer of peers) this.#excluded.set(peer, nowMs + EXCLUDE_MS);
   }
 
+  /** Keeps away from these until `forgetAnswer`. */
+  excludeFromAnswer(peers: readonly PeerId[]): void {
+    for (const peer of peers) this.#ofAnswer.add(peer);
+  }
+
+  /** There is nobody in the place of these. */
+  readmit(peers: readonly PeerId[]): void {
+    for (const peer of peers) this.#ofAnswer.delete(peer);
+  }
+
+  forgetAnswer(): void {
+    this.#ofAnswer.clear();
+  }
+
   /** Peers to leave out now. This one is among them: no peer has a link to itself. */
   excluded(nowMs: number): PeerId[] {
     for (const [peer, untilMs] of this.#excluded) if (untilMs <= nowMs) this.#excluded.delete(peer);
-    return [this.#self, ...this.#excluded.keys()].slice(0, MAX_EXCLUDED);
+    return [...new Set([this.#self, ...this.#ofAnswer, ...this.#excluded.keys()])].slice(0, MAX_EXCLUDED);
   }
 
   start(nowMs: number): SearchStep {
@@ -62,8 +78,10 @@ export class RouteSearch {
   /** Asks again without exclusions: a volunteer that failed once is better than none. */
   refused(error: ChorusError, nowMs: number): SearchStep {
     this.stop();
-    if (this.#excluded.size === 0 || !SCARCE.has(error.code)) return { type: 'fail', error };
+    const isFree = this.#excluded.size + this.#ofAnswer.size === 0;
+    if (isFree || !SCARCE.has(error.code)) return { type: 'fail', error };
     this.#excluded.clear();
+    this.#ofAnswer.clear();
     return this.start(nowMs);
   }
 

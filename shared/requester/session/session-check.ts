@@ -38,6 +38,8 @@ export class SessionCheck {
   #settlements: Settlements | null = null;
   /** Null before the end of the first answer. */
   #records: SessionRecords | null = null;
+  /** Shadows that were left out gently. */
+  readonly #spared = new Set<PeerId>();
   #isBroken = false;
 
   constructor(host: CheckHost, book: SpanBook) {
@@ -115,6 +117,12 @@ export class SessionCheck {
     return this.#isBroken ? null : this.#audit;
   }
 
+  /** Goes on without a shadow that answers nothing, which is no fault on record. */
+  leave(shadow: PeerId): void {
+    this.#spared.add(shadow);
+    this.audit?.unreachable(shadow);
+  }
+
   /** Takes what may be about the check. */
   handle(event: RequesterEvent): void {
     this.#records?.handle(event);
@@ -188,8 +196,10 @@ export class SessionCheck {
   #onFailed({ peer, partner, stage, role, code, span, proof, isStageBare }: AuditFailure): void {
     const at = { start: span?.start ?? this.#session.length, end: span?.end ?? this.#session.length };
     // One's word against another's is no fault of either.
-    if (partner === null) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
-    if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null);
+    const isBlamed = partner === null && !this.#spared.has(peer);
+    if (isBlamed) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
+    const isLoss = code === 'unreachable';
+    if (role === 'primary') return this.#break([peer, ...(partner === null ? [] : [partner])], null, isLoss);
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
     if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner });
@@ -247,10 +257,10 @@ export class SessionCheck {
     this.#host.tell({ type: 'fault', fault });
   }
 
-  #break(blamed: readonly PeerId[], disputed: SpanCheck | null): void {
+  #break(blamed: readonly PeerId[], disputed: SpanCheck | null, isLoss = false): void {
     this.#isBroken = true;
     if (disputed !== null) this.#book.verdicts.addDisputed();
-    this.#host.tell({ type: 'broken', blamed, disputed });
+    this.#host.tell({ type: 'broken', blamed, disputed, isLoss });
   }
 }
 

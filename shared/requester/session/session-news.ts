@@ -9,6 +9,7 @@ import type { BareStage } from '../audit/session-verdicts.ts';
 import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { SessionEffect } from '../requester-event.ts';
+import type { Stall } from './lap-watch.ts';
 
 /** The session cannot go on; `blamed` are those who may be why. */
 export interface SessionLost {
@@ -26,6 +27,8 @@ export type SessionNews =
   /** Something came back; null if it is of no use but that there is room for more. */
   | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
   | SessionLost
+  /** Told once, until `bear`: the session goes on as well as it can. */
+  | ({ readonly type: 'stalled' } & Stall)
   | { readonly type: 'checked'; readonly check: SpanCheck }
   | Extract<AnswerEvent, { type: 'settling' }>
   /** The difference is settled; the answer may go on. */
@@ -38,7 +41,13 @@ export type SessionNews =
   /** The replicas' records are there, as far as they came in time. */
   | { readonly type: 'recorded' }
   /** The session is of no use: nothing that it gave after the last verdict counts. */
-  | { readonly type: 'broken'; readonly blamed: readonly PeerId[]; readonly disputed: SpanCheck | null };
+  | {
+      readonly type: 'broken';
+      readonly blamed: readonly PeerId[];
+      readonly disputed: SpanCheck | null;
+      /** A primary is only gone: what it gave may be drawn from again, by others. */
+      readonly isLoss: boolean;
+    };
 
 /** The tokens and runs that a session was fed, and the verdicts on them. */
 export type SessionAccount = Pick<Evidence, 'route' | 'envelope' | 'tokens' | 'runs' | 'spans' | 'anchor'>;

@@ -21,6 +21,11 @@ export class ToldFaults {
     return this.#refusals.deadlineMs;
   }
 
+  /** True while a second replica's word is waited for, that would show whose fault it is. */
+  get isWeighing(): boolean {
+    return this.#refusals.isWeighing;
+  }
+
   /** Takes a fault and returns its meaning: its sender, a shadow, has left the session; the session is lost; or rows were refused. */
   take(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): 'shadow-left' | 'lost' | 'refusal' | null {
     const told = readFault(from, fault, this.#host.session.route);
