@@ -152,6 +152,8 @@ export class ReplicaSession {
     if (from === upstream) this.#onLeft(reason);
     // The sender of a shadow that the requester gave up need not go on feeding it.
     else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
+    // A volunteer before this one that answers nothing passes no close on.
+    else if (from === requester) this.end(reason);
   }
 
   onReply(event: ReplicaSessionReply): void {

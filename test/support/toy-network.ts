@@ -118,6 +118,8 @@ export class ToyNetwork {
   readonly reports: (ProvenFault | null)[] = [];
   /** Shadows that the server grants each stage where it has them. */
   shadows = 0;
+  /** What routes say that each stage takes for one position. */
+  predictedMs = 1;
   leaseMs = 15 * 60_000;
   #sessions = 0;
   #secrets = 0;
@@ -199,7 +201,7 @@ export class ToyNetwork {
   route(requester: PeerId, capacity: number, exclude: readonly PeerId[] = [], shadows = 0): Route | null {
     const stages = toyRanges.map((range, stage) => {
       const [primary, ...others] = this.#free(stage, null, exclude).map(toReplica);
-      return primary && { range, primary, shadows: others.slice(0, shadows), predictedMs: 1 };
+      return primary && { range, primary, shadows: others.slice(0, shadows), predictedMs: this.predictedMs };
     });
     if (stages.includes(undefined)) return null;
     const found = stages.filter((stage) => stage !== undefined);

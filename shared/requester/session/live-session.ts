@@ -178,7 +178,11 @@ export class LiveSession {
     this.#isDropped = true;
     return this.#collect(this.#now, () => {
       this.#check?.stop();
-      if (session.step !== 'connecting') this.#broadcast({ type: 'close', session: session.id, reason: outcome });
+      const close = { type: 'close', session: session.id, reason: outcome } as const;
+      if (session.step !== 'connecting') this.#broadcast(close);
+      // Where a volunteer in the middle is lost, nobody passes it on.
+      if (outcome === 'failed')
+        for (const to of this.#watch.linkedPeers) this.#out.push({ type: 'send', to, message: close });
       this.#out.push({ type: 'release', release: session.release(outcome, this.#book.verdicts.counts) });
     });
   }

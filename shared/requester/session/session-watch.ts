@@ -36,6 +36,11 @@ export class SessionWatch {
     return Math.min(this.#laps.deadlineMs, this.#words.deadlineMs);
   }
 
+  /** Replicas to which there is a link. */
+  get linkedPeers(): PeerId[] {
+    return this.#board.all.filter(({ isLinked }) => isLinked).map(({ id }) => id);
+  }
+
   /** There is a link to this peer; the question to send it, if it is a replica that had none. */
   linked(peer: PeerId, nowMs: number): ProgressQuestion | null {
     return this.#board.linked(peer, nowMs);
