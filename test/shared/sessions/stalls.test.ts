@@ -156,3 +156,169 @@ describe('black holes', () => {
     expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
   });
 });
+
+describe('a shadow that answers nothing', () => {
+  it.each([0, 1, 2])('costs no time, and another one is found: stage %i', async (stage) => {
+    const network = checkedNetwork([], 3);
+    const shadow = network.of(stage)[1]!;
+    const { events, longestMs } = await ask(network, 70, 200, (event) => {
+      if (event.type === 'token' && event.position === 77) stall(network, shadow, 'answers nothing');
+    });
+    // The answer stops for as long as it takes to open the other route and to feed it.
+    expect(longestMs).toBeLessThanOrEqual(200);
+    expect(only(events, 'fault')).toEqual([]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+    expect(JSON.stringify(network.routes.at(-1))).not.toContain(shadow.id);
+  });
+
+  it('and that nobody can take the place of is left out, while the answer goes on unchecked', async () => {
+    const network = checkedNetwork([], 2);
+    const shadow = network.of(1)[1]!;
+    const { events, longestMs } = await ask(network, 70, 200, (event) => {
+      if (event.type === 'token' && event.position === 77) stall(network, shadow, 'answers nothing');
+    });
+    expect(longestMs).toBeLessThanOrEqual(200);
+    expect(only(events, 'rerouted')).toEqual([]);
+    expect(only(events, 'fault')).toEqual([]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'unchecked' });
+  });
+});
+
+describe('an answer whose tokens are all there', () => {
+  it.each([0, 1, 2])('does not wait for the word of a primary that answers nothing: stage %i', async (stage) => {
+    const network = checkedNetwork([], 3);
+    const stalling = network.of(stage)[0]!;
+    const { events, saidMs } = await ask(network, 70, 20, (event) => {
+      if (event.type === 'token' && event.position === 89) stall(network, stalling, 'answers nothing');
+    });
+    expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'length', tier: 'checked' });
+    expect(network.clock.nowMs() - saidMs.at(-1)!).toBeLessThanOrEqual(2 * ALLOWED_MS);
+  });
+});
+
+describe('two neighbours that contradict each other', () => {
+  it.each([
+    [
+      'the sender says that it sent what it did not',
+      (network: ToyNetwork, [sender]: readonly ToyVolunteer[]) => {
+        network.links.fate = (message, from) => (message.type === 'rows' && from === sender!.id ? [] : [1]);
+      },
+    ],
+    [
+      'the receiver says that it got nothing',
+      (network: ToyNetwork, [, receiver]: readonly ToyVolunteer[]) => {
+        network.links.rewrite = (message, from) =>
+          message.type === 'progressed' && from === receiver!.id ? { ...message, received: 0, sent: 0 } : message;
+        receiver!.compute.runMs = 10_000_000;
+      },
+    ],
+  ] as const)('are both left out of this answer, and of no other: %s', async (_, deceive) => {
+    const network = checkedNetwork([], 4);
+    const pair = [network.of(0)[0]!, network.of(1)[0]!];
+    let isDeceiving = false;
+    const conversation = network.conversation();
+    const { events } = await network.ask(conversation, greedy(prompt(40)), (event) => {
+      if (isDeceiving || event.type !== 'token') return;
+      isDeceiving = true;
+      deceive(network, pair);
+    });
+    expect(standing(events, 40)).toEqual(toyAnswer(prompt(40), 24));
+    expect(only(events, 'fault')).toEqual([]);
+    expect(only(events, 'rerouted')).toMatchObject([{ volunteer: null }]);
+    for (const { id } of pair) expect(JSON.stringify(network.routes[1])).not.toContain(id);
+    expect(network.releases.flatMap(({ faults }) => faults)).toEqual([]);
+    network.links.fate = () => [1];
+    network.links.rewrite = (message) => message;
+    pair[1]!.compute.runMs = 2;
+    conversation.close();
+    const again = await network.ask(network.conversation(), greedy(prompt(40)));
+    expect(again.events.at(-1)).toMatchObject({ tier: 'checked' });
+    for (const { id } of pair) expect(JSON.stringify(network.routes.at(-1))).toContain(id);
+  });
+});
+
+describe('a volunteer that is only slow', () => {
+  it('is left out of the answer without a word against it, and is asked again for the next', async () => {
+    const network = checkedNetwork([], 3);
+    const slow = network.of(1)[0]!;
+    const conversation = network.conversation();
+    const first = await network.ask(conversation, greedy(prompt(40)), (event) => {
+      if (event.type === 'token' && event.position === 45) slow.compute.runMs = 1_500;
+    });
+    expect(only(first.events, 'rerouted')).toMatchObject([{ volunteer: null }]);
+    expect(network.releases.flatMap(({ faults }) => faults)).toEqual([]);
+    conversation.close();
+    slow.compute.runMs = 2;
+    await network.ask(network.conversation(), greedy(prompt(40)));
+    expect(network.routes.at(-1)!.stages[1]!.primary.id).toBe(slow.id);
+  });
+
+  it('keeps its place where the answer would be checked less without it', async () => {
+    const network = checkedNetwork([], 2);
+    const slow = network.of(1)[0]!;
+    const { events } = await ask(network, 40, 12, (event) => {
+      if (event.type === 'token' && event.position === 45) slow.compute.runMs = 1_500;
+    });
+    expect(only(events, 'rerouted')).toEqual([]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+    // It is not asked for again and again.
+    expect(network.routes.length).toBeLessThanOrEqual(5);
+  });
+
+  it('keeps its place where there is nobody else', async () => {
+    const network = checkedNetwork([], 1);
+    for (const { compute } of network.volunteers) compute.runMs = 1_500;
+    const { events } = await ask(network, 40, 12);
+    expect(only(events, 'rerouted')).toEqual([]);
+    expect(network.releases).toEqual([]);
+  });
+});
+
+describe('honest volunteers', () => {
+  it('lose no place by laps that vary up to 2.5 times, nor by one pause of 400 ms', async () => {
+    const factor = fc.double({ min: 1, max: 2.5, noNaN: true });
+    const stream = fc.infiniteStream(factor);
+    const pause = fc.record({ stage: fc.nat(2), position: fc.integer({ min: 41, max: 60 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 2, max: 300 }), stream, pause, async (runMs, factors, { stage, position }) => {
+        const network = checkedNetwork([], 3);
+        network.predictedMs = runMs;
+        const vary = (): void => {
+          for (const { compute } of network.volunteers) compute.runMs = runMs * factors.next().value!;
+        };
+        vary();
+        let isPaused = false;
+        const { events } = await ask(network, 40, 24, (event) => {
+          if (event.type !== 'token') return;
+          vary();
+          // The whole volunteer stands still, its answers too.
+          if (isPaused || event.position < position) return;
+          isPaused = true;
+          const paused = network.of(stage)[0]!.id;
+          const untilMs = network.clock.nowMs() + 400;
+          network.links.fate = (_, from, to) =>
+            [from, to].includes(paused) ? [Math.max(1, untilMs - network.clock.nowMs())] : [1];
+        });
+        expect(only(events, 'rerouted')).toEqual([]);
+        expect(network.routes).toHaveLength(1);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('far away lose no place', async () => {
+    const network = checkedNetwork([], 3);
+    network.links.fate = () => [250];
+    const { events } = await ask(network, 70, 24);
+    expect(only(events, 'rerouted')).toEqual([]);
+    expect(network.routes).toHaveLength(1);
+  });
+
+  it('lose no place by a requester that stood still', async () => {
+    const network = checkedNetwork([], 3);
+    const { events } = await ask(network, 40, 24, (event) => {
+      if (event.type === 'token' && event.position % 5 === 0) network.clock.skip(700);
+    });
+    expect(only(events, 'rerouted')).toEqual([]);
+  });
+});
