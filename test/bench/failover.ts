@@ -6,6 +6,9 @@ import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
 /** One answer that lost its primary: how long it had nothing to say, and what it took back. */
 interface Loss {
   readonly silenceMs: number;
+  /** From the last token to the other route being taken, and from there until it is open; the rest is the replay. */
+  readonly foundMs: number;
+  readonly openedMs: number;
   readonly reroutes: number;
 }
 
@@ -32,9 +35,17 @@ async function lose(network: StallingNetwork, length: number, stage: number, how
   const request = { promptTokens: promptOf(length, round), maxNewTokens: BEFORE + AFTER, sampling: SAMPLING };
   let route: Route | null = null;
   let [saidMs, silenceMs, reroutes, said] = [0, 0, 0, 0];
+  let [foundMs, openedMs] = [NaN, NaN];
   for await (const event of conversation.generate({ ...request, signal: never })) {
-    if (event.type === 'routed') route = event.route;
-    if (event.type === 'rerouted') reroutes += 1;
+    const sinceMs = performance.now() - saidMs;
+    if (event.type === 'routed') {
+      route = event.route;
+      openedMs = sinceMs - foundMs;
+    }
+    if (event.type === 'rerouted') {
+      reroutes += 1;
+      foundMs = sinceMs;
+    }
     if (event.type !== 'token') continue;
     const count = event.position + 1 - length;
     if (count <= said) continue;
@@ -45,7 +56,7 @@ async function lose(network: StallingNetwork, length: number, stage: number, how
   }
   conversation.close();
   if (silenceMs === 0) throw new Error(`an answer to ${length} tokens had only ${said}`);
-  return { silenceMs, reroutes };
+  return { silenceMs, foundMs, openedMs, reroutes };
 }
 
 /** The time to the next token where the primary of the first or of the last stage is lost. */
@@ -60,8 +71,9 @@ export async function measureFailover(rounds: number): Promise<Figure[]> {
         for (const stage of [0, 1]) {
           const silences: number[] = [];
           for (let round = 1; round <= rounds; round++) {
-            const { silenceMs, reroutes } = await lose(network, length, stage, how, round);
-            console.error(`${how} ${length} stage ${stage}: ${Math.round(silenceMs)} ms, ${reroutes} reroutes`);
+            const { silenceMs, foundMs, openedMs, reroutes } = await lose(network, length, stage, how, round);
+            const parts = [silenceMs, foundMs, openedMs].map(Math.round);
+            console.error(`${how} ${length} stage ${stage}: ${parts.join(', ')} ms, ${reroutes} reroutes`);
             if (reroutes > 0) silences.push(silenceMs);
             await network.mend();
           }
