@@ -146,12 +146,12 @@ export class LapWatch {
   #judge({ sinceMs, awaited, limitMs }: Wait, nowMs: number): Stall | null {
     // A replica that answered since shows that this side is heard and hears.
     const isHeard = this.#board.hasAnswered(this.#askedFromMs);
-    const silent = this.#silentPrimaries(nowMs);
+    const silent = this.#silent('primary', nowMs).map(({ stage }) => stage);
     if (!isHeard) {
       const isLong = nowMs - this.#askedFromMs >= ALL_SILENT_MS;
-      return isLong && silent.length > 0 ? this.#stall('silent', silent) : null;
+      return isLong && silent.length > 0 ? this.#silence(silent, nowMs) : null;
     }
-    if (awaited === null) return silent.length > 0 ? this.#stall('silent', silent) : null;
+    if (awaited === null) return silent.length > 0 ? this.#silence(silent, nowMs) : null;
     const place = this.#board.locate(awaited.sequence, this.#askedFromMs, nowMs);
     this.#track(place, nowMs);
     const isOver = nowMs - sinceMs >= limitMs;
@@ -159,7 +159,7 @@ export class LapWatch {
     switch (place.type) {
       case 'silent':
         // Others that are silent would be the next to be waited for.
-        return this.#stall('silent', [...new Set([place.stage, ...silent])]);
+        return this.#silence([...new Set([place.stage, ...silent])], nowMs);
       case 'left':
         return this.#stall('unclear', [place.stage]);
       case 'between': {
@@ -184,28 +184,27 @@ export class LapWatch {
     this.#betweenSinceMs = place.type === 'between' ? (this.#betweenSinceMs ?? nowMs) : null;
   }
 
-  /** Stages whose primaries answer nothing, or that the relay should have reached long ago. */
-  #silentPrimaries(nowMs: number): number[] {
-    return this.#board.all
-      .filter(
-        (each) =>
-          each.role === 'primary' &&
-          (each.isLinked ? this.#board.isSilent(each, nowMs) : this.#isUnreached(each, nowMs)),
-      )
-      .map(({ stage }) => stage);
-  }
-
-  #isUnreached({ stage }: Reporter, nowMs: number): boolean {
-    const { stages, requester } = this.#route;
-    const isByRelay = !stages[stage]!.primary.webrtc || !requester.webrtc;
-    return isByRelay && nowMs - this.#startedMs >= RELAY_LINK_MS;
+  /** Replicas that answer nothing, or that the relay should have reached long ago. */
+  #silent(role: Reporter['role'], nowMs: number): Reporter[] {
+    const isByRelay = ({ webrtc }: Reporter): boolean => !webrtc || !this.#route.requester.webrtc;
+    const isLate = nowMs - this.#startedMs >= RELAY_LINK_MS;
+    return this.#board.all.filter((each) => {
+      const isSilent = each.isLinked ? this.#board.isSilent(each, nowMs) : isLate && isByRelay(each) && !each.wasLinked;
+      return each.role === role && isSilent;
+    });
   }
 
   #silentShadows(nowMs: number): PeerId[] {
     if (!this.#board.hasAnswered(this.#askedFromMs)) return [];
-    const silent = this.#board.all.filter((each) => each.role === 'shadow' && this.#board.isSilent(each, nowMs));
+    const silent = this.#silent('shadow', nowMs).filter(({ isLinked }) => isLinked);
     for (const { id } of silent) this.#board.unlinked(id);
     return silent.map(({ id }) => id);
+  }
+
+  /** Shadows that are silent too are no better in the place of these. */
+  #silence(stages: readonly number[], nowMs: number): Stall {
+    const stall = this.#stall('silent', stages);
+    return { ...stall, volunteers: [...stall.volunteers, ...this.#silent('shadow', nowMs).map(({ id }) => id)] };
   }
 
   #stall(why: Stall['why'], stages: readonly number[]): Stall {

@@ -98,9 +98,9 @@ export class LiveSession {
 
   connect(): SessionOut[] {
     const { session, stages } = this.route;
-    // Later primaries are asked for their progress.
-    const reached = [...stages.map(({ primary }) => primary), ...stages[0]!.shadows];
-    return reached.map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
+    // The first stage is opened from here; the others are asked for their progress.
+    const replicas = stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    return replicas.map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
   }
 
   /** Takes an event that may be for this session; any other does nothing. */

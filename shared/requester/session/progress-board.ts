@@ -26,7 +26,9 @@ export interface Reporter {
   readonly id: PeerId;
   readonly stage: number;
   readonly role: 'primary' | 'shadow';
+  readonly webrtc: boolean;
   isLinked: boolean;
+  wasLinked: boolean;
   /** The first question since its last answer; null with none. */
   askedMs: number | null;
   /** Its last answer, and when that was asked for. */
@@ -36,7 +38,7 @@ export interface Reporter {
 
 /** What the rows that are waited for are at, as far as the replicas' answers show it. */
 export type Place =
-  /** A stage says that it has them. */
+  /** A stage says that it has them, or nobody else does. */
   | { readonly type: 'held'; readonly stage: number }
   /** One primary says that it passed them on, the next that they never came; where one of the two is the requester, the other. */
   | { readonly type: 'between'; readonly stages: readonly number[] }
@@ -55,8 +57,9 @@ export class ProgressBoard {
 
   constructor({ stages }: Route) {
     this.#all = stages.flatMap(({ primary, shadows }, stage) =>
-      [primary, ...shadows].map(({ id }, i): Reporter => ({
-        ...{ id, stage, role: i === 0 ? 'primary' : 'shadow', isLinked: false },
+      [primary, ...shadows].map(({ id, webrtc }, i): Reporter => ({
+        ...{ id, stage, role: i === 0 ? 'primary' : 'shadow', webrtc },
+        ...{ isLinked: false, wasLinked: false },
         ...{ askedMs: null, word: null, wordAskedMs: -Infinity },
       })),
     );
@@ -71,6 +74,7 @@ export class ProgressBoard {
     const reporter = this.#all.find(({ id }) => id === peer);
     if (reporter === undefined || reporter.isLinked) return null;
     reporter.isLinked = true;
+    reporter.wasLinked = true;
     return this.ask([reporter], nowMs);
   }
 
@@ -143,6 +147,8 @@ export class ProgressBoard {
     const stage = last === undefined ? 0 : isHeld ? last.stage : last.stage + 1;
     const reporter = primaries[stage];
     if (reporter === undefined) return { type: 'between', stages: [primaries.length - 1] };
+    // Whom this side does not reach has them, for nobody else does.
+    if (!reporter.isLinked) return { type: 'held', stage };
     if (this.isSilent(reporter, nowMs)) return { type: 'silent', stage };
     if (reporter.wordAskedMs < sinceMs) return { type: 'unclear' };
     if (reporter.word!.step === 'unknown') return { type: 'left', stage };

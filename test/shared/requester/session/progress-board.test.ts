@@ -56,6 +56,13 @@ describe('rows that do not come back', () => {
     expect(locate(1_250)).toEqual({ type: 'silent', stage: 1 });
   });
 
+  it('are with one that cannot be asked, after those who passed them on', () => {
+    board.unlinked(primaries[1]!);
+    say(primaries[0]!, 5, 5);
+    say(primaries[2]!, 4, 4);
+    expect(locate()).toEqual({ type: 'held', stage: 1 });
+  });
+
   it('are beyond one that says nothing where a later stage has them', () => {
     say(primaries[0]!, 5, 5);
     say(primaries[2]!, 5, 4);
