@@ -49,6 +49,8 @@ export interface ToyVolunteer {
   readonly links: FakeLinks;
   readonly host: ReplicaHost;
   numericClass: string;
+  /** False for one that only the relay reaches, as routes say. */
+  webrtc: boolean;
   /** Kept for replays; null for those who serve answers. */
   readonly reserve: 'arbiter' | 'referee' | null;
 }
@@ -162,7 +164,7 @@ export class ToyNetwork {
       onActivity: () => undefined,
     });
     return {
-      ...{ id, stage, compute, links, host, reserve },
+      ...{ id, stage, compute, links, host, reserve, webrtc: true },
       get numericClass() {
         return backend.numericClass;
       },
@@ -309,8 +311,8 @@ export class ToyNetwork {
   }
 }
 
-function toReplica({ id, numericClass }: ToyVolunteer): Replica {
-  return { id, webrtc: true, numericClass };
+function toReplica({ id, numericClass, webrtc }: ToyVolunteer): Replica {
+  return { id, webrtc, numericClass };
 }
 
 /** Reads an answer to its end. */

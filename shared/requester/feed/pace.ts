@@ -12,7 +12,7 @@ const PREDICTED_MARGIN = 4;
 const HOP_MS = 100;
 /** The first run of a size, in which a graphics processor may have to compile; a class that compiles nothing needs less. */
 const FIRST_RUN_MS = 5_000;
-const FIRST_EXACT_RUN_MS = 1_000;
+const FIRST_EXACT_RUN_MS = 2_000;
 const MAX_PATIENCE = 32;
 
 /** How long laps of one session take, and how long one may take before its volunteers are slower than they were measured to be. */
@@ -52,8 +52,8 @@ export class Pace {
   }
 
   /**
-   * When a run of `count` positions has taken too long. The first one of a size has the prediction only, and what runs of
-   * other sizes took. Later ones may take three times the usual, as long as that is not far beyond the prediction: it would
+   * When a run of `count` positions has taken too long. The first one of a size has the prediction only, which takes each of
+   * its positions for a lap. Later ones may take three times the usual, as long as that is not far beyond the prediction: it would
    * be usual for one who was slow from the start. Replicas are `distanceMs` away, there and back.
    */
   limitMs(count: number, distanceMs: number): number {
@@ -61,7 +61,7 @@ export class Pace {
     const usualMs = this.#usualMs(count);
     const limitMs =
       usualMs === null
-        ? Math.max(this.#firstRunMs, predictedMs, USUAL_MARGIN * this.#scaledMs(count))
+        ? Math.max(this.#firstRunMs, predictedMs)
         : Math.max(LAP_FLOOR_MS, Math.min(USUAL_MARGIN * usualMs, predictedMs));
     return this.#patience * limitMs;
   }
@@ -74,14 +74,6 @@ export class Pace {
   #usualMs(count: number): number | null {
     const laps = this.#laps.get(count);
     return laps === undefined ? null : median(laps);
-  }
-
-  /** What the run nearest in size took, as if a larger one took longer by each of its positions. */
-  #scaledMs(count: number): number {
-    const sizes = [...this.#laps.keys()];
-    if (sizes.length === 0) return 0;
-    const nearest = sizes.reduce((a, b) => (Math.abs(b - count) < Math.abs(a - count) ? b : a));
-    return median(this.#laps.get(nearest)!) * Math.max(1, count / nearest);
   }
 }
 

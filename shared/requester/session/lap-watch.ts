@@ -196,8 +196,8 @@ export class LapWatch {
 
   #silentShadows(nowMs: number): PeerId[] {
     if (!this.#board.hasAnswered(this.#askedFromMs)) return [];
-    const silent = this.#silent('shadow', nowMs).filter(({ isLinked }) => isLinked);
-    for (const { id } of silent) this.#board.unlinked(id);
+    const silent = this.#silent('shadow', nowMs).filter(({ isLeft }) => !isLeft);
+    for (const { id } of silent) this.#board.leave(id);
     return silent.map(({ id }) => id);
   }
 

@@ -29,6 +29,8 @@ export interface Reporter {
   readonly webrtc: boolean;
   isLinked: boolean;
   wasLinked: boolean;
+  /** The session goes on without it. */
+  isLeft: boolean;
   /** The first question since its last answer; null with none. */
   askedMs: number | null;
   /** Its last answer, and when that was asked for. */
@@ -59,7 +61,7 @@ export class ProgressBoard {
     this.#all = stages.flatMap(({ primary, shadows }, stage) =>
       [primary, ...shadows].map(({ id, webrtc }, i): Reporter => ({
         ...{ id, stage, role: i === 0 ? 'primary' : 'shadow', webrtc },
-        ...{ isLinked: false, wasLinked: false },
+        ...{ isLinked: false, wasLinked: false, isLeft: false },
         ...{ askedMs: null, word: null, wordAskedMs: -Infinity },
       })),
     );
@@ -72,13 +74,20 @@ export class ProgressBoard {
   /** There is a link to this replica: the question to send it, so that how far away it is is known. */
   linked(peer: PeerId, nowMs: number): ProgressQuestion | null {
     const reporter = this.#all.find(({ id }) => id === peer);
-    if (reporter === undefined || reporter.isLinked) return null;
+    if (reporter === undefined || reporter.isLinked || reporter.isLeft) return null;
     reporter.isLinked = true;
     reporter.wasLinked = true;
     return this.ask([reporter], nowMs);
   }
 
-  /** There is no link to it any more, or nothing is asked of it. */
+  /** Asks nothing more of a replica that the session goes on without. */
+  leave(peer: PeerId): void {
+    const reporter = this.#all.find(({ id }) => id === peer);
+    if (reporter !== undefined) reporter.isLeft = true;
+    this.unlinked(peer);
+  }
+
+  /** There is no link to it any more. */
   unlinked(peer: PeerId): void {
     const reporter = this.#all.find(({ id }) => id === peer);
     if (reporter === undefined) return;

@@ -322,3 +322,16 @@ describe('honest volunteers', () => {
     expect(only(events, 'rerouted')).toEqual([]);
   });
 });
+
+describe('shadows that only the relay could reach, and that it does not', () => {
+  it('are left out before anybody waits for their links', async () => {
+    const network = checkedNetwork([], 3);
+    for (const volunteer of network.volunteers) volunteer.webrtc = false;
+    const shadows = [0, 1, 2].map((stage) => network.of(stage)[1]!);
+    for (const { id } of shadows) network.links.unreachable.add(id);
+    const { events } = await ask(network, 40, 24);
+    expect(network.clock.nowMs()).toBeLessThanOrEqual(3 * ALLOWED_MS);
+    expect(only(events, 'fault')).toEqual([]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+  });
+});
