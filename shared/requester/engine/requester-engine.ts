@@ -380,7 +380,7 @@ export class RequesterEngine {
 
   /** Goes on with a new shadow, as long as the answer gets on by that. */
   #onBare(session: LiveSession, { shadow, partner }: Extract<SessionNews, { type: 'bare' }>): void {
-    if (this.#answer?.mayReroute === false) return;
+    if (this.#answer?.mayReroute === false && session.length > 0) return;
     const [text, blamed] =
       partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
     const error = new ChorusError('check-failed', text);
@@ -515,10 +515,13 @@ export class RequesterEngine {
     this.#stopReplacing();
     this.#settleUnchecked(session);
     const answer = this.#answer;
+    // A session that was fed nothing cost nothing, as long as the next one is not with the same volunteers.
+    const isFree = session.length === 0 && this.#replacements < MAX_REPLACEMENTS && this.#search.isNews(blamed);
+    if (isFree) this.#replacements += 1;
     this.#search.exclude(blamed, this.#now.nowMs);
     const isDone = this.#isDone;
     const from = answer === null || isDone ? 0 : faults === null ? answer.withdraw() : answer.redraw();
-    const goesOn = answer !== null && !isDone && answer.reroute();
+    const goesOn = answer !== null && !isDone && (isFree || answer.reroute());
     // The server hears of the next route before it forgets who was on this one.
     if (goesOn) this.#requestRoute(session);
     this.#drop(session, answer === null ? 'done' : 'failed', faults ?? []);

@@ -38,6 +38,11 @@ export class RouteSearch {
     for (const peer of peers) this.#excluded.set(peer, nowMs + EXCLUDE_MS);
   }
 
+  /** True if one of these is not kept away from yet. */
+  isNews(peers: readonly PeerId[]): boolean {
+    return peers.some((peer) => !this.#excluded.has(peer));
+  }
+
   /** Keeps away from these until `forgetAnswer`. */
   excludeFromAnswer(peers: readonly PeerId[]): void {
     for (const peer of peers) this.#ofAnswer.add(peer);

@@ -236,6 +236,7 @@ export class LiveSession {
     if (event.session !== session.id) return this.#check?.handle(event);
     const question = event.type === 'connected' ? this.#watch.linked(peer, this.#now.nowMs) : null;
     if (question !== null) this.#ask(question);
+    if (event.type === 'connect-failed') this.#watch.unlinked(peer);
     if (peer === session.first && session.step === 'connecting') {
       if (event.type === 'connect-failed') return this.#lose(event.error, [peer]);
       session.toOpening(this.#now.nowMs);
@@ -267,7 +268,7 @@ export class LiveSession {
   }
 
   #onFault(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): void {
-    this.#faults ??= new ToldFaults(this.#host);
+    this.#faults ??= new ToldFaults(this.#host, (peer) => this.#watch.isGone(peer));
     const told = this.#faults.take(from, fault);
     if (told === 'shadow-left') this.#onLinkLost(from);
     else if (told === 'refusal') this.#hearRefusals();

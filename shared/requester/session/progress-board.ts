@@ -29,6 +29,8 @@ export interface Reporter {
   readonly webrtc: boolean;
   isLinked: boolean;
   wasLinked: boolean;
+  /** This side could not reach it, or lost it. */
+  isGone: boolean;
   /** The session goes on without it. */
   isLeft: boolean;
   /** The first question since its last answer; null with none. */
@@ -61,7 +63,7 @@ export class ProgressBoard {
     this.#all = stages.flatMap(({ primary, shadows }, stage) =>
       [primary, ...shadows].map(({ id, webrtc }, i): Reporter => ({
         ...{ id, stage, role: i === 0 ? 'primary' : 'shadow', webrtc },
-        ...{ isLinked: false, wasLinked: false, isLeft: false },
+        ...{ isLinked: false, wasLinked: false, isGone: false, isLeft: false },
         ...{ askedMs: null, word: null, wordAskedMs: -Infinity },
       })),
     );
@@ -75,6 +77,7 @@ export class ProgressBoard {
   linked(peer: PeerId, nowMs: number): ProgressQuestion | null {
     const reporter = this.#all.find(({ id }) => id === peer);
     if (reporter === undefined || reporter.isLinked || reporter.isLeft) return null;
+    reporter.isGone = false;
     reporter.isLinked = true;
     reporter.wasLinked = true;
     return this.ask([reporter], nowMs);
@@ -87,10 +90,11 @@ export class ProgressBoard {
     this.unlinked(peer);
   }
 
-  /** There is no link to it any more. */
+  /** There is no link to it, or none any more. */
   unlinked(peer: PeerId): void {
     const reporter = this.#all.find(({ id }) => id === peer);
     if (reporter === undefined) return;
+    reporter.isGone = true;
     reporter.isLinked = false;
     reporter.askedMs = null;
   }

@@ -46,6 +46,11 @@ export class SessionWatch {
     return this.#board.linked(peer, nowMs);
   }
 
+  /** True for a replica that this side itself could not reach, or lost. */
+  isGone(peer: PeerId): boolean {
+    return this.#board.all.some(({ id, isGone }) => id === peer && isGone);
+  }
+
   unlinked(peer: PeerId): void {
     this.#board.unlinked(peer);
   }

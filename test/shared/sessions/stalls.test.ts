@@ -335,3 +335,24 @@ describe('shadows that only the relay could reach, and that it does not', () => 
     expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
   });
 });
+
+describe('volunteers that close every link at once', () => {
+  it('are got over, however many there are, and the answer is checked', async () => {
+    const network = checkedNetwork([], 6);
+    for (const stage of [0, 1, 2]) for (const n of [0, 1, 2, 3]) network.links.kill(network.of(stage)[n]!.id);
+    // The server knows nothing of it.
+    const { route } = network;
+    network.route = (requester, capacity, exclude = [], shadows = 0) => {
+      const found = route.call(network, requester, capacity, [], shadows)!;
+      const stages = found.stages.map((stage, i) => {
+        const [primary, shadow] = network.of(i).filter(({ id }) => !exclude.includes(id));
+        const [first, second] = [primary!, shadow!].map(({ id }) => ({ id, webrtc: true, numericClass: 'wasm' }));
+        return { ...stage, primary: first!, shadows: [second!] };
+      });
+      return { ...found, stages };
+    };
+    const { events, saidMs } = await ask(network, 40, 8);
+    expect(saidMs[0]).toBeLessThanOrEqual(ALLOWED_MS);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+  });
+});
