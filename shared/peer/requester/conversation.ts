@@ -1,7 +1,7 @@
 import type { Clock, RandomBytes } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
-import type { Digest, PeerId, SessionId } from '../../ids.ts';
+import type { Digest, SessionId } from '../../ids.ts';
 import { CONNECT_TIMEOUT_MS } from '../../limits.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { AnswerEvent, GenerateRequest, RouteLink } from '../../requester/answer-event.ts';

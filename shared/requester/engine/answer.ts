@@ -92,6 +92,11 @@ export class Answer {
     return this.#verdictEnd >= this.#closedAt;
   }
 
+  /** True once nothing more is to be done for it, in any session. */
+  get isDone(): boolean {
+    return this.isWhole && this.#closing !== 'renew';
+  }
+
   /** Replicas that failed it, in whatever session. */
   get faults(): Evidence['faults'] {
     return this.#faults;

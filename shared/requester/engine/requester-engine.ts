@@ -2,31 +2,27 @@ import type { Reply } from '../../ask.ts';
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
+import type { SpanCheck } from '../../judge/finding.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
-import { checkRoute } from '../../route/route.ts';
-import type { Candidates } from '../../rows/logits-row.ts';
 import { sampleToken } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
 import type { Lap } from '../feed/returns.ts';
-import type { SpanCheck } from '../../judge/finding.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseMessage, releaseOfReplay } from '../route-release.ts';
-import type { Stall } from '../session/lap-watch.ts';
 import { LiveSession } from '../session/live-session.ts';
-import { isEffect, type SessionLost, type SessionNews, type SessionOut } from '../session/session-news.ts';
+import { isEffect, type SessionLost, type SessionNews, type SessionOut, type Stall } from '../session/session-news.ts';
 import { CONTRADICTION, LINK_LOST } from '../session/told-fault.ts';
 import { Answer, type Closing } from './answer.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
-import { isBetter, type Replacement } from './replacement.ts';
-import { RouteSearch, type SearchStep } from './route-search.ts';
+import { Redraw } from './redraw.ts';
+import { isBetter, Replacements, type Replacement } from './replacement.ts';
+import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 
-/** Other routes that are taken for one answer because volunteers stall. */
-const MAX_REPLACEMENTS = 16;
 /** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 
@@ -46,14 +42,8 @@ export class RequesterEngine {
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
-  #replacement: Replacement | null = null;
-  /** Verdicts that wait for what becomes of it. */
-  #heldChecks: SpanCheck[] = [];
-  /** How many times the usual time the next session's volunteers get. */
-  #patience = 1;
-  #replacements = 0;
-  /** Logits for tokens that are drawn again, by position. */
-  readonly #rows = new Map<number, Candidates>();
+  readonly #replacements = new Replacements();
+  readonly #redraw = new Redraw();
   #session: LiveSession | null = null;
   /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
   #isAlignDue = false;
@@ -105,16 +95,16 @@ export class RequesterEngine {
         if (!this.#search.isOn) return;
         this.#search.wait(nowMs);
         // An answer that goes on does not wait.
-        if (this.#replacement !== null) return;
+        if (this.#replacements.sought !== null) return;
         return this.#emit({ type: 'queued', position: event.position });
       case 'routed':
         return this.#onRouted(event);
       case 'refused':
-        if (this.#replacement !== null) this.#bear();
+        if (this.#replacements.sought !== null) this.#bear(this.#replacements.sought);
         else if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
         return;
       case 'server-back':
-        if (this.#search.isOn) this.#requestRoute(this.#replacement?.session);
+        if (this.#search.isOn) this.#requestRoute(this.#replacements.sought?.session);
         return;
       case 'reported':
         return this.#onReported(event.ticket, event.isAccepted);
@@ -154,17 +144,12 @@ export class RequesterEngine {
 
   #onRouted(signed: SignedRoute): void {
     if (!this.#search.stop()) return;
-    const { self, model, manifest } = this.#config;
-    try {
-      checkRoute(signed.route, self, model, manifest.config.layers);
-      const isShort = signed.route.capacity < (this.#answer?.neededPositions ?? 0);
-      if (isShort) throw new ChorusError('too-long', 'the route is too short');
-    } catch (error) {
-      if (this.#replacement !== null) return this.#bear();
-      return this.#fail(toChorusError(error));
-    }
-    if (this.#replacement !== null && !this.#replace(this.#replacement, signed)) return;
-    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now, this.#patience);
+    const replacements = this.#replacements;
+    const { sought } = replacements;
+    const error = unusable(signed.route, this.#config, this.#answer?.neededPositions ?? 0);
+    if (error !== null) return sought === null ? this.#fail(error) : this.#bear(sought);
+    if (sought !== null && !this.#replace(sought, signed)) return;
+    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now, replacements.patience);
     this.#session = session;
     this.#perform(session, session.connect());
   }
@@ -180,7 +165,8 @@ export class RequesterEngine {
     if (nowMs >= this.#search.deadlineMs) {
       this.#effects.push({ type: 'abandon-route' });
       const step = this.#search.timedOut();
-      if (this.#replacement !== null) this.#bear();
+      const { sought } = this.#replacements;
+      if (sought !== null) this.#bear(sought);
       else this.#take(step);
     }
     for (const event of this.#reports.expire(nowMs)) this.#emit(event);
@@ -214,7 +200,7 @@ export class RequesterEngine {
   #align(session: LiveSession): void {
     this.#isAlignDue = this.#answer !== null && session.isSettling;
     if (this.#answer === null || this.#isAlignDue) return;
-    this.#rows.clear();
+    this.#redraw.forget();
     this.#perform(session, session.align(this.#answer.history, this.#now));
     this.#feed(session);
   }
@@ -231,12 +217,14 @@ export class RequesterEngine {
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
     const { prompt, lapMs } = lap;
     if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
-    if (answer.isRedrawing && !this.#redraw(session, answer, lap)) return this.#feed(session);
-    // Only the last position of the history has its token drawn.
+    const candidates = this.#redraw.take(session, answer, lap);
     const position = answer.history.length;
-    const candidates = this.#rows.get(position - 1) ?? (lap.end < position ? undefined : lap.candidates.at(-1));
-    this.#rows.clear();
-    if (candidates === undefined) return this.#feed(session);
+    if (candidates === 'waiting') return this.#feed(session);
+    if (candidates === 'differs') {
+      const reason = 'other volunteers draw another token';
+      this.#emit({ type: 'rerouted', reason, volunteer: null, from: position });
+      return this.#align(session);
+    }
     const { token, logprob } = sampleToken(candidates, answer.sampling, position);
     session.drew(token, position, answer.sampling);
     if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
@@ -246,28 +234,6 @@ export class RequesterEngine {
     const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
     if (closing === null) this.#feed(session);
     else this.#closeWith(session, answer, closing);
-  }
-
-  /**
-   * Draws the tokens again that were drawn in a session that is gone, once all their logits are here; false while there is
-   * none to go on from. Where another is drawn than there was, what follows is made anew from there.
-   */
-  #redraw(session: LiveSession, answer: Answer, { candidates, end }: Lap): boolean {
-    const { history, sampling } = answer;
-    candidates.forEach((each, i) => this.#rows.set(end - candidates.length + i, each));
-    for (let at = answer.drawnEnd - 1; at < history.length; at++) if (!this.#rows.has(at)) return false;
-    for (let position = answer.drawnEnd; position < history.length; position++) {
-      const { token } = sampleToken(this.#rows.get(position - 1)!, sampling, position);
-      session.drew(token, position, sampling);
-      if (token === history[position]) continue;
-      answer.redrawn(position);
-      const reason = 'the other volunteers’ logits give another token';
-      this.#emit({ type: 'rerouted', reason, volunteer: null, from: position });
-      this.#align(session);
-      return false;
-    }
-    answer.redrawn(history.length);
-    return true;
   }
 
   #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
@@ -304,9 +270,8 @@ export class RequesterEngine {
 
   #forgetAnswer(): void {
     this.#stopReplacing();
+    this.#replacements.forget();
     this.#search.forgetAnswer();
-    this.#patience = 1;
-    this.#replacements = 0;
     this.#draft = null;
     this.#answer = null;
     this.#isAlignDue = false;
@@ -367,13 +332,8 @@ export class RequesterEngine {
     }
   }
 
-  /** A verdict that a new shadow could better waits until there is one, or none. */
   #accept(check: SpanCheck): void {
-    const isWaiting = this.#heldChecks.length > 0 || check.tier === 'unchecked';
-    if (this.#replacement?.why === 'bare' && isWaiting) {
-      this.#heldChecks.push(check);
-      return;
-    }
+    if (this.#replacements.hold(check)) return;
     const fresh = this.#answer?.accept(check) ?? null;
     if (fresh !== null) this.#emit({ type: 'checked', check: fresh });
   }
@@ -385,23 +345,21 @@ export class RequesterEngine {
       partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
     const error = new ChorusError('check-failed', text);
     // Nothing is lost with a session that was fed nothing, or whose answer is there.
-    if (session.length === 0 || this.#isDone) return this.#reroute(session, error, blamed, []);
+    if (session.length === 0 || this.#answer?.isDone !== false) return this.#reroute(session, error, blamed, []);
     this.#search.exclude(blamed, this.#now.nowMs);
     this.#seek({ session, why: 'bare', error, blamed });
   }
 
   /** Goes on without these as soon as there is a route. A volunteer that is only slow may be drawn again for the next answer. */
   #onStalled(session: LiveSession, { why, volunteers: blamed, error }: Stall): void {
-    if (this.#answer === null || this.#replacements >= MAX_REPLACEMENTS) return this.#goOn(session);
-    if (why === 'silent') this.#search.exclude(blamed, this.#now.nowMs);
-    else this.#search.excludeFromAnswer(blamed);
+    if (this.#answer === null || this.#replacements.isSpent) return this.#goOn(session);
+    this.#search.leaveOut(blamed, why, this.#now.nowMs);
     this.#seek({ session, why: why === 'slow' ? 'slow' : 'lost', error, blamed });
   }
 
   /** Asks for a route to go on with, while the session goes on. */
   #seek(replacement: Replacement): void {
-    const isWorse = this.#replacement?.why === 'lost' && replacement.why !== 'lost';
-    if (!isWorse) this.#replacement = replacement;
+    this.#replacements.seek(replacement);
     this.#requestRoute(replacement.session);
   }
 
@@ -409,50 +367,38 @@ export class RequesterEngine {
   #replace(replacement: Replacement, { route }: SignedRoute): boolean {
     const { session, why, error, blamed } = replacement;
     const answer = this.#answer;
-    this.#replacement = null;
-    if (answer === null || this.#isDone || !isBetter(route, replacement)) {
-      this.#search.readmit(blamed);
+    if (answer === null || answer.isDone || !isBetter(route, replacement)) {
       this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
-      this.#goOn(session);
+      this.#bear(replacement);
       return false;
     }
-    this.#heldChecks = [];
-    this.#replacements += 1;
-    if (why === 'slow') this.#patience *= 2;
+    this.#replacements.take(replacement);
     if (why === 'bare') answer.reroute();
-    this.#leave(session, answer, error, why === 'slow' ? [] : blamed);
+    this.#settleUnchecked(session);
+    const from = answer.redraw();
+    this.#drop(session, 'failed');
+    const volunteer = why === 'slow' || blamed.length > 1 ? null : blamed[0]!;
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
     return true;
   }
 
   /** Nothing is better than the session that stalls. */
-  #bear(): void {
-    const session = this.#replacement?.session;
-    if (session === undefined) return;
+  #bear({ session, blamed }: Replacement): void {
     if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
-    this.#search.readmit(this.#replacement!.blamed);
-    this.#replacement = null;
+    this.#search.readmit(blamed);
     this.#goOn(session);
   }
 
   /** The answer goes on in this session as well as it can. */
   #goOn(session: LiveSession): void {
-    for (const check of this.#heldChecks.splice(0)) this.#accept(check);
+    for (const check of this.#replacements.giveUp()) this.#accept(check);
     this.#perform(session, session.bear(this.#now));
     this.#endIfWhole();
   }
 
   #stopReplacing(): void {
-    if (this.#replacement !== null) this.#stopRouting();
-    this.#replacement = null;
-    this.#heldChecks = [];
-  }
-
-  /** Ends the session, whose tokens are kept to be drawn again. */
-  #leave(session: LiveSession, answer: Answer, error: ChorusError, blamed: readonly PeerId[]): void {
-    this.#settleUnchecked(session);
-    const from = answer.redraw();
-    this.#drop(session, 'failed');
-    this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
+    if (this.#replacements.sought !== null) this.#stopRouting();
+    this.#replacements.drop();
   }
 
   /** An answer that nobody checks keeps its tokens: they never become better than they are now. */
@@ -516,10 +462,10 @@ export class RequesterEngine {
     this.#settleUnchecked(session);
     const answer = this.#answer;
     // A session that was fed nothing cost nothing, as long as the next one is not with the same volunteers.
-    const isFree = session.length === 0 && this.#replacements < MAX_REPLACEMENTS && this.#search.isNews(blamed);
-    if (isFree) this.#replacements += 1;
+    const isFree = session.length === 0 && !this.#replacements.isSpent && this.#search.isNews(blamed);
+    if (isFree) this.#replacements.count();
     this.#search.exclude(blamed, this.#now.nowMs);
-    const isDone = this.#isDone;
+    const isDone = answer?.isDone !== false;
     const from = answer === null || isDone ? 0 : faults === null ? answer.withdraw() : answer.redraw();
     const goesOn = answer !== null && !isDone && (isFree || answer.reroute());
     // The server hears of the next route before it forgets who was on this one.
@@ -530,12 +476,6 @@ export class RequesterEngine {
     if (isDone) return this.#endIfWhole();
     if (!goesOn) return this.#fail(error);
     this.#emit({ type: 'rerouted', reason: error.message, volunteer: blamed.length === 1 ? blamed[0]! : null, from });
-  }
-
-  /** True where there is no answer, or one with all its tokens and verdicts. */
-  get #isDone(): boolean {
-    const answer = this.#answer;
-    return answer === null || (answer.isWhole && answer.closing !== 'renew');
   }
 
   #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {

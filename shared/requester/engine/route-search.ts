@@ -1,6 +1,9 @@
-import { ChorusError } from '../../errors.ts';
+import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { EXCLUDE_MS, ROUTE_TIMEOUT_MS } from '../../limits.ts';
+import { checkRoute, type Route } from '../../route/route.ts';
+import type { RequesterConfig } from '../requester-event.ts';
+import type { Stall } from '../session/session-news.ts';
 
 /** The next step after the server's answer, or its silence. */
 export type SearchStep =
@@ -43,8 +46,9 @@ export class RouteSearch {
     return peers.some((peer) => !this.#excluded.has(peer));
   }
 
-  /** Keeps away from these until `forgetAnswer`. */
-  excludeFromAnswer(peers: readonly PeerId[]): void {
+  /** Keeps away from those that stall: who answers at all only as long as the answer is made. */
+  leaveOut(peers: readonly PeerId[], why: Stall['why'], nowMs: number): void {
+    if (why === 'silent') return this.exclude(peers, nowMs);
     for (const peer of peers) this.#ofAnswer.add(peer);
   }
 
@@ -95,4 +99,18 @@ export class RouteSearch {
     const message = 'the network has no free volunteers; try again in a while';
     return { type: 'fail', error: new ChorusError('timeout', message) };
   }
+}
+
+/** Why a route that the server gave is of no use for an answer of so many positions; null if it is. */
+export function unusable(
+  route: Route,
+  { self, model, manifest }: RequesterConfig,
+  positions: number,
+): ChorusError | null {
+  try {
+    checkRoute(route, self, model, manifest.config.layers);
+  } catch (error) {
+    return toChorusError(error);
+  }
+  return route.capacity < positions ? new ChorusError('too-long', 'the route is too short') : null;
 }

@@ -4,6 +4,7 @@ import { PROGRESS_PERIOD_MS } from '../../limits.ts';
 import type { Route } from '../../route/route.ts';
 import type { Awaited } from '../feed/requester-session.ts';
 import type { Place, ProgressBoard, ProgressQuestion, Reporter } from './progress-board.ts';
+import type { Stall } from './session-news.ts';
 import { CONTRADICTION } from './told-fault.ts';
 
 /** A timer this late means that this side stood still: what came meanwhile is heard first. */
@@ -21,14 +22,6 @@ const MAX_REST_MS = 16_000;
 /** Rows that are larger than one position take longer on a link. */
 const POSITION_MS = 20;
 
-/** Volunteers without whom the answer should go on. Nobody is held to be at fault. */
-export interface Stall {
-  /** `silent`: they answer nothing; `slow`: they have what the answer waits for; `unclear`: they contradict each other, or left. */
-  readonly why: 'silent' | 'slow' | 'unclear';
-  readonly volunteers: readonly PeerId[];
-  readonly error: ChorusError;
-}
-
 /** Something that a session waits for. */
 export interface Wait {
   readonly sinceMs: number;
@@ -36,7 +29,7 @@ export interface Wait {
   readonly awaited: Awaited | null;
   /** How long it may take before replicas are asked for their progress, and before one that holds rows is slow. */
   readonly askMs: number;
-  readonly limitMs: number;
+  readonly limitMs: () => number;
 }
 
 /** What to do now. */
@@ -113,7 +106,7 @@ export class LapWatch {
     const stall = isGrace ? null : this.#judge(wait, nowMs);
     const silentShadows = isGrace || stall !== null ? [] : this.#silentShadows(nowMs);
     this.#isTold = stall !== null;
-    this.#dueMs = this.#isTold ? Infinity : this.#nextMs(sinceMs + wait.limitMs, nowMs);
+    this.#dueMs = this.#isTold ? Infinity : this.#nextMs(sinceMs + wait.limitMs(), nowMs);
     return { ask, stall, silentShadows };
   }
 
@@ -154,7 +147,7 @@ export class LapWatch {
     if (awaited === null) return silent.length > 0 ? this.#silence(silent, nowMs) : null;
     const place = this.#board.locate(awaited.sequence, this.#askedFromMs, nowMs);
     this.#track(place, nowMs);
-    const isOver = nowMs - sinceMs >= limitMs;
+    const isOver = nowMs - sinceMs >= limitMs();
     const leastMs = Math.max(LEAST_HELD_MS, 2 * this.#board.distanceMs);
     switch (place.type) {
       case 'silent':

@@ -9,7 +9,6 @@ import type { BareStage } from '../audit/session-verdicts.ts';
 import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { SessionEffect } from '../requester-event.ts';
-import type { Stall } from './lap-watch.ts';
 
 /** The session cannot go on; `blamed` are those who may be why. */
 export interface SessionLost {
@@ -18,6 +17,14 @@ export interface SessionLost {
   readonly blamed: readonly PeerId[];
   /** The volunteer that says so of others. */
   readonly told?: PeerId;
+}
+
+/** Volunteers without whom the answer should go on. Nobody is held to be at fault. */
+export interface Stall {
+  /** `silent`: they answer nothing; `slow`: they have what the answer waits for; `unclear`: they contradict each other, or left. */
+  readonly why: 'silent' | 'slow' | 'unclear';
+  readonly volunteers: readonly PeerId[];
+  readonly error: ChorusError;
 }
 
 /** News of a session, or of its check, as far as it matters to the answer. */

@@ -2,8 +2,9 @@ import type { PeerId } from '../../ids.ts';
 import type { ProgressedMessage } from '../../wire/peer-message.ts';
 import type { SpanBook } from '../audit/span-book.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
-import { LapWatch, type Stall, type Wait } from './lap-watch.ts';
+import { LapWatch, type Wait } from './lap-watch.ts';
 import { ProgressBoard, type ProgressQuestion } from './progress-board.ts';
+import type { Stall } from './session-news.ts';
 
 /** What to do now, of all that a session waits for. */
 export interface SessionStep {
@@ -83,11 +84,12 @@ export class SessionWatch {
     const { awaited, pace, step } = this.#session;
     if (step !== 'open' || awaited === null) return null;
     const { count, sinceMs } = awaited;
-    return { sinceMs, awaited, askMs: pace.askMs(count), limitMs: pace.limitMs(count, this.#board.distanceMs) };
+    const limitMs = (): number => pace.limitMs(count, this.#board.distanceMs);
+    return { sinceMs, awaited, askMs: pace.askMs(count), limitMs };
   }
 
   #wordWait(nowMs: number): Wait | null {
-    const owed = { awaited: null, askMs: this.#session.pace.wordMs, limitMs: Infinity };
+    const owed = { awaited: null, askMs: this.#session.pace.wordMs, limitMs: () => Infinity };
     if (this.#session.step !== 'open') return { ...owed, sinceMs: this.#startedMs };
     const index = this.#book.open[0]?.span.index;
     if (index === undefined) this.#owed = null;
