@@ -4,7 +4,8 @@ import type { PeerId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { checkedNetwork, only, prompt, standing } from '../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
-import type { ToyNetwork, ToyVolunteer } from '../../support/toy-network.ts';
+import { ToyNetwork, type ToyVolunteer } from '../../support/toy-network.ts';
+import { evidenceOf, failedChecks, receiptOf } from '../../support/toy-receipt.ts';
 
 const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({
   promptTokens,
@@ -124,6 +125,49 @@ describe('a volunteer that stalls while the prompt is fed', () => {
       expect(JSON.stringify(network.routes[1])).not.toContain(stalling.id);
     },
   );
+});
+
+describe('tokens that no verdict covers when their volunteer stalls', () => {
+  it.each([0, 1, 2])('are drawn again, and the answer makes a receipt that verifies: stage %i', async (stage) => {
+    const network = checkedNetwork([], 3);
+    const { events } = await ask(network, 70, 24, (event) => {
+      if (event.type === 'token' && event.position === 80) stall(network, network.of(stage)[0]!, 'answers nothing');
+    });
+    const evidence = evidenceOf(events);
+    expect(evidence.tier).toBe('checked');
+    // The logits of several positions were wanted in one run.
+    expect(Math.max(...evidence.runs.map(({ logits }) => logits))).toBeGreaterThan(1);
+    expect(failedChecks((await receiptOf(evidence)).verification)).toEqual([]);
+  });
+
+  it('are taken back where they were lies, from the first one on', async () => {
+    const network = checkedNetwork([], 3);
+    const liar = network.of(2)[0]!;
+    liar.compute.tamper = (rows) => {
+      if (rows.count === 0 || rows.start < 74) return rows;
+      const bytes = rows.bytes.slice();
+      const view = new DataView(bytes.buffer);
+      // The best two tokens change places.
+      const [first, second] = [view.getUint32(4, true), view.getUint32(12, true)];
+      view.setUint32(4, second, true);
+      view.setUint32(12, first, true);
+      return { ...rows, bytes };
+    };
+    const { events } = await ask(network, 70, 24, (event) => {
+      if (event.type === 'token' && event.position === 80) stall(network, liar, 'answers nothing');
+    });
+    expect(only(events, 'rerouted').map(({ from }) => from)).toEqual([81, 75]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+  });
+
+  it('stay as they are in an answer that nobody checks', async () => {
+    const network = new ToyNetwork(2);
+    const { events, longestMs } = await ask(network, 70, 24, (event) => {
+      if (event.type === 'token' && event.position === 80) stall(network, network.of(1)[0]!, 'answers nothing');
+    });
+    expect(longestMs).toBeLessThanOrEqual(ALLOWED_MS);
+    expect(only(events, 'rerouted')).toMatchObject([{ from: 81 }]);
+  });
 });
 
 describe('black holes', () => {
