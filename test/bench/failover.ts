@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util';
 import type { Route } from '#shared/route/route.ts';
 import { startStallingNetwork, type Stall, type StallingNetwork } from '../support/stalling-network.ts';
 import { readGoldenAnswers } from '../support/golden-answers.ts';
@@ -9,9 +10,12 @@ interface Loss {
   /** From the last token to the other route being taken, and from there until it is open; the rest is the replay. */
   readonly foundMs: number;
   readonly openedMs: number;
+  /** From the first route being open to the first token: a prompt of the same length, undisturbed. */
+  readonly firstMs: number;
   readonly reroutes: number;
 }
 
+const STALLS: readonly Stall[] = ['frozen', 'stuck', 'tarpit', 'gone'];
 const never = new AbortController().signal;
 const SAMPLING = { temperature: 0, topP: 1, seed: 0 };
 /** Tokens before the loss, and after it. */
@@ -35,10 +39,11 @@ async function lose(network: StallingNetwork, length: number, stage: number, how
   const request = { promptTokens: promptOf(length, round), maxNewTokens: BEFORE + AFTER, sampling: SAMPLING };
   let route: Route | null = null;
   let [saidMs, silenceMs, reroutes, said] = [0, 0, 0, 0];
-  let [foundMs, openedMs] = [NaN, NaN];
+  let [foundMs, openedMs, firstMs, routedMs] = [NaN, NaN, NaN, NaN];
   for await (const event of conversation.generate({ ...request, signal: never })) {
     const sinceMs = performance.now() - saidMs;
     if (event.type === 'routed') {
+      if (route === null) routedMs = performance.now();
       route = event.route;
       openedMs = sinceMs - foundMs;
     }
@@ -49,6 +54,7 @@ async function lose(network: StallingNetwork, length: number, stage: number, how
     if (event.type !== 'token') continue;
     const count = event.position + 1 - length;
     if (count <= said) continue;
+    if (said === 0) firstMs = performance.now() - routedMs;
     said = count;
     if (said > BEFORE) silenceMs = Math.max(silenceMs, performance.now() - saidMs);
     saidMs = performance.now();
@@ -56,23 +62,23 @@ async function lose(network: StallingNetwork, length: number, stage: number, how
   }
   conversation.close();
   if (silenceMs === 0) throw new Error(`an answer to ${length} tokens had only ${said}`);
-  return { silenceMs, foundMs, openedMs, reroutes };
+  return { silenceMs, foundMs, openedMs, firstMs, reroutes };
 }
 
 /** The time to the next token where the primary of the first or of the last stage is lost. */
-export async function measureFailover(rounds: number): Promise<Figure[]> {
+export async function measureFailover(rounds: number, stalls: readonly Stall[] = STALLS): Promise<Figure[]> {
   const network = await startStallingNetwork(6);
   const figures: Figure[] = [];
   try {
     await lose(network, 50, 0, 'tarpit', 0);
     await network.mend();
-    for (const how of ['frozen', 'stuck', 'tarpit', 'gone'] as const) {
+    for (const how of stalls) {
       for (const length of how === 'frozen' ? [50, 200, 400] : [200]) {
         for (const stage of [0, 1]) {
           const silences: number[] = [];
           for (let round = 1; round <= rounds; round++) {
-            const { silenceMs, foundMs, openedMs, reroutes } = await lose(network, length, stage, how, round);
-            const parts = [silenceMs, foundMs, openedMs].map(Math.round);
+            const { silenceMs, foundMs, openedMs, firstMs, reroutes } = await lose(network, length, stage, how, round);
+            const parts = [silenceMs, foundMs, openedMs, firstMs].map(Math.round);
             console.error(`${how} ${length} stage ${stage}: ${parts.join(', ')} ms, ${reroutes} reroutes`);
             if (reroutes > 0) silences.push(silenceMs);
             await network.mend();
@@ -89,9 +95,12 @@ export async function measureFailover(rounds: number): Promise<Figure[]> {
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) {
-  const [rounds = '3', json] = process.argv.slice(2);
-  const figures = await measureFailover(Number(rounds));
+  const { values } = parseArgs({
+    options: { rounds: { type: 'string', default: '3' }, json: { type: 'string' }, only: { type: 'string' } },
+  });
+  const stalls = STALLS.filter((how) => values.only === undefined || values.only === how);
+  const figures = await measureFailover(Number(values.rounds), stalls);
   console.log(formatFigures(figures));
-  if (json !== undefined) await writeFigures(json, 'npx tsx test/bench/failover.ts', figures);
+  if (values.json !== undefined) await writeFigures(values.json, 'npx tsx test/bench/failover.ts', figures);
   process.exit();
 }
