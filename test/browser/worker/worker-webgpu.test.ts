@@ -1,5 +1,5 @@
 import { Tokenizer } from '@huggingface/tokenizers';
-import { afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import type { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
@@ -27,6 +27,9 @@ const url = inject('modelUrl');
 const clock = pageClock();
 
 let manifest: Manifest;
+
+// An emulated GPU shares its cores with whatever else they do, and takes many times as long beside it.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 beforeAll(async () => {
   manifest = await readManifest(url);
