@@ -168,12 +168,12 @@ export class LapWatch {
     }
   }
 
-  /** Adds the time since the last look to the stage that has the rows. */
+  /** Adds the time since the last look to the stage that has the rows; time in which nobody knew is nobody's. */
   #track(place: Place, nowMs: number): void {
     if (place.type === 'held') {
       this.#heldMs.set(place.stage, (this.#heldMs.get(place.stage) ?? 0) + nowMs - this.#locatedMs);
     }
-    if (place.type !== 'unclear') this.#locatedMs = nowMs;
+    this.#locatedMs = nowMs;
     this.#betweenSinceMs = place.type === 'between' ? (this.#betweenSinceMs ?? nowMs) : null;
   }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { repetitions } from '../../support/effort.ts';
 import { checkedNetwork, only, prompt, standing } from '../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
 import { ToyNetwork, type ToyVolunteer } from '../../support/toy-network.ts';
@@ -346,7 +347,7 @@ describe('honest volunteers', () => {
         expect(only(events, 'rerouted')).toEqual([]);
         expect(network.routes).toHaveLength(1);
       }),
-      { numRuns: 25 },
+      { numRuns: repetitions(25, 400) },
     );
   });
 
