@@ -76,6 +76,14 @@ export const OPEN_TIMEOUT_MS = 20_000;
 export const SEAT_WAIT_MS = 5_000;
 /** How long one run may keep its session waiting; shorter than a lap, so that the stage at fault names itself. */
 export const RUN_TIMEOUT_MS = 15_000;
+/** How long rows may be under way before the requester asks where they are: no sooner than this, however quick laps are. */
+export const PROGRESS_ASK_MS = 250;
+/** How often it asks again. */
+export const PROGRESS_PERIOD_MS = 125;
+/** A replica whose answers take no time, and that gives none for this long while others do, is silent. */
+export const PROGRESS_SILENCE_MS = 250;
+/** The lap that is never too long, however quick others were. */
+export const LAP_FLOOR_MS = 500;
 /** How long a second replica of a stage has to confirm what another says against the peer that sends to both. */
 export const REFUSAL_WAIT_MS = 2_000;
 /** How long a hole in a session's messages may stay open. */

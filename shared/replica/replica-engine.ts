@@ -125,6 +125,8 @@ export class ReplicaEngine {
       case 'recall':
       case 'record':
         return this.#onAudit(from, message);
+      case 'progress':
+        return this.#onProgress(from, message);
       case 'close':
         this.#seats.forget({ session: message.session, from });
         return this.#sessions.get(message.session)?.onClose(from, message.reason);
@@ -191,6 +193,13 @@ export class ReplicaEngine {
       return this.#refuse(from, session.id, session.seat.stage, new ChorusError('unrouted', 'not your session'));
     }
     session.onAudit(message);
+  }
+
+  #onProgress(from: PeerId, { session: id, nonce }: Extract<PeerMessage, { type: 'progress' }>): void {
+    const session = this.#sessions.get(id);
+    if (session?.seat.requester === from) return session.onProgress(nonce);
+    const progressed = { type: 'progressed', session: id, nonce, step: 'unknown', received: 0, sent: 0 } as const;
+    this.#effects.push({ type: 'send', to: from, message: progressed });
   }
 
   #onEarly(from: PeerId, message: AuditMessage): void {

@@ -130,6 +130,14 @@ export class ReplicaSession {
     this.#next();
   }
 
+  /** Tells the requester how far the session is, without a look at compute. It keeps the session from no end. */
+  onProgress(nonce: number): void {
+    const step = this.#missing.size > 0 ? 'opening' : 'open';
+    const { nextSequence: received } = this.#order;
+    const { sent } = this.#runs;
+    this.#send(this.seat.requester, { type: 'progressed', session: this.id, nonce, step, received, sent });
+  }
+
   onFault(from: PeerId, message: Extract<PeerMessage, { type: 'fault' }>): void {
     if (this.seat.forward?.peer === from) {
       this.#send(this.seat.upstream, message);
@@ -142,6 +150,8 @@ export class ReplicaSession {
     if (from === upstream) this.#onLeft(reason);
     // The sender of a shadow that the requester gave up need not go on feeding it.
     else if (from === requester && role === 'shadow') this.fail(new ChorusError('cancelled', reason), null);
+    // A volunteer before this one that answers nothing passes no close on.
+    else if (from === requester) this.end(reason);
   }
 
   onReply(event: ReplicaSessionReply): void {

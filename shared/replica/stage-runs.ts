@@ -30,6 +30,7 @@ export class StageRuns {
   #queue: OrderedMessage[] = [];
   #running: Job | null = null;
   #runByMs = Infinity;
+  #sent = 0;
 
   constructor(
     host: SessionHost,
@@ -49,6 +50,11 @@ export class StageRuns {
   /** When the run under way is taken as lost. */
   get deadlineMs(): number {
     return this.#runByMs;
+  }
+
+  /** The sequence number after that of the last rows that were passed on. */
+  get sent(): number {
+    return this.#sent;
   }
 
   /** Takes in what is next in order. Throws `rate-limited` if too much waits. */
@@ -119,6 +125,7 @@ export class StageRuns {
     const { session, epoch, sequence, chunk, logitsFrom } = job;
     const hops = [...job.hops, { ...timings, stage, onward: this.#onward.transport }];
     const place = { session, stage: forward.stage, epoch, sequence, chunk, logitsFrom };
+    this.#sent = sequence + 1;
     this.#onward.send(rowsMessage({ ...place, rows: output, hops }));
   }
 

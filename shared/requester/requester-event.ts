@@ -69,7 +69,13 @@ export type SessionEffect =
 
 export type RequesterEffect =
   /** Asks the server for a route; takes the place of any request before it. */
-  | { readonly type: 'request-route'; readonly capacity: number; readonly exclude: readonly PeerId[] }
+  | {
+      readonly type: 'request-route';
+      readonly capacity: number;
+      readonly exclude: readonly PeerId[];
+      /** The session whose place the route takes, and whose other volunteers it should keep; null for none. */
+      readonly after: SessionId | null;
+    }
   | { readonly type: 'abandon-route' }
   | SessionEffect
   /** Says to the server who is at fault; to be answered by `reported`. */

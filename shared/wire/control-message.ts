@@ -174,6 +174,8 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     }),
     /** Volunteers that failed this requester a moment ago. */
     exclude: z.array(peerIdSchema).max(64),
+    /** A session of this requester that the new one takes the place of: its volunteers, but for those, should stay. */
+    after: sessionIdSchema.optional(),
   }),
   z.strictObject({ type: z.literal('abandon'), request: requestId }),
   /**

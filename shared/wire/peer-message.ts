@@ -18,8 +18,9 @@ export interface HopTiming extends RunTimings {
  *   requester -> stage 0 replicas, primary of stage i -> replicas of stage i + 1    open, rows, cut, close
  *   last primary -> requester                               ready, rows (kind logits)
  *   any replica -> the peer that sent it `open`             fault (a primary's is passed on backward to the requester)
- *   requester -> every replica, on a link of its own        audit, check, challenge, recall, record, close (of a shadow)
- *   every replica -> requester                              commit, reveal, recalled, recorded
+ *   requester -> every replica, on a link of its own        audit, check, challenge, recall, record, progress,
+ *                                                           close (of a shadow)
+ *   every replica -> requester                              commit, reveal, recalled, recorded, progressed
  *
  * The codec is in peer-codec.ts; docs/protocol.md has the bytes.
  */
@@ -87,6 +88,9 @@ export type PeerMessage =
       /** Ed25519 signature on the bytes of the claim. */
       readonly claimSignature: Uint8Array<ArrayBuffer>;
     }
+  /** Say how far the session is; to be answered at once, whatever compute is at. */
+  | { readonly type: 'progress'; readonly session: SessionId; readonly nonce: number }
+  | ProgressedMessage
   | { readonly type: 'ping'; readonly nonce: number }
   | { readonly type: 'pong'; readonly nonce: number };
 
@@ -106,6 +110,20 @@ export interface RowsMessage {
   /** SHA-256 of rows.bytes. */
   readonly digest: Uint8Array<ArrayBuffer>;
   readonly hops: readonly HopTiming[];
+}
+
+/** How far one replica is with a session; the counts are of rows messages, by their sequence numbers. */
+export interface ProgressedMessage {
+  readonly type: 'progressed';
+  readonly session: SessionId;
+  /** Of the question. */
+  readonly nonce: number;
+  /** `unknown`: no such session, or no longer. */
+  readonly step: 'unknown' | 'opening' | 'open';
+  /** All rows messages with lower numbers have come in. */
+  readonly received: number;
+  /** All with lower numbers were passed on; 0 for a shadow, which passes nothing on. */
+  readonly sent: number;
 }
 
 /** The session that a message is about. */

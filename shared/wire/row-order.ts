@@ -22,6 +22,11 @@ export class RowOrder {
     return this.#position;
   }
 
+  /** How many rows messages have been given out, by their sequence numbers: that after the last one's. */
+  get nextSequence(): number {
+    return this.#lastSequence + 1;
+  }
+
   /** True while a message waits for one before it. */
   get isWaiting(): boolean {
     return this.#held.length > 0;

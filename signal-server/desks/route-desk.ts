@@ -159,8 +159,8 @@ export class RouteDesk {
       return this.#refuse(member, request, 'too-long', message);
     }
     const inHand =
-      leases.ofRequester(member.id).filter((lease) => lease.role === 'answer').length +
-      this.#queue.positions().filter(({ waiting }) => waiting.requester.id === member.id).length;
+      leases.ofRequester(member.id).filter(({ role, route }) => role === 'answer' && route.session !== request.after)
+        .length + this.#queue.positions().filter(({ waiting }) => waiting.requester.id === member.id).length;
     if (inHand >= limits.routesPerRequester) {
       const message = `you already have ${inHand} sessions running or waiting`;
       return this.#refuse(member, request, 'rate-limited', message);

@@ -35,6 +35,8 @@ export interface Candidate {
   readonly isSteady: boolean;
   /** Its class is its own by what it computed, and was compared with the exact ones. */
   readonly isMeasured: boolean;
+  /** It works in the session that the route takes the place of. */
+  readonly isKept?: boolean;
 }
 
 /** The wishes of a requester. */
@@ -68,11 +70,15 @@ export interface CandidateSources {
   readonly measuresSpeed: () => boolean;
 }
 
-/** The volunteers that hold or load a stage of this model and may work, as this requester sees them. */
+/**
+ * The volunteers that hold or load a stage of this model and may work, as this requester sees them. The slots of `kept`, who
+ * work in a session that is about to end, count as free.
+ */
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
   { registry, leases, trust, isAnchor, gateOf, measuresSpeed }: CandidateSources,
+  kept: ReadonlySet<PeerId> = new Set(),
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
@@ -81,7 +87,8 @@ export function candidatesFor(
     const { isNew, isLongTrusted = false, suspendedUntilMs } = trust.standing(member.id, numericClass);
     const gate = gateOf(member);
     if (suspendedUntilMs !== null || gate === 'closed') return [];
-    const running = leases.running(member.id);
+    const isKept = kept.has(member.id);
+    const running = leases.running(member.id) - (isKept ? 1 : 0);
     const measures = measuresSpeed();
     const isOwn = isAnchor(member.id);
     const { tried, measuredClass } = volunteer;
@@ -105,6 +112,7 @@ export function candidatesFor(
         isNew,
         isSteady: isOwn || isLongTrusted,
         isMeasured: (isOwn || !measures || isUntriable || measuredClass) && isComparedClass(numericClass, model.size),
+        isKept,
       },
     ];
   });

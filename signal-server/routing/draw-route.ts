@@ -7,6 +7,8 @@ import type { ShadowPool } from './shadows.ts';
 
 /** Taken only where there is no other choice: far above any latency, and less than a stage that nobody could check. */
 const FAILED_LATELY_MS = 1e5;
+/** What a volunteer that goes on is preferred by: above any latency, and below what it costs a stage to be checked worse. */
+const KEPT_MS = 1e4;
 /** The same for a primary that is not fast enough, and the most that its own time adds to this. */
 const SLOW_MS = 100;
 const MAX_SLOW_MS = 1e3;
@@ -48,7 +50,10 @@ export class RouteDraw {
     this.#demand = demand;
     const leads = candidates.filter((candidate) => pool.mayLead(candidate));
     this.#penalties = new Map(
-      leads.map((lead) => [lead, pool.costMs(lead) + (lead.failedLately ? FAILED_LATELY_MS : 0)]),
+      leads.map((lead) => [
+        lead,
+        pool.costMs(lead) + (lead.failedLately ? FAILED_LATELY_MS : 0) - (lead.isKept ? KEPT_MS : 0),
+      ]),
     );
     const bySpan = new Map<string, Candidate[]>();
     for (const lead of leads) {

@@ -34,7 +34,8 @@ export class RoutePlanner {
       shadows: request.policy.shadows,
       exclude: new Set(request.exclude),
     };
-    const planned = planRoute(model.layers, demand, this.#candidates(model, requester), this.#draw);
+    const kept = this.#kept(requester, request);
+    const planned = planRoute(model.layers, demand, this.#candidates(model, requester, kept), this.#draw);
     return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
   }
 
@@ -59,7 +60,15 @@ export class RoutePlanner {
     return planned.type === 'wait' ? 'all volunteers are busy or loading' : planned.message;
   }
 
-  #candidates(model: PlannedModel, requester: PeerId): Candidate[] {
-    return candidatesFor(model, (volunteer) => this.#deps.faults.failedLately(requester, volunteer), this.#deps);
+  /** Those who stay of the session that the route takes the place of. It must leave somebody of it out, or there is no reason to. */
+  #kept(requester: PeerId, { after, exclude }: RouteRequest): ReadonlySet<PeerId> {
+    const lease = after === undefined ? undefined : this.#deps.leases.get(after);
+    if (lease?.requester !== requester || lease.role !== 'answer') return new Set();
+    const staying = lease.volunteers.filter((id) => !exclude.includes(id));
+    return new Set(staying.length < lease.volunteers.length ? staying : []);
+  }
+
+  #candidates(model: PlannedModel, requester: PeerId, kept?: ReadonlySet<PeerId>): Candidate[] {
+    return candidatesFor(model, (volunteer) => this.#deps.faults.failedLately(requester, volunteer), this.#deps, kept);
   }
 }

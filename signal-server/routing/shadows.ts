@@ -96,6 +96,7 @@ export class ShadowPool {
         prefixes.has(candidate.prefix) ? 1 : 0,
         lacksSteady && !(candidate.isSteady && isFast(candidate)) ? 1 : 0,
         candidate.failedLately ? 1 : 0,
+        candidate.isKept ? 0 : 1,
         isFast(candidate) ? lots.get(candidate)! : 1 + turnMs(candidate),
       ];
       const ranks = new Map([...left].map((candidate) => [candidate, rank(candidate)]));

@@ -15,6 +15,8 @@ export class FakeNetwork {
   fate: Fate = () => [1];
   /** The messages that a dishonest peer sends in place of one. */
   rewrite: (message: PeerMessage, from: PeerId, to: PeerId) => PeerMessage = (message) => message;
+  /** Peers whose links never come about, nor fail before their time. */
+  readonly unreachable = new Set<PeerId>();
   /** Every message that was sent. */
   readonly log: { readonly from: PeerId; readonly to: PeerId; readonly message: PeerMessage }[] = [];
   readonly #peers = new Map<PeerId, FakeLinks>();
@@ -55,6 +57,7 @@ export class FakeLinks implements Links {
   connect(peer: PeerId, { signal }: { webrtc: boolean; signal: AbortSignal }): Promise<Link> {
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(new ChorusError('cancelled', 'no longer wanted')));
+      if (this.#network.unreachable.has(peer)) return;
       this.#network.clock.setTimer(() => {
         const other = this.#network.peer(peer);
         if (other === undefined) return reject(new ChorusError('link-lost', 'nobody there'));

@@ -50,6 +50,8 @@ export interface ToyVolunteer {
   readonly links: FakeLinks;
   readonly host: ReplicaHost;
   numericClass: string;
+  /** False for one that only the relay reaches, as routes say. */
+  webrtc: boolean;
   /** Kept for replays; null for those who serve answers. */
   readonly reserve: 'arbiter' | 'referee' | null;
   /** Set for a third whose key is new. */
@@ -123,6 +125,8 @@ export class ToyNetwork {
   readonly reports: (ProvenFault | null)[] = [];
   /** Shadows that the server grants each stage where it has them. */
   shadows = 0;
+  /** What routes say that each stage takes for one position. */
+  predictedMs = 1;
   leaseMs = 15 * 60_000;
   #sessions = 0;
   #secrets = 0;
@@ -165,7 +169,7 @@ export class ToyNetwork {
       onActivity: () => undefined,
     });
     return {
-      ...{ id, stage, compute, links, host, reserve },
+      ...{ id, stage, compute, links, host, reserve, webrtc: true },
       get numericClass() {
         return backend.numericClass;
       },
@@ -204,7 +208,7 @@ export class ToyNetwork {
   route(requester: PeerId, capacity: number, exclude: readonly PeerId[] = [], shadows = 0): Route | null {
     const stages = toyRanges.map((range, stage) => {
       const [primary, ...others] = this.#free(stage, null, exclude).map(toReplica);
-      return primary && { range, primary, shadows: others.slice(0, shadows), predictedMs: 1 };
+      return primary && { range, primary, shadows: others.slice(0, shadows), predictedMs: this.predictedMs };
     });
     if (stages.includes(undefined)) return null;
     const found = stages.filter((stage) => stage !== undefined);
@@ -327,8 +331,8 @@ export class ToyNetwork {
   }
 }
 
-function toReplica({ id, numericClass, isUnproven }: ToyVolunteer): Replica {
-  return { id, webrtc: true, numericClass, ...(isUnproven && { isUnproven }) };
+function toReplica({ id, numericClass, webrtc, isUnproven }: ToyVolunteer): Replica {
+  return { id, webrtc, numericClass, ...(isUnproven && { isUnproven }) };
 }
 
 /** Reads an answer to its end. */

@@ -1,7 +1,7 @@
 import type { Clock, RandomBytes } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
-import type { Digest, PeerId, SessionId } from '../../ids.ts';
+import type { Digest, SessionId } from '../../ids.ts';
 import { CONNECT_TIMEOUT_MS } from '../../limits.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { AnswerEvent, GenerateRequest, RouteLink } from '../../requester/answer-event.ts';
@@ -144,7 +144,7 @@ export class Conversation {
     const { links, sessions } = this.#board;
     switch (effect.type) {
       case 'request-route':
-        return this.#requestRoute(effect.capacity, effect.exclude);
+        return this.#requestRoute(effect);
       case 'abandon-route':
         return this.#abandonRoute();
       case 'connect':
@@ -184,7 +184,7 @@ export class Conversation {
     }
   }
 
-  #requestRoute(capacity: number, exclude: readonly PeerId[]): void {
+  #requestRoute({ capacity, exclude, after }: Extract<RequesterEffect, { type: 'request-route' }>): void {
     const board = this.#board;
     const { deps, requests } = board;
     if (this.#request !== null) requests.delete(this.#request);
@@ -196,7 +196,8 @@ export class Conversation {
     const { shadows = DEFAULT_SHADOWS, minStages = manifest.minStages } = this.#options;
     const policy = { shadows, minStages: Math.max(minStages, manifest.minStages) };
     const { webrtc, control } = deps;
-    board.tell({ type: 'route', request, model: digest, capacity, webrtc, policy, exclude: [...exclude] });
+    const wish = { request, model: digest, capacity, webrtc, policy, exclude: [...exclude] };
+    board.tell({ type: 'route', ...wish, ...(after !== null && { after }) });
     // A server that is away for a moment is asked again when it is back.
     const { state } = control;
     if (state.type !== 'closed') return;

@@ -38,6 +38,7 @@ export class Answer {
   #verdictEnd = 0;
   /** End of the first span whose tokens are open, whatever route it was on. */
   #openFrom = Infinity;
+  #drawnEnd: number;
   #reroutes = 0;
   /** Tokens there were at the last reroute. */
   #reroutedAt = 0;
@@ -58,6 +59,7 @@ export class Answer {
       throw new ChorusError('too-long', text);
     }
     this.#history = [...promptTokens];
+    this.#drawnEnd = length;
     this.promptLength = length;
     this.maxNewTokens = Math.min(maxNewTokens, maxPositions - length);
     // A copy, as of the tokens: the caller may change its own object.
@@ -70,6 +72,15 @@ export class Answer {
 
   get history(): readonly number[] {
     return this.#history;
+  }
+
+  /** Tokens from this position on were drawn in a session that is gone, and have to be drawn again in this one. */
+  get drawnEnd(): number {
+    return this.#drawnEnd;
+  }
+
+  get isDrawingAgain(): boolean {
+    return this.#drawnEnd < this.#history.length;
   }
 
   get neededPositions(): number {
@@ -91,6 +102,11 @@ export class Answer {
     return this.#verdictEnd >= this.#closedAt;
   }
 
+  /** True once nothing more is to be done for it, in any session. */
+  get isDone(): boolean {
+    return this.isWhole && this.#closing !== 'renew';
+  }
+
   /** Replicas that failed it, in whatever session. */
   get faults(): Evidence['faults'] {
     return this.#faults;
@@ -109,6 +125,7 @@ export class Answer {
   /** Adds a token; says whether the answer is whole with it. */
   push(token: number): 'stop' | 'length' | null {
     this.#history.push(token);
+    this.#drawnEnd = this.#history.length;
     const length = this.#history.length - this.promptLength;
     if (this.#isComplete(this.#history.slice(this.promptLength))) return 'stop';
     return length >= this.maxNewTokens ? 'length' : null;
@@ -132,18 +149,40 @@ export class Answer {
 
   /** Takes back the tokens that no verdict covers; returns the position from which they come again. */
   withdraw(): number {
-    const kept = Math.max(this.promptLength, this.#verdictEnd + 1);
-    this.#history.length = Math.min(this.#history.length, kept);
-    this.#closing = null;
-    this.#closedAt = Infinity;
-    return this.#history.length;
+    return this.#reopen(this.#keptEnd);
   }
 
   /** Takes back the tokens from `position` on, which lies after the last verdict: another one comes there. */
   takeBack(position: number): void {
-    this.#history.length = Math.max(this.promptLength, Math.min(this.#history.length, position));
+    this.#reopen(Math.max(this.promptLength, position));
+    this.#drawnEnd = this.#history.length;
+  }
+
+  /**
+   * Keeps the tokens that no verdict covers, for another session to draw them again; returns the position from which
+   * tokens are missing. The last one of a closed answer is among these, for it is what closes it.
+   */
+  keepToDraw(): number {
+    const { length } = this.#history;
+    return this.#reopen(this.#closing === null ? length : Math.max(this.#keptEnd, length - 1));
+  }
+
+  /** All tokens were drawn again, up to this position. */
+  drawnAgain(end: number): void {
+    this.#drawnEnd = end;
+    this.#history.length = end;
+  }
+
+  get #keptEnd(): number {
+    return Math.max(this.promptLength, this.#verdictEnd + 1);
+  }
+
+  #reopen(end: number): number {
+    this.#history.length = Math.min(this.#history.length, end);
+    this.#drawnEnd = Math.min(this.#history.length, this.#keptEnd);
     this.#closing = null;
     this.#closedAt = Infinity;
+    return this.#history.length;
   }
 
   /** Counts one more route; false if there have been too many since the answer last got on. */
@@ -156,7 +195,7 @@ export class Answer {
 
   /** True if `reroute` would grant another route. */
   get mayReroute(): boolean {
-    return this.#reroutes < MAX_REROUTES || Math.max(this.promptLength, this.#verdictEnd + 1) > this.#reroutedAt;
+    return this.#reroutes < MAX_REROUTES || this.#keptEnd > this.#reroutedAt;
   }
 
   /** The answer as it ends; `isWhole` if every row has its verdict. */

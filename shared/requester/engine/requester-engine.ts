@@ -2,10 +2,10 @@ import type { Reply } from '../../ask.ts';
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
+import type { SpanCheck } from '../../judge/finding.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
-import { checkRoute } from '../../route/route.ts';
 import { sampleToken, type Sample } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
@@ -13,14 +13,16 @@ import type { TokenRedraw } from '../audit/span-audit.ts';
 import type { Lap } from '../feed/returns.ts';
 import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
-import { releaseOfReplay } from '../route-release.ts';
+import { releaseMessage, releaseOfReplay } from '../route-release.ts';
 import { LiveSession } from '../session/live-session.ts';
-import { isEffect, type SessionLost, type SessionNews, type SessionOut } from '../session/session-news.ts';
-import { CONTRADICTION } from '../session/told-fault.ts';
+import { isEffect, type SessionLost, type SessionNews, type SessionOut, type Stall } from '../session/session-news.ts';
+import { CONTRADICTION, LINK_LOST } from '../session/told-fault.ts';
 import { Answer, type Closing } from './answer.ts';
+import { DrawnAgain } from './drawn-again.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
-import { RouteSearch, type SearchStep } from './route-search.ts';
+import { isBetter, Replacements, type Replacement } from './replacement.ts';
+import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 
 /** Why a session ends over a difference that stays. */
 export const UNSETTLED = 'two replicas differ, and nobody could settle it';
@@ -37,8 +39,9 @@ interface Blamed {
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
  * holds, cuts these back to what a new prompt shares with them, sends the rest in chunks, then samples a token each lap.
- * An answer ends once all its rows have their verdict. If a volunteer fails, it asks for a route without that one, replays
- * the tokens up to the last verdict and goes on from there.
+ * An answer ends once all its rows have their verdict. If a volunteer fails, it asks for a route without that one and
+ * replays the tokens: those up to the last verdict, and where the volunteer is only lost, those after it too, which are
+ * drawn again there. While a volunteer stalls, the session is kept until there is a route to take its place.
  */
 export class RequesterEngine {
   readonly #config: RequesterConfig;
@@ -49,6 +52,8 @@ export class RequesterEngine {
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
+  readonly #replacements = new Replacements();
+  readonly #drawnAgain = new DrawnAgain();
   #session: LiveSession | null = null;
   /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
   #isAlignDue = false;
@@ -99,14 +104,17 @@ export class RequesterEngine {
       case 'queued':
         if (!this.#search.isOn) return;
         this.#search.wait(nowMs);
+        // An answer that goes on does not wait.
+        if (this.#replacements.sought !== null) return;
         return this.#emit({ type: 'queued', position: event.position });
       case 'routed':
         return this.#onRouted(event);
       case 'refused':
-        if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
+        if (this.#replacements.sought !== null) this.#bear(this.#replacements.sought);
+        else if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
         return;
       case 'server-back':
-        if (this.#search.isOn) this.#requestRoute();
+        if (this.#search.isOn) this.#requestRoute(this.#replacements.sought?.session);
         return;
       case 'reported':
         return this.#onReported(event.ticket, event.isAccepted);
@@ -133,26 +141,25 @@ export class RequesterEngine {
     else this.#renew(session, answer);
   }
 
-  #requestRoute(): void {
-    this.#take(this.#search.start(this.#now.nowMs));
+  /** Asks for a route, which takes the place of that of `before`. */
+  #requestRoute(before?: LiveSession): void {
+    this.#take(this.#search.start(this.#now.nowMs), before);
   }
 
-  #take(step: SearchStep): void {
+  #take(step: SearchStep, before?: LiveSession): void {
     if (step.type === 'fail') return this.#fail(step.error);
-    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude });
+    const after = before?.route.session ?? null;
+    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude, after });
   }
 
   #onRouted(signed: SignedRoute): void {
     if (!this.#search.stop()) return;
-    const { self, model, manifest } = this.#config;
-    try {
-      checkRoute(signed.route, self, model, manifest.config.layers);
-      const isShort = signed.route.capacity < (this.#answer?.neededPositions ?? 0);
-      if (isShort) throw new ChorusError('too-long', 'the route is too short');
-    } catch (error) {
-      return this.#fail(toChorusError(error));
-    }
-    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now);
+    const replacements = this.#replacements;
+    const { sought } = replacements;
+    const error = unusable(signed.route, this.#config, this.#answer?.neededPositions ?? 0);
+    if (error !== null) return sought === null ? this.#fail(error) : this.#bear(sought);
+    if (sought !== null && !this.#replace(sought, signed)) return;
+    const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now, replacements.patience);
     this.#session = session;
     this.#perform(session, session.connect());
   }
@@ -167,7 +174,10 @@ export class RequesterEngine {
     const { nowMs } = this.#now;
     if (nowMs >= this.#search.deadlineMs) {
       this.#effects.push({ type: 'abandon-route' });
-      this.#take(this.#search.timedOut());
+      const step = this.#search.timedOut();
+      const { sought } = this.#replacements;
+      if (sought !== null) this.#bear(sought);
+      else this.#take(step);
     }
     for (const event of this.#reports.expire(nowMs)) this.#emit(event);
     if (nowMs >= (this.#session?.deadlineMs ?? Infinity)) this.#toSession({ type: 'time' });
@@ -200,6 +210,7 @@ export class RequesterEngine {
   #align(session: LiveSession): void {
     this.#isAlignDue = this.#answer !== null && session.isSettling;
     if (this.#answer === null || this.#isAlignDue) return;
+    this.#drawnAgain.forget();
     this.#perform(session, session.align(this.#answer.history, this.#now));
     this.#feed(session);
   }
@@ -208,18 +219,22 @@ export class RequesterEngine {
     const answer = this.#answer;
     if (this.#session !== session || answer === null || answer.closing !== null || session.isHalted) return;
     if (this.#isAlignDue) return this.#align(session);
-    this.#perform(session, session.feed(answer.history, this.#now));
+    this.#perform(session, session.feed(answer.history, this.#now, answer.drawnEnd - 1));
   }
 
   #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const answer = this.#answer;
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
     const { prompt, lapMs } = lap;
-    const candidates = lap.candidates.at(-1);
     if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
-    // Only the last position of the history has its token drawn.
-    if (candidates === undefined || lap.end < answer.history.length) return this.#feed(session);
+    const candidates = this.#drawnAgain.take(session, answer, lap);
     const position = answer.history.length;
+    if (candidates === 'waiting') return this.#feed(session);
+    if (candidates === 'differs') {
+      const reason = 'other volunteers draw another token';
+      this.#emit({ type: 'rerouted', reason, volunteer: null, from: position });
+      return this.#align(session);
+    }
     const sample = sampleToken(candidates, answer.sampling, position);
     session.drew(sample.token, position, answer.sampling);
     this.#goOn(session, answer, sample, { lapMs, hops });
@@ -287,7 +302,9 @@ export class RequesterEngine {
   }
 
   #forgetAnswer(): void {
-    this.#search.forgetDoubts();
+    this.#stopReplacing();
+    this.#replacements.forget();
+    this.#search.forgetAnswer();
     this.#draft = null;
     this.#answer = null;
     this.#isAlignDue = false;
@@ -315,7 +332,7 @@ export class RequesterEngine {
   }
 
   #onNews(session: LiveSession, news: Exclude<SessionNews, { type: 'fault' }>): void {
-    const isOfCheck = news.type !== 'opened' && news.type !== 'lap' && news.type !== 'lost';
+    const isOfCheck = !['opened', 'lap', 'lost', 'stalled'].includes(news.type);
     if (isOfCheck && (this.#answer?.closing ?? null) !== null) this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
     switch (news.type) {
       case 'opened':
@@ -325,10 +342,11 @@ export class RequesterEngine {
         return this.#onLap(session, news.lap, news.hops);
       case 'lost':
         return this.#onLost(session, news);
+      case 'stalled':
+        return this.#onStalled(session, news);
       case 'checked': {
         // Until the session is cut back, its verdicts are on the tokens of the answer before.
-        const check = this.#isAlignDue ? null : (this.#answer?.accept(news.check) ?? null);
-        if (check !== null) this.#emit({ type: 'checked', check });
+        if (!this.#isAlignDue) this.#accept(news.check);
         return this.#endIfWhole();
       }
       case 'redrawn':
@@ -349,20 +367,94 @@ export class RequesterEngine {
     }
   }
 
-  /** Goes on with a new shadow, as long as the answer gets on by that. */
-  #onBare(session: LiveSession, { shadow, partner, isShown }: Extract<SessionNews, { type: 'bare' }>): void {
-    if (this.#answer?.mayReroute === false) return;
-    const [text, blamed] =
-      partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
-    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown });
+  #accept(check: SpanCheck): void {
+    if (this.#replacements.hold(check)) return;
+    const fresh = this.#answer?.accept(check) ?? null;
+    if (fresh !== null) this.#emit({ type: 'checked', check: fresh });
   }
 
-  #onBroken(session: LiveSession, { blamed, disputed, isShown }: Extract<SessionNews, { type: 'broken' }>): void {
+  /** Goes on with a new shadow, as long as the answer gets on by that. */
+  #onBare(session: LiveSession, { shadow, partner, isShown }: Extract<SessionNews, { type: 'bare' }>): void {
+    if (this.#answer?.mayReroute === false && session.length > 0) return;
+    const [text, blamed] =
+      partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
+    const error = new ChorusError('check-failed', text);
+    // Nothing is lost with a session that was fed nothing, or whose answer is there.
+    if (session.length === 0 || this.#answer?.isDone !== false)
+      return this.#reroute(session, error, { blamed, isShown }, []);
+    this.#leaveOut({ blamed, isShown });
+    this.#seek({ session, why: 'bare', error, blamed });
+  }
+
+  #leaveOut({ blamed, isShown }: Blamed): void {
+    if (isShown) this.#search.exclude(blamed, this.#now.nowMs);
+    else this.#search.doubt(blamed);
+  }
+
+  /** Goes on without these as soon as there is a route. A volunteer that is only slow may be drawn again for the next answer. */
+  #onStalled(session: LiveSession, { why, volunteers: blamed, error }: Stall): void {
+    if (this.#answer === null || this.#replacements.isSpent) return this.#stay(session);
+    this.#search.leaveOut(blamed, why, this.#now.nowMs);
+    this.#seek({ session, why: why === 'slow' ? 'slow' : 'lost', error, blamed });
+  }
+
+  /** Asks for a route to go on with, while the session goes on. */
+  #seek(replacement: Replacement): void {
+    this.#replacements.seek(replacement);
+    this.#requestRoute(replacement.session);
+  }
+
+  /** Gives up the session for this route; false if the answer is better off where it is. */
+  #replace(replacement: Replacement, { route }: SignedRoute): boolean {
+    const { session, why, error, blamed } = replacement;
+    const answer = this.#answer;
+    if (answer === null || answer.isDone || !isBetter(route, replacement)) {
+      this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
+      this.#bear(replacement);
+      return false;
+    }
+    this.#replacements.take(replacement);
+    if (why === 'bare') answer.reroute();
+    this.#settleUnchecked(session);
+    const from = answer.keepToDraw();
+    this.#drop(session, 'failed');
+    const volunteer = why === 'slow' || blamed.length > 1 ? null : blamed[0]!;
+    this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
+    return true;
+  }
+
+  /** Nothing is better than the session that stalls. */
+  #bear({ session, blamed }: Replacement): void {
+    if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
+    this.#search.readmit(blamed);
+    this.#stay(session);
+  }
+
+  /** The answer goes on in this session as well as it can. */
+  #stay(session: LiveSession): void {
+    for (const check of this.#replacements.giveUp()) this.#accept(check);
+    this.#perform(session, session.bear(this.#now));
+    this.#endIfWhole();
+  }
+
+  #stopReplacing(): void {
+    if (this.#replacements.sought !== null) this.#stopRouting();
+    this.#replacements.drop();
+  }
+
+  /** An answer that nobody checks keeps its tokens: they never become better than they are now. */
+  #settleUnchecked(session: LiveSession): void {
+    if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
+  }
+
+  #onBroken(session: LiveSession, news: Extract<SessionNews, { type: 'broken' }>): void {
+    const { blamed, disputed, isLoss, isShown } = news;
+    if (isLoss) return this.#reroute(session, new ChorusError('link-lost', LINK_LOST), { blamed, isShown: true }, []);
     const answer = this.#answer;
     const single = blamed.length > 1 || !isShown ? CONTRADICTION : 'a replica failed the check';
     const text = disputed === null ? single : UNSETTLED;
     if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
-    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown });
+    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown }, null);
   }
 
   /** Reports a provable fault to the server; people hear of it once the server has answered. */
@@ -401,26 +493,32 @@ export class RequesterEngine {
     this.#reroute(session, error, { blamed, isShown: !isDoubt }, faults);
   }
 
+  /** `faults` are those of volunteers that are only lost: the tokens are kept to be drawn again; null after a failed check. */
   #reroute(
     session: LiveSession,
     error: ChorusError,
     { blamed, isShown }: Blamed,
-    faults: Release['faults'] = [],
+    faults: Release['faults'] | null,
   ): void {
-    // An answer that nobody checks keeps its tokens: they never become better than they are now.
-    if (!session.isChecked) this.#perform(session, session.closeSpan(this.#now));
+    this.#stopReplacing();
+    this.#settleUnchecked(session);
     const answer = this.#answer;
-    this.#drop(session, answer === null ? 'done' : 'failed', faults);
-    if (isShown) this.#search.exclude(blamed, this.#now.nowMs);
-    else this.#search.doubt(blamed);
-    if (answer === null) return this.#search.forgetDoubts();
+    // A session that was fed nothing cost nothing, as long as the next one is not with the same volunteers.
+    const isFree = session.length === 0 && !this.#replacements.isSpent && this.#search.isNews(blamed);
+    if (isFree) this.#replacements.count();
+    this.#leaveOut({ blamed, isShown });
+    const isDone = answer?.isDone !== false;
+    const from = answer === null || isDone ? 0 : faults === null ? answer.withdraw() : answer.keepToDraw();
+    const goesOn = answer !== null && !isDone && (isFree || answer.reroute());
+    // The server hears of the next route before it forgets who was on this one.
+    if (goesOn) this.#requestRoute(session);
+    this.#drop(session, answer === null ? 'done' : 'failed', faults ?? []);
+    if (answer === null) return this.#search.forgetAnswer();
     // The answer is there, and so are all its verdicts.
-    if (answer.isWhole && answer.closing !== 'renew') return this.#endIfWhole();
-    const from = answer.withdraw();
-    if (!answer.reroute()) return this.#fail(error);
+    if (isDone) return this.#endIfWhole();
+    if (!goesOn) return this.#fail(error);
     const volunteer = isShown && blamed.length === 1 ? blamed[0]! : null;
     this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
-    this.#requestRoute();
   }
 
   #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {

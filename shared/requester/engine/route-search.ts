@@ -1,6 +1,9 @@
-import { ChorusError } from '../../errors.ts';
+import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import { EXCLUDE_MS, ROUTE_TIMEOUT_MS } from '../../limits.ts';
+import { checkRoute, type Route } from '../../route/route.ts';
+import type { RequesterConfig } from '../requester-event.ts';
+import type { Stall } from '../session/session-news.ts';
 
 /** The next step after the server's answer, or its silence. */
 export type SearchStep =
@@ -18,8 +21,8 @@ export class RouteSearch {
   readonly #self: PeerId;
   /** Peers to keep away from, each until its time. */
   readonly #excluded = new Map<PeerId, number>();
-  /** Peers to keep away from for this answer: they differed, and nothing shows who is wrong. */
-  readonly #doubted = new Set<PeerId>();
+  /** Peers to keep away from as long as the answer is made. */
+  readonly #ofAnswer = new Set<PeerId>();
   #byMs = Infinity;
 
   constructor(self: PeerId) {
@@ -38,20 +41,36 @@ export class RouteSearch {
     for (const peer of peers) this.#excluded.set(peer, nowMs + EXCLUDE_MS);
   }
 
+  /** True if one of these is not kept away from yet. */
+  isNews(peers: readonly PeerId[]): boolean {
+    return peers.some((peer) => !this.#excluded.has(peer) && !this.#ofAnswer.has(peer));
+  }
+
+  /** Keeps away from these for the answer: they differed, and nothing shows who is wrong. */
   doubt(peers: readonly PeerId[]): void {
-    for (const peer of peers) this.#doubted.add(peer);
+    for (const peer of peers) this.#ofAnswer.add(peer);
+  }
+
+  /** Keeps away from those that stall: who answers at all only as long as the answer is made. */
+  leaveOut(peers: readonly PeerId[], why: Stall['why'], nowMs: number): void {
+    if (why === 'silent') this.exclude(peers, nowMs);
+    else this.doubt(peers);
+  }
+
+  /** There is nobody in the place of these. */
+  readmit(peers: readonly PeerId[]): void {
+    for (const peer of peers) this.#ofAnswer.delete(peer);
   }
 
   /** The answer is over, and with it what was only doubted. */
-  forgetDoubts(): void {
-    this.#doubted.clear();
+  forgetAnswer(): void {
+    this.#ofAnswer.clear();
   }
 
   /** Peers to leave out now. This one is among them: no peer has a link to itself. */
   excluded(nowMs: number): PeerId[] {
     for (const [peer, untilMs] of this.#excluded) if (untilMs <= nowMs) this.#excluded.delete(peer);
-    const peers = new Set([this.#self, ...this.#doubted, ...this.#excluded.keys()]);
-    return [...peers].slice(0, MAX_EXCLUDED);
+    return [...new Set([this.#self, ...this.#ofAnswer, ...this.#excluded.keys()])].slice(0, MAX_EXCLUDED);
   }
 
   start(nowMs: number): SearchStep {
@@ -74,10 +93,10 @@ export class RouteSearch {
   /** Asks again without exclusions: a volunteer that failed once is better than none. */
   refused(error: ChorusError, nowMs: number): SearchStep {
     this.stop();
-    const isFree = this.#excluded.size === 0 && this.#doubted.size === 0;
+    const isFree = this.#excluded.size + this.#ofAnswer.size === 0;
     if (isFree || !SCARCE.has(error.code)) return { type: 'fail', error };
     this.#excluded.clear();
-    this.#doubted.clear();
+    this.#ofAnswer.clear();
     return this.start(nowMs);
   }
 
@@ -86,4 +105,18 @@ export class RouteSearch {
     const message = 'the network has no free volunteers; try again in a while';
     return { type: 'fail', error: new ChorusError('timeout', message) };
   }
+}
+
+/** Why a route that the server gave is of no use for an answer of so many positions; null if it is. */
+export function unusable(
+  route: Route,
+  { self, model, manifest }: RequesterConfig,
+  positions: number,
+): ChorusError | null {
+  try {
+    checkRoute(route, self, model, manifest.config.layers);
+  } catch (error) {
+    return toChorusError(error);
+  }
+  return route.capacity < positions ? new ChorusError('too-long', 'the route is too short') : null;
 }

@@ -12,6 +12,7 @@ import type { CutMessage } from '../../wire/row-order.ts';
 import { checkDigest, rowsMessage } from '../../wire/rows-message.ts';
 import { ShadowFeed } from '../../wire/shadow-feed.ts';
 import type { Release, Rest, SignedRoute } from '../requester-event.ts';
+import { Pace } from './pace.ts';
 import { readLogits, Returns, type Lap, type Returned } from './returns.ts';
 
 /** A resting session is given back a little before its replicas would end it. */
@@ -30,6 +31,15 @@ export interface Run {
 /** Rows on their way round. */
 interface Flight extends Run {
   readonly sentMs: number;
+}
+
+/** The oldest rows on their way round, for which the requester waits. */
+export interface Awaited {
+  readonly sequence: number;
+  /** Positions. */
+  readonly count: number;
+  /** Since when nothing but these is waited for. */
+  readonly sinceMs: number;
 }
 
 /** The requester's side of one session: the tokens in the replicas' KV, and those on their way. */
@@ -53,6 +63,8 @@ export class RequesterSession {
   /** Tokens that were drawn from this session's logits, by position. */
   readonly #drawn = new Map<number, Drawn>();
   readonly #returns = new Returns();
+  readonly pace: Pace;
+  #arrivedMs = -Infinity;
   #epoch = 0;
   #sequence = 0;
   #flights = new Map<number, Flight>();
@@ -62,12 +74,14 @@ export class RequesterSession {
   #tokens = 0;
   #lapsMs = 0;
 
-  constructor({ route, envelope }: SignedRoute, nowMs: number) {
+  /** `patience` as of `Pace`. */
+  constructor({ route, envelope }: SignedRoute, nowMs: number, patience = 1) {
     this.route = route;
     this.envelope = envelope;
     this.leaseEndMs = nowMs + leaseMs(route);
     this.shadows = new ShadowFeed(route.stages[0]!.shadows.map(({ id }) => id));
     this.#stepByMs = nowMs + CONNECT_TIMEOUT_MS;
+    this.pace = new Pace(route.stages, patience);
   }
 
   get id(): SessionId {
@@ -95,6 +109,14 @@ export class RequesterSession {
   get deadlineMs(): number {
     if (this.#stepByMs !== Infinity) return this.#stepByMs;
     return this.#flights.size === 0 ? Infinity : this.#lapByMs;
+  }
+
+  /** Null while nothing is waited for. */
+  get awaited(): Awaited | null {
+    const [oldest] = this.#flights;
+    if (oldest === undefined || this.isResting) return null;
+    const [sequence, { start, end, sentMs }] = oldest;
+    return { sequence, count: end - start, sinceMs: Math.max(sentMs, this.#arrivedMs) };
   }
 
   /** Positions the replicas hold, once what is on its way has arrived. */
@@ -253,6 +275,8 @@ export class RequesterSession {
     const candidates = readLogits(rows.bytes, wanted, vocabularySize);
     this.#flights.delete(message.sequence);
     this.#returns.arrived(message);
+    this.pace.note(flight.end - flight.start, nowMs - Math.max(flight.sentMs, this.#arrivedMs));
+    this.#arrivedMs = nowMs;
     this.#lapByMs = nowMs + LAP_TIMEOUT_MS;
     if (this.#forgotten.delete(message.sequence)) return null;
     const prompt = this.#prompt;

@@ -11,8 +11,11 @@ import { SpanBook } from '../audit/span-book.ts';
 import { RequesterSession } from '../feed/requester-session.ts';
 import type { Release, RequesterConfig, RequesterEvent, RequesterEventOf, SignedRoute } from '../requester-event.ts';
 import { liveHost } from './live-host.ts';
+import type { ProgressQuestion } from './progress-board.ts';
 import { SessionCheck, type CheckHost } from './session-check.ts';
 import type { SessionAccount, SessionOut } from './session-news.ts';
+import { SessionWatch } from './session-watch.ts';
+import { LINK_LOST } from './told-fault.ts';
 import { ToldFaults } from './told-faults.ts';
 
 /** One session over its links: opens it, feeds it, takes what comes back, and has it checked. */
@@ -25,15 +28,18 @@ export class LiveSession {
   #check: SessionCheck | null = null;
   /** Null before the first fault that a peer tells of. */
   #faults: ToldFaults | null = null;
+  readonly #watch: SessionWatch;
+  #isDropped = false;
   #out: SessionOut[] = [];
   #now: Now;
 
-  /** `nextTicket` numbers requests to the server. */
-  constructor(config: RequesterConfig, signed: SignedRoute, nextTicket: () => number, now: Now) {
+  /** `nextTicket` numbers requests to the server; `patience` is how many times the usual time volunteers get. */
+  constructor(config: RequesterConfig, signed: SignedRoute, nextTicket: () => number, now: Now, patience = 1) {
     this.#config = config;
     this.#now = now;
-    this.#session = new RequesterSession(signed, now.nowMs);
+    this.#session = new RequesterSession(signed, now.nowMs, patience);
     this.#book = new SpanBook(signed.route);
+    this.#watch = new SessionWatch(this.#session, this.#book, now.nowMs);
     const push = (out: SessionOut): void => void this.#out.push(out);
     this.#host = liveHost({ config, session: this.#session, nowMs: () => this.#now.nowMs, push, nextTicket });
   }
@@ -85,6 +91,7 @@ export class LiveSession {
   get deadlineMs(): number {
     return Math.min(
       this.#session.deadlineMs,
+      this.#isDropped ? Infinity : this.#watch.deadlineMs,
       this.#check?.deadlineMs ?? Infinity,
       this.#faults?.deadlineMs ?? Infinity,
     );
@@ -97,8 +104,9 @@ export class LiveSession {
 
   connect(): SessionOut[] {
     const { session, stages } = this.route;
-    const { primary, shadows } = stages[0]!;
-    return [primary, ...shadows].map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
+    // The first stage is opened from here; the others are asked for their progress.
+    const replicas = stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    return replicas.map(({ id: peer, webrtc }) => ({ type: 'connect', session, peer, webrtc }));
   }
 
   /** Takes an event that may be for this session; any other does nothing. */
@@ -184,18 +192,43 @@ export class LiveSession {
   drop(outcome: Release['outcome'], faults: Release['faults']): SessionOut[] {
     const session = this.#session;
     session.faults.push(...faults);
+    this.#isDropped = true;
     return this.#collect(this.#now, () => {
       this.#check?.stop();
-      if (session.step !== 'connecting') this.#broadcast({ type: 'close', session: session.id, reason: outcome });
+      const close = { type: 'close', session: session.id, reason: outcome } as const;
+      if (session.step !== 'connecting') this.#broadcast(close);
+      // Where a volunteer in the middle is lost, nobody passes it on.
+      if (outcome === 'failed')
+        for (const to of this.#watch.linkedPeers) this.#out.push({ type: 'send', to, message: close });
       this.#out.push({ type: 'release', release: session.release(outcome, this.#book.verdicts.counts) });
     });
+  }
+
+  /** The answer goes on in this session although it stalls. */
+  bear(now: Now): SessionOut[] {
+    return this.#collect(now, () => this.#watch.bear(now.nowMs));
   }
 
   #collect(now: Now, act: () => void): SessionOut[] {
     this.#now = now;
     this.#out = [];
     act();
+    if (!this.#isDropped) this.#lookOn();
     return this.#out;
+  }
+
+  /** Asks for progress where something takes long, and tells without whom the answer should go on. */
+  #lookOn(): void {
+    const isHeld = this.#session.isResting || this.isSettling || this.#faults?.isWeighing === true;
+    const { questions, silentShadows, stalls } = this.#watch.step(isHeld, this.#now.nowMs);
+    for (const question of questions) this.#ask(question);
+    for (const shadow of silentShadows) this.#check?.leave(shadow);
+    for (const stall of stalls) this.#out.push({ type: 'stalled', ...stall });
+  }
+
+  #ask({ to, nonce }: ProgressQuestion): void {
+    const { id: session } = this.#session;
+    for (const peer of to) this.#out.push({ type: 'send', to: peer, message: { type: 'progress', session, nonce } });
   }
 
   #dispatch(event: RequesterEvent): void {
@@ -218,6 +251,9 @@ export class LiveSession {
     const session = this.#session;
     const { peer } = event;
     if (event.session !== session.id) return this.#check?.handle(event);
+    const question = event.type === 'connected' ? this.#watch.linked(peer, this.#now.nowMs) : null;
+    if (question !== null) this.#ask(question);
+    if (event.type === 'connect-failed') this.#watch.unlinked(peer);
     if (peer === session.first && session.step === 'connecting') {
       if (event.type === 'connect-failed') return this.#lose(event.error, [peer]);
       session.toOpening(this.#now.nowMs);
@@ -232,6 +268,7 @@ export class LiveSession {
     const session = this.#session;
     const isOwn = 'session' in message && message.session === session.id;
     if (isOwn && message.type === 'fault') return this.#onFault(from, message);
+    if (isOwn && message.type === 'progressed') return this.#watch.told(from, message, this.#now.nowMs);
     if (isOwn && message.type === 'ready') {
       if (from === session.last && session.step === 'opening') this.#onReady();
     } else if (isOwn && message.type === 'rows') {
@@ -248,7 +285,7 @@ export class LiveSession {
   }
 
   #onFault(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): void {
-    this.#faults ??= new ToldFaults(this.#host);
+    this.#faults ??= new ToldFaults(this.#host, (peer) => this.#watch.isGone(peer));
     const told = this.#faults.take(from, fault);
     if (told === 'shadow-left') this.#onLinkLost(from);
     else if (told === 'refusal') this.#hearRefusals();
@@ -264,9 +301,10 @@ export class LiveSession {
   #onLinkLost(peer: PeerId): void {
     const session = this.#session;
     session.shadows.drop(peer);
+    this.#watch.unlinked(peer);
     const isEnd = peer === session.first || peer === session.last;
     if (session.step === 'connecting' || !isEnd) return this.#check?.handle({ type: 'link-lost', peer });
-    this.#lose(new ChorusError('link-lost', 'the connection to a volunteer was lost'), [peer]);
+    this.#lose(new ChorusError('link-lost', LINK_LOST), [peer]);
   }
 
   #onTime(): void {

@@ -46,6 +46,11 @@ export class Refusals {
     return Math.min(Infinity, ...[...this.#open.values()].map(({ byMs }) => byMs));
   }
 
+  /** True while one is open that is more than a loss: that of a sender which is gone can be found out in other ways. */
+  get isWeighing(): boolean {
+    return [...this.#open.values()].some(({ isLoss, byMs }) => !isLoss && byMs !== Infinity);
+  }
+
   /** `receiver`, a replica of `stage`, has refused what the stage before sent it, or is not sent anything any more. */
   add({ stage, receiver, error, isHearsay }: Extract<ToldFault, { type: 'refusal' }>, nowMs: number): void {
     const sender = this.#route.stages[stage - 1]!.primary.id;

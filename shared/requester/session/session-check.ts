@@ -39,6 +39,8 @@ export class SessionCheck {
   #settlements: Settlements | null = null;
   /** Null before the end of the first answer. */
   #records: SessionRecords | null = null;
+  /** Shadows that were left out gently. */
+  readonly #spared = new Set<PeerId>();
   #isBroken = false;
 
   constructor(host: CheckHost, book: SpanBook) {
@@ -121,6 +123,12 @@ export class SessionCheck {
     return this.#isBroken ? null : this.#audit;
   }
 
+  /** Goes on without a shadow that answers nothing, which is no fault on record. */
+  leave(shadow: PeerId): void {
+    this.#spared.add(shadow);
+    this.audit?.unreachable(shadow);
+  }
+
   /** Takes what may be about the check. */
   handle(event: RequesterEvent): void {
     this.#records?.handle(event);
@@ -197,10 +205,12 @@ export class SessionCheck {
   #onFailed({ peer, partner, stage, role, code, span, proof, isStageBare }: AuditFailure): void {
     const at = { start: span?.start ?? this.#session.length, end: span?.end ?? this.#session.length };
     // One's word against another's is no fault of either.
-    if (partner === null) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
+    const isBlamed = partner === null && !this.#spared.has(peer);
+    if (isBlamed) this.#blame({ volunteer: peer, stage, role, code, ...at, proof });
     if (role === 'primary') {
       const parties = [this.#replica(peer), ...(partner === null ? [] : [this.#replica(partner)])];
-      return this.#break(code === 'disagreement' ? doubtful(parties) : idsOf(parties), null, partner === null);
+      const blamed = code === 'disagreement' ? doubtful(parties) : idsOf(parties);
+      return this.#break({ blamed, disputed: null, isShown: partner === null, isLoss: code === 'unreachable' });
     }
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
@@ -249,8 +259,9 @@ export class SessionCheck {
     if (isOpen) return this.audit?.settled({ index: span.index, stage, wrong: 'nobody', third: null });
     if (wrong !== 'nobody' && wrong !== 'shadow') {
       const isDisputed = wrong === 'unknown' || wrong === 'both';
-      const check = isDisputed ? disputedCheck(dispute, this.#session.route) : null;
-      return this.#break(blamedOf(dispute, verdict), check, isFinal(third, proofs));
+      const disputed = isDisputed ? disputedCheck(dispute, this.#session.route) : null;
+      const blamed = blamedOf(dispute, verdict);
+      return this.#break({ blamed, disputed, isShown: isFinal(third, proofs), isLoss: false });
     }
     if (third === null) return;
     if (wrong === 'shadow') this.#session.shadows.drop(dispute.shadow.peer);
@@ -270,10 +281,10 @@ export class SessionCheck {
     this.#host.tell({ type: 'fault', fault });
   }
 
-  #break(blamed: readonly PeerId[], disputed: SpanCheck | null, isShown: boolean): void {
+  #break({ disputed, ...news }: Omit<Extract<SessionNews, { type: 'broken' }>, 'type'>): void {
     this.#isBroken = true;
     if (disputed !== null) this.#book.verdicts.addDisputed();
-    this.#host.tell({ type: 'broken', blamed, disputed, isShown });
+    this.#host.tell({ type: 'broken', disputed, ...news });
   }
 }
 

@@ -22,6 +22,14 @@ export interface SessionLost {
   readonly isDoubt?: boolean;
 }
 
+/** Volunteers without whom the answer should go on. Nobody is held to be at fault. */
+export interface Stall {
+  /** `silent`: they answer nothing; `slow`: they have what the answer waits for; `unclear`: they contradict each other, or left. */
+  readonly why: 'silent' | 'slow' | 'unclear';
+  readonly volunteers: readonly PeerId[];
+  readonly error: ChorusError;
+}
+
 /** News of a session, or of its check, as far as it matters to the answer. */
 export type SessionNews =
   /** Every stage is open. */
@@ -29,6 +37,8 @@ export type SessionNews =
   /** Something came back; null if it is of no use but that there is room for more. */
   | { readonly type: 'lap'; readonly lap: Lap | null; readonly hops: readonly HopTiming[] }
   | SessionLost
+  /** Told once, until `bear`: the session goes on as well as it can. */
+  | ({ readonly type: 'stalled' } & Stall)
   | { readonly type: 'checked'; readonly check: SpanCheck }
   /** Another replica's draw goes on: the session is to be cut back to it. Comes before the verdict that ends there. */
   | { readonly type: 'redrawn'; readonly redraw: TokenRedraw }
@@ -49,6 +59,8 @@ export type SessionNews =
       readonly disputed: SpanCheck | null;
       /** True where something shows that they failed: a proof, a referee, or what they sent themselves. */
       readonly isShown: boolean;
+      /** A primary is only gone: what it gave may be drawn from again, by others. */
+      readonly isLoss: boolean;
     };
 
 /** The tokens and runs that a session was fed, and the verdicts on them. */

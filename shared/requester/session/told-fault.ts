@@ -7,6 +7,9 @@ import type { SessionLost } from './session-news.ts';
 /** The reason to leave out two volunteers at once. */
 export const CONTRADICTION = 'two volunteers contradict each other, and one of them is wrong';
 
+/** The reason to leave out a volunteer that is gone. */
+export const LINK_LOST = 'the connection to a volunteer was lost';
+
 /** The meaning of a peer's `fault` for the session. */
 export type ToldFault =
   /** `receiver`, a replica of `stage`, says that the stage before sent it impossible rows, or none. */

@@ -11,9 +11,12 @@ import { CONTRADICTION, readFault } from './told-fault.ts';
 export class ToldFaults {
   readonly #host: CheckHost;
   readonly #refusals: Refusals;
+  readonly #isGone: (peer: PeerId) => boolean;
 
-  constructor(host: CheckHost) {
+  /** `isGone` tells whom this side itself could not reach, or lost. */
+  constructor(host: CheckHost, isGone: (peer: PeerId) => boolean = () => false) {
     this.#host = host;
+    this.#isGone = isGone;
     this.#refusals = new Refusals(host.session.route);
   }
 
@@ -21,12 +24,23 @@ export class ToldFaults {
     return this.#refusals.deadlineMs;
   }
 
+  /** True while a second replica's word is waited for, that would show whose fault it is. */
+  get isWeighing(): boolean {
+    return this.#refusals.isWeighing;
+  }
+
   /** Takes a fault and returns its meaning: its sender, a shadow, has left the session; the session is lost; or rows were refused. */
   take(from: PeerId, fault: Extract<PeerMessage, { type: 'fault' }>): 'shadow-left' | 'lost' | 'refusal' | null {
     const told = readFault(from, fault, this.#host.session.route);
-    if (told?.type === 'lost') this.#host.tell(told);
+    if (told?.type === 'lost') this.#host.tell(this.#seen(told));
     if (told?.type === 'refusal') this.#refusals.add(told, this.#host.nowMs);
     return told?.type ?? null;
+  }
+
+  /** Who says what this side sees itself is no cause of it. */
+  #seen(lost: SessionLost): SessionLost {
+    const { told: _told, ...known } = lost;
+    return lost.blamed.every((peer) => this.#isGone(peer)) ? known : lost;
   }
 
   /**

@@ -6,6 +6,7 @@ import { MAX_PEER_MESSAGE_BYTES, MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_STAGE
 import type { PeerMessage } from '../peer-message.ts';
 import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
 import { decodeCheckMessage, encodeCheckMessage, type CheckMessage } from './peer-codec-check.ts';
+import { decodeProgressMessage, encodeProgressMessage } from './peer-codec-progress.ts';
 import { decodeRecordMessage, encodeRecordMessage } from './peer-codec-record.ts';
 import { decodeRows, encodeRows } from './peer-codec-rows.ts';
 
@@ -19,6 +20,7 @@ import { decodeRows, encodeRows } from './peer-codec-rows.ts';
  *   3 rows                     peer-codec-rows.ts
  *   9 … 15                     peer-codec-check.ts
  *   16 record, 17 recorded     peer-codec-record.ts
+ *   18 progress, 19 progressed peer-codec-progress.ts
  */
 
 const TYPE_CODES = {
@@ -39,6 +41,8 @@ const TYPE_CODES = {
   recalled: 15,
   record: 16,
   recorded: 17,
+  progress: 18,
+  progressed: 19,
 } as const;
 const CHECK_TYPES = new Map<number | undefined, CheckMessage['type']>(
   (['audit', 'check', 'commit', 'challenge', 'reveal', 'recall', 'recalled'] as const).map((type) => [
@@ -101,6 +105,9 @@ function encodeUnchecked(message: PeerMessage): Uint8Array<ArrayBuffer> {
     case 'record':
     case 'recorded':
       return encodeRecordMessage(code, message);
+    case 'progress':
+    case 'progressed':
+      return encodeProgressMessage(code, message);
     default:
       return encodeCheckMessage(code, message);
   }
@@ -142,6 +149,10 @@ export function decodePeerMessage(bytes: Uint8Array<ArrayBuffer>): PeerMessage {
       return decodeRecordMessage('record', bytes);
     case TYPE_CODES.recorded:
       return decodeRecordMessage('recorded', bytes);
+    case TYPE_CODES.progress:
+      return decodeProgressMessage('progress', bytes);
+    case TYPE_CODES.progressed:
+      return decodeProgressMessage('progressed', bytes);
     default: {
       const type = CHECK_TYPES.get(bytes[0]);
       if (type === undefined) throw badMessage('unknown message type');

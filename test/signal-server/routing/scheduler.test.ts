@@ -166,6 +166,20 @@ describe('a route', () => {
     expect(primaries(plan([failed, candidate('end', 5, 10)]))).toEqual(['failed', 'end']);
   });
 
+  it('goes on over the volunteers of the session whose place it takes, be others faster', () => {
+    const kept = { isKept: true, layerMs: 9 };
+    const all = [candidate('fast', 0, 5), candidate('kept', 0, 5, kept), candidate('end', 5, 10)];
+    expect(primaries(plan(all))).toEqual(['kept', 'end']);
+  });
+
+  it('does not go on over them at the price of a check', () => {
+    const all = [candidate('kept', 0, 10, { isKept: true }), candidate('a', 0, 10), candidate('b', 0, 10)];
+    const alone = candidate('kept alone', 0, 5, { isKept: true });
+    const planned = plan([...all, alone, candidate('end', 5, 10)], { shadows: 1, minStages: 1 });
+    expect(primaries(planned)).toEqual(['kept']);
+    expect(shadowsOf(planned)[0]).toHaveLength(1);
+  });
+
   it('never goes over an excluded volunteer', () => {
     const planned = plan([candidate('a', 0, 5), candidate('b', 5, 10)], { exclude: new Set(['a' as PeerId]) });
     expect(planned).toMatchObject({ type: 'refused', code: 'no-coverage', missing: { start: 0, end: 4 } });

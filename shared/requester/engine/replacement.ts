@@ -1,0 +1,94 @@
+import type { ChorusError } from '../../errors.ts';
+import type { PeerId } from '../../ids.ts';
+import type { SpanCheck } from '../../judge/finding.ts';
+import type { Route } from '../../route/route.ts';
+import type { LiveSession } from '../session/live-session.ts';
+
+/** Other routes that are taken for one answer without its getting on. */
+const MAX_REPLACEMENTS = 16;
+
+/** Another route that is asked for while the answer goes on in its session as well as it can. */
+export interface Replacement {
+  readonly session: LiveSession;
+  /** `bare`: a stage has nobody who checks it; `slow`: too slow, as far as can be told; `lost`: nothing comes any more. */
+  readonly why: 'bare' | 'slow' | 'lost';
+  readonly error: ChorusError;
+  readonly blamed: readonly PeerId[];
+}
+
+/** The routes that one answer seeks while its session goes on, and the verdicts that wait for what becomes of that. */
+export class Replacements {
+  #sought: Replacement | null = null;
+  #held: SpanCheck[] = [];
+  #taken = 0;
+  #patience = 1;
+
+  /** Null while none is sought. */
+  get sought(): Replacement | null {
+    return this.#sought;
+  }
+
+  /** How many times the usual time the next session's volunteers get: more with each that was left for being slow. */
+  get patience(): number {
+    return this.#patience;
+  }
+
+  /** True once there were so many that no more are taken. */
+  get isSpent(): boolean {
+    return this.#taken >= MAX_REPLACEMENTS;
+  }
+
+  seek(replacement: Replacement): void {
+    const isWorse = this.#sought?.why === 'lost' && replacement.why !== 'lost';
+    if (!isWorse) this.#sought = replacement;
+  }
+
+  /** True for a verdict that a new shadow could better, which is kept until there is one, or none; and for those after it. */
+  hold(check: SpanCheck): boolean {
+    const isHeld = this.#sought?.why === 'bare' && (this.#held.length > 0 || check.tier === 'unchecked');
+    if (isHeld) this.#held.push(check);
+    return isHeld;
+  }
+
+  /** Counts a route that is taken in place of one that was of no more use. */
+  count(): void {
+    this.#taken += 1;
+  }
+
+  /** The route that was sought is taken: what was held is worth nothing. */
+  take({ why }: Replacement): void {
+    this.count();
+    if (why === 'slow') this.#patience *= 2;
+    this.drop();
+  }
+
+  /** None is sought any more. */
+  drop(): void {
+    this.#sought = null;
+    this.#held = [];
+  }
+
+  /** The answer goes on where it is; returns the verdicts that were held. */
+  giveUp(): readonly SpanCheck[] {
+    const held = this.#held;
+    this.drop();
+    return held;
+  }
+
+  /** The answer is over. */
+  forget(): void {
+    this.drop();
+    this.#taken = 0;
+    this.#patience = 1;
+  }
+}
+
+/** True if the answer is better off on `route` than where it is. */
+export function isBetter(route: Route, { session, why, blamed }: Replacement): boolean {
+  const named = route.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+  if (named.some(({ id }) => blamed.includes(id))) return false;
+  if (why === 'lost') return true;
+  const bare = ({ stages }: Route): number => stages.filter(({ shadows }) => shadows.length === 0).length;
+  // Speed is not worth a check; a stage that lost its shadow had one by its route.
+  return bare(route) <= bare(session.route);
+}

@@ -1,0 +1,82 @@
+import { isExactClass } from '../../judge/numeric-class.ts';
+import { LAP_FLOOR_MS, PROGRESS_ASK_MS } from '../../limits.ts';
+import type { Route } from '../../route/route.ts';
+
+/** Laps of runs of one size that are remembered. */
+const LAPS = 9;
+/** How many times the usual lap one may take; honest laps vary by less. */
+const USUAL_MARGIN = 3;
+/** How many times the route's prediction a lap may take: it knows nothing of what its volunteers do besides. */
+const PREDICTED_MARGIN = 4;
+/** The least that each link of a lap is given, besides its stages' own work. */
+const HOP_MS = 100;
+/** The first run of a size, in which a graphics processor may have to compile; a class that compiles nothing needs less. */
+const FIRST_RUN_MS = 5_000;
+const FIRST_EXACT_RUN_MS = 2_000;
+const MAX_PATIENCE = 32;
+
+/** How long laps of one session take, and how long one may take before its volunteers are slower than they were measured to be. */
+export class Pace {
+  readonly #stages: Route['stages'];
+  #patience: number;
+  readonly #firstRunMs: number;
+  /** The last laps of runs of so many positions. */
+  readonly #laps = new Map<number, number[]>();
+
+  /** `patience` is how many times the usual time the requester gives its volunteers. */
+  constructor(stages: Route['stages'], patience = 1) {
+    this.#stages = stages;
+    this.#patience = patience;
+    const isExact = stages.every(({ primary }) => isExactClass(primary.numericClass));
+    this.#firstRunMs = isExact ? FIRST_EXACT_RUN_MS : FIRST_RUN_MS;
+  }
+
+  /** Its volunteers are given twice the time from now on: there are no others. */
+  lengthen(): void {
+    this.#patience = Math.min(MAX_PATIENCE, 2 * this.#patience);
+  }
+
+  /** A run of `count` positions came round in `tookMs`. */
+  note(count: number, tookMs: number): void {
+    this.#laps.set(count, [...(this.#laps.get(count) ?? []), tookMs].slice(-LAPS));
+  }
+
+  /** When to ask who is there, where each replica owes something by itself. */
+  get wordMs(): number {
+    return this.#patience * LAP_FLOOR_MS;
+  }
+
+  /** When to ask where a run of `count` positions is. */
+  askMs(count: number): number {
+    return Math.max(PROGRESS_ASK_MS, 1.5 * (this.#usualMs(count) ?? 0));
+  }
+
+  /**
+   * When a run of `count` positions has taken too long. The first one of a size has the prediction only, which takes each of
+   * its positions for a lap. Later ones may take three times the usual, as long as that is not far beyond the prediction: it would
+   * be usual for one who was slow from the start. Replicas are `distanceMs` away, there and back.
+   */
+  limitMs(count: number, distanceMs: number): number {
+    const predictedMs = this.#predictedMs(count, distanceMs);
+    const usualMs = this.#usualMs(count);
+    const limitMs =
+      usualMs === null
+        ? Math.max(this.#firstRunMs, predictedMs)
+        : Math.max(LAP_FLOOR_MS, Math.min(USUAL_MARGIN * usualMs, predictedMs));
+    return this.#patience * limitMs;
+  }
+
+  #predictedMs(count: number, distanceMs: number): number {
+    const workMs = this.#stages.reduce((sum, stage) => sum + stage.predictedMs * count, 0);
+    return PREDICTED_MARGIN * workMs + Math.max(HOP_MS, 2 * distanceMs) * (this.#stages.length + 1);
+  }
+
+  #usualMs(count: number): number | null {
+    const laps = this.#laps.get(count);
+    return laps === undefined ? null : median(laps);
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}

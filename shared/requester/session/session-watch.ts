@@ -1,0 +1,99 @@
+import type { PeerId } from '../../ids.ts';
+import type { ProgressedMessage } from '../../wire/peer-message.ts';
+import type { SpanBook } from '../audit/span-book.ts';
+import type { RequesterSession } from '../feed/requester-session.ts';
+import { LapWatch, type Wait } from './lap-watch.ts';
+import { ProgressBoard, type ProgressQuestion } from './progress-board.ts';
+import type { Stall } from './session-news.ts';
+
+/** What to do now, of all that a session waits for. */
+export interface SessionStep {
+  readonly questions: readonly ProgressQuestion[];
+  readonly silentShadows: readonly PeerId[];
+  readonly stalls: readonly Stall[];
+}
+
+/** Watches all that a session waits for: its opening, its laps, and verdicts, which wait for every replica's word. */
+export class SessionWatch {
+  readonly #session: RequesterSession;
+  readonly #book: SpanBook;
+  readonly #board: ProgressBoard;
+  readonly #laps: LapWatch;
+  readonly #words: LapWatch;
+  readonly #startedMs: number;
+  /** The first span without a verdict, and since when it is that. */
+  #owed: { readonly index: number; readonly sinceMs: number } | null = null;
+
+  constructor(session: RequesterSession, book: SpanBook, nowMs: number) {
+    this.#session = session;
+    this.#book = book;
+    this.#board = new ProgressBoard(session.route);
+    this.#laps = new LapWatch(session.route, this.#board, nowMs);
+    this.#words = new LapWatch(session.route, this.#board, nowMs);
+    this.#startedMs = nowMs;
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#laps.deadlineMs, this.#words.deadlineMs);
+  }
+
+  /** Replicas to which there is a link. */
+  get linkedPeers(): PeerId[] {
+    return this.#board.all.filter(({ isLinked }) => isLinked).map(({ id }) => id);
+  }
+
+  /** There is a link to this peer; the question to send it, if it is a replica that had none. */
+  linked(peer: PeerId, nowMs: number): ProgressQuestion | null {
+    return this.#board.linked(peer, nowMs);
+  }
+
+  /** True for a replica that this side itself could not reach, or lost. */
+  isGone(peer: PeerId): boolean {
+    return this.#board.all.some(({ id, isGone }) => id === peer && isGone);
+  }
+
+  unlinked(peer: PeerId): void {
+    this.#board.unlinked(peer);
+  }
+
+  /** Takes a replica's answer. */
+  told(from: PeerId, word: ProgressedMessage, nowMs: number): void {
+    this.#board.take(from, word, nowMs);
+  }
+
+  /** The answer goes on as it is, for there is nothing better: its volunteers get twice the time. */
+  bear(nowMs: number): void {
+    this.#session.pace.lengthen();
+    this.#laps.bear(nowMs);
+    this.#words.bear(nowMs);
+  }
+
+  /** To be called after whatever happens. While `isHeld`, something else is waited for that explains a wait. */
+  step(isHeld: boolean, nowMs: number): SessionStep {
+    const laps = this.#laps.step(isHeld ? null : this.#lapWait(), nowMs);
+    const words = this.#words.step(isHeld ? null : this.#wordWait(nowMs), nowMs);
+    const steps = [laps, words];
+    return {
+      questions: steps.flatMap(({ ask }) => ask ?? []),
+      silentShadows: steps.flatMap(({ silentShadows }) => silentShadows),
+      stalls: steps.flatMap(({ stall }) => stall ?? []),
+    };
+  }
+
+  #lapWait(): Wait | null {
+    const { awaited, pace, step } = this.#session;
+    if (step !== 'open' || awaited === null) return null;
+    const { count, sinceMs } = awaited;
+    const limitMs = (): number => pace.limitMs(count, this.#board.distanceMs);
+    return { sinceMs, awaited, askMs: pace.askMs(count), limitMs };
+  }
+
+  #wordWait(nowMs: number): Wait | null {
+    const owed = { awaited: null, askMs: this.#session.pace.wordMs, limitMs: () => Infinity };
+    if (this.#session.step !== 'open') return { ...owed, sinceMs: this.#startedMs };
+    const index = this.#book.open[0]?.span.index;
+    if (index === undefined) this.#owed = null;
+    else if (this.#owed?.index !== index) this.#owed = { index, sinceMs: nowMs };
+    return this.#owed && { ...owed, sinceMs: this.#owed.sinceMs };
+  }
+}
