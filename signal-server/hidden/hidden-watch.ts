@@ -3,7 +3,7 @@ import type { PeerId } from '#shared/ids.ts';
 import type { CheckFailure, Finding, SpanCheck, StageCheck } from '#shared/judge/finding.ts';
 import { isExactPair } from '#shared/judge/numeric-class.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import { UNSETTLED } from '#shared/requester/engine/requester-engine.ts';
+import { UNSETTLED } from '#shared/requester/engine/session-loss.ts';
 import { CONTRADICTION } from '#shared/requester/session/told-fault.ts';
 import type { Route } from '#shared/route/route.ts';
 import { honestRateOf, type DrawCounts } from './lost-draws.ts';

@@ -15,26 +15,17 @@ import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseMessage, releaseOfReplay } from '../route-release.ts';
 import { LiveSession } from '../session/live-session.ts';
-import { isEffect, type SessionLost, type SessionNews, type SessionOut, type Stall } from '../session/session-news.ts';
-import { CONTRADICTION, LINK_LOST } from '../session/told-fault.ts';
+import { isEffect, type SessionNews, type SessionOut, type Stall } from '../session/session-news.ts';
 import { Answer, type Closing } from './answer.ts';
 import { DrawnAgain } from './drawn-again.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
 import { isBetter, Replacements, type Replacement } from './replacement.ts';
 import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
-
-/** Why a session ends over a difference that stays. */
-export const UNSETTLED = 'two replicas differ, and nobody could settle it';
+import { lossOfBare, lossOfBroken, Tellers, type SessionLoss } from './session-loss.ts';
 
 /** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
-
-/** Volunteers to leave out: for a while where something shows that they failed, else for this answer. */
-interface Blamed {
-  readonly blamed: readonly PeerId[];
-  readonly isShown: boolean;
-}
 
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
@@ -47,8 +38,7 @@ export class RequesterEngine {
   readonly #config: RequesterConfig;
   readonly #search: RouteSearch;
   readonly #reports = new FaultReports();
-  /** Volunteers whose words on others have ended sessions. */
-  readonly #tellers = new Set<PeerId>();
+  readonly #tellers = new Tellers();
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
@@ -102,10 +92,9 @@ export class RequesterEngine {
       case 'close':
         return this.#close();
       case 'queued':
-        if (!this.#search.isOn) return;
-        this.#search.wait(nowMs);
+        if (this.#search.isOn) this.#search.wait(nowMs);
         // An answer that goes on does not wait.
-        if (this.#replacements.sought !== null) return;
+        if (!this.#search.isOn || this.#replacements.sought !== null) return;
         return this.#emit({ type: 'queued', position: event.position });
       case 'routed':
         return this.#onRouted(event);
@@ -127,14 +116,12 @@ export class RequesterEngine {
 
   #start(request: GenerateRequest): void {
     if (this.#answer !== null) return;
-    let answer: Answer;
     try {
-      answer = new Answer(request, this.#config.manifest.config.maxPositions, this.#now.wallMs);
+      this.#answer = new Answer(request, this.#config.manifest.config.maxPositions, this.#now.wallMs);
     } catch (error) {
       return this.#fail(toChorusError(error));
     }
-    const session = this.#session;
-    this.#answer = answer;
+    const [answer, session] = [this.#answer, this.#session];
     if (session === null) return this.#requestRoute();
     const isUsable = session.route.capacity >= answer.neededPositions && !session.isEnding(this.#now.nowMs);
     if (isUsable) this.#align(session);
@@ -259,8 +246,7 @@ export class RequesterEngine {
 
   /** Takes another replica's draw in place of the primary's, and back what came after it. */
   #onRedrawn(session: LiveSession, redraw: TokenRedraw): void {
-    const answer = this.#answer;
-    const { stage, by: volunteer, position: from } = redraw;
+    const [answer, { stage, by: volunteer, position: from }] = [this.#answer, redraw];
     // Of an answer that is over the token stays as its prompt has it; the session is cut, for its check waits for that.
     if (answer === null || this.#isAlignDue) return this.#perform(session, session.redraw(redraw, null, this.#now));
     answer.takeBack(from);
@@ -341,14 +327,13 @@ export class RequesterEngine {
       case 'lap':
         return this.#onLap(session, news.lap, news.hops);
       case 'lost':
-        return this.#onLost(session, news);
+        return this.#reroute(session, this.#tellers.lossOf(news));
       case 'stalled':
         return this.#onStalled(session, news);
-      case 'checked': {
+      case 'checked':
         // Until the session is cut back, its verdicts are on the tokens of the answer before.
         if (!this.#isAlignDue) this.#accept(news.check);
         return this.#endIfWhole();
-      }
       case 'redrawn':
         return this.#onRedrawn(session, news.redraw);
       case 'settling':
@@ -374,19 +359,16 @@ export class RequesterEngine {
   }
 
   /** Goes on with a new shadow, as long as the answer gets on by that. */
-  #onBare(session: LiveSession, { shadow, partner, isShown }: Extract<SessionNews, { type: 'bare' }>): void {
+  #onBare(session: LiveSession, news: Extract<SessionNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false && session.length > 0) return;
-    const [text, blamed] =
-      partner === null ? ['a stage lost the replica that checked it', [shadow]] : [CONTRADICTION, [shadow, partner]];
-    const error = new ChorusError('check-failed', text);
+    const loss = lossOfBare(news);
     // Nothing is lost with a session that was fed nothing, or whose answer is there.
-    if (session.length === 0 || this.#answer?.isDone !== false)
-      return this.#reroute(session, error, { blamed, isShown }, []);
-    this.#leaveOut({ blamed, isShown });
-    this.#seek({ session, why: 'bare', error, blamed });
+    if (session.length === 0 || this.#answer?.isDone !== false) return this.#reroute(session, loss);
+    this.#leaveOut(loss);
+    this.#seek({ session, why: 'bare', ...loss });
   }
 
-  #leaveOut({ blamed, isShown }: Blamed): void {
+  #leaveOut({ blamed, isShown }: SessionLoss): void {
     if (isShown) this.#search.exclude(blamed, this.#now.nowMs);
     else this.#search.doubt(blamed);
   }
@@ -406,8 +388,7 @@ export class RequesterEngine {
 
   /** Gives up the session for this route; false if the answer is better off where it is. */
   #replace(replacement: Replacement, { route }: SignedRoute): boolean {
-    const { session, why, error, blamed } = replacement;
-    const answer = this.#answer;
+    const [answer, { session, why, error, blamed }] = [this.#answer, replacement];
     if (answer === null || answer.isDone || !isBetter(route, replacement)) {
       this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
       this.#bear(replacement);
@@ -425,7 +406,7 @@ export class RequesterEngine {
 
   /** Nothing is better than the session that stalls. */
   #bear({ session, blamed }: Replacement): void {
-    if (this.#search.stop()) this.#effects.push({ type: 'abandon-route' });
+    this.#stopRouting();
     this.#search.readmit(blamed);
     this.#stay(session);
   }
@@ -448,13 +429,9 @@ export class RequesterEngine {
   }
 
   #onBroken(session: LiveSession, news: Extract<SessionNews, { type: 'broken' }>): void {
-    const { blamed, disputed, isLoss, isShown } = news;
-    if (isLoss) return this.#reroute(session, new ChorusError('link-lost', LINK_LOST), { blamed, isShown: true }, []);
-    const answer = this.#answer;
-    const single = blamed.length > 1 || !isShown ? CONTRADICTION : 'a replica failed the check';
-    const text = disputed === null ? single : UNSETTLED;
-    if (answer !== null && disputed !== null && !answer.mayReroute) this.#emit({ type: 'checked', check: disputed });
-    this.#reroute(session, new ChorusError('check-failed', text), { blamed, isShown }, null);
+    const { disputed } = news;
+    if (disputed !== null && this.#answer?.mayReroute === false) this.#emit({ type: 'checked', check: disputed });
+    this.#reroute(session, lossOfBroken(news));
   }
 
   /** Reports a provable fault to the server; people hear of it once the server has answered. */
@@ -483,36 +460,20 @@ export class RequesterEngine {
     this.#requestRoute();
   }
 
-  #onLost(session: LiveSession, { error, told, isDoubt = false, ...lost }: SessionLost): void {
-    // A volunteer that blames one after another is as likely the cause.
-    const isOften = told !== undefined && this.#tellers.has(told);
-    if (told !== undefined) this.#tellers.add(told);
-    const blamed = isOften ? [...lost.blamed, told] : lost.blamed;
-    // A time-out without a known cause is reported as nobody's fault.
-    const faults = blamed.length === 1 ? [{ volunteer: blamed[0]!, code: error.code }] : [];
-    this.#reroute(session, error, { blamed, isShown: !isDoubt }, faults);
-  }
-
-  /** `faults` are those of volunteers that are only lost: the tokens are kept to be drawn again; null after a failed check. */
-  #reroute(
-    session: LiveSession,
-    error: ChorusError,
-    { blamed, isShown }: Blamed,
-    faults: Release['faults'] | null,
-  ): void {
+  #reroute(session: LiveSession, loss: SessionLoss): void {
+    const [answer, { error, blamed, isShown, faults }] = [this.#answer, loss];
     this.#stopReplacing();
     this.#settleUnchecked(session);
-    const answer = this.#answer;
     // A session that was fed nothing cost nothing, as long as the next one is not with the same volunteers.
     const isFree = session.length === 0 && !this.#replacements.isSpent && this.#search.isNews(blamed);
     if (isFree) this.#replacements.count();
-    this.#leaveOut({ blamed, isShown });
+    this.#leaveOut(loss);
     const isDone = answer?.isDone !== false;
     const from = answer === null || isDone ? 0 : faults === null ? answer.withdraw() : answer.keepToDraw();
     const goesOn = answer !== null && !isDone && (isFree || answer.reroute());
     // The server hears of the next route before it forgets who was on this one.
     if (goesOn) this.#requestRoute(session);
-    this.#drop(session, answer === null ? 'done' : 'failed', faults ?? []);
+    this.#drop(session, answer === null ? 'done' : 'failed', faults);
     if (answer === null) return this.#search.forgetAnswer();
     // The answer is there, and so are all its verdicts.
     if (isDone) return this.#endIfWhole();
@@ -521,9 +482,9 @@ export class RequesterEngine {
     this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
   }
 
-  #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] = []): void {
+  #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] | null = []): void {
     this.#session = null;
-    this.#perform(session, session.drop(outcome, faults));
+    this.#perform(session, session.drop(outcome, faults ?? []));
   }
 
   #fail(error: ChorusError): void {

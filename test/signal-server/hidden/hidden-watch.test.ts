@@ -4,7 +4,7 @@ import type { PeerId } from '#shared/ids.ts';
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { CheckFailure, Finding } from '#shared/judge/finding.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
-import { UNSETTLED } from '#shared/requester/engine/requester-engine.ts';
+import { UNSETTLED } from '#shared/requester/engine/session-loss.ts';
 import { CONTRADICTION } from '#shared/requester/session/told-fault.ts';
 import type { Route } from '#shared/route/route.ts';
 import { HiddenWatch } from '../../../signal-server/hidden/hidden-watch.ts';
