@@ -12,7 +12,7 @@ import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
 import type { AnswerShape } from './hidden/answer-shape.ts';
-import type { HiddenRunner } from './hidden/hidden-desk.ts';
+import type { HiddenRunner } from './hidden/hidden-run.ts';
 import { ShapeMemory } from './hidden/hidden-shape.ts';
 import { createHttpApp } from './http/http.ts';
 import { createLogRouter } from './log/log-router.ts';

@@ -8,7 +8,7 @@ import { systemRandom as random } from '../machine/system-clock.ts';
 import type { Asker } from '../node-peer/requester-pool.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Companion, CompanionContext } from '../server.ts';
-import type { HiddenRun, HiddenRunner } from '../hidden/hidden-desk.ts';
+import type { HiddenRun, HiddenRunner } from '../hidden/hidden-run.ts';
 import type { ShapeMemory } from '../hidden/hidden-shape.ts';
 import { PromptStock } from '../hidden/prompt-stock.ts';
 

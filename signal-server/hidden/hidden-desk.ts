@@ -1,9 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { toChorusError, type ChorusError } from '#shared/errors.ts';
-import type { Digest, PeerId } from '#shared/ids.ts';
+import type { PeerId } from '#shared/ids.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
-import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { Config } from '../machine/config.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Assignment, Member, RegisteredVolunteer, Registry } from '../placement/registry.ts';
@@ -13,41 +11,18 @@ import { Draw } from '../routing/draw.ts';
 import type { RouteRequest } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
 import type { Trust } from '../trust/trust.ts';
-import { isReference, planHidden, type HiddenWish } from './hidden-plan.ts';
+import { isReference, planHidden } from './hidden-plan.ts';
+import { carryOut, type HiddenRunner, type HiddenSession } from './hidden-run.ts';
 import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
 import { HiddenWatch, type HiddenResult } from './hidden-watch.ts';
 import { LostDraws } from './lost-draws.ts';
-import { completes } from './reference-cover.ts';
+import { References } from './references.ts';
 
-/** Anchors that were there a moment ago are on their way back; until then nobody slips past them. */
-const GAP_MS = 60_000;
 /** Milliseconds per layer: no lap is taken for shorter, whatever the others took. */
 const LEAST_LAYER_MS = 0.01;
 
-const SILENT = 'it did not open the session in time';
 const STEERED =
   'more of its tokens were other than an anchor draws than chance explains: it seems to choose between near ties';
-const SLOW = 'it did not get through the session in time';
-
-/** One hidden session, as it is to be carried out. */
-export interface HiddenRun {
-  readonly kind: HiddenKind;
-  readonly model: Digest;
-  /**
-   * Called with the key of each requester that it uses, before that asks for anything: for an answer with the target, or for
-   * one that anchors make alone.
-   */
-  readonly onAsker: (id: PeerId, isWithTarget: boolean) => void;
-  /** Called with the events of the answer with the target. */
-  readonly onEvent: (event: AnswerEvent) => void;
-  readonly signal: AbortSignal;
-}
-
-/** Carries hidden sessions out: a requester like any other. */
-export interface HiddenRunner {
-  /** Rejects with a ChorusError where the answer does not come to its end. */
-  run(session: HiddenRun): Promise<void>;
-}
 
 export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measuresSpeed' | 'trust'> {
   readonly clock: Clock;
@@ -83,17 +58,6 @@ export interface HiddenEnd {
   readonly tookMs: number;
 }
 
-interface Session {
-  readonly target: PeerId;
-  readonly kind: HiddenKind;
-  readonly role: HiddenWish['role'];
-  readonly watch: HiddenWatch;
-  /** Milliseconds of a lap that the stages beside the target's take; null before the route is planned. */
-  othersMs: number | null;
-  /** Called once its route is planned. */
-  readonly onPlanned: () => void;
-}
-
 /**
  * Hidden sessions: the server asks for answers of its own, in which one volunteer's work stands beside that of anchors. Which
  * requester's key is hidden is known here alone. A volunteer passes one before it is given work, and more at times by chance.
@@ -102,11 +66,10 @@ export class HiddenDesk {
   readonly #deps: HiddenDeskDeps;
   readonly #schedule: HiddenSchedule;
   readonly #draw: Draw;
-  readonly #askers = new Map<PeerId, Session | null>();
+  readonly #askers = new Map<PeerId, HiddenSession | null>();
   /** The assignment that each volunteer is known with. */
   readonly #known = new Map<PeerId, number>();
-  /** When anchors last held a stage and all beside it, by model and stage. */
-  readonly #possibleMs = new Map<string, number>();
+  readonly #references: References;
   readonly #reasons = new Map<PeerId, string>();
   /** Speeds that later sessions measured. Routes show the speed they count with, so it changes at a time by chance. */
   readonly #speeds = new Map<PeerId, { readonly layerMs: number; readonly atMs: number }>();
@@ -116,6 +79,7 @@ export class HiddenDesk {
   constructor(deps: HiddenDeskDeps) {
     this.#deps = deps;
     this.#draw = new Draw(deps.random);
+    this.#references = new References(deps);
     this.#schedule = new HiddenSchedule(deps.hidden, () => this.#draw.uniform());
   }
 
@@ -133,7 +97,7 @@ export class HiddenDesk {
   gateOf({ id, volunteer }: Member): Gate {
     if (volunteer === null || volunteer.tried !== null || this.#deps.isAnchor(id)) return 'open';
     if (this.#schedule.restsUntilMs(id, this.#deps.clock.nowMs()) !== null) return 'closed';
-    return volunteer.assignment !== null && this.isPossible(volunteer.assignment) ? 'trial' : 'open';
+    return volunteer.assignment !== null && this.isOn && this.#references.hold(volunteer.assignment) ? 'trial' : 'open';
   }
 
   /** Why a volunteer failed its last hidden session, and until when it rests for it (monotonic milliseconds); null if it did not. */
@@ -143,25 +107,13 @@ export class HiddenDesk {
     return untilMs === null || reason === undefined ? null : { reason, untilMs };
   }
 
-  /** True where anchors of an exact class hold this very stage and all others, or did a moment ago. */
-  isPossible({ model: digest, span }: Pick<Assignment, 'model' | 'span'>): boolean {
-    if (this.#runner === null) return false;
-    const nowMs = this.#deps.clock.nowMs();
-    const model = this.#deps.models().find((planned) => planned.digest === digest);
-    if (model === undefined) return false;
-    const spans = this.#anchorSpans(digest);
-    const key = `${digest} ${span.start}-${span.end}`;
-    const isNow = spans.some((held) => held.start === span.start && held.end === span.end);
-    if (isNow && completes(span, spans, model.units)) this.#possibleMs.set(key, nowMs);
-    return this.#deps.isFilling() || nowMs - (this.#possibleMs.get(key) ?? -Infinity) < GAP_MS;
-  }
-
   /** A volunteer says that it is ready: it is tried at once. */
   ready({ id, prefix, volunteer }: Member): void {
     const assignment = volunteer?.assignment ?? null;
     if (volunteer === null || assignment === null || this.#deps.isAnchor(id)) return;
     const { clock } = this.#deps;
     this.#known.set(id, assignment.number);
+    this.#speeds.delete(id);
     this.#schedule.ready(id, prefix, !isExactClass(volunteer.offer.numericClass), clock.nowMs());
     this.#begin();
   }
@@ -236,13 +188,6 @@ export class HiddenDesk {
     });
   }
 
-  #anchorSpans(model: Digest): UnitSpan[] {
-    return this.#deps.registry.members.flatMap(({ id, volunteer }) => {
-      if (volunteer?.assignment?.model !== model || !this.#deps.isAnchor(id)) return [];
-      return isExactClass(volunteer.offer.numericClass) ? [volunteer.assignment.span] : [];
-    });
-  }
-
   #begin(): void {
     const { clock, isBusy, registry } = this.#deps;
     if (this.#runner === null) return;
@@ -261,7 +206,7 @@ export class HiddenDesk {
     const { models, isAnchor, registry } = this.#deps;
     const volunteer = registry.get(id)?.volunteer;
     const assignment = volunteer?.assignment ?? null;
-    if (volunteer?.state !== 'ready' || assignment === null || !this.isPossible(assignment)) return false;
+    if (volunteer?.state !== 'ready' || assignment === null || !this.#references.hold(assignment)) return false;
     const model = models().find((planned) => planned.digest === assignment.model);
     if (model === undefined) return false;
     const candidates = this.#candidates(model);
@@ -279,47 +224,12 @@ export class HiddenDesk {
   ): Promise<void> {
     const { clock, hidden, isAnchor } = this.#deps;
     const beganMs = clock.nowMs();
-    const aborter = new AbortController();
-    const timers: (() => void)[] = [];
-    const watch = new HiddenWatch({ target: id, isAnchor });
-    let late: string | null = null;
-    const stopAfter = (limitMs: number, fault: string | null, isMet = () => false): void => {
-      const end = (): void => {
-        if (isMet()) return;
-        late = fault;
-        aborter.abort();
-      };
-      timers.push(clock.setTimer(end, limitMs));
-    };
-    const session: Session = {
-      ...{ target: id, kind, watch, othersMs: null },
+    const session: HiddenSession = {
+      ...{ target: id, kind, model: assignment.model, othersMs: null, onPlanned: () => undefined },
       role: kind === 'trial' || this.#draw.uniform() < 0.5 ? 'primary' : 'shadow',
-      onPlanned: () => {
-        if (kind !== 'trial') return;
-        stopAfter(hidden.trialOpenMs, SILENT, () => watch.isOpen);
-        stopAfter(hidden.trialMs, SLOW);
-      },
+      watch: new HiddenWatch({ target: id, isAnchor }),
     };
-    // A trial's limits begin with its route. This one is there for sessions that hang for a reason of our own.
-    stopAfter(hidden.sessionMs, null);
-    const askers: PeerId[] = [];
-    const error = await runner
-      .run({
-        ...{ kind, model: assignment.model, signal: aborter.signal },
-        onAsker: (asker, isWithTarget) => {
-          askers.push(asker);
-          this.#askers.set(asker, isWithTarget ? session : null);
-        },
-        onEvent: (event) => {
-          watch.take(event);
-          if (watch.hasFailed && kind === 'trial') aborter.abort();
-        },
-      })
-      .then(() => null)
-      .catch((thrown: unknown): ChorusError => toChorusError(thrown));
-    timers.forEach((stop) => stop());
-    askers.forEach((asker) => this.#askers.delete(asker));
-    const result = watch.end(error, late);
+    const result = await carryOut(session, { runner, clock, askers: this.#askers, hidden });
     this.#conclude(id, volunteer, assignment, session, result, clock.nowMs() - beganMs);
     this.#begin();
   }
@@ -328,7 +238,7 @@ export class HiddenDesk {
     id: PeerId,
     volunteer: RegisteredVolunteer,
     assignment: Assignment,
-    { kind, watch, othersMs }: Session,
+    { kind, watch, othersMs }: HiddenSession,
     given: HiddenResult,
     tookMs: number,
   ): void {

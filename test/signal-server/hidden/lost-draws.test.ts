@@ -26,8 +26,8 @@ function chanceFrom(seed: number): () => number {
 }
 
 /** Tokens until the key is found, `most` if it is not. */
-function tokensUntilFound(rate: number, most: number, chance: () => number): number {
-  const sum = new DrawSum(test);
+function tokensUntilFound(rate: number, most: number, chance: () => number, looked = test): number {
+  const sum = new DrawSum(looked);
   for (let token = 1; token <= most; token++) {
     if (sum.add({ drawn: 1, lost: chance() < rate ? 1 : 0 })) return token;
   }
@@ -41,6 +41,16 @@ describe('lost draws', () => {
     found.sort((a, b) => a - b);
     expect(found[1_000]).toBeLessThan(1_600);
     expect(found[1_980]).toBeLessThanOrEqual(4_000);
+  });
+
+  it('find one of a pair that loses next to none within 1,000 tokens, in 99 of 100 times', () => {
+    const chance = chanceFrom(5);
+    const honestRate = honestRateOf(ENGINE_CLASS, 'wasm', true)!;
+    const rate = honestRate + STEERED_RATE;
+    const found = Array.from({ length: 2_000 }, () => tokensUntilFound(rate, 1e6, chance, { ...test, honestRate }));
+    found.sort((a, b) => a - b);
+    expect(found[1_000]).toBeLessThan(300);
+    expect(found[1_980]).toBeLessThanOrEqual(1_000);
   });
 
   it('find one who begins to steer after long honest work as soon', () => {
@@ -112,6 +122,7 @@ describe('lost draws', () => {
     expect(honestRateOf(ENGINE_CLASS, ENGINE_CLASS, false)).toBe(0);
     expect(honestRateOf(runtime, runtime, true)).toBe(HONEST_RATE);
     expect(honestRateOf(ENGINE_CLASS, gpu, true)).toBe(HONEST_RATE);
+    expect(honestRateOf(runtime, ENGINE_CLASS, true)).toBeCloseTo(1 / 54_000);
     expect(honestRateOf(ENGINE_CLASS, gpu, false)).toBeNull();
   });
 });
