@@ -255,8 +255,8 @@ export class HiddenDesk {
     const isKept = (isThere && volunteer.state === 'ready') || (found.type === 'failed' && !found.isTardy);
     const result = isKept ? found : left;
     this.#schedule.ended(id, result.type, clock.nowMs());
-    // A browser slows down the tabs that nobody looks at: these are put aside, and nothing is held against them.
-    const isFault = result.type === 'failed' && !(volunteer.isHidden && result.isTardy);
+    // A page that stands still for a moment is silent too: who is late is put aside, and nothing is held against it.
+    const isFault = result.type === 'failed' && !result.isTardy;
     if (result.type === 'passed') {
       const wasOpen = volunteer.tried !== null;
       const layerMs = layerMsOf(result.lapMs, othersMs ?? 0, assignment.span);

@@ -7,7 +7,7 @@ import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
-import type { Standing, Trust } from '../trust/trust.ts';
+import type { Trust } from '../trust/trust.ts';
 
 /** A volunteer that holds a stage of the model asked for. */
 export interface Candidate {
@@ -63,7 +63,7 @@ export interface CandidateSources {
   readonly gateOf: (member: Member) => Gate;
   readonly registry: Registry;
   readonly leases: Leases;
-  readonly trust: { standing(...key: Parameters<Trust['standing']>): Standing & { readonly isLongTrusted?: boolean } };
+  readonly trust: Pick<Trust, 'standing'>;
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
   /** True while the server gives hidden sessions. Without them all count as equally fast and of their class. */
@@ -84,7 +84,7 @@ export function candidatesFor(
     const { volunteer } = member;
     if (volunteer?.assignment?.model !== model.digest) return [];
     const { numericClass, webrtc, slots } = volunteer.offer;
-    const { isNew, isLongTrusted = false, suspendedUntilMs } = trust.standing(member.id, numericClass);
+    const { isNew, isLongTrusted, suspendedUntilMs } = trust.standing(member.id, numericClass);
     const gate = gateOf(member);
     if (suspendedUntilMs !== null || gate === 'closed') return [];
     const isKept = kept.has(member.id);

@@ -1,7 +1,6 @@
 import type { Reply } from '../../ask.ts';
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
-import type { PeerId } from '../../ids.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
