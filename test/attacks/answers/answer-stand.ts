@@ -49,7 +49,7 @@ export class AnswerStand {
   readonly #server: ServerProcess;
   readonly #client: OpenAI;
 
-  private constructor(server: ServerProcess) {
+  constructor(server: ServerProcess) {
     this.#server = server;
     this.#client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   }
