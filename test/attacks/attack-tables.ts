@@ -1,6 +1,7 @@
 import { quantile } from '#shared/judge/statistics.ts';
 import { formatsOf, type PairFormats } from '../bench/calibrate/pair-formats.ts';
 import { short, table } from '../bench/calibrate/tables.ts';
+import type { AnswerRow } from './answers/answer-attacks.ts';
 import type { NetworkTrial } from './network-trials.ts';
 import type { Trial } from './trace-attacks.ts';
 
@@ -158,4 +159,39 @@ function differences({ pairs }: TraceRow): string {
 
 function share(part: number, whole: number): string {
   return whole === 0 ? '–' : `${Number(((100 * part) / whole).toPrecision(3))} %`;
+}
+
+export function answerTable(rows: readonly AnswerRow[]): string {
+  const percent = (part: number, of: number): string => `${short((100 * part) / of)} %`;
+  return table(
+    [
+      ...[
+        'liar',
+        'answers',
+        'it took part',
+        'its rows went on',
+        'wrong, shown as checked or settled',
+        'wrong, shown as less',
+      ],
+      ...[
+        'right, and checked or settled',
+        'failed',
+        'keys',
+        'median, times without it',
+        'longest, s more than without it',
+      ],
+    ],
+    rows.map((row) => [
+      ...[row.liar, String(row.answers), String(row.met), String(row.led)],
+      `${row.wrongShown} (${upTo(row.wrongShown, row.answers)})`,
+      ...[String(row.wrongBelow), percent(row.good, row.answers), String(row.failed), String(row.keys)],
+      short(row.medianMs / row.honestMedianMs),
+      short((row.worstMs - row.honestWorstMs) / 1000),
+    ]),
+  );
+}
+
+/** The 95 % bound of a share of which none was seen, or how many were. */
+function upTo(seen: number, of: number): string {
+  return seen === 0 ? `at most ${short(100 * (1 - 0.05 ** (1 / of)))} %` : `${short((100 * seen) / of)} %`;
 }

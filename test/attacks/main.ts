@@ -7,7 +7,9 @@ import { replaceBlock, table } from '../bench/calibrate/tables.ts';
 import { cachedTracer } from '../support/traces/trace-cache.ts';
 import { createEngineTracer } from '../support/traces/engine-tracer.ts';
 import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
-import { networkTable, traceRows, traceTable } from './attack-tables.ts';
+import { attackAnswers, type AnswerRow } from './answers/answer-attacks.ts';
+import { answerLiars } from './answers/answer-liars.ts';
+import { answerTable, networkTable, traceRows, traceTable } from './attack-tables.ts';
 import { honestRows } from './honest-chunks.ts';
 import { inventorRow, inventors, leagues, type InventorRow, type League } from './inventors/class-inventors.ts';
 import { attackNetworks } from './network-attacks.ts';
@@ -17,11 +19,18 @@ import { wrenStandOfHistories } from './wren-stand.ts';
 
 /**
  * Lets liars loose on the check and prints what became of them. Networks: the requester and replicas of this
+<<<<<<< HEAD
  * project, the default model in the exact engine, one replica lies. Inventors: classes that nobody measured, at the last stage
  * of a toy model. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
  * `--chunks N` lies of each liar in networks, within `--minutes N`; `--answers N` of each inventor; `--only` one of `networks`,
  * `inventors`, `chunks`; `--liars REGEX` only those so named, and no honest pairs; `--write` puts the tables into
  * docs/verification.md.
+=======
+ * project, the default model in the exact engine, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
+ * Answers: a whole server with anchors, its API asked while a liar volunteers, and comes back under a fresh key each time it is put out.
+ * `--chunks N` lies of each liar in networks, within `--minutes N`; `--answers N` for each liar there; `--only networks`, `chunks` or `answers`;
+ * `--liars REGEX` only those so named, and no honest pairs; `--write` puts the tables into docs/verification.md.
+>>>>>>> answers
  */
 const { values: options } = parseArgs({
   options: {
@@ -29,6 +38,7 @@ const { values: options } = parseArgs({
     chunks: { type: 'string', default: '200' },
     answers: { type: 'string', default: '500' },
     minutes: { type: 'string', default: '20' },
+    answers: { type: 'string', default: '500' },
     only: { type: 'string' },
     liars: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
@@ -123,6 +133,16 @@ async function chunks() {
   return { found: { liars, honest }, text: text.join('\n\n') };
 }
 
+async function answers() {
+  const found: AnswerRow[] = [];
+  for (const liar of answerLiars.filter(({ name }) => named.test(name))) {
+    const row = await attackAnswers(liar, Number(options.answers));
+    console.error(`${Math.round(process.uptime())} s: ${JSON.stringify(row)}`);
+    found.push(row);
+  }
+  return { found, text: [`Measured by \`npm run attacks\` ${made}.`, answerTable(found)].join('\n\n') };
+}
+
 function byPair(trials: readonly Trial[]): string {
   const counts = new Map<string, number>();
   for (const { pair } of trials) counts.set(pair, (counts.get(pair) ?? 0) + 1);
@@ -133,7 +153,11 @@ function shortPair(pair: string): string {
   return pair.replaceAll('webgpu/google/swiftshader', 'webgpu');
 }
 
+<<<<<<< HEAD
 const parts = { networks, inventors: inventorTables, chunks };
+=======
+const parts = { networks, chunks, answers };
+>>>>>>> answers
 const path = fileURLToPath(new URL('../../docs/verification.md', import.meta.url));
 const report: Record<string, unknown> = { command: 'npm run attacks', measuredAt: new Date().toISOString(), machine };
 for (const [name, run] of Object.entries(parts)) {
