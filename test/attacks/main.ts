@@ -19,24 +19,17 @@ import { wrenStandOfHistories } from './wren-stand.ts';
 
 /**
  * Lets liars loose on the check and prints what became of them. Networks: the requester and replicas of this
-<<<<<<< HEAD
  * project, the default model in the exact engine, one replica lies. Inventors: classes that nobody measured, at the last stage
- * of a toy model. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
- * `--chunks N` lies of each liar in networks, within `--minutes N`; `--answers N` of each inventor; `--only` one of `networks`,
- * `inventors`, `chunks`; `--liars REGEX` only those so named, and no honest pairs; `--write` puts the tables into
- * docs/verification.md.
-=======
- * project, the default model in the exact engine, one replica lies. Computed chunks: rows of liars and of honest devices of several classes, under the judge.
- * Answers: a whole server with anchors, its API asked while a liar volunteers, and comes back under a fresh key each time it is put out.
- * `--chunks N` lies of each liar in networks, within `--minutes N`; `--answers N` for each liar there; `--only networks`, `chunks` or `answers`;
- * `--liars REGEX` only those so named, and no honest pairs; `--write` puts the tables into docs/verification.md.
->>>>>>> answers
+ * of a toy model. Computed chunks: rows of liars and of honest devices of several classes, under the judge. Answers: a whole server
+ * with anchors, its API asked while a liar volunteers, and comes back under a fresh key each time it is put out.
+ * `--chunks N` lies of each liar in networks, within `--minutes N`; `--answers N` of each inventor, and for each liar of a whole
+ * server; `--only` one of `networks`, `inventors`, `chunks`, `answers`; `--liars REGEX` only those so named, and no honest pairs;
+ * `--write` puts the tables into docs/verification.md.
  */
 const { values: options } = parseArgs({
   options: {
     json: { type: 'string' },
     chunks: { type: 'string', default: '200' },
-    answers: { type: 'string', default: '500' },
     minutes: { type: 'string', default: '20' },
     answers: { type: 'string', default: '500' },
     only: { type: 'string' },
@@ -153,11 +146,7 @@ function shortPair(pair: string): string {
   return pair.replaceAll('webgpu/google/swiftshader', 'webgpu');
 }
 
-<<<<<<< HEAD
-const parts = { networks, inventors: inventorTables, chunks };
-=======
-const parts = { networks, chunks, answers };
->>>>>>> answers
+const parts = { networks, inventors: inventorTables, chunks, answers };
 const path = fileURLToPath(new URL('../../docs/verification.md', import.meta.url));
 const report: Record<string, unknown> = { command: 'npm run attacks', measuredAt: new Date().toISOString(), machine };
 for (const [name, run] of Object.entries(parts)) {
