@@ -35,7 +35,7 @@ export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measu
   /** True while somebody waits for a route. */
   readonly isBusy: () => boolean;
   /** What failures count for. Spans need no word of ours: their replicas' claims bring them, as in every session. */
-  readonly trust: CandidateSources['trust'] & Pick<Trust, 'failHidden'>;
+  readonly trust: CandidateSources['trust'] & Pick<Trust, 'failHidden' | 'suspension'>;
   /** Called after each session, with what it came to for the volunteer that it was about. */
   readonly onResult: (outcome: HiddenEnd) => void;
   /** Called when a volunteer has become one that work may be given to. */
@@ -245,7 +245,12 @@ export class HiddenDesk {
     const { clock, log, onError, onResult, onSupply, registry, trust } = this.#deps;
     const { numericClass } = volunteer.offer;
     const isThere = registry.get(id)?.volunteer === volunteer && volunteer.assignment === assignment;
-    const left: HiddenResult = { type: 'unclear', reason: 'it left, or was given other work' };
+    // A proven fault takes its work away before the session has come to its end.
+    const proven = trust.suspension(id);
+    const left: HiddenResult =
+      proven === null
+        ? { type: 'unclear', reason: 'it left, or was given other work' }
+        : { type: 'failed', reason: proven.reason, isTardy: false };
     const isSteerer = watch.draws
       .map((draws) => this.#lostDraws.add(id, draws.pair, draws.honestRate, draws))
       .some((isFound) => isFound);

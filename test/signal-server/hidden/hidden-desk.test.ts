@@ -12,6 +12,7 @@ import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
 import { offerOf, routeRequest } from '../../support/control-peer.ts';
+import type { Suspension } from '../../../signal-server/store/trust-store.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 import { findingOf, spanOf, tokenEvent } from '../../support/verdicts.ts';
@@ -30,14 +31,16 @@ describe('the desk of hidden sessions', () => {
   let results: HiddenEnd[];
   let kept: string[];
   let isBusy: boolean;
+  let suspended: Suspension | null;
 
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
-    [runs, results, kept, isBusy] = [[], [], [], false];
+    [runs, results, kept, isBusy, suspended] = [[], [], [], false, null];
     desk = new HiddenDesk({
       ...{ clock, registry, hidden, leases: new Leases(clock), random: systemRandom, log: { info: () => undefined } },
       trust: {
+        suspension: () => suspended,
         standing: () => ({
           ...{ witnessedSpans: 0, agreedSpans: 0, isNew: true, isLongTrusted: false, suspendedUntilMs: null },
         }),
@@ -169,6 +172,16 @@ describe('the desk of hidden sessions', () => {
     await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
     expect(desk.gateOf(member)).toBe('closed');
     expect([kept, results]).toMatchObject([[], [{ isFault: false }]]);
+  });
+
+  it('holds a fault against it that was proven in the session, and took its work away', async () => {
+    attach();
+    const member = join('3');
+    suspended = { times: 1, untilMs: clock.wallMs() + 1, reason: 'it computed something else' };
+    registry.release(member.volunteer!);
+    await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
+    expect(kept).toEqual(['3 failed: it computed something else']);
+    expect(results).toMatchObject([{ isFault: true }]);
   });
 
   it('holds wrong numbers against it, whatever its tab says, and though it has left', async () => {
