@@ -22,7 +22,7 @@ let volunteers: WrenVolunteer[] = [];
 
 beforeAll(async () => {
   network = await startAnchoredServer(4, {
-    hidden: { trialOpenMs: 3_000, trialMs: 15_000, backoffMs: 600_000, meanMs: 3_000, share: 1 },
+    hidden: { trialOpenMs: 3_000, trialMs: 15_000, backoffMs: 600_000, meanMs: 1_000, share: 1 },
     onLog: (line) => lines.push(JSON.parse(line) as LogLine),
   });
 }, 120_000);
