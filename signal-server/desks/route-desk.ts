@@ -106,7 +106,9 @@ export class RouteDesk {
   /** Ends the waits of a peer that left. */
   left(requester: PeerId): void {
     this.#queue.remove((waiting) => waiting.requester.id === requester);
-    this.#sessions.forsake(requester);
+    // A key of the gateway is for one answer, and never comes back to it.
+    if (this.#deps.isGateway(requester)) this.#sessions.resume(requester, new Set());
+    else this.#sessions.forsake(requester);
     this.retry();
   }
 

@@ -323,6 +323,20 @@ describe('the route desk', () => {
     });
   });
 
+  it('ends the session of a gateway’s key that is gone at once: it was for one answer', async () => {
+    gateways.add(requester.id);
+    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    await settle();
+    desk.left(requester.id);
+    expect(finished).toMatchObject([{ outcome: 'cancelled' }]);
+    desk.receive(
+      registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1),
+      routeRequest(model.digest, { request: 2 }),
+    );
+    await settle();
+    expect(types()).toEqual(['routed', 'routed']);
+  });
+
   describe('keeps the session of a requester that lost its connection', () => {
     const [connected, waiting] = [1, 2].map((request) => routeRequest(model.digest, { request }));
 
