@@ -25,7 +25,7 @@ export const TIER_NAMES: Readonly<Record<Tier, string>> = {
 };
 
 export const TIER_MEANINGS: Readonly<Record<Tier, string>> = {
-  checked: 'two volunteers computed it separately and agreed within tolerance',
+  checked: 'two volunteers computed it separately and agreed',
   settled: 'two volunteers differed, and a third decided',
   unchecked: 'one volunteer computed it, or nobody could tell that a second one agreed',
   disputed: 'volunteers differed, and nobody could decide',
@@ -137,7 +137,10 @@ export function summarizeChecks(answer: ShownAnswer): { readonly tier: Tier | nu
   }
   switch (tier) {
     case 'checked':
-      return { tier, text: `Checked: ${plural(parts, 'part')} computed by two volunteers, agreed within tolerance` };
+      return {
+        tier,
+        text: `Checked: ${plural(parts, 'part')} computed by two volunteers, ${agreement(stagesOf(answer))}`,
+      };
     case 'settled':
       return { tier, text: `Checked, with ${of(counts.settled)} settled by a third volunteer` };
     case 'disputed':
@@ -147,6 +150,16 @@ export function summarizeChecks(answer: ShownAnswer): { readonly tier: Tier | nu
   }
 }
 
+function stagesOf({ checks }: ShownAnswer): readonly StageCheck[] {
+  return checks.routes.flatMap((route) => route.checks.flatMap((check) => check.stages));
+}
+
+/** How those who agreed came to agree. */
+function agreement(checks: readonly StageCheck[]): string {
+  const checked = checks.filter(({ tier }) => tier === 'checked');
+  return checked.length > 0 && checked.every(isExact) ? 'every bit the same' : 'agreed within tolerance';
+}
+
 function explainUnchecked(answer: ShownAnswer, of: (count: number) => string): string {
   const { counts, route } = answer.checks;
   const agreed = counts.checked + counts.settled;
@@ -154,7 +167,9 @@ function explainUnchecked(answer: ShownAnswer, of: (count: number) => string): s
   const isBare = route !== null && route.stages.every((stage) => stage.shadows.length === 0);
   if (agreed === 0 && isBare) return 'Unchecked: one volunteer per stage ran this, nobody re-ran it';
   if (counts.unchecked === 0) return `Unchecked at its end: ${of(agreed)} agreed within tolerance before it stopped`;
-  return `Partly unchecked: ${of(counts.unchecked)} were computed by one volunteer only`;
+  const reasons = new Set(stagesOf(answer).flatMap(({ tier, reason }) => (tier === 'unchecked' ? [reason] : [])));
+  const why = [...reasons].every((reason) => reason === 'alone' || reason === null);
+  return `Partly unchecked: ${of(counts.unchecked)} ${why ? 'were computed by one volunteer only' : 'could not be checked'}`;
 }
 
 /** The meaning of one stage's verdict on one span, in a sentence. */
@@ -162,9 +177,7 @@ export function explainStageCheck(check: StageCheck): string {
   const { tier, findings, arbiter } = check;
   switch (tier) {
     case 'checked':
-      return findings.length > 1
-        ? `${findings.length + 1} volunteers computed this part separately and agreed within tolerance.`
-        : 'Two volunteers computed this part separately and agreed within tolerance.';
+      return `${findings.length > 1 ? findings.length + 1 : 'Two'} volunteers computed this part separately${isExact(check) ? ': every bit is the same' : ' and agreed within tolerance'}.`;
     case 'settled':
       return arbiter?.role === 'referee'
         ? 'The two volunteers differed. An anchor of the server computed the part again, and agreed with the one whose text this is.'

@@ -102,7 +102,7 @@ function notProvedOfStages({ predicate }: Subject, has: Has): string[] {
   const notProved: string[] = [];
   if (spans.some(({ stages }) => stages.some(({ tier }) => tier === 'checked'))) {
     notProved.push(
-      'That the work is right: two keys agreed within tolerance; collusion of both is not excluded.',
+      'That the work is right: two keys agreed; collusion of both is not excluded.',
       'How close they came where their bits differ: these numbers are on the word of the requester.',
     );
     if (!has('thresholds'))

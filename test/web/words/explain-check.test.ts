@@ -37,4 +37,11 @@ describe('an unchecked part', () => {
     const said = UNCHECKED_REASONS.map((reason) => explainStageCheck({ ...check!, tier: 'unchecked', reason }));
     expect(new Set(said).size).toBe(UNCHECKED_REASONS.length);
   });
+
+  it('say that every bit is the same where it is, and within tolerance where it is not', () => {
+    const [finding] = check!.findings;
+    const exact = { ...check!, tier: 'checked' as const, findings: [{ ...finding!, isExact: true }] };
+    expect(explainStageCheck(exact)).toMatch(/every bit is the same\.$/);
+    expect(explainStageCheck({ ...exact, findings: [{ ...finding!, isExact: false }] })).toMatch(/within tolerance\.$/);
+  });
 });
