@@ -9,6 +9,8 @@ import type { ShadowPool } from './shadows.ts';
 const FAILED_LATELY_MS = 1e5;
 /** What a volunteer that goes on is preferred by: above any latency, and below what it costs a stage to be checked worse. */
 const KEPT_MS = 1e4;
+/** In the place of one who stalled the steady come first: else who brings many keys could stall one answer again and again. */
+const UNSTEADY_MS = 5e3;
 /** The same for a primary that is not fast enough, and the most that its own time adds to this. */
 const SLOW_MS = 100;
 const MAX_SLOW_MS = 1e3;
@@ -49,11 +51,11 @@ export class RouteDraw {
     this.#units = units;
     this.#demand = demand;
     const leads = candidates.filter((candidate) => pool.mayLead(candidate));
+    const isReplacing = candidates.some(({ isKept }) => isKept);
+    const keptMs = ({ isKept, isSteady }: Candidate): number =>
+      isKept ? -KEPT_MS : isReplacing && !isSteady ? UNSTEADY_MS : 0;
     this.#penalties = new Map(
-      leads.map((lead) => [
-        lead,
-        pool.costMs(lead) + (lead.failedLately ? FAILED_LATELY_MS : 0) - (lead.isKept ? KEPT_MS : 0),
-      ]),
+      leads.map((lead) => [lead, pool.costMs(lead) + (lead.failedLately ? FAILED_LATELY_MS : 0) + keptMs(lead)]),
     );
     const bySpan = new Map<string, Candidate[]>();
     for (const lead of leads) {

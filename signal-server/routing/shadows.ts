@@ -81,6 +81,7 @@ export class ShadowPool {
     if (wanted === 0) return [];
     const holders = this.#byStage.get(keyOf(primary.span))?.all ?? [];
     const left = new Set(holders.filter((candidate) => candidate.id !== primary.id));
+    const isReplacing = holders.some(({ isKept }) => isKept);
     const isFast = paceOf([primary, ...left]);
     const lots = draw.lots(left);
     const wantsSteady = draw.chance(STEADY_SHARE);
@@ -97,6 +98,7 @@ export class ShadowPool {
         lacksSteady && !(candidate.isSteady && isFast(candidate)) ? 1 : 0,
         candidate.failedLately ? 1 : 0,
         candidate.isKept ? 0 : 1,
+        isReplacing && !candidate.isSteady ? 1 : 0,
         isFast(candidate) ? lots.get(candidate)! : 1 + turnMs(candidate),
       ];
       const ranks = new Map([...left].map((candidate) => [candidate, rank(candidate)]));

@@ -172,6 +172,14 @@ describe('a route', () => {
     expect(primaries(plan(all))).toEqual(['kept', 'end']);
   });
 
+  it('puts the steady in the place of who is missing, for who stalled it may have brought more', () => {
+    const kept = candidate('kept', 5, 10, { isKept: true });
+    const others = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => candidate(name, 0, 5));
+    const all = [...others, candidate('anchor', 0, 5, { isSteady: true, layerMs: 9 }), kept];
+    expect(primaries(plan(all))).toEqual(['anchor', 'kept']);
+    expect(primaries(plan([...others.slice(0, 1), kept]))).toEqual(['a', 'kept']);
+  });
+
   it('does not go on over them at the price of a check', () => {
     const all = [candidate('kept', 0, 10, { isKept: true }), candidate('a', 0, 10), candidate('b', 0, 10)];
     const alone = candidate('kept alone', 0, 5, { isKept: true });
