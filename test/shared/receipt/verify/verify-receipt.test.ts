@@ -398,6 +398,16 @@ it('holds where a third settled a difference, for a key that signed', async () =
   expect(await failures({ receipt: told })).toEqual([]);
 });
 
+it.each(['primary', 'shadow'] as const)('does not hold where the %s that differs settled it', async (party) => {
+  const told = await retold(people, receipt, ({ predicate }) => {
+    settle(predicate, 'suspect');
+    const { replicas } = predicate.stages[0]!;
+    const { id } = party === 'primary' ? replicas[0]! : replicas[1]!;
+    for (const { stages } of predicate.spans) stages[0]!.arbiter!.id = id;
+  });
+  expect(await failures({ receipt: told })).toContain('verdict');
+});
+
 describe('a replica that signs something else', () => {
   it.each<[string, CheckName[], Parameters<typeof reattest>[3]]>([
     ['another session', ['attestation-match'], ({ predicate }) => (predicate.session = 'ab'.repeat(16) as never)],
