@@ -109,7 +109,6 @@ describe('hidden sessions of a server with anchors', { timeout: 90_000 }, () => 
   });
 
   it('keep an honest volunteer at work, session after session', async () => {
-    const before = lines.length;
     const id = await join();
     await settled(id).toEqual(['passed', 'passed', 'passed', 'passed']);
     expect(
@@ -119,6 +118,6 @@ describe('hidden sessions of a server with anchors', { timeout: 90_000 }, () => 
     ).toBe(true);
     // The claims of its replicas bring what each of them is worth: a span at least.
     await expect.poll(() => network.store.trust.earned(id, ENGINE_CLASS).own).toBeGreaterThanOrEqual(4);
-    expect(lines.slice(before).filter(({ msg }) => msg === 'an answer has no receipt')).toEqual([]);
+    expect(lines.filter(({ msg }) => msg === 'an answer has no receipt')).toEqual([]);
   });
 });
