@@ -250,18 +250,21 @@ export class HiddenDesk {
     const left: HiddenResult =
       proven === null
         ? { type: 'unclear', reason: 'it left, or was given other work' }
-        : { type: 'failed', reason: proven.reason, isTardy: false };
+        : { type: 'failed', reason: proven.reason, how: 'wrong' };
     const isSteerer = watch.draws
       .map((draws) => this.#lostDraws.add(id, draws.pair, draws.honestRate, draws))
       .some((isFound) => isFound);
-    const steered: HiddenResult = { type: 'failed', reason: STEERED, isTardy: false };
+    const steered: HiddenResult = { type: 'failed', reason: STEERED, how: 'wrong' };
     const found = isSteerer && given.type !== 'failed' ? steered : given;
     // What it signed stands, also where it has lost its work for that meanwhile; its silence has another reason then.
-    const isKept = (isThere && volunteer.state === 'ready') || (found.type === 'failed' && !found.isTardy);
+    const isKept = (isThere && volunteer.state === 'ready') || (found.type === 'failed' && found.how === 'wrong');
     const result = isKept ? found : left;
     this.#schedule.ended(id, result.type, clock.nowMs());
-    // A page that stands still for a moment is silent too: who is late is put aside, and nothing is held against it.
-    const isFault = result.type === 'failed' && !result.isTardy;
+    // Any page stands still for a moment, and a browser slows down the tabs that nobody looks at: these are put aside, and
+    // nothing is held against them.
+    const isExcused =
+      result.type === 'failed' && (result.how === 'stall' || (result.how === 'late' && volunteer.isHidden));
+    const isFault = result.type === 'failed' && !isExcused;
     if (result.type === 'passed') {
       const wasOpen = volunteer.tried !== null;
       const layerMs = layerMsOf(result.lapMs, othersMs ?? 0, assignment.span);

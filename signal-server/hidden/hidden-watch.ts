@@ -19,8 +19,8 @@ export type HiddenResult =
       /** True where every one of them agreed in all bits, or within limits that were measured for the pair. */
       readonly isMeasured: boolean;
     }
-  /** `isTardy`: by silence or slowness, which a browser can bring about. */
-  | { readonly type: 'failed'; readonly reason: string; readonly isTardy: boolean }
+  /** `wrong` numbers; `late` by a limit of seconds, which a browser can bring about; a `stall` of a moment, which anything can. */
+  | { readonly type: 'failed'; readonly reason: string; readonly how: 'wrong' | 'late' | 'stall' }
   /** Nothing is known of the target that was not known before. */
   | { readonly type: 'unclear'; readonly reason: string };
 
@@ -65,7 +65,7 @@ export interface HiddenWatchDeps {
 export class HiddenWatch {
   readonly #deps: HiddenWatchDeps;
   readonly #lapsMs: number[] = [];
-  #failure: { readonly reason: string; readonly isTardy: boolean } | null = null;
+  #failure: Omit<Extract<HiddenResult, { type: 'failed' }>, 'type'> | null = null;
   #doubt: string | null = null;
   #isPrimary = false;
   #isThere = false;
@@ -116,12 +116,15 @@ export class HiddenWatch {
         return;
       case 'fault':
         if (event.volunteer !== target) return;
-        return this.#fail(WORDS[event.code] ?? `it failed the check (${event.code})`, TARDY.has(event.code));
+        return this.#fail(
+          WORDS[event.code] ?? `it failed the check (${event.code})`,
+          TARDY.has(event.code) ? 'late' : 'wrong',
+        );
       case 'rerouted': {
         // Anchors do not contradict each other; but one that is busy may be late.
         const isContradiction = event.volunteer === null && isAmongAnchors && this.#isThere && isOfRows(event.reason);
-        if (isContradiction) this.#fail(CONTRADICTED, false);
-        if (event.volunteer === target) this.#fail(`it did not keep the session going: ${event.reason}`, true);
+        if (isContradiction) this.#fail(CONTRADICTED, 'wrong');
+        if (event.volunteer === target) this.#fail(`it did not keep the session going: ${event.reason}`, 'stall');
         this.#isThere = false;
         this.#isPrimary = false;
         return;
@@ -136,8 +139,8 @@ export class HiddenWatch {
   /** The session is over: of itself, or with this error. `late` says what the target did not do in time, if so. */
   end(error: ChorusError | null, late: string | null = null): HiddenResult {
     if (this.#failure !== null) return { type: 'failed', ...this.#failure };
-    if (this.#doubt !== null) return { type: 'failed', reason: this.#doubt, isTardy: false };
-    if (late !== null) return { type: 'failed', reason: late, isTardy: true };
+    if (this.#doubt !== null) return { type: 'failed', reason: this.#doubt, how: 'wrong' };
+    if (late !== null) return { type: 'failed', reason: late, how: 'late' };
     if (error !== null) return { type: 'unclear', reason: error.message };
     if (this.#spans === 0) return { type: 'unclear', reason: 'none of its rows stood beside an anchor’s' };
     return {
@@ -188,8 +191,8 @@ export class HiddenWatch {
     return isAnchor(primary) ? findings.filter(({ shadow }) => shadow === target) : [];
   }
 
-  #fail(reason: string, isTardy: boolean): void {
-    this.#failure ??= { reason, isTardy };
+  #fail(reason: string, how: 'wrong' | 'late' | 'stall'): void {
+    this.#failure ??= { reason, how };
   }
 }
 

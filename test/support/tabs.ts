@@ -29,17 +29,26 @@ declare global {
   interface Window {
     /** Every connection the page made, for getStats. */
     chorusTestConnections?: RTCPeerConnection[];
+    /** What those that are closed had said last. */
+    chorusTestClosed?: Promise<RTCStatsReport>[];
   }
 }
 
 function keepConnections(): void {
   const Native = window.RTCPeerConnection;
   const connections: RTCPeerConnection[] = [];
+  const closed: Promise<RTCStatsReport>[] = [];
   window.chorusTestConnections = connections;
+  window.chorusTestClosed = closed;
   window.RTCPeerConnection = class extends Native {
     constructor(configuration?: RTCConfiguration) {
       super(configuration);
       connections.push(this);
+    }
+
+    override close(): void {
+      if (this.signalingState !== 'closed') closed.push(this.getStats());
+      super.close();
     }
   };
 }
@@ -90,12 +99,13 @@ export interface ChannelStats {
   readonly bytesReceived: number;
 }
 
-/** The words of `getStats` on all data channels of the tab together. */
+/** The words of `getStats` on all data channels of the tab together, the closed ones included. */
 export function channelStats(tab: Tab): Promise<ChannelStats> {
   return tab.page.evaluate(async () => {
     const sum = { channels: 0, messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };
-    for (const connection of window.chorusTestConnections ?? []) {
-      for (const report of (await connection.getStats()).values() as Iterable<Record<string, unknown>>) {
+    const open = (window.chorusTestConnections ?? []).filter(({ signalingState }) => signalingState !== 'closed');
+    for (const said of [...(window.chorusTestClosed ?? []), ...open.map((connection) => connection.getStats())]) {
+      for (const report of (await said).values() as Iterable<Record<string, unknown>>) {
         if (report['type'] !== 'data-channel') continue;
         sum.channels++;
         for (const key of ['messagesSent', 'messagesReceived', 'bytesSent', 'bytesReceived'] as const) {

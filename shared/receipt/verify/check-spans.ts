@@ -91,11 +91,12 @@ function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: 
   if (tier === 'settled') {
     demand(arbiter !== null, `${where} are said to be settled by nobody`);
     const differing = findings.filter(({ outcome, draws }) => outcome !== 'agreed' || (draws?.lost ?? 0) > 0);
+    const parties = [replicas[0]!.id, ...differing.map(({ shadow }) => shadow)];
     demand(drawnBy !== null || differing.length > 0, `${where} are said to be settled, and nobody differed`);
     demand(hasSigned(replicas[0]!.id), `${where} are said to be settled for a key that did not sign that it ran them`);
     demand(
-      // Another shadow of the stage may be the referee, where the server has no other anchor for it.
-      [replicas[0]!.id, ...differing.map(({ shadow }) => shadow)].every((id) => id !== arbiter.id),
+      // A referee may be another shadow of the stage, where the server has no other anchor for it; an arbiter is none of them.
+      (arbiter.role === 'referee' ? parties : replicas.map(({ id }) => id)).every((id) => id !== arbiter.id),
       `${where} were settled by a party to the difference`,
     );
   }

@@ -106,6 +106,8 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     const second = await routed(requester, 2);
     const idsOf = ({ primary, shadows }: (typeof first.stages)[number]) => [primary.id, ...shadows.map(({ id }) => id)];
     expect(left!.shadows.map(({ id }) => id)).toContain(second.stages[0]!.primary.id);
+    const holders = server.server.snapshot().volunteers.filter(({ range }) => range?.start === left!.range.start);
+    if (holders.length > 2) expect(second.stages[0]!.shadows.length).toBeGreaterThan(0);
     // One of them may go on in the part of another, and now and then there is a shadow more.
     for (const [i, stage] of second.stages.slice(1).entries())
       for (const id of idsOf(stage).slice(0, 2)) expect(idsOf(later[i]!)).toContain(id);

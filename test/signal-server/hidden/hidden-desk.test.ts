@@ -146,7 +146,7 @@ describe('the desk of hidden sessions', () => {
       reason: 'it did not open the session in time',
       untilMs: clock.nowMs() + hidden.backoffMs,
     });
-    expect(kept).toEqual([]);
+    expect(kept).toEqual(['3 failed: it did not open the session in time']);
   });
 
   it('does not blame it for a route that there was none of', async () => {

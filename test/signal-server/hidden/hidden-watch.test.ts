@@ -89,8 +89,8 @@ describe('what a hidden session shows of its target', () => {
   });
 
   it('is its faults and nobody else’s, with what silence can be the reason of told apart', () => {
-    expect(watch(routed(target, anchor), fault(target, 'disagreement')).end(null)).toMatchObject({ isTardy: false });
-    expect(watch(routed(target, anchor), fault(target, 'commit-late')).end(null)).toMatchObject({ isTardy: true });
+    expect(watch(routed(target, anchor), fault(target, 'disagreement')).end(null)).toMatchObject({ how: 'wrong' });
+    expect(watch(routed(target, anchor), fault(target, 'commit-late')).end(null)).toMatchObject({ how: 'late' });
     expect(watch(routed(target, anchor), fault(anchor, 'disagreement'), checked(exact)).end(null).type).toBe('passed');
   });
 
@@ -112,6 +112,6 @@ describe('what a hidden session shows of its target', () => {
   it('is what it did not do in time, and else no fault of its own where the session ends with an error', () => {
     const error = new ChorusError('all-busy', 'no anchor is free for it');
     expect(watch().end(error)).toEqual({ type: 'unclear', reason: 'no anchor is free for it' });
-    expect(watch().end(error, 'it was silent')).toEqual({ type: 'failed', reason: 'it was silent', isTardy: true });
+    expect(watch().end(error, 'it was silent')).toEqual({ type: 'failed', reason: 'it was silent', how: 'late' });
   });
 });
