@@ -5,7 +5,7 @@ import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { strictParts } from '../../crypto/strict-envelope.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
 import type { CheckFailure } from '../../judge/finding.ts';
-import { RECORD_TIMEOUT_MS } from '../../limits.ts';
+import { LAST_RECORD_MS, RECORD_TIMEOUT_MS } from '../../limits.ts';
 import { mismatchOf, parseAttestation } from '../../receipt/evidence/attest.ts';
 import type { AttestationPredicate } from '../../receipt/evidence/attestation.ts';
 import type { Evidence, FedRun } from '../../receipt/evidence/evidence.ts';
@@ -29,8 +29,6 @@ export interface RecordTask {
   /** Tokens of positions [0, end), as they were fed. */
   readonly tokens: readonly number[];
   readonly runs: readonly FedRun[];
-  /** When nothing is waited for any more. */
-  readonly byMs: number;
 }
 
 type Recorded = Extract<PeerMessage, { type: 'recorded' }>;
@@ -55,23 +53,26 @@ interface Asked {
 
 /**
  * Collects what the replicas of a session sign of their work, at the end of an answer. Nobody is waited for longer than
- * RECORD_TIMEOUT_MS, each is heard once, and a wrong record is left out.
+ * RECORD_TIMEOUT_MS, the last one than LAST_RECORD_MS, each is heard once, and a wrong record is left out.
  */
 export class RecordCollector {
   readonly #task: RecordTask;
   readonly #host: CollectorHost;
   readonly #asked: ReadonlyMap<PeerId, Asked>;
   readonly #unanswered: Map<PeerId, number>;
+  /** When nothing is waited for any more. */
+  #byMs: number;
   #isStopped = false;
 
   /** `unanswered` counts requests of this session that each replica has not answered, and goes on from answer to answer. */
   constructor(
-    task: Omit<RecordTask, 'byMs'>,
+    task: RecordTask,
     sources: readonly RecordSource[],
     unanswered: Map<PeerId, number>,
     host: CollectorHost,
   ) {
-    this.#task = { ...task, byMs: host.nowMs + RECORD_TIMEOUT_MS };
+    this.#task = task;
+    this.#byMs = host.nowMs + RECORD_TIMEOUT_MS;
     this.#host = host;
     this.#unanswered = unanswered;
     this.#asked = new Map(
@@ -85,7 +86,7 @@ export class RecordCollector {
   }
 
   get deadlineMs(): number {
-    return this.isDone ? Infinity : this.#task.byMs;
+    return this.isDone ? Infinity : this.#byMs;
   }
 
   /** Records whose signature is good, stage by stage. */
@@ -151,6 +152,13 @@ export class RecordCollector {
     if (asked === null) return;
     if (isGood) asked.step = 'over';
     else this.#refuse(asked, 'record-signature');
+    this.#hasten();
+  }
+
+  /** One replica alone, where all others gave theirs, holds an answer up no longer than a moment. */
+  #hasten(): void {
+    const open = [...this.#asked.values()].filter(({ step }) => step !== 'over');
+    if (open.length === 1) this.#byMs = Math.min(this.#byMs, this.#host.nowMs + LAST_RECORD_MS);
   }
 
   /** The replica cannot be reached (any more); a record that it signed before stays. */
@@ -160,7 +168,7 @@ export class RecordCollector {
   }
 
   onTime(nowMs: number): void {
-    if (nowMs >= this.#task.byMs) this.stop();
+    if (nowMs >= this.#byMs) this.stop();
   }
 
   /** Waits for nobody any more. */

@@ -81,7 +81,7 @@ export class AuditSpan {
     return this.keptEnd < this.span.end;
   }
 
-  wordsOf({ id }: AuditReplica): ReplicaWords {
+  wordsOf({ id }: Pick<AuditReplica, 'id'>): ReplicaWords {
     let words = this.#words.get(id);
     if (words === undefined) {
       words = { commit: unsaid(), reveal: unsaid() };

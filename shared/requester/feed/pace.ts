@@ -46,6 +46,12 @@ export class Pace {
     return this.#patience * LAP_FLOOR_MS;
   }
 
+  /** What a shadow of the stage may need to run `count` positions again; more where it may have to compile first. */
+  shadowRunMs(stage: number, count: number, mayCompile: boolean): number {
+    const predictedMs = PREDICTED_MARGIN * this.#stages[stage]!.predictedMs * count;
+    return this.#patience * Math.max(predictedMs, mayCompile ? FIRST_RUN_MS : 0);
+  }
+
   /** When to ask where a run of `count` positions is. */
   askMs(count: number): number {
     return Math.max(PROGRESS_ASK_MS, 1.5 * (this.#usualMs(count) ?? 0));

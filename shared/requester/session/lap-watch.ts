@@ -4,7 +4,7 @@ import { PROGRESS_PERIOD_MS } from '../../limits.ts';
 import type { Route } from '../../route/route.ts';
 import type { Awaited } from '../feed/requester-session.ts';
 import type { Place, ProgressBoard, ProgressQuestion, Reporter } from './progress-board.ts';
-import type { Stall } from './session-news.ts';
+import { SLOW, type Stall } from './session-news.ts';
 import { CONTRADICTION } from './told-fault.ts';
 
 /** A timer this late means that this side stood still: what came meanwhile is heard first. */
@@ -30,6 +30,8 @@ export interface Wait {
   /** How long it may take before replicas are asked for their progress, and before one that holds rows is slow. */
   readonly askMs: number;
   readonly limitMs: () => number;
+  /** What is told where all answer, of what each replica owes. */
+  readonly heldUp?: () => Stall | null;
 }
 
 /** What to do now. */
@@ -136,7 +138,7 @@ export class LapWatch {
     return this.#board.ask(this.#board.all, nowMs);
   }
 
-  #judge({ sinceMs, awaited, limitMs }: Wait, nowMs: number): Stall | null {
+  #judge({ sinceMs, awaited, limitMs, heldUp }: Wait, nowMs: number): Stall | null {
     // A replica that answered since shows that this side is heard and hears.
     const isHeard = this.#board.hasAnswered(this.#askedFromMs);
     const silent = this.#silent('primary', nowMs).map(({ stage }) => stage);
@@ -144,7 +146,7 @@ export class LapWatch {
       const isLong = nowMs - this.#askedFromMs >= ALL_SILENT_MS;
       return isLong && silent.length > 0 ? this.#silence(silent, nowMs) : null;
     }
-    if (awaited === null) return silent.length > 0 ? this.#silence(silent, nowMs) : null;
+    if (awaited === null) return silent.length > 0 ? this.#silence(silent, nowMs) : (heldUp?.() ?? null);
     const place = this.#board.locate(awaited.sequence, this.#askedFromMs, nowMs);
     this.#track(place, nowMs);
     const isOver = nowMs - sinceMs >= limitMs();
@@ -212,6 +214,6 @@ export class LapWatch {
 
 const WORDS: Readonly<Record<Stall['why'], string>> = {
   silent: 'a volunteer does not answer',
-  slow: 'a volunteer takes longer than it was measured to',
+  slow: SLOW,
   unclear: 'a volunteer passes nothing on',
 };

@@ -27,6 +27,7 @@ export interface Reporter {
   readonly stage: number;
   readonly role: 'primary' | 'shadow';
   readonly webrtc: boolean;
+  readonly numericClass: string;
   isLinked: boolean;
   wasLinked: boolean;
   /** This side could not reach it, or lost it. */
@@ -61,8 +62,8 @@ export class ProgressBoard {
 
   constructor({ stages }: Route) {
     this.#all = stages.flatMap(({ primary, shadows }, stage) =>
-      [primary, ...shadows].map(({ id, webrtc }, i): Reporter => ({
-        ...{ id, stage, role: i === 0 ? 'primary' : 'shadow', webrtc },
+      [primary, ...shadows].map(({ id, webrtc, numericClass }, i): Reporter => ({
+        ...{ id, stage, role: i === 0 ? 'primary' : 'shadow', webrtc, numericClass },
         ...{ isLinked: false, wasLinked: false, isGone: false, isLeft: false },
         ...{ askedMs: null, word: null, wordAskedMs: -Infinity },
       })),

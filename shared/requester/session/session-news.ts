@@ -22,6 +22,9 @@ export interface SessionLost {
   readonly isDoubt?: boolean;
 }
 
+/** What is said of volunteers that are slow. */
+export const SLOW = 'a volunteer takes longer than it was measured to';
+
 /** Volunteers without whom the answer should go on. Nobody is held to be at fault. */
 export interface Stall {
   /** `silent`: they answer nothing; `slow`: they have what the answer waits for; `unclear`: they contradict each other, or left. */

@@ -2,6 +2,7 @@ import type { PeerId } from '../../ids.ts';
 import type { ProgressedMessage } from '../../wire/peer-message.ts';
 import type { SpanBook } from '../audit/span-book.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
+import { Laggards, type OwedSpan } from './laggards.ts';
 import { LapWatch, type Wait } from './lap-watch.ts';
 import { ProgressBoard, type ProgressQuestion } from './progress-board.ts';
 import type { Stall } from './session-news.ts';
@@ -20,9 +21,12 @@ export class SessionWatch {
   readonly #board: ProgressBoard;
   readonly #laps: LapWatch;
   readonly #words: LapWatch;
+  readonly #laggards: Laggards;
   readonly #startedMs: number;
-  /** The first span without a verdict, and since when it is that. */
-  #owed: { readonly index: number; readonly sinceMs: number } | null = null;
+  /** Since when rows are fed, after a rest. */
+  #activeSinceMs: number;
+  #wasResting = false;
+  #owed: OwedSpan | null = null;
 
   constructor(session: RequesterSession, book: SpanBook, nowMs: number) {
     this.#session = session;
@@ -30,7 +34,9 @@ export class SessionWatch {
     this.#board = new ProgressBoard(session.route);
     this.#laps = new LapWatch(session.route, this.#board, nowMs);
     this.#words = new LapWatch(session.route, this.#board, nowMs);
+    this.#laggards = new Laggards(this.#board, session.pace);
     this.#startedMs = nowMs;
+    this.#activeSinceMs = nowMs;
   }
 
   get deadlineMs(): number {
@@ -70,6 +76,9 @@ export class SessionWatch {
 
   /** To be called after whatever happens. While `isHeld`, something else is waited for that explains a wait. */
   step(isHeld: boolean, nowMs: number): SessionStep {
+    const { isResting } = this.#session;
+    if (this.#wasResting && !isResting) this.#activeSinceMs = nowMs;
+    this.#wasResting = isResting;
     const laps = this.#laps.step(isHeld ? null : this.#lapWait(), nowMs);
     const words = this.#words.step(isHeld ? null : this.#wordWait(nowMs), nowMs);
     const steps = [laps, words];
@@ -91,9 +100,10 @@ export class SessionWatch {
   #wordWait(nowMs: number): Wait | null {
     const owed = { awaited: null, askMs: this.#session.pace.wordMs, limitMs: () => Infinity };
     if (this.#session.step !== 'open') return { ...owed, sinceMs: this.#startedMs };
-    const index = this.#book.open[0]?.span.index;
-    if (index === undefined) this.#owed = null;
-    else if (this.#owed?.index !== index) this.#owed = { index, sinceMs: nowMs };
-    return this.#owed && { ...owed, sinceMs: this.#owed.sinceMs };
+    const [span] = this.#book.open;
+    if (span === undefined) this.#owed = null;
+    else if (this.#owed?.span !== span) this.#owed = { span, sinceMs: nowMs, activeSinceMs: this.#activeSinceMs };
+    const held = this.#owed;
+    return held && { ...owed, sinceMs: held.sinceMs, heldUp: () => this.#laggards.stall(held, nowMs) };
   }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import { RECORD_TIMEOUT_MS } from '#shared/limits.ts';
+import { LAST_RECORD_MS } from '#shared/limits.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { checkedNetwork, only, prompt, scaled } from '../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
@@ -231,8 +231,8 @@ describe('the evidence of an answer', () => {
     expect(evidence).toMatchObject({ tier: 'checked', faults: [] });
     expect(evidence.attestations).toHaveLength(5);
     expect(predicate.verdict.tier).toBe('unchecked');
-    expect(network.clock.nowMs()).toBeGreaterThan(RECORD_TIMEOUT_MS);
-    expect(network.clock.nowMs()).toBeLessThan(2 * RECORD_TIMEOUT_MS);
+    expect(network.clock.nowMs()).toBeGreaterThan(LAST_RECORD_MS);
+    expect(network.clock.nowMs()).toBeLessThan(2 * LAST_RECORD_MS);
   });
 
   it('is taken over another session before one has signed as often as it may', async () => {

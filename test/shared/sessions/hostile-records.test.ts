@@ -4,7 +4,7 @@ import { sealEnvelope, preAuthEncoding } from '#shared/crypto/dsse.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '#shared/crypto/envelope.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { CheckFailure } from '#shared/judge/finding.ts';
-import { RECORD_TIMEOUT_MS } from '#shared/limits.ts';
+import { LAST_RECORD_MS } from '#shared/limits.ts';
 import type { Attestation, AttestationPredicate } from '#shared/receipt/evidence/attestation.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
 import { checkedNetwork, only, prompt } from '../../support/checked-network.ts';
@@ -204,7 +204,7 @@ describe('a record', () => {
     const { events, evidence } = await ask(network, id, change);
     expect(evidence.attestations).toHaveLength(5);
     expect(only(events, 'fault')).toEqual([]);
-    expect(network.clock.nowMs()).toBeGreaterThan(RECORD_TIMEOUT_MS);
+    expect(network.clock.nowMs()).toBeGreaterThan(LAST_RECORD_MS);
   });
 
   it('of the answer before is about too few positions', async () => {
@@ -243,7 +243,7 @@ describe('a record', () => {
   ])('of the answer before, %s, is no fault where it comes late', async (_, promptTokens) => {
     const network = checkedNetwork();
     const { id } = network.of(1)[0]!;
-    const lateMs = RECORD_TIMEOUT_MS + (await secondAnswerMs(promptTokens)) + 1;
+    const lateMs = LAST_RECORD_MS + (await secondAnswerMs(promptTokens)) + 1;
     const heard: number[] = [];
     let askedAgainMs = Infinity;
     network.links.fate = (message, from, to) => {
@@ -270,7 +270,7 @@ describe('a record', () => {
     const stranger = network.addVolunteer(0, 4, 'arbiter');
     let late = 0;
     network.links.fate = (message, from) => {
-      if (message.type === 'recorded' && from === shadow!.id) return late++ === 0 ? [RECORD_TIMEOUT_MS + 500] : [1];
+      if (message.type === 'recorded' && from === shadow!.id) return late++ === 0 ? [LAST_RECORD_MS + 500] : [1];
       return [1];
     };
     const { id, requester } = network.requester();
