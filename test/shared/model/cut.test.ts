@@ -69,7 +69,7 @@ async function expectCutsToAgree(
     blobs.set(digest, new Uint8Array(await readFile(join(dataFolder, 'blobs', digest))));
   }
   const blob = (digest: Digest) => blobs.get(digest)!;
-  const counts = [...new Set(isThorough ? [1, 2, 3, config.layers] : [2, config.layers])];
+  const counts = [...new Set(isThorough ? [1, 2, 3, config.layers] : [config.layers])];
   for (const cut of [...counts.map((count) => evenCut(config.layers, count)), looseCut(config.layers, 2)]) {
     const stages = cut.map((range) =>
       stageGraph(cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob }), fold),
