@@ -3,6 +3,7 @@ import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { CheckCounts, CheckFailure, Tier } from '#shared/judge/finding.ts';
 import type { AnswerEvent, Usage } from '#shared/requester/answer-event.ts';
 import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
+import { readersOf } from '#shared/route/readers.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ReceiptNote } from './answer-receipt.ts';
 
@@ -25,6 +26,8 @@ export interface AnswerProvenance {
   readonly stages: readonly StageKeys[];
   /** Routes that it was begun on and had to leave; what was kept of their work was checked. */
   readonly earlier: readonly { readonly session: SessionId; readonly stages: readonly StageKeys[] }[];
+  /** Volunteers that could read the prompt, on all these routes and in settling differences. */
+  readonly readers: number;
   readonly checks: CheckCounts & {
     readonly chunks: number;
     /** Positions of prompt and answer that have a verdict. */
@@ -43,7 +46,7 @@ export interface AnswerProvenance {
 export function toProvenance(
   routes: readonly Route[],
   { tier, counts }: Extract<AnswerEvent, { type: 'end' }>,
-  { positions, worst, faults }: CheckSummary,
+  { positions, worst, faults, thirds }: CheckSummary,
 ): AnswerProvenance {
   const last = routes.at(-1);
   if (last === undefined) throw new ChorusError('internal', 'an answer ended before it had a route');
@@ -52,6 +55,7 @@ export function toProvenance(
     tier,
     ...toKeys(last),
     earlier: routes.slice(0, -1).map(toKeys),
+    readers: readersOf(routes, thirds).size,
     checks: {
       chunks: checked + settled + unchecked + disputed,
       ...{ checked, settled, unchecked, disputed },

@@ -1,6 +1,7 @@
 import type { PeerId } from '#shared/ids.ts';
 import { noCounts, type CheckCounts, type SpanCheck, type Tier } from '#shared/judge/finding.ts';
 import type { StageRange } from '#shared/model/stage.ts';
+import { readersOf } from '#shared/route/readers.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ChatEvent } from './chat.ts';
 
@@ -30,6 +31,8 @@ export class AnswerChecks {
   routes: readonly CheckedRoute[] = $state.raw([]);
   settling: Settling | null = $state.raw(null);
   reroutes: readonly Reroute[] = $state.raw([]);
+  /** Volunteers that could read what was asked, on whatever route. */
+  readers: ReadonlySet<PeerId> = $state.raw(new Set());
   /** Known at the end. */
   tier: Tier | null = $state(null);
   counts: CheckCounts = $state.raw(noCounts());
@@ -47,10 +50,13 @@ export class AnswerChecks {
   take(route: Route): void {
     const kept = this.routes.filter(({ checks, faults }) => checks.length + faults.length > 0);
     this.routes = [...kept, { route, checks: [], faults: [] }];
+    this.readers = new Set([...this.readers, ...readersOf([route])]);
   }
 
   add(check: SpanCheck): void {
     this.#change(({ checks }) => ({ checks: [...checks, check] }));
+    const thirds = check.stages.flatMap(({ arbiter }) => (arbiter === null ? [] : [arbiter.id]));
+    if (thirds.length > 0) this.readers = new Set([...this.readers, ...thirds]);
     this.counts = { ...this.counts, [check.tier]: this.counts[check.tier] + 1 };
     this.settling = null;
   }

@@ -29,6 +29,7 @@ export class CheckSummary {
   #worst: Pick<Closeness, Measure> | null = null;
   #closestCall: HeldDifference | null = null;
   readonly #faults: NamedFault[] = [];
+  readonly #thirds = new Set<PeerId>();
 
   add(event: AnswerEvent): void {
     if (event.type === 'checked') this.#addSpan(event.check);
@@ -71,7 +72,13 @@ export class CheckSummary {
     return this.#faults;
   }
 
+  /** Thirds that settled a difference, and were given rows for that. */
+  get thirds(): ReadonlySet<PeerId> {
+    return this.#thirds;
+  }
+
   #addSpan({ tier, start, end, stages }: SpanCheck): void {
+    for (const { arbiter } of stages) if (arbiter !== null) this.#thirds.add(arbiter.id);
     if (tier === 'disputed') return;
     this.#firstStart = Math.min(this.#firstStart ?? start, start);
     this.#checkedEnd = Math.max(this.#checkedEnd, end);

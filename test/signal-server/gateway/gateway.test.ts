@@ -43,6 +43,7 @@ describe('createGateway', () => {
         session: route.session,
         stages,
         earlier: [],
+        readers: stages.flatMap(({ shadows }) => shadows).length + stages.length,
         checks: {
           ...{ chunks: 1, checked: 1, settled: 0, unchecked: 0, disputed: 0, positions: 8 },
           worst: { median: 0, p95: 0, max: 0, bias: 0 },

@@ -1,3 +1,4 @@
+import { readersOf } from '#shared/route/readers.ts';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PeerId, SessionId } from '#shared/ids.ts';
@@ -113,6 +114,7 @@ describe('what the gateway gives out, and when', () => {
         tier: 'checked',
         session: second.session,
         earlier: [{ session: route.session }],
+        readers: readersOf([route, second]).size,
         checks: { positions: 5, faults: [{ volunteer, stage: 0, code: 'disagreement', proven: true }] },
       },
     });

@@ -55,6 +55,20 @@ describe('CheckSummary', () => {
     expect([summary.checkedEnd, summary.positions]).toEqual([32, 32]);
   });
 
+  it('names the thirds that were given rows, also where nothing came of it', () => {
+    const [third, other] = ['a'.repeat(64) as PeerId, 'b'.repeat(64) as PeerId];
+    const settled = (tier: 'settled' | 'disputed', id: PeerId): AnswerEvent => {
+      const { type, check } = checkedEvent(0, 32, tier);
+      const stages = check.stages.map((stage) => ({
+        ...stage,
+        arbiter: { id, role: 'arbiter' as const, numericClass: 'wasm' },
+      }));
+      return { type, check: { ...check, stages } };
+    };
+    const summary = summaryOf(checkedEvent(0, 32), settled('settled', third), settled('disputed', other));
+    expect([...summary.thirds]).toEqual([third, other]);
+  });
+
   it('names who failed', () => {
     const volunteer = 'f'.repeat(64) as PeerId;
     const fault = {
