@@ -5,7 +5,7 @@ import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import { isOwed, type AuditSpan } from '../audit/audit-span.ts';
 import type { Pace } from '../feed/pace.ts';
 import type { ProgressBoard, Reporter } from './progress-board.ts';
-import { SLOW, type Stall } from './session-news.ts';
+import { SLOW, type Stall, type Withheld } from './session-news.ts';
 import { CONTRADICTION } from './told-fault.ts';
 
 /** What a verdict waits for. */
@@ -34,12 +34,13 @@ export class Laggards {
   stall(owed: OwedSpan, nowMs: number): Stall | null {
     const late = this.#board.all.filter((each) => each.isLinked && this.#isLate(each, owed, nowMs));
     if (late.length === 0) return null;
+    const withheld = late.flatMap((each) => withheldBy(each, owed) ?? []);
     // Its sender says that it sent what the shadow says never came.
     const senders = late.flatMap((each) => (this.#isStarved(each, owed.sinceMs) ? this.#sendersOf(each) : []));
     const volunteers = [...new Set([...late.map(({ id }) => id), ...senders])];
     return senders.length > 0
-      ? { why: 'unclear', volunteers, error: new ChorusError('timeout', CONTRADICTION) }
-      : { why: 'slow', volunteers, error: new ChorusError('timeout', SLOW) };
+      ? { why: 'unclear', volunteers, withheld, error: new ChorusError('timeout', CONTRADICTION) }
+      : { why: 'slow', volunteers, withheld, error: new ChorusError('timeout', SLOW) };
   }
 
   #isLate(reporter: Reporter, { span, sinceMs, activeSinceMs }: OwedSpan, nowMs: number): boolean {
@@ -69,4 +70,13 @@ export class Laggards {
   #sendersOf({ stage }: Reporter): PeerId[] {
     return this.#board.all.filter((each) => each.role === 'primary' && each.stage === stage - 1).map(({ id }) => id);
   }
+}
+
+/** The word that a replica keeps back which needs no compute any more, while its page answers; null where it may be slow. */
+function withheldBy(reporter: Reporter, { span, sinceMs }: OwedSpan): Withheld | null {
+  if (reporter.wordAskedMs < sinceMs) return null;
+  const { id: volunteer, stage, role } = reporter;
+  const isComputed = role === 'primary' || !isOwed(span.wordsOf(reporter).commit);
+  const code = isOwed(span.wordsOf(reporter).reveal) ? 'reveal-missing' : 'commit-missing';
+  return isComputed ? { volunteer, stage, role, code, span: span.span } : null;
 }

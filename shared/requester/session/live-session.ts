@@ -223,7 +223,10 @@ export class LiveSession {
     const { questions, silentShadows, stalls } = this.#watch.step(isHeld, this.#now.nowMs);
     for (const question of questions) this.#ask(question);
     for (const shadow of silentShadows) this.#check?.leave(shadow);
-    for (const stall of stalls) this.#out.push({ type: 'stalled', ...stall });
+    for (const stall of stalls) {
+      for (const word of stall.withheld ?? []) this.#check?.withheld(word);
+      this.#out.push({ type: 'stalled', ...stall });
+    }
   }
 
   #ask({ to, nonce }: ProgressQuestion): void {

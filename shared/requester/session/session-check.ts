@@ -19,7 +19,7 @@ import type { RequesterEvent, RequesterEventOf } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { blamedOf, doubtful, idsOf, type Party, type Verdict } from '../settle/settlement.ts';
 import { Settlements } from '../settle/settlements.ts';
-import type { SessionNews } from './session-news.ts';
+import type { SessionNews, Withheld } from './session-news.ts';
 
 /** The session as its check sees it, with a way to tell it news. */
 export interface CheckHost extends SessionPort {
@@ -127,6 +127,11 @@ export class SessionCheck {
   leave(shadow: PeerId): void {
     this.#spared.add(shadow);
     this.audit?.unreachable(shadow);
+  }
+
+  /** A replica withholds a word, and the answer is about to leave it. */
+  withheld({ span: { start, end }, ...word }: Withheld): void {
+    this.#blame({ ...word, start, end, proof: null });
   }
 
   /** Takes what may be about the check. */

@@ -1,7 +1,8 @@
 import type { Question, Reply } from '../../ask.ts';
 import type { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
-import type { SpanCheck } from '../../judge/finding.ts';
+import type { CheckFailure, SpanCheck } from '../../judge/finding.ts';
+import type { Span } from '../../judge/statement.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent } from '../answer-event.ts';
@@ -25,11 +26,21 @@ export interface SessionLost {
 /** What is said of volunteers that are slow. */
 export const SLOW = 'a volunteer takes longer than it was measured to';
 
-/** Volunteers without whom the answer should go on. Nobody is held to be at fault. */
+/** A word that a replica owed and did not give, although it needs no compute and its page answers. */
+export interface Withheld {
+  readonly volunteer: PeerId;
+  readonly stage: number;
+  readonly role: 'primary' | 'shadow';
+  readonly code: CheckFailure;
+  readonly span: Span;
+}
+
+/** Volunteers without whom the answer should go on. Nobody is held to be at fault but who withholds a word. */
 export interface Stall {
   /** `silent`: they answer nothing; `slow`: they have what the answer waits for; `unclear`: they contradict each other, or left. */
   readonly why: 'silent' | 'slow' | 'unclear';
   readonly volunteers: readonly PeerId[];
+  readonly withheld?: readonly Withheld[];
   readonly error: ChorusError;
 }
 

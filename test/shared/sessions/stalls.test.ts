@@ -247,27 +247,33 @@ describe('a verdict that a replica holds up, though it answers', () => {
   const withhold = (network: ToyNetwork, { id }: ToyVolunteer, type: PeerMessage['type']): void => {
     network.links.fate = (message, from) => (message.type === type && from === id ? [] : [1]);
   };
-  const holdings = [
-    ['a shadow never ends a run', 1, (_, { compute }) => void (compute.runMs = 10_000_000)],
-    ['a shadow does not commit', 1, (network, replica) => withhold(network, replica, 'commit')],
-    ['a shadow does not reveal', 1, (network, replica) => withhold(network, replica, 'reveal')],
-    ['a primary does not commit', 0, (network, replica) => withhold(network, replica, 'commit')],
-    ['a primary does not reveal', 0, (network, replica) => withhold(network, replica, 'reveal')],
-  ] as const satisfies readonly (readonly [string, number, (network: ToyNetwork, replica: ToyVolunteer) => void])[];
+  type Holding = (network: ToyNetwork, replica: ToyVolunteer) => void;
+  const holdings: readonly (readonly [string, place: 0 | 1, named: string | null, Holding])[] = [
+    ['a shadow never ends a run', 1, null, (_, { compute }) => void (compute.runMs = 10_000_000)],
+    ['a shadow does not commit', 1, null, (network, replica) => withhold(network, replica, 'commit')],
+    ['a shadow does not reveal', 1, 'reveal-missing', (network, replica) => withhold(network, replica, 'reveal')],
+    ['a primary does not commit', 0, 'commit-missing', (network, replica) => withhold(network, replica, 'commit')],
+    ['a primary does not reveal', 0, 'reveal-missing', (network, replica) => withhold(network, replica, 'reveal')],
+  ];
   const cases = [0, 1, 2].flatMap((stage) => holdings.map((holding) => [stage, ...holding] as const));
 
-  it.each(cases)('comes in time from others, and nobody is accused: stage %i, %s', async (stage, _, place, hold) => {
-    const network = checkedNetwork([], 3);
-    const holding = network.of(stage)[place]!;
-    const { events, saidMs } = await ask(network, 70, 64, (event) => {
-      if (event.type === 'token' && event.position === 125) hold(network, holding);
-    });
-    expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'length', tier: 'checked' });
-    expect(network.clock.nowMs() - saidMs.at(-1)!).toBeLessThanOrEqual(2 * ALLOWED_MS);
-    expect(JSON.stringify(network.routes.at(-1))).not.toContain(holding.id);
-    expect(only(events, 'fault')).toEqual([]);
-    expect(network.releases.flatMap(({ faults }) => faults)).toEqual([]);
-  });
+  it.each(cases)(
+    'comes in time from others, and who could speak is named: stage %i, %s',
+    async (stage, _, place, code, hold) => {
+      const network = checkedNetwork([], 3);
+      const holding = network.of(stage)[place]!;
+      const { events, saidMs } = await ask(network, 70, 64, (event) => {
+        if (event.type === 'token' && event.position === 125) hold(network, holding);
+      });
+      expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'length', tier: 'checked' });
+      expect(network.clock.nowMs() - saidMs.at(-1)!).toBeLessThanOrEqual(2 * ALLOWED_MS);
+      expect(JSON.stringify(network.routes.at(-1))).not.toContain(holding.id);
+      const named = code === null ? [] : [{ volunteer: holding.id, code }];
+      expect(only(events, 'fault').map(({ volunteer, code: shown }) => ({ volunteer, code: shown }))).toEqual(named);
+      // What may be slowness is no complaint.
+      expect(network.releases.flatMap(({ faults }) => faults)).toHaveLength(named.length);
+    },
+  );
 
   it('comes from others too where a shadow gets on, but far too slowly', async () => {
     const network = checkedNetwork([], 3);
