@@ -16,6 +16,8 @@ export interface SeenMessage {
   readonly from: 'self' | 'other';
   readonly other: PeerId;
   readonly message: PeerMessage;
+  /** When its last piece passed, in milliseconds of this process. */
+  readonly atMs: number;
 }
 
 /** All that one peer sees of one session. */
@@ -32,12 +34,18 @@ export interface RecordingProxy {
   stop(): Promise<void>;
 }
 
+interface Frame {
+  readonly from: 'self' | 'other';
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly atMs: number;
+}
+
 /** Handshakes come first on each channel: a hello and a proof. */
 const HANDSHAKE_PIECES = 2;
 
 /** Stands between one peer and its server, passes everything on and keeps it. */
 export async function startRecordingProxy(serverUrl: string): Promise<RecordingProxy> {
-  const frames: { from: 'self' | 'other'; bytes: Uint8Array<ArrayBuffer> }[] = [];
+  const frames: Frame[] = [];
   const control: { from: 'self' | 'server'; text: string }[] = [];
   const target = new URL(serverUrl);
   const server = createServer((request, response) => {
@@ -54,7 +62,7 @@ export async function startRecordingProxy(serverUrl: string): Promise<RecordingP
     const far = new WebSocket(`${serverUrl.replace('http', 'ws')}/control`, { perMessageDeflate: false });
     const opened = once(far, 'open');
     const pass = (to: WebSocket, from: 'self' | 'other') => (data: Buffer, isBinary: boolean) => {
-      if (isBinary) frames.push({ from, bytes: new Uint8Array(data) });
+      if (isBinary) frames.push({ from, bytes: new Uint8Array(data), atMs: performance.now() });
       else control.push({ from: from === 'self' ? 'self' : 'server', text: data.toString() });
       to.send(data, { binary: isBinary });
     };
@@ -89,13 +97,10 @@ function seatsIn(control: RecordingProxy['control']): Map<SessionId, SignedSeat>
   return new Map(seats.map((seat) => [seat.session, seat]));
 }
 
-function sessionsIn(
-  frames: readonly { from: 'self' | 'other'; bytes: Uint8Array<ArrayBuffer> }[],
-  seats: ReadonlyMap<SessionId, SignedSeat>,
-): Map<SessionId, SeenSession> {
+function sessionsIn(frames: readonly Frame[], seats: ReadonlyMap<SessionId, SignedSeat>): Map<SessionId, SeenSession> {
   const channels = new Map<string, { pieces: number; reassembler: Reassembler }>();
   const sessions = new Map<SessionId, { seat: SignedSeat | null; messages: SeenMessage[] }>();
-  for (const { from, bytes } of frames) {
+  for (const { from, bytes, atMs } of frames) {
     const frame = decodeRelayFrame(bytes);
     if (frame.op !== 'data') continue;
     const key = `${from} ${frame.peer} ${frame.channel}`;
@@ -109,7 +114,7 @@ function sessionsIn(
     if (id === null) continue;
     const session = sessions.get(id) ?? { seat: seats.get(id) ?? null, messages: [] };
     sessions.set(id, session);
-    session.messages.push({ from, other: frame.peer, message });
+    session.messages.push({ from, other: frame.peer, message, atMs });
   }
   return sessions;
 }

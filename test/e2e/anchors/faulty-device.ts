@@ -46,13 +46,18 @@ export function describeFaultyDevice(networkOf: () => TestNetwork): void {
       const { events, tokens } = await askGreedily(conversation, prompt, maxNewTokens);
       conversation.close();
       expect(tokens).toEqual(golden.greedy(prompt, maxNewTokens));
+      // Which stage it serves is drawn. At the head no logits of the first chunk are wanted, and those after it are not far enough off to convict.
+      const isHead = held!.range!.head;
+      const found = isHead
+        ? { isProven: false, start: 32, end: prompt.length + 3 }
+        : { isProven: true, start: 0, end: 32 };
       expect(events.filter((event) => event.type === 'fault')).toEqual([
-        expect.objectContaining({ volunteer: faulty.id, code: 'disagreement', isProven: true, start: 0, end: 32 }),
+        expect.objectContaining({ volunteer: faulty.id, code: 'disagreement', ...found }),
       ]);
       expect(events.at(-1)).toMatchObject({ type: 'end', counts: { disputed: 0, unchecked: 0 } });
       await expect
         .poll(async () => (await network.snapshot()).faults.map(({ volunteer }) => volunteer))
-        .toEqual([faulty.id]);
+        .toEqual(isHead ? [] : [faulty.id]);
     });
   });
 }
