@@ -58,12 +58,13 @@ describe('CheckSummary', () => {
   it('names the thirds that were given rows, also where nothing came of it', () => {
     const [third, other] = ['a'.repeat(64) as PeerId, 'b'.repeat(64) as PeerId];
     const settled = (tier: 'settled' | 'disputed', id: PeerId): AnswerEvent => {
-      const { type, check } = checkedEvent(0, 32, tier);
-      const stages = check.stages.map((stage) => ({
-        ...stage,
-        arbiter: { id, role: 'arbiter' as const, numericClass: 'wasm' },
-      }));
-      return { type, check: { ...check, stages } };
+      const event = checkedEvent(0, 32, tier);
+      if (event.type !== 'checked') throw new Error('not a verdict');
+      const arbiter = { id, role: 'arbiter', numericClass: 'wasm' } as const;
+      return {
+        ...event,
+        check: { ...event.check, stages: event.check.stages.map((stage) => ({ ...stage, arbiter })) },
+      };
     };
     const summary = summaryOf(checkedEvent(0, 32), settled('settled', third), settled('disputed', other));
     expect([...summary.thirds]).toEqual([third, other]);
