@@ -32,7 +32,7 @@ export class AnswerChecks {
   settling: Settling | null = $state.raw(null);
   reroutes: readonly Reroute[] = $state.raw([]);
   /** Volunteers that could read what was asked, on whatever route. */
-  readers: ReadonlySet<PeerId> = $state.raw(new Set());
+  readers: readonly PeerId[] = $state.raw([]);
   /** Known at the end. */
   tier: Tier | null = $state(null);
   counts: CheckCounts = $state.raw(noCounts());
@@ -50,15 +50,20 @@ export class AnswerChecks {
   take(route: Route): void {
     const kept = this.routes.filter(({ checks, faults }) => checks.length + faults.length > 0);
     this.routes = [...kept, { route, checks: [], faults: [] }];
-    this.readers = new Set([...this.readers, ...readersOf([route])]);
+    this.#noteReaders(readersOf([route]));
   }
 
   add(check: SpanCheck): void {
     this.#change(({ checks }) => ({ checks: [...checks, check] }));
     const thirds = check.stages.flatMap(({ arbiter }) => (arbiter === null ? [] : [arbiter.id]));
-    if (thirds.length > 0) this.readers = new Set([...this.readers, ...thirds]);
+    this.#noteReaders(thirds);
     this.counts = { ...this.counts, [check.tier]: this.counts[check.tier] + 1 };
     this.settling = null;
+  }
+
+  #noteReaders(readers: Iterable<PeerId>): void {
+    const fresh = [...readers].filter((id) => !this.readers.includes(id));
+    if (fresh.length > 0) this.readers = [...this.readers, ...fresh];
   }
 
   settle({ type: _, ...event }: EventOf<'settling'>): void {
