@@ -1,4 +1,4 @@
-import { cp, writeFile } from 'node:fs/promises';
+import { appendFile, cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
@@ -9,7 +9,6 @@ import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startHidden } from '../../signal-server/gateway/start-hidden.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
 import { importWren } from '../support/imported-wren.ts';
-import { conversations } from '../support/prompts.ts';
 import { startRecordingProxy, type SeenMessage, type SeenSession } from '../support/recording-proxy.ts';
 import { startTestServer, type TestServer } from '../support/signal-server.ts';
 import { startWrenVolunteer } from '../support/wren-volunteer.ts';
@@ -20,7 +19,7 @@ import { startWrenVolunteer } from '../support/wren-volunteer.ts';
  */
 const [SESSIONS, FILE] = [Number(process.argv[2] ?? 400), process.argv[3] ?? 'hidden-guess.jsonl'];
 /** Sessions of one volunteer, whose messages are all kept until it leaves. */
-const BATCH = 250;
+const BATCH = 120;
 const ANCHORS = 4;
 const provenanceSchema = z.object({ chorus: z.object({ session: sessionIdSchema }) });
 
@@ -40,25 +39,39 @@ const server = await startTestServer({
 const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
 await until(() => countReady(server) === ANCHORS);
 
-const lines: string[] = [];
 const counts = { real: 0, hidden: 0 };
 let seed = 1;
 /** Numbers in [0, 1) that are the same in every run. */
 const chance = (): number => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647;
 
-while (lines.length < SESSIONS) {
-  for (const [isHidden, features] of await batch()) {
-    lines.push(JSON.stringify({ hidden: isHidden, features }));
-    counts[isHidden ? 'hidden' : 'real'] += 1;
+await writeFile(FILE, '');
+while (counts.real + counts.hidden < SESSIONS) {
+  for (const [hidden, features] of await batch()) {
+    await appendFile(FILE, `${JSON.stringify({ hidden, features })}\n`);
+    counts[hidden ? 'hidden' : 'real'] += 1;
   }
-  console.log(`${lines.length} sessions: ${counts.real} of the gateway, ${counts.hidden} hidden`);
+  console.log(`${counts.real} sessions of the gateway, ${counts.hidden} hidden`);
 }
-await writeFile(FILE, `${lines.join('\n')}\n`);
 await server.stop();
 process.exit();
 
+/** What people ask in this experiment: messages in the model's own manner, so that text alone tells nothing. */
+async function writeMessages(count: number): Promise<string[]> {
+  const messages: string[] = [];
+  for (let i = 0; messages.length < count; i++) {
+    const { choices } = await client.completions.create({
+      ...{ model: 'wren', prompt: '<|im_start|>user\n', stop: ['<|im_end|>'], max_tokens: 96, temperature: 1 },
+      seed: Math.floor(chance() * 2 ** 32) + i,
+    });
+    const text = choices[0]!.text.trim();
+    if (text !== '' && choices[0]!.finish_reason === 'stop') messages.push(text);
+  }
+  return messages;
+}
+
 /** The sessions of one fresh volunteer, while people ask at times by chance. */
 async function batch(): Promise<[boolean, number[]][]> {
+  const messages = await writeMessages(BATCH);
   const proxy = await startRecordingProxy(server.url);
   const volunteer = await startWrenVolunteer(proxy.url);
   await until(() => {
@@ -66,13 +79,15 @@ async function batch(): Promise<[boolean, number[]][]> {
     return own?.gate === 'open' && own.state === 'ready';
   });
   const asked = new Set<SessionId>();
-  for (let i = 0; i < BATCH; i++) {
-    const [length, question] = [chance(), conversations[Math.floor(chance() * conversations.length)]!];
+  let turns: OpenAI.ChatCompletionMessageParam[] = [];
+  for (const content of messages) {
+    // A third goes on with the conversation before, as clients of the API do.
+    turns = [...(chance() < 0.33 && turns.length < 6 ? turns : []), { role: 'user', content }];
     const answer = await client.chat.completions.create({
-      ...{ model: 'wren', temperature: chance() < 0.5 ? 0 : 1, seed: i },
-      ...(length < 0.7 && { max_tokens: 8 + Math.floor(80 * length) }),
-      messages: question.map(({ role, content }) => ({ role, content })),
+      ...{ model: 'wren', temperature: chance() < 0.3 ? 0 : 1, seed: Math.floor(chance() * 2 ** 32), messages: turns },
+      ...(chance() < 0.4 && { max_tokens: 16 + Math.floor(80 * chance()) }),
     });
+    turns = [...turns, { role: 'assistant', content: answer.choices[0]!.message.content }];
     asked.add(provenanceSchema.parse(answer).chorus.session);
     await sleep(-150 * Math.log(1 - chance()));
   }

@@ -12,6 +12,7 @@ const provenanceSchema = z.object({
     tier: z.literal('checked'),
     session: sessionIdSchema,
     earlier: z.array(z.unknown()),
+    readers: z.int().positive(),
     receipt: z.strictObject({ id: digestSchema, url: z.string(), salt: z.string() }),
     checks: z.object({ chunks: z.int().min(1), positions: z.int().min(1), worst: z.object({ max: z.number() }) }),
     stages: z.array(
