@@ -12,6 +12,11 @@ import type { HiddenRun, HiddenRunner } from '../hidden/hidden-run.ts';
 import type { ShapeMemory } from '../hidden/hidden-shape.ts';
 import { PromptStock } from '../hidden/prompt-stock.ts';
 
+/** Tokens of a message that is written for a later prompt. */
+const MESSAGE_TOKENS = 200;
+/** An answer ends where the model ends it, or here: only the longest are told by that. */
+const MOST_ANSWER_TOKENS = 512;
+
 /** The first work of a volunteer: enough for a span and some laps, and over in a moment. */
 const TRIAL = { promptTokens: 8, answerTokens: 8 };
 
@@ -81,17 +86,18 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
     const stock = stockOf(model);
     const { maxPositions } = model.manifest.config;
     const { temperature, topP, ...shape } = shapes.draw();
-    const length = Math.min(shape.promptTokens, Math.floor(maxPositions / 2));
+    const most = Math.floor(maxPositions / 2);
     if (stock.isEmpty) {
       const promptTokens = stock.opening();
-      const maxNewTokens = Math.min(length, maxPositions - promptTokens.length);
+      const maxNewTokens = Math.min(MESSAGE_TOKENS, most);
       const plan = { renderedPrompt: null, promptTokens, maxNewTokens, temperature: 1, topP: 1 };
       stock.add(await ask(run, model, plan, { isWithTarget: false, answerTokens: null, shadows: 0 }, null));
     }
-    const prompt = stock.take(length);
+    const prompt = stock.take(Math.min(shape.promptTokens, most));
     const maxNewTokens = Math.min(shape.maxNewTokens, maxPositions - prompt.promptTokens.length);
     const plan = { ...prompt, maxNewTokens, temperature, topP };
-    await ask(run, model, plan, { isWithTarget: true, answerTokens: shape.answerTokens }, giveReceipt);
+    const asking = { isWithTarget: true, answerTokens: MOST_ANSWER_TOKENS };
+    stock.answered(await ask(run, model, plan, asking, giveReceipt));
   }
 
   return Promise.resolve({

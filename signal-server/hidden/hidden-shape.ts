@@ -1,9 +1,12 @@
 import { MAX_POSITIONS } from '#shared/limits.ts';
 import type { AnswerShape } from './answer-shape.ts';
 
-/** Bounds of what a hidden answer may cost, whatever real answers are like. */
+/** Lengths of chats in general. */
 const PROMPT_TOKENS = { least: 20, most: 200 };
 const ANSWER_TOKENS = { least: 8, most: 64 };
+/** Bounds of what a hidden answer may cost, whatever real answers are like. */
+const MOST_PROMPT_TOKENS = 1_000;
+const MOST_ANSWER_TOKENS = 512;
 /** Real answers that are remembered, and how many of them it takes to go by them alone. */
 const MAX_REMEMBERED = 256;
 const ENOUGH = 32;
@@ -22,7 +25,7 @@ export class ShapeMemory {
 
   /** A real answer has ended. Those that would cost too much to imitate are left out. */
   remember(shape: AnswerShape): void {
-    if (shape.promptTokens > PROMPT_TOKENS.most || shape.answerTokens > ANSWER_TOKENS.most) return;
+    if (shape.promptTokens > MOST_PROMPT_TOKENS || shape.answerTokens > MOST_ANSWER_TOKENS) return;
     this.#shapes.push(shape);
     if (this.#shapes.length > MAX_REMEMBERED) this.#shapes.shift();
   }

@@ -1,4 +1,4 @@
-import type { ModelText } from '#shared/text/model-text.ts';
+import type { ChatMessage, ModelText } from '#shared/text/model-text.ts';
 
 /** A question to a model: what it is sent, and what that was made of. */
 export interface StockPrompt {
@@ -11,15 +11,20 @@ const MARK = 'the-place-of-a-message';
 /** Texts kept for one model. */
 const MAX_TEXTS = 8;
 
+/** How much longer than asked for a conversation may be that goes on. */
+const LONGER = 1.25;
+
 /**
- * Prompts for hidden sessions: what the model itself writes where a person's message would stand, each used once. So they
- * are like messages to it, and are nobody's.
+ * Prompts for hidden sessions: what the model itself writes where a person's message would stand, each used once and whole.
+ * So they are like messages to it, and are nobody's. Longer ones go on with the conversation before, as people do.
  */
 export class PromptStock {
   readonly #text: ModelText;
   readonly #vocabularySize: number;
   readonly #chance: () => number;
   #texts: string[] = [];
+  /** The conversation so far. */
+  #turns: readonly ChatMessage[] = [];
 
   constructor(text: ModelText, vocabularySize: number, chance: () => number) {
     this.#text = text;
@@ -43,19 +48,27 @@ export class PromptStock {
     if (trimmed !== '') this.#texts = [...this.#texts, trimmed].slice(-MAX_TEXTS);
   }
 
-  /** A prompt of about this many tokens, of a text that is not used again; of tokens by chance where there is no text. */
+  /**
+   * A prompt with a text that is not used again: after the conversation so far where that comes to about `length` tokens, else
+   * as the first of a new one. Tokens by chance where there is no text.
+   */
   take(length: number): StockPrompt {
-    const text = this.#texts.shift();
-    if (text === undefined) {
+    const content = this.#texts.shift();
+    if (content === undefined) {
       const promptTokens = this.randomTokens(length);
       return { renderedPrompt: this.#text.decode(promptTokens), promptTokens };
     }
-    const chat = this.#rendered('');
-    const room = Math.max(1, length - (chat === null ? 0 : this.#text.encodeRendered(chat).length));
-    const content = this.#text.decode(this.#text.encode(text).slice(0, room));
-    const renderedPrompt = this.#rendered(content);
-    if (renderedPrompt === null) return { renderedPrompt: content, promptTokens: this.#text.encode(content) };
-    return { renderedPrompt, promptTokens: this.#text.encodeRendered(renderedPrompt) };
+    const message = { role: 'user', content };
+    const onward = this.#turns.at(-1)?.role === 'assistant' ? this.#chat([...this.#turns, message]) : null;
+    const goesOn = onward !== null && onward.promptTokens.length <= LONGER * length;
+    this.#turns = [...(goesOn ? this.#turns : []), message];
+    const prompt = goesOn ? onward : this.#chat([message]);
+    return prompt ?? { renderedPrompt: content, promptTokens: this.#text.encode(content) };
+  }
+
+  /** What the model said to the last prompt. */
+  answered(content: string): void {
+    if (this.#turns.at(-1)?.role === 'user') this.#turns = [...this.#turns, { role: 'assistant', content }];
   }
 
   /** Tokens by chance: never the same twice, and good enough where everybody knows that nobody asks. */
@@ -64,15 +77,20 @@ export class PromptStock {
   }
 
   #beforeMessage(): string | null {
-    const rendered = this.#rendered(MARK);
+    const rendered = this.#rendered([{ role: 'user', content: MARK }]);
     const at = rendered?.indexOf(MARK) ?? -1;
     return rendered === null || at === -1 ? null : rendered.slice(0, at);
   }
 
+  #chat(messages: readonly ChatMessage[]): StockPrompt | null {
+    const renderedPrompt = this.#rendered(messages);
+    return renderedPrompt && { renderedPrompt, promptTokens: this.#text.encodeRendered(renderedPrompt) };
+  }
+
   /** Null where the model has no chat template. */
-  #rendered(content: string): string | null {
+  #rendered(messages: readonly ChatMessage[]): string | null {
     try {
-      return this.#text.renderChat([{ role: 'user', content }]);
+      return this.#text.renderChat(messages);
     } catch {
       return null;
     }

@@ -28,16 +28,32 @@ describe('prompts of hidden sessions', () => {
     expect(one.isEmpty).toBe(true);
   });
 
-  it('are about as long as they should be', () => {
-    const text = 'The wren is a small bird that sings loudly from low bushes all the year round. '.repeat(12);
-    fc.assert(
-      fc.property(fc.integer({ min: 20, max: 150 }), (length) => {
-        const one = stock();
-        one.add(text);
-        expect(Math.abs(one.take(length).promptTokens.length - length)).toBeLessThanOrEqual(6);
-      }),
-      { numRuns: 50 },
-    );
+  it('are whole messages, and longer ones go on with the conversation before', () => {
+    const one = stock();
+    const turns = ['What do wrens eat?', 'Where do they live in winter?', 'And owls?'];
+    for (const text of turns) one.add(text);
+    const first = one.take(15);
+    expect(first.renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content: turns[0]! }]));
+    one.answered('Insects.');
+    const chat = [
+      { role: 'user', content: turns[0]! },
+      { role: 'assistant', content: 'Insects.' },
+      { role: 'user', content: turns[1]! },
+    ];
+    expect(one.take(100).renderedPrompt).toBe(wrenText.renderChat(chat));
+    one.answered('Near houses.');
+    // There is no room for so much.
+    expect(one.take(15).renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content: turns[2]! }]));
+  });
+
+  it('go on only with a conversation that was answered', () => {
+    const one = stock();
+    one.answered('Nobody asked.');
+    one.add('first');
+    one.add('second');
+    for (const content of ['first', 'second']) {
+      expect(one.take(100).renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content }]));
+    }
   });
 
   it('keep no empty text', () => {
@@ -67,8 +83,8 @@ describe('forms of hidden answers', () => {
 
   it('are those of real answers once there are enough of them, and never of one that would cost too much', () => {
     const memory = new ShapeMemory(() => 0.99);
-    memory.remember({ ...shape, answerTokens: 65 });
-    memory.remember({ ...shape, promptTokens: 201 });
+    memory.remember({ ...shape, answerTokens: 513 });
+    memory.remember({ ...shape, promptTokens: 1_001 });
     expect(memory.draw()).not.toMatchObject({ topP: 0.9 });
     for (let i = 0; i < 32; i++) memory.remember(shape);
     expect(memory.draw()).toEqual(shape);
