@@ -201,6 +201,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     const { finished, failed } = finishedSessions.totals;
     return networkSnapshot({
       serverTimeMs: clock.wallMs(),
+      relayByDefault: config.relayByDefault,
       startedAtMs,
       version: deps.version,
       registry,

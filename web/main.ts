@@ -1,4 +1,5 @@
 import { mount } from 'svelte';
+import { ServerClock } from '#shared/clock.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import App from './App.svelte';
 import {
@@ -14,7 +15,7 @@ import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
 import { Membership } from './network/membership.ts';
-import { pageClock } from './browser/page-clock.ts';
+import { WakefulClock } from './browser/wakeful-clock.ts';
 import { PageConnection } from './state/connection.svelte.ts';
 import { Dialogue } from './state/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
@@ -23,6 +24,7 @@ import { ModelPage } from './state/model-page.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
+import { PathChoice } from './state/path-choice.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
 import type { KeyValueStorage } from './state/stored.svelte.ts';
@@ -32,14 +34,25 @@ import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
 /** Wires the page. Code that talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
-  const clock = pageClock();
+  const clock = new ServerClock(new WakefulClock());
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
   const storage = pageStorage(() => localStorage);
   const settings = new Settings(storage);
   const connection = new PageConnection();
-  const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
+  const path = new PathChoice(storage);
+  const membership = new Membership({ serverUrl: location.origin, clock, random, connection, path });
   const models = new Models(() => fetchModels(new AbortController().signal), settings);
-  const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
+  const network = new Network({
+    fetchNetwork,
+    clock,
+    isHidden: () => document.hidden,
+    onSnapshot({ serverTimeMs, relayByDefault }) {
+      // Once joined the control socket tells the time, and fresher.
+      if (connection.status !== 'open') clock.hear(serverTimeMs);
+      connection.clockAheadMs = clock.aheadMs;
+      path.relayByDefault = relayByDefault;
+    },
+  });
   const log = new LogWatch({
     fetchLog,
     openClient: async (vkey, memory) => (await import('./network/open-log-client.ts')).openLogClient(vkey, memory),
@@ -47,6 +60,9 @@ function start(target: HTMLElement): void {
     clock,
   });
   const holdProof = (proof: string) => log.holdProof(proof);
+  /** The code for direct connections makes one to see whether it can, and so is no code for a page that is to have none. */
+  const prefetchDirect = () =>
+    path.isKnown && !path.isRelayOnly ? import('./network/webrtc-transport.ts') : Promise.resolve();
   const conversation = new Dialogue({
     models,
     settings,
@@ -55,6 +71,7 @@ function start(target: HTMLElement): void {
     prefetch: () =>
       prefetch(
         () => import('./network/join.ts'),
+        prefetchDirect,
         () => import('./network/network-chat.ts'),
       ),
     openChat: async (model, signal) => {
@@ -76,6 +93,7 @@ function start(target: HTMLElement): void {
     prefetch: () =>
       prefetch(
         () => import('./network/join.ts'),
+        prefetchDirect,
         () => import('./network/tab-volunteer.ts'),
       ),
     prepareThread: (backend) => thread.prepare(backend),
@@ -121,6 +139,7 @@ function start(target: HTMLElement): void {
         models,
         network,
         connection,
+        path,
         conversation,
         volunteer,
         kept,

@@ -1,3 +1,4 @@
+import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { BackendInfo } from '#shared/wire/worker-message.ts';
 import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
@@ -16,6 +17,9 @@ export interface OpenBackend {
   readonly engine: (() => Promise<WebAssembly.Module>) | null;
   close(): void;
 }
+
+/** How long a graphics device may take to be there: the processor could work meanwhile. */
+const OPEN_DEVICE_MS = 5_000;
 
 /** Limits that decide which stages fit; the rest stay at WebGPU's defaults, which every adapter has. */
 const LIMITS = [
@@ -46,27 +50,24 @@ export function openWasm(runtimes: Runtimes, fallbackReason: string, withEngine 
   return { info, device: null, hasSubgroups: false, runtime, engine, close: () => undefined };
 }
 
+interface DeviceOptions {
+  readonly subgroups: boolean;
+  readonly refuseSoftware: boolean;
+}
+
 /**
  * A GPU device of our own making, so that it can be made without the `subgroups` feature where that computes wrongly,
  * and so that its loss or an error in it is seen: `onLost` is called then, unless `close` came first. Throws `unsupported` where there
- * is no adapter, or with `refuseSoftware` only one that is emulated on the processor, which WASM outruns by far.
+ * is no adapter, or with `refuseSoftware` only one that is emulated on the processor, which WASM outruns by far, or where
+ * none answers within OPEN_DEVICE_MS.
  */
 export async function openWebGpu(
   gpu: GPU | undefined,
   runtimes: Runtimes,
-  options: { subgroups: boolean; refuseSoftware: boolean; onLost: (reason: string) => void },
+  options: DeviceOptions & { clock: Clock; onLost: (reason: string) => void },
 ): Promise<OpenBackend> {
   if (gpu === undefined) throw new ChorusError('unsupported', 'this browser has no WebGPU');
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (adapter === null) throw new ChorusError('unsupported', 'there is no graphics adapter');
-  if (options.refuseSoftware && isSoftware(adapter.info)) {
-    throw new ChorusError('unsupported', 'the only graphics adapter is emulated in software');
-  }
-  const features = [...adapter.features].filter((name) => options.subgroups || !name.includes('subgroup'));
-  const device = await adapter.requestDevice({
-    requiredFeatures: features as GPUFeatureName[],
-    requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
-  });
+  const { adapter, device } = await answered(openDevice(gpu, options), options.clock, (late) => late.device.destroy());
   let isClosed = false;
   void device.lost.then(({ reason, message }) => {
     if (!isClosed) options.onLost(message === '' ? reason : message);
@@ -96,6 +97,36 @@ export async function openWebGpu(
       device.destroy();
     },
   };
+}
+
+async function openDevice(
+  gpu: GPU,
+  { subgroups, refuseSoftware }: DeviceOptions,
+): Promise<{ adapter: GPUAdapter; device: GPUDevice }> {
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  // Some browsers that have none give undefined.
+  if (!adapter) throw new ChorusError('unsupported', 'there is no graphics adapter');
+  if (refuseSoftware && isSoftware(adapter.info)) {
+    throw new ChorusError('unsupported', 'the only graphics adapter is emulated in software');
+  }
+  const features = [...adapter.features].filter((name) => subgroups || !name.includes('subgroup'));
+  const device = await adapter.requestDevice({
+    requiredFeatures: features as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
+  });
+  return { adapter, device };
+}
+
+/** A driver that hangs answers nothing, neither yes nor no. What comes after all is dropped. */
+function answered<Value>(opening: Promise<Value>, clock: Clock, drop: (late: Value) => void): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    let isLate = false;
+    const stopTimer = clock.setTimer(() => {
+      isLate = true;
+      reject(new ChorusError('unsupported', `the graphics device did not answer within ${OPEN_DEVICE_MS / 1000} s`));
+    }, OPEN_DEVICE_MS);
+    opening.finally(stopTimer).then((value) => (isLate ? drop(value) : resolve(value)), reject);
+  });
 }
 
 function isSoftware(info: GPUAdapterInfo): boolean {

@@ -1,17 +1,28 @@
+import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { abortAfter } from '#shared/peer/abort-after.ts';
+import type { StageCompute } from '#shared/rows/compute.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
 import { type Blobs, loadStage, type OnProgress, readBlobs, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
+import { pacedCompute } from './paced-compute.ts';
 import { Runtimes } from './runtimes.ts';
 import type { ServedStage } from './served-stage.ts';
 
 export interface ComputeHostDeps {
   /** `navigator.gpu`, where there is one. */
   readonly gpu: GPU | undefined;
+  readonly clock: Clock;
   readonly onProgress: OnProgress;
   readonly onDeviceLost: (reason: string) => void;
 }
+
+/**
+ * A graphics device that is silent for this long while a stage is loaded is as good as lost, where the processor can take its
+ * place. Reading weights and building shaders take seconds, and tell of themselves in between.
+ */
+const DEVICE_SILENCE_MS = 20_000;
 
 /** A device that is about as fast leaves the processor to its owner. */
 const CLEARLY = 1.25;
@@ -25,18 +36,23 @@ export class ComputeHost {
   readonly #runtimes: Runtimes;
   readonly #turn = new Mutex();
   #request: WorkerCalls['start']['request'] | null = null;
+  #dutyShare = 1;
   #backend: OpenBackend | null = null;
   #stage: ServedStage | null = null;
+  /** The stage with the pauses that leave the rest of the time to its owner. */
+  #compute: StageCompute | null = null;
+  /** To be called with each sign of progress. */
+  #onSign = (): void => undefined;
 
   constructor(deps: ComputeHostDeps) {
     this.#deps = deps;
-    this.#runtimes = new Runtimes((done, total) => deps.onProgress('runtime', done, total));
+    this.#runtimes = new Runtimes((done, total) => this.#progress('runtime', done, total));
   }
 
   /** The stage that serves. Throws `unknown-session` while there is none. */
-  get stage(): ServedStage {
-    if (this.#stage === null) throw new ChorusError('unknown-session', 'no stage is loaded');
-    return this.#stage;
+  get stage(): StageCompute {
+    if (this.#compute === null) throw new ChorusError('unknown-session', 'no stage is loaded');
+    return this.#compute;
   }
 
   /** Makes a backend's runtime ready, without a device or a model. */
@@ -48,9 +64,15 @@ export class ComputeHost {
     return this.#turn.run(async () => {
       await this.#release();
       this.#request = request;
+      this.pace(request);
       this.#replaceBackend(await this.#openFirst(request));
       return (this.#backend as OpenBackend).info;
     });
+  }
+
+  /** Sets how much of the time sessions may take, from the end of the run under way on. */
+  pace({ dutyShare = 1 }: Partial<WorkerCalls['pace']['request']>): void {
+    this.#dutyShare = dutyShare;
   }
 
   load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
@@ -81,8 +103,12 @@ export class ComputeHost {
   }
 
   async #loadOn(backend: OpenBackend, request: WorkerCalls['load']['request'], blobs: Blobs): Promise<LoadedStage> {
-    const { stage, probed, numericClass } = await loadStage(backend, request, blobs, this.#deps.onProgress);
+    const stopWatch = this.#watch(backend);
+    const { stage, probed, numericClass } = await loadStage(backend, request, blobs, (...step) =>
+      this.#progress(...step),
+    ).finally(stopWatch);
     this.#stage = stage;
+    this.#compute = pacedCompute(stage, this.#deps.clock, () => this.#dutyShare);
     const layers = Math.max(1, request.range.end - request.range.start);
     return {
       ...backend.info,
@@ -90,6 +116,24 @@ export class ComputeHost {
       memoryBytes: stage.memoryBytes,
       layerMs: probed.decodeMs / layers,
       probeError: probed.error,
+    };
+  }
+
+  #progress(...step: Parameters<OnProgress>): void {
+    this.#onSign();
+    this.#deps.onProgress(...step);
+  }
+
+  /** Takes a graphics device that was chosen for nobody's wish for lost once it is silent; to be stopped by the returned function. */
+  #watch({ device }: OpenBackend): () => void {
+    if (device === null || this.#request?.backend !== 'auto') return () => undefined;
+    const silent = `it did not answer within ${DEVICE_SILENCE_MS / 1000} s`;
+    const limit = abortAfter(this.#deps.clock, DEVICE_SILENCE_MS, silent, new AbortController().signal);
+    limit.signal.addEventListener('abort', () => this.#deps.onDeviceLost(silent));
+    this.#onSign = () => limit.restart();
+    return () => {
+      this.#onSign = () => undefined;
+      limit.clear();
     };
   }
 
@@ -109,13 +153,14 @@ export class ComputeHost {
     return `a layer takes ${text(layerMs)} on the graphics device and ${text(engineMs)} on the processor`;
   }
 
-  async #openFirst({ backend }: WorkerCalls['start']['request']): Promise<OpenBackend> {
-    if (backend === 'wasm') return openWasm(this.#runtimes, 'WASM was asked for');
+  async #openFirst({ backend, fallbackReason }: WorkerCalls['start']['request']): Promise<OpenBackend> {
+    if (backend === 'wasm') return openWasm(this.#runtimes, fallbackReason ?? 'WASM was asked for');
     try {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      return openWasm(this.#runtimes, toChorusError(thrown).message);
+      const words = thrown instanceof ChorusError ? thrown.message : 'the browser could not open the graphics device';
+      return openWasm(this.#runtimes, words);
     }
   }
 
@@ -134,7 +179,8 @@ export class ComputeHost {
   }
 
   #openWebGpu(subgroups: boolean, refuseSoftware: boolean): Promise<OpenBackend> {
-    return openWebGpu(this.#deps.gpu, this.#runtimes, { subgroups, refuseSoftware, onLost: this.#deps.onDeviceLost });
+    const { gpu, clock, onDeviceLost: onLost } = this.#deps;
+    return openWebGpu(gpu, this.#runtimes, { subgroups, refuseSoftware, clock, onLost });
   }
 
   #replaceBackend(backend: OpenBackend): void {
@@ -145,6 +191,7 @@ export class ComputeHost {
   async #release(): Promise<void> {
     const stage = this.#stage;
     this.#stage = null;
+    this.#compute = null;
     await stage?.release();
   }
 }

@@ -16,11 +16,14 @@ import { peerKindSchema } from './peer-kind.ts';
  *   peer -> server   prove                        signs the server's nonce, sends its own
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
+ *   peer -> server   alive                        at once, for each of these
  *   volunteer        offer -> assign | idle; ready | failed; seat*; standing*; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
  *                    release; resume, when it has connected again
  */
 
+/** As far as dates go. */
+const wallMs = z.number().min(0).max(8.64e15);
 const base64 = (max: number) =>
   z
     .string()
@@ -48,6 +51,9 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
       )
       .max(8),
     heartbeatMs: z.int().min(100),
+    serverTimeMs: wallMs,
+    /** True where pages open no direct connections unless their owners choose to. */
+    relayByDefault: z.boolean(),
   }),
   /** Load this stage of this model and say `ready`. Replaces any assignment before it. */
   z.strictObject({
@@ -86,8 +92,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   }),
   /** The outcome of a report. */
   z.strictObject({ type: z.literal('reported'), request: requestId, accepted: z.boolean(), reason: text }),
-  /** Sent every `heartbeatMs`, so that a peer notices a server that is gone without a word. */
-  z.strictObject({ type: z.literal('alive') }),
+  /** Sent every `heartbeatMs`, so that a peer notices a server that is gone without a word, and keeps to its time. */
+  z.strictObject({ type: z.literal('alive'), serverTimeMs: wallMs }),
   /** Close of the control socket follows. */
   z.strictObject({ type: z.literal('error'), code: errorCode, message: text }),
 ]);
@@ -138,6 +144,8 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     nonce: base64(64),
     kind: peerKindSchema,
   }),
+  /** Said by the peer's own code for each `alive` of the server: a browser answers pings for a page that it has frozen. */
+  z.strictObject({ type: z.literal('alive') }),
   offerSchema,
   z.strictObject({
     type: z.literal('ready'),

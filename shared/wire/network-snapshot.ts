@@ -81,5 +81,7 @@ export const networkSnapshotSchema = z.object({
   ),
   /** True if all volunteers share one address prefix, so that routes cannot spread over networks. */
   sharedPrefix: z.boolean(),
+  /** True where pages open no direct connections unless their owners choose to. */
+  relayByDefault: z.boolean(),
 });
 export type NetworkSnapshot = z.infer<typeof networkSnapshotSchema>;

@@ -15,10 +15,17 @@ export interface WorkerCalls {
   start: {
     request: {
       backend: 'auto' | 'webgpu' | 'wasm';
-      /** Test only: keep the device's `subgroups` feature. */ keepSubgroups: boolean;
+      /** Test only: keep the device's `subgroups` feature. */
+      keepSubgroups: boolean;
+      /** The first, as of `pace`; 1 where left out. */
+      dutyShare?: number;
+      /** Why the processor is asked for in place of a graphics device, in words for people. */
+      fallbackReason?: string;
     };
     reply: BackendInfo;
   };
+  /** Sets the share of the time in which the thread may run sessions, over 0 and at most 1. */
+  pace: { request: { dutyShare: number }; reply: null };
   /** Cuts, loads, warms up and probes one stage; replaces the one before. `blobs` are all that `stageBlobs` lists. */
   load: {
     request: {

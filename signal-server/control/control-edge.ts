@@ -31,7 +31,7 @@ export interface ControlEdgeDeps {
 export interface ControlEdge {
   /** Open sockets, those of PeerJS among them. */
   readonly open: number;
-  /** Drops the silent and says that the server is there. To be called every `heartbeatMs`. */
+  /** Says that the server is there, and drops those that do not answer. To be called every `heartbeatMs`. */
   beat(): void;
   /** Closes all sockets, by force after `graceMs`, then its end of the router. */
   close(graceMs: number): Promise<void>;
@@ -79,9 +79,8 @@ export function createControlEdge(server: Server, deps: ControlEdgeDeps): Contro
       return gate.open;
     },
     beat() {
-      hub.dropSilent(times.heartbeatTimeoutMs);
       gate.ping();
-      hub.sayAlive();
+      hub.beat(Math.ceil(times.heartbeatTimeoutMs / times.heartbeatMs));
     },
     async close(graceMs) {
       await gate.close(graceMs);

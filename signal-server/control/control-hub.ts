@@ -2,7 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { addressPrefix } from '../gate/address.ts';
-import type { DeskMessage, EdgeEnd, PeerAddress, ToPeer } from '../peer-router/control-router.ts';
+import type { DeskMessage, EdgeEnd, FromPeer, PeerAddress, ToPeer } from '../peer-router/control-router.ts';
 import type { Metrics } from '../view/metrics.ts';
 import type { ControlPeer, ControlSocketOwner } from './control-socket.ts';
 import type { PeerMount } from './peer-mount.ts';
@@ -12,8 +12,8 @@ import type { RelayRouter } from './relay-router.ts';
 export interface Connected {
   readonly peer: ControlPeer;
   readonly connection: number;
-  /** When it last gave a sign of life, in `clock.nowMs()`. */
-  seenAtMs: number;
+  /** Beats since it last showed life. */
+  unansweredBeats: number;
 }
 
 export interface ControlHubDeps {
@@ -40,7 +40,7 @@ export class ControlHub implements ControlSocketOwner {
   }
 
   onProven(peer: ControlPeer): void {
-    const { clock, router } = this.#deps;
+    const { router } = this.#deps;
     if (router.ended !== null) throw new ChorusError('server-lost', router.ended.message);
     const before = this.#peers.get(peer.id);
     if (before !== undefined) {
@@ -48,7 +48,7 @@ export class ControlHub implements ControlSocketOwner {
       before.peer.fail('replaced', 'another page or program connected with the same key');
     }
     this.#connections += 1;
-    const connected = { peer, connection: this.#connections, seenAtMs: clock.nowMs() };
+    const connected = { peer, connection: this.#connections, unansweredBeats: 0 };
     this.#peers.set(peer.id, connected);
     router.send(addressOf(connected), { type: 'joined', kind: peer.kind, prefix: addressPrefix(peer.address) });
   }
@@ -64,7 +64,7 @@ export class ControlHub implements ControlSocketOwner {
 
   onAlive(peer: ControlPeer): void {
     const connected = this.#of(peer);
-    if (connected !== undefined) connected.seenAtMs = this.#deps.clock.nowMs();
+    if (connected !== undefined) connected.unansweredBeats = 0;
   }
 
   onClosed(peer: ControlPeer | null, failure: Parameters<ControlSocketOwner['onClosed']>[1]): void {
@@ -73,18 +73,21 @@ export class ControlHub implements ControlSocketOwner {
     if (connected !== undefined) this.#forget(connected);
   }
 
-  /** Closes the sockets of those that have been silent for too long. */
-  dropSilent(timeoutMs: number): void {
-    const limitMs = this.#deps.clock.nowMs() - timeoutMs;
-    for (const connected of [...this.#peers.values()].filter(({ seenAtMs }) => seenAtMs < limitMs)) {
-      this.#forget(connected);
+  /**
+   * Lets every peer know that the server is there, and what time it is. Closes the sockets of those that have left `limit` such beats
+   * unanswered: counting beats, not time, forgives a stall of this side.
+   */
+  beat(limit: number): void {
+    const { clock } = this.#deps;
+    for (const connected of [...this.#peers.values()]) {
+      connected.unansweredBeats += 1;
+      if (connected.unansweredBeats <= limit) {
+        connected.peer.send({ type: 'alive', serverTimeMs: clock.wallMs() });
+        continue;
+      }
+      this.#forget(connected, { type: 'left', silent: true });
       connected.peer.fail('timeout', 'no sign of life');
     }
-  }
-
-  /** Lets every peer know that the server is there. */
-  sayAlive(): void {
-    for (const { peer } of this.#peers.values()) peer.send({ type: 'alive' });
   }
 
   #of(peer: ControlPeer): Connected | undefined {
@@ -107,12 +110,12 @@ export class ControlHub implements ControlSocketOwner {
     }
   }
 
-  #forget(connected: Connected): void {
+  #forget(connected: Connected, last: Extract<FromPeer, { type: 'left' }> = { type: 'left' }): void {
     const { id } = connected.peer;
     this.#peers.delete(id);
     this.#deps.relay.forget(id);
     this.#deps.peerMount.drop(id);
-    this.#deps.router.send(addressOf(connected), { type: 'left' });
+    this.#deps.router.send(addressOf(connected), last);
   }
 }
 

@@ -37,7 +37,7 @@ export interface ControlSocketOwner {
   onProven(peer: ControlPeer): void;
   onMessage(peer: ControlPeer, message: DeskMessage): void;
   onFrame(peer: ControlPeer, frame: Uint8Array<ArrayBuffer>): void;
-  /** Any sign of life. */
+  /** The peer's own code shows life: it has sent something, which pongs of its network stack are not. */
   onAlive(peer: ControlPeer): void;
   /** Called once; with null if the peer never proved its key. */
   onClosed(peer: ControlPeer | null, failure: ErrorCode | null): void;
@@ -48,7 +48,7 @@ export interface ControlSocketDeps {
   readonly random: RandomBytes;
   readonly identity: Identity;
   readonly iceServersFor: (peer: PeerId) => (ServerMessage & { type: 'welcome' })['iceServers'];
-  readonly config: Pick<Config, 'times' | 'limits'>;
+  readonly config: Pick<Config, 'times' | 'limits' | 'relayByDefault'>;
   readonly owner: ControlSocketOwner;
   /** A fault of ours while a message was handled. */
   readonly onError: (error: unknown) => void;
@@ -119,6 +119,8 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
       peerToken: proven.peerToken,
       iceServers: deps.iceServersFor(id),
       heartbeatMs: config.times.heartbeatMs,
+      serverTimeMs: clock.wallMs(),
+      relayByDefault: config.relayByDefault,
     });
   };
 
@@ -136,13 +138,10 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
       const message = parsePeerMessage(data);
       if (peer === null) prove(message).catch(failWith);
       else if (message.type === 'prove') throw new ChorusError('bad-message', 'a second prove');
-      else owner.onMessage(peer, message);
+      else if (message.type !== 'alive') owner.onMessage(peer, message);
     } catch (error) {
       failWith(error);
     }
-  });
-  socket.on('pong', () => {
-    if (peer !== null) owner.onAlive(peer);
   });
   // `ws` closes by itself after an error, such as a message above maxPayload; the close event follows.
   socket.on('error', () => undefined);

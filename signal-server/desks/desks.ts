@@ -82,10 +82,11 @@ export function createDesks(deps: DesksDeps): Desks {
   const isAnchor = (id: PeerId): boolean => companionKeys.isAnchor(id);
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const models = (): ReturnType<RouteDeskDeps['models']> => catalog.planned;
-  const hidden = new HiddenDesk({
+  const hidden: HiddenDesk = new HiddenDesk({
     ...deps,
     ...{ registry, leases, trust, models, isAnchor },
     isBusy: () => routes.queued > 0,
+    silenceMs: deps.times.heartbeatTimeoutMs + 2 * deps.times.heartbeatMs,
     onResult: ({ id, kind, result, isSteerer, tokens, tookMs }) => {
       hiddenFigures.add(kind, result.type, { tokens, anchorMs: tookMs, isSteerer });
       if (kind === 'trial' || result.type === 'failed') standings.tell(id);
@@ -166,6 +167,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const front = new FrontDesk({
     ...{ send, registry, routes, replays, reports, claims, volunteers, onError },
     isOwn,
+    onSilent: (id) => hidden.silent(id),
     onVolunteer: (id, kind) => {
       log.info({ volunteer: id, kind }, 'volunteer');
       store.history.volunteerSeen(id, kind, clock.wallMs()).catch(onError);

@@ -11,7 +11,7 @@ import type { FinishedSession } from './running-sessions.ts';
 export interface FinishedSessionsDeps {
   readonly clock: Clock;
   readonly history: Pick<HistoryStore, 'sessionEnded' | 'totals'>;
-  readonly complaints: Pick<Complaints, 'hear'>;
+  readonly complaints: Pick<Complaints, 'hear' | 'unreached'>;
   readonly metrics: Pick<Metrics, 'sessions' | 'tokens' | 'spans' | 'replays'>;
   readonly log: Logger;
   /** The store did not take what is to be kept. */
@@ -66,8 +66,10 @@ export class FinishedSessions {
       })
       .catch(onError);
     for (const { volunteer, code } of faults) {
+      const words = [lease.requester, session, volunteer] as const;
       // A link is lost by either end, or by neither.
-      if (code !== 'link-lost') complaints.hear(lease.requester, session, volunteer);
+      if (code === 'link-lost') complaints.unreached(...words);
+      else complaints.hear(...words);
     }
     const blamed = faults.map(({ volunteer, code }) => ({ volunteer, code }));
     log.info(

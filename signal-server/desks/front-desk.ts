@@ -20,6 +20,8 @@ export interface FrontDeskDeps {
   readonly claims: Pick<ClaimDesk, 'receive'>;
   /** True for the keys of the server's own anchors and gateway. */
   readonly isOwn: (id: PeerId) => boolean;
+  /** A peer's page or program stood still for so long that it counts as gone. */
+  readonly onSilent: (id: PeerId) => void;
   /** A peer has offered itself as a volunteer, for the first time on this connection. */
   readonly onVolunteer: (id: PeerId, kind: PeerKind) => void;
   /** A fault of ours while a message was handled. */
@@ -54,8 +56,10 @@ export class FrontDesk {
       if (member !== undefined) this.#leave(member);
       registry.join(id, this.#kindOf(id, message.kind), message.prefix, connection);
     } else if (member?.connection !== connection) return;
-    else if (message.type === 'left') this.#leave(member);
-    else this.#handOn(member, message);
+    else if (message.type === 'left') {
+      if (message.silent) this.#deps.onSilent(id);
+      this.#leave(member);
+    } else this.#handOn(member, message);
   }
 
   #handOn(member: Member, message: DeskMessage): void {

@@ -19,7 +19,7 @@ export interface UpgradeGateDeps {
 
 export interface UpgradeGate {
   readonly open: number;
-  /** Pings every socket, so that proxies keep them and pongs tell who is alive. */
+  /** Pings every socket, so that proxies keep them. */
   ping(): void;
   /** Refuses new sockets and closes all with "going away"; resolves when the last one is gone, by force after `graceMs`. */
   close(graceMs: number): Promise<void>;

@@ -5,7 +5,12 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { makeReceipt, type EndedAnswer } from '#shared/receipt/build/make-receipt.ts';
+import {
+  makeReceipt,
+  type EndedAnswer,
+  type ReceiptVerdict,
+  type SignedReceipt,
+} from '#shared/receipt/build/make-receipt.ts';
 import type { ReceiptDesk } from '../receipts/receipt-desk.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
@@ -24,6 +29,13 @@ export type ReceiptNote =
     }
   | { readonly receipt: null; readonly receiptError: { readonly code: string; readonly message: string } };
 
+/** What became of the receipt of an answer. */
+export interface GivenReceipt {
+  readonly note: ReceiptNote;
+  /** Null where none could be made; of one that is not in the log it may still come to be seen. */
+  readonly verdict: ReceiptVerdict | null;
+}
+
 export interface GatewayAnswer extends EndedAnswer {
   /** In whose name it was asked for. */
   readonly identity: Identity;
@@ -31,7 +43,7 @@ export interface GatewayAnswer extends EndedAnswer {
 }
 
 /** Makes the receipt of an answer and has it logged. Never rejects: an answer without a receipt is still an answer. */
-export type GiveReceipt = (answer: GatewayAnswer) => Promise<ReceiptNote>;
+export type GiveReceipt = (answer: GatewayAnswer) => Promise<GivenReceipt>;
 
 export interface ReceiptGiverDeps {
   /** Raw key of the server, which signs routes, 32 bytes. */
@@ -44,23 +56,32 @@ export interface ReceiptGiverDeps {
 }
 
 export function createReceiptGiver({ serverKey, desk, clock, random, log }: ReceiptGiverDeps): GiveReceipt {
-  async function give({ model, identity, ...answer }: GatewayAnswer): Promise<ReceiptNote> {
-    const { id, file, secrets } = await makeReceipt(answer, {
+  function make({ model, identity, ...answer }: GatewayAnswer): Promise<SignedReceipt> {
+    return makeReceipt(answer, {
       ...{ manifest: model.manifest, manifestDigest: model.digest, text: model.text },
       ...{ requester: { kind: 'gateway', identity }, serverKey, random, verify },
     });
-    await within(clock, LOG_TIMEOUT_MS, desk.accept(file.envelope));
-    return { receipt: { id, url: `/v1/receipts/${id}`, salt: toHex(secrets.salt) } };
   }
 
-  return (answer) =>
-    give(answer).catch((thrown: unknown) => {
-      const { code, message: reason } = toChorusError(thrown);
-      log.warn({ code, reason }, 'an answer has no receipt');
-      // Failures of our own making keep their words to themselves.
-      const message = code === 'internal' ? 'the server could not make or log the receipt' : reason;
-      return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
-    });
+  function missing(thrown: unknown): ReceiptNote {
+    const { code, message: reason } = toChorusError(thrown);
+    log.warn({ code, reason }, 'an answer has no receipt');
+    // Failures of our own making keep their words to themselves.
+    const message = code === 'internal' ? 'the server could not make or log the receipt' : reason;
+    return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
+  }
+
+  return async (answer) => {
+    let verdict: ReceiptVerdict | null = null;
+    try {
+      const { id, file, secrets, ...made } = await make(answer);
+      verdict = made.verdict;
+      await within(clock, LOG_TIMEOUT_MS, desk.accept(file.envelope));
+      return { note: { receipt: { id, url: `/v1/receipts/${id}`, salt: toHex(secrets.salt) } }, verdict };
+    } catch (thrown) {
+      return { note: missing(thrown), verdict };
+    }
+  };
 }
 
 /** Rejects with `timeout` if it takes longer. */

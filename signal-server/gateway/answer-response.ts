@@ -42,10 +42,10 @@ export interface AnswerProvenance {
   };
 }
 
-/** `routes` in the order in which they were used, at least one. */
+/** `routes` in the order in which they were used, at least one; the verdict is that of the receipt where there is one. */
 export function toProvenance(
   routes: readonly Route[],
-  { tier, counts }: Extract<AnswerEvent, { type: 'end' }>,
+  { tier, counts }: Pick<Extract<AnswerEvent, { type: 'end' }>, 'tier' | 'counts'>,
   { positions, worst, faults, thirds }: CheckSummary,
 ): AnswerProvenance {
   const last = routes.at(-1);

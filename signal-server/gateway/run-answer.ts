@@ -135,12 +135,12 @@ export async function* runAnswer(
       if (text !== '') yield { type: 'text', text };
       if (event.type !== 'end' || event.reason === 'cancelled') continue;
       const { reason: finishReason, usage, evidence } = event;
-      const note = await giveReceipt?.({ identity, evidence, model, renderedPrompt, answer, stop: request.stop });
+      const given = await giveReceipt?.({ identity, evidence, model, renderedPrompt, answer, stop: request.stop });
       onAnswer?.({
         ...{ promptTokens: usage.promptTokens, answerTokens: usage.completionTokens, maxNewTokens },
         ...{ temperature: sampling.temperature, topP: sampling.topP },
       });
-      const provenance = { ...toProvenance(routes, event, released.summary), ...note };
+      const provenance = { ...toProvenance(routes, given?.verdict ?? event, released.summary), ...given?.note };
       yield { type: 'end', finishReason, usage, provenance };
     }
   } finally {

@@ -42,6 +42,8 @@ export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measu
   readonly onSupply: () => void;
   readonly onError: (error: unknown) => void;
   readonly log: Pick<Logger, 'info'>;
+  /** How long a page that stands still is taken for one that is there. */
+  readonly silenceMs: number;
   readonly hidden: Config['hidden'];
 }
 
@@ -56,6 +58,16 @@ export interface HiddenEnd {
   readonly isSteerer: boolean;
   readonly tokens: number;
   readonly tookMs: number;
+}
+
+/** A volunteer that was late. Its page may have been frozen, or its device asleep, which nobody knows yet. */
+interface Late {
+  readonly id: PeerId;
+  readonly numericClass: string;
+  readonly reason: string;
+  readonly isFault: boolean;
+  /** When it is known to have been there all the while. */
+  readonly knownMs: number;
 }
 
 /**
@@ -74,6 +86,7 @@ export class HiddenDesk {
   /** Speeds that later sessions measured. Routes show the speed they count with, so it changes at a time by chance. */
   readonly #speeds = new Map<PeerId, { readonly layerMs: number; readonly atMs: number }>();
   readonly #lostDraws = new LostDraws();
+  #late: Late[] = [];
   #runner: HiddenRunner | null = null;
 
   constructor(deps: HiddenDeskDeps) {
@@ -123,6 +136,13 @@ export class HiddenDesk {
     this.#schedule.complained(id, this.#deps.clock.nowMs());
   }
 
+  /** The page of a volunteer stood still: it was late for that alone a moment ago, and is tried as if it had not been. */
+  silent(id: PeerId): void {
+    if (!this.#late.some((late) => late.id === id)) return;
+    this.#late = this.#late.filter((late) => late.id !== id);
+    this.#schedule.forgive(id);
+  }
+
   /** Forgets who has left, and begins what is due. To be called about once a second. */
   tick(): void {
     for (const [id, number] of this.#known) {
@@ -139,6 +159,7 @@ export class HiddenDesk {
         this.#speeds.delete(id);
       }
     }
+    this.#judgeLate();
     for (const id of this.#reasons.keys()) if (this.failureOf(id) === null) this.#reasons.delete(id);
     this.#begin();
   }
@@ -173,6 +194,16 @@ export class HiddenDesk {
     );
     session.onPlanned();
     return planned;
+  }
+
+  /** Holds lateness against those whose page was there. */
+  #judgeLate(): void {
+    const { clock, onError, trust } = this.#deps;
+    const nowMs = clock.nowMs();
+    for (const { id, numericClass, reason, isFault } of this.#late.filter(({ knownMs }) => knownMs <= nowMs)) {
+      if (isFault) trust.failHidden(id, numericClass, reason).catch(onError);
+    }
+    this.#late = this.#late.filter(({ knownMs }) => knownMs > nowMs);
   }
 
   #newsAtMs(): number {
@@ -276,7 +307,11 @@ export class HiddenDesk {
     } else if (result.type === 'failed') {
       registry.untry(volunteer);
       this.#reasons.set(id, result.reason);
-      if (isFault) trust.failHidden(id, numericClass, result.reason).catch(onError);
+      if (result.how === 'wrong') trust.failHidden(id, numericClass, result.reason).catch(onError);
+      else {
+        const knownMs = clock.nowMs() + this.#deps.silenceMs;
+        this.#late.push({ id, numericClass, reason: result.reason, isFault, knownMs });
+      }
     }
     const { type: outcome } = result;
     const reason = result.type === 'passed' ? undefined : result.reason;

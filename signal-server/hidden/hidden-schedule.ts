@@ -76,6 +76,11 @@ export class HiddenSchedule {
     return untilMs > nowMs ? untilMs : null;
   }
 
+  /** What it failed was not its fault: it is tried as if that had not been. */
+  forgive(id: PeerId): void {
+    this.#failures.delete(id);
+  }
+
   /**
    * Somebody complains of a volunteer. The session that this brings comes after a time by chance that has no memory, so it
    * looks like any other; complaints until then, and for a while after, bring nothing more.

@@ -97,6 +97,8 @@ export const configSchema = z.strictObject({
     .int()
     .positive()
     .default(2 * 1024 * MIB),
+  /** Pages open no direct connections to each other unless their owners choose to: strangers then do not see their addresses. */
+  relayByDefault: z.boolean().default(false),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   iceServers: z.array(iceServerSchema).max(7).default([]),
   /** A TURN server that shares a secret with us (coturn `use-auth-secret`). */

@@ -1,4 +1,5 @@
 import { WebSocket } from 'ws';
+import { ServerClock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { MAX_PEER_MESSAGE_BYTES } from '#shared/limits.ts';
@@ -6,7 +7,7 @@ import { connectControl, type ControlClient } from '#shared/peer/control/control
 import { adaptWebSocket, type Socket } from '#shared/peer/control/socket.ts';
 import { LinkPool } from '#shared/peer/link/link-pool.ts';
 import { OWN_TOKEN_HEADER } from '../gate/own-token.ts';
-import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
+import { systemClock, systemRandom as random } from '../machine/system-clock.ts';
 
 const OPENING_TIMEOUT_MS = 10_000;
 
@@ -14,6 +15,8 @@ const OPENING_TIMEOUT_MS = 10_000;
 export interface NodePeer {
   readonly control: ControlClient;
   readonly links: LinkPool;
+  /** By the server's time of day. */
+  readonly clock: ServerClock;
   readonly close: () => void;
 }
 
@@ -29,11 +32,13 @@ export async function connectPeer(options: {
 }): Promise<NodePeer> {
   const { serverUrl, identity, kind, ownToken, signal } = options;
   const openSocket = () => openControlSocket(serverUrl, ownToken);
+  const clock = new ServerClock(systemClock);
   const control = await connectControl({ openSocket, identity, kind, clock, random, verify, signal });
   const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: null });
   return {
     control,
     links,
+    clock,
     close() {
       links.close();
       control.close();

@@ -1,12 +1,13 @@
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { Requester } from '#shared/peer/requester/requester.ts';
-import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
+import { systemRandom as random } from '../machine/system-clock.ts';
 import { connectPeer, type NodePeer } from './node-connection.ts';
 
 export interface NodeRequester {
   readonly requester: Requester;
   readonly control: NodePeer['control'];
+  readonly clock: NodePeer['clock'];
   readonly close: () => void;
 }
 
@@ -20,11 +21,12 @@ export async function createNodeRequester(options: {
   /** Ends the connecting and the connection. */
   readonly signal: AbortSignal;
 }): Promise<NodeRequester> {
-  const { control, links, close } = await connectPeer(options);
+  const { control, links, clock, close } = await connectPeer(options);
   const requester = new Requester({ control, links, identity: options.identity, clock, random, verify, webrtc: false });
   return {
     requester,
     control,
+    clock,
     close() {
       requester.close();
       close();

@@ -4,8 +4,7 @@ import { randomBytes as random, verifySignature as verify } from '#shared/crypto
 import { ChorusError } from '#shared/errors.ts';
 import { Volunteer, type LendingSettings } from '#shared/peer/volunteer/volunteer.ts';
 import { createWorkerClient, type WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
-import { systemClock as clock } from '../machine/system-clock.ts';
-import { connectPeer } from './node-connection.ts';
+import { connectPeer, type NodePeer } from './node-connection.ts';
 import { serverApiAt } from './server-api.ts';
 import { spawnWorkerThread } from './worker-thread.ts';
 
@@ -23,6 +22,8 @@ export interface VolunteerProgramOptions {
 
 export interface NodeVolunteer {
   readonly volunteer: Volunteer;
+  /** By the server's time of day. */
+  readonly clock: NodePeer['clock'];
   /** Resolves once it is over: null after `finish`, `stop` or the signal, otherwise why it cannot go on. */
   readonly ended: Promise<ChorusError | null>;
   /** Lets running sessions end first. */
@@ -38,7 +39,7 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
   const stopConnecting = () => connecting.abort();
   if (signal.aborted) stopConnecting();
   signal.addEventListener('abort', stopConnecting);
-  const { control, links, close } = await connectPeer({ ...options, signal: connecting.signal }).finally(() => {
+  const { control, links, clock, close } = await connectPeer({ ...options, signal: connecting.signal }).finally(() => {
     signal.removeEventListener('abort', stopConnecting);
   });
   const api = serverApiAt(serverUrl);
@@ -79,5 +80,5 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
       void stop(new ChorusError(error?.code ?? 'internal', error?.message ?? 'the volunteer failed'));
   });
   volunteer.start();
-  return { volunteer, ended, finish: () => end(() => volunteer.finish(), null), stop: () => stop() };
+  return { volunteer, clock, ended, finish: () => end(() => volunteer.finish(), null), stop: () => stop() };
 }

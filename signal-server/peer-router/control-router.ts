@@ -13,7 +13,7 @@ export interface PeerAddress {
 }
 
 /** A message of a peer that is for the desks to answer. */
-export type DeskMessage = Exclude<PeerControlMessage, { type: 'prove' }>;
+export type DeskMessage = Exclude<PeerControlMessage, { type: 'prove' | 'alive' }>;
 
 /** From the edge, which has the sockets, to the desks, which decide. A peer's `joined` is its first and `left` its last. */
 export type FromPeer =
@@ -25,7 +25,11 @@ export type FromPeer =
       readonly prefix: string;
     }
   | DeskMessage
-  | { readonly type: 'left' };
+  | {
+      readonly type: 'left';
+      /** Its own code had shown no life for so long that the edge took it for gone. */
+      readonly silent?: true | undefined;
+    };
 
 /** From the desks to the edge, which passes it on; after an `error` the edge closes the socket. */
 export type ToPeer = Exclude<ServerMessage, { type: 'challenge' | 'welcome' | 'alive' }>;

@@ -13,7 +13,7 @@ const joinedSchema = z.strictObject({
   kind: peerKindSchema,
   prefix: z.string().max(64),
 });
-const leftSchema = z.strictObject({ type: z.literal('left') });
+const leftSchema = z.strictObject({ type: z.literal('left'), silent: z.literal(true).optional() });
 const fromPeerSchema = z.union([joinedSchema, leftSchema, peerControlMessageSchema]);
 
 const parcelOf = <Message extends z.ZodType>(message: Message) =>
@@ -26,7 +26,8 @@ export function parseFromPeer(text: string): Parcel<FromPeer> {
   const parcel = parse(parcelFromPeerSchema, text);
   if (parcel === 'bye') return parcel;
   const { message } = parcel;
-  if (message.type === 'prove') throw new ChorusError('bad-message', 'a prove; proofs are for the edge alone');
+  if (message.type === 'prove' || message.type === 'alive')
+    throw new ChorusError('bad-message', `a message of type ${message.type}; these are for the edge alone`);
   return { ...parcel, message };
 }
 

@@ -16,6 +16,13 @@ export interface ComplaintsDeps {
   readonly limits: Pick<Config['limits'], 'complaints'>;
 }
 
+/** Sessions that could not reach a volunteer before this is a complaint: one lost link says as little of either end. */
+const SEVERAL = 2;
+/** How long they count. */
+const UNREACHED_MS = 10 * 60_000;
+/** Volunteers of whom this is remembered. */
+const MAX_UNREACHED = 10_000;
+
 interface Source {
   readonly bucket: TokenBucket;
   usedAtMs: number;
@@ -28,6 +35,8 @@ interface Source {
 export class Complaints {
   readonly #deps: ComplaintsDeps;
   readonly #sources = new Map<string, Source>();
+  /** When which sessions could not reach a volunteer. */
+  readonly #unreached = new Map<PeerId, Map<SessionId, number>>();
 
   constructor(deps: ComplaintsDeps) {
     this.#deps = deps;
@@ -39,10 +48,27 @@ export class Complaints {
     if (this.#sourceOf(requester).bucket.take(1)) onComplaint(volunteer);
   }
 
-  /** Forgets sources of which nothing has been heard for an hour. To be called now and then. */
+  /** A requester lost its link to this volunteer, or never got one: a complaint where several sessions say so. */
+  unreached(requester: PeerId, session: SessionId, volunteer: PeerId): void {
+    const nowMs = this.#deps.clock.nowMs();
+    const before = [...(this.#unreached.get(volunteer) ?? [])].filter(([, atMs]) => atMs > nowMs - UNREACHED_MS);
+    const sessions = new Map([...before, [session, nowMs] as const]);
+    this.#unreached.delete(volunteer);
+    if (sessions.size >= SEVERAL) return this.hear(requester, session, volunteer);
+    this.#unreached.set(volunteer, sessions);
+    for (const [oldest] of this.#unreached) {
+      if (this.#unreached.size <= MAX_UNREACHED) break;
+      this.#unreached.delete(oldest);
+    }
+  }
+
+  /** Forgets sources and volunteers of which nothing has been heard for an hour. To be called now and then. */
   prune(): void {
     const limitMs = this.#deps.clock.nowMs() - HOUR_MS;
     for (const [name, { usedAtMs }] of this.#sources) if (usedAtMs < limitMs) this.#sources.delete(name);
+    for (const [id, sessions] of this.#unreached) {
+      if ([...sessions.values()].every((atMs) => atMs < limitMs)) this.#unreached.delete(id);
+    }
   }
 
   #sourceOf(requester: PeerId): Source {

@@ -9,6 +9,7 @@ import type { Standing, Trust } from '../trust/trust.ts';
 
 export interface SnapshotParts {
   readonly serverTimeMs: number;
+  readonly relayByDefault: boolean;
   readonly startedAtMs: number;
   readonly version: string;
   readonly registry: Registry;
@@ -46,6 +47,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     hiddenSessions: parts.hiddenSessions,
     history: parts.history,
     sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
+    relayByDefault: parts.relayByDefault,
   };
 }
 

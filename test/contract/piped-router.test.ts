@@ -60,7 +60,7 @@ describe('a stream that brings what no router sends', () => {
         ...{ id, connection: 1 },
         message: { type: 'prove', protocol: 1, publicKey: '', signature: '', nonce: '', kind: 'tab' },
       }),
-      /a prove; proofs are for the edge alone$/,
+      /a message of type prove; these are for the edge alone$/,
     ],
   ];
   it.each(fromEdge)('is cut off by the desks: %s', async (_title, text, reason) => {

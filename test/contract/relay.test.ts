@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from 'vitest';
 import { WebSocket } from 'ws';
+import { ServerClock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { generateKeyPair, identityOf, randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import { connectControl, type ControlClient } from '#shared/peer/control/control-client.ts';
@@ -21,7 +22,7 @@ function connect(identity: Identity): Promise<ControlClient> {
     openSocket: () => adaptWebSocket(new WebSocket(`ws://127.0.0.1:${server.port}/control`)),
     identity,
     kind: 'cli',
-    clock: realClock,
+    clock: new ServerClock(realClock),
     random: randomBytes,
     verify: verifySignature,
     signal: new AbortController().signal,

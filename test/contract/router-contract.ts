@@ -63,7 +63,7 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
   resume: { type: 'resume', sessions: [session] },
   release: { type: 'release', outcome: 'cancelled', ...figures },
   rest: { type: 'rest', ...figures },
-  left: { type: 'left' },
+  left: { type: 'left', silent: true },
 };
 const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   assign: { type: 'assign', assignment: 1, model, range, reason: 'you already have these layers' },

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { startNetwork, type TestNetwork } from '../support/network.ts';
 import type { VolunteerTab } from '../support/volunteer-tab.ts';
 import { describeDataChannels } from './four-tabs/data-channels.ts';
+import { describeDevices } from './four-tabs/devices.ts';
 import { describeRelay } from './four-tabs/relay.ts';
 import { describeWebGpu } from './four-tabs/webgpu.ts';
 
@@ -19,4 +20,5 @@ describe('a network of tabs that hold a quarter of the model each', () => {
   describeDataChannels(() => network);
   describeRelay(() => network, volunteers);
   describeWebGpu(() => network, volunteers);
+  describeDevices(() => network);
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { startNetwork, type TestNetwork } from '../support/network.ts';
+import { setClockAhead } from '../support/tabs.ts';
 import type { VolunteerTab } from '../support/volunteer-tab.ts';
 import { describeGateway } from './paired-tabs/gateway.ts';
 import { describeLeaving } from './paired-tabs/volunteer-leaves.ts';
@@ -11,8 +12,8 @@ describe('a network of two tabs for each stage', () => {
 
   beforeAll(async () => {
     network = await startNetwork({ anchors: 0, minStages: 2 });
-    // So that one can leave in the middle of an answer.
-    volunteers.push(...(await network.volunteers(4, { dutyPercent: 25 })));
+    // A part of the time, so that one can leave in the middle of an answer; and clocks that are wrong change nothing.
+    volunteers.push(...(await network.volunteers(4, { dutyPercent: 25, script: setClockAhead })));
     await network.servable();
   });
 

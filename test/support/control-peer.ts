@@ -15,9 +15,11 @@ import { controlProofBytes } from '#shared/wire/control-proof.ts';
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
-/** A control socket without any of the client's own manners, for saying right and wrong things to a server. */
+/** A control socket with no other manners than to show life, for saying right and wrong things to a server. */
 export class RawPeer {
   readonly socket: WebSocket;
+  /** False for a peer whose code does not run any more, while its socket stays open and answers pings. */
+  showsLife = true;
   readonly #messages: ServerMessage[] = [];
   readonly #frames: Uint8Array<ArrayBuffer>[] = [];
   readonly #wakers = new Set<() => void>();
@@ -27,7 +29,7 @@ export class RawPeer {
     this.socket = new WebSocket(`${url.replace('http', 'ws')}/control`, { headers });
     this.socket.on('message', (data: Buffer, isBinary: boolean) => {
       if (isBinary) this.#frames.push(new Uint8Array(data));
-      else this.#messages.push(serverMessageSchema.parse(JSON.parse(data.toString())));
+      else this.#receive(serverMessageSchema.parse(JSON.parse(data.toString())));
       this.#wake();
     });
     this.socket.on('error', () => undefined);
@@ -74,6 +76,12 @@ export class RawPeer {
     if (this.#closeCode !== null) return;
     this.socket.close();
     await this.closed();
+  }
+
+  #receive(message: ServerMessage): void {
+    this.#messages.push(message);
+    const isAsked = message.type === 'alive' && this.showsLife && this.socket.readyState === WebSocket.OPEN;
+    if (isAsked) this.send({ type: 'alive' });
   }
 
   #wake(): void {

@@ -1,4 +1,4 @@
-import type { BrowserContextOptions, Locator } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator } from 'playwright-core';
 import { inject } from 'vitest';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { startServer, type ServerOptions, type ServerProcess } from './server-process.ts';
@@ -10,6 +10,7 @@ const answerTimeoutMs = 120_000;
 /** A signal server with its own data folder and a Chromium whose tabs join it. */
 export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
   readonly server: Server;
+  readonly browser: Browser;
   snapshot(): Promise<NetworkSnapshot>;
   /** Opens a tab, presses Start and waits until the server gives it work. */
   volunteer(options?: TabOptions): Promise<VolunteerTab>;
@@ -37,6 +38,7 @@ export async function networkAround<Server extends ServerProcess>(
   const snapshot = (): Promise<NetworkSnapshot> => fetchSnapshot(server.url);
   return {
     server,
+    browser,
     snapshot,
     volunteer: (tabOptions) => volunteerIn(browser, server.url, tabOptions),
     volunteers: (count, tabOptions) =>

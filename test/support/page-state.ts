@@ -9,6 +9,7 @@ import { Models } from '../../web/state/models.svelte.ts';
 import { Network } from '../../web/state/network.svelte.ts';
 import { OpenedReceipt } from '../../web/state/opened-receipt.svelte.ts';
 import type { PageState } from '../../web/state/page-context.ts';
+import { PathChoice } from '../../web/state/path-choice.svelte.ts';
 import { ReceiptSearch } from '../../web/state/receipt-search.svelte.ts';
 import { Settings } from '../../web/state/settings.svelte.ts';
 import { Verifier } from '../../web/state/verifier.svelte.ts';
@@ -28,6 +29,7 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     models,
     network: new Network({ fetchNetwork: fails, clock, isHidden: () => false }),
     connection: new PageConnection(),
+    path: new PathChoice(storage),
     conversation: new Dialogue({ models, settings, clock, random, prefetch, openChat: fails }),
     volunteer: new VolunteerPanel({
       createVolunteer: fails,

@@ -10,6 +10,8 @@ export interface Tab {
 export interface TabOptions {
   /** False takes RTCPeerConnection away, as some networks and policies do. */
   readonly webrtc?: boolean;
+  /** The owner's choice to talk through the server only; as the operator would have it if left out. */
+  readonly relayOnly?: boolean;
   readonly backend?: 'auto' | 'webgpu' | 'wasm';
   /** The share of the time that the tab lends; less makes answers last. */
   readonly dutyPercent?: number;
@@ -58,6 +60,21 @@ function removeWebRtc(): void {
   for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection']) Reflect.deleteProperty(window, name);
 }
 
+/** For `TabOptions.script`: a device whose clock is 21 minutes ahead. */
+export function setClockAhead(): void {
+  const aheadMs = 21 * 60_000;
+  const Right = Date;
+  window.Date = class extends Right {
+    constructor(...given: [] | [number]) {
+      super(...(given.length === 0 ? ([Right.now() + aheadMs] as const) : given));
+    }
+
+    static override now(): number {
+      return Right.now() + aheadMs;
+    }
+  } as DateConstructor;
+}
+
 /** A person's choices as the page keeps them: greedy answers, and the backend asked for. */
 function keepSettings(settings: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(settings)) {
@@ -82,6 +99,7 @@ export async function openTab(
       dutyPercent: options.dutyPercent ?? 100,
       keepAwake: false,
     },
+    'chorus.path': { relayOnly: options.relayOnly ?? null },
     'chorus.ask': { model: null, temperature: 0, topP: 1, maxNewTokens: options.maxNewTokens ?? 64, seed: 1 },
   });
   if (options.script !== undefined) await context.addInitScript(options.script);
@@ -89,6 +107,11 @@ export async function openTab(
   page.setDefaultTimeout(60_000);
   await page.goto(url);
   return { page, context };
+}
+
+/** Connections that the page has made so far, whatever became of them. */
+export function connectionsMade(tab: Tab): Promise<number> {
+  return tab.page.evaluate(() => window.chorusTestConnections?.length ?? 0);
 }
 
 export interface ChannelStats {

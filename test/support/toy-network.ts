@@ -72,6 +72,8 @@ export class ToyControl {
     peerToken: '',
     iceServers: [],
     heartbeatMs: 2000,
+    serverTimeMs: 0,
+    relayByDefault: false,
   };
   state: ControlState = { type: 'open' };
   readonly sent: PeerControlMessage[] = [];

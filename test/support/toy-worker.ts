@@ -3,6 +3,7 @@ import { ChorusError } from '#shared/errors.ts';
 import type { LoadProgress, WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
+import { pacedCompute } from '../../worker/paced-compute.ts';
 import { ToyCompute } from './toy-model.ts';
 
 const LOAD_MS = 50;
@@ -16,7 +17,8 @@ export class ToyWorker implements WorkerClient {
   loadFailure: Partial<Record<'webgpu' | 'wasm', ChorusError>> = {};
   /** What a stage comes to when it is loaded, where that is another than the backend that was started. */
   loadsAs: Partial<BackendInfo> = {};
-  #stage: ToyCompute | null = null;
+  #stage: StageCompute | null = null;
+  #share = 1;
   #info: BackendInfo | null = null;
   #failRunning: (error: ChorusError) => void = () => undefined;
   readonly #clock: Clock;
@@ -48,9 +50,15 @@ export class ToyWorker implements WorkerClient {
   async start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
     this.starts.push(request);
     const backend = request.backend === 'auto' ? 'webgpu' : request.backend;
+    const { fallbackReason = null } = request;
     this.#stage = null;
-    this.#info = { backend, numericClass: backend, runtimeVersion: this.runtimeVersion, fallbackReason: null };
+    this.#share = request.dutyShare ?? 1;
+    this.#info = { backend, numericClass: backend, runtimeVersion: this.runtimeVersion, fallbackReason };
     return this.#info;
+  }
+
+  pace(dutyShare: number): void {
+    this.#share = dutyShare;
   }
 
   async load(request: WorkerCalls['load']['request'], signal: AbortSignal): Promise<LoadedStage> {
@@ -62,7 +70,7 @@ export class ToyWorker implements WorkerClient {
     if (signal.aborted) throw new ChorusError('cancelled', 'no longer wanted');
     const failure = this.loadFailure[info.backend];
     if (failure !== undefined) throw failure;
-    this.#stage = new ToyCompute(request.range, this.#clock);
+    this.#stage = pacedCompute(new ToyCompute(request.range, this.#clock), this.#clock, () => this.#share);
     return { ...info, ...this.loadsAs, memoryBytes: 1000, layerMs: 0.5, probeError: 0.001 };
   }
 
@@ -92,7 +100,7 @@ export class ToyWorker implements WorkerClient {
     for (const listener of [...this.#lostListeners]) listener(error);
   }
 
-  get #loaded(): ToyCompute {
+  get #loaded(): StageCompute {
     if (this.#stage === null) throw new ChorusError('worker-lost', 'no thread');
     return this.#stage;
   }

@@ -1,4 +1,4 @@
-import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { RandomBytes, ServerClock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control/control-client.ts';
@@ -7,13 +7,17 @@ import { LinkPool, type TransportNotice } from '#shared/peer/link/link-pool.ts';
 import type { Link } from '#shared/peer/link/link.ts';
 import { Requester } from '#shared/peer/requester/requester.ts';
 import { openIdentity } from '../browser/identity.ts';
-import { hasWebRtc, PeerJsTransport } from './webrtc-transport.ts';
+import { followPath } from './direct-path.ts';
 
 export interface JoinDeps {
   /** Of the signal server, such as `location.origin`. */
   readonly serverUrl: string;
-  readonly clock: Clock;
+  readonly clock: ServerClock;
   readonly random: RandomBytes;
+  /** True where this page is to talk through the server only. */
+  readonly isRelayOnly: () => boolean;
+  /** Called with each welcome, before anything else is done with the connection. */
+  readonly onWelcome: (welcome: ControlClient['welcome']) => void;
   readonly onState: (state: ControlState) => void;
   readonly onTransport: (notice: TransportNotice) => void;
   readonly onLink: (link: Link) => void;
@@ -25,8 +29,8 @@ export interface Joined {
   readonly control: ControlClient;
   readonly links: LinkPool;
   readonly requester: Requester;
-  /** False where only the relay reaches this tab. */
-  readonly webrtc: boolean;
+  /** To be called when `isRelayOnly` has come to say something else. Never rejects. */
+  followPath(): Promise<void>;
 }
 
 /**
@@ -46,21 +50,30 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
     own.release();
     throw error;
   }
-  const transport = hasWebRtc() ? new PeerJsTransport({ control, serverUrl, clock }) : null;
-  const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: transport });
-  const webrtc = transport !== null;
-  const requester = new Requester({ control, links, identity, clock, random, verify, webrtc });
+  deps.onWelcome(control.welcome);
+  const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: null });
+  const requester = new Requester({
+    ...{ control, links, identity, clock, random, verify },
+    get webrtc() {
+      return links.isDirect;
+    },
+  });
   links.onTransport(deps.onTransport);
   links.onLink(deps.onLink);
   control.onState((state) => {
+    if (state.type === 'open') deps.onWelcome(control.welcome);
     deps.onState(state);
     if (state.type !== 'closed') return;
     requester.close();
     links.close();
     own.release();
   });
+  // Without direct connections there is still the relay.
+  const follow = () =>
+    followPath({ control, links, serverUrl, clock, isRelayOnly: deps.isRelayOnly }).catch(() => undefined);
+  await follow();
   deps.onState(control.state);
-  return { identity, control, links, requester, webrtc };
+  return { identity, control, links, requester, followPath: follow };
 }
 
 function controlUrl(serverUrl: string): URL {

@@ -1,15 +1,17 @@
-import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { RandomBytes, ServerClock } from '#shared/clock.ts';
 import type { ControlState } from '#shared/peer/control/control-client.ts';
 import type { TransportNotice } from '#shared/peer/link/link-pool.ts';
 import { orAborted } from '../browser/or-aborted.ts';
 import type { PageConnection } from '../state/connection.svelte.ts';
+import type { PathChoice } from '../state/path-choice.svelte.ts';
 import type { Joined } from './join.ts';
 
 export interface MembershipDeps {
   readonly serverUrl: string;
-  readonly clock: Clock;
+  readonly clock: ServerClock;
   readonly random: RandomBytes;
   readonly connection: PageConnection;
+  readonly path: PathChoice;
 }
 
 /** Joins the network when somebody first needs it, once for all, and again after the connection has ended for good. */
@@ -19,6 +21,12 @@ export class Membership {
 
   constructor(deps: MembershipDeps) {
     this.#deps = deps;
+    deps.path.onChoice(() => {
+      this.#joined?.then(
+        (joined) => joined.followPath(),
+        () => undefined,
+      );
+    });
   }
 
   /** Rejects as `joinNetwork` does; `cancelled` if `signal` aborts first, which leaves the joining to others. */
@@ -28,13 +36,18 @@ export class Membership {
   }
 
   async #join(): Promise<Joined> {
-    const { connection, ...deps } = this.#deps;
+    const { connection, path, ...deps } = this.#deps;
     connection.status = 'connecting';
     try {
       // The peer code comes with the first question or the first Start, not with the page.
       const { joinNetwork } = await import('./join.ts');
       const joined = await joinNetwork({
         ...deps,
+        isRelayOnly: () => path.isRelayOnly,
+        onWelcome: ({ relayByDefault }) => {
+          path.relayByDefault = relayByDefault;
+          connection.clockAheadMs = deps.clock.aheadMs;
+        },
         onState: (state) => this.#onState(state),
         onTransport: (notice) => this.#onTransport(notice),
         onLink: (link) => connection.addLink(link),

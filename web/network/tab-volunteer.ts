@@ -15,7 +15,7 @@ import type { Joined } from './join.ts';
  * has aborted by then.
  */
 export async function createTabVolunteer(
-  { identity, control, links, webrtc }: Joined,
+  { identity, control, links }: Joined,
   worker: WorkerClient,
   { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
   held: readonly HeldStage[],
@@ -47,13 +47,17 @@ export async function createTabVolunteer(
       pledgeBytes: pledgeMegabytes * 1e6,
       slots,
       dutyShare: dutyPercent / 100,
-      webrtc,
+      get webrtc() {
+        return links.isDirect;
+      },
       held,
       isHidden: () => document.hidden,
     },
   });
+  const stopFollowing = links.onDirect(() => volunteer.offerAgain());
   volunteer.onChange(() => {
     if (volunteer.state.phase !== 'off' && volunteer.state.phase !== 'failed') return;
+    stopFollowing();
     sitting.abort();
     blobs.close();
   });

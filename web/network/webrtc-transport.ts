@@ -22,11 +22,6 @@ export interface WebRtcTransportDeps {
   readonly clock: Clock;
 }
 
-/** True where the browser has data channels at all. */
-export function hasWebRtc(): boolean {
-  return typeof RTCPeerConnection !== 'undefined';
-}
-
 /** Data channels by PeerJS, introduced by the signal server. */
 export class PeerJsTransport implements WebRtcTransport {
   onIncoming: ((peer: PeerId, channel: Channel) => void) | null = null;

@@ -2,6 +2,7 @@ import type { PeerId } from '#shared/ids.ts';
 import { noCounts, type CheckCounts, type SpanCheck, type Tier } from '#shared/judge/finding.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { readersOf } from '#shared/route/readers.ts';
+import type { ReceiptVerdict } from '#shared/receipt/build/make-receipt.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ChatEvent } from './chat.ts';
 
@@ -87,6 +88,12 @@ export class AnswerChecks {
     this.counts = counts;
   }
 
+  /** The receipt's own verdict, no better than those who signed bear out: it is what others read of this answer. */
+  conclude({ tier, counts, spans }: ReceiptVerdict): void {
+    this.end({ tier, counts });
+    this.#change(({ checks }) => ({ checks: checks.map((check) => asSigned(check, spans)) }));
+  }
+
   /** The answer broke off: nothing that is open will be decided. */
   breakOff(): void {
     this.settling = null;
@@ -101,4 +108,15 @@ export class AnswerChecks {
   #range(stage: number): StageRange | null {
     return this.route?.stages[stage]?.range ?? null;
   }
+}
+
+/** A verdict as the receipt has it. */
+function asSigned(check: SpanCheck, spans: ReceiptVerdict['spans']): SpanCheck {
+  const signed = spans.find(({ start, end }) => start === check.start && end === check.end);
+  if (signed === undefined) return check;
+  const stages = check.stages.map((stage) => {
+    const { tier, reason = null } = signed.stages.find((each) => each.stage === stage.stage) ?? stage;
+    return { ...stage, tier, reason };
+  });
+  return { ...check, tier: signed.tier, stages };
 }

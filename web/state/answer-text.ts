@@ -52,11 +52,17 @@ export class AnswerText {
   }
 
   /** Takes a verdict. Tokens that have one keep it: another route computes again what was checked on the one before. */
-  mark({ start, end, tier }: SpanCheck): void {
+  mark({ start, end, tier }: Pick<SpanCheck, 'start' | 'end' | 'tier'>): void {
     const marked = this.#marks.at(-1)?.end ?? 0;
     // Each token is sampled from the row before it.
     const mark = { start: Math.max(start + 1, marked), end: end + 1, tier };
     if (mark.start < mark.end) this.#marks.push(mark);
+  }
+
+  /** Takes the verdicts of the answer's receipt in place of those that came before. */
+  judge(spans: readonly Pick<SpanCheck, 'start' | 'end' | 'tier'>[]): void {
+    this.#marks = [];
+    for (const span of spans) this.mark(span);
   }
 
   /** No verdict will come any more: what has none stays unchecked. */

@@ -1,4 +1,5 @@
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
+import type { ReceiptVerdict } from '#shared/receipt/build/make-receipt.ts';
 import type { Route } from '#shared/route/route.ts';
 import { AnswerChecks } from './answer-checks.svelte.ts';
 import { AnswerText, type TextPart } from './answer-text.ts';
@@ -117,6 +118,7 @@ export class ShownAnswer {
         break;
       case 'receipt':
         this.receipt = { receipt: event.receipt, error: event.error };
+        if (event.receipt !== null) this.#conclude(event.receipt.verdict);
         break;
     }
   }
@@ -140,6 +142,13 @@ export class ShownAnswer {
     }
     this.phase = 'failed';
     this.error = error;
+  }
+
+  #conclude(verdict: ReceiptVerdict): void {
+    this.checks.conclude(verdict);
+    this.#text.judge(verdict.spans);
+    this.#text.close();
+    this.#show();
   }
 
   #token(event: Extract<ChatEvent, { type: 'token' }>, nowMs: number): void {

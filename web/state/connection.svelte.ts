@@ -9,6 +9,8 @@ export class PageConnection {
   id: PeerId | null = $state(null);
   /** Why it is not open, in words. */
   detail = $state('');
+  /** Milliseconds by which this device's clock is ahead of the server's; null before the server was heard. */
+  clockAheadMs: number | null = $state(null);
   /** Links by how they run now. */
   directLinks = $state(0);
   relayedLinks = $state(0);

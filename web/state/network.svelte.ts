@@ -11,6 +11,8 @@ export interface NetworkDeps {
   readonly fetchNetwork: (signal: AbortSignal) => Promise<NetworkSnapshot>;
   readonly clock: Clock;
   readonly isHidden: () => boolean;
+  /** Hears each answer. */
+  readonly onSnapshot?: (snapshot: NetworkSnapshot) => void;
 }
 
 /** The network as the server last told it. Asked often while its view is open, seldom otherwise, hardly when hidden. */
@@ -49,6 +51,7 @@ export class Network {
     try {
       const snapshot = await this.#deps.fetchNetwork(asking.signal);
       if (asking.signal.aborted) return;
+      this.#deps.onSnapshot?.(snapshot);
       this.snapshot = snapshot;
       this.status = 'live';
       this.updatedAtMs = this.#deps.clock.wallMs();

@@ -7,6 +7,7 @@ import type { ModelPage } from './model-page.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
+import type { PathChoice } from './path-choice.svelte.ts';
 import type { ReceiptSearch } from './receipt-search.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';
@@ -18,6 +19,7 @@ export interface PageState {
   readonly models: Models;
   readonly network: Network;
   readonly connection: PageConnection;
+  readonly path: PathChoice;
   readonly conversation: Dialogue;
   readonly volunteer: VolunteerPanel;
   readonly kept: KeptFiles;

@@ -168,8 +168,14 @@ function explainUnchecked(answer: ShownAnswer, of: (count: number) => string): s
   if (agreed === 0 && isBare) return 'Unchecked: one volunteer per stage ran this, nobody re-ran it';
   if (counts.unchecked === 0) return `Unchecked at its end: ${of(agreed)} agreed within tolerance before it stopped`;
   const reasons = new Set(stagesOf(answer).flatMap(({ tier, reason }) => (tier === 'unchecked' ? [reason] : [])));
-  const why = [...reasons].every((reason) => reason === 'alone' || reason === null);
-  return `Partly unchecked: ${of(counts.unchecked)} ${why ? 'were computed by one volunteer only' : 'could not be checked'}`;
+  const areAll = (...some: readonly (UncheckedReason | null)[]) =>
+    [...reasons].every((reason) => some.includes(reason));
+  const why = areAll('alone', null)
+    ? 'were computed by one volunteer only'
+    : areAll('not-signed')
+      ? 'agreed, but were not signed by two volunteers'
+      : 'could not be checked';
+  return `Partly unchecked: ${of(counts.unchecked)} ${why}`;
 }
 
 /** The meaning of one stage's verdict on one span, in a sentence. */

@@ -145,11 +145,21 @@ class ReconnectingClient implements ControlClient {
       if (parsed.type === 'challenge' || parsed.type === 'welcome') {
         throw new ChorusError('bad-message', `a ${parsed.type} after the welcome`);
       }
-      if (parsed.type === 'alive') return;
+      if (parsed.type === 'alive') return this.#showLife(parsed.serverTimeMs);
       if (parsed.type === 'error') return this.#lose(socket, new ChorusError(parsed.code, parsed.message));
       this.#messageListeners.notify(parsed);
     } catch (thrown) {
       this.#lose(socket, toChorusError(thrown));
+    }
+  }
+
+  /** Says that code runs here, which an open socket does not. */
+  #showLife(serverTimeMs: number): void {
+    this.#deps.clock.hear(serverTimeMs);
+    try {
+      this.send({ type: 'alive' });
+    } catch {
+      // The server has closed the connection meanwhile, and what it said of that follows.
     }
   }
 

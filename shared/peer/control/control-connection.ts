@@ -1,5 +1,5 @@
 import { equalBytes, fromBase64, toBase64 } from '../../bytes.ts';
-import type { Clock, RandomBytes } from '../../clock.ts';
+import type { RandomBytes, ServerClock } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION } from '../../limits.ts';
@@ -14,7 +14,8 @@ export interface ControlDeps {
   readonly openSocket: () => Socket;
   readonly identity: Identity;
   readonly kind: PeerKind;
-  readonly clock: Clock;
+  /** Hears the server's time of day. */
+  readonly clock: ServerClock;
   readonly random: RandomBytes;
   readonly verify: VerifySignature;
   /** The key the server had before, where it is known. */
@@ -82,6 +83,7 @@ export function openConnection(
         );
       } else if (at === 1 && transcript && message?.type === 'welcome') {
         await checkWelcome(message, transcript, deps);
+        deps.clock.hear(message.serverTimeMs);
         settle();
         resolve({
           socket,

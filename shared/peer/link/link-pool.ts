@@ -4,6 +4,7 @@ import { MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '../../limits.t
 import { Listeners } from '../../listeners.ts';
 import { abortAfter } from '../abort-after.ts';
 import type { Channel } from './channel.ts';
+import { DirectRecord } from './direct-record.ts';
 import { openLink } from './framed-link.ts';
 import type { HandshakeDeps } from './handshake.ts';
 import type { Link, Links } from './link.ts';
@@ -12,6 +13,7 @@ import type { WebRtcTransport } from './webrtc-transport.ts';
 
 export interface LinkPoolDeps extends HandshakeDeps {
   readonly relay: RelayMux;
+  /** The first, as of `setDirect`. */
   readonly webrtc: WebRtcTransport | null;
 }
 
@@ -35,6 +37,8 @@ interface Dial {
   waiting: number;
 }
 
+const NOT_DIRECT = 'this side wants no direct connections';
+
 /** All links of one peer. The caller owns `relay` and the transport's life but for `close`, which ends both. */
 export class LinkPool implements Links {
   readonly #deps: LinkPoolDeps;
@@ -42,14 +46,38 @@ export class LinkPool implements Links {
   readonly #dials = new Map<PeerId, Dial>();
   readonly #linkListeners = new Listeners<[Link]>();
   readonly #transportListeners = new Listeners<[TransportNotice]>();
+  readonly #directListeners = new Listeners();
+  readonly #directRecord = new DirectRecord();
+  #webrtc: WebRtcTransport | null = null;
   readonly #stop = new AbortController();
   #handshakes = 0;
 
   constructor(deps: LinkPoolDeps) {
     this.#deps = deps;
-    const accept = (peer: PeerId, channel: Channel): void => void this.#accept(peer, channel);
-    deps.relay.onIncoming = accept;
-    if (deps.webrtc) deps.webrtc.onIncoming = accept;
+    deps.relay.onIncoming = this.#onIncoming;
+    this.setDirect(deps.webrtc);
+  }
+
+  /** True while direct connections are opened and accepted. */
+  get isDirect(): boolean {
+    return this.#webrtc !== null;
+  }
+
+  /**
+   * From now on direct connections are opened and accepted by this transport, which is the pool's to close; with null by none:
+   * the links that there are close, and their peers are reached through the relay.
+   */
+  setDirect(webrtc: WebRtcTransport | null): void {
+    this.#webrtc?.close();
+    this.#webrtc = webrtc;
+    if (webrtc !== null) webrtc.onIncoming = this.#onIncoming;
+    for (const link of this.links()) if (link.transport === 'webrtc') link.close(NOT_DIRECT);
+    this.#directListeners.notify();
+  }
+
+  /** Called after each `setDirect`. */
+  onDirect(listener: () => void): () => void {
+    return this.#directListeners.add(listener);
   }
 
   async connect(peer: PeerId, { webrtc, signal }: { webrtc: boolean; signal: AbortSignal }): Promise<Link> {
@@ -90,8 +118,10 @@ export class LinkPool implements Links {
     for (const dial of this.#dials.values()) dial.controller.abort();
     for (const link of this.links()) link.close('this side has left');
     this.#deps.relay.onIncoming = null;
-    this.#deps.webrtc?.close();
+    this.#webrtc?.close();
   }
+
+  readonly #onIncoming = (peer: PeerId, channel: Channel): void => void this.#accept(peer, channel);
 
   /**
    * The open link to use for `peer`. Where both have dialled at the same time there may be two; both sides then take
@@ -137,10 +167,11 @@ export class LinkPool implements Links {
   }
 
   async #dialOut(peer: PeerId, webrtc: boolean, signal: AbortSignal): Promise<Link> {
-    let reason: string | null = null;
-    if (webrtc && this.#deps.webrtc) {
+    const direct = webrtc ? this.#webrtc : null;
+    let reason = direct && this.#directRecord.whyNot(peer);
+    if (direct !== null && reason === null) {
       try {
-        const link = await this.#dialDirect(peer, this.#deps.webrtc, signal);
+        const link = await this.#dialDirect(peer, direct, signal);
         this.#transportListeners.notify({ peer, transport: 'webrtc', reason: null });
         return link;
       } catch (thrown) {
@@ -160,7 +191,9 @@ export class LinkPool implements Links {
     try {
       return await openLink(await webrtc.connect(peer, limit.signal), peer, this.#deps, limit.signal);
     } catch (thrown) {
-      throw limit.signal.reason === late ? late : thrown;
+      if (limit.signal.reason !== late) throw thrown;
+      this.#directRecord.failed(peer);
+      throw late;
     } finally {
       limit.clear();
     }
@@ -194,6 +227,8 @@ export class LinkPool implements Links {
 
   #add(peer: PeerId, link: Link, dialler: PeerId): void {
     if (link.isClosed) return;
+    if (link.transport === 'webrtc' && !this.isDirect) return link.close(NOT_DIRECT);
+    if (link.transport === 'webrtc') this.#directRecord.worked(peer);
     const pooled: PooledLink = { link, dialler };
     this.#links.set(peer, [...(this.#links.get(peer) ?? []), pooled]);
     link.onClose(() => {

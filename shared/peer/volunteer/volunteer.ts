@@ -12,7 +12,6 @@ import type { ControlClient, ControlState } from '../control/control-client.ts';
 import type { Links } from '../link/link.ts';
 import { fetchRunnableManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
-import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
 import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
@@ -79,6 +78,8 @@ export class Volunteer {
   #task = new AbortController();
   #stops: (() => void)[] = [];
   #wanted: LendingSettings['backend'] = 'auto';
+  /** Why it is no graphics device any more, where it might have been one. */
+  #whyProcessor: string | null = null;
   /** Null while there is no thread to work with. */
   #backend: BackendInfo | null = null;
   /** Class that the server has it for. */
@@ -109,6 +110,7 @@ export class Volunteer {
     const { control, worker, clock, settings } = this.#deps;
     const sitting = new AbortController();
     this.#wanted = settings.backend;
+    this.#whyProcessor = null;
     this.#sitting = sitting;
     this.#isPaused = false;
     this.#history = new ServingHistory();
@@ -144,6 +146,11 @@ export class Volunteer {
     this.#offer();
   }
 
+  /** Says anew what this device can do, where that has changed. Running sessions go on. */
+  offerAgain(): void {
+    if (this.#sitting !== null && !this.#isPaused) this.#offer();
+  }
+
   /** Lets running sessions end (for a bounded time), then turns off. */
   async finish(): Promise<void> {
     const sitting = this.#sitting;
@@ -176,7 +183,10 @@ export class Volunteer {
   async #startWorker(signal: AbortSignal): Promise<void> {
     const { worker, settings } = this.#deps;
     try {
-      const info = await worker.start({ backend: this.#wanted, keepSubgroups: settings.keepSubgroups });
+      const { keepSubgroups, dutyShare } = settings;
+      const why = this.#whyProcessor;
+      const request = { backend: this.#wanted, keepSubgroups, dutyShare, ...(why !== null && { fallbackReason: why }) };
+      const info = await worker.start(request);
       if (signal.aborted) return;
       this.#backend = info;
       this.#update({ backend: info });
@@ -264,19 +274,21 @@ export class Volunteer {
     if (code === 'worker-lost' || code === 'device-lost') return;
     const text = `Could not take ${describeRange(range)}: ${message}`;
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
-      return this.#changeToWasm(text);
+      return this.#changeToWasm(message, text);
     }
     this.#update({ phase: 'idle', message: text, progress: null, error: { code, message }, ...this.#held });
     this.#tell({ type: 'failed', assignment, code, message: message.slice(0, 500) });
   }
 
-  /** A graphics device that computes wrongly has a processor beside it. */
-  #changeToWasm(reason: string): void {
+  /** A graphics device that does not work has a processor beside it. */
+  #changeToWasm(why: string, text = `${why.charAt(0).toUpperCase()}${why.slice(1)}.`): void {
     if (this.#sitting === null) return;
     this.#wanted = 'wasm';
+    this.#whyProcessor = why;
     this.#backend = null;
     this.#letGo(new ChorusError('cancelled', 'the volunteer changes its backend'));
-    this.#update({ phase: 'loading', message: `${reason} Trying without WebGPU.`, progress: null, backend: null });
+    const phase = this.#isPaused ? 'paused' : 'loading';
+    this.#update({ phase, message: `${text} Trying without WebGPU.`, progress: null, backend: null });
     void this.#startWorker(this.#sitting.signal);
   }
 
@@ -310,7 +322,7 @@ export class Volunteer {
       config: { loaded: { model, range, manifest }, slots: settings.slots, backend: stage },
       authority,
       links,
-      compute: pacedCompute(compute, clock, settings.dutyShare),
+      compute,
       clock,
       random: this.#deps.random,
       onActivity: () => this.#onActivity(),
@@ -362,11 +374,14 @@ export class Volunteer {
     const { clock } = this.#deps;
     const sitting = this.#sitting;
     if (sitting === null) return;
+    const wasServing = this.#holding !== null;
     this.#task.abort();
     this.#letGo(error);
     this.#tell({ type: 'pause' });
     const nowMs = clock.nowMs();
     this.#restartsMs = [...this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
+    const faultOfDevice = this.#wanted === 'auto' ? this.#faultOfDevice(error, wasServing) : null;
+    if (faultOfDevice !== null) return this.#changeToWasm(faultOfDevice);
     if (this.#restartsMs.length > MAX_RESTARTS) {
       return this.#giveUp(error.code, `The compute thread was lost again and again: ${error.message}`);
     }
@@ -374,6 +389,16 @@ export class Volunteer {
     this.#update({ phase: this.#isPaused ? 'paused' : 'loading', message, progress: null, backend: null });
     this.#backend = null;
     void this.#startWorker(sitting.signal);
+  }
+
+  /** Why a loss of the thread is the end of its graphics device; null where it had none, or it may be tried again. */
+  #faultOfDevice({ code }: ChorusError, wasServing: boolean): string | null {
+    if (code !== 'device-lost') {
+      return this.#backend?.backend === 'webgpu' ? 'the graphics device did not answer any more' : null;
+    }
+    if (!wasServing) return 'the graphics device was lost before it could work';
+    // An update of its driver takes any device away once.
+    return this.#restartsMs.length > 1 ? 'the graphics device was lost again and again' : null;
   }
 
   #giveUp(code: ErrorCode, message: string): void {

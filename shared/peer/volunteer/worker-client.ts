@@ -41,6 +41,8 @@ export interface WorkerClient {
    * or `worker-lost`.
    */
   start(request: WorkerCalls['start']['request']): Promise<BackendInfo>;
+  /** Sets the share of the time in which it may run sessions; a thread that is not there is given it with its start. */
+  pace(dutyShare: number): void;
   /**
    * Loads a stage in place of the one before. An abort rejects with `cancelled` at once and unloads what was loaded.
    * Throws also what worker/load-stage.ts lists.
@@ -188,6 +190,10 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
       }
       isPrepared = false;
       return call('start', request);
+    },
+    pace(dutyShare) {
+      // One that is lost meanwhile is told by its next start.
+      call('pace', { dutyShare }).catch(() => undefined);
     },
     load,
     async unload() {

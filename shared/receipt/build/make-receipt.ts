@@ -3,7 +3,7 @@ import { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { receiptId } from '../read-receipt.ts';
-import type { ReceiptFile } from '../receipt.ts';
+import type { ReceiptFile, ReceiptPredicate } from '../receipt.ts';
 import type { CheckName } from '../verify/check.ts';
 import type { ReceiptSummary } from '../verify/receipt-summary.ts';
 import { verifyReceipt } from '../verify/verify-receipt.ts';
@@ -19,10 +19,17 @@ export interface EndedAnswer extends Pick<ReceiptParts, 'renderedPrompt' | 'answ
 /** The parts that are the same for all receipts of one requester and one model. */
 export type ReceiptMaker = Omit<ReceiptParts, keyof EndedAnswer>;
 
+/**
+ * The checks of an answer as its receipt has them: no better than those who signed bear out. Whoever shows the answer shows
+ * these, so that nobody is told two tiers of one answer.
+ */
+export type ReceiptVerdict = ReceiptPredicate['verdict'] & Pick<ReceiptPredicate, 'spans'>;
+
 /** A receipt that was made here and signed by whoever asked. */
 export interface SignedReceipt {
   readonly id: Digest;
   readonly file: ReceiptFile;
+  readonly verdict: ReceiptVerdict;
   /** They open what is hashed in it, and are no part of it. */
   readonly secrets: ReceiptSecrets;
 }
@@ -36,7 +43,13 @@ export async function makeReceipt(
   const statement = await buildReceipt({ ...maker, ...answer, evidence, requester });
   const file = await signReceipt(statement, requester.identity);
   const { salt, tokens } = evidence;
-  return { id: receiptId(file), file, secrets: { salt, prompt: answer.renderedPrompt, tokens } };
+  const { spans, verdict } = statement.predicate;
+  return {
+    id: receiptId(file),
+    file,
+    verdict: { ...verdict, spans },
+    secrets: { salt, prompt: answer.renderedPrompt, tokens },
+  };
 }
 
 /** A receipt with the proof that it is in a log, and its place there. */

@@ -40,23 +40,31 @@ export interface KeptReceipt {
   readonly isLogGood: boolean;
 }
 
+/** The receipt of an answer, or why none can be made. */
+export function makeAskedReceipt({
+  identity,
+  evidence,
+  renderedPrompt,
+  answer,
+  ...maker
+}: AskedAnswer): Promise<SignedReceipt | ChorusError> {
+  const requester = { kind: 'cli', identity } as const;
+  return makeReceipt({ evidence, renderedPrompt, answer }, { ...maker, requester, random, verify }).catch(
+    (error: unknown) => toChorusError(error),
+  );
+}
+
 /**
- * Makes the receipt of an answer, has the server log it, writes what was asked for, and holds the log to what
- * `holdNewHead` remembers of it. A receipt that is not logged is written all the same; rejects where one was to be written
- * and there is none.
+ * Has the server log a receipt, writes what was asked for, and holds the log to what `holdNewHead` remembers of it. A
+ * receipt that is not logged is written all the same; rejects where one was to be written and there is none.
  */
 export async function keepReceipt(
-  asked: AskedAnswer,
+  made: SignedReceipt | ChorusError,
   paths: ReceiptPaths,
   api: Pick<ServerApi, 'postReceipt'>,
   holdNewHead: ((note: string) => Promise<LogHistory>) | null,
   signal: AbortSignal,
 ): Promise<KeptReceipt> {
-  const { identity, evidence, renderedPrompt, answer, ...maker } = asked;
-  const requester = { kind: 'cli', identity } as const;
-  const made = await makeReceipt({ evidence, renderedPrompt, answer }, { ...maker, requester, random, verify }).catch(
-    (error: unknown) => toChorusError(error),
-  );
   if (made instanceof ChorusError) {
     if (paths.receipt !== undefined || paths.secrets !== undefined) throw made;
     return { lines: [`no receipt: ${made.message}`], isLogGood: true };

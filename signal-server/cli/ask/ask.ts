@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { checkPiece, pieceRange } from '#shared/blobs/piece.ts';
 import { concatBytes } from '#shared/bytes.ts';
+import { describeClock } from '#shared/clock.ts';
 import { generateKeyPair, identityOf, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { BlobRef } from '#shared/model/manifest.ts';
-import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { ReleasedText } from '#shared/requester/engine/released-text.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
@@ -15,7 +15,7 @@ import { serverApiAt, type ServerApi } from '../../node-peer/server-api.ts';
 import { holdNewHead } from '../log/hold-log.ts';
 import { memoryOption, noRememberOption } from '../log/log-memory.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
-import { keepReceipt } from './ask-receipt.ts';
+import { keepReceipt, makeAskedReceipt } from './ask-receipt.ts';
 import { describeChecks } from './describe-checks.ts';
 import { RouteReport } from './route-report.ts';
 
@@ -85,7 +85,10 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
   const api = serverApiAt(serverUrl);
   const digest = await chooseModel(api, options.model, signal);
   const identity = await identityOf(await generateKeyPair());
-  const { requester, control, close } = await createNodeRequester({ serverUrl, identity, kind: 'cli', signal });
+  const joined = await createNodeRequester({ serverUrl, identity, kind: 'cli', signal });
+  const { requester, control, clock, close } = joined;
+  const wrongBy = describeClock(clock.aheadMs);
+  if (wrongBy !== null) process.stderr.write(`the clock of this machine is ${wrongBy}: set it right\n`);
   try {
     const authority = { serverKey: control.serverKey, verify };
     const manifest = await openManifest(await api.fetchManifest(digest, signal), digest, authority);
@@ -105,7 +108,7 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     const released = new ReleasedText(() => text.createWriter(), promptTokens.length, release);
     const report = new RouteReport(performance.now());
     let answer = '';
-    let evidence: Evidence | null = null;
+    let ended: Extract<AnswerEvent, { type: 'end' }> | null = null;
     for await (const event of requester.openConversation({ manifest, digest }).generate(request)) {
       report.add(event, performance.now());
       const piece = released.take(event);
@@ -113,17 +116,20 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
       process.stdout.write(piece);
       if (event.type === 'end') process.stdout.write('\n');
       if (options.route) for (const line of describe(event, report)) process.stderr.write(`${line}\n`);
-      if (event.type !== 'end') continue;
-      process.stderr.write(`${describeChecks(event, released.summary)}\n`);
-      evidence = event.evidence;
+      if (event.type === 'end') ended = event;
     }
+    if (ended === null) return;
+    const { evidence } = ended;
     const { serverKey } = control;
-    const asked = {
+    const made = await makeAskedReceipt({
       ...{ evidence, manifest, manifestDigest: digest, text, renderedPrompt, answer, identity, serverKey },
-    };
+    });
+    // The verdict that others will read in the receipt, where there is one.
+    const verdict = made instanceof ChorusError ? ended : made.verdict;
+    process.stderr.write(`${describeChecks(verdict, released.summary)}\n`);
     const memory = { memoryFolder: options.memory, signal };
     const hold = options.remember ? (note: string) => holdNewHead(note, serverUrl, memory) : null;
-    const { lines, isLogGood } = await keepReceipt(asked, options, api, hold, signal);
+    const { lines, isLogGood } = await keepReceipt(made, options, api, hold, signal);
     for (const line of lines) process.stderr.write(`${line}\n`);
     if (!isLogGood) process.exitCode = 1;
   } finally {

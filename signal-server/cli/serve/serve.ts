@@ -30,6 +30,7 @@ interface ServeOptions {
   readonly publicUrl?: string;
   readonly allowOrigin?: string[];
   readonly trustProxy?: boolean;
+  readonly relayByDefault?: boolean;
   readonly logOrigin?: string;
   readonly witness?: string[];
   readonly receiptDays?: string;
@@ -53,6 +54,7 @@ export function addServeCommand(program: Command): void {
     .option('--public-url <url>', 'address under which others reach this server')
     .option('--allow-origin <origin...>', 'other origins whose pages may connect')
     .option('--trust-proxy', 'believe X-Forwarded-For: only behind a proxy that writes it')
+    .option('--relay-by-default', 'pages talk through this server only, unless their owners choose direct connections')
     .option('--log-origin <name>', 'name of the transparency log, a URL without https:// (made of --public-url)')
     .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
     .option('--receipt-days <number>', 'how long receipts are kept (365)')

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { describeClock } from '#shared/clock.ts';
 import { describeRange } from '#shared/model/stage.ts';
 import type { LendingSettings, VolunteerStanding, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
@@ -56,6 +57,8 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
     say(`volunteer ${identity.id}`);
     const running = await startVolunteer({ serverUrl, identity, kind: 'cli', blobs, settings, signal: aborter.signal });
     finish = () => void running.finish();
+    const clock = describeClock(running.clock.aheadMs);
+    if (clock !== null) say(`the clock of this machine is ${clock}: set it right; the server’s time counts here`);
     let last = '';
     running.volunteer.onChange(() => {
       const { state } = running.volunteer;

@@ -1,3 +1,4 @@
+import { ServerClock } from '#shared/clock.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { joinNetwork } from '../../../web/network/join.ts';
 import type { Contender, LapSplit } from '../contender.ts';
@@ -9,7 +10,9 @@ export async function createNetworkRequester(): Promise<Contender> {
   const model = await fetchServedModel();
   const { requester } = await joinNetwork({
     serverUrl: location.origin,
-    clock: pageClock(),
+    clock: new ServerClock(pageClock()),
+    isRelayOnly: () => false,
+    onWelcome: () => undefined,
     random: (count) => crypto.getRandomValues(new Uint8Array(count)),
     onState: () => undefined,
     onTransport: () => undefined,

@@ -1,5 +1,6 @@
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import type { StageRange } from '#shared/model/stage.ts';
+import { pageClock } from '../../../web/browser/page-clock.ts';
 import { openWasm, openWebGpu, type OpenBackend } from '../../../worker/backend.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
 import type { StageInput } from '../../../worker/loaded-graph.ts';
@@ -28,12 +29,9 @@ export async function measureDifferences(
   const manifest = await readManifest(url);
   const runtimes = new Runtimes();
   const wasm = openWasm(runtimes, 'compared with', false);
-  const gpu = await openWebGpu(navigator.gpu, runtimes, { subgroups: false, refuseSoftware: false, onLost });
-  const gpuWithSubgroups = await openWebGpu(navigator.gpu, runtimes, {
-    subgroups: true,
-    refuseSoftware: false,
-    onLost,
-  });
+  const options = { refuseSoftware: false, clock: pageClock(), onLost };
+  const gpu = await openWebGpu(navigator.gpu, runtimes, { ...options, subgroups: false });
+  const gpuWithSubgroups = await openWebGpu(navigator.gpu, runtimes, { ...options, subgroups: true });
   const single = tokens.map(() => 1);
   const chunks = Array.from({ length: tokens.length / CHUNK }, () => CHUNK);
   const differences: Difference[] = [];

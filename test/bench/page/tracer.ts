@@ -1,5 +1,6 @@
 import { concatBytes, fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { StageRange } from '#shared/model/stage.ts';
+import { pageClock } from '../../../web/browser/page-clock.ts';
 import { openWasm, openWebGpu } from '../../../worker/backend.ts';
 import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
@@ -32,6 +33,7 @@ export async function traceInPage(
       : await openWebGpu(navigator.gpu, runtimes, {
           subgroups: kind === 'gpu',
           refuseSoftware: kind === 'gpu',
+          clock: pageClock(),
           onLost,
         });
   try {

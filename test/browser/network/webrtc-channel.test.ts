@@ -1,4 +1,5 @@
 import { expect, inject, it } from 'vitest';
+import { ServerClock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { generateKeyPair, identityOf, randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { PeerId } from '#shared/ids.ts';
@@ -27,7 +28,7 @@ async function join(identity: Identity): Promise<Side> {
     openSocket: () => adaptWebSocket(new WebSocket(`${serverUrl.replace('http', 'ws')}/control`)),
     identity,
     kind: 'tab',
-    clock: realClock,
+    clock: new ServerClock(realClock),
     random: randomBytes,
     verify: verifySignature,
     signal: forever,
@@ -141,7 +142,7 @@ it('a direct link outlives the loss of the control socket, and the next one is i
     openSocket: () => adaptWebSocket((socket = new WebSocket(`${serverUrl.replace('http', 'ws')}/control`))),
     identity,
     kind: 'tab',
-    clock: realClock,
+    clock: new ServerClock(realClock),
     random: randomBytes,
     verify: verifySignature,
     signal: forever,

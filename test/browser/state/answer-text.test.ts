@@ -10,7 +10,7 @@ function write(text: AnswerText, letters: string, from = FIRST): void {
 }
 
 function mark(text: AnswerText, start: number, end: number, tier: Tier = 'checked'): void {
-  text.mark({ start, end, tier, stages: [] });
+  text.mark({ start, end, tier });
 }
 
 /** `text/tier` for each part. */

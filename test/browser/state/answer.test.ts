@@ -2,14 +2,17 @@ import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
+import { summarizeChecks } from '../../../web/words/explain-check.ts';
 import {
   disputedEvents,
   liarEvents,
+  receiptVerdict,
   settledEvents,
   settlingEvents,
   storyEvents,
 } from '../../support/page-gallery/check-fixtures.ts';
 import { peer, ROUTE } from '../../support/page-gallery/fixtures.ts';
+import { receiptOutcomes } from '../../support/page-gallery/receipt-fixtures.ts';
 
 function after(events: readonly ChatEvent[]): ShownAnswer {
   const answer = new ShownAnswer(1000);
@@ -139,4 +142,27 @@ test('an answer that goes on over the session before counts its own checks only'
   next.continueOn(finished());
   expect(next.route).toBe(ROUTE);
   expect(next.checks.routes.map(({ checks }) => checks.length)).toEqual([0]);
+});
+
+test('an answer shows the verdict of its receipt, which is no better than what was signed', () => {
+  const answer = finished();
+  expect(answer.checks.tier).toBe('checked');
+  const { receipt, error } = receiptOutcomes()['receipt']!;
+  const verdict = receiptVerdict(storyEvents(), false);
+  answer.apply({ type: 'receipt', receipt: { ...receipt!, verdict }, error }, 5000);
+  expect([answer.checks.tier, answer.checks.counts]).toEqual(['unchecked', verdict.counts]);
+  expect(new Set(answer.parts.map(({ tier }) => tier))).toEqual(new Set(['unchecked']));
+  const stages = answer.checks.routes.flatMap(({ checks }) => checks.flatMap((check) => check.stages));
+  expect(new Set(stages.map(({ reason }) => reason))).toEqual(new Set(['not-signed']));
+  const words = 'Partly unchecked: all parts agreed, but were not signed by two volunteers';
+  expect(summarizeChecks(answer)).toEqual({ tier: 'unchecked', text: words });
+});
+
+test('a receipt of a whole answer changes nothing of its verdicts', () => {
+  const answer = finished();
+  const { parts, checks } = answer;
+  const before = [parts, checks.tier, checks.counts, checks.routes];
+  const { receipt, error } = receiptOutcomes()['receipt']!;
+  answer.apply({ type: 'receipt', receipt, error }, 5000);
+  expect([answer.parts, checks.tier, checks.counts, checks.routes]).toEqual(before);
 });

@@ -6,6 +6,7 @@ import { networkSnapshot } from '../../support/page-gallery/fixtures.ts';
 /** A network whose timers are caught instead of run. */
 function setUp(options: { fails?: boolean; isHidden?: boolean } = {}) {
   const delaysMs: number[] = [];
+  const heardMs: number[] = [];
   let fails = options.fails ?? false;
   const network = new Network({
     fetchNetwork: () =>
@@ -19,8 +20,9 @@ function setUp(options: { fails?: boolean; isHidden?: boolean } = {}) {
       },
     },
     isHidden: () => options.isHidden ?? false,
+    onSnapshot: ({ serverTimeMs }) => heardMs.push(serverTimeMs),
   });
-  return { network, delaysMs, setFails: (value: boolean) => (fails = value) };
+  return { network, delaysMs, heardMs, setFails: (value: boolean) => (fails = value) };
 }
 
 test('a watched network is asked oftener than one in the background, a hidden one hardly', async () => {
@@ -52,4 +54,12 @@ test('a lost server is said, the last picture kept, and pauses grow up to a limi
   setFails(false);
   await network.refresh();
   expect(network.status).toBe('live');
+});
+
+test('what the server says of itself, such as the time, is passed on, and nothing where it says nothing', async () => {
+  const { network, heardMs, setFails } = setUp();
+  await network.refresh();
+  setFails(true);
+  await network.refresh();
+  expect(heardMs).toEqual([networkSnapshot(0).serverTimeMs]);
 });

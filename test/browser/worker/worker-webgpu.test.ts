@@ -72,6 +72,7 @@ describe('a thread with WebGPU on SwiftShader', () => {
 test('a graphics device that turns out slower than the processor gives its stage to it', async () => {
   const host = new ComputeHost({
     gpu: posing(navigator.gpu),
+    clock,
     onProgress: () => undefined,
     onDeviceLost: () => undefined,
   });

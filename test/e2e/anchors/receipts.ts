@@ -10,6 +10,7 @@ import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { runChorus } from '../../support/chorus-process.ts';
 import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
+import { setClockAhead } from '../../support/tabs.ts';
 import { until } from '../../support/volunteer-tab.ts';
 import type { WitnessedServer } from '../../support/witnessed-server.ts';
 import { wrenText } from '../../support/wren-text.ts';
@@ -123,7 +124,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
       let id = '';
 
       beforeAll(async () => {
-        const tab = await networkOf().requester({ maxNewTokens });
+        const tab = await networkOf().requester({ maxNewTokens, script: setClockAhead });
         page = tab.page;
         await sendQuestion(tab, messages[0]!.content);
         await finishedAnswer(tab);

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readGoldenAnswers } from '../../support/golden-answers.ts';
 import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/network.ts';
-import { channelStats } from '../../support/tabs.ts';
+import { channelStats, connectionsMade, type Tab } from '../../support/tabs.ts';
 import type { VolunteerTab } from '../../support/volunteer-tab.ts';
 
 const question = 'Tell me a story about a shy dragon.';
@@ -9,16 +9,21 @@ const maxNewTokens = 64;
 
 /** Its tabs stay: the next tests go on with them. */
 export function describeRelay(networkOf: () => TestNetwork, volunteers: VolunteerTab[]): void {
-  describe('four tabs without WebRTC, and a fifth that asks', () => {
+  describe('four tabs that talk through the server only, two of them by choice, and a fifth that asks', () => {
     const golden = readGoldenAnswers();
+    /** Those that could connect directly, and whose owners will not have it. */
+    const relayOnly: Tab[] = [];
 
     beforeAll(async () => {
-      volunteers.push(...(await networkOf().volunteers(4, { webrtc: false })));
+      const chosen = await networkOf().volunteers(2, { relayOnly: true });
+      volunteers.push(...chosen, ...(await networkOf().volunteers(2, { webrtc: false })));
       await networkOf().servable();
+      relayOnly.push(...chosen);
     });
 
     test('answer what the uncut model answers, through the relay, and the page says so', async () => {
-      const requester = await networkOf().requester({ webrtc: false, maxNewTokens });
+      const requester = await networkOf().requester({ relayOnly: true, maxNewTokens });
+      relayOnly.push(requester);
       await sendQuestion(requester, question);
       const text = await finishedAnswer(requester);
       expect(text.trim()).toBe(golden.answer([{ role: 'user', content: question }], maxNewTokens).trim());
@@ -32,6 +37,22 @@ export function describeRelay(networkOf: () => TestNetwork, volunteers: Voluntee
       const text = await finishedAnswer(requester);
       expect(text.trim()).toBe(golden.answer([{ role: 'user', content: question }], 16).trim());
       expect(await channelStats(requester)).toMatchObject({ messagesReceived: 0, messagesSent: 0 });
+    });
+
+    test('make no connection of their own, offer none, and say who sees what', async () => {
+      const { volunteers: listed } = await networkOf().snapshot();
+      expect(listed.map(({ webrtc }) => webrtc)).toEqual([false, false, false, false]);
+      for (const tab of relayOnly) {
+        expect(await connectionsMade(tab)).toBe(0);
+        await tab.page.getByText('no stranger sees its network address').waitFor();
+      }
+      const chosen = relayOnly[0]!.page.getByRole('switch', { name: 'Through the server only' });
+      await chosen.uncheck();
+      await relayOnly[0]!.page.getByText('Those whom this tab talks to directly see its network address').waitFor();
+      const offered = async () => (await networkOf().snapshot()).volunteers.filter(({ webrtc }) => webrtc).length;
+      await expect.poll(offered).toBe(1);
+      await chosen.check();
+      await expect.poll(offered).toBe(0);
     });
   });
 }

@@ -46,6 +46,10 @@ export function describeGateway(networkOf: () => TestNetwork, volunteers: readon
       expect(made.at(-1)).toEqual({ tier: 'checked', earlier: [], replicas: volunteers.map(({ id }) => id).sort() });
     });
 
+    test('goes by the server’s time, whatever the tabs’ clocks say, of which their owners are told', async () => {
+      for (const { page } of volunteers) await page.getByText('clock is 21 minutes ahead of the server’s').waitFor();
+    });
+
     test('streams the same answer', async () => {
       const stream = await client.chat.completions.create({
         model: 'wren',

@@ -17,6 +17,7 @@ describe('the control hub', () => {
   let hub: ControlHub;
   let peers: Map<PeerId, Connected>;
   let heard: [PeerAddress, FromPeer['type']][];
+  let last: FromPeer | undefined;
   let errors: unknown[];
   let forgotten: PeerId[];
 
@@ -27,7 +28,10 @@ describe('the control hub', () => {
     peers = new Map();
     [heard, errors, forgotten] = [[], [], []];
     desks.receive(
-      ({ id, connection }, { type }) => heard.push([{ id, connection }, type]),
+      ({ id, connection }, message) => {
+        last = message;
+        heard.push([{ id, connection }, message.type]);
+      },
       () => undefined,
     );
     hub = new ControlHub(peers, {
@@ -65,15 +69,27 @@ describe('the control hub', () => {
     expect(first).toEqual({ type: 'joined', kind: 'cli', prefix: '192.0.2.0/24' });
   });
 
-  it('takes for gone who has been silent longer than the limit, and nobody else', async () => {
+  it('takes for gone who leaves more beats unanswered than the limit, and nobody else', () => {
     const [silent, alive] = [join(idOf('1')), join(idOf('2'))];
-    await clock.advance(900);
+    hub.beat(2);
     hub.onAlive(alive);
-    await clock.advance(200);
-    hub.dropSilent(1000);
-    expect([silent.said, alive.said]).toEqual([['timeout'], []]);
+    for (let i = 0; i < 2; i++) hub.beat(2);
+    expect([silent.said, alive.said]).toEqual([
+      ['alive', 'alive', 'timeout'],
+      ['alive', 'alive', 'alive'],
+    ]);
     expect([...peers.keys()]).toEqual([alive.id]);
     expect(heard.at(-1)).toEqual([{ id: silent.id, connection: 1 }, 'left']);
+    expect(last).toEqual({ type: 'left', silent: true });
+  });
+
+  it('takes nobody for gone because it stood still itself', () => {
+    const peer = join(idOf('1'));
+    hub.beat(2);
+    clock.skip(60_000);
+    hub.beat(2);
+    expect(peer.said).toEqual(['alive', 'alive']);
+    expect(peers.size).toBe(1);
   });
 
   it('gives a key that connects again another number, once the desks know that the old connection is gone', () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64 } from '#shared/bytes.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
@@ -40,7 +40,8 @@ describe('a control socket', () => {
     const { prove, isServer } = await proofFor(peer, identity);
     peer.send(prove);
     const welcome = await peer.take('welcome');
-    expect(welcome.id).toBe(identity.id);
+    expect(welcome).toMatchObject({ id: identity.id, relayByDefault: false });
+    expect(Math.abs(welcome.serverTimeMs - Date.now())).toBeLessThan(60_000);
     expect(await isServer(welcome)).toBe(true);
   });
 
@@ -178,36 +179,57 @@ describe('a control socket', () => {
   });
 });
 
-describe('a peer that has gone without a word', () => {
+describe('a peer whose code does not run any more', () => {
   const times = { heartbeatMs: 100, heartbeatTimeoutMs: 300 };
+  let clock: FakeClock;
+  let server: TestServer;
 
-  it('is dropped, and its volunteer with it', async () => {
-    const clock = new FakeClock();
-    const server = await startTestServer({ clock, config: { times } });
+  beforeEach(async () => {
+    clock = new FakeClock();
+    server = await startTestServer({ clock, config: { times } });
+  });
+  afterEach(() => server.stop());
+
+  /** One heartbeat of the server, which the peer's socket has taken in. */
+  async function beat(peer: RawPeer): Promise<void> {
+    const pinged = once(peer.socket, 'ping');
+    await clock.advance(times.heartbeatMs);
+    await pinged;
+    await peer.heard();
+  }
+
+  it('is dropped while its socket answers pings, and its volunteer with it', async () => {
     const peer = await connectPeer(server.url);
     peer.send(offerOf());
     await peer.take('idle');
     expect(server.server.snapshot().volunteers).toHaveLength(1);
-    // From here on it does not even answer pings.
-    peer.socket.pong = () => undefined;
-    await clock.advance(times.heartbeatMs + times.heartbeatTimeoutMs);
+    peer.showsLife = false;
+    for (let beats = 0; beats < 3; beats++) await beat(peer);
+    expect(server.server.snapshot().volunteers).toHaveLength(1);
+    await clock.advance(times.heartbeatMs);
     expect((await peer.take('error')).code).toBe('timeout');
     expect(server.server.snapshot().volunteers).toHaveLength(0);
-    await server.stop();
   });
 
-  it('is kept while it answers pings, though it says nothing', async () => {
-    const clock = new FakeClock();
-    const server = await startTestServer({ clock, config: { times } });
+  it('is told from one that has nothing to say', async () => {
     const peer = await connectPeer(server.url);
-    for (let pings = 0; pings < 6; pings++) {
-      const pinged = once(peer.socket, 'ping');
-      await clock.advance(times.heartbeatMs);
-      await pinged;
-      await peer.heard();
-    }
-    expect(new Set(peer.untaken.map((message) => message.type))).toEqual(new Set(['alive']));
-    await server.stop();
+    for (let beats = 0; beats < 6; beats++) await beat(peer);
+    expect(peer.untaken).toEqual(
+      Array.from({ length: 6 }, () => ({ type: 'alive', serverTimeMs: expect.any(Number) as number })),
+    );
+  });
+
+  it('is welcome again under its key, and tried as if it had never been away', async () => {
+    const gone = await connectPeer(server.url);
+    gone.showsLife = false;
+    await clock.advance(2 * (times.heartbeatMs + times.heartbeatTimeoutMs));
+    expect((await gone.take('error')).code).toBe('timeout');
+    const back = await connectPeer(server.url, gone.identity);
+    back.send(offerOf());
+    await back.take('idle');
+    expect(server.server.snapshot().volunteers).toMatchObject([
+      { id: gone.id, gate: 'open', trust: { suspendedUntilMs: null } },
+    ]);
   });
 });
 

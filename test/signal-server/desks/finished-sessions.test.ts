@@ -11,10 +11,11 @@ const [requester, primary, shadow] = [idOf('a'), idOf('1'), idOf('2')];
 /** What is said of volunteers where a session of this role ends with these faults. */
 function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[]) {
   const heard: unknown[] = [];
+  const unreached: unknown[] = [];
   const counter = { inc: () => undefined } as never;
   const finished = new FinishedSessions({
     ...{ clock: new FakeClock(), history: createMemoryHistoryStore(), log: pino({ level: 'silent' }) },
-    complaints: { hear: (...words) => heard.push(words) },
+    complaints: { hear: (...words) => heard.push(words), unreached: (...words) => unreached.push(words) },
     metrics: { sessions: counter, tokens: counter, spans: counter, replays: counter },
     onError: (error) => heard.push(error),
   });
@@ -22,7 +23,7 @@ function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[]) {
   const faults = codes.map((code, i) => ({ volunteer: [primary, shadow][i]!, code }));
   finished.add({ lease, outcome: 'failed', tokens: 3, tokensPerSecond: null, faults, checks: null });
   const { session } = lease.route;
-  return { heard, about: (id: string) => [requester, session, id] };
+  return { heard, unreached, about: (id: string) => [requester, session, id] };
 }
 
 describe('the end of a session', () => {
@@ -32,8 +33,10 @@ describe('the end of a session', () => {
   });
 
   it('blames nobody for a lost link, which is lost by either end or by neither', () => {
-    const { heard, about } = complaintsOf('answer', ['link-lost', 'timeout']);
+    const { heard, unreached, about } = complaintsOf('answer', ['link-lost', 'timeout']);
     expect(heard).toEqual([about(shadow)]);
+    // Whom several lose is another matter.
+    expect(unreached).toEqual([about(primary)]);
   });
 
   it('brings nothing of a replay, whose requester blames it in the session that it settles', () => {

@@ -42,6 +42,7 @@ describe('the front desk', () => {
       reports: receive('reports'),
       claims: receive('claims'),
       isOwn: (id) => own.has(id),
+      onSilent: (id) => calls.push(`silent ${id[0]}`),
       onVolunteer: (id) => recorded.push(id),
       onError: (error) => errors.push(error),
     });
@@ -53,6 +54,12 @@ describe('the front desk', () => {
     front.receive(me, { type: 'left' });
     expect(registry.members).toMatchObject([{ ...other, kind: 'tab', prefix: 'loopback' }]);
     expect(calls).toEqual(['routes left 1', 'volunteers left']);
+  });
+
+  it('says of whom the edge took for gone that it was silent, while it is still on the roll', () => {
+    front.receive(me, joined);
+    front.receive(me, { type: 'left', silent: true });
+    expect(calls).toEqual(['silent 1', 'routes left 1', 'volunteers left']);
   });
 
   it.each(['anchor', 'gateway'] as const)('believes that a peer is an %s of the server’s own keys alone', (kind) => {

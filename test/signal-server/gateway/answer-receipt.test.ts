@@ -46,11 +46,12 @@ describe('the receipt that the gateway gives', () => {
       files.push(file);
       return file;
     });
-    const note = await give(ended);
+    const { note, verdict } = await give(ended);
     if (note.receipt === null) throw new Error(note.receiptError.message);
     expect(note.receipt).toMatchObject({ url: `/v1/receipts/${note.receipt.id}`, salt: '07'.repeat(32) });
     const { answer, prompt, salt } = given;
     const found = await verifyReceipt({ receipt: files[0], verify, answer, prompt, salt });
+    expect(verdict?.tier).toBe(found.summary?.tier);
     expect(found).toMatchObject({ isValid: true, id: note.receipt.id, summary: { requester: { kind: 'gateway' } } });
   });
 
@@ -63,7 +64,7 @@ describe('the receipt that the gateway gives', () => {
   ];
   it.each(failing)('is null with the reason where %s', async (_why, code, more, accept) => {
     const { give, warnings } = giver(accept);
-    const note = await give({ ...ended, ...more });
+    const { note } = await give({ ...ended, ...more });
     expect(note).toMatchObject({ receipt: null, receiptError: { code, message: expect.any(String) as string } });
     expect(warnings.length).toBe(1);
     if (code === 'internal') expect(JSON.stringify(note)).not.toContain('doubt');
@@ -81,10 +82,13 @@ describe('the receipt that the gateway gives', () => {
       },
       { clock },
     );
-    const note = give(ended);
+    const giving = give(ended);
     await asked;
     await clock.advance(5_000);
-    expect(await note).toMatchObject({ receipt: null, receiptError: { code: 'timeout' } });
+    const { note, verdict } = await giving;
+    expect(note).toMatchObject({ receipt: null, receiptError: { code: 'timeout' } });
+    // It may come to be in the log, and is then what others read.
+    expect(verdict).not.toBeNull();
   });
 });
 
@@ -108,16 +112,21 @@ describe('an answer of the API', () => {
 
   it.each([false, true])('has the receipt of just what was given out (stream: %s)', async (stream) => {
     const ends: GatewayAnswer[] = [];
+    const counts = { checked: 0, settled: 0, unchecked: 3, disputed: 0 };
+    const verdict = { tier: 'unchecked' as const, counts, spans: [] };
     const receipt = { id: '1'.repeat(64) as never, url: '/v1/receipts/1', salt: '2' };
     const give: GiveReceipt = (end) => {
       ends.push(end);
-      return Promise.resolve({ receipt });
+      return Promise.resolve({ note: { receipt }, verdict });
     };
     gateway = await startScripted(say('Paris is it'), {}, Promise.resolve(), give);
     const body = JSON.stringify({ ...chat, stop: ['is it'], stream });
     const headers = { 'content-type': 'application/json' };
     const text = await (await fetch(`${gateway.url}/chat/completions`, { method: 'POST', headers, body })).text();
     expect(text).toContain(`"receipt":${JSON.stringify(receipt)}`);
+    // Those who signed bear out less than was seen of them, and the API says no more than its receipt.
+    expect(text).toContain('"tier":"unchecked"');
+    expect(text).toContain('"chunks":3,"checked":0,"settled":0,"unchecked":3');
     expect(ends.map(({ answer, renderedPrompt, stop }) => ({ answer, renderedPrompt, stop }))).toEqual([
       { answer: 'Paris ', renderedPrompt: 'Hi>', stop: ['is it'] },
     ]);

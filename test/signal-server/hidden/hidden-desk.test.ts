@@ -22,6 +22,7 @@ const [front, back] = [model.grid.find(({ start }) => start === 0)!, model.grid.
 const id = (digit: string): PeerId => digit.repeat(64) as PeerId;
 const [asker, stranger] = [id('c'), id('d')];
 const { hidden } = parseConfig({});
+const SILENCE_MS = 12_000;
 
 describe('the desk of hidden sessions', () => {
   let clock: FakeClock;
@@ -50,6 +51,7 @@ describe('the desk of hidden sessions', () => {
       isAnchor: (one) => one === id('1') || one === id('2'),
       isFilling: () => false,
       isBusy: () => isBusy,
+      silenceMs: SILENCE_MS,
       onResult: (ended) => results.push(ended),
       onSupply: () => undefined,
       onError: (error) => {
@@ -66,8 +68,8 @@ describe('the desk of hidden sessions', () => {
     });
   }
 
-  function join(digit: string, span = back): Member {
-    const member = registry.join(id(digit), 'cli', 'loopback', 1);
+  function join(digit: string, span = back, connection = 1): Member {
+    const member = registry.join(id(digit), 'cli', 'loopback', connection);
     const volunteer = registry.offer(member, offerOf({ numericClass: ENGINE_CLASS, slots: 4 }));
     registry.ready(volunteer, {
       assignment: registry.assign(volunteer, { model: model.digest, span }).number,
@@ -146,7 +148,27 @@ describe('the desk of hidden sessions', () => {
       reason: 'it did not open the session in time',
       untilMs: clock.nowMs() + hidden.backoffMs,
     });
+    // Its page may stand still, and turn out to be gone.
+    expect(kept).toEqual([]);
+    await clock.advance(SILENCE_MS);
+    desk.tick();
     expect(kept).toEqual(['3 failed: it did not open the session in time']);
+  });
+
+  it('forgives one that was late because its page stood still, and tries it as if that had not been', async () => {
+    attach();
+    join('3');
+    runs[0]!.onAsker(asker, true);
+    desk.planFor(asker, model, request);
+    await clock.advance(hidden.trialOpenMs);
+    await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
+    desk.silent(id('3'));
+    registry.leave(id('3'));
+    const again = join('3', back, 2);
+    expect([desk.gateOf(again), desk.failureOf(id('3')), runs.length]).toEqual(['trial', null, 2]);
+    await clock.advance(SILENCE_MS);
+    desk.tick();
+    expect(kept).toEqual([]);
   });
 
   it('does not blame it for a route that there was none of', async () => {
@@ -171,7 +193,22 @@ describe('the desk of hidden sessions', () => {
     await clock.advance(hidden.trialOpenMs);
     await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
     expect(desk.gateOf(member)).toBe('closed');
+    await clock.advance(SILENCE_MS);
+    desk.tick();
     expect([kept, results]).toMatchObject([[], [{ isFault: false }]]);
+  });
+
+  it('holds lateness against one that leaves of itself all the same', async () => {
+    attach();
+    join('3');
+    runs[0]!.onAsker(asker, true);
+    desk.planFor(asker, model, request);
+    await clock.advance(hidden.trialOpenMs);
+    await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
+    registry.leave(id('3'));
+    await clock.advance(SILENCE_MS);
+    desk.tick();
+    expect(kept).toEqual(['3 failed: it did not open the session in time']);
   });
 
   it('holds a fault against it that was proven in the session, and took its work away', async () => {

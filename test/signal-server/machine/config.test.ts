@@ -57,6 +57,13 @@ describe('the options of serve', () => {
     expect(configOf({ port: '0' }, { PORT: '9000' }).port).toBe(0);
   });
 
+  it('have pages talk through the server only where that is said', () => {
+    expect([configOf({}, {}), configOf({ relayByDefault: true }, {})]).toMatchObject([
+      { relayByDefault: false },
+      { relayByDefault: true },
+    ]);
+  });
+
   it('allow no anchors', () => {
     expect(configOf({ anchors: '0' }, {}).anchors).toBe(0);
   });

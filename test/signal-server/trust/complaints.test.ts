@@ -6,7 +6,7 @@ import { idOf } from '../../support/leases.ts';
 
 const [volunteer, other] = [idOf('1'), idOf('2')];
 const [alice, bob, carol] = [idOf('a'), idOf('b'), idOf('c')];
-const session = '0'.repeat(32) as SessionId;
+const [session, another] = ['0', '1'].map((digit) => digit.repeat(32)) as [SessionId, SessionId];
 
 describe('complaints without a proof', () => {
   let clock: FakeClock;
@@ -56,6 +56,25 @@ describe('complaints without a proof', () => {
 
   it('of a requester’s own key are not heard', () => {
     complaints.hear(alice, session, alice);
+    expect(heard).toEqual([]);
+  });
+
+  it('of a volunteer that could not be reached are heard where several sessions say so, not one alone', () => {
+    complaints.unreached(alice, session, volunteer);
+    complaints.unreached(alice, session, volunteer);
+    complaints.unreached(carol, another, other);
+    expect(heard).toEqual([]);
+    complaints.unreached(carol, another, volunteer);
+    expect(heard).toEqual([volunteer]);
+    // The next one begins anew.
+    complaints.unreached(alice, session, volunteer);
+    expect(heard).toHaveLength(1);
+  });
+
+  it('of a link that was lost long ago do not count', async () => {
+    complaints.unreached(alice, session, volunteer);
+    await clock.advance(11 * 60_000);
+    complaints.unreached(carol, another, volunteer);
     expect(heard).toEqual([]);
   });
 

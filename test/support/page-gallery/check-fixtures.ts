@@ -1,5 +1,14 @@
-import type { Closeness, Finding, SpanCheck, StageCheck, Threshold } from '#shared/judge/finding.ts';
+import {
+  countTiers,
+  lowestTier,
+  type Closeness,
+  type Finding,
+  type SpanCheck,
+  type StageCheck,
+  type Threshold,
+} from '#shared/judge/finding.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
+import type { ReceiptVerdict } from '#shared/receipt/build/make-receipt.ts';
 import type { Replica, Route } from '#shared/route/route.ts';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import { BARE_ROUTE, peer, PROMPT_TOKENS, ROUTE, routedEvent, tokenEvents } from './fixtures.ts';
@@ -192,4 +201,19 @@ export function liarEvents(): ChatEvent[] {
 
 function replacement(): Replica {
   return { id: peer(8), webrtc: true, numericClass: 'webgpu/apple/metal-3' };
+}
+
+/** The verdict of a receipt of these events; with `isSigned` false, of one that no second volunteer signed. */
+export function receiptVerdict(events: readonly ChatEvent[], isSigned = true): ReceiptVerdict {
+  const spans = events.flatMap((event) => {
+    if (event.type !== 'checked') return [];
+    const { start, end, tier, stages } = event.check;
+    const signed = stages.map((check) => ({
+      ...{ stage: check.stage, findings: [], arbiter: null },
+      ...(isSigned ? { tier: check.tier } : { tier: 'unchecked' as const, reason: 'not-signed' as const }),
+    }));
+    return [{ start, end, tier: isSigned ? tier : ('unchecked' as const), stages: signed }];
+  });
+  const tiers = spans.map(({ tier }) => tier);
+  return { tier: lowestTier(tiers), counts: countTiers(tiers), spans };
 }

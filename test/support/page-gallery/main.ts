@@ -16,6 +16,7 @@ import { Settings } from '../../../web/state/settings.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
+import { PathChoice } from '../../../web/state/path-choice.svelte.ts';
 import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
@@ -61,6 +62,9 @@ const network = new Network({
 const connection = new PageConnection();
 // One of the volunteers that the network knows; the fifth is suspended.
 connection.id = peer(show === 'suspended' ? 5 : 3);
+if (show === 'clock') connection.clockAheadMs = 21 * 60_000;
+const path = new PathChoice(localStorage);
+if (show === 'relay') path.relayByDefault = true;
 const conversation = new Dialogue({
   models,
   settings,
@@ -197,6 +201,7 @@ mount(App, {
       models,
       network,
       connection,
+      path,
       conversation,
       volunteer,
       kept,

@@ -12,6 +12,7 @@ import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { ListedReceipt, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { OpenedModel } from '../../../web/receipts/open-model.ts';
 import type { MadeReceipt, ReceiptOutcome } from '../../../web/state/chat.ts';
+import { receiptVerdict, storyEvents } from './check-fixtures.ts';
 import { peer, WREN } from './fixtures.ts';
 
 /** Contents of the page's views of receipts and their log: the receipts are real, what surrounds them is made up. */
@@ -128,7 +129,8 @@ export function openedModel(digest: Digest, more: Partial<OpenedModel> = {}): Op
 /** The outcomes of making the receipt of an answer. */
 export function receiptOutcomes(): Record<string, ReceiptOutcome> {
   const secrets = { salt: fromHex(made.salt), prompt: made.prompt, tokens: made.tokens };
-  const receipt: MadeReceipt = { id: made.id, file: made.receipt, manifest: made.manifestDigest, secrets };
+  const verdict = receiptVerdict(storyEvents());
+  const receipt: MadeReceipt = { id: made.id, file: made.receipt, manifest: made.manifestDigest, verdict, secrets };
   return {
     receipt: { receipt, error: null },
     'receipt-unlogged': {

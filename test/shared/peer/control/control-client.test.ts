@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64 } from '#shared/bytes.ts';
+import { ServerClock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import {
@@ -18,6 +19,9 @@ import { FakeClock, settle } from '../../../support/fake-clock.ts';
 import { makeIdentities } from '../../../support/test-identity.ts';
 
 const [peer, server, stranger] = (await makeIdentities(3)) as [Identity, Identity, Identity];
+
+const SERVER_TIME_MS = Date.UTC(2026, 5, 1);
+const alive = { type: 'alive', serverTimeMs: SERVER_TIME_MS } as const;
 
 /** One end of a socket, the other end being a server that answers as `FakeServer` is told. */
 class FakeSocket implements Socket {
@@ -95,7 +99,8 @@ class FakeServer {
     const isProved = await verifySignature(peerKey, controlProofBytes('peer', transcript), fromBase64(prove.signature));
     if (!isProved) return socket.say({ type: 'error', code: 'bad-signature', message: 'not proved' });
     const signature = toBase64(await identity.sign(controlProofBytes('server', transcript)));
-    const welcome = { type: 'welcome', id: peer.id, signature, peerToken: 'token', iceServers: [], heartbeatMs: 2000 };
+    const settings = { heartbeatMs: 2000, serverTimeMs: SERVER_TIME_MS, relayByDefault: false };
+    const welcome = { type: 'welcome', id: peer.id, signature, peerToken: 'token', iceServers: [], ...settings };
     socket.say(this.answers.refuse ?? { ...welcome, ...this.answers.welcome });
   }
 }
@@ -105,12 +110,13 @@ function connect(
   clock = new FakeClock(),
   signal = new AbortController().signal,
   expectedServerKey?: Uint8Array<ArrayBuffer>,
+  serverClock = new ServerClock(clock),
 ) {
   return connectControl({
     openSocket: fake.open,
     identity: peer,
     kind: 'cli',
-    clock,
+    clock: serverClock,
     random: randomBytes,
     verify: verifySignature,
     signal,
@@ -153,12 +159,43 @@ describe('the control client', () => {
     const client = await connect(fake, clock);
     for (let i = 0; i < 5; i++) {
       await clock.advance(HEARTBEAT_TIMEOUT_MS / 2);
-      fake.last.say({ type: 'alive' });
+      fake.last.say(alive);
     }
     expect(client.state.type).toBe('open');
     await clock.advance(HEARTBEAT_TIMEOUT_MS);
     expect(client.state).toMatchObject({ type: 'reconnecting', reason: 'the server has gone silent' });
     expect(fake.last.isClosed).toBe(true);
+  });
+
+  it('answers each sign of life with one of its own, which a frozen page would not', async () => {
+    const fake = new FakeServer();
+    await connect(fake);
+    fake.last.say(alive);
+    fake.last.say(alive);
+    expect(fake.last.sent.slice(1)).toEqual([{ type: 'alive' }, { type: 'alive' }]);
+  });
+
+  it('leaves it to the close of a socket to say why it takes nothing any more', async () => {
+    const fake = new FakeServer();
+    const client = await connect(fake);
+    fake.last.isClosed = true;
+    fake.last.say(alive);
+    expect(client.state).toEqual({ type: 'open' });
+    fake.last.say({ type: 'error', code: 'timeout', message: 'no sign of life' });
+    expect(client.state).toMatchObject({ type: 'reconnecting', reason: 'no sign of life' });
+  });
+
+  it('keeps to the time of day that the server says, at the welcome and later', async () => {
+    const fake = new FakeServer();
+    const own = new FakeClock(Date.UTC(2001, 0, 1));
+    const clock = new ServerClock(own);
+    await connect(fake, own, undefined, undefined, clock);
+    expect(clock.wallMs()).toBe(SERVER_TIME_MS);
+    await own.advance(1000);
+    expect(clock.wallMs()).toBe(SERVER_TIME_MS + 1000);
+    fake.last.say({ ...alive, serverTimeMs: SERVER_TIME_MS + 60_000 });
+    expect(clock.wallMs()).toBe(SERVER_TIME_MS + 60_000);
+    expect(clock.aheadMs).toBe(own.wallMs() - SERVER_TIME_MS - 60_000);
   });
 
   it.each([
@@ -173,6 +210,8 @@ describe('the control client', () => {
     ['a key of another size', 'bad-message', { challenge: { serverKey: 'AAAA' } }],
     ['an unknown field', 'bad-message', { challenge: { more: 1 } }],
     ['a welcome for somebody else', 'bad-message', { welcome: { id: stranger.id } }],
+    ['a time that no calendar has', 'bad-message', { welcome: { serverTimeMs: 1e17 } }],
+    ['a time that is text', 'bad-message', { welcome: { serverTimeMs: '0' } }],
     ['a welcome out of turn', 'bad-message', { challenge: { type: 'idle', reason: '' } }],
     ['a refusal', 'rate-limited', { refuse: { type: 'error', code: 'rate-limited', message: 'slow down' } }],
   ] as [string, string, Answers][])('does not connect to %s: %s', async (_, code, answers) => {
@@ -251,7 +290,7 @@ describe('the control client', () => {
     const client = await connect(fake, clock);
     const hold = async (heldMs: number): Promise<void> => {
       for (let ms = 0; ms < heldMs; ms += 2000) {
-        fake.last.say({ type: 'alive' });
+        fake.last.say(alive);
         await clock.advance(2000);
       }
     };

@@ -16,7 +16,7 @@ import { FakeClock, settle, untilSettled } from '../../../support/fake-clock.ts'
 import { LoopbackChannel } from '../../../support/loopback-channel.ts';
 import { makeIdentities } from '../../../support/test-identity.ts';
 
-const [small, large, other] = (await makeIdentities(3)) as [Identity, Identity, Identity];
+const [small, large, other, fourth] = (await makeIdentities(4)) as [Identity, Identity, Identity, Identity];
 const forever = new AbortController().signal;
 
 type Direct = 'works' | 'fails' | 'hangs' | 'none';
@@ -168,6 +168,76 @@ describe('the link pool', () => {
     await world.clock.advance(WEBRTC_TIMEOUT_MS);
     expect((await link).transport).toBe('relay');
     expect(a.notices).toEqual([{ peer: large.id, transport: 'relay', reason: 'no direct connection within 5 s' }]);
+  });
+
+  it('waits once only for a peer that no direct connection comes up with', async () => {
+    const world = new World();
+    const a = world.join(small, 'hangs');
+    world.join(large, 'works');
+    const first = dial(a.pool, large);
+    await world.clock.advance(WEBRTC_TIMEOUT_MS);
+    (await first).close('done');
+    const again = await dial(a.pool, large);
+    expect([again.transport, a.webrtc?.dials, world.clock.nowMs()]).toEqual(['relay', 1, WEBRTC_TIMEOUT_MS]);
+    expect(a.notices.at(-1)?.reason).toBe('a direct connection to it did not come up before');
+  });
+
+  it('waits for nobody any more once two peers were waited for in vain, and none came up', async () => {
+    const world = new World();
+    const a = world.join(small, 'hangs');
+    for (const peer of [large, other]) world.join(peer, 'works');
+    const both = [dial(a.pool, large), dial(a.pool, other)];
+    await world.clock.advance(WEBRTC_TIMEOUT_MS);
+    await Promise.all(both);
+    world.join(fourth, 'works');
+    expect((await dial(a.pool, fourth)).transport).toBe('relay');
+    expect([a.webrtc?.dials, world.clock.nowMs()]).toEqual([2, WEBRTC_TIMEOUT_MS]);
+    expect(a.notices.at(-1)?.reason).toBe('no direct connection has come up on this visit');
+  });
+
+  it('dials a peer directly again after one that was not there, and after a direct link that came from it', async () => {
+    const world = new World();
+    const a = world.join(small, 'fails');
+    const b = world.join(large, 'works');
+    (await dial(a.pool, large)).close('done');
+    (await dial(a.pool, large)).close('done');
+    expect(a.webrtc?.dials).toBe(2);
+    a.pool.setDirect(new FakeWebRtc(world, small.id, 'hangs'));
+    const link = dial(a.pool, large);
+    await world.clock.advance(WEBRTC_TIMEOUT_MS);
+    (await link).close('done');
+    const direct = new FakeWebRtc(world, small.id, 'works');
+    world.transports.set(small.id, direct);
+    a.pool.setDirect(direct);
+    await settle();
+    const incoming = await dial(b.pool, small);
+    expect(incoming.transport).toBe('webrtc');
+    await vi.waitFor(() => expect(a.links.at(-1)?.transport).toBe('webrtc'));
+    incoming.close('done');
+    await vi.waitFor(() => expect(a.pool.links()).toEqual([]));
+    expect((await dial(a.pool, large)).transport).toBe('webrtc');
+  });
+
+  it('opens and keeps no direct link once none is wanted, and does again when they are', async () => {
+    const world = new World();
+    const a = world.join(small, 'works');
+    const b = world.join(large, 'works');
+    let changes = 0;
+    a.pool.onDirect(() => changes++);
+    const direct = await dial(a.pool, large);
+    a.pool.setDirect(null);
+    expect([direct.isClosed, a.pool.isDirect, changes]).toEqual([true, false, 1]);
+    await vi.waitFor(() => expect(b.pool.links()).toEqual([]));
+    expect((await dial(a.pool, large)).transport).toBe('relay');
+    expect(a.webrtc?.dials).toBe(1);
+    // What is wanted of this side alone needs no reason.
+    expect(a.notices.at(-1)).toEqual({ peer: large.id, transport: 'relay', reason: null });
+    const again = new FakeWebRtc(world, small.id, 'works');
+    world.transports.set(small.id, again);
+    a.pool.setDirect(again);
+    for (const link of a.pool.links()) link.close('done');
+    await vi.waitFor(() => expect(b.pool.links()).toEqual([]));
+    expect((await dial(a.pool, large)).transport).toBe('webrtc');
   });
 
   it('fails where nobody is there by either way', async () => {

@@ -228,3 +228,14 @@ test('a thread that cannot be made rejects the start', async () => {
   });
   await expect(client.start(startRequest)).rejects.toThrow('blocked by policy');
 });
+
+test('a thread is told another share of the time while it works, and nothing waits for it', async () => {
+  const { client, lost, thread } = await setUpStarted();
+  client.pace(0.5);
+  expect(thread.requests.at(-1)).toMatchObject({ call: 'pace', body: { dutyShare: 0.5 } });
+  thread.answerLast(null);
+  client.stop();
+  client.pace(0.25);
+  await settle();
+  expect(lost).toEqual([]);
+});
