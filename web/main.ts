@@ -15,6 +15,7 @@ import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
 import { Membership } from './network/membership.ts';
 import { pageClock } from './browser/page-clock.ts';
+import { surviveTranslation } from './browser/translated-text.ts';
 import { PageConnection } from './state/connection.svelte.ts';
 import { Dialogue } from './state/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
@@ -113,6 +114,7 @@ function start(target: HTMLElement): void {
     if (!document.hidden) void network.refresh();
   });
   void network.refresh();
+  surviveTranslation(target);
   mount(App, {
     target,
     props: {
