@@ -6,12 +6,11 @@ import type { StageCompute } from '../../rows/compute.ts';
 const ENDED_WITHIN_MS = 0.8 * RUN_TIMEOUT_MS;
 
 /**
- * `compute` with a pause after each run, so that runs take at most `share` (over 0, at most 1) of the time. A pause ends
- * early where a run that waits for it would come too late. Results are not held back; the wait for a pause counts as
- * `queueUs`.
+ * `compute` with a pause after each run, so that runs take at most `share()` (over 0, at most 1) of the time, as it is at
+ * their end. A pause ends early where a run that waits for it would come too late. Results are not held back; the wait
+ * for a pause counts as `queueUs`.
  */
-export function pacedCompute(compute: StageCompute, clock: Clock, share: number): StageCompute {
-  if (share >= 1) return compute;
+export function pacedCompute(compute: StageCompute, clock: Clock, share: () => number): StageCompute {
   let turn: Promise<unknown> = Promise.resolve();
   let freeAtMs = -Infinity;
   let lastRunMs = 0;
@@ -39,6 +38,7 @@ export function pacedCompute(compute: StageCompute, clock: Clock, share: number)
   return {
     open: (session, capacity) => compute.open(session, capacity),
     run(request) {
+      if (share() >= 1 && waitingSinceMs.length === 0) return compute.run(request);
       const askedAtMs = clock.nowMs();
       waitingSinceMs.push(askedAtMs);
       // The more runs wait, the sooner the first must begin.
@@ -52,7 +52,7 @@ export function pacedCompute(compute: StageCompute, clock: Clock, share: number)
           return { output, timings: { ...timings, queueUs } };
         } finally {
           lastRunMs = clock.nowMs() - startedAtMs;
-          freeAtMs = clock.nowMs() + lastRunMs * (1 / share - 1);
+          freeAtMs = clock.nowMs() + lastRunMs * (1 / share() - 1);
         }
       });
       turn = run.catch(() => undefined);

@@ -118,6 +118,7 @@ const volunteer = new VolunteerPanel({
       state,
       onChange: () => () => undefined,
       start: () => undefined,
+      configure: () => undefined,
       pause: () => undefined,
       resume: () => undefined,
       finish: () => Promise.resolve(),

@@ -15,18 +15,19 @@ const request = (session: SessionId, start: number): RunRequest => ({
   logitsFrom: 0,
 });
 
-async function setUp(share: number) {
+async function setUp(first: number) {
   const clock = new FakeClock();
   const compute = new ToyCompute(toyRanges[0]!, clock);
   compute.runMs = 10;
-  const paced = pacedCompute(compute, clock, share);
+  const lent = { share: first };
+  const paced = pacedCompute(compute, clock, () => lent.share);
   for (const session of sessions) await paced.open(session, 64);
   const done: { atMs: number; queueUs: number }[] = [];
   const run = (session: SessionId, start: number) =>
     paced.run(request(session, start)).then(({ timings }) => {
       done.push({ atMs: clock.nowMs(), queueUs: timings.queueUs });
     });
-  return { clock, compute, paced, done, run };
+  return { clock, compute, paced, lent, done, run };
 }
 
 it('rests after each run, of whatever session, and says so as waiting', async () => {
@@ -87,7 +88,25 @@ it('goes on after a run that failed', async () => {
   expect(done).toEqual([{ atMs: 30, queueUs: 20_000 }]);
 });
 
-it('is the compute itself where all the time is lent', async () => {
-  const { compute, paced } = await setUp(1);
-  expect(paced).toBe(compute);
+it('hands every run on at once where all the time is lent', async () => {
+  const { clock, done, run } = await setUp(1);
+  void run(sessions[0]!, 0);
+  void run(sessions[1]!, 0);
+  await clock.advance(10);
+  expect(done.map(({ queueUs }) => queueUs)).toEqual([0, 0]);
+});
+
+it('rests for the share that is lent by then', async () => {
+  const { clock, lent, done, run } = await setUp(1);
+  void run(sessions[0]!, 0);
+  await clock.advance(20);
+  lent.share = 0.25;
+  void run(sessions[0]!, 1);
+  void run(sessions[0]!, 2);
+  await clock.advance(100);
+  lent.share = 1;
+  void run(sessions[0]!, 3);
+  void run(sessions[1]!, 0);
+  await clock.advance(100);
+  expect(done.map(({ queueUs }) => queueUs)).toEqual([0, 0, 40_000, 0, 0]);
 });
