@@ -1,10 +1,9 @@
 import type { Clock, RandomBytes } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
-import type { Digest } from '../../ids.ts';
 import { DRAIN_TIMEOUT_MS } from '../../limits.ts';
 import { Listeners } from '../../listeners.ts';
-import { describeRange, sameRange, type StageRange } from '../../model/stage.ts';
+import { describeRange, sameRange } from '../../model/stage.ts';
 import { addCounts, NO_COUNTS, type ReplicaCounts } from '../../replica/replica-event.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Digest, PeerId } from '#shared/ids.ts';
-import { isServableFor } from '../../../web/state/servable-for.ts';
+import { isServableFor } from '../../../web/words/servable-for.ts';
 
 const own = 'a'.repeat(64) as PeerId;
 const digest = 'b'.repeat(64) as Digest;
