@@ -29,34 +29,49 @@ export function chunksOf(count: number, counts: CheckCounts): string {
   return total === 2 ? 'both chunks' : `all ${total} chunks`;
 }
 
-/** What of an answer is unchecked, and why: at which stages, or that it ended before. A sentence without its full stop. */
-export function describeUnchecked({ spans, counts, ranges, hasShadows, isStopped }: UncheckedAnswer): string {
+/** What of an answer is unchecked, and why: at which stages, or that it ended before. Without full stops. */
+export function describeUnchecked({ spans, counts, ranges, hasShadows, isStopped }: UncheckedAnswer): {
+  readonly text: string;
+  /** What became of the rest of it; null where there is none. */
+  readonly rest: string | null;
+} {
   const agreed = counts.checked + counts.settled;
+  const all = (text: string) => ({ text, rest: null });
   if (agreed === 0 && !hasShadows && ranges.length > 0) {
-    return 'Unchecked: one volunteer per stage ran this, nobody re-ran it';
+    return all('Unchecked: one volunteer per stage ran this, nobody re-ran it');
   }
   const open = spans.filter(({ tier }) => tier === 'unchecked');
   const before = isStopped ? 'stopped before' : 'it ended before';
   if (open.length === 0) {
-    if (agreed === 0) return `Unchecked: ${before} its first check was finished`;
-    return `Partly unchecked: ${before} the rest of it was checked`;
+    return all(
+      agreed === 0
+        ? `Unchecked: ${before} its first check was finished`
+        : `Partly unchecked: ${before} the rest of it was checked`,
+    );
   }
-  const isEverywhere = open.every((span) => span.stages.every(({ tier }) => tier === 'unchecked'));
   const lacking = open.flatMap((span) => span.stages.filter(({ tier }) => tier === 'unchecked'));
   const isAlone = lacking.every(({ reason }) => (reason ?? 'alone') === 'alone');
-  const [one, many] = isAlone
-    ? ['was computed by one volunteer only', 'were computed by one volunteer only']
-    : ['could not be checked', 'could not be checked'];
-  const rest = counts.unchecked > open.length ? `; ${before} the rest of it was checked` : '';
+  const verb = (count: number) =>
+    isAlone ? `${count === 1 ? 'was' : 'were'} computed by one volunteer only` : 'could not be checked';
+  const end = counts.unchecked > open.length ? `; ${before} the rest of it was checked` : '';
   const where = chunksOf(open.length, counts);
-  if (isEverywhere) {
-    const head = agreed === 0 ? 'Unchecked' : 'Partly unchecked';
-    return `${head}: ${where} ${open.length === 1 ? one : many}${rest}`;
+  if (open.every((span) => span.stages.every(({ tier }) => tier === 'unchecked'))) {
+    return all(`${agreed === 0 ? 'Unchecked' : 'Partly unchecked'}: ${where} ${verb(open.length)}${end}`);
   }
   const stages = [...new Set(lacking.map(({ stage }) => stage))].sort((a, b) => a - b);
   const names = stages.map((stage) => nameStage(stage, ranges[stage])).join(' and ');
-  const part = counts.unchecked === open.length && agreed === 0 ? '' : ` in ${where}`;
-  return `Partly unchecked: ${names} ${stages.length === 1 ? one : many}${part}; all else had the same result twice${rest}`;
+  const chunks = agreed === 0 && end === '' ? '' : ` in ${where}`;
+  return {
+    text: `Partly unchecked: ${names} ${verb(stages.length)}${chunks}${end}`,
+    rest: 'all else had the same result twice',
+  };
+}
+
+/** The same in one sentence that goes on from another. */
+export function sayUnchecked(answer: UncheckedAnswer): string {
+  const { text, rest } = describeUnchecked(answer);
+  const sentence = rest === null ? text : `${text}; ${rest}`;
+  return `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
 }
 
 /** `stage 2 (layers 4–7 + head)`: people count stages from 1. */

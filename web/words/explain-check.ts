@@ -13,6 +13,7 @@ import { chunksOf, describeUnchecked, nameStage } from '#shared/judge/describe-u
 import { haveEqualBits } from '#shared/judge/numeric-class.ts';
 import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
 import type { ShownAnswer } from '../state/answer.svelte.ts';
+import { toSentence } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */
 
@@ -154,14 +155,14 @@ export function summarizeChecks(answer: ShownAnswer): CheckSummaryText {
       return plain(`Disputed: volunteers differ on ${chunksOf(counts.disputed, counts)}, and nobody could decide`);
     case 'unchecked': {
       const { routes, route } = answer.checks;
-      const text = describeUnchecked({
+      const { text, rest } = describeUnchecked({
         spans: routes.flatMap(({ checks }) => checks),
         counts,
         ranges: route?.stages.map(({ range }) => range) ?? [],
         hasShadows: routes.some(({ route }) => route.stages.some(({ shadows }) => shadows.length > 0)),
         isStopped: answer.endReason === 'cancelled',
       });
-      return plain(text);
+      return { tier, text, note: rest === null ? null : toSentence(rest) };
     }
   }
 }

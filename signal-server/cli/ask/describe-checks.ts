@@ -1,4 +1,4 @@
-import { chunksOf, describeUnchecked } from '#shared/judge/describe-unchecked.ts';
+import { chunksOf, sayUnchecked } from '#shared/judge/describe-unchecked.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 
@@ -14,8 +14,7 @@ export function describeChecks(end: Pick<End, 'tier' | 'counts' | 'reason'>, sum
 function outcome({ tier, counts, reason }: Pick<End, 'tier' | 'counts' | 'reason'>, summary: CheckSummary): string {
   if (tier === 'unchecked') {
     const { unchecked: spans, ranges, hasShadows } = summary;
-    const sentence = describeUnchecked({ spans, counts, ranges, hasShadows, isStopped: reason === 'cancelled' });
-    return `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
+    return sayUnchecked({ spans, counts, ranges, hasShadows, isStopped: reason === 'cancelled' });
   }
   return tier === 'checked'
     ? `checked: same result twice in ${chunksOf(counts.checked, counts)}`

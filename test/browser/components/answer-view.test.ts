@@ -48,7 +48,7 @@ test.for([
   ['Checked: same result twice, after a difference', settledEvents],
   ['Unchecked: one volunteer per stage ran this, nobody re-ran it', bareEvents],
   [
-    'Partly unchecked: stage 1 (embedding + layers 0–3) was computed by one volunteer only in 1 of 3 chunks; all else had the same result twice',
+    'Partly unchecked: stage 1 (embedding + layers 0–3) was computed by one volunteer only in 1 of 3 chunks',
     partlyEvents,
   ],
   ['Disputed: volunteers differ on 1 of 3 chunks, and nobody could decide', disputedEvents],

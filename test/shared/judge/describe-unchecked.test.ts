@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeUnchecked, nameStage, type UncheckedAnswer } from '#shared/judge/describe-unchecked.ts';
+import { nameStage, sayUnchecked, type UncheckedAnswer } from '#shared/judge/describe-unchecked.ts';
 import type { Tier, UncheckedReason } from '#shared/judge/finding.ts';
 
 const ranges = [
@@ -18,7 +18,7 @@ const alone: Stage = ['unchecked', 'alone'];
 function say(spans: UncheckedAnswer['spans'], rest = 0, more: Partial<UncheckedAnswer> = {}): string {
   const unchecked = spans.filter(({ tier }) => tier === 'unchecked').length + rest;
   const counts = { checked: spans.length + rest - unchecked, settled: 0, unchecked, disputed: 0 };
-  return describeUnchecked({ spans, counts, ranges, hasShadows: true, isStopped: false, ...more });
+  return sayUnchecked({ spans, counts, ranges, hasShadows: true, isStopped: false, ...more });
 }
 
 describe('an answer that is unchecked', () => {
@@ -26,24 +26,24 @@ describe('an answer that is unchecked', () => {
     [
       'at one stage of two',
       [span(['checked'], alone)],
-      'Partly unchecked: stage 2 (layers 4–7 + head) was computed by one volunteer only; all else had the same result twice',
+      'partly unchecked: stage 2 (layers 4–7 + head) was computed by one volunteer only; all else had the same result twice',
     ],
     [
       'at one stage in one chunk',
       [good, span(alone, ['checked']), good],
-      'Partly unchecked: stage 1 (embedding + layers 0–3) was computed by one volunteer only in 1 of 3 chunks; all else had the same result twice',
+      'partly unchecked: stage 1 (embedding + layers 0–3) was computed by one volunteer only in 1 of 3 chunks; all else had the same result twice',
     ],
     [
       'at each stage in another chunk',
       [span(alone, ['checked']), span(['checked'], alone)],
-      'Partly unchecked: stage 1 (embedding + layers 0–3) and stage 2 (layers 4–7 + head) were computed by one volunteer only; all else had the same result twice',
+      'partly unchecked: stage 1 (embedding + layers 0–3) and stage 2 (layers 4–7 + head) were computed by one volunteer only; all else had the same result twice',
     ],
-    ['in one chunk', [good, span(alone, alone)], 'Partly unchecked: 1 of 2 chunks was computed by one volunteer only'],
-    ['in all', [span(alone, alone), span(alone, alone)], 'Unchecked: both chunks were computed by one volunteer only'],
+    ['in one chunk', [good, span(alone, alone)], 'partly unchecked: 1 of 2 chunks was computed by one volunteer only'],
+    ['in all', [span(alone, alone), span(alone, alone)], 'unchecked: both chunks were computed by one volunteer only'],
     [
       'for another reason',
       [good, span(['checked'], ['unchecked', 'draws-differ'])],
-      'Partly unchecked: stage 2 (layers 4–7 + head) could not be checked in 1 of 2 chunks; all else had the same result twice',
+      'partly unchecked: stage 2 (layers 4–7 + head) could not be checked in 1 of 2 chunks; all else had the same result twice',
     ],
   ] as const)('%s is said to be so there', (_title, spans, sentence) => {
     expect(say(spans)).toBe(sentence);
@@ -51,26 +51,26 @@ describe('an answer that is unchecked', () => {
 
   it('because one volunteer a stage ran it says so, however it ended', () => {
     const bare = { hasShadows: false, isStopped: true };
-    expect(say([], 1, bare)).toBe('Unchecked: one volunteer per stage ran this, nobody re-ran it');
-    expect(say([span(alone, alone)], 1, bare)).toBe('Unchecked: one volunteer per stage ran this, nobody re-ran it');
+    expect(say([], 1, bare)).toBe('unchecked: one volunteer per stage ran this, nobody re-ran it');
+    expect(say([span(alone, alone)], 1, bare)).toBe('unchecked: one volunteer per stage ran this, nobody re-ran it');
   });
 
   it.each([
-    ['before its first verdict', [], 'Unchecked: stopped before its first check was finished'],
-    ['after some', [good, good], 'Partly unchecked: stopped before the rest of it was checked'],
+    ['before its first verdict', [], 'unchecked: stopped before its first check was finished'],
+    ['after some', [good, good], 'partly unchecked: stopped before the rest of it was checked'],
     [
       'after some that are unchecked',
       [good, span(['checked'], alone)],
-      'Partly unchecked: stage 2 (layers 4–7 + head) was computed by one volunteer only in 1 of 3 chunks; all else had the same result twice; stopped before the rest of it was checked',
+      'partly unchecked: stage 2 (layers 4–7 + head) was computed by one volunteer only in 1 of 3 chunks; stopped before the rest of it was checked; all else had the same result twice',
     ],
   ] as const)('since it was stopped %s is not said to have had one volunteer only', (_title, spans, sentence) => {
     expect(say(spans, 1, { isStopped: true })).toBe(sentence);
   });
 
   it('since it broke off is not said to have been stopped', () => {
-    expect(say([good], 1)).toBe('Partly unchecked: it ended before the rest of it was checked');
+    expect(say([good], 1)).toBe('partly unchecked: it ended before the rest of it was checked');
     expect(say([], 0, { ranges: [], hasShadows: false })).toBe(
-      'Unchecked: it ended before its first check was finished',
+      'unchecked: it ended before its first check was finished',
     );
   });
 });
