@@ -15,6 +15,8 @@ export const ERROR_CODES = [
   /** Another connection with the same key took this one's place: do not reconnect. */
   'replaced',
   'rate-limited',
+  /** The server takes no socket of this page, or none comes through to it. */
+  'socket-refused',
   // what the network can do now
   'unknown-model',
   /** The server has no receipt, blob or file of this name. */

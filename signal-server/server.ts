@@ -11,6 +11,7 @@ import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
+import { ProxySigns } from './gate/proxy-signs.ts';
 import type { AnswerShape } from './hidden/answer-shape.ts';
 import type { HiddenRunner } from './hidden/hidden-run.ts';
 import { ShapeMemory } from './hidden/hidden-shape.ts';
@@ -148,10 +149,15 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   });
   const { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers } = desks;
   const { hidden, hiddenFigures, standings } = desks;
+  const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
   const server = createServer();
   const edge =
     ownRouter &&
-    createControlEdge(server, { clock, random, identity, router: ownRouter.edge, metrics, config, ownToken, onError });
+    createControlEdge(server, {
+      ...{ clock, random, identity, router: ownRouter.edge, metrics, config, ownToken, onError },
+      onSocketAsked: (request) => proxySigns.seeSocket(request),
+      onAdvice: (message) => log.warn(message),
+    });
 
   const receipts =
     deps.transparencyLog &&
@@ -177,6 +183,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     snapshot: recentSnapshot,
     metrics,
     gateway: () => gateway,
+    onRequest: (request) => proxySigns.see(request),
+    socketRefusal: async (request) => (await edge?.refusalOf(request)) ?? null,
     ...(deps.transparencyLog && { log: createLogRouter(deps.transparencyLog) }),
     ...(receipts && { receipts: receipts.router }),
     onError,
@@ -204,6 +212,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       relayByDefault: config.relayByDefault,
       startedAtMs,
       version: deps.version,
+      publicUrl: config.publicUrl,
       registry,
       leases,
       trust,

@@ -15,6 +15,7 @@ import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
 import { Membership } from './network/membership.ts';
+import { surviveTranslation } from './browser/translated-text.ts';
 import { WakefulClock } from './browser/wakeful-clock.ts';
 import { PageConnection } from './state/connection.svelte.ts';
 import { Dialogue } from './state/dialogue.svelte.ts';
@@ -131,6 +132,7 @@ function start(target: HTMLElement): void {
     if (!document.hidden) void network.refresh();
   });
   void network.refresh();
+  surviveTranslation(target);
   mount(App, {
     target,
     props: {

@@ -1,9 +1,7 @@
 import type { RandomBytes } from '../clock.ts';
 import { ChorusError } from '../errors.ts';
 import { peerIdOf, type Identity, type VerifySignature } from './identity.ts';
-
-const PUBLIC_KEY_BYTES = 32;
-const SIGNATURE_BYTES = 64;
+import { createVerifier } from './verifier.ts';
 
 export const randomBytes: RandomBytes = (count) => crypto.getRandomValues(new Uint8Array(count));
 
@@ -31,14 +29,5 @@ export async function identityOf(pair: KeyPair): Promise<Identity> {
   };
 }
 
-/** Ed25519 verification (RFC 8032) by WebCrypto; false for keys and signatures that are malformed. */
-export const verifySignature: VerifySignature = async (publicKey, message, signature) => {
-  if (publicKey.length !== PUBLIC_KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false;
-  try {
-    const key = await crypto.subtle.importKey('raw', publicKey, 'Ed25519', false, ['verify']);
-    return await crypto.subtle.verify('Ed25519', key, signature, message);
-  } catch {
-    // Platforms differ in whether bytes that are no point of the curve fail at import or at verification.
-    return false;
-  }
-};
+/** Ed25519 verification (RFC 8032), by WebCrypto where it has Ed25519; false for keys and signatures that are malformed. */
+export const verifySignature: VerifySignature = createVerifier(() => crypto.subtle);

@@ -23,7 +23,7 @@ export function createSeedChain(secret: Uint8Array, length = MAX_CHECKS): SeedCh
     anchor: seeds[length]!.slice(),
     seed(index) {
       const seed = index < 1 ? undefined : seeds[length - index];
-      if (seed === undefined) throw new ChorusError('too-long', `the session has no seed for a span ${index}`);
+      if (seed === undefined) throw new ChorusError('too-long', `the session has no seed for a chunk ${index}`);
       return seed.slice();
     },
   };

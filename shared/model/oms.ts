@@ -6,6 +6,7 @@ import { STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE } from '../crypto/envelope.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { publicKeyHint, publicKeyPem } from '../crypto/public-key-pem.ts';
 import { ChorusError } from '../errors.ts';
+import { firstFault, formWords } from '../form-words.ts';
 import { digestSchema, type Digest } from '../ids.ts';
 
 /**
@@ -139,7 +140,7 @@ export async function signOms(identity: Identity, statement: OmsStatement): Prom
 export function parseOmsBundle(bytes: Uint8Array): OmsBundle {
   if (bytes.length > MAX_OMS_BYTES)
     throw new ChorusError('too-large', `${OMS_FILE} is larger than ${MAX_OMS_BYTES} bytes`);
-  const bundle = omsBundleSchema.safeParse(parseJson(bytes, OMS_FILE));
+  const bundle = omsBundleSchema.safeParse(parseJson(bytes, OMS_FILE), { error: formWords });
   if (bundle.success) return bundle.data;
   throw new ChorusError('bad-message', `${OMS_FILE} is no bundle that is understood: ${fault(bundle.error)}`);
 }
@@ -163,16 +164,19 @@ export async function verifyOmsSignature(
  */
 export function readOmsContent(bundle: OmsBundle): OmsContent {
   const what = `the statement in ${OMS_FILE}`;
-  const parsed = statementSchema.safeParse(parseJson(decodeBase64(bundle.dsseEnvelope.payload), what));
+  const parsed = statementSchema.safeParse(parseJson(decodeBase64(bundle.dsseEnvelope.payload), what), {
+    error: formWords,
+  });
   if (!parsed.success) throw new ChorusError('bad-message', `${what} is malformed: ${fault(parsed.error)}`);
   const { subject, predicate } = parsed.data;
   const { method, hash_type: hashType, ignore_paths: ignoredPaths = [] } = predicate.serialization;
   const isWholeFiles = method === 'files' && hashType === 'sha256';
   if (!isWholeFiles || predicate.resources.some(({ algorithm }) => algorithm !== 'sha256'))
     throw new ChorusError('unsupported', `${what} lists ${method} by ${hashType}; only files by sha256 can be checked`);
-  const files = z
-    .array(sourceFileSchema)
-    .safeParse(predicate.resources.map(({ name, digest }) => ({ name, sha256: digest })));
+  const files = z.array(sourceFileSchema).safeParse(
+    predicate.resources.map(({ name, digest }) => ({ name, sha256: digest })),
+    { error: formWords },
+  );
   if (!files.success) throw new ChorusError('bad-message', `${what} lists a file wrongly: ${fault(files.error)}`);
   refuseDoubles(files.data);
   const root = omsRoot(files.data);
@@ -231,8 +235,8 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-function fault({ issues }: z.ZodError): string {
-  return `${issues[0]?.path.join('.')}: ${issues[0]?.message}`.slice(0, 200);
+function fault(error: z.ZodError): string {
+  return firstFault(error, 'the whole of it').slice(0, 200);
 }
 
 function compareLists<T>(a: readonly T[], b: readonly T[], compare: (left: T, right: T) => number): number {

@@ -34,7 +34,7 @@ export function computationFault(
 ): 'sketch-mismatch' | 'not-finite' | 'disagreement' {
   const [mine, theirs] = [accused.commit.statement, referee.commit.statement];
   const [shown, right] = [accused.reveal.statement, referee.reveal.statement];
-  if (mine.start !== theirs.start || mine.end !== theirs.end) throw nothing('the spans differ');
+  if (mine.start !== theirs.start || mine.end !== theirs.end) throw nothing('the chunks differ');
   if (!equalBytes(mine.inputTo, theirs.inputTo)) throw nothing('the inputs differ');
   if (!equalBytes(shown.seed, right.seed)) throw nothing('the seeds differ');
   if (checkReveal(right, referee.range, manifest.config, null) !== null) throw nothing('the referee shows no numbers');
@@ -82,7 +82,7 @@ function logitsFault(accused: Suspect, referee: Suspect, manifest: Manifest, for
   const [mine, theirs] = [accused.reveal.statement.output, referee.reveal.statement.output];
   if (mine.length !== theirs.length) throw nothing('other logits were asked for');
   if (!isCommittedTail(accused, output) || !isCommittedTail(referee, output)) {
-    throw nothing('the logits are not the last ones of the span');
+    throw nothing('the logits are not the last ones of the chunk');
   }
   if (equalBytes(mine, theirs)) throw nothing('the logits are equal');
   if (form !== null) return form;
@@ -127,7 +127,7 @@ export function sketchFault(
     : hiddenSize * (boundary === 'f16' ? 2 : 4);
   const count = rows.length / rowBytes;
   if (areLogits ? !Number.isInteger(count) || count > end - start : count !== end - start) {
-    throw nothing('the rows are not those of the span');
+    throw nothing('the rows are not those of the chunk');
   }
   const [from, to, revealed] = side === 'input' ? [inputFrom, inputTo, input] : [outputFrom, outputTo, output];
   const split = splitRows(rows, count);

@@ -85,7 +85,7 @@ async function verifyEquivocation(
   const [keyA, keyB] = await Promise.all([openSigned(first, deps), openSigned(second, deps)]);
   if (!equalBytes(keyA, keyB)) throw new ChorusError('wrong-peer', 'two keys signed the two statements');
   const isSame = (['session', 'epoch', 'index', 'stage'] as const).every((field) => a.span[field] === b.span[field]);
-  if (a.kind !== b.kind || !isSame) throw nothing('the statements are not about the same span');
+  if (a.kind !== b.kind || !isSame) throw nothing('the statements are not about the same chunk');
   // A replica that forgot the session may have joined it twice, and stands for each time by itself.
   if (!equalBytes(a.span.opening, b.span.opening)) throw nothing('the statements are of two openings');
   if (equalBytes(one, two)) throw nothing('the statements are the same');
@@ -112,7 +112,8 @@ async function openTestimony(
   const [publicKey, revealKey] = await Promise.all([openSigned(commit, deps), openSigned(reveal, deps)]);
   if (!equalBytes(publicKey, revealKey)) throw new ChorusError('wrong-peer', 'two keys signed commit and reveal');
   const fields = ['session', 'epoch', 'index', 'start', 'end', 'stage'] as const;
-  if (fields.some((field) => spoken[field] !== shown[field])) throw nothing('commit and reveal are of different spans');
+  if (fields.some((field) => spoken[field] !== shown[field]))
+    throw nothing('commit and reveal are of different chunks');
   if (!equalBytes(spoken.opening, shown.opening)) throw nothing('commit and reveal are of two openings');
   const { peer, numericClass, range, fault } = placeOf(peerIdOf(publicKey), spoken, route);
   const signed = { publicKey, signature: new Uint8Array(0) };

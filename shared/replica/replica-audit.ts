@@ -104,7 +104,7 @@ export class ReplicaAudit {
     if (!this.#order.isWanted(span)) return;
     if (this.#count >= MAX_SPANS) this.#forgetVoid(index);
     if (this.#count >= MAX_SPANS) {
-      throw new ChorusError('rate-limited', `more than ${MAX_SPANS} spans wait to be checked`);
+      throw new ChorusError('rate-limited', `more than ${MAX_SPANS} chunks wait to be checked`);
     }
     this.#order.hold(span);
   }

@@ -74,7 +74,7 @@ export class SpanOrder {
     const isAfterCut = start === last?.keptEnd && isNextNumber;
     const isNext = isAnywhere || start === this.nextFrom || isAfterCut;
     if (epoch < this.#last.epoch || (!isNext && (isNextNumber || start < this.nextFrom))) {
-      throw new ChorusError('bad-message', `span ${index} does not follow the one before it`);
+      throw new ChorusError('bad-message', `chunk ${index} does not follow the one before it`);
     }
     return isNext;
   }

@@ -2,6 +2,7 @@ import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { ChorusError } from '../errors.ts';
+import { parseForm } from '../form-words.ts';
 import { StopStrings } from './stop-strings.ts';
 import { TokenDecoder } from './token-decoder.ts';
 
@@ -80,8 +81,11 @@ export function openModelText(tokenizerFile: Uint8Array<ArrayBuffer>, configFile
 
 function open(tokenizerFile: Uint8Array<ArrayBuffer>, configFile: Uint8Array<ArrayBuffer>) {
   try {
-    const config = configSchema.parse(parseJson(configFile));
-    const tokenizer = new Tokenizer(z.looseObject({}).parse(parseJson(tokenizerFile)), config);
+    const config = parseForm(configSchema, parseJson(configFile), 'its configuration', 'bad-model');
+    const tokenizer = new Tokenizer(
+      parseForm(z.looseObject({}), parseJson(tokenizerFile), 'its file', 'bad-model'),
+      config,
+    );
     return { tokenizer, config, template: config.chat_template === null ? null : new Template(config.chat_template) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -10,6 +10,8 @@ export const networkSnapshotSchema = z.object({
   serverTimeMs: z.number(),
   startedAtMs: z.number(),
   version: z.string(),
+  /** The server's address for everybody, where its operator has named one. */
+  publicUrl: z.string().nullish(),
   models: z.array(
     z.object({
       digest: digestSchema,

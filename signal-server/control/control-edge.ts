@@ -1,8 +1,10 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES } from '#shared/limits.ts';
+import { RefusalLog } from '../gate/refusal-log.ts';
+import type { SocketRefusal } from '../gate/socket-refusal.ts';
 import { createUpgradeGate } from '../gate/upgrade-gate.ts';
 import type { Config } from '../machine/config.ts';
 import type { EdgeEnd } from '../peer-router/control-router.ts';
@@ -25,12 +27,18 @@ export interface ControlEdgeDeps {
   readonly ownToken?: string;
   /** A fault of ours while a message was handled. */
   readonly onError: (error: unknown) => void;
+  /** A stranger asks for a socket. */
+  readonly onSocketAsked: (request: IncomingMessage) => void;
+  /** Something that the operator should mend, in a sentence. */
+  readonly onAdvice: (message: string) => void;
 }
 
 /** Everything that has a socket: accepts peers, proves keys, relays frames between peers, and knows who is connected. */
 export interface ControlEdge {
   /** Open sockets, those of PeerJS among them. */
   readonly open: number;
+  /** Why a socket that came like this request would not be taken; null if it would be. */
+  refusalOf(request: IncomingMessage): Promise<SocketRefusal | null>;
   /** Says that the server is there, and drops those that do not answer. To be called every `heartbeatMs`. */
   beat(): void;
   /** Closes all sockets, by force after `graceMs`, then its end of the router. */
@@ -58,6 +66,7 @@ export function createControlEdge(server: Server, deps: ControlEdgeDeps): Contro
     owner: hub,
     iceServersFor: (id: PeerId) => iceServersFor(id, config, clock.wallMs()),
   };
+  const refusalLog = new RefusalLog(clock, deps.onAdvice);
   const gate = createUpgradeGate(server, {
     config,
     ownToken: deps.ownToken,
@@ -71,13 +80,18 @@ export function createControlEdge(server: Server, deps: ControlEdgeDeps): Contro
         accept: (socket, _address, url) => peerMount.accept(socket, url),
       },
     },
-    onRefused: (status) => metrics.upgradesRefused.inc({ status }),
+    onAsked: deps.onSocketAsked,
+    onRefused(refusal) {
+      metrics.upgradesRefused.inc({ status: refusal.status.slice(0, 3) });
+      refusalLog.add(refusal);
+    },
   });
 
   return {
     get open() {
       return gate.open;
     },
+    refusalOf: (request) => gate.refusalOf(request),
     beat() {
       gate.ping();
       hub.beat(Math.ceil(times.heartbeatTimeoutMs / times.heartbeatMs));

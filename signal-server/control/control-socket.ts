@@ -3,6 +3,7 @@ import { toBase64 } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '#shared/errors.ts';
+import { firstFault, formWords } from '#shared/form-words.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION, MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import { peerControlMessageSchema, type PeerControlMessage, type ServerMessage } from '#shared/wire/control-message.ts';
@@ -168,8 +169,7 @@ function parsePeerMessage(data: Buffer): PeerControlMessage {
   } catch {
     throw new ChorusError('bad-message', 'not JSON');
   }
-  const parsed = peerControlMessageSchema.safeParse(json);
+  const parsed = peerControlMessageSchema.safeParse(json, { error: formWords });
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new ChorusError('bad-message', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+  throw new ChorusError('bad-message', firstFault(parsed.error, 'the message'));
 }

@@ -12,7 +12,7 @@ export interface FinishedSessionsDeps {
   readonly clock: Clock;
   readonly history: Pick<HistoryStore, 'sessionEnded' | 'totals'>;
   readonly complaints: Pick<Complaints, 'hear' | 'unreached'>;
-  readonly metrics: Pick<Metrics, 'sessions' | 'tokens' | 'spans' | 'replays'>;
+  readonly metrics: Pick<Metrics, 'sessions' | 'tokens' | 'chunks' | 'replays'>;
   readonly log: Logger;
   /** The store did not take what is to be kept. */
   readonly onError: (error: unknown) => void;
@@ -49,7 +49,7 @@ export class FinishedSessions {
     const checks = countsOf(finished);
     metrics.sessions.inc({ outcome });
     metrics.tokens.inc(tokens);
-    for (const tier of TIERS) metrics.spans.inc({ tier }, checks[tier]);
+    for (const tier of TIERS) metrics.chunks.inc({ tier }, checks[tier]);
     history
       .sessionEnded({
         id: session,

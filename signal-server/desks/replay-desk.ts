@@ -62,7 +62,7 @@ export class ReplayDesk {
       return { code: 'unknown-session', message: 'you have no such session running' };
     }
     const stage = lease.route.stages[request.stage];
-    if (stage === undefined) return { code: 'bad-message', message: `the session has no stage ${request.stage}` };
+    if (stage === undefined) return { code: 'bad-message', message: `the session has no stage ${request.stage + 1}` };
     const running = leases.ofRequester(member.id).filter((other) => other.role !== 'answer').length;
     if (running >= limits.replaysPerRequester) {
       return { code: 'rate-limited', message: `you already have ${running} replays running` };

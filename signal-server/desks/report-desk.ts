@@ -20,8 +20,8 @@ export type Report = Extract<PeerControlMessage, { type: 'report' }>;
 
 /** For people; the other failures of a check are one's word against the other's and have no proof. */
 const WORDS: { readonly [Failure in CheckFailure]?: string } = {
-  'commit-doubled': 'it signed two different commits for one span',
-  'reveal-doubled': 'it signed two different reveals for one span',
+  'commit-doubled': 'it signed two different commits for one chunk',
+  'reveal-doubled': 'it signed two different reveals for one chunk',
   'sketch-mismatch': 'it revealed another tensor than it committed to',
   'not-finite': 'it computed values that are no numbers',
   disagreement: 'it computed something else than the layers give',

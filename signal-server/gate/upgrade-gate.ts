@@ -5,6 +5,15 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { Config } from '../machine/config.ts';
 import { clientAddress, isAllowedOrigin } from './address.ts';
 import { isOwnRequest } from './own-token.ts';
+import {
+  foreignOrigin,
+  full,
+  STOPPING,
+  tooManyAttempts,
+  tooManyOpen,
+  UNKNOWN_PATH,
+  type SocketRefusal,
+} from './socket-refusal.ts';
 
 export interface UpgradeGateDeps {
   readonly config: Pick<Config, 'allowedOrigins' | 'publicUrl' | 'trustProxy' | 'limits'>;
@@ -14,11 +23,15 @@ export interface UpgradeGateDeps {
   >;
   /** What this process's own peers show; without it, it has none. */
   readonly ownToken: string | undefined;
-  readonly onRefused: (status: number) => void;
+  /** A stranger asks for a socket. */
+  readonly onAsked: (request: IncomingMessage) => void;
+  readonly onRefused: (refusal: SocketRefusal) => void;
 }
 
 export interface UpgradeGate {
   readonly open: number;
+  /** Why a socket that came like this request would not be taken; null if it would be. It counts as no attempt. */
+  refusalOf(request: IncomingMessage): Promise<SocketRefusal | null>;
   /** Pings every socket, so that proxies keep them. */
   ping(): void;
   /** Refuses new sockets and closes all with "going away"; resolves when the last one is gone, by force after `graceMs`. */
@@ -40,28 +53,44 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
   );
   let isClosed = false;
 
-  const refuse = (socket: Duplex, status: string): void => {
-    deps.onRefused(Number.parseInt(status, 10));
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  const refusalOfPage = (request: IncomingMessage): SocketRefusal | null => {
+    if (isClosed) return STOPPING;
+    const { origin = '', host } = request.headers;
+    return isAllowedOrigin(request, allowedOrigins) ? null : foreignOrigin(origin, host);
   };
+  /** `attempted` counts those of its address in this minute. */
+  const refusalByLimits = (request: IncomingMessage, attempted: number): SocketRefusal | null => {
+    if (!isOwnRequest(request, deps.ownToken)) {
+      const { connectionAttemptsPerMinute, connectionsPerAddress } = limits;
+      if (attempted > connectionAttemptsPerMinute) return tooManyAttempts(connectionAttemptsPerMinute);
+      const open = openPerAddress.get(clientAddress(request, trustProxy)) ?? 0;
+      if (open >= connectionsPerAddress) return tooManyOpen(connectionsPerAddress);
+    }
+    if (isClosed) return STOPPING;
+    return sockets.size >= limits.connections ? full(limits.connections) : null;
+  };
+  const countAttempt = (address: string): Promise<number> =>
+    attempts.consume(address).then(
+      () => 0,
+      () => Infinity,
+    );
   const admit = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    const isOwn = isOwnRequest(request, deps.ownToken);
+    if (!isOwn) deps.onAsked(request);
     const target = `http://server${request.url ?? '/'}`;
     const url = URL.canParse(target) ? new URL(target) : null;
     const acceptor = url === null ? undefined : acceptors.get(url.pathname);
-    if (url === null || acceptor === undefined) return refuse(socket, '404 Not Found');
-    if (isClosed) return refuse(socket, '503 Service Unavailable');
-    if (!isAllowedOrigin(request, allowedOrigins)) return refuse(socket, '403 Forbidden');
+    const refuse = (refusal: SocketRefusal): void => {
+      deps.onRefused(refusal);
+      socket.end(`HTTP/1.1 ${refusal.status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    };
+    if (url === null || acceptor === undefined) return refuse(UNKNOWN_PATH);
+    const foreign = refusalOfPage(request);
+    if (foreign !== null) return refuse(foreign);
     const address = clientAddress(request, trustProxy);
-    const isOwn = isOwnRequest(request, deps.ownToken);
-    const isWithinRate =
-      isOwn ||
-      (await attempts.consume(address).then(
-        () => true,
-        () => false,
-      ));
-    const open = isOwn ? 0 : (openPerAddress.get(address) ?? 0);
-    if (!isWithinRate || open >= limits.connectionsPerAddress) return refuse(socket, '429 Too Many Requests');
-    if (sockets.size >= limits.connections || isClosed) return refuse(socket, '503 Service Unavailable');
+    // From here to the count of the open ones nothing else may come between.
+    const refusal = refusalByLimits(request, isOwn ? 0 : await countAttempt(address));
+    if (refusal !== null) return refuse(refusal);
     acceptor.server.handleUpgrade(request, socket, head, (accepted) => {
       sockets.add(accepted);
       if (!isOwn) openPerAddress.set(address, (openPerAddress.get(address) ?? 0) + 1);
@@ -83,6 +112,10 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
   return {
     get open() {
       return sockets.size;
+    },
+    async refusalOf(request) {
+      const counted = await attempts.get(clientAddress(request, trustProxy));
+      return refusalOfPage(request) ?? refusalByLimits(request, counted?.consumedPoints ?? 0);
     },
     ping() {
       for (const socket of sockets) if (socket.readyState === socket.OPEN) socket.ping();

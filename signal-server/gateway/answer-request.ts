@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { formWords } from '#shared/form-words.ts';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
 import { ApiError } from '../http/api-error.ts';
@@ -205,7 +206,7 @@ function parseBody<Schema extends z.ZodType>(
     throw new ApiError(400, 'unsupported_parameter', describeUnsupported(name, harmless), { param: name });
   }
   const supported = Object.fromEntries(given.filter(([name]) => !Object.hasOwn(unsupported, name)));
-  const parsed = schema.safeParse(supported);
+  const parsed = schema.safeParse(supported, { error: formWords });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw issue ? toParameterError(issue, supported) : new ApiError(400, 'invalid_value', 'The request is not valid.');

@@ -154,7 +154,7 @@ function noticeOf(event: AnswerEvent): string | null {
     case 'queued':
       return `queued, position ${event.position}`;
     case 'settling':
-      return `settling a difference at stage ${event.stage}`;
+      return `settling a difference at stage ${event.stage + 1}`;
     case 'rerouted':
       return 'going on over another route';
     case 'redrawn':

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import compression from 'compression';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
@@ -7,6 +8,7 @@ import { ChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { clientAddress } from '../gate/address.ts';
+import { WOULD_BE_TAKEN, type SocketRefusal } from '../gate/socket-refusal.ts';
 import type { Config } from '../machine/config.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { Metrics } from '../view/metrics.ts';
@@ -26,6 +28,10 @@ export interface HttpDeps {
   readonly metrics: Metrics;
   /** Serves everything under /v1; null until there is a gateway. */
   readonly gateway: () => RequestHandler | null;
+  /** Called with each request. */
+  readonly onRequest: (request: IncomingMessage) => void;
+  /** Why a control socket that came like this request would not be taken; null if it would be. */
+  readonly socketRefusal: (request: IncomingMessage) => Promise<SocketRefusal | null>;
   /** Mounted at /log; left out where there is no log. */
   readonly log?: RequestHandler;
   /** Mounted at the root; left out where there is no log. */
@@ -38,6 +44,10 @@ export function createHttpApp(deps: HttpDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
+  app.use((request, _response, next) => {
+    deps.onRequest(request);
+    next();
+  });
   app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
   // Before the limit: a page can read no refusal without these headers, and none of a preflight at all.
   app.use('/v1', allowEveryOrigin);
@@ -65,6 +75,13 @@ export function createHttpApp(deps: HttpDeps): Express {
     if (entry === undefined) return sendError(response, 404, 'unknown-model', 'this server has no such model');
     response.set({ 'Cache-Control': FOREVER, ETag: `"${entry.digest}"` }).json(entry.envelope);
   });
+  // Browsers hide how a socket was refused, so pages ask here.
+  app.all('/control', async (request, response) => {
+    const refusal = await deps.socketRefusal(request);
+    const { status, code, message } = refusal ?? WOULD_BE_TAKEN;
+    response.set({ 'Cache-Control': 'no-store', Upgrade: 'websocket' });
+    sendError(response, Number.parseInt(status, 10), code, message);
+  });
   app.get('/blobs/:digest', serveBlob(deps.blobsPath));
   if (deps.log) app.use('/log', deps.log);
   if (deps.receipts) app.use(deps.receipts);
@@ -85,7 +102,8 @@ export function createHttpApp(deps: HttpDeps): Express {
 
 /**
  * Isolation, so that workers get exact timers and shared memory; a policy that lets the page load only its own code.
- * No HSTS and no upgrade to https unless the operator says the server is reached over it.
+ * No HSTS unless the operator says that the server is reached over https. Nor an order to fetch the page's files over it:
+ * they come the way the page came, and who reaches the server over http, as on a local network, finds no https there.
  */
 function securityHeaders(isHttps: boolean): RequestHandler {
   return helmet({
@@ -102,7 +120,6 @@ function securityHeaders(isHttps: boolean): RequestHandler {
         baseUri: ["'self'"],
         formAction: ["'self'"],
         frameAncestors: ["'none'"],
-        ...(isHttps ? { upgradeInsecureRequests: [] } : {}),
       },
     },
     crossOriginEmbedderPolicy: { policy: 'require-corp' },

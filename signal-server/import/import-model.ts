@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { firstFault, formWords } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy, type Anatomy } from '#shared/model/anatomy.ts';
@@ -196,9 +197,9 @@ function headSizeOf({ config }: ModelFolder): number {
 }
 
 function checkManifest(manifest: Manifest): Manifest {
-  const checked = manifestSchema.safeParse(manifest);
+  const checked = manifestSchema.safeParse(manifest, { error: formWords });
   if (!checked.success)
-    throw new ChorusError('bad-model', `the model fits no manifest: ${checked.error.issues[0]?.message}`);
+    throw new ChorusError('bad-model', `the model fits no manifest: ${firstFault(checked.error, 'the whole of it')}`);
   if (JSON.stringify(manifest).length > MAX_MANIFEST_BYTES)
     throw new ChorusError('bad-model', 'the manifest would be too large');
   return manifest;

@@ -3,6 +3,7 @@ import { open, readdir, realpath } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { ChorusError } from '#shared/errors.ts';
+import { describeFault, formWords } from '#shared/form-words.ts';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -66,11 +67,12 @@ export async function locateFolder(folder: string): Promise<string> {
 
 /** Reads what a model folder, a path without links, holds beside its graphs. Throws `bad-model` naming the file that is missing or wrong. */
 export async function readModelFolder(path: string): Promise<ModelFolder> {
-  const config = configSchema.safeParse(await readJson(path, 'config.json'));
-  if (!config.success) throw new ChorusError('bad-model', `config.json: ${z.prettifyError(config.error)}`);
-  const generation = generationSchema.safeParse((await readJson(path, 'generation_config.json', true)) ?? {});
-  if (!generation.success)
-    throw new ChorusError('bad-model', `generation_config.json: ${z.prettifyError(generation.error)}`);
+  const config = configSchema.safeParse(await readJson(path, 'config.json'), { error: formWords });
+  if (!config.success) throw new ChorusError('bad-model', `config.json: ${faultsOf(config.error)}`);
+  const generation = generationSchema.safeParse((await readJson(path, 'generation_config.json', true)) ?? {}, {
+    error: formWords,
+  });
+  if (!generation.success) throw new ChorusError('bad-model', `generation_config.json: ${faultsOf(generation.error)}`);
   await readJson(path, 'tokenizer.json');
   return {
     path,
@@ -83,6 +85,10 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
     graphs: [...(await onnxFiles(path, 'onnx')), ...(await onnxFiles(path, ''))],
     textFiles: [...requiredTexts, ...(await presentFiles(path, optionalTexts))],
   };
+}
+
+function faultsOf({ issues }: z.ZodError): string {
+  return issues.map((issue) => describeFault(issue, 'the whole of it')).join('; ');
 }
 
 /** Newer repositories keep the template in a file of its own; here it travels inside the tokenizer's configuration. */

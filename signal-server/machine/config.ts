@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { equalBytes } from '#shared/bytes.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { describeFault, formWords } from '#shared/form-words.ts';
 import {
   HEARTBEAT_MS,
   HEARTBEAT_TIMEOUT_MS,
@@ -42,6 +43,23 @@ function demandDistinct(witnesses: readonly WitnessAddress[], context: z.Refinem
   });
 }
 
+/** Pages, sockets and the API have fixed places below the root of a host. */
+function demandRoot(text: string, context: z.RefinementCtx): void {
+  if (!URL.canParse(text)) return;
+  const { origin, href } = new URL(text);
+  if (href === `${origin}/`) return;
+  const message = `more than a scheme and a host; Chorus is served at the root of a host, so it needs a host name of its own, such as ${origin}`;
+  context.addIssue({ code: 'custom', message });
+}
+
+/** Browsers name the origin of a page exactly like this. */
+function demandOrigin(text: string, context: z.RefinementCtx): void {
+  const origin = URL.canParse(text) ? new URL(text).origin : 'https://example.org';
+  if (text === origin) return;
+  const message = `no origin; it must be a scheme and a host without a slash after it, such as ${origin === 'null' ? 'https://example.org' : origin}`;
+  context.addIssue({ code: 'custom', message });
+}
+
 const iceServerSchema = z.strictObject({
   urls: z.preprocess(
     (urls) => (typeof urls === 'string' ? [urls] : urls),
@@ -67,10 +85,11 @@ export const configSchema = z.strictObject({
   /** Address under which others reach this server, where a proxy stands before it. */
   publicUrl: z
     .url({ protocol: /^https?$/ })
+    .superRefine(demandRoot)
     .nullable()
     .default(null),
   /** Origins, besides the server's own, whose pages may open sockets here. */
-  allowedOrigins: z.array(z.string()).default([]),
+  allowedOrigins: z.array(z.string().superRefine(demandOrigin)).default([]),
   /** True if a proxy of ours writes X-Forwarded-For. */
   trustProxy: z.boolean().default(false),
   dataFolder: z.string().min(1).default('data'),
@@ -230,8 +249,8 @@ export type ConfigInput = z.input<typeof configSchema>;
 
 /** Throws `bad-message` that names each field that is wrong. */
 export function parseConfig(input: unknown): Config {
-  const parsed = configSchema.safeParse(input);
+  const parsed = configSchema.safeParse(input, { error: formWords });
   if (parsed.success) return parsed.data;
-  const reasons = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
+  const reasons = parsed.error.issues.map((issue) => describeFault(issue, 'configuration'));
   throw new ChorusError('bad-message', reasons.join('; '));
 }

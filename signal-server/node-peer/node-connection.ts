@@ -8,6 +8,7 @@ import { adaptWebSocket, type Socket } from '#shared/peer/control/socket.ts';
 import { LinkPool } from '#shared/peer/link/link-pool.ts';
 import { OWN_TOKEN_HEADER } from '../gate/own-token.ts';
 import { systemClock, systemRandom as random } from '../machine/system-clock.ts';
+import { serverApiAt } from './server-api.ts';
 
 const OPENING_TIMEOUT_MS = 10_000;
 
@@ -33,7 +34,8 @@ export async function connectPeer(options: {
   const { serverUrl, identity, kind, ownToken, signal } = options;
   const openSocket = () => openControlSocket(serverUrl, ownToken);
   const clock = new ServerClock(systemClock);
-  const control = await connectControl({ openSocket, identity, kind, clock, random, verify, signal });
+  const whyNotOpened = serverApiAt(serverUrl).whyNoSocket;
+  const control = await connectControl({ openSocket, whyNotOpened, identity, kind, clock, random, verify, signal });
   const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: null });
   return {
     control,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ChorusError } from '#shared/errors.ts';
+import { firstFault, formWords } from '#shared/form-words.ts';
 import { peerIdSchema } from '#shared/ids.ts';
 import { peerControlMessageSchema, serverMessageSchema } from '#shared/wire/control-message.ts';
 import { peerKindSchema } from '#shared/wire/peer-kind.ts';
@@ -48,8 +49,7 @@ function parse<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<
   } catch {
     throw new ChorusError('bad-message', 'a text that is not JSON');
   }
-  const parsed = schema.safeParse(json);
+  const parsed = schema.safeParse(json, { error: formWords });
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new ChorusError('bad-message', `a malformed text (${issue?.path.join('.')}: ${issue?.message})`);
+  throw new ChorusError('bad-message', `a malformed text (${firstFault(parsed.error, 'the whole of it')})`);
 }

@@ -6,6 +6,7 @@ import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { parseForm } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy } from '#shared/model/anatomy.ts';
@@ -70,7 +71,12 @@ export class ModelCatalog {
   }
 
   async #read(digest: Digest): Promise<CatalogEntry> {
-    const envelope = envelopeSchema.parse(JSON.parse(await this.#folder.readModel(digest)));
+    const envelope = parseForm(
+      envelopeSchema,
+      JSON.parse(await this.#folder.readModel(digest)),
+      'the envelope of the manifest',
+      'bad-manifest',
+    );
     const bytes = await openEnvelope(
       envelope,
       MANIFEST_PAYLOAD_TYPE,
@@ -80,7 +86,12 @@ export class ModelCatalog {
     if (digestOf(bytes) !== digest)
       throw new ChorusError('digest-mismatch', 'the manifest is not the one its name says');
     if (bytes.length > MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the manifest is too large');
-    const manifest = manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    const manifest = parseForm(
+      manifestSchema,
+      JSON.parse(new TextDecoder().decode(bytes)),
+      'the manifest',
+      'bad-manifest',
+    );
     const isPlanned = await this.#isPlanned(manifest);
     return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages, isPlanned) };
   }

@@ -9,7 +9,7 @@ export interface Metrics {
   text(): Promise<string>;
   readonly sessions: Counter<'outcome'>;
   readonly tokens: Counter;
-  readonly spans: Counter<'tier'>;
+  readonly chunks: Counter<'tier'>;
   readonly reports: Counter<'accepted'>;
   readonly replays: Counter<'role' | 'outcome'>;
   readonly claims: Counter<'outcome'>;
@@ -136,9 +136,9 @@ export function createMetrics(sources: MetricSources): Metrics {
       registers,
     }),
     tokens: new Counter({ name: 'chorus_tokens_total', help: 'Tokens of ended sessions.', registers }),
-    spans: new Counter({
-      name: 'chorus_spans_total',
-      help: 'Checked spans of ended sessions by verdict, as requesters report them.',
+    chunks: new Counter({
+      name: 'chorus_chunks_total',
+      help: 'Chunks of ended sessions by verdict, as requesters report them.',
       labelNames: ['tier'],
       registers,
     }),

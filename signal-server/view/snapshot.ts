@@ -12,6 +12,7 @@ export interface SnapshotParts {
   readonly relayByDefault: boolean;
   readonly startedAtMs: number;
   readonly version: string;
+  readonly publicUrl: string | null;
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
@@ -39,6 +40,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     serverTimeMs: parts.serverTimeMs,
     startedAtMs: parts.startedAtMs,
     version: parts.version,
+    publicUrl: parts.publicUrl,
     models: models.map((entry) => modelState(entry, parts)),
     volunteers: volunteers.map((member) => volunteerState(member, parts)),
     checks: parts.checks,

@@ -6,6 +6,7 @@ import { describeFaultyDevice } from './anchors/faulty-device.ts';
 import { describeLiar } from './anchors/liar.ts';
 import { describePage } from './anchors/page-axe.ts';
 import { describeReceipts } from './anchors/receipts.ts';
+import { describeUnableBrowsers } from './anchors/unable-browsers.ts';
 
 const ANCHORS = 4;
 
@@ -30,4 +31,5 @@ describe('a network of four anchors', () => {
   describeReceipts(() => network);
   describeFaultyDevice(() => network);
   describeLiar(() => network);
+  describeUnableBrowsers(() => network);
 });

@@ -35,6 +35,8 @@ const edge = createControlEdge(server, {
   }),
   config,
   onError,
+  onSocketAsked: () => undefined,
+  onAdvice: () => undefined,
 });
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');

@@ -1,11 +1,14 @@
 import type { Browser, BrowserContextOptions, Locator } from 'playwright-core';
 import { inject } from 'vitest';
+import { chromiumArgs } from '../../scripts/find-chromium.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { startServer, type ServerOptions, type ServerProcess } from './server-process.ts';
 import { launchChromium, openTab, type Tab, type TabOptions } from './tabs.ts';
 import { fetchSnapshot, until, volunteerIn, type VolunteerTab } from './volunteer-tab.ts';
 
 const answerTimeoutMs = 120_000;
+/** A name for this machine that browsers do not take for it: pages from it come over plain http. */
+export const PLAIN_HOST = 'plain.test';
 
 /** A signal server with its own data folder and a Chromium whose tabs join it. */
 export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
@@ -34,7 +37,7 @@ export async function networkAround<Server extends ServerProcess>(
   server: Server,
   anchors: number,
 ): Promise<TestNetwork<Server>> {
-  const browser = await launchChromium();
+  const browser = await launchChromium([...chromiumArgs, `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`]);
   const snapshot = (): Promise<NetworkSnapshot> => fetchSnapshot(server.url);
   return {
     server,

@@ -45,6 +45,17 @@ export function rememberScroll(): ScrollMemory {
 }
 
 /**
+ * Moves the focus to the field that a view is there for, marked `data-first-focus`; false where there is none. Nor where
+ * fingers point: a keyboard on the screen comes only when it is asked for.
+ */
+export function focusFirstField(main: HTMLElement): boolean {
+  if (!matchMedia('(pointer: fine)').matches) return false;
+  const field = main.querySelector<HTMLElement>('[data-first-focus]');
+  field?.focus({ preventScroll: true });
+  return field !== null;
+}
+
+/**
  * Moves the focus to the heading of the view in `main`: a screen reader then says the view's name, and Tab goes on from
  * there. The scroll stays.
  */

@@ -15,6 +15,7 @@ export const {
   fetchReceipts,
   fetchLog,
   fetchLogFile,
+  whyNoSocket,
 } = createServerApi({
   fetch: (path, request) => fetch(path, request),
   clock: pageClock(),

@@ -7,6 +7,7 @@ import { LinkPool, type TransportNotice } from '#shared/peer/link/link-pool.ts';
 import type { Link } from '#shared/peer/link/link.ts';
 import { Requester } from '#shared/peer/requester/requester.ts';
 import { openIdentity } from '../browser/identity.ts';
+import { whyNoSocket } from './api.ts';
 import { followPath } from './direct-path.ts';
 
 export interface JoinDeps {
@@ -45,7 +46,8 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
   let control: ControlClient;
   try {
     const openSocket = () => adaptWebSocket(new WebSocket(controlUrl(serverUrl)));
-    control = await connectControl({ openSocket, identity, kind: 'tab', clock, random, verify, signal: ending.signal });
+    const attempt = { openSocket, whyNotOpened: whyNoSocket, signal: ending.signal };
+    control = await connectControl({ ...attempt, identity, kind: 'tab', clock, random, verify });
   } catch (error) {
     own.release();
     throw error;

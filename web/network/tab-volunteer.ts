@@ -3,7 +3,7 @@ import { randomBytes as random, verifySignature as verify } from '#shared/crypto
 import { Volunteer, type HeldStage } from '#shared/peer/volunteer/volunteer.ts';
 import type { WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import { openBlobStore } from '../browser/blob-store.ts';
-import type { VolunteerSettings } from '../state/settings.svelte.ts';
+import { lendingOf, type VolunteerSettings } from '../state/settings.svelte.ts';
 import type { VolunteerHandle } from '../state/volunteer-panel.svelte.ts';
 import { fetchManifest, fetchRange } from './api.ts';
 import { blobsOfStages } from './held-blobs.ts';
@@ -17,7 +17,7 @@ import type { Joined } from './join.ts';
 export async function createTabVolunteer(
   { identity, control, links }: Joined,
   worker: WorkerClient,
-  { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
+  chosen: VolunteerSettings,
   held: readonly HeldStage[],
   clock: Clock,
   signal: AbortSignal,
@@ -42,11 +42,8 @@ export async function createTabVolunteer(
     verify,
     random,
     settings: {
-      backend,
+      ...lendingOf(chosen),
       keepSubgroups: false,
-      pledgeBytes: pledgeMegabytes * 1e6,
-      slots,
-      dutyShare: dutyPercent / 100,
       get webrtc() {
         return links.isDirect;
       },

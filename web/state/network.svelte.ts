@@ -1,5 +1,6 @@
 import { backoffMs } from '#shared/backoff.ts';
 import type { Clock } from '#shared/clock.ts';
+import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 
 const WATCHED_MS = 2_500;
@@ -20,6 +21,8 @@ export class Network {
   snapshot: NetworkSnapshot | null = $state.raw(null);
   /** `lost` after the first failed question. */
   status: 'loading' | 'live' | 'lost' = $state('loading');
+  /** Why it is lost. */
+  error: ChorusError | null = $state.raw(null);
   /** Wall-clock time of the last answer. */
   updatedAtMs: number | null = $state(null);
 
@@ -54,11 +57,13 @@ export class Network {
       this.#deps.onSnapshot?.(snapshot);
       this.snapshot = snapshot;
       this.status = 'live';
+      this.error = null;
       this.updatedAtMs = this.#deps.clock.wallMs();
       this.#failures = 0;
-    } catch {
+    } catch (thrown) {
       if (asking.signal.aborted) return;
       this.status = 'lost';
+      this.error = toChorusError(thrown, 'server-lost');
       this.#failures++;
     }
     this.#cancelTimer = this.#deps.clock.setTimer(() => void this.refresh(), this.#delayMs());

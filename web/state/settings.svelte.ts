@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { digestSchema } from '#shared/ids.ts';
+import type { Lending } from '#shared/peer/volunteer/volunteer.ts';
 import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 
 /** With less, runs of several sessions would wait longer for each other than a requester does. */
@@ -17,6 +18,11 @@ const volunteerSettingsSchema = z.object({
   keepAwake: z.boolean(),
 });
 export type VolunteerSettings = z.infer<typeof volunteerSettingsSchema>;
+
+/** What these settings lend, as the volunteer takes it. */
+export function lendingOf({ backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings): Lending {
+  return { backend, pledgeBytes: pledgeMegabytes * 1e6, slots, dutyShare: dutyPercent / 100 };
+}
 
 const askSettingsSchema = z.object({
   /** Null: the first model of the server. */

@@ -5,10 +5,15 @@ import { digestSchema } from '#shared/ids.ts';
 import { describeRange, stageRangeSchema } from '#shared/model/stage.ts';
 import { STATE_OFF, type VolunteerState } from '#shared/peer/volunteer/volunteer-state.ts';
 import type { Volunteer } from '#shared/peer/volunteer/volunteer.ts';
-import type { Settings, VolunteerSettings } from './settings.svelte.ts';
+import { lendingOf, type Settings, type VolunteerSettings } from './settings.svelte.ts';
 import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 
-export type VolunteerHandle = Pick<Volunteer, 'state' | 'onChange' | 'start' | 'pause' | 'resume' | 'finish' | 'stop'>;
+export type VolunteerHandle = Pick<
+  Volunteer,
+  'state' | 'onChange' | 'start' | 'configure' | 'pause' | 'resume' | 'finish' | 'stop'
+>;
+
+export type VolunteerAct = 'start' | 'pause' | 'resume' | 'finish' | 'stop';
 
 const heldSchema = z.array(z.object({ model: digestSchema, range: stageRangeSchema })).max(8);
 export type HeldStages = z.infer<typeof heldSchema>;
@@ -41,12 +46,18 @@ export interface LogEntry {
 
 const MAX_LOG_ENTRIES = 60;
 const MAX_HELD = 4;
+/** Browsers take two clicks within this for a double one. */
+const DOUBLE_TAP_MS = 500;
+/** A slider that is being drawn passes many values. */
+const SETTLE_MS = 600;
 
 /** The volunteer of this tab as its view shows and steers it. It never starts by itself. */
 export class VolunteerPanel {
   state: VolunteerState = $state.raw(STATE_OFF);
   /** True while the runtime is loaded ahead of a start. */
   isPreparing = $state(false);
+  /** True for a moment after each press, while other buttons come to its place. */
+  isHeld = $state(false);
   log: readonly LogEntry[] = $state.raw([]);
 
   readonly #deps: VolunteerPanelDeps;
@@ -57,6 +68,7 @@ export class VolunteerPanel {
   /** Aborts when the person stops before there is a volunteer. */
   #starting: AbortController | null = null;
   #letSleep: (() => void) | null = null;
+  #stopSettling = (): void => undefined;
   #nextId = 0;
 
   constructor(deps: VolunteerPanelDeps) {
@@ -84,6 +96,31 @@ export class VolunteerPanel {
     this.#deps.prepareThread(backend).then(ended, ended);
   }
 
+  /** Does what a button says. The second tap of a double tap does nothing, whatever button has come under it. */
+  press(act: VolunteerAct): void {
+    if (this.isHeld) return;
+    this.isHeld = true;
+    this.#deps.clock.setTimer(() => (this.isHeld = false), DOUBLE_TAP_MS);
+    void this[act]();
+  }
+
+  /** Keeps settings. A volunteer that works takes them as soon as they stay as they are. */
+  change(change: Partial<VolunteerSettings>): void {
+    const { settings, clock } = this.#deps;
+    settings.volunteer.update(change);
+    this.#stopSettling();
+    this.#stopSettling = clock.setTimer(() => this.#apply(), SETTLE_MS);
+  }
+
+  #apply(): void {
+    const handle = this.#handle;
+    if (handle === null) return;
+    const settings = this.#deps.settings.volunteer.value;
+    handle.configure(lendingOf(settings));
+    if (settings.keepAwake && this.#letSleep === null) void this.#stayAwake(handle);
+    if (!settings.keepAwake) this.#sleep();
+  }
+
   /** Starts with the settings as they are now. Failures end in the state, never in a rejection. */
   async start(): Promise<void> {
     if (this.#starting !== null || !this.isOff) return;
@@ -97,6 +134,8 @@ export class VolunteerPanel {
       this.#starting = null;
       this.#handle = handle;
       handle.onChange(() => this.#follow(handle));
+      // Settings may have changed while it was made.
+      handle.configure(lendingOf(settings.volunteer.value));
       handle.start();
       this.#follow(handle);
       if (settings.volunteer.value.keepAwake) await this.#stayAwake(handle);
@@ -177,19 +216,24 @@ export class VolunteerPanel {
   async #stayAwake(handle: VolunteerHandle): Promise<void> {
     try {
       const letSleep = await this.#deps.keepAwake();
-      if (this.#handle === handle) this.#letSleep = letSleep;
+      const isWanted = this.#handle === handle && this.#deps.settings.volunteer.value.keepAwake;
+      if (isWanted && this.#letSleep === null) this.#letSleep = letSleep;
       else letSleep();
     } catch {
       // Not every browser can, and none must: the switch is a wish.
     }
   }
 
+  #sleep(): void {
+    this.#letSleep?.();
+    this.#letSleep = null;
+  }
+
   #release(handle: VolunteerHandle | null): void {
     if (handle === null || this.#handle !== handle) return;
     this.#handle = null;
     this.#working.value = null;
-    this.#letSleep?.();
-    this.#letSleep = null;
+    this.#sleep();
     if (!this.isOff) this.#show(handle.state.phase === 'failed' ? handle.state : STATE_OFF);
   }
 }

@@ -27,14 +27,22 @@ export interface View {
   /** A more telling title, such as that of the one thing it shows. */
   readonly title?: (page: PageState, params: RouteDetail['params']) => string;
   readonly component: RoutedComponent;
+  /** True where it takes part in the network, for which it needs a key. */
+  readonly needsKey?: true;
   /** Its sign in the navigation, or the path of the view there that it belongs to. */
   readonly place: { readonly icon: LucideIcon } | { readonly under: `/${string}` };
 }
 
 /** The views in the order of the navigation. An address that is none of theirs shows the first. */
 export const VIEWS: readonly [View, ...View[]] = [
-  { path: '/', name: 'Ask', component: Ask, place: { icon: MessageCircle } },
-  { path: '/volunteer', name: 'Volunteer', component: Volunteer, place: { icon: HeartHandshake } },
+  { path: '/', name: 'Ask', component: Ask, needsKey: true, place: { icon: MessageCircle } },
+  {
+    path: '/volunteer',
+    name: 'Volunteer',
+    component: Volunteer,
+    needsKey: true,
+    place: { icon: HeartHandshake },
+  },
   { path: '/network', name: 'Network', component: Network, place: { icon: Waypoints } },
   {
     path: '/models/:digest',

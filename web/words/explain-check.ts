@@ -9,11 +9,11 @@ import type {
   Tier,
   UncheckedReason,
 } from '#shared/judge/finding.ts';
+import { chunksOf, describeUnchecked, nameStage } from '#shared/judge/describe-unchecked.ts';
 import { haveEqualBits } from '#shared/judge/numeric-class.ts';
-import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
 import type { ShownAnswer } from '../state/answer.svelte.ts';
-import { plural } from './format.ts';
+import { toSentence } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */
 
@@ -41,8 +41,8 @@ const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> 
   unreachable: 'could not be reached for the check',
   'commit-missing': 'did not commit itself to what it computed',
   'commit-late': 'committed itself too late to what it computed',
-  'commit-doubled': 'committed itself to two results for one part',
-  'commit-replayed': 'sent the commitment of another part again',
+  'commit-doubled': 'committed itself to two results for one chunk',
+  'commit-replayed': 'sent the commitment of another chunk again',
   'commit-malformed': 'sent a commitment that cannot be read',
   'commit-signature': 'sent a commitment whose signature is false',
   'opening-changed': 'answered as if it had joined anew',
@@ -50,7 +50,7 @@ const FAILURES: Readonly<Record<Exclude<CheckFailure, 'disagreement'>, string>> 
   'wrong-span': 'answered for other positions than it was asked about',
   'reveal-missing': 'did not show what it had committed itself to',
   'reveal-late': 'showed too late what it had committed itself to',
-  'reveal-doubled': 'showed two results for one part',
+  'reveal-doubled': 'showed two results for one chunk',
   'reveal-malformed': 'showed something that cannot be read',
   'reveal-signature': 'showed something whose signature is false',
   'reveal-seed': 'answered another challenge than the one it was given',
@@ -83,11 +83,6 @@ export interface FaultText {
   readonly isLapse: boolean;
 }
 
-/** `layers 4–7 + head`, or `stage 2` where the range is not known. */
-function describePart({ range, stage }: { readonly range: StageRange | null; readonly stage: number }): string {
-  return range === null ? `stage ${stage + 1}` : describeRange(range);
-}
-
 /** How it came to light; null where nothing more can be said. */
 function foundBy({ code, isProven }: Fault): string | null {
   if (code !== 'disagreement') return isProven ? 'What it signed proves it.' : null;
@@ -96,21 +91,27 @@ function foundBy({ code, isProven }: Fault): string | null {
     : 'Found by a third volunteer.';
 }
 
+/** A failure of a volunteer in words that follow its name; one that is not known here keeps its code. */
+export function describeFailure(code: string): string {
+  if (code === 'disagreement') return 'computed it differently from two others';
+  return Object.hasOwn(FAILURES, code) ? FAILURES[code as keyof typeof FAILURES] : `failed the check: ${code}`;
+}
+
 /** A fault in words: the volunteer, how it was found, and what became of the answer. */
 export function explainFault(fault: Fault): FaultText {
   const { volunteer, role, code, isProven } = fault;
-  const part = describePart(fault);
+  const stage = nameStage(fault.stage, fault.range ?? undefined);
   const did =
     code !== 'disagreement'
       ? FAILURES[code]
       : isProven
-        ? `computed ${part} wrongly`
-        : `computed ${part} differently from two others`;
+        ? `computed ${stage} wrongly`
+        : `computed ${stage} differently from two others`;
   const found = foundBy(fault);
   const after = RECORDS.has(code)
     ? 'The answer is complete; the receipt goes without its record.'
     : role === 'primary'
-      ? 'Its part is made again by others.'
+      ? 'Its stage is computed again by others.'
       : 'It only re-ran the stage; the text is not from it.';
   return {
     title: `Volunteer ${shortId(volunteer)} ${did}`,
@@ -122,31 +123,47 @@ export function explainFault(fault: Fault): FaultText {
 /** The wait while two replicas differ. */
 export function explainSettling(settling: Settling): string {
   const third = settling.role === 'arbiter' ? 'a third' : 'an anchor';
-  return `Two volunteers differ on ${describePart(settling)}. Asking ${third}.`;
+  return `Two volunteers differ on ${nameStage(settling.stage, settling.range ?? undefined)}. Asking ${third}.`;
 }
 
-/** One line on the whole answer, and the tier whose sign it bears; null while nothing is known. */
-export function summarizeChecks(answer: ShownAnswer): { readonly tier: Tier | null; readonly text: string } {
+/** An answer's checks in a few words, and what these mean beside them; `tier` is null while nothing is known. */
+export interface CheckSummaryText {
+  readonly tier: Tier | null;
+  readonly text: string;
+  /** Null where the words say all. */
+  readonly note: string | null;
+}
+
+export function summarizeChecks(answer: ShownAnswer): CheckSummaryText {
   const { tier, counts, settling } = answer.checks;
-  const parts = counts.checked + counts.settled + counts.unchecked + counts.disputed;
-  const of = (count: number) => (count === parts ? 'all parts' : `${count} of ${plural(parts, 'part')}`);
-  if (tier === null) {
-    if (settling !== null) return { tier: null, text: 'Settling a difference' };
-    if (answer.decidedTokens === 0) return { tier: null, text: 'Not checked yet' };
-    return { tier: null, text: `Checked up to token ${answer.decidedTokens} of ${answer.tokens}` };
-  }
+  const plain = (text: string) => ({ tier, text, note: null });
   switch (tier) {
-    case 'checked':
-      return {
-        tier,
-        text: `Checked: ${plural(parts, 'part')} computed by two volunteers, ${agreement(stagesOf(answer))}`,
-      };
-    case 'settled':
-      return { tier, text: `Checked, with ${of(counts.settled)} settled by a third volunteer` };
+    case null:
+      if (settling !== null) return plain('Settling a difference');
+      if (answer.decidedTokens === 0) return plain('Not checked yet');
+      return plain(`Checked up to token ${answer.decidedTokens} of ${answer.tokens}`);
+    case 'checked': {
+      const where = chunksOf(counts.checked, counts);
+      const note = `Two volunteers computed ${where}, ${agreement(stagesOf(answer))}. Whether it is true, nobody checked.`;
+      return { tier, text: 'Checked: same result twice', note };
+    }
+    case 'settled': {
+      const note = `A third volunteer decided ${chunksOf(counts.settled, counts)}. Whether it is true, nobody checked.`;
+      return { tier, text: 'Checked: same result twice, after a difference', note };
+    }
     case 'disputed':
-      return { tier, text: `Disputed: volunteers differ on ${of(counts.disputed)}, and nobody could decide` };
-    case 'unchecked':
-      return { tier, text: explainUnchecked(answer, of) };
+      return plain(`Disputed: volunteers differ on ${chunksOf(counts.disputed, counts)}, and nobody could decide`);
+    case 'unchecked': {
+      const { routes, route } = answer.checks;
+      const { text, rest } = describeUnchecked({
+        spans: routes.flatMap(({ checks }) => checks),
+        counts,
+        ranges: route?.stages.map(({ range }) => range) ?? [],
+        hasShadows: routes.some(({ route }) => route.stages.some(({ shadows }) => shadows.length > 0)),
+        isStopped: answer.endReason === 'cancelled',
+      });
+      return { tier, text, note: rest === null ? null : toSentence(rest) };
+    }
   }
 }
 
@@ -157,25 +174,7 @@ function stagesOf({ checks }: ShownAnswer): readonly StageCheck[] {
 /** How those who agreed came to agree. */
 function agreement(checks: readonly StageCheck[]): string {
   const checked = checks.filter(({ tier }) => tier === 'checked');
-  return checked.length > 0 && checked.every(isExact) ? 'every bit the same' : 'agreed within tolerance';
-}
-
-function explainUnchecked(answer: ShownAnswer, of: (count: number) => string): string {
-  const { counts, route } = answer.checks;
-  const agreed = counts.checked + counts.settled;
-  if (agreed === 0 && counts.unchecked === 0) return 'Unchecked: it ended before its first check';
-  const isBare = route !== null && route.stages.every((stage) => stage.shadows.length === 0);
-  if (agreed === 0 && isBare) return 'Unchecked: one volunteer per stage ran this, nobody re-ran it';
-  if (counts.unchecked === 0) return `Unchecked at its end: ${of(agreed)} agreed within tolerance before it stopped`;
-  const reasons = new Set(stagesOf(answer).flatMap(({ tier, reason }) => (tier === 'unchecked' ? [reason] : [])));
-  const areAll = (...some: readonly (UncheckedReason | null)[]) =>
-    [...reasons].every((reason) => some.includes(reason));
-  const why = areAll('alone', null)
-    ? 'were computed by one volunteer only'
-    : areAll('not-signed')
-      ? 'agreed, but were not signed by two volunteers'
-      : 'could not be checked';
-  return `Partly unchecked: ${of(counts.unchecked)} ${why}`;
+  return checked.length > 0 && checked.every(isExact) ? 'every bit the same' : 'within tolerance';
 }
 
 /** The meaning of one stage's verdict on one span, in a sentence. */
@@ -183,11 +182,11 @@ export function explainStageCheck(check: StageCheck): string {
   const { tier, findings, arbiter } = check;
   switch (tier) {
     case 'checked':
-      return `${findings.length > 1 ? findings.length + 1 : 'Two'} volunteers computed this part separately${isExact(check) ? ': every bit is the same' : ' and agreed within tolerance'}.`;
+      return `${findings.length > 1 ? findings.length + 1 : 'Two'} volunteers computed this chunk separately${isExact(check) ? ': every bit is the same' : ' and agreed within tolerance'}.`;
     case 'settled':
       return arbiter?.role === 'referee'
-        ? 'The two volunteers differed. An anchor of the server computed the part again, and agreed with the one whose text this is.'
-        : 'The two volunteers differed. A third computed the part again, and agreed with the one whose text this is.';
+        ? 'The two volunteers differed. An anchor of the server computed the chunk again, and agreed with the one whose text this is.'
+        : 'The two volunteers differed. A third computed the chunk again, and agreed with the one whose text this is.';
     case 'unchecked':
       return UNCHECKED[check.reason ?? 'alone'];
     case 'disputed':
@@ -195,24 +194,24 @@ export function explainStageCheck(check: StageCheck): string {
   }
 }
 
-/** Why a part is unchecked. */
+/** Why a chunk is unchecked at a stage. */
 const UNCHECKED: Readonly<Record<UncheckedReason, string>> = {
-  alone: 'One volunteer computed this part, and nobody re-ran it.',
+  alone: 'One volunteer computed this chunk, and nobody re-ran it.',
   'class-not-measured':
-    'Volunteers on devices of a kind that nobody has measured agreed on this part. No exact one re-ran it, so it counts as unchecked.',
+    'Volunteers on devices of a kind that nobody has measured agreed on this chunk. No exact one re-ran it, so it counts as unchecked.',
   'draws-differ':
     'Two volunteers agreed within limits but drew different tokens. No exact one could say whose goes on, so it counts as unchecked.',
   'follows-open':
-    'Volunteers agreed on this part, but it follows a part that nobody could check, so it counts as unchecked.',
-  'not-signed': 'No two volunteers signed that they computed this part, so it counts as unchecked.',
+    'Volunteers agreed on this chunk, but it follows one that nobody could check, so it counts as unchecked.',
+  'not-signed': 'No two volunteers signed that they computed this chunk, so it counts as unchecked.',
 };
 
-/** What became of tokens that the replicas of a part drew differently; null where they all drew the same. */
+/** What became of tokens that the replicas of a chunk drew differently; null where they all drew the same. */
 export function explainDraws({ findings, drawnBy, arbiter, tier }: StageCheck): string | null {
   const lost = findings.filter(({ outcome, draws }) => outcome === 'agreed' && (draws?.lost ?? 0) > 0);
   if (drawnBy !== null) {
     const whose = arbiter?.id === drawnBy ? 'the anchor’s' : 'the exact one’s';
-    return `Two devices agreed within limits but drew another token at the end of this part; ${whose} went on.`;
+    return `Two devices agreed within limits but drew another token at the end of this chunk; ${whose} went on.`;
   }
   if (lost.length === 0 || tier === 'unchecked') return null;
   const count = Math.max(...lost.map(({ draws }) => draws!.lost));

@@ -70,7 +70,13 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'rate-limited': {
     title: 'Too many requests from here',
-    text: 'Wait a minute and try again.',
+    text: (error) => `${toSentence(error.message)} Wait a minute and try again.`,
+    goTo: null,
+    canRetry: true,
+  },
+  'socket-refused': {
+    title: 'No connection to the signal server comes about',
+    text: (error) => toSentence(error.message),
     goTo: null,
     canRetry: true,
   },

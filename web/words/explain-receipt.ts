@@ -1,6 +1,7 @@
 import type { ChorusError } from '#shared/errors.ts';
 import type { Tier } from '#shared/judge/finding.ts';
 import type { Check, CheckName } from '#shared/receipt/verify/check.ts';
+import { uncheckedWork } from '#shared/receipt/verify/unchecked-work.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { TIER_MEANINGS } from './explain-check.ts';
 import { plural } from './format.ts';
@@ -117,30 +118,31 @@ export function explainVerification({ checks, summary }: Verification): VerdictT
   const passed = checks.filter(({ status }) => status === 'passed').length;
   const open = checks.length - passed;
   const made = `${plural(passed, 'check')} passed${open === 0 ? '.' : `; for ${open} something is not at hand.`}`;
-  const tier = summary?.tier ?? 'unchecked';
-  return { ...VALID[tier], text: `${VALID[tier].text} ${made}` };
+  const { tone, title, text } = VALID[summary?.tier ?? 'unchecked'];
+  const said = summary?.tier === 'unchecked' ? `It says of the work: ${uncheckedWork(summary)}.` : text;
+  return { tone, title, text: `${said} ${made}` };
 }
 
 const VALID: Readonly<Record<Tier, VerdictText>> = {
   checked: {
     tone: 'calm',
     title: 'Nothing in this receipt is wrong',
-    text: `Of every part of its work it says: ${TIER_MEANINGS.checked}.`,
+    text: `Of every chunk of its work it says: ${TIER_MEANINGS.checked}.`,
   },
   settled: {
     tone: 'calm',
     title: 'Nothing in this receipt is wrong',
-    text: `Of a part of its work it says: ${TIER_MEANINGS.settled}.`,
+    text: `Of some of its work it says: ${TIER_MEANINGS.settled}.`,
   },
   unchecked: {
     tone: 'warm',
     title: 'Nothing in this receipt is wrong, but not all work was checked',
-    text: `Of a part of it, it says: ${TIER_MEANINGS.unchecked}.`,
+    text: `Of some of it, it says: ${TIER_MEANINGS.unchecked}.`,
   },
   disputed: {
     tone: 'warm',
     title: 'Nothing in this receipt is wrong, and it tells of a dispute',
-    text: `Of a part of its work it says: ${TIER_MEANINGS.disputed}.`,
+    text: `Of some of its work it says: ${TIER_MEANINGS.disputed}.`,
   },
 };
 

@@ -31,17 +31,17 @@ export function explainTrust(trust: VolunteerTrust, serverTimeMs: number): strin
     case 'suspended': {
       const until = formatMoment(trust.suspendedUntilMs ?? 0, serverTimeMs);
       return (
-        `This tab’s key gets no work until ${until}: something it signed shows that it computed a part wrongly. ` +
+        `This tab’s key gets no work until ${until}: something it signed shows that it computed a chunk wrongly. ` +
         'A driver or a browser can be at fault. The CPU may work where WebGPU does not: choose it in the settings.'
       );
     }
     case 'new':
       return (
-        `This tab’s key is new: two others re-run what it does until the server has seen ${PROBATION_CHUNKS} parts of its ` +
+        `This tab’s key is new: two others re-run what it does until the server has seen ${PROBATION_CHUNKS} chunks of its ` +
         `work to be right. It has seen ${trust.witnessedSpans} so far; ${alsoAgreed(trust)}.`
       );
     case 'proven':
-      return `The server saw ${plural(trust.witnessedSpans, 'part')} of this tab’s work to be right; ${alsoAgreed(trust)}.`;
+      return `The server saw ${plural(trust.witnessedSpans, 'chunk')} of this tab’s work to be right; ${alsoAgreed(trust)}.`;
   }
 }
 
@@ -54,7 +54,7 @@ export function explainStanding({ gate, spans, neededSpans, reason, untilMs }: V
   }
   if (spans >= neededSpans) return 'This tab’s key is trusted: enough of its work was found right.';
   return (
-    `This tab’s key is new: two others re-run what it does until ${neededSpans} parts were found right. ` +
+    `This tab’s key is new: two others re-run what it does until ${neededSpans} chunks were found right. ` +
     `${spans} were so far; the count moves late.${reason === null ? '' : ` (${reason}.)`}`
   );
 }

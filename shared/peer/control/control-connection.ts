@@ -20,6 +20,8 @@ export interface ControlDeps {
   readonly verify: VerifySignature;
   /** The key the server had before, where it is known. */
   readonly expectedServerKey?: Uint8Array<ArrayBuffer>;
+  /** Asks the server on another way why no socket opened. Platforms hide how it refused one. */
+  readonly whyNotOpened?: (signal: AbortSignal) => Promise<ChorusError | null>;
   /** Ends the attempt, and the client with it. */
   readonly signal: AbortSignal;
 }
@@ -47,8 +49,10 @@ export function openConnection(
     let closeReason: string | undefined;
     let step = 0;
     let transcript: Transcript | undefined;
+    let isSettled = false;
 
     const settle = (): void => {
+      isSettled = true;
       stopTimer();
       deps.signal.removeEventListener('abort', onAbort);
     };
@@ -108,7 +112,12 @@ export function openConnection(
     };
     socket.onClose = (reason) => {
       closeReason = reason;
-      fail(new ChorusError('server-lost', reason));
+      const lost = new ChorusError('server-lost', reason);
+      if (step > 0 || isSettled || deps.whyNotOpened === undefined) return fail(lost);
+      deps.whyNotOpened(deps.signal).then(
+        (why) => fail(why ?? lost),
+        () => fail(lost),
+      );
     };
   });
 }

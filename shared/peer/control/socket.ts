@@ -26,10 +26,9 @@ export interface WebSocketLike {
 
 const OPEN = 1;
 
-/** Wraps a WebSocket that has just been made. Its close is always reported, an error's reason with it. */
+/** Wraps a WebSocket that has just been made. Its close is always reported, with the other end's reason if it gave one. */
 export function adaptWebSocket(webSocket: WebSocketLike): Socket {
   webSocket.binaryType = 'arraybuffer';
-  let failure = '';
   const socket: Socket = {
     send: (message) => {
       if (webSocket.readyState !== OPEN) throw new Error('the socket is not open');
@@ -49,14 +48,10 @@ export function adaptWebSocket(webSocket: WebSocketLike): Socket {
     if (typeof data === 'string') socket.onMessage(data);
     else if (data instanceof ArrayBuffer) socket.onMessage(new Uint8Array(data));
   };
-  webSocket.onerror = (event: { message?: unknown }) => {
-    failure = typeof event.message === 'string' ? event.message : '';
-  };
-  webSocket.onclose = (event: { code?: unknown; reason?: unknown }) => {
-    const reason = typeof event.reason === 'string' ? event.reason : '';
-    socket.onClose(
-      reason || failure || `the connection closed (${typeof event.code === 'number' ? event.code : 'no code'})`,
-    );
+  // What a platform says of errors is in its own words, and its close follows.
+  webSocket.onerror = () => undefined;
+  webSocket.onclose = ({ reason }: { reason?: unknown }) => {
+    socket.onClose(typeof reason === 'string' && reason !== '' ? reason : 'the connection broke off');
   };
   return socket;
 }

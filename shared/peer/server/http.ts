@@ -1,5 +1,5 @@
 import { concatBytes } from '../../bytes.ts';
-import { ChorusError, toChorusError } from '../../errors.ts';
+import { ChorusError } from '../../errors.ts';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST';
@@ -59,8 +59,8 @@ async function readUntil(
       parts.push(part.value);
       if (isEnough(size)) break;
     }
-  } catch (error) {
-    throw toChorusError(error, 'server-lost');
+  } catch {
+    throw new ChorusError('server-lost', 'the connection broke off before the whole answer had come');
   } finally {
     // Nothing to cancel where all was read.
     await reader?.cancel().catch(() => undefined);

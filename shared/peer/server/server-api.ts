@@ -1,6 +1,6 @@
 import type { ZodType } from 'zod';
 import { type Envelope, envelopeSchema } from '../../crypto/envelope.ts';
-import { ChorusError } from '../../errors.ts';
+import { ChorusError, toChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { BLOB_PIECE_BYTES, MAX_MANIFEST_BYTES } from '../../limits.ts';
 import { receiptFileSchema, type ReceiptFile } from '../../receipt/receipt.ts';
@@ -44,6 +44,8 @@ export interface ServerApi {
   fetchLog(signal: AbortSignal): Promise<LogStatus>;
   /** A file of the log (C2SP tlog-tiles), unchecked. `not-found` */
   fetchLogFile(path: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Why no socket to the server opens: what it answers to a request at the socket's own address. Never rejects. */
+  whyNoSocket(signal: AbortSignal): Promise<ChorusError | null>;
 }
 
 export function createServerApi({ silenceMs, ...deps }: ServerApiDeps): ServerApi {
@@ -104,6 +106,16 @@ export function createServerApi({ silenceMs, ...deps }: ServerApiDeps): ServerAp
         // A kept one may be older than what was seen proved since, as if the log had shrunk.
         ...(path === 'checkpoint' && { cache: 'no-store' as const }),
       }),
+    whyNoSocket: (signal) =>
+      // With POST, browsers say which page asks.
+      askServer(deps, { path: '/control', what: 'socket', maxBytes: 0, silenceMs, body: '', signal }).then(
+        () => null,
+        (thrown: unknown) => {
+          const error = toChorusError(thrown);
+          const isRefusal = error.details['status'] === 403 || error.details['status'] === 426;
+          return isRefusal ? new ChorusError('socket-refused', error.message, error.details) : error;
+        },
+      ),
   };
 }
 

@@ -1,45 +1,24 @@
 import type { Clock, RandomBytes } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
-import type { Digest } from '../../ids.ts';
 import { DRAIN_TIMEOUT_MS } from '../../limits.ts';
 import { Listeners } from '../../listeners.ts';
-import { describeRange, sameRange, type StageRange } from '../../model/stage.ts';
+import { describeRange, sameRange } from '../../model/stage.ts';
 import { addCounts, NO_COUNTS, type ReplicaCounts } from '../../replica/replica-event.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';
 import type { ControlClient, ControlState } from '../control/control-client.ts';
 import type { Links } from '../link/link.ts';
 import { fetchRunnableManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
+import type { HeldStage, Lending, LendingSettings } from './lending.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
 import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
 import type { WorkerClient } from './worker-client.ts';
 
+export type { HeldStage, Lending, LendingSettings } from './lending.ts';
 export type { VolunteerStanding, VolunteerState } from './volunteer-state.ts';
-
-export interface LendingSettings {
-  readonly backend: 'auto' | 'webgpu' | 'wasm';
-  /** Test only: keep the device's `subgroups` feature. */
-  readonly keepSubgroups: boolean;
-  /** Memory the person lends. */
-  readonly pledgeBytes: number;
-  /** Sessions it runs at once. */
-  readonly slots: number;
-  /** Share of the time in which it may compute, over 0 and at most 1. */
-  readonly dutyShare: number;
-  readonly webrtc: boolean;
-  /** Stages that were held before, best first, so that a reload gets its old work back. */
-  readonly held: readonly HeldStage[];
-  /** True while the page is hidden, where the browser may slow it down. */
-  readonly isHidden: () => boolean;
-}
-
-export interface HeldStage {
-  readonly model: Digest;
-  readonly range: StageRange;
-}
 
 export interface VolunteerDeps extends StageSource {
   /** Of the key that `control` has proved. */
@@ -58,6 +37,8 @@ interface Holding extends HeldStage {
   /** Of the model. */
   readonly name: string;
   readonly stage: LoadedStage;
+  /** Sessions that it was loaded for. */
+  readonly slots: number;
   readonly compute: MeasuredCompute;
   readonly host: ReplicaHost;
 }
@@ -71,6 +52,7 @@ const RESTART_WINDOW_MS = 10 * 60_000;
 export class Volunteer {
   readonly #deps: VolunteerDeps;
   readonly #listeners = new Listeners();
+  #settings: LendingSettings;
   #state: VolunteerState = STATE_OFF;
   /** Aborts when the volunteer is turned off; null while it is. */
   #sitting: AbortController | null = null;
@@ -80,6 +62,8 @@ export class Volunteer {
   #wanted: LendingSettings['backend'] = 'auto';
   /** Why it is no graphics device any more, where it might have been one. */
   #whyProcessor: string | null = null;
+  /** Threads asked for, in this sitting or before; only the last one counts. */
+  #threads = 0;
   /** Null while there is no thread to work with. */
   #backend: BackendInfo | null = null;
   /** Class that the server has it for. */
@@ -93,6 +77,7 @@ export class Volunteer {
 
   constructor(deps: VolunteerDeps) {
     this.#deps = deps;
+    this.#settings = deps.settings;
   }
 
   get state(): VolunteerState {
@@ -107,9 +92,9 @@ export class Volunteer {
   /** Starts to work, or goes on after `pause`. */
   start(): void {
     if (this.#sitting !== null) return this.resume();
-    const { control, worker, clock, settings } = this.#deps;
+    const { control, worker, clock } = this.#deps;
     const sitting = new AbortController();
-    this.#wanted = settings.backend;
+    this.#wanted = this.#settings.backend;
     this.#whyProcessor = null;
     this.#sitting = sitting;
     this.#isPaused = false;
@@ -128,6 +113,38 @@ export class Volunteer {
       repeat(clock, control.welcome.heartbeatMs, () => this.#heartbeat()),
     ];
     void this.#startWorker(sitting.signal);
+  }
+
+  /**
+   * Takes other settings. While it works they count at once; where the stage has to be loaded anew for them, running
+   * sessions come to their end first.
+   */
+  configure(lending: Lending): void {
+    const before = this.#settings;
+    this.#settings = { ...before, ...lending };
+    if (this.#sitting === null) return;
+    if (lending.dutyShare !== before.dutyShare) this.#deps.worker.pace(lending.dutyShare);
+    if (lending.backend !== before.backend) {
+      this.#wanted = lending.backend;
+      this.#whyProcessor = null;
+      if (lending.backend !== this.#backend?.backend) return void this.#changeBackend(this.#sitting.signal);
+    }
+    const isOther = lending.slots !== before.slots || lending.pledgeBytes !== before.pledgeBytes;
+    if (isOther && !this.#isPaused) this.#offer();
+  }
+
+  async #changeBackend(signal: AbortSignal): Promise<void> {
+    const thread = ++this.#threads;
+    this.#backend = null;
+    this.#task.abort();
+    this.#tell({ type: 'pause' });
+    const message = 'Changing what it computes with: running sessions come to their end.';
+    this.#update({ phase: this.#isPaused ? 'paused' : 'loading', message, progress: null, error: null });
+    await this.#holding?.host.drain(DRAIN_TIMEOUT_MS, signal);
+    if (signal.aborted || thread !== this.#threads) return;
+    this.#letGo(new ChorusError('cancelled', 'the volunteer changes its backend'));
+    this.#update({ backend: null });
+    void this.#startWorker(signal);
   }
 
   /** Takes no new sessions; running ones go on and the stage stays loaded. */
@@ -181,18 +198,18 @@ export class Volunteer {
   }
 
   async #startWorker(signal: AbortSignal): Promise<void> {
-    const { worker, settings } = this.#deps;
+    const thread = ++this.#threads;
     try {
-      const { keepSubgroups, dutyShare } = settings;
+      const { keepSubgroups, dutyShare } = this.#settings;
       const why = this.#whyProcessor;
       const request = { backend: this.#wanted, keepSubgroups, dutyShare, ...(why !== null && { fallbackReason: why }) };
-      const info = await worker.start(request);
-      if (signal.aborted) return;
+      const info = await this.#deps.worker.start(request);
+      if (signal.aborted || thread !== this.#threads) return;
       this.#backend = info;
       this.#update({ backend: info });
       if (!this.#isPaused) this.#offer();
     } catch (thrown) {
-      if (signal.aborted) return;
+      if (signal.aborted || thread !== this.#threads) return;
       const { code, message } = toChorusError(thrown, 'unsupported');
       // Where the thread died, `#onWorkerLost` sees to it.
       if (code !== 'worker-lost' && code !== 'device-lost') this.#giveUp(code, message);
@@ -201,7 +218,8 @@ export class Volunteer {
 
   /** Says what this device can do; the server answers with an assignment or with `idle`. */
   #offer(): void {
-    const { control, settings } = this.#deps;
+    const { control } = this.#deps;
+    const settings = this.#settings;
     const backend = this.#backend;
     if (backend === null) return;
     if (control.state.type !== 'open') return this.#onServerState(control.state);
@@ -273,7 +291,7 @@ export class Volunteer {
     // The thread is being replaced, and the assignment will come again.
     if (code === 'worker-lost' || code === 'device-lost') return;
     const text = `Could not take ${describeRange(range)}: ${message}`;
-    if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
+    if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#settings.backend === 'auto') {
       return this.#changeToWasm(message, text);
     }
     this.#update({ phase: 'idle', message: text, progress: null, error: { code, message }, ...this.#held });
@@ -294,9 +312,10 @@ export class Volunteer {
 
   async #take(assignment: Assignment, signal: AbortSignal): Promise<void> {
     const held = this.#holding;
-    if (held !== null && isSameStage(held, assignment)) return this.#serve(held, assignment);
+    const { slots } = this.#settings;
+    if (held !== null && isSameStage(held, assignment) && held.slots === slots) return this.#serve(held, assignment);
     const { model, range } = assignment;
-    const { identity, worker, settings, control, verify, links, clock } = this.#deps;
+    const { identity, worker, control, verify, links, clock } = this.#deps;
     const authority = { serverKey: control.serverKey, verify };
     const runtimeVersion = this.#backend?.runtimeVersion ?? '';
     const before = held?.host.drain(DRAIN_TIMEOUT_MS, signal);
@@ -313,13 +332,13 @@ export class Volunteer {
     this.#letGo(new ChorusError('cancelled', 'the volunteer was given another stage'));
     const label = `Loading ${describeRange(range)} of ${manifest.name}.`;
     this.#update({ phase: 'loading', message: label, progress: null });
-    const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
+    const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: slots }, signal);
     signal.throwIfAborted();
     this.#adopt(stage);
     const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
     const host = new ReplicaHost({
       identity,
-      config: { loaded: { model, range, manifest }, slots: settings.slots, backend: stage },
+      config: { loaded: { model, range, manifest }, slots, backend: stage },
       authority,
       links,
       compute,
@@ -327,7 +346,7 @@ export class Volunteer {
       random: this.#deps.random,
       onActivity: () => this.#onActivity(),
     });
-    this.#serve({ name: manifest.name, model, range, stage, compute, host }, assignment);
+    this.#serve({ name: manifest.name, model, range, stage, slots, compute, host }, assignment);
   }
 
   /** The thread may have chosen another backend for a stage than it started with. */
@@ -417,7 +436,7 @@ export class Volunteer {
 
   /** Milliseconds a layer takes for one token, the pauses after it included; null without a stage. */
   get #layerMs(): number | null {
-    return this.#holding && this.#holding.compute.layerMs / this.#deps.settings.dutyShare;
+    return this.#holding && this.#holding.compute.layerMs / this.#settings.dutyShare;
   }
 
   get #counts(): ReplicaCounts {
@@ -442,7 +461,7 @@ export class Volunteer {
       sessions,
       tokens: this.#counts.positions,
       layerMs: this.#layerMs,
-      hidden: this.#deps.settings.isHidden(),
+      hidden: this.#settings.isHidden(),
     });
   }
 

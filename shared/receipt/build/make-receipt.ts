@@ -39,7 +39,7 @@ export async function makeReceipt(
   { evidence, ...answer }: EndedAnswer,
   { requester, ...maker }: ReceiptMaker,
 ): Promise<SignedReceipt> {
-  if (evidence === null) throw new ChorusError('check-failed', 'not every part of this answer has a verdict');
+  if (evidence === null) throw new ChorusError('check-failed', 'not every chunk of this answer has a verdict');
   const statement = await buildReceipt({ ...maker, ...answer, evidence, requester });
   const file = await signReceipt(statement, requester.identity);
   const { salt, tokens } = evidence;

@@ -64,12 +64,12 @@ export const checkChains: CheckReceipt = ({ predicate, signers }) => {
     const source = stage === 0 ? null : primaryOf(signers, stage - 1);
     if (source !== undefined && source !== null) {
       const output = source.attestation.predicate.outputs.at(-1)!.sha256;
-      demand(input.sha256 === output, `${replica.id} took in something else than stage ${stage - 1} gave`);
+      demand(input.sha256 === output, `${replica.id} took in something else than stage ${stage} gave`);
       links += 1;
     }
     const primary = primaryOf(signers, stage);
     const isSame = primary === undefined || input.sha256 === primary.attestation.predicate.input.sha256;
-    demand(isSame, `${replica.id} was given something else than the primary of stage ${stage}`);
+    demand(isSame, `${replica.id} was given something else than the primary of stage ${stage + 1}`);
     const ran = replica.role === 'shadow' || runs.sha256 === shape;
     demand(ran, `${replica.id} ran in other runs than the receipt has`);
     if (replica.role === 'primary' || primary === undefined) continue;

@@ -24,13 +24,13 @@ export const checkRouteMatch: CheckReceipt = ({ route, predicate }) => {
   demand(route.stages.length === stages.length, `the route has ${route.stages.length} stages`);
   for (const [i, { range, replicas }] of stages.entries()) {
     const assigned = route.stages[i]!;
-    demand(sameRange(range, assigned.range), `stage ${i} of the route has other layers`);
+    demand(sameRange(range, assigned.range), `stage ${i + 1} of the route has other layers`);
     const expected = assignedTo(assigned);
-    demand(replicas.length === expected.length, `the route gives stage ${i} ${expected.length} replicas`);
-    demand(new Set(replicas.map(({ id }) => id)).size === replicas.length, `stage ${i} has one key twice`);
+    demand(replicas.length === expected.length, `the route gives stage ${i + 1} ${expected.length} replicas`);
+    demand(new Set(replicas.map(({ id }) => id)).size === replicas.length, `stage ${i + 1} has one key twice`);
     for (const [j, { id, role, numericClass }] of replicas.entries()) {
       const { id: assignedId, role: assignedRole, numericClass: assignedClass } = expected[j]!;
-      demand(id === assignedId && role === assignedRole, `the route gives stage ${i} to other keys`);
+      demand(id === assignedId && role === assignedRole, `the route gives stage ${i + 1} to other keys`);
       demand(numericClass === assignedClass, `the route has ${id} in the class ${assignedClass}`);
     }
   }

@@ -21,20 +21,20 @@ export const checkCoverage: CheckReceipt = ({ predicate: { stages, model, spans,
   unpackRuns(runs, positions);
   let end = 0;
   for (const span of spans) {
-    demand(span.start === end && span.end > span.start, `a span begins at ${span.start}, not at ${end}`);
+    demand(span.start === end && span.end > span.start, `a chunk begins at ${span.start}, not at ${end}`);
     end = span.end;
     const named = span.stages.map(({ stage }) => stage);
     const isInOrder = named.every((stage, i) => stage < stages.length && (i === 0 || stage > named[i - 1]!));
     const isWhole = named.length === stages.length || span.tier === 'disputed';
     demand(isInOrder && isWhole, `the verdict on positions ${span.start} to ${span.end - 1} leaves a stage out`);
   }
-  demand(end === positions, `the spans end at ${end}, not at ${positions}`);
+  demand(end === positions, `the chunks end at ${end}, not at ${positions}`);
   const counts = countTiers(spans.map(({ tier }) => tier));
   for (const tier of TIERS.toReversed()) {
     const found = counts[tier];
-    demand(verdict.counts[tier] === found, `${verdict.counts[tier]} spans are said to be ${tier}, ${found} are`);
+    demand(verdict.counts[tier] === found, `${verdict.counts[tier]} chunks are said to be ${tier}, ${found} are`);
   }
-  return `all ${positions} positions are in ${count(spans.length, 'span')} in each of ${count(stages.length, 'stage')}`;
+  return `all ${positions} positions are in ${count(spans.length, 'chunk')} in each of ${count(stages.length, 'stage')}`;
 };
 
 /** Each tier is what its findings make it, and no better than those who signed can bear out. */
@@ -52,13 +52,13 @@ export const checkVerdict: CheckReceipt = (subject) => {
     demand(span.tier === lowest, `positions from ${span.start} are said to be ${span.tier}, a stage is ${lowest}`);
   }
   const lowest = lowestTier(spans.map(({ tier }) => tier));
-  demand(verdict.tier === lowest, `the answer is said to be ${verdict.tier}, a part of it is ${lowest}`);
-  return `${verdict.tier}: what the ${count(stages.length, 'stage')} of ${count(spans.length, 'span')} come to`;
+  demand(verdict.tier === lowest, `the answer is said to be ${verdict.tier}, a chunk of it is ${lowest}`);
+  return `${verdict.tier}: what the ${count(stages.length, 'stage')} of ${count(spans.length, 'chunk')} come to`;
 };
 
 function checkStage({ predicate, signers }: Subject, span: ReceiptSpan, judged: SpanStage, wanted: number): void {
   const { stage, tier, findings, arbiter, reason = null, drawnBy = null } = judged;
-  const where = `positions ${span.start} to ${span.end - 1} at stage ${stage}`;
+  const where = `positions ${span.start} to ${span.end - 1} at stage ${stage + 1}`;
   const { range, replicas } = predicate.stages[stage]!;
   const shadows = replicas.filter(({ role }) => role === 'shadow').map(({ id }) => id);
   const rows = range.head ? wanted : span.end - span.start;
@@ -156,17 +156,20 @@ export const checkThresholds: CheckReceipt = ({ predicate, holdings: { calibrati
     const place = predicate.stages[stage];
     for (const { shadow, limits, isExact, outcome } of findings) {
       const other = place?.replicas.find(({ id }) => id === shadow);
-      demand(place !== undefined && other !== undefined, `a finding at stage ${stage} is by nobody of the route`);
+      demand(place !== undefined && other !== undefined, `a finding at stage ${stage + 1} is by nobody of the route`);
       const kind = place.range.head ? 'logits' : 'hidden';
       const classes = [place.replicas[0]!.numericClass, other.numericClass] as const;
       const isPair = limits.pair === pairKey(...classes) && limits.kind === kind;
-      demand(isPair, `stage ${stage} was held to limits of another pair of classes (${limits.pair}, ${limits.kind})`);
+      demand(
+        isPair,
+        `stage ${stage + 1} was held to limits of another pair of classes (${limits.pair}, ${limits.kind})`,
+      );
       if (calibration === undefined) continue;
       const limitsOf = samplerOf(predicate) === FORMER_SAMPLER ? formerThresholdFor : thresholdFor;
       const { isRefused, ...measured } = limitsOf(...classes, kind, predicate.model, calibration.thresholds);
-      demand(isSame(measured, limits), `stage ${stage} was held to limits that the calibration does not have`);
+      demand(isSame(measured, limits), `stage ${stage + 1} was held to limits that the calibration does not have`);
       const isUsable = !isRefused || isExact || outcome !== 'agreed';
-      demand(isUsable, `stage ${stage} agreed within limits that prove nothing for ${limits.pair}`);
+      demand(isUsable, `stage ${stage + 1} agreed within limits that prove nothing for ${limits.pair}`);
       compared += 1;
     }
   }

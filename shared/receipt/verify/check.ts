@@ -96,7 +96,7 @@ export function demand(holds: boolean, reason: string): asserts holds {
   if (!holds) refuse(reason);
 }
 
-/** `3 spans`, `1 span`. */
+/** `3 chunks`, `1 chunk`. */
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -63,7 +63,7 @@ function provedOfStages({ predicate }: Subject, has: Has): string[] {
     const keys = signed
       .map(({ id, numericClass }) => `${shortId(id)} (${describeNumericClass(numericClass)})`)
       .join(' and ');
-    const name = `Stage ${i} (${describeRange(stage.range)})`;
+    const name = `Stage ${i + 1} (${describeRange(stage.range)})`;
     if (signed.length === 0) return `${name}: no key signed that it ran this.`;
     if (!has('coverage', 'verdict') || signed.length === 1) return `${name}: ${keys} signed what went in and out.`;
     return `${name}: ${keys} signed what went in and out; ${agreement(predicate, stage, i)}.`;
@@ -81,7 +81,7 @@ function agreement({ spans }: ReceiptPredicate, { replicas }: Stage, stage: numb
   );
   if (checked.length === 0) return 'they are not said to agree';
   const how = isExact ? 'bit for bit' : 'within tolerance, as the requester found,';
-  return `${keys === 2 ? 'two' : keys} keys agreed ${how} in ${checked.length} of ${judged.length} spans`;
+  return `${keys === 2 ? 'two' : keys} keys agreed ${how} in ${checked.length} of ${judged.length} chunks`;
 }
 
 function provedOfLog({ holdings }: Subject, checks: readonly Check[], has: Has): string[] {
@@ -112,18 +112,18 @@ function notProvedOfStages({ predicate }: Subject, has: Has): string[] {
   const open = spans.filter((span) => span.tier === 'unchecked' && isOpen(span)).length;
   if (unchecked > open)
     notProved.push(
-      `Anything about the work in ${unchecked - open} of ${spans.length} spans: nobody who signed checked it.`,
+      `Anything about the work in ${unchecked - open} of ${spans.length} chunks: nobody who signed checked it.`,
     );
   if (open > 0)
     notProved.push(
-      `The tokens of ${open} of ${spans.length} spans: those who agreed are of devices that nobody measured, or drew different tokens, or went on from such.`,
+      `The tokens of ${open} of ${spans.length} chunks: those who agreed are of devices that nobody measured, or drew different tokens, or went on from such.`,
     );
   if (settled > 0)
     notProved.push(
-      `That differences in ${settled} of ${spans.length} spans were settled rightly: the requester says so.`,
+      `That differences in ${settled} of ${spans.length} chunks were settled rightly: the requester says so.`,
     );
   if (disputed > 0)
-    notProved.push(`Who was right in ${disputed} of ${spans.length} spans: replicas differed, and nobody could tell.`);
+    notProved.push(`Who was right in ${disputed} of ${spans.length} chunks: replicas differed, and nobody could tell.`);
   const silent = stages.flatMap(({ replicas }) => replicas.filter(({ signed }) => signed === null));
   if (silent.length > 0) {
     notProved.push(`What ${silent.map(({ id }) => shortId(id)).join(', ')} did: no signature of theirs is here.`);

@@ -1,5 +1,6 @@
 import type { PeerId } from '../../ids.ts';
 import type { CheckFailure, Closeness, Finding, SpanCheck } from '../../judge/finding.ts';
+import type { StageRange } from '../../model/stage.ts';
 import type { AnswerEvent } from '../answer-event.ts';
 
 const measures = ['median', 'p95', 'max', 'bias'] as const;
@@ -30,8 +31,12 @@ export class CheckSummary {
   #closestCall: HeldDifference | null = null;
   readonly #faults: NamedFault[] = [];
   readonly #thirds = new Set<PeerId>();
+  readonly #unchecked: SpanCheck[] = [];
+  #ranges: readonly StageRange[] = [];
+  #hasShadows = false;
 
   add(event: AnswerEvent): void {
+    if (event.type === 'routed') this.#follow(event);
     if (event.type === 'checked') this.#addSpan(event.check);
     if (event.type === 'rerouted' || event.type === 'redrawn')
       this.#checkedEnd = Math.min(this.#checkedEnd, event.from - 1);
@@ -77,9 +82,31 @@ export class CheckSummary {
     return this.#thirds;
   }
 
-  #addSpan({ tier, start, end, stages }: SpanCheck): void {
+  /** Verdicts by which a chunk is unchecked. */
+  get unchecked(): readonly SpanCheck[] {
+    return this.#unchecked;
+  }
+
+  /** Of the stages of its last route; empty where it never had one. */
+  get ranges(): readonly StageRange[] {
+    return this.#ranges;
+  }
+
+  /** True where a stage of any of its routes had a second replica. */
+  get hasShadows(): boolean {
+    return this.#hasShadows;
+  }
+
+  #follow({ route }: Extract<AnswerEvent, { type: 'routed' }>): void {
+    this.#ranges = route.stages.map(({ range }) => range);
+    this.#hasShadows ||= route.stages.some(({ shadows }) => shadows.length > 0);
+  }
+
+  #addSpan(check: SpanCheck): void {
+    const { tier, start, end, stages } = check;
     for (const { arbiter } of stages) if (arbiter !== null) this.#thirds.add(arbiter.id);
     if (tier === 'disputed') return;
+    if (tier === 'unchecked') this.#unchecked.push(check);
     this.#firstStart = Math.min(this.#firstStart ?? start, start);
     this.#checkedEnd = Math.max(this.#checkedEnd, end);
     for (const { findings, tier: ofStage } of stages) {

@@ -113,7 +113,7 @@ export class ReplayTape {
   #expectSpan({ statement, publicKey }: Signed<Commit | Reveal>): void {
     const expected = { ...this.span, stage: 0 };
     const fields = ['session', 'epoch', 'index', 'start', 'end', 'stage'] as const;
-    if (fields.some((field) => statement[field] !== expected[field])) throw unusable('it spoke of another span');
+    if (fields.some((field) => statement[field] !== expected[field])) throw unusable('it spoke of another chunk');
     if (peerIdOf(publicKey) !== this.#stage.primary.id) throw unusable('somebody else spoke');
   }
 

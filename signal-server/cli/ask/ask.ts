@@ -150,7 +150,7 @@ function describe(event: AnswerEvent, report: RouteReport): string[] {
         `two volunteers agreed within limits but drew another token at position ${event.from}: the exact one's goes on`,
       ];
     case 'settling':
-      return [`a difference at stage ${event.stage}: asking a third volunteer (${event.role})`];
+      return [`a difference at stage ${event.stage + 1}: asking a third volunteer (${event.role})`];
     case 'fault':
       return [RouteReport.describeFault(event)];
     case 'end':

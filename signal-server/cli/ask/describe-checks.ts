@@ -1,27 +1,34 @@
+import { chunksOf, sayUnchecked } from '#shared/judge/describe-unchecked.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 
+type End = Extract<AnswerEvent, { type: 'end' }>;
+
 /** The checks of an answer, in one line for people. */
-export function describeChecks(
-  { tier, counts }: Pick<Extract<AnswerEvent, { type: 'end' }>, 'tier' | 'counts'>,
-  { replicas, isExact, closestCall, faults }: CheckSummary,
-): string {
-  const chunks = counts.checked + counts.settled + counts.unchecked + counts.disputed;
-  const parts = [`${chunks} ${chunks === 1 ? 'chunk' : 'chunks'}`];
-  if (tier !== 'checked') {
-    const named = (['settled', 'unchecked', 'disputed'] as const).filter((each) => counts[each] > 0);
-    parts.push(...named.map((each) => `${counts[each]} ${each}`));
+export function describeChecks(end: Pick<End, 'tier' | 'counts' | 'reason'>, summary: CheckSummary): string {
+  const agreed = describeAgreement(summary);
+  const failed = summary.faults.length === 0 ? [] : [`${summary.faults.length} failed the check`];
+  return [outcome(end, summary), ...(agreed === null ? [] : [agreed]), ...failed].join(', ');
+}
+
+function outcome({ tier, counts, reason }: Pick<End, 'tier' | 'counts' | 'reason'>, summary: CheckSummary): string {
+  if (tier === 'unchecked') {
+    const { unchecked: spans, ranges, hasShadows } = summary;
+    return sayUnchecked({ spans, counts, ranges, hasShadows, isStopped: reason === 'cancelled' });
   }
+  return tier === 'checked'
+    ? `checked: same result twice in ${chunksOf(counts.checked, counts)}`
+    : `${tier}: ${chunksOf(counts[tier], counts)}`;
+}
+
+/** How close those came who agreed; null where nobody was compared. */
+function describeAgreement({ replicas, isExact, closestCall }: CheckSummary): string | null {
   const who =
     replicas > 1 ? `${replicas} volunteers per stage agreed` : 'volunteers of a stage agreed where there were two';
-  if (isExact) parts.push(`${who}, bit for bit`);
-  else if (closestCall !== null) {
-    const { value, limit } = closestCall;
-    const difference = `largest difference ${short(value)} of ${short(limit)} allowed`;
-    parts.push(`${who} within tolerance (${difference})`);
-  } else parts.push('one volunteer per stage, nobody checked it');
-  if (faults.length > 0) parts.push(`${faults.length} failed the check`);
-  return `${tier}: ${parts.join(', ')}`;
+  if (isExact) return `${who}, bit for bit`;
+  if (closestCall === null) return null;
+  const { value, limit } = closestCall;
+  return `${who} within tolerance (largest difference ${short(value)} of ${short(limit)} allowed)`;
 }
 
 /** Two digits that count. */

@@ -20,7 +20,7 @@ export class RouteReport {
     const stages = route.stages.map(({ range, primary, shadows }, stage) => {
       const link = links.find((each) => each.stage === stage);
       const shadowed = shadows.length > 0 ? `, shadowed by ${shadows.map(({ id }) => shortId(id)).join(' ')}` : '';
-      return `  ${shortId(primary.id)}  ${describeRange(range)}  (${describeNumericClass(primary.numericClass)}${link ? `, ${link.transport}` : ''}${shadowed})`;
+      return `  stage ${stage + 1}: ${shortId(primary.id)}  ${describeRange(range)}  (${describeNumericClass(primary.numericClass)}${link ? `, ${link.transport}` : ''}${shadowed})`;
     });
     return [
       `session ${shortId(route.session)}, ${route.stages.length} stages:`,
@@ -30,7 +30,7 @@ export class RouteReport {
   }
 
   static describeFault({ volunteer, stage, role, code, isProven }: Extract<AnswerEvent, { type: 'fault' }>): string {
-    return `${shortId(volunteer)}, ${role} of stage ${stage}, failed the check: ${code}${isProven ? ', proven' : ''}`;
+    return `${shortId(volunteer)}, ${role} of stage ${stage + 1}, failed the check: ${code}${isProven ? ', proven' : ''}`;
   }
 
   add(event: AnswerEvent, atMs: number): void {
@@ -54,7 +54,7 @@ export class RouteReport {
         median(laps.map(({ hops }) => (hops[stage]?.[part] ?? 0) / 1000)),
       );
       const parts = `${ms(queue)} queue, ${ms(decode)} decode, ${ms(run)} run, ${ms(encode)} encode`;
-      return `  stage ${stage}: ${parts}`;
+      return `  stage ${stage + 1}: ${parts}`;
     });
     const wire = median(laps.map(({ lapMs, hops }) => lapMs - hops.reduce((sum, hop) => sum + totalUs(hop), 0) / 1000));
     return [

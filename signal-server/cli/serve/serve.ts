@@ -12,7 +12,7 @@ import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { createSignalServer } from '../../server.ts';
 import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts';
 import type { Store } from '../../store/store.ts';
-import { reachableAt } from '../terminal/addresses.ts';
+import { isLoopback, reachableAt } from '../terminal/addresses.ts';
 import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
 import { runUntilStopped } from '../terminal/run-until-stopped.ts';
 import { companions } from './companions.ts';
@@ -137,6 +137,7 @@ async function run(config: Config, dataFolder: DataFolder, store: Store, log: Lo
   try {
     const { port } = await server.start();
     announce(config, port, hasPage);
+    for (const advice of adviceOn(config)) log.warn(advice);
   } catch (error) {
     if (!isStopping) {
       await server.stop();
@@ -154,6 +155,25 @@ function listenError(error: unknown, { port, host }: Config): unknown {
     return new ChorusError('internal', `this user may not listen on port ${port}: choose one above 1023`);
   if (code === 'EADDRNOTAVAIL') return new ChorusError('internal', `this machine has no address ${host}`);
   return error;
+}
+
+/** What a configuration lets expect that goes wrong later, in sentences for the operator. */
+export function adviceOn({ publicUrl, trustProxy, limits }: Config): string[] {
+  if (publicUrl === null) return [];
+  const { protocol, hostname } = new URL(publicUrl);
+  const advice: string[] = [];
+  if (protocol === 'https:' && !trustProxy) {
+    advice.push(
+      'The public URL is https, so a proxy stands before this server. Without --trust-proxy all who come through it count as ' +
+        `one address, which may have ${limits.connectionsPerAddress} connections open at once: add it if your proxy writes X-Forwarded-For.`,
+    );
+  }
+  if (protocol === 'http:' && !isLoopback(hostname)) {
+    advice.push(
+      'The public URL is plain http, where browsers give no keys: pages opened there show the network and verify receipts, but can neither ask nor lend. Put a proxy with https before the server.',
+    );
+  }
+  return advice;
 }
 
 function announce(config: Config, port: number, hasPage: boolean): void {

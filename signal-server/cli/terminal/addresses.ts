@@ -12,6 +12,7 @@ export function reachableAt(host: string, port: number): { local: string; shared
   return { local: `http://localhost:${port}`, shared: outside.map(({ address }) => `http://${address}:${port}`) };
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+/** True for a host that only programs on this machine reach. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || host.startsWith('127.');
 }

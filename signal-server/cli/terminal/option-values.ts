@@ -16,7 +16,7 @@ export function serverOption(): Option {
   return new Option('--server <url>', 'signal server to join')
     .env('CHORUS_SERVER')
     .default(new URL('http://localhost:8787'), 'http://localhost:8787')
-    .argParser(httpUrl);
+    .argParser(serverUrl);
 }
 
 /** A parser for commander. */
@@ -24,4 +24,11 @@ export function httpUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
   throw new InvalidArgumentError('Expected an http(s) URL.');
+}
+
+/** A parser for commander: a server is at the root of its host. */
+function serverUrl(text: string): URL {
+  const url = httpUrl(text);
+  if (url.href === `${url.origin}/`) return url;
+  throw new InvalidArgumentError(`Expected the address of a server without a path, such as ${url.origin}.`);
 }

@@ -1,6 +1,7 @@
 import { shortId } from '#shared/ids.ts';
 import type { Check } from '#shared/receipt/verify/check.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
+import { uncheckedWork } from '#shared/receipt/verify/unchecked-work.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import type { FolderReport } from './replay-receipt.ts';
 
@@ -17,7 +18,7 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
   if (summary !== null) {
     const { model, tokens, stages, tier, finishedAt } = summary;
     const said = `${model.name} (${model.quantization}), ${stages.length} stages, ${tokens.answer} tokens, ${finishedAt}`;
-    lines.push(printable(`It says: ${said}, ${tier}`));
+    lines.push(printable(`It says: ${said}, ${tier === 'unchecked' ? uncheckedWork(summary) : tier}`));
   }
   lines.push('');
   const width = Math.max(...checks.map(({ name }) => name.length));
@@ -41,7 +42,7 @@ export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderRepor
   const lines = ['Computed again here:'];
   const replicas = new Map<string, FolderReport['outputs'][number][]>();
   for (const output of outputs) {
-    const key = `stage ${output.stage} of ${shortId(output.replica)}`;
+    const key = `stage ${output.stage + 1} of ${shortId(output.replica)}`;
     replicas.set(key, [...(replicas.get(key) ?? []), output]);
   }
   for (const [key, chunks] of replicas) {

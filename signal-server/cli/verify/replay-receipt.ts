@@ -4,6 +4,7 @@ import { fromBase64 } from '#shared/bytes.ts';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
 import { ChorusError } from '#shared/errors.ts';
+import { parseForm } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
 import { stageBlobs } from '#shared/model/cut.ts';
 import { manifestSchema, type BlobRef, type Manifest } from '#shared/model/manifest.ts';
@@ -75,14 +76,14 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
 
 async function readManifest(dataFolder: string, digest: Digest): Promise<Manifest> {
   const bytes = await readManifestBytes(dataFolder, digest);
-  return manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  return parseForm(manifestSchema, JSON.parse(new TextDecoder().decode(bytes)), 'the manifest', 'bad-manifest');
 }
 
 /** The payload of a model's manifest in a data folder. Throws `unknown-model` or `digest-mismatch`. */
 export async function readManifestBytes(dataFolder: string, digest: Digest): Promise<Uint8Array<ArrayBuffer>> {
   const file = await readFile(join(dataFolder, 'models', `${digest}.json`), 'utf8').catch(() => null);
   if (file === null) throw new ChorusError('unknown-model', `the folder ${dataFolder} has no manifest ${digest}`);
-  const { payload } = envelopeSchema.parse(JSON.parse(file));
+  const { payload } = parseForm(envelopeSchema, JSON.parse(file), `the manifest ${digest}`, 'bad-manifest');
   const bytes = fromBase64(payload);
   if (digestOf(bytes) !== digest) throw new ChorusError('digest-mismatch', `the manifest ${digest} was changed`);
   return bytes;

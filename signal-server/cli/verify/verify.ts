@@ -154,7 +154,7 @@ async function replayOf(
       answer: request.answer,
       chunks,
       onProgress: (stage, stages) => {
-        if (!json) process.stderr.write(`computing stage ${stage} of ${stages}\n`);
+        if (!json) process.stderr.write(`computing stage ${stage + 1} of ${stages}\n`);
       },
     });
   } catch (error) {

@@ -93,7 +93,7 @@ function describeStanding({ gate, spans, neededSpans, reason, untilMs }: Volunte
     const until = untilMs === null ? 'for a while' : `until ${new Date(untilMs).toLocaleTimeString()}`;
     return `no work ${until}: ${reason ?? 'it failed a session of the server’s own'}`;
   }
-  return spans < neededSpans ? `new, ${spans} of ${neededSpans} parts found right` : 'trusted';
+  return spans < neededSpans ? `new, ${spans} of ${neededSpans} chunks found right` : 'trusted';
 }
 
 /** A name that can be part of a file's. */

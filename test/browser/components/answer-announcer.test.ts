@@ -26,13 +26,17 @@ function listen(events: readonly ChatEvent[]): string[] {
   return said;
 }
 
-test('tells of an answer in many parts once while it is written and once with its verdict', () => {
+test('tells of an answer in many chunks once while it is written and once with its verdict', () => {
   const said = listen(storyEvents(8));
   expect(said).toHaveLength(2);
   expect(said[0]).toBe('The answer is being written. It is not checked yet.');
-  expect(said[1]).toMatch(/^Answer: Once upon a time .* Checked: 14 parts .* agreed within tolerance\.$/);
+  expect(said[1]).toMatch(
+    /^Answer: Once upon a time .* Checked: same result twice\. .* all 14 chunks, within tolerance\. Whether it is true, nobody checked\.$/,
+  );
 });
 
 test('tells that a difference is being settled', () => {
-  expect(listen(settlingEvents()).at(-1)).toBe('Two volunteers differ on layers 4–7 + head. Asking an anchor.');
+  expect(listen(settlingEvents()).at(-1)).toBe(
+    'Two volunteers differ on stage 2 (layers 4–7 + head). Asking an anchor.',
+  );
 });

@@ -1,4 +1,4 @@
-import { flushSync, mount, unmount } from 'svelte';
+import { flushSync, mount, unmount, type ComponentProps } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import AnswerView from '../../../web/components/answer/AnswerView.svelte';
@@ -20,10 +20,10 @@ afterEach(() => {
   for (const component of shown.splice(0)) void unmount(component);
 });
 
-function show(answer: ShownAnswer, onRetry = (): void => undefined): HTMLElement {
+function show(answer: ShownAnswer, more: Partial<ComponentProps<typeof AnswerView>> = {}): HTMLElement {
   const target = document.createElement('div');
   document.body.append(target);
-  shown.push(mount(AnswerView, { target, props: { answer, onRetry } }));
+  shown.push(mount(AnswerView, { target, props: { answer, onRetry: () => undefined, ...more } }));
   return target;
 }
 
@@ -44,11 +44,14 @@ function after(events: readonly ChatEvent[]): ShownAnswer {
 }
 
 test.for([
-  ['Checked: 3 parts computed by two volunteers, agreed within tolerance', storyEvents],
-  ['Checked, with 1 of 3 parts settled by a third volunteer', settledEvents],
+  ['Checked: same result twice', storyEvents],
+  ['Checked: same result twice, after a difference', settledEvents],
   ['Unchecked: one volunteer per stage ran this, nobody re-ran it', bareEvents],
-  ['Partly unchecked: 1 of 3 parts were computed by one volunteer only', partlyEvents],
-  ['Disputed: volunteers differ on 1 of 3 parts, and nobody could decide', disputedEvents],
+  [
+    'Partly unchecked: stage 1 (embedding + layers 0–3) was computed by one volunteer only in 1 of 3 chunks',
+    partlyEvents,
+  ],
+  ['Disputed: volunteers differ on 1 of 3 chunks, and nobody could decide', disputedEvents],
   ['Settling a difference', settlingEvents],
   ['Not checked yet', () => storyEvents().slice(0, 5)],
 ] as const)('its mark says: %s', ([mark, events]) => {
@@ -67,13 +70,13 @@ test('text is pale until it is checked, as faint as can be read', () => {
 
 test('names a liar, how it was found and what became of the text', () => {
   const text = show(after(liarEvents())).innerText;
-  expect(text).toContain('Volunteer 3c6ef362 computed embedding + layers 0–3 wrongly.');
+  expect(text).toContain('Volunteer 3c6ef362 computed stage 1 (embedding + layers 0–3) wrongly.');
   expect(text).toContain('Found by an anchor that recomputed it; what they signed proves it.');
 });
 
 test('says while a third is asked', () => {
   expect(show(after(settlingEvents())).innerText).toContain(
-    'Two volunteers differ on layers 4–7 + head. Asking an anchor.',
+    'Two volunteers differ on stage 2 (layers 4–7 + head). Asking an anchor.',
   );
 });
 
@@ -98,10 +101,23 @@ test('text from the model stays text', () => {
 test('names the layers that are missing, the way to help, and a second try', () => {
   const answer = new ShownAnswer(0);
   answer.fail(new ChorusError('no-coverage', 'x', { missing: { start: 6, end: 8 } }));
-  let retries = 0;
-  const target = show(answer, () => retries++);
+  const seen = { retries: 0, lent: 0 };
+  const target = show(answer, { onRetry: () => seen.retries++, onLend: () => seen.lent++ });
   expect(target.innerText).toContain('Nobody holds layers 6 to 7.');
-  expect(target.querySelector('a')?.getAttribute('href')).toBe('#/volunteer');
+  const lend = target.querySelector('a')!;
+  expect([lend.textContent, lend.getAttribute('href')]).toEqual(['Lend this tab', '#/volunteer']);
+  lend.click();
+  target.querySelector('button')?.click();
+  expect(seen).toEqual({ retries: 1, lent: 1 });
+});
+
+test('a want of volunteers is not shown any more once they have come, and the question can be asked again', () => {
+  const answer = new ShownAnswer(0);
+  answer.fail(new ChorusError('no-coverage', 'x', { missing: { start: 6, end: 8 } }));
+  let retries = 0;
+  const target = show(answer, { isServable: true, onRetry: () => retries++ });
+  expect(target.innerText).not.toContain('Nobody holds');
+  expect(target.innerText).toContain('Every layer of the model is held now');
   target.querySelector('button')?.click();
   expect(retries).toBe(1);
 });

@@ -48,12 +48,12 @@ test('has a cell for each stage and stretch of positions, and says each one’s 
   expect(labels[5]).toBe('layers 4–7 + head, positions 64–78: checked');
 });
 
-test('shows who ran a part and who re-ran it, on what, and how close they came against which limit', () => {
+test('shows who ran a chunk and who re-ran it, on what, and how close they came against which limit', () => {
   const text = open(storyEvents()).innerText;
   expect(text).toMatch(/3c6ef362\s*ran it\s*WebGPU · nvidia\/ampere, anchor/);
   expect(text).toMatch(/17156075\s*re-ran it, agreed within tolerance\s*WASM, tab/);
   expect(text).toMatch(/typical\s*0\.0021 %[\s,]*of 0\.020 %/);
-  expect(text).toContain('Two volunteers computed this part separately and agreed within tolerance.');
+  expect(text).toContain('Two volunteers computed this chunk separately and agreed within tolerance.');
 });
 
 test('says that bits are equal where they are, and draws no distances then', () => {
@@ -64,7 +64,7 @@ test('says that bits are equal where they are, and draws no distances then', () 
   expect(target.innerText).not.toContain('typical');
 });
 
-test('begins with the part that most wants to be looked at', () => {
+test('begins with the chunk that most wants to be looked at', () => {
   expect(open(disputedEvents()).querySelector('[aria-pressed=true]')?.getAttribute('aria-label')).toContain('disputed');
   expect(open(settledEvents()).innerText).toMatch(/538453d7\s*decided, as third/);
 });
@@ -111,10 +111,12 @@ test('begins on the route that the text is from, not on one that was given up', 
 test('shows the work that was thrown away on the route that was given up', () => {
   const target = open(liarEvents());
   expect(target.innerText).toContain('Route 1, given up');
-  expect(target.querySelector('.fault')?.getAttribute('title')).toContain('computed embedding + layers 0–3 wrongly');
+  expect(target.querySelector('.fault')?.getAttribute('title')).toContain(
+    'computed stage 1 (embedding + layers 0–3) wrongly',
+  );
 });
 
-test('shows which part is being settled', () => {
+test('shows which chunk is being settled', () => {
   expect(open(settlingEvents()).querySelectorAll('.settling')).toHaveLength(1);
 });
 

@@ -1,6 +1,6 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { page as screen } from 'vitest/browser';
+import { page as screen, userEvent } from 'vitest/browser';
 import type { Digest } from '#shared/ids.ts';
 import App from '../../../web/App.svelte';
 import '../../../web/app.css';
@@ -94,6 +94,18 @@ test('why volunteering stopped is told to screen readers', async () => {
   const { target, page } = show('/volunteer');
   await page.volunteer.start();
   await expect.poll(() => told(target)).toMatch(/Stopped by a problem[^]*The signal server cannot be reached/);
+});
+
+test('who presses Start by the keyboard stays among its buttons', async () => {
+  const { target } = show('/volunteer');
+  await expect.poll(() => target.innerText).toContain('Lend this device');
+  const buttons = target.querySelector('.control .buttons')!;
+  buttons.querySelector('button')!.focus();
+  await userEvent.keyboard('{Enter}');
+  // The server is not there, so it is off again at once.
+  await expect.poll(() => told(target)).toContain('Stopped by a problem');
+  await expect.poll(() => buttons.contains(document.activeElement)).toBe(true);
+  expect(document.activeElement?.textContent.trim()).toBe('Start');
 });
 
 test.for([360, 1440])('that the server is not reached is seen at %i px before anything is asked', async (width) => {

@@ -58,18 +58,18 @@ test('shows a receipt that fails as what it says, not as what is so', async () =
   expect(text).toContain('It is not to be relied on.');
 });
 
-test('is a picture: model, who ran and re-ran each stage, each part, place in the log, witnesses', async () => {
+test('is a picture: model, who ran and re-ran each stage, each chunk, place in the log, witnesses', async () => {
   const target = await report({ policy: made.policy }, made.another);
   expect(target.querySelector('a[href^="#/models/"]')?.textContent).toBe('small');
   const [first, second] = [...target.querySelectorAll<HTMLElement>('ol > .stage')].map((stage) => stage.innerText);
-  expect(first).toMatch(/Stage 0\s*embedding \+ layers 0–3[^]*ran it[^]*signed[^]*agreed on all 3 parts/);
+  expect(first).toMatch(/Stage 1\s*embedding \+ layers 0–3[^]*ran it[^]*signed[^]*agreed on all 3 chunks/);
   expect(second).toMatch(/WebGPU · google\/swiftshader/);
   expect(target.querySelectorAll('[data-cell]')).toHaveLength(6);
   expect(target.innerText).toMatch(/Entry 400 of the 801\s*in log\.example\/chorus/);
   expect(target.querySelectorAll('[aria-label=Witnesses] li')).toHaveLength(2);
 });
 
-test('a part’s details follow the cell that is chosen', async () => {
+test('a chunk’s details follow the cell that is chosen', async () => {
   const target = await report();
   target.querySelectorAll<HTMLElement>('[data-cell]')[3]!.click();
   flushSync();

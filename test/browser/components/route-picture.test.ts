@@ -60,7 +60,7 @@ test('says what the scheduler could not grant', () => {
 test('shows who re-runs each stage and what that came to', () => {
   const checks = [spanCheck(ROUTE, 0, 32), settledCheck(32, 64)];
   const [first, second] = [...show({ checks }).querySelectorAll<HTMLElement>('.shadow')].map((item) => item.innerText);
-  expect(first).toMatch(/17156075\s*agreed on 2 parts/);
+  expect(first).toMatch(/17156075\s*agreed on 2 chunks/);
   expect(second).toMatch(/b54cda26\s*differed/);
 });
 

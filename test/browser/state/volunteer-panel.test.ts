@@ -1,9 +1,12 @@
 import { beforeEach, expect, test } from 'vitest';
+import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
+import type { Lending } from '#shared/peer/volunteer/lending.ts';
 import type { VolunteerState } from '#shared/peer/volunteer/volunteer-state.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
 import { VolunteerPanel, type HeldStages } from '../../../web/state/volunteer-panel.svelte.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { downloadingState, servingState } from '../../support/page-gallery/fixtures.ts';
 
 beforeEach(() => {
@@ -12,10 +15,16 @@ beforeEach(() => {
 });
 
 /** A panel over a volunteer that shows the states it is told to. */
-function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
+function setUp(options: { fails?: boolean; until?: Promise<void>; clock?: Clock } = {}) {
   let state: VolunteerState = { ...downloadingState(0), phase: 'connecting' };
   let listener = (): void => undefined;
-  const seen = { held: [] as HeldStages, slept: 0, calls: [] as string[], prepared: [] as string[] };
+  const seen = {
+    held: [] as HeldStages,
+    slept: 0,
+    calls: [] as string[],
+    prepared: [] as string[],
+    lent: [] as Lending[],
+  };
   const settings = new Settings(localStorage);
   const show = (next: VolunteerState): void => {
     state = next;
@@ -24,7 +33,7 @@ function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
   const panel = new VolunteerPanel({
     settings,
     storage: localStorage,
-    clock: pageClock(),
+    clock: options.clock ?? pageClock(),
     tabStorage: sessionStorage,
     prefetch: () => undefined,
     prepareThread: async (backend) => void seen.prepared.push(backend),
@@ -42,6 +51,7 @@ function setUp(options: { fails?: boolean; until?: Promise<void> } = {}) {
           return () => undefined;
         },
         start: () => seen.calls.push('start'),
+        configure: (lending) => seen.lent.push(lending),
         pause: () => seen.calls.push('pause'),
         resume: () => seen.calls.push('resume'),
         finish: () => Promise.resolve(),
@@ -151,6 +161,62 @@ test('the screen may sleep again after Stop', async () => {
   await panel.start();
   panel.stop();
   expect([seen.slept, panel.isOff]).toEqual([1, true]);
+});
+
+test('the second tap of a double tap on Start neither pauses nor stops it, and a later press does', async () => {
+  const clock = new FakeClock();
+  const { panel, seen, show } = setUp({ clock });
+  panel.press('start');
+  await clock.advance(0);
+  show(servingState(0));
+  panel.press('pause');
+  panel.press('stop');
+  expect([panel.isHeld, panel.isOff, seen.calls]).toEqual([true, false, ['start']]);
+  await clock.advance(500);
+  panel.press('pause');
+  expect(seen.calls).toEqual(['start', 'pause']);
+});
+
+test('the second tap of a double tap on Stop starts nothing', async () => {
+  const clock = new FakeClock();
+  const { panel, seen, show } = setUp({ clock });
+  panel.press('start');
+  await clock.advance(500);
+  show(servingState(0));
+  panel.press('stop');
+  panel.press('start');
+  await clock.advance(500);
+  expect([panel.isOff, seen.calls]).toEqual([true, ['start']]);
+});
+
+test('settings of a working volunteer count once they stay as they are, and those of one that is off from its start', async () => {
+  const clock = new FakeClock();
+  const { panel, settings, seen } = setUp({ clock });
+  panel.change({ slots: 3 });
+  await clock.advance(1000);
+  expect(seen.lent).toEqual([]);
+  await panel.start();
+  for (const dutyPercent of [80, 60, 40]) panel.change({ dutyPercent });
+  expect(settings.volunteer.value).toMatchObject({ slots: 3, dutyPercent: 40 });
+  await clock.advance(1000);
+  expect(seen.lent).toMatchObject([
+    { slots: 3, dutyShare: 1 },
+    { slots: 3, dutyShare: 0.4 },
+  ]);
+});
+
+test('the switch that keeps the screen awake counts at once, off and on', async () => {
+  const clock = new FakeClock();
+  const { panel, seen } = setUp({ clock });
+  panel.change({ keepAwake: true });
+  await panel.start();
+  panel.change({ keepAwake: false });
+  await clock.advance(1000);
+  expect(seen.slept).toBe(1);
+  panel.change({ keepAwake: true });
+  await clock.advance(1000);
+  panel.stop();
+  expect(seen.slept).toBe(2);
 });
 
 test('settings that storage holds in another shape fall back to the first ones', () => {

@@ -50,7 +50,7 @@ export function describePage(networkOf: () => TestNetwork): void {
       await finishedAnswer(tab);
       await expectGood(page, 'an answer');
 
-      const mark = page.getByRole('button', { name: /computed by two volunteers/ });
+      const mark = page.getByRole('button', { name: /same result twice/ });
       await mark.focus();
       await page.keyboard.press('Enter');
       await page.getByRole('grid', { name: 'Checks by stage and by positions' }).waitFor();

@@ -56,7 +56,7 @@ class Standings {
     const finished = new FinishedSessions({
       ...{ clock, complaints, log: pino({ level: 'silent' }), onError: fail },
       history: createMemoryHistoryStore(),
-      metrics: { sessions: counter, tokens: counter, spans: counter, replays: counter },
+      metrics: { sessions: counter, tokens: counter, chunks: counter, replays: counter },
     });
     this.#sessions = new RunningSessions({
       ...{ clock, leases, times },

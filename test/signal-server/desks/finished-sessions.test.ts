@@ -16,7 +16,7 @@ function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[]) {
   const finished = new FinishedSessions({
     ...{ clock: new FakeClock(), history: createMemoryHistoryStore(), log: pino({ level: 'silent' }) },
     complaints: { hear: (...words) => heard.push(words), unreached: (...words) => unreached.push(words) },
-    metrics: { sessions: counter, tokens: counter, spans: counter, replays: counter },
+    metrics: { sessions: counter, tokens: counter, chunks: counter, replays: counter },
     onError: (error) => heard.push(error),
   });
   const lease = leaseOf({ requester, stages: [[primary, shadow]], role });

@@ -209,7 +209,7 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
       .poll(() => server.server.snapshot().checks)
       .toEqual({ checked: 6, settled: 2, unchecked: 0, disputed: 0 });
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    expect(metrics).toMatch(/^chorus_spans_total\{tier="settled"\} 2$/m);
+    expect(metrics).toMatch(/^chorus_chunks_total\{tier="settled"\} 2$/m);
   });
 
   it('gives a referee where one of its own anchors holds the stage, and to no stranger that says it is one', async () => {

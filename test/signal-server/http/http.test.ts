@@ -225,6 +225,18 @@ describe('HTTP', () => {
   });
 });
 
+it('a server with a public https address sends nobody to https who reaches it without', async () => {
+  const server = await startTestServer({ config: { publicUrl: 'https://chorus.example' } });
+  try {
+    const { headers } = await fetch(`${server.url}/healthz`);
+    expect(headers.get('content-security-policy')).not.toContain('upgrade-insecure-requests');
+    // Browsers heed it only where the page did come over https.
+    expect(headers.get('strict-transport-security')).toContain('max-age=');
+  } finally {
+    await server.stop();
+  }
+});
+
 it('who asks too often is told so in a form that pages and OpenAI clients can read', async () => {
   const server = await startTestServer({ config: { limits: { httpRequestsPerMinute: 1 } } });
   try {

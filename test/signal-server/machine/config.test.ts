@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { COSIGNATURE, formatVerifierKey } from '#shared/log/signed-note.ts';
-import { configOf } from '../../../signal-server/cli/serve/serve.ts';
+import { adviceOn, configOf } from '../../../signal-server/cli/serve/serve.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { codeOf } from '../../support/code-of.ts';
 
@@ -27,6 +27,13 @@ describe('the configuration', () => {
     ['a TURN server without a secret', { turn: { urls: ['turn:example.org'], secret: '' } }],
     ['a public address that is none', { publicUrl: 'example' }],
     ['a public address of another scheme', { publicUrl: 'ftp://example.org' }],
+    ['a public address below the root of its host', { publicUrl: 'https://example.org/chorus/' }],
+    ['a public address with a question', { publicUrl: 'https://example.org/?chorus' }],
+    ['a public address with a fragment', { publicUrl: 'https://example.org/#/' }],
+    ['a public address with a password', { publicUrl: 'https://me:secret@example.org/' }],
+    ['an origin with a path', { allowedOrigins: ['https://example.org/page'] }],
+    ['an origin with a slash at its end', { allowedOrigins: ['https://example.org/'] }],
+    ['an origin that is a host', { allowedOrigins: ['example.org'] }],
     ['an unknown log level', { logLevel: 'loud' }],
     ['a rate of nothing', { limits: { messages: { perSecond: 0, burst: 1 } } }],
   ])('is refused with %s', (_title, input) => {
@@ -45,8 +52,34 @@ describe('the configuration', () => {
     expect(() => parseConfig({ witnesses: [lineOf(one, 1), lineOf(other, 2)] })).toThrow(`witnesses: ${words}`);
   });
 
-  it('names what is wrong', () => {
-    expect(() => parseConfig({ port: -1, anchors: 'x' })).toThrow(/port: .*anchors: /);
+  it('names what is wrong, and what would be right', () => {
+    expect(() => parseConfig({ port: -1, anchors: 'x' })).toThrow(
+      'port: too small; at least 0 is allowed; anchors: must be a number',
+    );
+    expect(() => parseConfig({ publicUrl: 'https://example.org/chorus/' })).toThrow(
+      /publicUrl: .*a host name of its own, such as https:\/\/example\.org$/,
+    );
+  });
+
+  it.each(['https://example.org', 'https://example.org/', 'http://192.0.2.1:8787'])(
+    'takes %s for a public address',
+    (publicUrl) => {
+      expect(parseConfig({ publicUrl }).publicUrl).toBe(publicUrl);
+    },
+  );
+});
+
+describe('advice at the start', () => {
+  it.each([
+    ['a proxy with https that is not trusted', { publicUrl: 'https://example.org' }, ['--trust-proxy']],
+    ['a public address without https', { publicUrl: 'http://example.org' }, ['https']],
+    ['a proxy with https that is trusted', { publicUrl: 'https://example.org', trustProxy: true }, []],
+    ['a public address on this machine', { publicUrl: 'http://localhost:8787' }, []],
+    ['no public address', {}, []],
+  ])('is given on %s', (_title, input, named) => {
+    const advice = adviceOn(parseConfig(input));
+    expect(advice).toHaveLength(named.length);
+    named.forEach((word, i) => expect(advice[i]).toContain(word));
   });
 });
 

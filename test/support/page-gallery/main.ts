@@ -122,6 +122,7 @@ const volunteer = new VolunteerPanel({
       state,
       onChange: () => () => undefined,
       start: () => undefined,
+      configure: () => undefined,
       pause: () => undefined,
       resume: () => undefined,
       finish: () => Promise.resolve(),

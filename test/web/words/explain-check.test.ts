@@ -19,20 +19,20 @@ describe('what became of tokens drawn differently', () => {
     expect(one).toBe('Two devices agreed within limits but drew another token; the exact one’s went on.');
     expect(explainDraws({ ...check!, findings: [lost(3)] })).toContain('drew 3 other tokens');
     const shadows = explainDraws({ ...check!, findings: [lost(1)], drawnBy: lost(1).shadow });
-    expect(shadows).toContain('at the end of this part; the exact one’s went on');
+    expect(shadows).toContain('at the end of this chunk; the exact one’s went on');
     const arbiter = { id: anchor, role: 'referee', numericClass: 'wasm' } as const;
     const referees = explainDraws({ ...check!, tier: 'settled', findings: [lost(1)], drawnBy: anchor, arbiter });
     expect(referees).toContain('the anchor’s went on');
   });
 
-  it('is left to the reason where the part is unchecked for it', () => {
+  it('is left to the reason where the chunk is unchecked for it', () => {
     const open = { ...check!, tier: 'unchecked', reason: 'draws-differ', findings: [lost(1)] } as const;
     expect(explainDraws(open)).toBeNull();
     expect(explainStageCheck(open)).toContain('drew different tokens');
   });
 });
 
-describe('an unchecked part', () => {
+describe('an unchecked chunk', () => {
   it('says why, for each reason in other words', () => {
     const said = UNCHECKED_REASONS.map((reason) => explainStageCheck({ ...check!, tier: 'unchecked', reason }));
     expect(new Set(said).size).toBe(UNCHECKED_REASONS.length);

@@ -5,7 +5,7 @@ const standing = { gate: 'open', spans: 3, neededSpans: 10, reason: null, untilM
 
 describe('the words for a standing', () => {
   it('say how far a probation is, and that its count moves late', () => {
-    expect(explainStanding(standing)).toMatch(/new: .* until 10 parts were found right\. 3 were so far; .* late/);
+    expect(explainStanding(standing)).toMatch(/new: .* until 10 chunks were found right\. 3 were so far; .* late/);
     expect(explainStanding({ ...standing, spans: 10 })).toMatch(/trusted/);
   });
 

@@ -16,7 +16,7 @@ describe('the words for trust', () => {
     const proven = trust({ witnessedSpans: 1, isNew: false });
     expect(nameTrust(proven, 0)).toBe('13');
     expect(explainTrust(proven, 0)).toBe(
-      'The server saw 1 part of this tab’s work to be right; 12 more agreed with what others computed.',
+      'The server saw 1 chunk of this tab’s work to be right; 12 more agreed with what others computed.',
     );
   });
 

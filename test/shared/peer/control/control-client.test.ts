@@ -3,6 +3,7 @@ import { fromBase64, toBase64 } from '#shared/bytes.ts';
 import { ServerClock } from '#shared/clock.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
 import {
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_TIMEOUT_MS,
@@ -10,6 +11,7 @@ import {
   PROTOCOL_VERSION,
 } from '#shared/limits.ts';
 import { connectControl, type ControlClient, type ControlState } from '#shared/peer/control/control-client.ts';
+import type { ControlDeps } from '#shared/peer/control/control-connection.ts';
 import type { Socket } from '#shared/peer/control/socket.ts';
 import { encodeRelayFrame } from '#shared/wire/codec/relay-frame.ts';
 import { peerControlMessageSchema } from '#shared/wire/control-message.ts';
@@ -111,8 +113,10 @@ function connect(
   signal = new AbortController().signal,
   expectedServerKey?: Uint8Array<ArrayBuffer>,
   serverClock = new ServerClock(clock),
+  more: Pick<ControlDeps, 'whyNotOpened'> = {},
 ) {
   return connectControl({
+    ...more,
     openSocket: fake.open,
     identity: peer,
     kind: 'cli',
@@ -220,6 +224,37 @@ describe('the control client', () => {
     const signal = new AbortController().signal;
     expect(await codeOfAsync(connect(fake, new FakeClock(), signal, server.publicKey))).toBe(code);
     expect(fake.last.isClosed).toBe(true);
+  });
+
+  it('says why the server took no socket, where that can be told on another way', async () => {
+    const fake = new FakeServer();
+    fake.isDown = true;
+    const asked = (whyNotOpened: NonNullable<ControlDeps['whyNotOpened']>) =>
+      connect(fake, new FakeClock(), new AbortController().signal, undefined, undefined, { whyNotOpened });
+    const why = new ChorusError('rate-limited', 'too many connections from this network address');
+    await expect(asked(() => Promise.resolve(why))).rejects.toBe(why);
+    expect(await codeOfAsync(asked(() => Promise.resolve(null)))).toBe('server-lost');
+    expect(await codeOfAsync(asked(() => Promise.reject(new TypeError('no network'))))).toBe('server-lost');
+  });
+
+  it('does not wait for that longer than for a server, nor where a socket did open', async () => {
+    const fake = new FakeServer();
+    fake.isDown = true;
+    const clock = new FakeClock();
+    const { signal } = new AbortController();
+    const waiting = codeOfAsync(
+      connect(fake, clock, signal, undefined, undefined, { whyNotOpened: () => new Promise(() => undefined) }),
+    );
+    await clock.advance(HANDSHAKE_TIMEOUT_MS);
+    expect(await waiting).toBe('timeout');
+    fake.isDown = false;
+    fake.answers = { refuse: { type: 'error', code: 'rate-limited', message: 'slow down' } };
+    let isAsked = false;
+    const whyNotOpened = () => Promise.resolve((isAsked = true)).then(() => null);
+    expect(await codeOfAsync(connect(fake, clock, signal, undefined, undefined, { whyNotOpened }))).toBe(
+      'rate-limited',
+    );
+    expect(isAsked).toBe(false);
   });
 
   it('rejects when there is no server, when it says nothing and when it is no longer wanted', async () => {

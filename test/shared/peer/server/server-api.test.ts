@@ -106,6 +106,22 @@ describe('another refusal', () => {
   });
 });
 
+describe('why no socket opens', () => {
+  it.each([
+    [403, 'socket-refused'],
+    [426, 'socket-refused'],
+    [429, 'rate-limited'],
+    [503, 'server-lost'],
+  ])('is what the server answers at its address, by status %i %s', async (status, code) => {
+    const why = await serverWith(status, '{"error":{"message":"because"}}').whyNoSocket(signal);
+    expect(why).toMatchObject({ code, message: 'because' });
+  });
+
+  it('is not known where it answers nothing of the kind', async () => {
+    expect(await serverWith(200, '').whyNoSocket(signal)).toBeNull();
+  });
+});
+
 describe('an answer', () => {
   it.each(calls.slice(0, 3).concat(calls.slice(4, 8)))('that is no %s is refused', async (what, call) => {
     for (const body of ['{}x', '[]', '"\ufffe']) {

@@ -50,7 +50,7 @@ describe('an honest receipt', () => {
   it('says that keys agreed, never that the work is right', async () => {
     const { proved, notProved } = await verifyWith();
     const all = [...proved, ...notProved].join('\n');
-    expect(proved.some((line) => line.includes('two keys agreed bit for bit in 3 of 3 spans'))).toBe(true);
+    expect(proved.some((line) => line.includes('two keys agreed bit for bit in 3 of 3 chunks'))).toBe(true);
     expect(proved.some((line) => line.includes('two keys agreed within tolerance'))).toBe(true);
     expect(notProved[0]).toContain('collusion of both is not excluded');
     expect(all).not.toContain('correct');

@@ -14,17 +14,24 @@ function describeAll(events: readonly AnswerEvent[], ...end: Parameters<typeof e
 it('a checked answer is said to be within tolerance, and how far', () => {
   const spans = [checkedEvent(0, 32, 'checked', [findingOf(0.0003)]), checkedEvent(32, 40)];
   expect(describeAll(spans, 8, { spans: 2 })).toBe(
-    'checked: 2 chunks, 2 volunteers per stage agreed within tolerance (largest difference 0.0003 of 0.01 allowed)',
+    'checked: same result twice in both chunks, 2 volunteers per stage agreed within tolerance (largest difference 0.0003 of 0.01 allowed)',
   );
 });
 
 it('equal bits are said to be equal', () => {
-  expect(describeAll([checkedEvent(0, 5)], 1)).toBe('checked: 1 chunk, 2 volunteers per stage agreed, bit for bit');
+  expect(describeAll([checkedEvent(0, 5)], 1)).toBe(
+    'checked: same result twice in the only chunk, 2 volunteers per stage agreed, bit for bit',
+  );
 });
 
 it('an answer of one replica is said to be unchecked', () => {
   const line = describeAll([checkedEvent(0, 5, 'unchecked')], 1, { tier: 'unchecked' });
-  expect(line).toBe('unchecked: 1 chunk, 1 unchecked, one volunteer per stage, nobody checked it');
+  expect(line).toBe('unchecked: the only chunk was computed by one volunteer only');
+});
+
+it('an answer that was stopped before its check is not said to have had one volunteer only', () => {
+  const line = describeAll([checkedEvent(0, 32)], 8, { tier: 'unchecked', reason: 'cancelled' });
+  expect(line).toMatch(/^unchecked: stopped before its first check was finished/);
 });
 
 it('who failed is counted', () => {

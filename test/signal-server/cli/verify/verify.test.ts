@@ -191,7 +191,7 @@ describe('chorus verify', () => {
   it('computes the answer again from the model at hand', { timeout: 240_000 }, async () => {
     const options = ['--secrets', at('secrets.json'), '--answer', at('answer.txt'), '--replay', '--data', at('data')];
     const { code, out } = await chorusVerify(at('receipt.json'), ...options);
-    expect(out).toMatch(/stage 0 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
+    expect(out).toMatch(/stage 1 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
     expect(out).toMatch(/stage 1 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
     expect(out).toContain('tokens: 24 of 24 are those the sampler draws here');
     expect(out).toContain('the tokens spell the answer');
