@@ -60,19 +60,22 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
       return links.isDirect;
     },
   });
+  // Without direct connections there is still the relay.
+  const follow = () =>
+    followPath({ control, links, serverUrl, clock, isRelayOnly: deps.isRelayOnly }).catch(() => undefined);
   links.onTransport(deps.onTransport);
   links.onLink(deps.onLink);
   control.onState((state) => {
-    if (state.type === 'open') deps.onWelcome(control.welcome);
+    if (state.type === 'open') {
+      deps.onWelcome(control.welcome);
+      void follow();
+    }
     deps.onState(state);
     if (state.type !== 'closed') return;
     requester.close();
     links.close();
     own.release();
   });
-  // Without direct connections there is still the relay.
-  const follow = () =>
-    followPath({ control, links, serverUrl, clock, isRelayOnly: deps.isRelayOnly }).catch(() => undefined);
   await follow();
   deps.onState(control.state);
   return { identity, control, links, requester, followPath: follow };
