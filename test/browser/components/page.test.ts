@@ -133,3 +133,11 @@ test('a clipboard that is refused is told, and one that works too', async () => 
   await expect.poll(() => status.textContent).toContain('Copied.');
   expect(write).toHaveBeenLastCalledWith('abc');
 });
+
+test('each setting of a volunteer has its name, for those who do not see it and those who point at it', async () => {
+  const { target } = show('/volunteer');
+  await expect.poll(() => target.innerText).toContain('What you lend');
+  const named = [...target.querySelectorAll<HTMLInputElement>('.options input')].map(({ labels }) => labels?.length);
+  expect(named.length).toBeGreaterThan(6);
+  expect(named.every((count) => count === 1)).toBe(true);
+});
