@@ -13,9 +13,13 @@ import {
 import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
+import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
 import { pageClock } from './browser/page-clock.ts';
+import { fetchProgram, programOf } from './browser/page-program.ts';
+import { StorageHealth } from './browser/storage-health.ts';
 import { PageConnection } from './state/connection.svelte.ts';
+import { DeviceStorage, type KeptThing } from './state/device-storage.svelte.ts';
 import { Dialogue } from './state/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
@@ -23,7 +27,9 @@ import { ModelPage } from './state/model-page.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
+import { PageUpdate } from './state/page-update.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
+import { keepDraft, takeDraft } from './state/reload-draft.ts';
 import { Settings } from './state/settings.svelte.ts';
 import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { Verifier } from './state/verifier.svelte.ts';
@@ -34,10 +40,25 @@ import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-  const storage = pageStorage(() => localStorage);
+  const deviceStorage = new DeviceStorage();
+  const health = new StorageHealth();
+  const storageOf = (thing: KeptThing) => ({
+    health,
+    clock,
+    onNotKept: (fault: StorageFault) => deviceStorage.report(thing, fault),
+    onDamaged: (pieces: number) => deviceStorage.reportDamage(pieces),
+  });
+  const storage = pageStorage(() => localStorage, storageOf('settings').onNotKept);
+  const tabStorage = pageStorage(() => sessionStorage);
   const settings = new Settings(storage);
   const connection = new PageConnection();
-  const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
+  const membership = new Membership({
+    serverUrl: location.origin,
+    clock,
+    random,
+    connection,
+    storage: storageOf('key'),
+  });
   const models = new Models(() => fetchModels(new AbortController().signal), settings);
   const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
   const log = new LogWatch({
@@ -62,7 +83,7 @@ function start(target: HTMLElement): void {
         membership.join(signal),
         import('./network/network-chat.ts'),
       ]);
-      return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
+      return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
   });
   const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
@@ -70,7 +91,7 @@ function start(target: HTMLElement): void {
   const volunteer = new VolunteerPanel({
     settings,
     storage,
-    tabStorage: pageStorage(() => sessionStorage),
+    tabStorage,
     clock,
     keepAwake,
     prefetch: () =>
@@ -89,7 +110,7 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        return await createTabVolunteer(joined, worker, chosen, held, clock, signal);
+        return createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
       } catch (thrown) {
         taken.then(
           (worker) => worker.stop(),
@@ -99,7 +120,7 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore());
+  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore(storageOf('files')));
   const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
@@ -108,6 +129,18 @@ function start(target: HTMLElement): void {
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);
+  conversation.draft = takeDraft(tabStorage);
+  const update = new PageUpdate({
+    program: programOf(document),
+    fetchProgram,
+    reload: () => {
+      keepDraft(tabStorage, conversation);
+      location.reload();
+    },
+    clock,
+  });
+  // Of code that no state of the page waits for.
+  window.addEventListener('vite:preloadError', () => void update.check());
 
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) void network.refresh();
@@ -129,16 +162,24 @@ function start(target: HTMLElement): void {
         model,
         verify,
         log,
+        deviceStorage,
+        update,
       },
     },
   });
 }
 
-/** The browser's storage, or this page's memory where it keeps nothing for the page. */
-function pageStorage(open: () => KeyValueStorage): KeyValueStorage {
+/** The browser's storage, or this page's memory where it keeps nothing for the page, which `onNotKept` is told. */
+function pageStorage(
+  open: () => KeyValueStorage | null,
+  onNotKept: (fault: StorageFault) => void = () => undefined,
+): KeyValueStorage {
   try {
-    return open();
+    const storage = open();
+    if (storage === null) throw new TypeError('there is none');
+    return storage;
   } catch {
+    onNotKept('denied');
     const values = new Map<string, string>();
     return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
   }

@@ -1,7 +1,7 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
-import { type Blobs, loadStage, type OnProgress, readBlobs, timeEngineLayer } from './load-stage.ts';
+import { type Blobs, loadStage, type OnProgress, readStageBlobs, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { Runtimes } from './runtimes.ts';
 import type { ServedStage } from './served-stage.ts';
@@ -56,7 +56,7 @@ export class ComputeHost {
   load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
     return this.#turn.run(async () => {
       await this.#release();
-      const blobs = await readBlobs(request);
+      const blobs = await readStageBlobs(request);
       for (;;) {
         const backend = this.#backend;
         if (backend === null) throw new ChorusError('bad-message', 'no backend was started');

@@ -1,6 +1,6 @@
 import type { SessionId } from '#shared/ids.ts';
 import { openWasm } from '../../worker/backend.ts';
-import { loadStage, readBlobs } from '../../worker/load-stage.ts';
+import { loadStage, readStageBlobs } from '../../worker/load-stage.ts';
 import { Runtimes } from '../../worker/runtimes.ts';
 import { engineDigests, halves, type EngineDigests } from './engine-digests.ts';
 import { importWren } from './imported-wren.ts';
@@ -13,7 +13,7 @@ export async function nodeEngineDigests(): Promise<EngineDigests> {
   const loaded = await Promise.all(
     halves.map(async (range) => {
       const request = { manifest: wren.manifest, range, blobs: wren.blobs(range), probe: false, maxSessions: 1 };
-      const made = await loadStage(backend, request, await readBlobs(request), () => undefined);
+      const made = await loadStage(backend, request, await readStageBlobs(request), () => undefined);
       await made.stage.open(session, 64);
       return made;
     }),

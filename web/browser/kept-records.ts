@@ -1,6 +1,8 @@
 import type { IDBPDatabase } from 'idb';
 import type { Clock } from '#shared/clock.ts';
-import { KeptDatabase, NotKept, type StorageFault } from './kept-database.ts';
+import { KeptDatabase } from './kept-database.ts';
+import { NotKept, type StorageFault } from './not-kept.ts';
+import type { StorageHealth } from './storage-health.ts';
 
 export interface KeptRecordsOptions<Value> {
   /** Of the database, which has no other store than `store`. */
@@ -10,6 +12,7 @@ export interface KeptRecordsOptions<Value> {
   readonly parse: (stored: unknown) => Value;
   /** Told once, with the first record that is not kept or cannot be read. */
   readonly onNotKept: (fault: StorageFault) => void;
+  readonly health?: StorageHealth;
   readonly clock?: Clock;
 }
 
@@ -25,10 +28,10 @@ export class KeptRecords<Key extends string | number, Value> {
   #isTold = false;
 
   constructor(options: KeptRecordsOptions<Value>) {
-    const { database: name, store, clock } = options;
+    const { database: name, store, health, clock } = options;
     this.#options = options;
     const upgrade = (database: IDBPDatabase) => void database.createObjectStore(store);
-    this.#database = new KeptDatabase({ name, version: 1, upgrade, clock });
+    this.#database = new KeptDatabase({ name, version: 1, upgrade, health, clock });
   }
 
   async get(key: Key): Promise<Value | null> {

@@ -1,7 +1,7 @@
 import { concatBytes, fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu } from '../../../worker/backend.ts';
-import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
+import { loadStage, readStageBlobs } from '../../../worker/load-stage.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
 import { traceSession } from '../../support/traces/tracer.ts';
@@ -36,7 +36,7 @@ export async function traceInPage(
         });
   try {
     const request = { ...(await loadRequest(url, await readManifest(url), range)), probe: false };
-    const { stage, numericClass } = await loadStage(backend, request, await readBlobs(request), () => undefined);
+    const { stage, numericClass } = await loadStage(backend, request, await readStageBlobs(request), () => undefined);
     const outputs: string[] = [];
     for (const { input, plan } of runs) {
       outputs.push(toBase64(concatBytes(...(await traceSession(stage, range, { input: fromBase64(input), plan })))));
