@@ -265,7 +265,7 @@ export class Volunteer {
     const { code, message } = error;
     // The thread is being replaced, and the assignment will come again.
     if (code === 'worker-lost' || code === 'device-lost') return;
-    const text = `Could not take ${describeRange(range)}: ${inOurWords(error, 'loading them failed.')}`;
+    const text = `Could not take ${describeRange(range)}: ${inOurWords(error, 'loading it failed.')}`;
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
       return this.#changeToWasm(text);
     }
