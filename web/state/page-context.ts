@@ -1,6 +1,6 @@
 import { createContext } from 'svelte';
 import type { PageConnection } from './connection.svelte.ts';
-import type { DeviceStorage } from './device-storage.svelte.ts';
+import type { DeviceStorage } from './page/device-storage.svelte.ts';
 import type { Dialogue } from './dialogue.svelte.ts';
 import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
@@ -8,7 +8,7 @@ import type { ModelPage } from './model-page.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
-import type { PageUpdate } from './page-update.svelte.ts';
+import type { PageUpdate } from './page/page-update.svelte.ts';
 import type { ReceiptSearch } from './receipt-search.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';

@@ -1,5 +1,5 @@
 import type { StorageFault } from '../browser/not-kept.ts';
-import type { KeptThing } from '../state/device-storage.svelte.ts';
+import type { KeptThing } from '../state/page/device-storage.svelte.ts';
 import { plural } from './format.ts';
 
 const THINGS: Readonly<Record<KeptThing, string>> = {

@@ -12,7 +12,7 @@ import RouteAside from '../../../web/components/answer/RouteAside.svelte';
 import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import type { PageState } from '../../../web/state/page-context.ts';
-import { PageUpdate } from '../../../web/state/page-update.svelte.ts';
+import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import type { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';

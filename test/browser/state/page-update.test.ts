@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { fetchProgram, programOf } from '../../../web/browser/page-program.ts';
 import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import { PageUpdate } from '../../../web/state/page-update.svelte.ts';
-import { keepDraft, takeDraft } from '../../../web/state/reload-draft.ts';
+import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
+import { keepDraft, takeDraft } from '../../../web/state/page/reload-draft.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 beforeEach(() => sessionStorage.clear());

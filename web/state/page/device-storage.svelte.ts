@@ -1,4 +1,4 @@
-import type { StorageFault } from '../browser/not-kept.ts';
+import type { StorageFault } from '../../browser/not-kept.ts';
 
 /** What the page would keep on the device. */
 export type KeptThing = 'key' | 'files' | 'settings' | 'conversations';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Dialogue } from './dialogue.svelte.ts';
-import { Stored, type KeyValueStorage } from './stored.svelte.ts';
+import type { Dialogue } from '../dialogue.svelte.ts';
+import { Stored, type KeyValueStorage } from '../stored.svelte.ts';
 
 const draftOf = (storage: KeyValueStorage) => new Stored(storage, 'chorus.draft', z.string(), '');
 
