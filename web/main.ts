@@ -17,6 +17,7 @@ import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
 import { pageClock } from './browser/page-clock.ts';
 import { fetchProgram, programOf } from './browser/page-program.ts';
+import { pageStorage } from './browser/page-storage.ts';
 import { StorageHealth } from './browser/storage-health.ts';
 import { PageConnection } from './state/connection.svelte.ts';
 import { DeviceStorage, type KeptThing } from './state/page/device-storage.svelte.ts';
@@ -31,7 +32,6 @@ import { PageUpdate } from './state/page/page-update.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
 import { keepDraft, takeDraft } from './state/page/reload-draft.ts';
 import { Settings } from './state/settings.svelte.ts';
-import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
@@ -167,22 +167,6 @@ function start(target: HTMLElement): void {
       },
     },
   });
-}
-
-/** The browser's storage, or this page's memory where it keeps nothing for the page, which `onNotKept` is told. */
-function pageStorage(
-  open: () => KeyValueStorage | null,
-  onNotKept: (fault: StorageFault) => void = () => undefined,
-): KeyValueStorage {
-  try {
-    const storage = open();
-    if (storage === null) throw new TypeError('there is none');
-    return storage;
-  } catch {
-    onNotKept('denied');
-    const values = new Map<string, string>();
-    return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
-  }
 }
 
 /** A load that fails now is tried again when its code is needed, and the failure shown then. */

@@ -41,10 +41,14 @@ export async function readBlobs(
     else damaged.push({ digest: ref.digest, pieces: wrong ?? [...ref.pieces.keys()] });
   }
   if (damaged.length === 0) return read;
-  throw new ChorusError('digest-mismatch', 'what this device had kept of the model is damaged', { damaged });
+  throw damageError(damaged, 'what this device had kept of the model is damaged');
 }
 
-/** What `readBlobs` found damaged, if that is what it threw. */
+export function damageError(damaged: readonly DamagedBlob[], message: string): ChorusError {
+  return new ChorusError('digest-mismatch', message, { damaged });
+}
+
+/** What a `damageError` is about; nothing of any other. */
 export function damagedBlobs(thrown: unknown): readonly DamagedBlob[] {
   if (!(thrown instanceof ChorusError) || thrown.code !== 'digest-mismatch') return [];
   return (thrown.details['damaged'] as readonly DamagedBlob[] | undefined) ?? [];

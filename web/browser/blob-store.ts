@@ -30,7 +30,7 @@ export interface BlobStoreOptions {
   readonly health: StorageHealth;
   /** Called with each piece that is held in memory, since the browser does not keep it. */
   readonly onNotKept: (fault: StorageFault) => void;
-  /** Called with how many kept pieces were found damaged, and thrown away. */
+  /** Called with how many kept pieces were found damaged or lost. */
   readonly onDamaged: (pieces: number) => void;
   readonly clock: Clock;
   /**
@@ -52,6 +52,8 @@ export class IdbBlobStore implements BlobStore {
   /** Pieces whose copy on the disk is not believed. */
   readonly #doubted = new Set<string>();
   /** By digest: settled once no tab can remove the blob any more. */
+  /** Blobs of which nothing on the disk can be read. */
+  readonly #unread = new Set<Digest>();
   readonly #used = new Map<Digest, Promise<void>>();
   readonly #releases: (() => void)[] = [];
   #isClosed = false;
@@ -82,7 +84,7 @@ export class IdbBlobStore implements BlobStore {
     };
     await this.#use(ref.digest);
     const put = () => this.#database.run((database) => database.put('pieces', piece));
-    const isDoubted = this.#doubted.has(nameOf(ref.digest, index));
+    const isDoubted = this.#doubted.has(nameOf(ref.digest, index)) || this.#unread.has(ref.digest);
     try {
       await put().catch((error: unknown) => this.#withMoreRoom(error, put));
       if (!isDoubted) return;
@@ -198,8 +200,9 @@ export class IdbBlobStore implements BlobStore {
         stored.filter(({ index }) => !this.#doubted.has(nameOf(digest, index))).map((piece) => [piece.index, piece]),
       );
     } catch (thrown) {
-      if (thrown instanceof NotKept) return new Map();
-      throw thrown;
+      if (!(thrown instanceof NotKept)) throw thrown;
+      this.#unread.add(digest);
+      return new Map();
     }
   }
 

@@ -39,10 +39,10 @@ export function explainLost(lost: ReadonlyMap<KeptThing, StorageFault>): { title
 
 /** What became of pieces that were kept and damaged. */
 export function explainDamage(pieces: number): string {
-  const these = pieces === 1 ? 'It was' : 'They were';
+  const [were, they] = pieces === 1 ? ['was', 'It'] : ['were', 'They'];
   return (
-    `${plural(pieces, 'part')} of a model that this device had kept ${pieces === 1 ? 'was' : 'were'} damaged. ` +
-    `${these} thrown away and downloaded again; nothing was computed with ${pieces === 1 ? 'it' : 'them'}. ` +
+    `${plural(pieces, 'part')} of a model that this device had kept ${were} damaged or lost. ` +
+    `${they} ${were} downloaded again, and nothing was computed from what was wrong. ` +
     'If this is told again and again, the disk may be failing.'
   );
 }

@@ -265,7 +265,7 @@ export class Volunteer {
     const { code, message } = error;
     // The thread is being replaced, and the assignment will come again.
     if (code === 'worker-lost' || code === 'device-lost') return;
-    const text = `Could not take ${describeRange(range)}: ${inOurWords(error, 'loading it failed.')}`;
+    const text = `Could not take ${describeRange(range)}: ${inOurWords(error, 'loading it failed')}`;
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
       return this.#changeToWasm(text);
     }
@@ -452,7 +452,7 @@ export class Volunteer {
 function describeDamage(pieces: number): string {
   const parts = pieces === 1 ? 'A part of the model' : `${pieces} parts of the model`;
   const verb = pieces === 1 ? 'was' : 'were';
-  return `${parts} that this device had kept ${verb} damaged and ${verb} thrown away; downloading again.`;
+  return `${parts} that this device had kept ${verb} damaged or lost; downloading again.`;
 }
 
 /** What went wrong, where that is in our own words. */

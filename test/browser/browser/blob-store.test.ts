@@ -204,6 +204,22 @@ describe('kept pieces that are damaged', () => {
     expect(await load(openStore())).toEqual([2]);
   });
 
+  it('are held in memory where the disk cannot be read', async () => {
+    await keepAll();
+    const getAll = () => {
+      throw new DOMException('the browser’s own words', 'UnknownError');
+    };
+    vi.spyOn(IDBObjectStore.prototype, 'getAll').mockImplementation(getAll);
+    expect(await load(openStore())).toEqual([0, 1, 2]);
+  });
+
+  it('are held in memory where the disk loses what it is given', async () => {
+    vi.spyOn(IDBObjectStore.prototype, 'getAll').mockImplementation(function (this: IDBObjectStore) {
+      return this.getAllKeys(IDBKeyRange.only('nothing'));
+    });
+    expect(await load(openStore())).toEqual([0, 1, 2, 0, 1, 2]);
+  });
+
   it('are held in memory where the disk spoils them again', async () => {
     await keepAll();
     await spoil(0);

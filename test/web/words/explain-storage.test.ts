@@ -23,8 +23,8 @@ test('a want of room names what is lost, and where room can be made', () => {
 });
 
 test.each([
-  [1, /^1 part of a model .* was damaged\. It was thrown away/],
-  [3, /^3 parts of a model .* were damaged\. They were thrown away/],
+  [1, /^1 part of a model .* was damaged or lost\. It was downloaded again/],
+  [3, /^3 parts of a model .* were damaged or lost\. They were downloaded again/],
 ])('%i damaged pieces are told', (pieces, told) => {
   expect(explainDamage(pieces)).toMatch(told);
 });

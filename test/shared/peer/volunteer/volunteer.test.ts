@@ -240,7 +240,7 @@ describe('a volunteer whose kept weights are damaged', () => {
     await network.clock.advance(10);
     await assign();
     await network.clock.advance(100);
-    expect([...told]).toEqual([expect.stringMatching(/^2 parts of the model .* thrown away; downloading again\.$/)]);
+    expect([...told]).toEqual([expect.stringMatching(/^2 parts of the model .* damaged or lost; downloading again\.$/)]);
     expect([worker.loads.length, phase(), said('failed')]).toEqual([2, 'serving', []]);
   });
 
@@ -263,7 +263,7 @@ describe('a volunteer that fails in the platform’s words', () => {
     volunteer.start();
     await network.clock.advance(10);
     await assign();
-    expect(volunteer.state.message).toBe('Could not take layers 2–3: loading it failed.');
+    expect(volunteer.state.message).toBe('Could not take layers 2–3: loading it failed');
     expect(volunteer.state.error).toMatchObject({ code: 'internal', raw: 'magic word 00 61 73 6d' });
   });
 });
