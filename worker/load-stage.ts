@@ -20,16 +20,12 @@ export type OnProgress = (phase: Phase, done: number, total: number) => void;
 export type Blobs = ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
 
 /** Reads all blobs of a stage, as `readBlobs`. */
-export function readStageBlobs({ manifest, range, blobs }: WorkerCalls['load']['request']): Promise<Blobs> {
-  return readBlobs(stageBlobs(manifest, range), blobs, threadClock);
+export function readStageBlobs(
+  { manifest, range, blobs }: WorkerCalls['load']['request'],
+  clock: Pick<Clock, 'setTimer'>,
+): Promise<Blobs> {
+  return readBlobs(stageBlobs(manifest, range), blobs, clock);
 }
-
-const threadClock: Pick<Clock, 'setTimer'> = {
-  setTimer(task, delayMs) {
-    const timer = setTimeout(task, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 /**
  * Cuts, creates, warms up and probes one stage on one backend. Throws `bad-model`, `unsupported-model`,

@@ -6,6 +6,7 @@ import type { StageInput } from '../../../worker/loaded-graph.ts';
 import { largestRowError } from '../../../worker/probe.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
+import { realClock } from '../../support/real-clock.ts';
 
 /** Relative L2 differences of single rows between two ways to compute one stage from the same input. */
 export interface Difference {
@@ -41,7 +42,7 @@ export async function measureDifferences(
 
   for (const range of ranges) {
     const request = { ...(await loadRequest(url, manifest, range)), probe: false };
-    const blobs = await readStageBlobs(request);
+    const blobs = await readStageBlobs(request, realClock);
     const compute = async (backend: OpenBackend, plans: readonly (readonly number[])[]): Promise<Float32Array[]> => {
       const { stage } = await loadStage(backend, request, blobs, () => undefined);
       const outputs: Float32Array[] = [];
