@@ -71,7 +71,8 @@ async function keyPairOf(slot: number, deps: IdentityDeps): Promise<{ pair: Cryp
     const known = await keys.get(slot);
     if (known !== null && (await isWorking(known))) return { pair: known, isKept: true };
     const pair = await newKeyPair();
-    return { pair, isKept: await keys.put(slot, pair) };
+    // One that cannot be read now may be read at the next visit.
+    return { pair, isKept: keys.fault === null && (await keys.put(slot, pair)) };
   } finally {
     keys.close();
   }

@@ -82,6 +82,7 @@ export class KeptDatabase<Schema = unknown> {
       Promise.resolve().then(() => openDB<Schema>(name, version, { upgrade, blocking: drop, terminated: drop })),
     );
     this.#connection = connection;
+    connection.catch(drop);
     return connection;
   }
 

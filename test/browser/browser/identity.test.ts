@@ -77,6 +77,18 @@ describe('a key for this visit alone, which is told,', () => {
   const refused = (name: string) => () => {
     throw new DOMException('the browser’s own words', name);
   };
+  it('is what a tab has whose stored key cannot be read, and that stays for another visit', async () => {
+    const before = await visit();
+    await leave(before);
+    vi.spyOn(IDBObjectStore.prototype, 'get').mockImplementation(refused('UnknownError'));
+    const page = await visit();
+    expect([page.slot, faults]).toEqual([null, ['failed']]);
+    vi.restoreAllMocks();
+    page.release();
+    await navigator.locks.request('identity-0', () => undefined);
+    expect((await visit()).identity.id).toBe(before.identity.id);
+  });
+
   it.each<[string, () => void, StorageFault]>([
     [
       'it cannot store keys',
