@@ -20,7 +20,7 @@ async function visit(clock = new FakeClock()): Promise<PageIdentity> {
 /** Locks are given back a moment after their holder lets go. */
 async function leave(page: PageIdentity): Promise<void> {
   page.release();
-  if (page.slot !== null) await navigator.locks.request(`identity-${page.slot}`, () => undefined);
+  await navigator.locks.request(`identity-${page.slot ?? 0}`, () => undefined);
 }
 
 afterEach(async () => {
@@ -84,8 +84,7 @@ describe('a key for this visit alone, which is told,', () => {
     const page = await visit();
     expect([page.slot, faults]).toEqual([null, ['failed']]);
     vi.restoreAllMocks();
-    page.release();
-    await navigator.locks.request('identity-0', () => undefined);
+    await leave(page);
     expect((await visit()).identity.id).toBe(before.identity.id);
   });
 
