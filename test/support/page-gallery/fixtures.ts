@@ -184,6 +184,12 @@ export function failedState(atMs: number): VolunteerState {
   };
 }
 
+/** A stage could not be loaded, for a reason that only the browser has words for. */
+export function waitingState(atMs: number): VolunteerState {
+  const raw = 'Aborted(CompileError: expected magic word 00 61 73 6d, found 3c 21 64 6f @+0)';
+  return { ...failedState(atMs), phase: 'idle', error: new ChorusError('internal', raw, {}, raw) };
+}
+
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot {

@@ -41,6 +41,7 @@ import {
   servingState,
   suspendedState,
   tryingState,
+  waitingState,
   WREN,
 } from './fixtures.ts';
 import { givenFiles, openedModel, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
@@ -112,6 +113,7 @@ const states: Record<string, (atMs: number) => VolunteerState> = {
   'left-out': leftOutState,
   downloading: downloadingState,
   failed: failedState,
+  waiting: waitingState,
 };
 const state = (states[show] ?? servingState)(Date.now());
 const volunteer = new VolunteerPanel({

@@ -1,19 +1,26 @@
-import { z } from 'zod';
-import type { Dialogue } from '../dialogue.svelte.ts';
-import { Stored, type KeyValueStorage } from '../stored.svelte.ts';
+const KEY = 'chorus.draft';
 
-const draftOf = (storage: KeyValueStorage) => new Stored(storage, 'chorus.draft', z.string(), '');
+/** Storage that outlives a reload of this tab. */
+type TabStorage = Pick<Storage, 'getItem' | 'setItem'>;
+
+/** The part of a conversation in which words may be that nobody has answered. */
+export interface Unanswered {
+  readonly draft: string;
+  readonly last: {
+    readonly question: string;
+    readonly answer: { readonly phase: string; readonly text: string };
+  } | null;
+}
 
 /** Keeps what was typed, or asked in vain, over a reload of this tab. */
-export function keepDraft(storage: KeyValueStorage, { draft, last }: Pick<Dialogue, 'draft' | 'last'>): void {
-  const failed = last !== null && last.answer.phase === 'failed' && last.answer.text === '' ? last.question : '';
-  draftOf(storage).value = draft === '' ? failed : draft;
+export function keepDraft(storage: TabStorage, { draft, last }: Unanswered): void {
+  const isInVain = last?.answer.phase === 'failed' && last.answer.text === '';
+  storage.setItem(KEY, draft === '' && isInVain ? last.question : draft);
 }
 
 /** What `keepDraft` kept, once. */
-export function takeDraft(storage: KeyValueStorage): string {
-  const kept = draftOf(storage);
-  const draft = kept.value;
-  if (draft !== '') kept.value = '';
+export function takeDraft(storage: TabStorage): string {
+  const draft = storage.getItem(KEY) ?? '';
+  if (draft !== '') storage.setItem(KEY, '');
   return draft;
 }
