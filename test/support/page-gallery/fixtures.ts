@@ -186,7 +186,8 @@ export function failedState(atMs: number): VolunteerState {
 
 /** A stage could not be loaded, for a reason that only the browser has words for. */
 export function waitingState(atMs: number): VolunteerState {
-  const raw = 'Aborted(CompileError: expected magic word 00 61 73 6d, found 3c 21 64 6f @+0)';
+  const raw =
+    'Failed to fetch dynamically imported module: https://chorus.example/assets/engine-1a2b3c4d5e6f708192a3b4c5d6e7f8.js';
   return { ...failedState(atMs), phase: 'idle', error: new ChorusError('internal', raw, {}, raw) };
 }
 

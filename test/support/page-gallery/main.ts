@@ -197,7 +197,7 @@ if (show === 'denied' || show === 'full') deviceStorage.report('files', show);
 if (show === 'damaged') deviceStorage.reportDamage(3);
 const update = new PageUpdate({
   program: 'before',
-  fetchProgram: () => Promise.resolve('after'),
+  fetchProgram: () => Promise.resolve(show === 'updated' ? 'after' : 'before'),
   reload: () => location.reload(),
   clock,
 });
