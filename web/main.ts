@@ -36,6 +36,9 @@ import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
+/** Where a tab keeps which program it was reloaded for. */
+const RELOADED = 'chorus.reloaded';
+
 /** Wires the page. Code that talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
   const clock = pageClock();
@@ -86,7 +89,8 @@ function start(target: HTMLElement): void {
       return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
   });
-  const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
+  const createClient = async () =>
+    (await import('./network/worker-client.ts')).createTabWorker(clock, () => void update.check(true));
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
@@ -135,12 +139,14 @@ function start(target: HTMLElement): void {
     fetchProgram,
     reload: () => {
       keepDraft(tabStorage, conversation);
+      tabStorage.setItem(RELOADED, programOf(document) ?? '');
       location.reload();
     },
+    reloadedFrom: tabStorage.getItem(RELOADED),
     clock,
   });
   // Of code that no state of the page waits for.
-  window.addEventListener('vite:preloadError', () => void update.check());
+  window.addEventListener('vite:preloadError', () => void update.check(true));
 
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) void network.refresh();
