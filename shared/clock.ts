@@ -77,3 +77,13 @@ export function describeClock(aheadMs: number | null): string | null {
 
 /** Randomness as an argument: `count` bytes fit for keys and nonces. */
 export type RandomBytes = (count: number) => Uint8Array<ArrayBuffer>;
+
+/** Calls `task` every `everyMs` until the returned function is called. */
+export function repeat(clock: Clock, everyMs: number, task: () => void): () => void {
+  let stop = clock.setTimer(run, everyMs);
+  function run(): void {
+    stop = clock.setTimer(run, everyMs);
+    task();
+  }
+  return () => stop();
+}

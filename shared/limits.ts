@@ -127,6 +127,6 @@ export const MAX_ATTESTATION_BYTES = 640 * KIB;
 /** How long a complete answer waits for its replicas' signed records. */
 export const RECORD_TIMEOUT_MS = 3_000;
 /** How long it waits for the last of them, once it has all others'. */
-export const LAST_RECORD_MS = 1_000;
+export const LAST_RECORD_MS = 1_500;
 /** Records that a replica signs in one session; a requester goes on in another before it asks for more. */
 export const MAX_RECORDS = 128;

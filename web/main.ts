@@ -14,10 +14,15 @@ import {
 import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
 import { keepAwake } from './browser/keep-awake.ts';
+import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
+import { fetchProgram, programOf } from './browser/page-program.ts';
+import { pageStorage } from './browser/page-storage.ts';
+import { StorageHealth } from './browser/storage-health.ts';
 import { surviveTranslation } from './browser/translated-text.ts';
 import { WakefulClock } from './browser/wakeful-clock.ts';
 import { PageConnection } from './state/connection.svelte.ts';
+import { DeviceStorage, type KeptThing } from './state/page/device-storage.svelte.ts';
 import { Dialogue } from './state/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
@@ -26,22 +31,42 @@ import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
 import { PathChoice } from './state/path-choice.svelte.ts';
+import { PageUpdate } from './state/page/page-update.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
+import { keepDraft, takeDraft } from './state/page/reload-draft.ts';
 import { Settings } from './state/settings.svelte.ts';
-import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
+
+/** Where a tab keeps which program it was reloaded for. */
+const RELOADED = 'chorus.reloaded';
 
 /** Wires the page. Code that talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
   const clock = new ServerClock(new WakefulClock());
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-  const storage = pageStorage(() => localStorage);
+  const deviceStorage = new DeviceStorage();
+  const health = new StorageHealth();
+  const storageOf = (thing: KeptThing) => ({
+    health,
+    clock,
+    onNotKept: (fault: StorageFault) => deviceStorage.report(thing, fault),
+    onDamaged: (pieces: number) => deviceStorage.reportDamage(pieces),
+  });
+  const storage = pageStorage(() => localStorage, storageOf('settings').onNotKept);
+  const tabStorage = pageStorage(() => sessionStorage);
   const settings = new Settings(storage);
   const connection = new PageConnection();
   const path = new PathChoice(storage);
-  const membership = new Membership({ serverUrl: location.origin, clock, random, connection, path });
+  const membership = new Membership({
+    serverUrl: location.origin,
+    clock,
+    random,
+    connection,
+    path,
+    storage: storageOf('key'),
+  });
   const models = new Models(() => fetchModels(new AbortController().signal), settings);
   const network = new Network({
     fetchNetwork,
@@ -80,15 +105,16 @@ function start(target: HTMLElement): void {
         membership.join(signal),
         import('./network/network-chat.ts'),
       ]);
-      return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
+      return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
   });
-  const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
+  const createClient = async () =>
+    (await import('./network/worker-client.ts')).createTabWorker(clock, () => void update.check(true));
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
     storage,
-    tabStorage: pageStorage(() => sessionStorage),
+    tabStorage,
     clock,
     keepAwake,
     prefetch: () =>
@@ -108,7 +134,7 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        return await createTabVolunteer(joined, worker, chosen, held, clock, signal);
+        return createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
       } catch (thrown) {
         taken.then(
           (worker) => worker.stop(),
@@ -118,7 +144,7 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore());
+  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore(storageOf('files')));
   const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
@@ -127,6 +153,20 @@ function start(target: HTMLElement): void {
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);
+  conversation.draft = takeDraft(tabStorage);
+  const update = new PageUpdate({
+    program: programOf(document),
+    fetchProgram,
+    reload: () => {
+      keepDraft(tabStorage, conversation);
+      tabStorage.setItem(RELOADED, programOf(document) ?? '');
+      location.reload();
+    },
+    reloadedFrom: tabStorage.getItem(RELOADED),
+    clock,
+  });
+  // Of code that no state of the page waits for.
+  window.addEventListener('vite:preloadError', () => void update.check(true));
 
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) void network.refresh();
@@ -150,19 +190,11 @@ function start(target: HTMLElement): void {
         model,
         verify,
         log,
+        deviceStorage,
+        update,
       },
     },
   });
-}
-
-/** The browser's storage, or this page's memory where it keeps nothing for the page. */
-function pageStorage(open: () => KeyValueStorage): KeyValueStorage {
-  try {
-    return open();
-  } catch {
-    const values = new Map<string, string>();
-    return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
-  }
 }
 
 /** A load that fails now is tried again when its code is needed, and the failure shown then. */

@@ -4,7 +4,7 @@ import { abortAfter } from '#shared/peer/abort-after.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
-import { type Blobs, loadStage, type OnProgress, readBlobs, timeEngineLayer } from './load-stage.ts';
+import { type Blobs, loadStage, type OnProgress, readStageBlobs, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { pacedCompute } from './paced-compute.ts';
 import { Runtimes } from './runtimes.ts';
@@ -78,7 +78,7 @@ export class ComputeHost {
   load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
     return this.#turn.run(async () => {
       await this.#release();
-      const blobs = await readBlobs(request);
+      const blobs = await readStageBlobs(request, this.#deps.clock);
       for (;;) {
         const backend = this.#backend;
         if (backend === null) throw new ChorusError('bad-message', 'no backend was started');

@@ -37,10 +37,11 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
     void answer(host, request).then(
       (body) => post({ type: 'reply', id, body }, transferable(body)),
       (thrown: unknown) => {
-        const { code, message } = toChorusError(thrown);
+        const { code, message, details, raw } = toChorusError(thrown);
+        const failure = { code, message, details, raw };
         // A loss fails every pending call at the other end, this one too.
         const isLoss = code === 'worker-lost' || code === 'device-lost';
-        post(isLoss ? { type: 'lost', code, message } : { type: 'failure', id, code, message }, []);
+        post(isLoss ? { type: 'lost', ...failure } : { type: 'failure', id, ...failure }, []);
       },
     );
   };

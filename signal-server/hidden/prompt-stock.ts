@@ -84,7 +84,7 @@ export class PromptStock {
 
   #chat(messages: readonly ChatMessage[]): StockPrompt | null {
     const renderedPrompt = this.#rendered(messages);
-    return renderedPrompt && { renderedPrompt, promptTokens: this.#text.encodeRendered(renderedPrompt) };
+    return renderedPrompt === null ? null : { renderedPrompt, promptTokens: this.#text.encodeRendered(renderedPrompt) };
   }
 
   /** Null where the model has no chat template. */

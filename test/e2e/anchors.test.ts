@@ -3,6 +3,7 @@ import { networkAround, type TestNetwork } from '../support/network.ts';
 import { until } from '../support/volunteer-tab.ts';
 import { startWitnessedServer, type WitnessedServer } from '../support/witnessed-server.ts';
 import { describeFaultyDevice } from './anchors/faulty-device.ts';
+import { describeKeptThings } from './anchors/kept-things.ts';
 import { describeLiar } from './anchors/liar.ts';
 import { describePage } from './anchors/page-axe.ts';
 import { describeReceipts } from './anchors/receipts.ts';
@@ -29,6 +30,7 @@ describe('a network of four anchors', () => {
 
   describePage(() => network);
   describeReceipts(() => network);
+  describeKeptThings(() => network);
   describeFaultyDevice(() => network);
   describeLiar(() => network);
   describeUnableBrowsers(() => network);

@@ -1,6 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import { pageClock } from '../../web/browser/page-clock.ts';
 import { PageConnection } from '../../web/state/connection.svelte.ts';
+import { DeviceStorage } from '../../web/state/page/device-storage.svelte.ts';
 import { Dialogue } from '../../web/state/dialogue.svelte.ts';
 import { KeptFiles } from '../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../web/state/log-watch.svelte.ts';
@@ -10,6 +11,7 @@ import { Network } from '../../web/state/network.svelte.ts';
 import { OpenedReceipt } from '../../web/state/opened-receipt.svelte.ts';
 import type { PageState } from '../../web/state/page-context.ts';
 import { PathChoice } from '../../web/state/path-choice.svelte.ts';
+import { PageUpdate } from '../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../web/state/receipt-search.svelte.ts';
 import { Settings } from '../../web/state/settings.svelte.ts';
 import { Verifier } from '../../web/state/verifier.svelte.ts';
@@ -52,6 +54,8 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     }),
     model: new ModelPage(fails),
     verify: new VerifyForm(verifier),
+    deviceStorage: new DeviceStorage(),
+    update: new PageUpdate({ program: null, fetchProgram: fails, reload: prefetch, clock }),
     log: new LogWatch({ fetchLog: fails, openClient: fails, storage, clock }),
     ...given,
   };

@@ -1,5 +1,6 @@
-import { fetchBlobs } from '#shared/blobs/fetch-blobs.ts';
-import type { Clock, RandomBytes } from '#shared/clock.ts';
+import { readBlobs } from '#shared/blobs/read-blobs.ts';
+import { withBlobs } from '#shared/blobs/with-blobs.ts';
+import type { RandomBytes } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -7,7 +8,7 @@ import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
 import { openModelText, type ModelText, type ChatMessage } from '#shared/text/model-text.ts';
-import { openBlobStore, type IdbBlobStore } from '../browser/blob-store.ts';
+import { openBlobStore, type BlobStoreOptions } from '../browser/blob-store.ts';
 import type { AnswerOptions, Chat, ChatEvent } from '../state/chat.ts';
 import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
@@ -15,7 +16,8 @@ import { makeTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
 import { WrittenText } from './written-text.ts';
 
 export interface NetworkChatDeps {
-  readonly clock: Clock;
+  /** Of the tokenizer's files. */
+  readonly storage: BlobStoreOptions;
   readonly random: RandomBytes;
   /** Holds a proof's checkpoint to what this browser has seen of the log. Never rejects. */
   readonly holdProof: (proof: string) => Promise<void>;
@@ -28,13 +30,13 @@ export interface NetworkChatDeps {
 export async function openNetworkChat(
   joined: Joined,
   model: Digest,
-  { clock, random, holdProof }: NetworkChatDeps,
+  { storage, random, holdProof }: NetworkChatDeps,
   signal: AbortSignal,
 ): Promise<Chat> {
   const { identity, control } = joined;
   const { serverKey } = control;
   const manifest = await openManifest(await fetchManifest(model, signal), model, { serverKey, verify });
-  const text = await loadText(manifest, clock, signal);
+  const text = await loadText(manifest, storage, signal);
   const conversation = joined.requester.openConversation({ manifest, digest: model });
   // An answer that was stopped gets its receipt all the same.
   const closing = new AbortController();
@@ -79,19 +81,16 @@ export async function openNetworkChat(
   return { answer, close };
 }
 
-async function loadText(manifest: Manifest, clock: Clock, signal: AbortSignal): Promise<ModelText> {
-  const store = await openBlobStore();
+async function loadText(manifest: Manifest, storage: BlobStoreOptions, signal: AbortSignal): Promise<ModelText> {
+  const { clock } = storage;
+  const { tokenizer, config } = manifest.tokenizer;
+  const refs = [tokenizer, config];
+  const store = openBlobStore(storage);
   try {
-    const { tokenizer, config } = manifest.tokenizer;
-    await fetchBlobs([tokenizer, config], { store, fetchRange, clock, signal });
-    return openModelText(await read(store, tokenizer), await read(store, config));
+    const files = await withBlobs(refs, { store, fetchRange, clock, signal }, (blobs) => readBlobs(refs, blobs, clock));
+    const read = ({ digest }: BlobRef) => files.get(digest) as Uint8Array<ArrayBuffer>;
+    return openModelText(read(tokenizer), read(config));
   } finally {
     store.close();
   }
-}
-
-async function read(store: IdbBlobStore, ref: BlobRef): Promise<Uint8Array<ArrayBuffer>> {
-  const blob = await store.get(ref);
-  if (blob === null) throw new ChorusError('internal', 'a file that was just stored is gone');
-  return new Uint8Array(await blob.arrayBuffer());
 }

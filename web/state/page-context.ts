@@ -1,5 +1,6 @@
 import { createContext } from 'svelte';
 import type { PageConnection } from './connection.svelte.ts';
+import type { DeviceStorage } from './page/device-storage.svelte.ts';
 import type { Dialogue } from './dialogue.svelte.ts';
 import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
@@ -8,6 +9,7 @@ import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
 import type { PathChoice } from './path-choice.svelte.ts';
+import type { PageUpdate } from './page/page-update.svelte.ts';
 import type { ReceiptSearch } from './receipt-search.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';
@@ -28,6 +30,8 @@ export interface PageState {
   readonly model: ModelPage;
   readonly verify: VerifyForm;
   readonly log: LogWatch;
+  readonly deviceStorage: DeviceStorage;
+  readonly update: PageUpdate;
 }
 
 export const [getPageState, setPageState] = createContext<PageState>();

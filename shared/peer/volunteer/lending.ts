@@ -1,5 +1,5 @@
 import type { Digest } from '../../ids.ts';
-import type { StageRange } from '../../model/stage.ts';
+import { sameRange, type StageRange } from '../../model/stage.ts';
 
 export interface LendingSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
@@ -24,4 +24,9 @@ export type Lending = Pick<LendingSettings, 'backend' | 'pledgeBytes' | 'slots' 
 export interface HeldStage {
   readonly model: Digest;
   readonly range: StageRange;
+}
+
+/** True for the same layers of the same model. */
+export function isSameStage(a: HeldStage, b: HeldStage): boolean {
+  return a.model === b.model && sameRange(a.range, b.range);
 }

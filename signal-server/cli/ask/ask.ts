@@ -125,7 +125,7 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
       ...{ evidence, manifest, manifestDigest: digest, text, renderedPrompt, answer, identity, serverKey },
     });
     // The verdict that others will read in the receipt, where there is one.
-    const verdict = made instanceof ChorusError ? ended : made.verdict;
+    const verdict = made instanceof ChorusError ? ended : { ...made.verdict, reason: ended.reason };
     process.stderr.write(`${describeChecks(verdict, released.summary)}\n`);
     const memory = { memoryFolder: options.memory, signal };
     const hold = options.remember ? (note: string) => holdNewHead(note, serverUrl, memory) : null;

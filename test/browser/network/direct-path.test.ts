@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
 import { ServerClock } from '#shared/clock.ts';
 import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { canConnectDirectly } from '../../../web/network/direct-path.ts';
+import { StorageHealth } from '../../../web/browser/storage-health.ts';
 import { joinNetwork, type Joined } from '../../../web/network/join.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { realClock } from '../../support/real-clock.ts';
@@ -26,6 +27,7 @@ async function join(): Promise<Joined> {
   joined = await joinNetwork({
     serverUrl: inject('signalServerUrl'),
     clock: new ServerClock(realClock),
+    storage: { health: new StorageHealth(), onNotKept: () => undefined, clock: realClock },
     random: randomBytes,
     isRelayOnly: () => isRelayOnly,
     onWelcome: ({ relayByDefault }) => expect(relayByDefault).toBe(false),

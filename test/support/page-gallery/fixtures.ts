@@ -1,3 +1,4 @@
+import { ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
@@ -179,8 +180,15 @@ export function failedState(atMs: number): VolunteerState {
     progress: null,
     model: null,
     range: null,
-    error: { code: 'probe-failed', message: 'the probe differs by 0.31 where 0.01 is allowed' },
+    error: new ChorusError('probe-failed', 'the probe differs by 0.31 where 0.01 is allowed'),
   };
+}
+
+/** A stage could not be loaded, for a reason that only the browser has words for. */
+export function waitingState(atMs: number): VolunteerState {
+  const raw =
+    'Failed to fetch dynamically imported module: https://chorus.example/assets/engine-1a2b3c4d5e6f708192a3b4c5d6e7f8.js';
+  return { ...failedState(atMs), phase: 'idle', error: new ChorusError('internal', raw, {}, raw) };
 }
 
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };

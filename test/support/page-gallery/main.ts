@@ -8,6 +8,7 @@ import '../../../web/app.css';
 import type { ChatEvent } from '../../../web/state/chat.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { PageConnection } from '../../../web/state/connection.svelte.ts';
+import { DeviceStorage } from '../../../web/state/page/device-storage.svelte.ts';
 import { Dialogue } from '../../../web/state/dialogue.svelte.ts';
 import { ModelPage } from '../../../web/state/model-page.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
@@ -17,6 +18,7 @@ import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
 import { PathChoice } from '../../../web/state/path-choice.svelte.ts';
+import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
@@ -40,6 +42,7 @@ import {
   servingState,
   suspendedState,
   tryingState,
+  waitingState,
   WREN,
 } from './fixtures.ts';
 import { givenFiles, openedModel, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
@@ -114,6 +117,7 @@ const states: Record<string, (atMs: number) => VolunteerState> = {
   'left-out': leftOutState,
   downloading: downloadingState,
   failed: failedState,
+  waiting: waitingState,
 };
 const state = (states[show] ?? servingState)(Date.now());
 const volunteer = new VolunteerPanel({
@@ -193,6 +197,16 @@ const model = new ModelPage((digest) =>
     : Promise.reject(new ChorusError('unknown-model', 'this server has no such model', { status: 404 })),
 );
 const verify = new VerifyForm(verifier);
+const deviceStorage = new DeviceStorage();
+if (show === 'denied' || show === 'full') deviceStorage.report('files', show);
+if (show === 'damaged') deviceStorage.reportDamage(3);
+const update = new PageUpdate({
+  program: 'before',
+  fetchProgram: () => Promise.resolve(show === 'updated' ? 'after' : 'before'),
+  reload: () => location.reload(),
+  clock,
+});
+if (show === 'updated') void update.check();
 
 mount(App, {
   target: document.getElementById('app')!,
@@ -211,6 +225,8 @@ mount(App, {
       model,
       verify,
       log,
+      deviceStorage,
+      update,
     },
   },
 });
