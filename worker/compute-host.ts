@@ -117,7 +117,7 @@ export class ComputeHost {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      return openWasm(this.#runtimes, toChorusError(thrown).message);
+      return openWasm(this.#runtimes, toChorusError(thrown).own ?? 'the graphics adapter cannot be used');
     }
   }
 

@@ -265,7 +265,7 @@ export class Volunteer {
     const { code, message } = error;
     // The thread is being replaced, and the assignment will come again.
     if (code === 'worker-lost' || code === 'device-lost') return;
-    const text = `Could not take ${describeRange(range)}: ${inOurWords(error, 'loading it failed')}`;
+    const text = `Could not take ${describeRange(range)}: ${error.own ?? 'loading it failed'}`;
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
       return this.#changeToWasm(text);
     }
@@ -375,7 +375,7 @@ export class Volunteer {
     this.#tell({ type: 'pause' });
     const nowMs = clock.nowMs();
     this.#restartsMs = [...this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
-    const reason = inOurWords(error, 'the browser ended it');
+    const reason = error.own ?? 'the browser ended it';
     if (this.#restartsMs.length > MAX_RESTARTS) {
       const text = `The compute thread was lost again and again: ${reason}`;
       return this.#giveUp(new ChorusError(error.code, text, error.details, error.raw));
@@ -387,7 +387,7 @@ export class Volunteer {
   }
 
   #giveUp(error: ChorusError): void {
-    this.#turnOff({ phase: 'failed', message: inOurWords(error, 'This device cannot run the model.'), error });
+    this.#turnOff({ phase: 'failed', message: error.own ?? 'This device cannot run the model.', error });
   }
 
   #onActivity(): void {
@@ -453,11 +453,6 @@ function describeDamage(pieces: number): string {
   const parts = pieces === 1 ? 'A part of the model' : `${pieces} parts of the model`;
   const verb = pieces === 1 ? 'was' : 'were';
   return `${parts} that this device had kept ${verb} damaged or lost; downloading again.`;
-}
-
-/** What went wrong, where that is in our own words. */
-function inOurWords({ message, raw }: ChorusError, otherwise: string): string {
-  return raw === null ? message : otherwise;
 }
 
 function isSameStage(a: HeldStage, b: HeldStage): boolean {
