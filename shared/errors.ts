@@ -65,7 +65,7 @@ function isErrorCode(code: string): code is ErrorCode {
 export class ChorusError extends Error {
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
-  /** The platform's own words, where the message is made of them: for reports and logs, not for people. */
+  /** The platform's own words, for reports and logs, not for people; null where it said none. */
   readonly raw: string | null;
 
   constructor(
@@ -79,6 +79,11 @@ export class ChorusError extends Error {
     this.code = code;
     this.details = details;
     this.raw = raw;
+  }
+
+  /** The message where it is in our words; null where only the platform's are known. */
+  get own(): string | null {
+    return this.message === this.raw ? null : this.message;
   }
 }
 

@@ -159,8 +159,7 @@ export class ComputeHost {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      const words = thrown instanceof ChorusError ? thrown.message : 'the browser could not open the graphics device';
-      return openWasm(this.#runtimes, words);
+      return openWasm(this.#runtimes, toChorusError(thrown).own ?? 'the graphics adapter cannot be used');
     }
   }
 

@@ -29,7 +29,7 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
     clock: threadClock,
     onProgress: (phase, done, total) => post({ type: 'progress', phase, done, total }, []),
     onDeviceLost: (reason) =>
-      post({ type: 'lost', code: 'device-lost', message: `the graphics device was lost: ${reason}` }, []),
+      post({ type: 'lost', code: 'device-lost', message: 'the graphics device was lost', raw: reason }, []),
   });
 
   return (request) => {

@@ -43,7 +43,9 @@ describe('a thrown value', () => {
   });
 
   it('of the platform is marked as its words, one of ours is not', () => {
-    expect(toChorusError(new TypeError('no')).raw).toBe('no');
-    expect(toChorusError(new ChorusError('gap', 'rows are missing')).raw).toBeNull();
+    expect(toChorusError(new TypeError('no'))).toMatchObject({ raw: 'no', own: null });
+    expect(new ChorusError('gap', 'rows are missing')).toMatchObject({ raw: null, own: 'rows are missing' });
+    const both = new ChorusError('device-lost', 'the graphics device was lost', {}, 'a valid external Instance …');
+    expect(both.own).toBe('the graphics device was lost');
   });
 });

@@ -145,7 +145,7 @@ export class VolunteerPanel {
       this.#show({
         ...STATE_OFF,
         phase: 'failed',
-        message: error.raw === null ? error.message : 'This tab could not start.',
+        message: error.own ?? 'This tab could not start.',
         error,
       });
     } finally {

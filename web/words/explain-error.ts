@@ -167,13 +167,13 @@ const UNKNOWN: Known = {
 /** Plain words for any error. The platform's own are never among them: they are `error.raw`, for a report. */
 export function explainError(error: ChorusError): Explanation {
   const known = KNOWN[error.code] ?? UNKNOWN;
-  const own = error.raw === null ? toSentence(error.message) : '';
+  const own = toSentence(error.own ?? '');
   return { ...known, text: (typeof known.text === 'string' ? known.text : known.text(own, error)).trim() };
 }
 
 /** What an error says, as a sentence; where that is not in our words, what can be done. */
 export function sentenceOf(error: ChorusError): string {
-  return error.raw === null ? toSentence(error.message) : explainError(error).text;
+  return error.own === null ? explainError(error).text : toSentence(error.own);
 }
 
 function missingLayers(error: ChorusError): string | null {

@@ -13,7 +13,7 @@ import type { Links } from '../link/link.ts';
 import { fetchRunnableManifest, withStageBlobs, type StageSource } from './fetch-stage.ts';
 import { isSameStage, type HeldStage, type Lending, type LendingSettings } from './lending.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
-import { describeDamage, inOurWords } from './own-words.ts';
+import { describeDamage } from './describe-damage.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
 import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
@@ -294,7 +294,7 @@ export class Volunteer {
     const { code, message } = error;
     // The thread is being replaced, and the assignment will come again.
     if (code === 'worker-lost' || code === 'device-lost') return;
-    const why = inOurWords(error, 'loading it failed');
+    const why = error.own ?? 'loading it failed';
     const text = `Could not take ${describeRange(range)}: ${why}`;
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#settings.backend === 'auto') {
       return this.#changeToWasm(why, text);
@@ -411,7 +411,7 @@ export class Volunteer {
     this.#restartsMs = [...this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
     const faultOfDevice = this.#wanted === 'auto' ? this.#faultOfDevice(error, wasServing) : null;
     if (faultOfDevice !== null) return this.#changeToWasm(faultOfDevice);
-    const reason = inOurWords(error, 'the browser ended it');
+    const reason = error.own ?? 'the browser ended it';
     if (this.#restartsMs.length > MAX_RESTARTS) {
       const text = `The compute thread was lost again and again: ${reason}`;
       return this.#giveUp(new ChorusError(error.code, text, error.details, error.raw));
@@ -433,7 +433,7 @@ export class Volunteer {
   }
 
   #giveUp(error: ChorusError): void {
-    this.#turnOff({ phase: 'failed', message: inOurWords(error, 'This device cannot run the model.'), error });
+    this.#turnOff({ phase: 'failed', message: error.own ?? 'This device cannot run the model.', error });
   }
 
   #onActivity(): void {
