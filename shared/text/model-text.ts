@@ -86,8 +86,12 @@ export function openModelText(tokenizerFile: Uint8Array<ArrayBuffer>, configFile
     return { pieces, isRendered: false };
   };
   const encodePrompt = ({ pieces, isRendered }: Prompt, most = Infinity): number[] => {
-    const least = pieces.reduce((sum, { text, isMarker }) => sum + (isMarker ? 1 : leastTokens(text)), 0);
-    if (least > most) throw new ChorusError('too-long', `the prompt has at least ${least} tokens; it may have ${most}`);
+    let least = 0;
+    for (const { text, isMarker } of pieces) {
+      least += isMarker ? 1 : leastTokens(text, most + 1);
+      if (least > most)
+        throw new ChorusError('too-long', `the prompt has more than ${most} tokens; no more are allowed`);
+    }
     return tokenizer.encode(markers.join(pieces), { add_special_tokens: !isRendered }).ids;
   };
   return {

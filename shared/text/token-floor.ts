@@ -1,8 +1,8 @@
 import { utf8 } from '../bytes.ts';
 import type { TokenizerFile } from './tokenizer-files.ts';
 
-/** The fewest tokens that a text can come to, told without making them. */
-export type TokenFloor = (text: string) => number;
+/** The fewest tokens that a text can come to, told without making them; no more are counted than are `enough`. */
+export type TokenFloor = (text: string, enough?: number) => number;
 
 /** What tokens of one kind of tokenizer are made of: bytes, or characters. */
 interface Alphabet {
@@ -40,14 +40,18 @@ export function tokenFloorOf(file: TokenizerFile): TokenFloor {
   for (const { content } of file.added_tokens) note([...alphabet.lettersOf(content)]);
   // Some markers take the spaces beside them away.
   const isTrimmed = file.added_tokens.some(({ lstrip, rstrip }) => lstrip === true || rstrip === true);
-  const shareOf = (letter: number): number => {
-    const strangers = alone.has(letter) ? 1 : alphabet.strangerTokens(letter);
-    const length = longest.get(letter);
-    return length === undefined ? strangers : Math.min(strangers, 1 / length);
-  };
-  return (text) => {
+  const shares = new Map(
+    [...longest].map(([letter, length]) => {
+      const most = alone.has(letter) ? 1 : alphabet.strangerTokens(letter);
+      return [letter, Math.min(most, 1 / length)];
+    }),
+  );
+  return (text, enough = Infinity) => {
     let sum = 0;
-    for (const letter of alphabet.lettersOf(isTrimmed ? text.trim() : text)) sum += shareOf(letter);
+    for (const letter of alphabet.lettersOf(isTrimmed ? text.trim() : text)) {
+      sum += shares.get(letter) ?? alphabet.strangerTokens(letter);
+      if (sum > enough) break;
+    }
     return Math.floor(sum);
   };
 }
