@@ -1,6 +1,6 @@
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embed, generateText, jsonSchema, Output, streamText, tool } from 'ai';
-import { ANSWER, BASE, MODEL, QUESTION, equal, expect, failure, run } from './harness.mjs';
+import { ANSWER, BASE, MODEL, QUESTION, equal, expect, failure, paramOf, run } from './harness.mjs';
 
 const provider = createOpenAICompatible({ name: 'chorus', baseURL: BASE, apiKey: 'none', includeUsage: true });
 const model = provider(MODEL);
@@ -73,7 +73,7 @@ await run('ai', {
     'stop strings': async () => equal((await ask({ stopSequences: [' is'] })).text, 'The capital of France'),
     'more tokens than the model takes': async () => {
       const error = await failure(ask({ maxOutputTokens: 100_000 }));
-      equal(JSON.parse(error.responseBody).error.param, 'max_tokens');
+      equal(paramOf(error), 'max_tokens');
     },
     frequency_penalty: () => ask({ frequencyPenalty: 1 }),
   },

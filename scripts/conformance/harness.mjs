@@ -67,15 +67,24 @@ async function outcomeOf(check) {
   }
 }
 
-/** The name in a refusal, however deep a client has wrapped it. */
-function refusalIn(error, depth = 0) {
-  if (typeof error !== 'object' || error === null || depth > 4) return null;
-  if (REFUSALS.has(error.code) && typeof error.param === 'string') return error.param;
-  if (error.code === 'unknown_url') return /URL: (\S+ \S+?)\.(?: |$)/.exec(error.message)?.[1] ?? 'URL';
+/** The errors of the API in what a client threw, however deep it has wrapped them. */
+function* errorsIn(error, depth = 0) {
+  if (typeof error !== 'object' || error === null || depth > 4) return;
+  if (typeof error.code === 'string') yield error;
   const inner = [error.error, error.cause, error.lastError, error.data, parsed(error.responseBody)];
-  for (const each of inner) {
-    const found = refusalIn(each, depth + 1);
-    if (found !== null) return found;
+  for (const each of inner) yield* errorsIn(each, depth + 1);
+}
+
+/** The parameter that an error names. */
+export function paramOf(error) {
+  for (const { param } of errorsIn(error)) if (typeof param === 'string') return param;
+  return null;
+}
+
+function refusalIn(error) {
+  for (const { code, param, message } of errorsIn(error)) {
+    if (code === 'unknown_url') return /URL: (\S+ \S+?)\.(?: |$)/.exec(message)?.[1] ?? 'URL';
+    if (REFUSALS.has(code) && typeof param === 'string') return param;
   }
   return null;
 }

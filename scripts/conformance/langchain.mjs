@@ -1,6 +1,6 @@
 import { AIMessage, HumanMessage, SystemMessage } from '@langchain/core/messages';
 import { ChatOpenAI, OpenAI } from '@langchain/openai';
-import { ANSWER, BASE, MODEL, QUESTION, equal, expect, failure, run } from './harness.mjs';
+import { ANSWER, BASE, MODEL, QUESTION, equal, expect, failure, paramOf, run } from './harness.mjs';
 
 const shared = { model: MODEL, apiKey: 'none', temperature: 0, maxRetries: 0, configuration: { baseURL: BASE } };
 const chat = new ChatOpenAI({ ...shared, maxTokens: 20 });
@@ -38,7 +38,7 @@ await run('@langchain/openai', {
       equal((await chat.invoke(QUESTION, { stop: [' is'] })).content, 'The capital of France'),
     'more tokens than the model takes': async () => {
       const error = await failure(new ChatOpenAI({ ...shared, maxTokens: 100_000 }).invoke(QUESTION));
-      equal(error.param, 'max_tokens');
+      equal(paramOf(error), 'max_tokens');
     },
     logprobs: () => new ChatOpenAI({ ...shared, logprobs: true }).invoke(QUESTION),
   },

@@ -1,5 +1,5 @@
 import { OpenAI } from '@llamaindex/openai';
-import { ANSWER, BASE, MODEL, QUESTION, equal, expect, run } from './harness.mjs';
+import { ANSWER, BASE, MODEL, QUESTION, equal, expect, failure, paramOf, run } from './harness.mjs';
 
 const shared = { model: MODEL, apiKey: 'none', baseURL: BASE, temperature: 0, maxTokens: 20, maxRetries: 0 };
 const llm = new OpenAI(shared);
@@ -32,8 +32,8 @@ await run('llamaindex', {
   },
   Sampling: {
     'more tokens than the model takes': async () => {
-      const error = await new OpenAI({ ...shared, maxTokens: 100_000 }).chat({ messages }).catch((thrown) => thrown);
-      equal(error.param, 'max_tokens');
+      const error = await failure(new OpenAI({ ...shared, maxTokens: 100_000 }).chat({ messages }));
+      equal(paramOf(error), 'max_tokens');
     },
   },
   'Structured output and tools': {
