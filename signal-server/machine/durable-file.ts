@@ -78,10 +78,11 @@ async function isFolder(path: string): Promise<boolean> {
     throw error;
   });
   if (found?.isDirectory() === true) return true;
-  const link = found === null ? await lstat(path).catch(() => null) : null;
-  if (found === null && link === null) return false;
-  const what = found === null ? 'a link to what is not there' : 'a file, not a folder';
-  throw new ChorusError('internal', `${path} is ${what}`);
+  if (found !== null) throw new ChorusError('internal', `${path} is a file, not a folder`);
+  const link = await lstat(path).catch(() => null);
+  if (link?.isSymbolicLink() === true) throw new ChorusError('internal', `${path} is a link to what is not there`);
+  // Another process may have made it meanwhile.
+  return link?.isDirectory() === true;
 }
 
 /** A parent that may not be read is not ours: the folder was made for us. */
