@@ -64,11 +64,9 @@ export class PromptStock {
     const content = this.#texts.shift();
     if (content === undefined) return { prompt: null, promptTokens: this.randomTokens(length) };
     const message = { role: 'user', content };
-    const before = this.#turns;
-    const onward = before.at(-1)?.role === 'assistant' ? await this.#chat([...before, message]) : null;
-    // Another session may have gone on with it meanwhile.
-    const goesOn = onward !== null && this.#turns === before && onward.promptTokens.length <= LONGER * length;
-    this.#turns = [...(goesOn ? before : []), message];
+    const onward = this.#turns.at(-1)?.role === 'assistant' ? await this.#chat([...this.#turns, message]) : null;
+    const goesOn = onward !== null && onward.promptTokens.length <= LONGER * length;
+    this.#turns = [...(goesOn ? this.#turns : []), message];
     const chat = goesOn ? onward : await this.#chat([message]);
     return chat ?? this.#encode({ type: 'text', text: content, hasMarkers: false });
   }
