@@ -3,18 +3,13 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { ChorusError } from '../errors.ts';
 import { Markers, wellFormed } from './markers.ts';
-import type { Prompt } from './prompt.ts';
+import type { ChatMessage, Prompt, PromptMaker } from './prompt.ts';
 import { StopStrings } from './stop-strings.ts';
 import { decodeAfter, TokenDecoder } from './token-decoder.ts';
 import { tokenFloorOf } from './token-floor.ts';
 import { markerTexts, tokenizerSchema, withMarkerNames } from './tokenizer-files.ts';
 
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-  /** Who of several with one role; most templates do not look at it. */
-  readonly name?: string;
-}
+export type { ChatMessage };
 
 /** Turns one answer's tokens into text. */
 export interface TextWriter {
@@ -27,14 +22,7 @@ export interface TextWriter {
 }
 
 /** Text to tokens and back, as one model does it. */
-export interface ModelText {
-  /**
-   * The conversation through the model's chat template, ready for its answer: markers are the template's alone. Throws
-   * `unsupported` if the model has no template, `bad-message` if the template refuses the messages.
-   */
-  chatPrompt(messages: readonly ChatMessage[]): Prompt;
-  /** Text to be continued. What spells a marker in it is one only with `hasMarkers`. */
-  textPrompt(text: string, hasMarkers?: boolean): Prompt;
+export interface ModelText extends PromptMaker {
   /** Throws `too-long` without reading a prompt that cannot be so few tokens as `most`. */
   encodePrompt(prompt: Prompt, most?: number): number[];
   /** The tokens of `textPrompt(text)`. */

@@ -1,5 +1,5 @@
 import { utf8 } from '../bytes.ts';
-import type { TokenizerFile } from './tokenizer-files.ts';
+import { vocabularyOf, type TokenizerFile } from './tokenizer-files.ts';
 
 /** The fewest tokens that a text can come to, told without making them; no more are counted than are `enough`. */
 export type TokenFloor = (text: string, enough?: number) => number;
@@ -23,8 +23,7 @@ const SPACE_MARK = '\u2581';
  * nobody can say what a text is made into before it is cut, its length alone is looked at.
  */
 export function tokenFloorOf(file: TokenizerFile): TokenFloor {
-  const { vocab } = file.model;
-  const tokens = Array.isArray(vocab) ? vocab.map(([token]) => token) : Object.keys(vocab);
+  const tokens = vocabularyOf(file);
   const alphabet = byteAlphabet(file) ?? characterAlphabet(file);
   if (alphabet === null) {
     const longest = tokens.reduce((most, { length }) => Math.max(most, length), LONG_TOKEN_CHARACTERS);

@@ -7,7 +7,8 @@ const addedToken = z.looseObject({
   lstrip: z.boolean().optional(),
   rstrip: z.boolean().optional(),
 });
-type Vocabulary = Readonly<Record<string, number>> | readonly (readonly [string, number])[];
+type Pieces = readonly (readonly [string, number])[];
+type Vocabulary = Readonly<Record<string, number>> | Pieces;
 type Merge = string | readonly [string, string];
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
 
@@ -25,6 +26,11 @@ export const tokenizerSchema = z.looseObject({
   }),
 });
 export type TokenizerFile = z.infer<typeof tokenizerSchema>;
+
+/** The tokens of the vocabulary, as they are written there. */
+export function vocabularyOf({ model: { vocab } }: TokenizerFile): string[] {
+  return isPieces(vocab) ? vocab.map(([token]) => token) : Object.keys(vocab);
+}
 
 /** The texts of a model's markers: what its tokenizer calls special. Other added tokens are words like any other. */
 export function markerTexts({ added_tokens }: TokenizerFile, alsoSpecial: readonly string[]): string[] {
@@ -45,13 +51,18 @@ export function withMarkerNames(file: TokenizerFile, markers: Markers): Tokenize
     post_processor: renamed(file.post_processor, named),
     model: {
       ...file.model,
-      vocab: Array.isArray(vocab)
+      vocab: isPieces(vocab)
         ? vocab.map(([token, score]) => [named(token), score] as const)
         : Object.fromEntries(Object.entries(vocab).map(([token, id]) => [named(token), id])),
       ...(merges && { merges: merges.filter((merge) => !isMarker(mergedBy(merge))) }),
       ...(typeof unknown === 'string' && { unk_token: named(unknown) }),
     },
   };
+}
+
+/** True of a Unigram model, whose tokens have scores and their places for ids. */
+function isPieces(vocab: Vocabulary): vocab is Pieces {
+  return Array.isArray(vocab);
 }
 
 function mergedBy(merge: Merge): string {

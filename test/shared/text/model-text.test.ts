@@ -100,7 +100,7 @@ describe('a text writer', () => {
         expect(added).toBe(text.decode(after, before));
         expect(whole.endsWith(added)).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
