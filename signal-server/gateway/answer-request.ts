@@ -94,10 +94,25 @@ const unsupportedInMessages = {
   tool_calls: [[]],
 } satisfies Record<string, readonly unknown[]>;
 
-/** A list whose length is looked at before its items: of a million wrong ones each would have its fault noted. */
+/** A list of so many items, read up to the first that is wrong: of a million, each would have its fault noted otherwise. */
 function listOf<Item extends z.ZodType>(item: Item, least: number, most: number, error?: string) {
   const list = z.array(z.unknown(), error === undefined ? {} : { error });
-  return list.min(least).max(most).pipe(z.array(item));
+  return list
+    .min(least)
+    .max(most)
+    .transform((values, context): z.infer<Item>[] => {
+      const items: z.infer<Item>[] = [];
+      for (const [i, value] of values.entries()) {
+        const parsed = item.safeParse(value);
+        if (parsed.success) items.push(parsed.data);
+        else {
+          const [issue] = parsed.error.issues;
+          if (issue) context.addIssue({ ...issue, path: [i, ...issue.path] } as z.core.$ZodRawIssue);
+          return z.NEVER;
+        }
+      }
+      return items;
+    });
 }
 
 const stopText = z.string().min(1).max(256);

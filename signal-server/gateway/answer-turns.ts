@@ -5,7 +5,7 @@ import { FairQueue } from './fair-queue.ts';
 
 /** Answers of one model that look for volunteers at once: few, so that those of other clients are soon next. */
 const SEEKING = 2;
-const WAITING = { waiting: 1_024, waitingOfOne: 128 };
+const WAITING = { waiting: 512, waitingOfOne: 128 };
 
 export interface AnswerTurn {
   /** Aborts as the signal of `enter`, and with `all-busy` where no volunteers were found in time. */

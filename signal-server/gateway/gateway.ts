@@ -131,8 +131,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
         fingerprint: `chorus_${model.digest.slice(0, 12)}`,
         includeUsage: request.includeUsage,
       });
-      const answers = plans.map((plan) => answerInTurn(client, model, request, { ...plan, ...sampling }, signal));
-      const parts = merge(answers, AT_ONCE, (reason) => aborter.abort(reason));
+      // One of several that fails ends the others.
+      const failing = new AbortController();
+      const either = AbortSignal.any([signal, failing.signal]);
+      const answers = plans.map((plan) => answerInTurn(client, model, request, { ...plan, ...sampling }, either));
+      const parts = merge(answers, AT_ONCE, () => failing.abort(new ChorusError('cancelled', 'another answer failed')));
       if (request.stream) {
         const stream = createEventStream(response, clock, signal);
         await streamAnswers(parts, plans.length, shape, request.includeUsage, stream);

@@ -6,12 +6,12 @@ export interface Merged<Value> {
 
 /**
  * The values of several sources as they come, of at most `atOnce` sources at a time, begun in order. `abort` is called when
- * one fails or nobody wants more, and has to end the others: they are waited for.
+ * one fails or nobody wants more, and has to end the others, which are waited for.
  */
 export async function* merge<Value>(
   sources: readonly AsyncGenerator<Value, void, undefined>[],
   atOnce: number,
-  abort: (reason: unknown) => void,
+  abort: () => void,
 ): AsyncGenerator<Merged<Value>, void, undefined> {
   const next = new Map<number, Promise<{ readonly index: number; readonly result: IteratorResult<Value, void> }>>();
   let begun = 0;
@@ -25,7 +25,6 @@ export async function* merge<Value>(
     if (begun < sources.length) advance(begun++);
   };
   for (let i = 0; i < atOnce; i++) begin();
-  let reason: unknown = null;
   try {
     while (next.size > 0) {
       const { index, result } = await Promise.race(next.values());
@@ -37,12 +36,9 @@ export async function* merge<Value>(
       yield { index, value: result.value };
       advance(index);
     }
-  } catch (error) {
-    reason = error;
-    throw error;
   } finally {
     if (next.size > 0) {
-      abort(reason);
+      abort();
       await Promise.allSettled(sources.slice(0, begun).map((source) => source.return()));
     }
   }

@@ -1,6 +1,9 @@
 import type { z } from 'zod';
 import { ApiError } from '../http/api-error.ts';
 
+/** More than any client sends. */
+const MAX_FIELDS = 256;
+
 /**
  * The fields of an object that say something and are served: null stands for a field that is not there, and so do, of
  * fields that are not served, the values named harmless. Any other value of such a one throws ApiError with its name.
@@ -10,6 +13,10 @@ export function takeSupported(
   unsupported: Readonly<Record<string, readonly unknown[]>>,
   path = '',
 ): Record<string, unknown> {
+  if (Object.keys(given).length > MAX_FIELDS) {
+    const message = `The request has an object of more than ${MAX_FIELDS} fields.`;
+    throw new ApiError(400, 'invalid_body', message, { param: path === '' ? null : path.slice(0, -1) });
+  }
   const supported: [string, unknown][] = [];
   for (const [name, value] of Object.entries(given) as [string, unknown][]) {
     if (value === null) continue;

@@ -192,6 +192,20 @@ describe('parseChatRequest', () => {
     expect(refusal(() => parseChatRequest(body))).toEqual({ status: 400, code, param });
   });
 
+  it('stops at the first fault of many, and at an object of too many fields', () => {
+    const bad = Array.from({ length: 2_000 }, () => ({ role: 'user', content: Array.from({ length: 256 }, () => 0) }));
+    const fields = Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`field${i}`, 0]));
+    const started = performance.now();
+    expect(refusal(() => parseChatRequest({ ...chat, messages: bad })).param).toBe('messages[0].content[0]');
+    expect(refusal(() => parseChatRequest({ ...chat, ...fields }))).toMatchObject({
+      code: 'invalid_body',
+      param: null,
+    });
+    const message = { role: 'user', content: 'x', ...fields };
+    expect(refusal(() => parseChatRequest({ ...chat, messages: [message] })).param).toBe('messages[0]');
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
   it.each([[undefined], [null], ['text'], [[chat]]])('refuses the body %j', (body) => {
     expect(refusal(() => parseChatRequest(body)).code).toBe('invalid_body');
   });

@@ -45,10 +45,10 @@ describe('the values of several answers', () => {
       throw new Error('no volunteers');
     }
     const read = async () => {
-      for await (const _ of merge([waiting(), failing()], 2, (reason) => aborter.abort(reason)));
+      for await (const _ of merge([waiting(), failing()], 2, () => aborter.abort()));
     };
     await expect(read()).rejects.toThrow('no volunteers');
-    expect(aborter.signal.reason).toMatchObject({ message: 'no volunteers' });
+    expect(aborter.signal.aborted).toBe(true);
   });
 
   it('end all answers where nobody wants more', async () => {
