@@ -107,7 +107,7 @@ function listOf<Item extends z.ZodType>(item: Item, least: number, most: number,
         if (parsed.success) items.push(parsed.data);
         else {
           const [issue] = parsed.error.issues;
-          if (issue) context.addIssue({ ...issue, path: [i, ...issue.path] } as z.core.$ZodRawIssue);
+          if (issue) context.addIssue({ ...issue, path: [i, ...issue.path] } as Parameters<typeof context.addIssue>[0]);
           return z.NEVER;
         }
       }
