@@ -23,7 +23,9 @@ export class Markers {
   readonly #either: RegExp;
 
   constructor(texts: readonly string[]) {
-    const known = [...new Set(texts)].filter((text) => text !== '').slice(0, MOST_MARKERS);
+    const known = [...new Set(texts)].filter((text) => text !== '');
+    if (known.length > MOST_MARKERS)
+      throw new RangeError(`${known.length} markers; at most ${MOST_MARKERS} are told apart`);
     this.#texts = known;
     this.#numbers = new Map(known.map((text, i) => [text, i]));
     this.#names = new Set(known.map((_, i) => nameFrom(MARKER, i)));
