@@ -59,6 +59,8 @@ export interface CompanionContext {
   readonly enlist: (id: PeerId, kind: CompanionKind) => void;
   /** Shows that a socket is of this process. */
   readonly ownToken: string;
+  /** As of `clientAddress`. */
+  readonly trustProxy: boolean;
   /** Answers that the server may ask for at once in its own name. */
   readonly mostAnswers: number;
   /** Null where there is no log. */
@@ -182,6 +184,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     operatorKey: dataFolder.serverIdentity.publicKey,
     snapshot: recentSnapshot,
     metrics,
+    random,
     gateway: () => gateway,
     onRequest: (request) => proxySigns.see(request),
     socketRefusal: async (request) => (await edge?.refusalOf(request)) ?? null,
@@ -279,6 +282,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     const url = `http://${ownHost(config.host)}:${port}`;
     const context = {
       ...{ url, dataFolder, catalog, log, enlist, ownToken, mostAnswers: limits.routesPerRequester },
+      trustProxy: config.trustProxy,
       receipts: receipts?.desk ?? null,
       onAnswer: (shape: AnswerShape) => shapes.remember(shape),
     };

@@ -24,7 +24,8 @@ export type RequesterEvent =
   | { readonly type: 'start'; readonly request: GenerateRequest }
   /** Ends the answer; the session stays. */
   | { readonly type: 'cancel' }
-  | { readonly type: 'close' }
+  /** With `isAbandoned`, the last answer was not wanted to its end. */
+  | { readonly type: 'close'; readonly isAbandoned?: boolean }
   | { readonly type: 'queued'; readonly position: number }
   | ({ readonly type: 'routed' } & SignedRoute)
   | { readonly type: 'refused'; readonly error: ChorusError }

@@ -3,13 +3,14 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { ChorusError } from '../errors.ts';
 import { parseForm } from '../form-words.ts';
+import { Markers, wellFormed } from './markers.ts';
+import type { ChatMessage, Prompt, PromptMaker } from './prompt.ts';
 import { StopStrings } from './stop-strings.ts';
-import { TokenDecoder } from './token-decoder.ts';
+import { decodeAfter, TokenDecoder } from './token-decoder.ts';
+import { tokenFloorOf } from './token-floor.ts';
+import { markerTexts, tokenizerSchema, withMarkerNames } from './tokenizer-files.ts';
 
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-}
+export type { ChatMessage };
 
 /** Turns one answer's tokens into text. */
 export interface TextWriter {
@@ -22,21 +23,15 @@ export interface TextWriter {
 }
 
 /** Text to tokens and back, as one model does it. */
-export interface ModelText {
-  /**
-   * The conversation through the model's chat template, ready for its answer. Throws `unsupported` if the model has no
-   * template, `bad-message` if the template refuses the messages.
-   */
-  encodeChat(messages: readonly ChatMessage[]): number[];
-  /** The text of which `encodeChat` gives the tokens; throws as it does. */
-  renderChat(messages: readonly ChatMessage[]): string;
-  /** The tokens of a text that `renderChat` wrote: the special ones are in it already. */
-  encodeRendered(text: string): number[];
-  /** Plain text, with the special tokens that the model begins with. */
+export interface ModelText extends PromptMaker {
+  /** Throws `too-long` without reading a prompt that cannot be so few tokens as `most`. */
+  encodePrompt(prompt: Prompt, most?: number): number[];
+  /** The tokens of `textPrompt(text)`. */
   encode(text: string): number[];
-  /** The whole text at once, special tokens left out. */
-  decode(tokens: readonly number[]): string;
-  createWriter(stop?: readonly string[]): TextWriter;
+  /** The whole text of these at once, special tokens left out: what they add to the text of those `before`. */
+  decode(tokens: readonly number[], before?: readonly number[]): string;
+  /** The writer of an answer to the tokens `before`. */
+  createWriter(stop?: readonly string[], before?: readonly number[]): TextWriter;
 }
 
 const specialToken = z
@@ -48,6 +43,10 @@ const configSchema = z.looseObject({
   eos_token: specialToken,
   pad_token: specialToken,
   unk_token: specialToken,
+  additional_special_tokens: z
+    .array(specialToken)
+    .nullish()
+    .transform((tokens) => (tokens ?? []).filter((token) => token !== undefined)),
   /** One template, or several by name. */
   chat_template: z
     .union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))])
@@ -60,33 +59,63 @@ const configSchema = z.looseObject({
 
 /** Reads tokenizer.json and tokenizer_config.json (UTF-8). Throws `bad-model` if they are not what they should be. */
 export function openModelText(tokenizerFile: Uint8Array<ArrayBuffer>, configFile: Uint8Array<ArrayBuffer>): ModelText {
-  const { tokenizer, config, template } = open(tokenizerFile, configFile);
-  // The library takes no empty list.
+  const { tokenizer, markers, leastTokens, config, template } = open(tokenizerFile, configFile);
+  const hasText = (token: number): boolean => {
+    const word = tokenizer.id_to_token(token);
+    return word !== undefined && !markers.isName(word);
+  };
+  // The library takes no empty list. Tidying spaces up before full stops would take characters back that are out already.
   const decode = (tokens: readonly number[]) =>
-    tokens.length === 0 ? '' : tokenizer.decode([...tokens], { skip_special_tokens: true });
-  const encodeRendered = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
-  const renderChat = (messages: readonly ChatMessage[]) => {
-    if (template === null) throw new ChorusError('unsupported', 'this model has no chat template');
-    return render(template, { ...config, messages, add_generation_prompt: true });
+    tokens.length === 0
+      ? ''
+      : tokenizer.decode([...tokens], { skip_special_tokens: true, clean_up_tokenization_spaces: false });
+  const textPrompt = (text: string, hasMarkers = false): Prompt => {
+    const whole = wellFormed(text);
+    const pieces = hasMarkers ? markers.split(whole) : [{ text: whole, isMarker: false }];
+    return { pieces, isRendered: false };
+  };
+  const encodePrompt = ({ pieces, isRendered }: Prompt, most = Infinity): number[] => {
+    let least = 0;
+    for (const { text, isMarker } of pieces) {
+      least += isMarker ? 1 : leastTokens(text, most + 1);
+      if (least > most)
+        throw new ChorusError('too-long', `the prompt has more than ${most} tokens; no more are allowed`);
+    }
+    return tokenizer.encode(markers.join(pieces), { add_special_tokens: !isRendered }).ids;
   };
   return {
-    encodeChat: (messages) => encodeRendered(renderChat(messages)),
-    renderChat,
-    encodeRendered,
-    encode: (text) => tokenizer.encode(text).ids,
-    decode,
-    createWriter: (stop = []) => createWriter(new TokenDecoder(decode), new StopStrings(stop)),
+    chatPrompt(messages) {
+      if (template === null) throw new ChorusError('unsupported', 'this model has no chat template');
+      const hidden = messages.map(({ name, ...message }) => ({
+        ...message,
+        content: markers.hide(message.content),
+        ...(name !== undefined && { name: markers.hide(name) }),
+      }));
+      const rendered = render(template, { ...config, messages: hidden, add_generation_prompt: true });
+      return { pieces: markers.split(rendered), isRendered: true };
+    },
+    textPrompt,
+    encodePrompt,
+    encode: (text) => encodePrompt(textPrompt(text)),
+    decode: (tokens, before = []) => decodeAfter(decode, tokens.filter(hasText), before.filter(hasText)),
+    createWriter(stop = [], before = []) {
+      const decoder = new TokenDecoder(decode, before.filter(hasText));
+      return createWriter(decoder, new StopStrings(stop.map(wellFormed)), hasText);
+    },
   };
 }
 
 function open(tokenizerFile: Uint8Array<ArrayBuffer>, configFile: Uint8Array<ArrayBuffer>) {
   try {
     const config = parseForm(configSchema, parseJson(configFile), 'its configuration', 'bad-model');
-    const tokenizer = new Tokenizer(
-      parseForm(z.looseObject({}), parseJson(tokenizerFile), 'its file', 'bad-model'),
-      config,
-    );
-    return { tokenizer, config, template: config.chat_template === null ? null : new Template(config.chat_template) };
+    const file = parseForm(tokenizerSchema, parseJson(tokenizerFile), 'its file', 'bad-model');
+    const markers = new Markers(markerTexts(file, config.additional_special_tokens));
+    const tokenizer = new Tokenizer(withMarkerNames(file, markers), {
+      ...config,
+      additional_special_tokens: config.additional_special_tokens.map((token) => markers.nameOf(token)),
+    });
+    const template = config.chat_template === null ? null : new Template(config.chat_template);
+    return { tokenizer, markers, leastTokens: tokenFloorOf(file), config, template };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ChorusError('bad-model', `the tokenizer cannot be read: ${reason.slice(0, 300)}`);
@@ -106,9 +135,9 @@ function render(template: Template, values: Record<string, unknown>): string {
   }
 }
 
-function createWriter(decoder: TokenDecoder, stops: StopStrings): TextWriter {
+function createWriter(decoder: TokenDecoder, stops: StopStrings, hasText: (token: number) => boolean): TextWriter {
   return {
-    push: (token) => stops.push(decoder.push(token)),
+    push: (token) => (hasText(token) ? stops.push(decoder.push(token)) : ''),
     get isStopped() {
       return stops.isStopped;
     },

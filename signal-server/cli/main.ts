@@ -1,42 +1,75 @@
 import { Command, CommanderError } from 'commander';
-import { ChorusError } from '#shared/errors.ts';
+import { explainFailure } from './terminal/explain-error.ts';
 import { packageVersion } from './terminal/package-files.ts';
 
-/** How each command is added; its code is loaded only where it is the one that runs, or where help lists all. */
-const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = {
-  serve: async (program) => (await import('./serve/serve.ts')).addServeCommand(program),
-  'import-model': async (program) => (await import('./models/import-model.ts')).addImportModelCommand(program),
-  'sign-model': async (program) => (await import('./models/sign-model.ts')).addSignModelCommand(program),
-  'verify-model': async (program) => (await import('./models/verify-model.ts')).addVerifyModelCommand(program),
-  ask: async (program) => (await import('./ask/ask.ts')).addAskCommand(program),
-  volunteer: async (program) => (await import('./volunteer/volunteer.ts')).addVolunteerCommand(program),
-  verify: async (program) => (await import('./verify/verify.ts')).addVerifyCommand(program),
-  witness: async (program) => (await import('./log/witness.ts')).addWitnessCommand(program),
+interface CommandEntry {
+  readonly description: string;
+  /** Gives it its arguments, options and action; its code is loaded only where it is the one that runs. */
+  readonly define: (command: Command) => Promise<void>;
+}
+
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  serve: {
+    description: 'run a signal server: the page, the network and the API; what is run where no command is named',
+    define: async (command) => (await import('./serve/serve.ts')).defineServe(command),
+  },
+  'import-model': {
+    description: 'cut a Hugging Face style model folder into blobs and sign its manifest',
+    define: async (command) => (await import('./models/import-model.ts')).defineImportModel(command),
+  },
+  'sign-model': {
+    description: 'sign a model folder as OpenSSF Model Signing says',
+    define: async (command) => (await import('./models/sign-model.ts')).defineSignModel(command),
+  },
+  'verify-model': {
+    description: 'check a model folder against its signature',
+    define: async (command) => (await import('./models/verify-model.ts')).defineVerifyModel(command),
+  },
+  ask: {
+    description: 'ask the network one question, with a key made for it; the answer goes to standard output',
+    define: async (command) => (await import('./ask/ask.ts')).defineAsk(command),
+  },
+  volunteer: {
+    description: 'lend this machine to a network, without a browser; Ctrl-C finishes, a second one stops at once',
+    define: async (command) => (await import('./volunteer/volunteer.ts')).defineVolunteer(command),
+  },
+  verify: {
+    description: 'verify a receipt, without any network unless --log is given; succeeds only if nothing in it is wrong',
+    define: async (command) => (await import('./verify/verify.ts')).defineVerify(command),
+  },
+  witness: {
+    description: 'watch a log: cosign what it shows as long as it only ever grows',
+    define: async (command) => (await import('./log/witness.ts')).defineWitness(command),
+  },
 };
 
-/** Runs one command and sets the exit code: 1 with a sentence for people if it failed. */
+const ABOUT_ALL = new Set(['-h', '--help', '-V', '--version']);
+
+/** Runs one command and sets the exit status: 2 for wrong use, 1 with a sentence for people if it failed. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   const program = new Command('chorus')
     .description('An open network for AI inference: browser tabs answer prompts together.')
     .version(packageVersion())
-    .exitOverride();
-  const wanted = argv[2] ?? '';
-  const added = Object.hasOwn(commands, wanted) ? [wanted] : Object.keys(commands);
-  for (const name of added) await commands[name]?.(program);
+    .exitOverride()
+    .showHelpAfterError('(chorus --help lists the commands, chorus COMMAND --help the options of one)');
+  const [first, ...rest] = argv.slice(2);
+  const isServer = first === undefined || (first.startsWith('-') && !ABOUT_ALL.has(first));
+  const words = isServer ? ['serve', ...argv.slice(2)] : [first, ...rest];
+  const wanted = words[0] === 'help' ? words[1] : words[0];
   try {
-    await program.parseAsync(argv);
+    for (const [name, { description, define }] of Object.entries(commands)) {
+      const command = program.command(name).description(description);
+      if (name === wanted) await define(command);
+    }
+    await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     // Commander has said by then what is wrong, or has shown what was asked for.
     if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode;
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
       return;
     }
-    process.stderr.write(`chorus: ${explain(error)}\n`);
-    process.exitCode = 1;
+    const { text, status } = explainFailure(error);
+    process.stderr.write(`chorus: ${text}\n`);
+    process.exitCode = status;
   }
-}
-
-function explain(error: unknown): string {
-  if (error instanceof ChorusError) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -115,7 +115,7 @@ export function createDesks(deps: DesksDeps): Desks {
     measuresSpeed: () => hidden.isOn,
     sign: signGrantWith(identity),
   };
-  const routes = new RouteDesk({
+  const routes: RouteDesk = new RouteDesk({
     ...shared,
     isGateway: (id) => companionKeys.isGateway(id),
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),

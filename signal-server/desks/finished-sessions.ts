@@ -46,6 +46,7 @@ export class FinishedSessions {
     const { clock, history, log, metrics, onError, complaints } = this.#deps;
     const { lease, outcome, tokens, tokensPerSecond, faults } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
+    const endedMs = Math.floor(clock.wallMs());
     const checks = countsOf(finished);
     metrics.sessions.inc({ outcome });
     metrics.tokens.inc(tokens);
@@ -56,7 +57,7 @@ export class FinishedSessions {
         model,
         requester: lease.requester,
         issuedMs: issuedAtMs,
-        endedMs: Math.floor(clock.wallMs()),
+        endedMs,
         outcome,
         tokens,
         tokensPerSecond,
@@ -73,7 +74,10 @@ export class FinishedSessions {
     }
     const blamed = faults.map(({ volunteer, code }) => ({ volunteer, code }));
     log.info(
-      { session, outcome, tokens, tokensPerSecond, stages: stages.length, checks, faults: blamed },
+      {
+        ...{ session, outcome, tookMs: Math.max(0, endedMs - issuedAtMs), waitedMs: Math.round(lease.waitedMs) },
+        ...{ tokens, tokensPerSecond, stages: stages.length, checks, faults: blamed },
+      },
       'session ended',
     );
   }

@@ -189,7 +189,7 @@ export class RouteDesk {
     const planned = this.#planner.plan(model, requester.id, request);
     const waitedMs = this.#deps.clock.nowMs() - sinceMs;
     if (planned.type === 'wait' || this.#planner.waitsForShadows(planned, request, waitedMs)) return false;
-    this.#answer(model, requester, request, planned);
+    this.#answer(model, requester, request, planned, waitedMs);
     return true;
   }
 
@@ -198,6 +198,7 @@ export class RouteDesk {
     requester: PeerAddress,
     request: RouteRequest,
     planned: Exclude<Planned, { type: 'wait' }>,
+    waitedMs = 0,
   ): void {
     if (planned.type === 'refused')
       return this.#refuse(requester, request, planned.code, planned.message, planned.missing);
@@ -219,7 +220,7 @@ export class RouteDesk {
       })),
       notes: [...planned.notes],
     };
-    leases.take(route, 'answer', this.#networksOf(route));
+    leases.take(route, 'answer', this.#networksOf(route), waitedMs);
     sign(route).then(
       (grant) => giveOut(grant, requester, request.request, this.#deps),
       (error: unknown) => {

@@ -6,7 +6,7 @@ import { isIPv4, isIPv6 } from 'node:net';
  * everything on this machine.
  */
 export function addressPrefix(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  const plain = plainAddress(address);
   if (isIPv4(plain)) {
     const [a, b, c] = plain.split('.');
     return a === '127' ? 'loopback' : `${a}.${b}.${c}.0/24`;
@@ -22,6 +22,12 @@ export function addressPrefix(address: string): string {
     .slice(0, 3)
     .map((group) => Number.parseInt(group, 16).toString(16))
     .join(':')}::/48`;
+}
+
+/** Whose limits an address counts for: its own in IPv4; in IPv6, where one line has many, its network's. */
+export function clientOf(address: string): string {
+  const plain = plainAddress(address);
+  return isIPv4(plain) ? plain : addressPrefix(plain);
 }
 
 /** The address of the client. X-Forwarded-For is the client's word unless our own proxy wrote it, so it counts only with `trustProxy`. */
@@ -40,4 +46,8 @@ export function isAllowedOrigin(request: IncomingMessage, allowed: readonly stri
   if (origin === undefined) return true;
   if (allowed.includes(origin)) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

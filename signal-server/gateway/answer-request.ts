@@ -1,27 +1,41 @@
 import { z } from 'zod';
 import { formWords } from '#shared/form-words.ts';
 import { MAX_POSITIONS } from '#shared/limits.ts';
-import type { ChatMessage } from '#shared/text/model-text.ts';
+import type { PromptSource } from '#shared/text/prompt.ts';
 import { ApiError } from '../http/api-error.ts';
+import { takeSupported, toParameterError } from './parameters.ts';
+
+const MAX_MESSAGES = 2_048;
 
 /** The one form of a request that both completion endpoints come down to. */
 export interface AnswerRequest {
   readonly model: string;
-  readonly prompt: Prompt;
+  /** One for each choice of the answer. */
+  readonly prompts: readonly PromptWish[];
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly sampling: { readonly temperature: number; readonly topP: number; readonly seed: number | null };
   readonly stop: readonly string[];
-  /** Null: as many as the model has room for. */
-  readonly maxNewTokens: number | null;
+  readonly length: LengthWish;
   /** When text leaves: with its check, or at once. */
   readonly release: 'checked' | 'early';
 }
 
-export type Prompt =
-  | { readonly type: 'messages'; readonly messages: readonly ChatMessage[] }
-  | { readonly type: 'text'; readonly text: string }
-  | { readonly type: 'tokens'; readonly tokens: readonly number[] };
+/** A prompt, and the name of the parameter that it came in. */
+export interface PromptWish {
+  readonly param: string;
+  readonly prompt: PromptSource | { readonly type: 'tokens'; readonly tokens: readonly number[] };
+}
+
+/** How long an answer may be. */
+export interface LengthWish {
+  /** Null where nothing was said of it. */
+  readonly asked: number | null;
+  /** The name of the parameter that said it. */
+  readonly param: string;
+  /** What an answer has at most where nothing was said; null for as many as the model has room for. */
+  readonly usual: number | null;
+}
 
 /**
  * Parameters of the OpenAI API that Chorus does not serve, with the values (besides null) that ask for nothing and are
@@ -47,14 +61,14 @@ const unsupportedInChat = {
   prediction: [],
   prompt_cache_options: [],
   prompt_cache_retention: [],
-  reasoning_effort: [],
+  reasoning_effort: ['none'],
   response_format: [{ type: 'text' }],
   service_tier: ['auto', 'default'],
   store: [false],
   tool_choice: ['none', 'auto'],
   tools: [[]],
   top_logprobs: [0],
-  verbosity: [],
+  verbosity: ['medium'],
   web_search_options: [],
 } satisfies Record<string, readonly unknown[]>;
 
@@ -63,8 +77,44 @@ const unsupportedInCompletions = {
   best_of: [1],
   echo: [false],
   logprobs: [],
-  suffix: [],
+  suffix: [''],
 } satisfies Record<string, readonly unknown[]>;
+
+/** Fields of messages, many of them of earlier answers that clients send back. */
+const unsupportedInMessages = {
+  annotations: [[]],
+  audio: [],
+  function_call: [],
+  images: [[]],
+  parsed: [],
+  reasoning: [''],
+  reasoning_content: [''],
+  reasoning_details: [[]],
+  refusal: [''],
+  tool_call_id: [],
+  tool_calls: [[]],
+} satisfies Record<string, readonly unknown[]>;
+
+/** A list of so many items, read up to the first that is wrong: of a million, each would have its fault noted otherwise. */
+function listOf<Item extends z.ZodType>(item: Item, least: number, most: number, error?: string) {
+  const list = z.array(z.unknown(), error === undefined ? {} : { error });
+  return list
+    .min(least)
+    .max(most)
+    .transform((values, context): z.infer<Item>[] => {
+      const items: z.infer<Item>[] = [];
+      for (const [i, value] of values.entries()) {
+        const parsed = item.safeParse(value);
+        if (parsed.success) items.push(parsed.data);
+        else {
+          const [issue] = parsed.error.issues;
+          if (issue) context.addIssue({ ...issue, path: [i, ...issue.path] });
+          return z.NEVER;
+        }
+      }
+      return items;
+    });
+}
 
 const stopText = z.string().min(1).max(256);
 
@@ -75,34 +125,25 @@ const sharedFields = {
     .strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.literal(false).nullish() })
     .nullish(),
   temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
-  stop: z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(stopText).max(4).nullish()),
+  stop: z.preprocess((value) => (typeof value === 'string' ? [value] : value), listOf(stopText, 0, 4).nullish()),
   max_tokens: z.int().min(1).nullish(),
   /** Says who asks. It changes nothing in the answer and is not kept. */
   user: z.string().max(512).nullish(),
-  /** Parameters that the OpenAI API does not have. */
-  chorus: z.strictObject({ release: z.enum(['checked', 'early']).nullish() }).nullish(),
 };
 
-/** Fields of an earlier answer that clients send back; only absent values are let through. */
-const echoedFields = {
-  refusal: z.null().optional(),
-  audio: z.null().optional(),
-  function_call: z.null().optional(),
-  tool_calls: z.array(z.never()).max(0).nullish(),
-  annotations: z.array(z.never()).max(0).nullish(),
-};
+/** Parameters that the OpenAI API does not have. */
+const releaseField = z.enum(['checked', 'early']).nullish();
 
 const textParts = z.preprocess(
   (value) => (typeof value === 'string' ? [{ type: 'text', text: value }] : value),
-  z
-    .array(z.strictObject({ type: z.literal('text', 'only text is supported'), text: z.string() }), {
-      error: 'expected a string or a list of text parts',
-    })
-    .min(1)
-    .max(256)
-    .transform((parts) => parts.map((part) => part.text).join('')),
+  listOf(
+    z.strictObject({ type: z.literal('text', 'only text is supported'), text: z.string() }),
+    1,
+    256,
+    'expected a string or a list of text parts',
+  ).transform((parts) => parts.map((part) => part.text).join('')),
 );
 
 const messageSchema = z.strictObject({
@@ -111,30 +152,48 @@ const messageSchema = z.strictObject({
     'only system, developer, user and assistant are supported',
   ),
   content: textParts,
-  ...echoedFields,
+  /** Given to the chat template. */
+  name: z.string().max(256).optional(),
 });
 
 const chatSchema = z.strictObject({
   ...sharedFields,
-  messages: z.array(messageSchema).min(1).max(2048),
+  chorus: z.strictObject({ release: releaseField }).nullish(),
+  messages: listOf(messageSchema, 1, MAX_MESSAGES),
   max_completion_tokens: z.int().min(1).nullish(),
   prompt_cache_key: z.string().max(512).nullish(),
   safety_identifier: z.string().max(512).nullish(),
 });
 
-const tokenList = z.array(z.int().min(0)).min(1).max(MAX_POSITIONS);
+/** Prompts of one request: each is an answer of its own. */
+const MAX_PROMPTS = 32;
+
+/** One or several prompts, all texts or all token ids. */
+function readPrompts(value: unknown): readonly (string | readonly number[])[] {
+  if (isText(value) || isTokenList(value)) return [value];
+  const isList = Array.isArray(value) && value.length > 0 && value.length <= MAX_PROMPTS;
+  if (isList && (value.every(isText) || value.every(isTokenList))) return value;
+  if (value === undefined) {
+    throw new ApiError(400, 'missing_required_parameter', "Missing required parameter: 'prompt'.", { param: 'prompt' });
+  }
+  const form = `a non-empty string, a list of token ids, or a list of up to ${MAX_PROMPTS} of either`;
+  throw new ApiError(400, 'invalid_value', `Invalid value for 'prompt': expected ${form}.`, { param: 'prompt' });
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+function isTokenList(value: unknown): value is readonly number[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_POSITIONS) return false;
+  return value.every((token) => Number.isSafeInteger(token) && token >= 0);
+}
 
 const completionSchema = z.strictObject({
   ...sharedFields,
-  prompt: z.union(
-    [
-      z.string().min(1),
-      z.tuple([z.string().min(1)]).transform(([text]) => text),
-      tokenList,
-      z.tuple([tokenList]).transform(([tokens]) => tokens),
-    ],
-    { error: 'expected one prompt: a non-empty string or a list of token ids' },
-  ),
+  chorus: z.strictObject({ release: releaseField, markers: z.boolean().nullish() }).nullish(),
+  /** For `readPrompts`. */
+  prompt: z.unknown(),
 });
 
 /** OpenAI's own default for /v1/completions. */
@@ -149,26 +208,42 @@ export function parseChatRequest(body: unknown): AnswerRequest {
       param: 'max_tokens',
     });
   }
-  const messages = request.messages.map(({ role, content }) => ({
+  const messages = request.messages.map(({ role, content, name }) => ({
     role: role === 'developer' ? ('system' as const) : role,
     content,
+    ...(name !== undefined && { name }),
   }));
-  return { ...readShared(request), prompt: { type: 'messages', messages }, maxNewTokens: newerLimit ?? limit };
+  const param = newerLimit === null ? 'max_tokens' : 'max_completion_tokens';
+  return {
+    ...readShared(request),
+    prompts: [{ param: 'messages', prompt: { type: 'messages', messages } }],
+    length: { asked: newerLimit ?? limit, param, usual: null },
+  };
 }
 
 /** Reads the body of POST /v1/completions; throws ApiError naming the first parameter that is wrong or not supported. */
 export function parseCompletionRequest(body: unknown): AnswerRequest {
   const request = parseBody(body, completionSchema, unsupportedInCompletions);
-  const prompt: Prompt =
-    typeof request.prompt === 'string'
-      ? { type: 'text', text: request.prompt }
-      : { type: 'tokens', tokens: request.prompt };
-  return { ...readShared(request), prompt, maxNewTokens: request.max_tokens ?? DEFAULT_COMPLETION_TOKENS };
+  const hasMarkers = request.chorus?.markers ?? false;
+  const given = readPrompts(request.prompt);
+  const prompts = given.map((prompt, i): PromptWish => {
+    const param = given.length === 1 ? 'prompt' : `prompt[${i}]`;
+    if (typeof prompt === 'string') return { param, prompt: { type: 'text', text: prompt, hasMarkers } };
+    return { param, prompt: { type: 'tokens', tokens: prompt } };
+  });
+  const asked = request.max_tokens ?? null;
+  return {
+    ...readShared(request),
+    prompts,
+    length: { asked, param: 'max_tokens', usual: DEFAULT_COMPLETION_TOKENS },
+  };
 }
 
 function readShared(
-  request: z.infer<z.ZodObject<typeof sharedFields>>,
-): Omit<AnswerRequest, 'prompt' | 'maxNewTokens'> {
+  request: z.infer<z.ZodObject<typeof sharedFields>> & {
+    readonly chorus?: { readonly release?: AnswerRequest['release'] | null | undefined } | null | undefined;
+  },
+): Omit<AnswerRequest, 'prompts' | 'length'> {
   const stream = request.stream ?? false;
   if (request.stream_options && !stream) {
     throw new ApiError(400, 'invalid_value', "'stream_options' is only allowed when 'stream' is true.", {
@@ -185,9 +260,19 @@ function readShared(
     stream,
     release,
     includeUsage: request.stream_options?.include_usage ?? false,
-    sampling: { temperature: request.temperature ?? 1, topP: request.top_p ?? 1, seed: request.seed ?? null },
+    sampling: samplingOf(request),
     stop: request.stop ?? [],
   };
+}
+
+/** The share of probability 0 holds the likeliest token alone, as temperature 0 does. */
+function samplingOf({
+  temperature,
+  top_p: topP,
+  seed,
+}: Pick<z.infer<z.ZodObject<typeof sharedFields>>, 'temperature' | 'top_p' | 'seed'>): AnswerRequest['sampling'] {
+  if (topP === 0) return { temperature: 0, topP: 1, seed: seed ?? null };
+  return { temperature: temperature ?? 1, topP: topP ?? 1, seed: seed ?? null };
 }
 
 function parseBody<Schema extends z.ZodType>(
@@ -198,39 +283,17 @@ function parseBody<Schema extends z.ZodType>(
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new ApiError(400, 'invalid_body', 'The request body must be a JSON object (content-type application/json).');
   }
-  const given: [string, unknown][] = Object.entries(body);
-  for (const [name, value] of given) {
-    const harmless = Object.hasOwn(unsupported, name) ? unsupported[name] : undefined;
-    if (!harmless || value === null || harmless.some((allowed) => JSON.stringify(allowed) === JSON.stringify(value)))
-      continue;
-    throw new ApiError(400, 'unsupported_parameter', describeUnsupported(name, harmless), { param: name });
+  const supported = takeSupported(body, unsupported);
+  const { messages } = supported;
+  if (Array.isArray(messages) && messages.length <= MAX_MESSAGES) {
+    supported['messages'] = messages.map((message: unknown, i) =>
+      typeof message === 'object' && message !== null && !Array.isArray(message)
+        ? takeSupported(message, unsupportedInMessages, `messages[${i}].`)
+        : message,
+    );
   }
-  const supported = Object.fromEntries(given.filter(([name]) => !Object.hasOwn(unsupported, name)));
   const parsed = schema.safeParse(supported, { error: formWords });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw issue ? toParameterError(issue, supported) : new ApiError(400, 'invalid_value', 'The request is not valid.');
-}
-
-function describeUnsupported(name: string, harmless: readonly unknown[]): string {
-  const allowed = harmless.map((value) => JSON.stringify(value)).join(' or ');
-  return `Unsupported parameter: '${name}' is not served by this network${allowed && `, except as ${allowed}`}.`;
-}
-
-function toParameterError(issue: z.core.$ZodIssue, body: unknown): ApiError {
-  if (issue.code === 'unrecognized_keys') {
-    const param = formatPath([...issue.path, issue.keys[0] ?? '']);
-    return new ApiError(400, 'unknown_parameter', `Unknown parameter: '${param}'.`, { param });
-  }
-  const param = formatPath(issue.path);
-  const value = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], body);
-  if (value === undefined && ['invalid_type', 'invalid_value', 'invalid_union'].includes(issue.code)) {
-    return new ApiError(400, 'missing_required_parameter', `Missing required parameter: '${param}'.`, { param });
-  }
-  const code = issue.code === 'invalid_type' ? 'invalid_type' : 'invalid_value';
-  return new ApiError(400, code, `Invalid value for '${param}': ${issue.message}.`, { param });
-}
-
-function formatPath(path: readonly PropertyKey[]): string {
-  return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i > 0 ? '.' : ''}${String(key)}`)).join('');
 }

@@ -88,15 +88,20 @@ export interface AnswerEnd {
 /** The JSON of one endpoint's responses. */
 export interface ResponseShape {
   /** The response of a request that does not stream. */
-  whole(text: string, end: AnswerEnd): unknown;
-  /** The chunk before any text, where the endpoint has one. */
-  first(): unknown;
-  /** One more piece of text. */
-  piece(text: string): unknown;
-  /** The last chunk with a choice. */
-  last(end: AnswerEnd): unknown;
+  whole(answers: readonly WholeAnswer[]): unknown;
+  /** The chunk before any text of a choice, where the endpoint has one. */
+  first(index: number): unknown;
+  /** One more piece of a choice's text. */
+  piece(index: number, text: string): unknown;
+  /** The last chunk of a choice. */
+  last(index: number, end: AnswerEnd): unknown;
   /** The chunk that closes a stream whose client asked for its usage. */
-  usage(usage: Usage): unknown;
+  usage(ends: readonly AnswerEnd[]): unknown;
+}
+
+export interface WholeAnswer {
+  readonly text: string;
+  readonly end: AnswerEnd;
 }
 
 export interface ResponseHead {
@@ -111,63 +116,73 @@ export interface ResponseHead {
 type MakeShape = (head: ResponseHead) => ResponseShape;
 
 export const chatShape: MakeShape = (head) => {
-  const chunk = (delta: object, finishReason: FinishReason | null, more: object = {}) => ({
+  const chunk = (index: number, delta: object, finishReason: FinishReason | null, more: object = {}) => ({
     ...commonFields(head, 'chat.completion.chunk'),
-    choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
+    choices: [{ index, delta, logprobs: null, finish_reason: finishReason }],
     ...(head.includeUsage && { usage: null }),
     ...more,
   });
   return {
-    whole: (text, end) => ({
+    whole: (answers) => ({
       ...commonFields(head, 'chat.completion'),
-      choices: [
-        {
-          index: 0,
-          message: { role: 'assistant', content: text, refusal: null },
-          logprobs: null,
-          finish_reason: end.finishReason,
-        },
-      ],
-      usage: toApiUsage(end.usage),
-      chorus: end.provenance,
+      choices: answers.map(({ text, end }, index) => ({
+        index,
+        message: { role: 'assistant', content: text, refusal: null },
+        logprobs: null,
+        finish_reason: end.finishReason,
+        ...ofSeveral(answers, end),
+      })),
+      ...sumOf(answers),
     }),
-    first: () => chunk({ role: 'assistant', content: '', refusal: null }, null),
-    piece: (text) => chunk({ content: text }, null),
-    last: (end) => chunk({}, end.finishReason, { chorus: end.provenance }),
-    usage: (usage) => ({ ...commonFields(head, 'chat.completion.chunk'), choices: [], usage: toApiUsage(usage) }),
+    first: (index) => chunk(index, { role: 'assistant', content: '', refusal: null }, null),
+    piece: (index, text) => chunk(index, { content: text }, null),
+    last: (index, end) => chunk(index, {}, end.finishReason, { chorus: end.provenance }),
+    usage: (ends) => ({ ...commonFields(head, 'chat.completion.chunk'), choices: [], usage: toApiUsage(ends) }),
   };
 };
 
 export const completionShape: MakeShape = (head) => {
   const common = commonFields(head, 'text_completion');
-  const chunk = (text: string, finishReason: FinishReason | null, more: object = {}) => ({
+  const chunk = (index: number, text: string, finishReason: FinishReason | null, more: object = {}) => ({
     ...common,
-    choices: [{ index: 0, text, logprobs: null, finish_reason: finishReason }],
+    choices: [{ index, text, logprobs: null, finish_reason: finishReason }],
     ...(head.includeUsage && { usage: null }),
     ...more,
   });
   return {
-    whole: (text, end) => ({
-      ...chunk(text, end.finishReason),
-      usage: toApiUsage(end.usage),
-      chorus: end.provenance,
+    whole: (answers) => ({
+      ...common,
+      choices: answers.map(({ text, end }, index) => ({
+        ...{ index, text, logprobs: null, finish_reason: end.finishReason },
+        ...ofSeveral(answers, end),
+      })),
+      ...sumOf(answers),
     }),
     first: () => null,
-    piece: (text) => chunk(text, null),
-    last: (end) => chunk('', end.finishReason, { chorus: end.provenance }),
-    usage: (usage) => ({ ...common, choices: [], usage: toApiUsage(usage) }),
+    piece: (index, text) => chunk(index, text, null),
+    last: (index, end) => chunk(index, '', end.finishReason, { chorus: end.provenance }),
+    usage: (ends) => ({ ...common, choices: [], usage: toApiUsage(ends) }),
   };
 };
+
+/** Of one answer the provenance stands beside its choice, of several within each. */
+function sumOf(answers: readonly WholeAnswer[]) {
+  const [only] = answers;
+  const usage = toApiUsage(answers.map(({ end }) => end));
+  return answers.length === 1 ? { usage, chorus: only?.end.provenance } : { usage };
+}
+
+function ofSeveral(answers: readonly WholeAnswer[], { provenance }: AnswerEnd) {
+  return answers.length === 1 ? {} : { chorus: provenance };
+}
 
 function commonFields(head: ResponseHead, object: string) {
   const { id, createdSeconds, model, fingerprint } = head;
   return { id, object, created: createdSeconds, model, system_fingerprint: fingerprint };
 }
 
-function toApiUsage({ promptTokens, completionTokens }: Usage) {
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-  };
+function toApiUsage(ends: readonly Pick<AnswerEnd, 'usage'>[]) {
+  const sum = (count: (usage: Usage) => number): number => ends.reduce((all, { usage }) => all + count(usage), 0);
+  const [prompt, completion] = [sum(({ promptTokens }) => promptTokens), sum((usage) => usage.completionTokens)];
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
 }

@@ -1,17 +1,23 @@
-import express, { type NextFunction, type Request, type Response, type Router } from 'express';
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { Logger } from 'pino';
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { allowEveryOrigin } from '../http/allow-every-origin.ts';
-import { ApiError, answerWith, toApiError } from '../http/api-error.ts';
+import { clientAddress, clientOf } from '../gate/address.ts';
+import { answerWith, ApiError, toApiError } from '../http/api-error.ts';
+import { unknownUrl } from '../http/api-paths.ts';
+import { readJson } from '../http/read-json.ts';
 import type { RequesterPool } from '../node-peer/requester-pool.ts';
+import { planAnswer, type Plan } from './answer-plan.ts';
 import type { GiveReceipt } from './answer-receipt.ts';
 import { type AnswerRequest, parseChatRequest, parseCompletionRequest } from './answer-request.ts';
 import { type ResponseHead, type ResponseShape, chatShape, completionShape } from './answer-response.ts';
-import { createEventStream, type EventStream } from './event-stream.ts';
+import { AnswerTurns } from './answer-turns.ts';
+import { createEventStream } from './event-stream.ts';
 import type { GatewayModel, GatewayModels } from './gateway-models.ts';
-import { planAnswer, runAnswer, type AnswerDeps, type AnswerPart } from './run-answer.ts';
+import { merge } from './merge-answers.ts';
+import { runAnswer, type AnswerDeps, type AnswerPart } from './run-answer.ts';
+import { streamAnswers, wholeAnswers } from './send-answers.ts';
 
 export interface GatewayDeps extends Pick<AnswerDeps, 'onAnswer'> {
   /** One for each answer. */
@@ -23,17 +29,37 @@ export interface GatewayDeps extends Pick<AnswerDeps, 'onAnswer'> {
   readonly random: RandomBytes;
   /** Gets codes and counts, never prompts or answers. */
   readonly log: Pick<Logger, 'error' | 'info'>;
+  /** As of `clientAddress`. */
+  readonly trustProxy: boolean;
   readonly limits?: Partial<GatewayLimits>;
 }
 
 export interface GatewayLimits {
   readonly maxBodyBytes: number;
-  /** One request from its arrival to its last byte, queue included. */
+  /** One request from its arrival to its last byte, waits included. */
   readonly answerTimeoutMs: number;
+  /** How long an answer waits for its turn and for volunteers. */
+  readonly waitMs: number;
+  /** Answers that are made at once, for all clients. */
+  readonly answers: number;
+}
+
+export interface Gateway {
+  /** To be mounted at /v1, behind `apiHeaders`. */
+  readonly router: RequestHandler;
+  /** Ends all answers with an error that says that the server is stopping. */
+  stop(): void;
 }
 
 /** The body of a full context of the largest model is well below; the time is what OpenAI's clients wait by default. */
-const defaultLimits: GatewayLimits = { maxBodyBytes: 2 * 1024 * 1024, answerTimeoutMs: 10 * 60_000 };
+const defaultLimits: GatewayLimits = {
+  maxBodyBytes: 2 * 1024 * 1024,
+  answerTimeoutMs: 10 * 60_000,
+  waitMs: 60_000,
+  answers: 32,
+};
+/** Answers of one request that are made at once. */
+const AT_ONCE = 4;
 
 interface Endpoint {
   readonly idPrefix: string;
@@ -44,63 +70,98 @@ interface Endpoint {
 const chatEndpoint: Endpoint = { idPrefix: 'chatcmpl-', parse: parseChatRequest, shape: chatShape };
 const completionEndpoint: Endpoint = { idPrefix: 'cmpl-', parse: parseCompletionRequest, shape: completionShape };
 
-/** The OpenAI API under `/v1`: any client of it can ask this network. Anyone may ask; an API key is not looked at. */
-export function createGateway(deps: GatewayDeps): Router {
+/** The OpenAI API: any client of it can ask this network. Anyone may ask; an API key is not looked at. */
+export function createGateway(deps: GatewayDeps): Gateway {
+  const { clock, random, models } = deps;
   const limits = { ...defaultLimits, ...deps.limits };
+  const turns = new AnswerTurns({ clock, answers: limits.answers, waitMs: limits.waitMs });
+  const running = new Set<AbortController>();
+  let isStopped = false;
   const router = express.Router();
-  router.use(allowEveryOrigin);
-  router.use(express.json({ limit: limits.maxBodyBytes }));
+  router.use(readJson(limits.maxBodyBytes));
 
   router.get('/models', (_request, response) => {
-    response.json({ object: 'list', data: deps.models.list().map(toApiModel) });
+    response.json({ object: 'list', data: models.list().map(toApiModel) });
   });
   router.get('/models/:id', (request, response) => {
-    const model = deps.models.list().find(({ name }) => name === request.params.id);
+    const model = models.list().find(({ name }) => name === request.params.id);
     if (!model) throw unknownModel(request.params.id);
     response.json(toApiModel(model));
   });
   router.post('/chat/completions', (request, response) => answer(chatEndpoint, request, response));
   router.post('/completions', (request, response) => answer(completionEndpoint, request, response));
-  router.use((request) => {
-    const url = `${request.method} ${request.baseUrl}${request.path}`;
-    throw new ApiError(404, 'unknown_url', `Unknown request URL: ${url}.`);
+  router.all(['/models', '/models/:id'], takesOnly('GET'));
+  router.all(['/chat/completions', '/completions'], takesOnly('POST'));
+  router.use(({ method, baseUrl, path }) => {
+    throw unknownUrl(method, baseUrl + path);
   });
   router.use(sendError);
-  return router;
+  return {
+    router,
+    stop() {
+      isStopped = true;
+      for (const aborter of running) aborter.abort(stopping());
+    },
+  };
 
   async function answer(endpoint: Endpoint, httpRequest: Request, response: Response): Promise<void> {
-    const id = endpoint.idPrefix + toHex(deps.random(12));
+    const id = endpoint.idPrefix + toHex(random(12));
     response.setHeader('x-request-id', id);
     const request = endpoint.parse(httpRequest.body);
-    const model = await deps.models.open(request.model);
-    if (!model) throw unknownModel(request.model);
-    // A model's text may take a while to load; who left meanwhile is not told of again.
-    if (response.destroyed) return;
-    const { temperature, topP, seed } = request.sampling;
-    const plan = { ...planAnswer(model, request), temperature, topP, seed: seed ?? randomSeed(deps.random) };
-    const shape = endpoint.shape({
-      id,
-      createdSeconds: Math.floor(deps.clock.wallMs() / 1000),
-      model: model.name,
-      fingerprint: `chorus_${model.digest.slice(0, 12)}`,
-      includeUsage: request.includeUsage,
-    });
-
     const aborter = new AbortController();
-    const takeBack = deps.clock.setTimer(() => {
+    const { signal } = aborter;
+    const takeBack = clock.setTimer(() => {
       aborter.abort(new ChorusError('timeout', `no whole answer within ${limits.answerTimeoutMs / 1000} s`));
     }, limits.answerTimeoutMs);
     response.once('close', () => aborter.abort(new ChorusError('cancelled', 'the client left')));
+    running.add(aborter);
     try {
-      const parts = runAnswer(deps, model, request, plan, aborter.signal);
+      if (isStopped) throw stopping();
+      const model = await models.open(request.model);
+      if (!model) throw unknownModel(request.model);
+      const client = clientOf(clientAddress(httpRequest, deps.trustProxy));
+      const plans = await turns.read(client, signal, () => planAll(model, request));
+      signal.throwIfAborted();
+      const { temperature, topP, seed } = request.sampling;
+      const sampling = { temperature, topP, seed: seed ?? randomSeed(random) };
+      const shape = endpoint.shape({
+        id,
+        createdSeconds: Math.floor(clock.wallMs() / 1000),
+        model: model.name,
+        fingerprint: `chorus_${model.digest.slice(0, 12)}`,
+        includeUsage: request.includeUsage,
+      });
+      // One of several that fails ends the others.
+      const failing = new AbortController();
+      const either = AbortSignal.any([signal, failing.signal]);
+      const answers = plans.map((plan) => answerInTurn(client, model, request, { ...plan, ...sampling }, either));
+      const parts = merge(answers, AT_ONCE, () => failing.abort(new ChorusError('cancelled', 'another answer failed')));
       if (request.stream) {
-        const stream = createEventStream(response, deps.clock, aborter.signal);
-        await streamAnswer(parts, shape, request.includeUsage, stream);
-      } else response.json(await wholeAnswer(parts, shape));
+        const stream = createEventStream(response, clock, signal);
+        await streamAnswers(parts, plans.length, shape, request.includeUsage, stream);
+      } else response.json(await wholeAnswers(parts, plans.length, shape));
     } catch (error) {
-      throw aborter.signal.aborted ? aborter.signal.reason : error;
+      throw signal.aborted ? signal.reason : error;
     } finally {
       takeBack();
+      running.delete(aborter);
+    }
+  }
+
+  async function* answerInTurn(
+    client: string,
+    model: GatewayModel,
+    request: AnswerRequest,
+    plan: Plan & { temperature: number; topP: number; seed: number },
+    signal: AbortSignal,
+  ): AsyncGenerator<AnswerPart, void, undefined> {
+    const turn = await turns.enter(client, model.digest, signal);
+    try {
+      yield* runAnswer(deps, model, request, plan, turn.signal, () => turn.routed());
+    } catch (error) {
+      throw turn.signal.aborted ? turn.signal.reason : error;
+    } finally {
+      turn.leave();
     }
   }
 
@@ -117,47 +178,29 @@ export function createGateway(deps: GatewayDeps): Router {
   }
 }
 
-async function wholeAnswer(parts: AsyncIterable<AnswerPart>, shape: ResponseShape): Promise<unknown> {
-  let text = '';
-  for await (const part of parts) {
-    if (part.type === 'text') text += part.text;
-    if (part.type === 'end') return shape.whole(text, part);
-  }
-  throw new ChorusError('internal', 'an answer ended without saying why');
+async function planAll(model: GatewayModel, { prompts, length }: AnswerRequest): Promise<Plan[]> {
+  const plans: Plan[] = [];
+  for (const prompt of prompts) plans.push(await planAnswer(model, prompt, length));
+  return plans;
 }
 
-async function streamAnswer(
-  parts: AsyncIterable<AnswerPart>,
-  shape: ResponseShape,
-  includeUsage: boolean,
-  stream: EventStream,
-): Promise<void> {
-  let isFirst = true;
-  const sendFirst = async () => {
-    const first = isFirst ? shape.first() : null;
-    isFirst = false;
-    if (first !== null) await stream.send(first);
+function takesOnly(allow: 'GET' | 'POST'): RequestHandler {
+  return ({ method, baseUrl, path }) => {
+    const message = `${baseUrl}${path} takes ${allow}, not ${method}.`;
+    throw new ApiError(405, 'method_not_allowed', message, { allow });
   };
-  for await (const part of parts) {
-    switch (part.type) {
-      case 'notice':
-        stream.comment(part.text);
-        break;
-      case 'text':
-        await sendFirst();
-        await stream.send(shape.piece(part.text));
-        break;
-      case 'end':
-        await sendFirst();
-        await stream.send(shape.last(part));
-        if (includeUsage) await stream.send(shape.usage(part.usage));
-        stream.end();
-    }
-  }
 }
 
-function toApiModel(model: Pick<GatewayModel, 'name' | 'createdSeconds'>) {
-  return { id: model.name, object: 'model', created: model.createdSeconds, owned_by: 'chorus' };
+function stopping(): ChorusError {
+  return new ChorusError('server-lost', 'The server is stopping. Ask again in a while.');
+}
+
+function toApiModel({ name, createdSeconds, manifest }: ReturnType<GatewayModels['list']>[number]) {
+  const { config, pins } = manifest;
+  return {
+    ...{ id: name, object: 'model', created: createdSeconds, owned_by: 'chorus' },
+    ...{ context_length: config.maxPositions, quantization: pins.quantization },
+  };
 }
 
 function unknownModel(name: string): ApiError {

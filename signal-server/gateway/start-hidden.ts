@@ -1,9 +1,10 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
+import type { Plan } from './answer-plan.ts';
 import type { GatewayModel } from './gateway-models.ts';
-import { runAnswer, type AnswerDeps, type Plan } from './run-answer.ts';
-import { createGatewayModels, openAskers } from './start-gateway.ts';
+import { runAnswer, type AnswerDeps } from './run-answer.ts';
+import { openAskers } from './start-gateway.ts';
 import { systemRandom as random } from '../machine/system-clock.ts';
 import type { Asker } from '../node-peer/requester-pool.ts';
 import { Draw } from '../routing/draw.ts';
@@ -37,9 +38,8 @@ interface Asking {
  * one of a volunteer, which everybody knows to be hidden, is short and has no receipt.
  */
 export function startHidden(context: HiddenContext): Promise<Companion & HiddenRunner> {
-  const { catalog, dataFolder, shapes } = context;
-  const { requesters, giveReceipt, stop } = openAskers(context);
-  const models = createGatewayModels(catalog, dataFolder.blobsPath);
+  const { shapes } = context;
+  const { requesters, giveReceipt, models, stop } = openAskers(context);
   const draw = new Draw(random);
   const stocks = new Map<Digest, PromptStock>();
 
@@ -77,7 +77,7 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
 
   async function runTrial(run: HiddenRun, model: GatewayModel): Promise<void> {
     const { promptTokens, answerTokens } = TRIAL;
-    const plan = { renderedPrompt: null, promptTokens: stockOf(model).randomTokens(promptTokens) };
+    const plan = { prompt: null, promptTokens: stockOf(model).randomTokens(promptTokens) };
     const sampling = { temperature: 1, topP: 1, maxNewTokens: answerTokens };
     await ask(run, endless(model), { ...plan, ...sampling }, { isWithTarget: true, answerTokens: null }, null);
   }
@@ -88,12 +88,12 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
     const { temperature, topP, ...shape } = shapes.draw();
     const most = Math.floor(maxPositions / 2);
     if (stock.isEmpty) {
-      const promptTokens = stock.opening();
+      const promptTokens = await stock.opening();
       const maxNewTokens = Math.min(MESSAGE_TOKENS, most);
-      const plan = { renderedPrompt: null, promptTokens, maxNewTokens, temperature: 1, topP: 1 };
+      const plan = { prompt: null, promptTokens, maxNewTokens, temperature: 1, topP: 1 };
       stock.add(await ask(run, model, plan, { isWithTarget: false, answerTokens: null, shadows: 0 }, null));
     }
-    const prompt = stock.take(Math.min(shape.promptTokens, most));
+    const prompt = await stock.take(Math.min(shape.promptTokens, most));
     const maxNewTokens = Math.min(shape.maxNewTokens, maxPositions - prompt.promptTokens.length);
     const plan = { ...prompt, maxNewTokens, temperature, topP };
     const asking = { isWithTarget: true, answerTokens: MOST_ANSWER_TOKENS };

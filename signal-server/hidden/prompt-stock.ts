@@ -1,9 +1,17 @@
-import type { ChatMessage, ModelText } from '#shared/text/model-text.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
+import type { Prompt, PromptPiece, PromptSource } from '#shared/text/prompt.ts';
 
 /** A question to a model: what it is sent, and what that was made of. */
 export interface StockPrompt {
-  readonly renderedPrompt: string;
+  /** Null where it is tokens by chance, which no text comes to. */
+  readonly prompt: Prompt | null;
   readonly promptTokens: readonly number[];
+}
+
+/** A model's text, whose prompts are read elsewhere. */
+interface StockText {
+  encode(source: PromptSource, most: number): Promise<{ readonly prompt: Prompt; readonly tokens: readonly number[] }>;
+  encodePrompt(prompt: Prompt): Promise<readonly number[]>;
 }
 
 /** Stands for a message in a rendered chat. */
@@ -19,14 +27,14 @@ const LONGER = 1.25;
  * So they are like messages to it, and are nobody's. Longer ones go on with the conversation before, as people do.
  */
 export class PromptStock {
-  readonly #text: ModelText;
+  readonly #text: StockText;
   readonly #vocabularySize: number;
   readonly #chance: () => number;
   #texts: string[] = [];
   /** The conversation so far. */
   #turns: readonly ChatMessage[] = [];
 
-  constructor(text: ModelText, vocabularySize: number, chance: () => number) {
+  constructor(text: StockText, vocabularySize: number, chance: () => number) {
     this.#text = text;
     this.#vocabularySize = vocabularySize;
     this.#chance = chance;
@@ -37,9 +45,9 @@ export class PromptStock {
   }
 
   /** What to go on from for a new text: a chat as far as where a person's message begins. */
-  opening(): readonly number[] {
-    const before = this.#beforeMessage();
-    const tokens = before === null ? [] : this.#text.encodeRendered(before);
+  async opening(): Promise<readonly number[]> {
+    const before = beforeMark((await this.#chat([{ role: 'user', content: MARK }]))?.prompt ?? null);
+    const tokens = before === null ? [] : await this.#text.encodePrompt(before);
     return tokens.length > 0 ? tokens : this.randomTokens(2);
   }
 
@@ -52,18 +60,15 @@ export class PromptStock {
    * A prompt with a text that is not used again: after the conversation so far where that comes to about `length` tokens, else
    * as the first of a new one. Tokens by chance where there is no text.
    */
-  take(length: number): StockPrompt {
+  async take(length: number): Promise<StockPrompt> {
     const content = this.#texts.shift();
-    if (content === undefined) {
-      const promptTokens = this.randomTokens(length);
-      return { renderedPrompt: this.#text.decode(promptTokens), promptTokens };
-    }
+    if (content === undefined) return { prompt: null, promptTokens: this.randomTokens(length) };
     const message = { role: 'user', content };
-    const onward = this.#turns.at(-1)?.role === 'assistant' ? this.#chat([...this.#turns, message]) : null;
+    const onward = this.#turns.at(-1)?.role === 'assistant' ? await this.#chat([...this.#turns, message]) : null;
     const goesOn = onward !== null && onward.promptTokens.length <= LONGER * length;
     this.#turns = [...(goesOn ? this.#turns : []), message];
-    const prompt = goesOn ? onward : this.#chat([message]);
-    return prompt ?? { renderedPrompt: content, promptTokens: this.#text.encode(content) };
+    const chat = goesOn ? onward : await this.#chat([message]);
+    return chat ?? this.#encode({ type: 'text', text: content, hasMarkers: false });
   }
 
   /** What the model said to the last prompt. */
@@ -76,23 +81,24 @@ export class PromptStock {
     return Array.from({ length: count }, () => Math.floor(this.#chance() * this.#vocabularySize));
   }
 
-  #beforeMessage(): string | null {
-    const rendered = this.#rendered([{ role: 'user', content: MARK }]);
-    const at = rendered?.indexOf(MARK) ?? -1;
-    return rendered === null || at === -1 ? null : rendered.slice(0, at);
+  /** Null where the model has no chat template, or one that does not take these. */
+  async #chat(messages: readonly ChatMessage[]): Promise<StockPrompt | null> {
+    return this.#encode({ type: 'messages', messages }).catch(() => null);
   }
 
-  #chat(messages: readonly ChatMessage[]): StockPrompt | null {
-    const renderedPrompt = this.#rendered(messages);
-    return renderedPrompt === null ? null : { renderedPrompt, promptTokens: this.#text.encodeRendered(renderedPrompt) };
+  async #encode(source: PromptSource): Promise<StockPrompt> {
+    const { prompt, tokens } = await this.#text.encode(source, Infinity);
+    return { prompt, promptTokens: tokens };
   }
+}
 
-  /** Null where the model has no chat template. */
-  #rendered(messages: readonly ChatMessage[]): string | null {
-    try {
-      return this.#text.renderChat(messages);
-    } catch {
-      return null;
-    }
+/** A prompt as far as where the mark stands; null where it does not. */
+function beforeMark(prompt: Prompt | null): Prompt | null {
+  const pieces: PromptPiece[] = [];
+  for (const piece of prompt?.pieces ?? []) {
+    const at = piece.text.indexOf(MARK);
+    if (at !== -1) return { isRendered: true, pieces: [...pieces, { ...piece, text: piece.text.slice(0, at) }] };
+    pieces.push(piece);
   }
+  return null;
 }

@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import { type ChorusError, type ErrorCode, toChorusError } from '#shared/errors.ts';
+import { BodyError } from './read-json.ts';
 
 /** The error object of the OpenAI API. */
 export interface ApiErrorBody {
@@ -16,17 +17,20 @@ export class ApiError extends Error {
   readonly status: number;
   readonly body: ApiErrorBody;
   readonly retryAfterSeconds: number | null;
+  /** The methods that the URL takes, where it was asked with another. */
+  readonly allow: string | null;
 
   constructor(
     status: number,
     code: string,
     message: string,
-    details: { type?: string; param?: string | null; retryAfterSeconds?: number } = {},
+    details: { type?: string; param?: string | null; retryAfterSeconds?: number; allow?: string } = {},
   ) {
     super(message);
     this.name = 'ApiError';
     this.status = status;
     this.retryAfterSeconds = details.retryAfterSeconds ?? null;
+    this.allow = details.allow ?? null;
     const type = details.type ?? (status < 500 ? 'invalid_request_error' : 'server_error');
     this.body = { error: { message, type, param: details.param ?? null, code } };
   }
@@ -52,14 +56,17 @@ const failures: Partial<
   /** Only ever the end of a stream. */
   retracted: { status: 503 },
   timeout: { status: 504, code: 'timeout' },
-  cancelled: { status: 499, code: 'cancelled' },
+  /** Heard by nobody where the client left; else the server's own end. */
+  cancelled: { status: 503, retryAfterSeconds: 2 },
 };
 
 /** Any thrown value as what the client is told. Failures of our own making keep their words to themselves. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
-  const bodyError = readBodyError(thrown);
-  if (bodyError) return bodyError;
+  if (thrown instanceof BodyError) return new ApiError(thrown.status, thrown.code, thrown.message);
+  if (thrown instanceof URIError) {
+    return new ApiError(400, 'invalid_url', 'The URL has an escape (%) that stands for no character.');
+  }
   const error: ChorusError = toChorusError(thrown);
   const failure = failures[error.code];
   if (!failure) return new ApiError(500, 'internal_error', 'The server had an error while processing your request.');
@@ -68,27 +75,8 @@ export function toApiError(thrown: unknown): ApiError {
 }
 
 /** Gives the refusal as the whole answer. */
-export function answerWith(response: Response, { status, body, retryAfterSeconds }: ApiError): void {
+export function answerWith(response: Response, { status, body, retryAfterSeconds, allow }: ApiError): void {
+  if (allow !== null) response.setHeader('allow', allow);
   if (retryAfterSeconds !== null) response.setHeader('retry-after', String(retryAfterSeconds));
   response.status(status).json(body);
-}
-
-/** The errors of express.json, by their documented `type`. */
-function readBodyError(thrown: unknown): ApiError | null {
-  if (typeof thrown !== 'object' || thrown === null || !('type' in thrown) || typeof thrown.type !== 'string')
-    return null;
-  switch (thrown.type) {
-    case 'entity.too.large':
-      return new ApiError(413, 'request_too_large', 'The request body is too large.');
-    case 'entity.parse.failed':
-      return new ApiError(400, 'invalid_json', 'The request body is not valid JSON.');
-    case 'encoding.unsupported':
-    case 'charset.unsupported':
-      return new ApiError(415, 'unsupported_encoding', 'The request body must be JSON in UTF-8.');
-    case 'request.aborted':
-    case 'request.size.invalid':
-      return new ApiError(400, 'invalid_body', 'The request body is incomplete.');
-    default:
-      return null;
-  }
 }

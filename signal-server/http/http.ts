@@ -4,6 +4,7 @@ import compression from 'compression';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
+import type { RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
@@ -12,8 +13,8 @@ import { WOULD_BE_TAKEN, type SocketRefusal } from '../gate/socket-refusal.ts';
 import type { Config } from '../machine/config.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { Metrics } from '../view/metrics.ts';
-import { allowEveryOrigin } from './allow-every-origin.ts';
 import { answerWith, ApiError, toApiError } from './api-error.ts';
+import { apiHeaders, isApiPath, unknownUrl } from './api-paths.ts';
 import { listModels } from './list-models.ts';
 
 const FOREVER = 'public, max-age=31536000, immutable';
@@ -26,6 +27,7 @@ export interface HttpDeps {
   readonly operatorKey: Uint8Array;
   readonly snapshot: () => NetworkSnapshot;
   readonly metrics: Metrics;
+  readonly random: RandomBytes;
   /** Serves everything under /v1; null until there is a gateway. */
   readonly gateway: () => RequestHandler | null;
   /** Called with each request. */
@@ -50,7 +52,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   });
   app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
   // Before the limit: a page can read no refusal without these headers, and none of a preflight at all.
-  app.use('/v1', allowEveryOrigin);
+  app.use(apiHeaders(deps.random));
   app.use(rateLimit(deps.config));
   app.use(compressText());
 
@@ -95,7 +97,10 @@ export function createHttpApp(deps: HttpDeps): Express {
     app.get('/', (_request, response) =>
       sendError(response, 404, 'not-found', 'the page is not built: run npm run build'),
     );
-  app.use((_request, response) => sendError(response, 404, 'not-found', 'there is nothing here'));
+  app.use((request, response) => {
+    if (isApiPath(request.path)) answerWith(response, unknownUrl(request.method, request.path));
+    else sendError(response, 404, 'not-found', 'there is nothing here');
+  });
   app.use(answerFailure(deps.onError));
   return app;
 }
@@ -155,7 +160,7 @@ function rateLimit({ limits, trustProxy }: HttpDeps['config']): RequestHandler {
       () => next(),
       () => {
         const message = 'too many requests from this address';
-        if (/^\/v1(?:\/|$)/i.test(request.path)) {
+        if (isApiPath(request.path)) {
           const details = { type: 'rate_limit_error', retryAfterSeconds: 60 };
           answerWith(response, new ApiError(429, 'rate_limit_exceeded', message, details));
           return;
@@ -204,10 +209,15 @@ function servePage(webFolder: string): RequestHandler {
 }
 
 function answerFailure(onError: (error: unknown) => void): ErrorRequestHandler {
-  return (error: unknown, _request, response, next) => {
+  return (error: unknown, request, response, next) => {
     if (response.headersSent) {
       next(error);
       return;
+    }
+    if (isApiPath(request.path)) {
+      const refusal = toApiError(error);
+      if (refusal.status === 500) onError(error);
+      return answerWith(response, refusal);
     }
     const status = statusOf(error);
     if (status >= 500) onError(error);

@@ -208,7 +208,8 @@ function checkManifest(manifest: Manifest): Manifest {
 /** Volunteers can run a model whose text cannot be read, but neither the page nor the API can ask it anything. */
 function textWarnings({ tokenizer, tokenizerConfig }: ModelFolder): string[] {
   try {
-    openModelText(tokenizer, tokenizerConfig).encodeChat([{ role: 'user', content: 'Hello' }]);
+    const text = openModelText(tokenizer, tokenizerConfig);
+    text.encodePrompt(text.chatPrompt([{ role: 'user', content: 'Hello' }]));
     return [];
   } catch (thrown) {
     return [`no chat with this model: ${toChorusError(thrown).message}`];

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { ChorusError } from '#shared/errors.ts';
 
 /**
  * Puts `bytes` under `path` whole or not at all. Their content is on the disk when this returns; that the name is too
@@ -48,12 +49,40 @@ export async function syncFolder(path: string): Promise<void> {
  * the name may not have reached the disk, where whoever made it was killed.
  */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
-  if (first === undefined) {
-    await syncFolder(dirname(path)).catch(ignoreUnreadable);
-    return;
+  const missing = await missingFolders(path);
+  if (missing.length === 0) await syncFolder(dirname(path)).catch(ignoreUnreadable);
+  for (const folder of missing) {
+    await mkdir(folder).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') throw new ChorusError('internal', `no folder can be made in ${dirname(folder)}`);
+      // Another process has made it meanwhile, unless it is no folder.
+      if (error.code !== 'EEXIST' || !(await isFolder(folder))) throw error;
+    });
   }
-  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+  for (const folder of missing.toReversed()) await syncFolder(dirname(folder));
+}
+
+/**
+ * The folders on the way to `path` that are not there, the outermost first. Node's own way of making them, `recursive`, never
+ * comes back where one of them is a link to what is not there, or in a place that takes no folders.
+ */
+async function missingFolders(path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let folder = path; !(await isFolder(folder)); folder = dirname(folder)) missing.unshift(folder);
+  return missing;
+}
+
+/** Throws where something else is there: a file, or a link that leads nowhere. */
+async function isFolder(path: string): Promise<boolean> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+    throw error;
+  });
+  if (found?.isDirectory() === true) return true;
+  if (found !== null) throw new ChorusError('internal', `${path} is a file, not a folder`);
+  const link = await lstat(path).catch(() => null);
+  if (link?.isSymbolicLink() === true) throw new ChorusError('internal', `${path} is a link to what is not there`);
+  // Another process may have made it meanwhile.
+  return link?.isDirectory() === true;
 }
 
 /** A parent that may not be read is not ours: the folder was made for us. */

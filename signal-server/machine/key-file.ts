@@ -1,8 +1,9 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sign, type KeyObject } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { peerIdOf, type Identity } from '#shared/crypto/identity.ts';
 import { rawPublicKey } from '#shared/crypto/public-key-pem.ts';
+import { makeFolder } from './durable-file.ts';
 
 /**
  * The Ed25519 key in `path` (PKCS#8 PEM), made on first use and readable by its owner only. Processes that come at once
@@ -22,7 +23,7 @@ async function readIfThere(path: string): Promise<string | null> {
 
 async function createKey(path: string): Promise<string> {
   const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const unfinished = `${path}.${randomUUID()}`;
   try {
     await writeFile(unfinished, pem, { mode: 0o600, flag: 'wx', flush: true });

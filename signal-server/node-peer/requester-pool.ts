@@ -16,7 +16,7 @@ export interface Asker {
 }
 
 export interface RequesterPool {
-  /** Throws `rate-limited` while `most` askers are out, and as `connectControl` does. */
+  /** Throws `all-busy` while `most` askers are out, and as `connectControl` does. */
   take(): Promise<Asker>;
   /** Ends all connections. */
   stop(): void;
@@ -82,7 +82,7 @@ export function createRequesterPool({ most, enlist, ...connection }: RequesterPo
   return {
     async take() {
       if (taken >= most) {
-        throw new ChorusError('rate-limited', `there are already ${taken} sessions running or waiting`);
+        throw new ChorusError('all-busy', `there are already ${taken} answers under way`);
       }
       taken += 1;
       const waiting = connectedBy(spare);

@@ -15,6 +15,8 @@ export interface Lease {
   readonly prefixes: ReadonlyMap<PeerId, string>;
   /** The third replicas that were given to settle differences in it. */
   readonly thirds: Set<PeerId>;
+  /** How long its requester waited for it. */
+  readonly waitedMs: number;
   /** Monotonic milliseconds. */
   readonly endsAtMs: number;
 }
@@ -32,7 +34,7 @@ export class Leases {
     return this.#bySession.size;
   }
 
-  take(route: Route, role: LeaseRole, prefixes: ReadonlyMap<PeerId, string> = new Map()): void {
+  take(route: Route, role: LeaseRole, prefixes: ReadonlyMap<PeerId, string> = new Map(), waitedMs = 0): void {
     const volunteers = route.stages.flatMap((stage) => [stage.primary.id, ...stage.shadows.map((shadow) => shadow.id)]);
     const endsAtMs = this.#clock.nowMs() + (route.expiresAtMs - route.issuedAtMs);
     const lease = {
@@ -42,6 +44,7 @@ export class Leases {
       volunteers,
       prefixes,
       thirds: new Set<PeerId>(),
+      waitedMs,
       endsAtMs,
     };
     this.#bySession.set(route.session, lease);

@@ -7,6 +7,7 @@ import { MAX_LISTED_RECEIPTS } from '#shared/limits.ts';
 import { receiptQuerySchema } from '#shared/wire/receipt-list.ts';
 import { clientAddress } from '../gate/address.ts';
 import { ApiError } from '../http/api-error.ts';
+import { readJson } from '../http/read-json.ts';
 import type { Config } from '../machine/config.ts';
 import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptFinder } from './receipt-finder.ts';
@@ -42,7 +43,7 @@ export interface ReceiptRouterDeps {
 export function createReceiptRouter({ desk, finder, config, onRefused, onError }: ReceiptRouterDeps): Router {
   const router = express.Router();
   // JSON spends a few bytes on the rest of an envelope.
-  const readBody = express.json({ limit: MAX_RECEIPT_BYTES + 4096 });
+  const readBody = readJson(MAX_RECEIPT_BYTES + 4096);
   router.post('/api/receipts', limitPosts(config, onRefused), readBody, async (request, response) => {
     const body = postSchema.safeParse(request.body);
     if (!body.success) throw new ChorusError('bad-message', 'expected {"envelope": …} as application/json');

@@ -110,7 +110,7 @@ async function answerWith(
   const candidates = Math.min(TOP_K, config.vocabularySize);
   for (const stage of stages) await stage.open(session, config.maxPositions);
   const answer: number[] = [];
-  let next = text.encodeChat([{ role: 'user', content: question }]);
+  let next = text.encodePrompt(text.chatPrompt([{ role: 'user', content: question }]));
   for (let start = 0; answer.length < limit;) {
     const bytes = new Uint8Array(Uint32Array.from(next).buffer);
     let rows: Rows = { kind: 'tokens', start, count: next.length, bytes };

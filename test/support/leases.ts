@@ -37,6 +37,6 @@ export function leaseOf({ requester, stages, model, ranges, role = 'answer' }: L
     })),
     notes: [],
   };
-  const kept = { prefixes: new Map(), thirds: new Set<PeerId>(), endsAtMs: 900_000 };
+  const kept = { prefixes: new Map(), thirds: new Set<PeerId>(), waitedMs: 0, endsAtMs: 900_000 };
   return { route, role, requester, volunteers: stages.flat(), ...kept };
 }

@@ -57,7 +57,8 @@ const drawNow: NonNullable<Play['draw']> = (...row) => sampleToken(...row).token
 /** An answer that real stages computed, each once by a primary in the runs of an answer and once by a shadow in chunks. */
 export async function playAnswer(people: People, play: Play): Promise<Played> {
   const { manifest, text, prompt, ranges, count, numericClass = 'wasm' } = play;
-  const promptTokens = text.encodeRendered(prompt);
+  const asked = { ...text.textPrompt(prompt, true), isRendered: true };
+  const promptTokens = text.encodePrompt(asked);
   const positions = promptTokens.length + count - 1;
   const stages: Stage[] = [];
   // The runtime loads one model at a time.
@@ -135,7 +136,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     }
   }
 
-  const answer = text.decode(tokens.slice(promptTokens.length));
+  const answer = text.decode(tokens.slice(promptTokens.length), promptTokens);
   const spans = spansOf(route, manifest, positions, exact);
   const evidence: Evidence = {
     route,
@@ -161,7 +162,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     manifest,
     manifestDigest: route.model,
     text,
-    renderedPrompt: prompt,
+    prompt: asked,
     answer,
     requester: { kind: 'cli', identity: people.requester },
     serverKey: people.server.publicKey,

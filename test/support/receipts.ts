@@ -20,6 +20,7 @@ import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';
+import { textOf } from '#shared/text/prompt.ts';
 import { cosignatureOf, logKeyOf, signatureOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { smallManifest } from './small-manifest.ts';
 import { makeIdentities } from './test-identity.ts';
@@ -76,10 +77,11 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
   const manifest = smallManifest({ layers: LAYERS });
   const manifestDigest = digestOf(utf8(JSON.stringify(manifest)));
   const content = 'Tell me of the wren, and of the song that it has in winter, when other birds are silent.';
-  const prompt = wrenText.renderChat([{ role: 'user', content }]);
+  const asked = wrenText.chatPrompt([{ role: 'user', content }]);
+  const prompt = textOf(asked);
   const answer = 'The wren is small and its song is loud. It sings all year, in winter too, from low in the hedge.';
-  const promptTokens = wrenText.encodeRendered(prompt);
-  const tokens = [...promptTokens, ...wrenText.encodeRendered(answer)];
+  const promptTokens = wrenText.encodePrompt(asked);
+  const tokens = [...promptTokens, ...wrenText.encode(answer)];
   const salt = new Uint8Array(32).fill(7);
   const positions = tokens.length - 1;
   const route = routeOf(people, manifestDigest, tokens.length);
@@ -106,7 +108,7 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     manifest,
     manifestDigest,
     text: wrenText,
-    renderedPrompt: prompt,
+    prompt: asked,
     answer,
     requester: { kind: 'tab', identity: people.requester },
     serverKey: people.server.publicKey,

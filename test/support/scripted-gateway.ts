@@ -11,29 +11,37 @@ import type { Manifest } from '#shared/model/manifest.ts';
 import type { Conversation, Requester } from '#shared/peer/requester/requester.ts';
 import type { AnswerEvent, GenerateRequest } from '#shared/requester/answer-event.ts';
 import type { Route } from '#shared/route/route.ts';
+import { promptOf, textOf, type Prompt } from '#shared/text/prompt.ts';
 import { StopStrings } from '#shared/text/stop-strings.ts';
 import type { GiveReceipt } from '../../signal-server/gateway/answer-receipt.ts';
 import type { GatewayModel } from '../../signal-server/gateway/gateway-models.ts';
-import { createGateway, type GatewayLimits } from '../../signal-server/gateway/gateway.ts';
+import { createGateway, type Gateway, type GatewayLimits } from '../../signal-server/gateway/gateway.ts';
+import { apiHeaders } from '../../signal-server/http/api-paths.ts';
 import { systemClock, systemRandom } from '../../signal-server/machine/system-clock.ts';
 import { checkedEvent, endEvent, tokenEvent } from './verdicts.ts';
 
 const codesOf = (text: string): number[] => [...text].map((letter) => letter.charCodeAt(0));
+const plain = (text: string): Prompt => ({ pieces: [{ text, isMarker: false }], isRendered: false });
+const letters: Parameters<typeof promptOf>[0] = {
+  chatPrompt(messages) {
+    if (messages[0]?.role === 'assistant') throw new ChorusError('bad-message', 'the template does not take these');
+    return { ...plain(`${messages.map(({ content }) => content).join('|')}>`), isRendered: true };
+  },
+  textPrompt: plain,
+};
 
 /** A model whose tokens are the codes of the characters. */
 export const model: GatewayModel = {
   name: 'letters',
   digest: digestOf(new Uint8Array()),
   createdSeconds: 1_700_000_000,
-  manifest: { config: { vocabularySize: 128, maxPositions: 64 } } as Manifest,
+  manifest: { config: { vocabularySize: 128, maxPositions: 64 }, pins: { quantization: 'q4' } } as Manifest,
   text: {
-    encodeChat: (messages) => codesOf(model.text.renderChat(messages)),
-    renderChat(messages) {
-      if (messages[0]?.role === 'assistant') throw new ChorusError('bad-message', 'the template does not take these');
-      return `${messages.map(({ content }) => content).join('|')}>`;
+    async encode(source) {
+      const prompt = promptOf(letters, source);
+      return { prompt, tokens: codesOf(textOf(prompt)) };
     },
-    encodeRendered: codesOf,
-    encode: codesOf,
+    encodePrompt: async (prompt) => codesOf(textOf(prompt)),
     decode: (tokens) => String.fromCharCode(...tokens),
     createWriter: (stop = []) => {
       const stops = new StopStrings(stop);
@@ -95,6 +103,7 @@ export const fail = (code: ErrorCode): Script =>
 export interface ScriptedGateway {
   readonly url: string;
   readonly server: Server;
+  readonly gateway: Pick<Gateway, 'stop'>;
   readonly client: OpenAI;
   /** Conversations that were not closed. */
   readonly open: ReadonlySet<Conversation>;
@@ -132,18 +141,28 @@ export async function startScripted(
   };
   const log = { error: () => {}, info: () => {} };
   const app = express();
-  app.use(
-    '/v1',
-    createGateway({ requesters, models, giveReceipt, clock: systemClock, random: systemRandom, log, limits }),
-  );
+  app.use(apiHeaders(systemRandom));
+  const gateway = createGateway({
+    ...{ requesters, models, giveReceipt, clock: systemClock, random: systemRandom, log, limits, trustProxy: false },
+  });
+  app.use('/v1', gateway.router);
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const stop = () => {
+    gateway.stop();
     server.closeAllConnections();
     server.close();
   };
-  return { url, server, open, seen, stop, client: new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 }) };
+  return {
+    url,
+    server,
+    gateway,
+    open,
+    seen,
+    stop,
+    client: new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 }),
+  };
 }
 
 export const messages = [{ role: 'user', content: 'Hi' }] as const;

@@ -27,7 +27,7 @@ export async function receiptOf(
     manifest: toyManifest,
     manifestDigest: toyDigest,
     text: toyText,
-    renderedPrompt: prompt,
+    prompt: toyText.textPrompt(prompt),
     answer,
     requester: { kind: 'tab', identity },
     serverKey: serverIdentity.publicKey,

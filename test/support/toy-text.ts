@@ -1,5 +1,6 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
+import { textOf } from '#shared/text/prompt.ts';
 import { StopStrings } from '#shared/text/stop-strings.ts';
 import { TOY_VOCABULARY } from './toy-model.ts';
 
@@ -17,15 +18,15 @@ function decode(tokens: readonly number[]): string {
   return tokens.map((token) => LETTERS[token % TOY_VOCABULARY]).join('');
 }
 
-function renderChat(): never {
+function chatPrompt(): never {
   throw new ChorusError('unsupported', 'the toy has no chat template');
 }
 
 /** One letter for each token of the toy. */
 export const toyText: ModelText = {
-  renderChat,
-  encodeChat: renderChat,
-  encodeRendered: encode,
+  chatPrompt,
+  textPrompt: (text) => ({ pieces: [{ text, isMarker: false }], isRendered: false }),
+  encodePrompt: (prompt) => encode(textOf(prompt)),
   encode,
   decode,
   createWriter(stop = []) {

@@ -48,11 +48,11 @@ export async function openNetworkChat(
     messages: readonly ChatMessage[],
     { maxNewTokens, temperature, topP, seed, signal: stop }: AnswerOptions,
   ): AsyncGenerator<ChatEvent> {
-    const renderedPrompt = text.renderChat(messages);
-    const promptTokens = text.encodeRendered(renderedPrompt);
+    const prompt = text.chatPrompt(messages);
+    const promptTokens = text.encodePrompt(prompt, manifest.config.maxPositions);
     const room = manifest.config.maxPositions - promptTokens.length;
     if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
-    const shown = new WrittenText(() => text.createWriter());
+    const shown = new WrittenText(() => text.createWriter([], promptTokens));
     let evidence: Evidence | null = null;
     const events = conversation.generate({
       promptTokens,
@@ -70,7 +70,7 @@ export async function openNetworkChat(
     }
     // Only now is the session free for the next question.
     if (evidence === null) return;
-    const ended = { evidence, renderedPrompt, answer: shown.text };
+    const ended = { evidence, prompt, answer: shown.text };
     yield { type: 'receipt', ...(await makeTabReceipt(ended, receipts, closing.signal)) };
   }
 

@@ -78,6 +78,8 @@ export class Conversation {
   /** The error that the wait for a route ended with, where the server was away by then. */
   #lost: ChorusError | null = null;
   #events: EventQueue<AnswerEvent> | null = null;
+  /** True once an answer was given up before its end. */
+  #isAbandoned = false;
 
   /** For `Requester.openConversation`. */
   constructor(board: Switchboard, model: ServedModel, options: ConversationOptions) {
@@ -108,13 +110,18 @@ export class Conversation {
     if (this.#events !== null) throw new ChorusError('unsupported', 'an answer is under way; one at a time is made');
     const events = new EventQueue<AnswerEvent>();
     this.#events = events;
+    this.#isAbandoned = true;
     const cancel = () => this.#loop.dispatch({ type: 'cancel' });
     signal.addEventListener('abort', cancel);
     try {
       this.#loop.dispatch({ type: 'start', request });
       if (signal.aborted) cancel();
       for (;;) {
-        const event = await events.next();
+        const event = await events.next().catch((error: unknown) => {
+          this.#isAbandoned = false;
+          throw error;
+        });
+        if (event.type === 'end') this.#isAbandoned = event.reason === 'cancelled';
         yield event;
         if (event.type === 'end') return;
       }
@@ -127,7 +134,7 @@ export class Conversation {
 
   /** Ends the answer being made, if any, and gives the session back. */
   close(): void {
-    this.#loop.dispatch({ type: 'close' });
+    this.#loop.dispatch({ type: 'close', isAbandoned: this.#isAbandoned });
     this.#loop.stop();
     this.#abort.abort();
     const { requests } = this.#board;

@@ -11,6 +11,7 @@ import type { Manifest } from '../../model/manifest.ts';
 import { routeSchema, isWithinRoute } from '../../route/route.ts';
 import { SAMPLER } from '../../rows/sampler.ts';
 import type { ModelText } from '../../text/model-text.ts';
+import { textOf, type Prompt } from '../../text/prompt.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
@@ -18,14 +19,19 @@ import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type R
 import { RECEIPT_TYPE, timeOf } from '../statement-form.ts';
 import { judgedSpans, signedStages } from './receipt-stages.ts';
 
+/** A model's text, as far as receipts need it. Prompts may be read elsewhere. */
+export interface ReceiptText extends Pick<ModelText, 'decode' | 'createWriter'> {
+  encodePrompt(prompt: Prompt): readonly number[] | Promise<readonly number[]>;
+}
+
 /** All that a receipt is made from. */
 export interface ReceiptParts {
   readonly evidence: Evidence;
   readonly manifest: Manifest;
   readonly manifestDigest: Digest;
-  readonly text: ModelText;
-  /** The text that `text.renderChat` wrote, or the plain text that was completed; null where the prompt came as token ids. */
-  readonly renderedPrompt: string | null;
+  readonly text: ReceiptText;
+  /** Null where it came as token ids. */
+  readonly prompt: Prompt | null;
   /** As it was shown. */
   readonly answer: string;
   /** Stop strings, of which the answer ends before the first. */
@@ -38,14 +44,14 @@ export interface ReceiptParts {
 }
 
 /**
- * The statement of a receipt, which hashes only what ran: throws `bad-message` unless the prompt's text encodes to the
+ * The statement of a receipt, which hashes only what ran: throws `bad-message` unless the prompt encodes to the
  * tokens that were fed, the answer is what the tokens drawn spell, and route, runs and spans are those of the session.
  * An attestation that does not fit counts as not signed, and a check that no signature bears out as none: the receipt
  * claims only what its reader can verify.
  */
 export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatement> {
   const { evidence, manifest, manifestDigest, requester } = parts;
-  checkText(parts);
+  await checkText(parts);
   checkSession(parts);
   const { route, salt, tokens, promptTokens, positions } = evidence;
   const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
@@ -67,7 +73,7 @@ export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatemen
         runtime,
       },
       request: {
-        prompt: parts.renderedPrompt === null ? null : { sha256: salted(salt, utf8(parts.renderedPrompt)) },
+        prompt: parts.prompt === null ? null : { sha256: salted(salt, utf8(textOf(parts.prompt))) },
         tokens: { prompt: promptTokens, answer: tokens.length - promptTokens, sha256: saltedTokens(salt, tokens) },
         sampling: { ...evidence.sampling, maxNewTokens: evidence.maxNewTokens, sampler: SAMPLER },
         seedCommitment: evidence.anchor === null ? null : { sha256: toHex(evidence.anchor) },
@@ -99,21 +105,20 @@ export async function signReceipt(statement: ReceiptStatement, identity: Identit
 }
 
 /** The texts are those of the tokens. */
-function checkText({ evidence, text, renderedPrompt, answer, stop = [] }: ReceiptParts): void {
+async function checkText({ evidence, text, prompt, answer, stop = [] }: ReceiptParts): Promise<void> {
   const { tokens, promptTokens } = evidence;
-  const prompt = tokens.slice(0, promptTokens);
-  if (renderedPrompt !== null) {
-    const isPrompt = [text.encodeRendered, text.encode].some((encode) => isSame(encode(renderedPrompt), prompt));
-    if (!isPrompt) throw refused('the tokens that were fed are not those of the prompt');
+  const fed = tokens.slice(0, promptTokens);
+  if (prompt !== null && !isSame(await text.encodePrompt(prompt), fed)) {
+    throw refused('the tokens that were fed are not those of the prompt');
   }
-  if (spelt(text, tokens.slice(promptTokens), stop) !== answer) {
+  if (spelt(text, fed, tokens.slice(promptTokens), stop) !== answer) {
     throw refused('the answer is not what its tokens spell');
   }
 }
 
-function spelt(text: ModelText, tokens: readonly number[], stop: readonly string[]): string {
-  const whole = text.decode(tokens);
-  const writer = text.createWriter(stop);
+function spelt(text: ReceiptText, fed: readonly number[], tokens: readonly number[], stop: readonly string[]): string {
+  const whole = text.decode(tokens, fed);
+  const writer = text.createWriter(stop, fed);
   let written = '';
   for (const token of tokens) written += writer.push(token);
   written += writer.end();

@@ -1,6 +1,7 @@
 import type { VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
+import { textOf } from '../../text/prompt.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { receiptId } from '../read-receipt.ts';
 import type { ReceiptFile, ReceiptPredicate } from '../receipt.ts';
@@ -11,7 +12,7 @@ import { buildReceipt, signReceipt, type ReceiptParts } from './build-receipt.ts
 import type { ReceiptSecrets } from './receipt-secrets.ts';
 
 /** A whole answer as it was given out, and what is in hand of how it was made. */
-export interface EndedAnswer extends Pick<ReceiptParts, 'renderedPrompt' | 'answer' | 'stop'> {
+export interface EndedAnswer extends Pick<ReceiptParts, 'prompt' | 'answer' | 'stop'> {
   /** Null where not every part has a verdict. */
   readonly evidence: Evidence | null;
 }
@@ -48,7 +49,7 @@ export async function makeReceipt(
     id: receiptId(file),
     file,
     verdict: { ...verdict, spans },
-    secrets: { salt, prompt: answer.renderedPrompt, tokens },
+    secrets: { salt, prompt: answer.prompt && textOf(answer.prompt), tokens },
   };
 }
 

@@ -89,7 +89,7 @@ export class RequesterEngine {
       case 'cancel':
         return this.#cancel();
       case 'close':
-        return this.#close();
+        return this.#close(event.isAbandoned === true ? 'cancelled' : 'done');
       case 'queued':
         if (this.#search.isOn) this.#search.wait(nowMs);
         // An answer that goes on does not wait.
@@ -306,10 +306,10 @@ export class RequesterEngine {
     if (session !== null) this.#perform(session, session.closeSpan(this.#now));
   }
 
-  #close(): void {
+  #close(outcome: Release['outcome']): void {
     this.#cancel();
     this.#stopRouting();
-    if (this.#session !== null) this.#drop(this.#session, 'done');
+    if (this.#session !== null) this.#drop(this.#session, outcome);
   }
 
   #stopRouting(): void {

@@ -12,8 +12,10 @@ import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
+import type { Prompt } from '#shared/text/prompt.ts';
 import { systemRandom as random } from '../../machine/system-clock.ts';
 import { describeHistory, type LogHistory } from '../log/hold-log.ts';
+import { explainFileError } from '../terminal/explain-error.ts';
 
 /** An answer, and what is in hand of how it was made. */
 export interface AskedAnswer {
@@ -21,7 +23,7 @@ export interface AskedAnswer {
   readonly manifest: Manifest;
   readonly manifestDigest: Digest;
   readonly text: ModelText;
-  readonly renderedPrompt: string;
+  readonly prompt: Prompt;
   readonly answer: string;
   readonly identity: Identity;
   readonly serverKey: Uint8Array<ArrayBuffer>;
@@ -44,13 +46,13 @@ export interface KeptReceipt {
 export function makeAskedReceipt({
   identity,
   evidence,
-  renderedPrompt,
+  prompt,
   answer,
   ...maker
 }: AskedAnswer): Promise<SignedReceipt | ChorusError> {
   const requester = { kind: 'cli', identity } as const;
-  return makeReceipt({ evidence, renderedPrompt, answer }, { ...maker, requester, random, verify }).catch(
-    (error: unknown) => toChorusError(error),
+  return makeReceipt({ evidence, prompt, answer }, { ...maker, requester, random, verify }).catch((error: unknown) =>
+    toChorusError(error),
   );
 }
 
@@ -101,6 +103,7 @@ async function log(
 
 async function write(path: string, text: string, mode: number): Promise<void> {
   await writeFile(path, text, { mode }).catch((error: unknown) => {
-    throw new ChorusError('internal', `${path} cannot be written: ${toChorusError(error).message}`);
+    const reason = explainFileError(error) ?? toChorusError(error).message;
+    throw new ChorusError('internal', `${path} cannot be written: ${reason}`);
   });
 }

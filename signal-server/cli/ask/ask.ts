@@ -14,7 +14,10 @@ import { createNodeRequester } from '../../node-peer/requester-program.ts';
 import { serverApiAt, type ServerApi } from '../../node-peer/server-api.ts';
 import { holdNewHead } from '../log/hold-log.ts';
 import { memoryOption, noRememberOption } from '../log/log-memory.ts';
+import { checkOutput } from '../terminal/check-output.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
+import { reachServer } from '../terminal/reach-server.ts';
+import { UsageError } from '../terminal/usage-error.ts';
 import { keepReceipt, makeAskedReceipt } from './ask-receipt.ts';
 import { describeChecks } from './describe-checks.ts';
 import { RouteReport } from './route-report.ts';
@@ -35,10 +38,8 @@ interface AskOptions {
   readonly remember: boolean;
 }
 
-export function addAskCommand(program: Command): void {
-  program
-    .command('ask')
-    .description('ask the network one question, with a key made for it; the answer goes to standard output')
+export function defineAsk(command: Command): void {
+  command
     .argument('<prompt>', 'what to ask')
     .addOption(serverOption())
     .option('--model <name>', 'model to ask; the first that the server has if left out')
@@ -49,7 +50,12 @@ export function addAskCommand(program: Command): void {
       numberWithin(1, 1e6, 'whole'),
     )
     .option('--temperature <number>', '0 takes the likeliest token each time', numberWithin(0, 2), 0)
-    .option('--top-p <number>', 'share of the probability to choose from', numberWithin(0.001, 1), 1)
+    .option(
+      '--top-p <number>',
+      'share of the probability to choose from; 0 takes the likeliest token',
+      numberWithin(0, 1),
+      1,
+    )
     .option('--seed <number>', 'makes a choice by chance repeatable', numberWithin(0, Number.MAX_SAFE_INTEGER, 'whole'))
     .option('--early', 'print each token at once, before its check')
     .option('--route', 'say on standard error who answers and where the time goes')
@@ -64,6 +70,10 @@ export function addAskCommand(program: Command): void {
 }
 
 async function ask(prompt: string, options: AskOptions): Promise<void> {
+  if (prompt.trim() === '')
+    throw new UsageError("the prompt is empty: say what to ask, as in chorus ask 'Why do birds sing?'");
+  if (options.receipt !== undefined) await checkOutput('--receipt', options.receipt);
+  if (options.secrets !== undefined) await checkOutput('--secrets', options.secrets);
   const aborter = new AbortController();
   const { signal } = aborter;
   const interrupt = () => aborter.abort(new ChorusError('cancelled', 'interrupted'));
@@ -71,7 +81,7 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
   // The reader of the answer may have had enough of it.
   process.stdout.once('error', interrupt);
   try {
-    await askNetwork(prompt, options, signal);
+    await reachServer(options.server, askNetwork(prompt, options, signal));
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
@@ -94,18 +104,20 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     const manifest = await openManifest(await api.fetchManifest(digest, signal), digest, authority);
     const text = await loadModelText(manifest, (ref) => fetchBlob(ref, api, signal));
     const system = options.system === undefined ? [] : [{ role: 'system', content: options.system }];
-    const renderedPrompt = text.renderChat([...system, { role: 'user', content: prompt }]);
-    const promptTokens = text.encodeRendered(renderedPrompt);
-    const room = Math.max(1, manifest.config.maxPositions - promptTokens.length);
+    const { maxPositions } = manifest.config;
+    const asking = text.chatPrompt([...system, { role: 'user', content: prompt }]);
+    const promptTokens = text.encodePrompt(asking, maxPositions);
+    const room = Math.max(1, maxPositions - promptTokens.length);
     const seed = options.seed ?? new DataView(systemRandom(4).buffer).getUint32(0);
     const request = {
       promptTokens,
       maxNewTokens: options.maxTokens ?? room,
-      sampling: { temperature, topP, seed },
+      // The share of probability 0 holds the likeliest token alone.
+      sampling: topP === 0 ? { temperature: 0, topP: 1, seed } : { temperature, topP, seed },
       signal,
     };
     const release = options.early ? 'early' : 'checked';
-    const released = new ReleasedText(() => text.createWriter(), promptTokens.length, release);
+    const released = new ReleasedText(() => text.createWriter([], promptTokens), promptTokens.length, release);
     const report = new RouteReport(performance.now());
     let answer = '';
     let ended: Extract<AnswerEvent, { type: 'end' }> | null = null;
@@ -122,7 +134,7 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     const { evidence } = ended;
     const { serverKey } = control;
     const made = await makeAskedReceipt({
-      ...{ evidence, manifest, manifestDigest: digest, text, renderedPrompt, answer, identity, serverKey },
+      ...{ evidence, manifest, manifestDigest: digest, text, prompt: asking, answer, identity, serverKey },
     });
     // The verdict that others will read in the receipt, where there is one.
     const verdict = made instanceof ChorusError ? ended : { ...made.verdict, reason: ended.reason };

@@ -16,10 +16,8 @@ interface WitnessCommand {
   readonly publicUrl?: URL;
 }
 
-export function addWitnessCommand(program: Command): void {
-  program
-    .command('witness')
-    .description('watch a log: cosign what it shows as long as it only ever grows')
+export function defineWitness(command: Command): void {
+  command
     .requiredOption('--log <url>', 'server whose log to watch; may be given several times', addUrl)
     .option('--port <number>', 'port to listen on, 0 for any', numberWithin(0, 65_535, 'whole'), 8790)
     .option('--host <address>', 'address to listen on', '0.0.0.0')

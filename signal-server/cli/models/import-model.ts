@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { webAddressSchema } from '#shared/model/model-source.ts';
 import type { Quantization } from '../../import/graph-file.ts';
 import { openDataFolder } from '../../machine/data-folder.ts';
+import { openFolder } from '../terminal/open-folder.ts';
 import { importIntoFolder } from './import-into-folder.ts';
 
 interface ImportModelOptions {
@@ -13,10 +14,8 @@ interface ImportModelOptions {
   readonly data: string;
 }
 
-export function addImportModelCommand(program: Command): void {
-  program
-    .command('import-model')
-    .description('cut a Hugging Face style model folder into blobs and sign its manifest')
+export function defineImportModel(command: Command): void {
+  command
     .argument('<folder>', 'folder with config.json, tokenizer.json and onnx/')
     .addOption(
       new Option('--quant <kind>', 'which of the folder’s variants').choices(['q4', 'q8', 'q4f16', 'fp16', 'fp32']),
@@ -29,7 +28,7 @@ export function addImportModelCommand(program: Command): void {
     .action(async (folder: string, options: ImportModelOptions) => {
       const { quant, origin, signer } = options;
       const publisherKey = signer === undefined ? undefined : await readFile(signer, 'utf8');
-      const dataFolder = await openDataFolder(options.data);
+      const dataFolder = await openFolder(options.data, openDataFolder(options.data));
       const { report, digest } = await importIntoFolder(dataFolder, resolve(folder), { quant, origin, publisherKey });
       process.stdout.write(`${report}\nmanifest ${digest}\na running server offers it within seconds\n`);
     });

@@ -12,10 +12,8 @@ import { IGNORED_PATHS, keyIfHinted, signFiles } from '../../import/model-source
 import { hashSourceFiles, listSourceFiles } from '../../import/source-files.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
 
-export function addSignModelCommand(program: Command): void {
-  program
-    .command('sign-model')
-    .description('sign a model folder as OpenSSF Model Signing says')
+export function defineSignModel(command: Command): void {
+  command
     .argument('<folder>', 'folder with the model’s files')
     .option('--key <file>', 'Ed25519 key, PKCS#8 PEM, made if missing (default: the server’s)')
     .option('--data <folder>', 'data folder of the server', 'data')

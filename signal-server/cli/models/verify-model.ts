@@ -6,10 +6,8 @@ import { locateFolder, readInside } from '../../import/model-folder.ts';
 import { ignoredBy, verifyByPem } from '../../import/model-source.ts';
 import { hashSourceFiles, listSourceFiles } from '../../import/source-files.ts';
 
-export function addVerifyModelCommand(program: Command): void {
-  program
-    .command('verify-model')
-    .description('check a model folder against its signature')
+export function defineVerifyModel(command: Command): void {
+  command
     .argument('<folder>', 'folder with the model’s files')
     .requiredOption('--key <file>', 'the signer’s public key, PEM')
     .option('--signature <file>', `where the signature is (default: ${OMS_FILE} in the folder)`)

@@ -3,46 +3,26 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
-import { ChorusError } from '#shared/errors.ts';
 import { openLogService } from '../../log/log-service.ts';
-import { parseConfig, type Config } from '../../machine/config.ts';
+import type { Config } from '../../machine/config.ts';
 import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
 import { systemClock, systemRandom } from '../../machine/system-clock.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { createSignalServer } from '../../server.ts';
 import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts';
 import type { Store } from '../../store/store.ts';
-import { isLoopback, reachableAt } from '../terminal/addresses.ts';
+import { reachableAt } from '../terminal/addresses.ts';
+import { openFolder } from '../terminal/open-folder.ts';
 import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
 import { runUntilStopped } from '../terminal/run-until-stopped.ts';
+import { announceReady } from './announce-ready.ts';
+import { checkPort, listenError } from './check-port.ts';
 import { companions } from './companions.ts';
 import { importDefaultModel } from './default-model.ts';
+import { adviceOn, configOf, type ServeOptions } from './serve-config.ts';
 
-interface ServeOptions {
-  readonly port?: string;
-  readonly host?: string;
-  readonly anchors?: string;
-  readonly data?: string;
-  readonly minStages?: string;
-  readonly iceServers?: string;
-  readonly turnUrls?: string[];
-  readonly turnSecret?: string;
-  readonly publicUrl?: string;
-  readonly allowOrigin?: string[];
-  readonly trustProxy?: boolean;
-  readonly relayByDefault?: boolean;
-  readonly logOrigin?: string;
-  readonly witness?: string[];
-  readonly receiptDays?: string;
-  readonly receiptCount?: string;
-  readonly receiptBytes?: string;
-  readonly logLevel?: string;
-}
-
-export function addServeCommand(program: Command): void {
-  program
-    .command('serve', { isDefault: true })
-    .description('run a signal server: the page, the network and the API')
+export function defineServe(command: Command): void {
+  command
     .option('--port <number>', 'port to listen on, 0 for any (PORT; 8787)')
     .option('--host <address>', 'address to listen on (HOST; 0.0.0.0)')
     .option('--anchors <number>', 'built-in volunteers (CHORUS_ANCHORS; 4)')
@@ -64,45 +44,13 @@ export function addServeCommand(program: Command): void {
     .action((options: ServeOptions) => serve(configOf(options, process.env)));
 }
 
-/** Options win over the environment, and that over the defaults. Throws `bad-message` that names what is wrong. */
-export function configOf(options: ServeOptions, env: Readonly<Record<string, string | undefined>>): Config {
-  const turnUrls = options.turnUrls ?? env['CHORUS_TURN_URLS']?.split(/[\s,]+/);
-  const turnSecret = options.turnSecret ?? env['CHORUS_TURN_SECRET'];
-  const iceServers = options.iceServers ?? env['CHORUS_ICE_SERVERS'];
-  if ((turnUrls === undefined) !== (turnSecret === undefined)) {
-    throw new ChorusError('bad-message', 'half a TURN server: give both --turn-urls and its secret');
-  }
-  const given = {
-    ...options,
-    port: options.port ?? env['PORT'],
-    host: options.host ?? env['HOST'],
-    anchors: options.anchors ?? env['CHORUS_ANCHORS'],
-    data: options.data ?? env['CHORUS_DATA'],
-    logLevel: options.logLevel ?? env['CHORUS_LOG_LEVEL'],
-    iceServers: iceServers === undefined ? undefined : parseJson(iceServers, '--ice-servers'),
-    turn: turnUrls && turnSecret ? { urls: turnUrls, secret: turnSecret } : undefined,
-    turnUrls: undefined,
-    turnSecret: undefined,
-  };
-  const { data, allowOrigin, witness, ...rest } = given;
-  const named = { ...rest, dataFolder: data, allowedOrigins: allowOrigin, witnesses: witness };
-  const present = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined && value !== ''));
-  return parseConfig(present);
-}
-
-function parseJson(text: string, option: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ChorusError('bad-message', `${option} is not JSON`);
-  }
-}
-
 async function serve(given: Config): Promise<void> {
+  // Before the import, which takes a while.
+  await checkPort(given);
   const hasPage = existsSync(join(builtPageFolder, 'index.html'));
   const config = { ...given, webFolder: hasPage ? builtPageFolder : null };
   const log = pino({ level: config.logLevel, base: null }, logDestination());
-  const dataFolder = await openDataFolder(config.dataFolder);
+  const dataFolder = await openFolder(config.dataFolder, openDataFolder(config.dataFolder));
   const store = await openSqliteStore(dataFolder.path);
   try {
     await importDefaultModel(dataFolder, config.minStages);
@@ -138,6 +86,7 @@ async function run(config: Config, dataFolder: DataFolder, store: Store, log: Lo
     const { port } = await server.start();
     announce(config, port, hasPage);
     for (const advice of adviceOn(config)) log.warn(advice);
+    announceReady(server, config.anchors, () => isStopping).catch((error: unknown) => log.error(error));
   } catch (error) {
     if (!isStopping) {
       await server.stop();
@@ -146,34 +95,6 @@ async function run(config: Config, dataFolder: DataFolder, store: Store, log: Lo
     }
   }
   await stopped;
-}
-
-function listenError(error: unknown, { port, host }: Config): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'EADDRINUSE') return new ChorusError('internal', `port ${port} is in use: choose another with --port`);
-  if (code === 'EACCES')
-    return new ChorusError('internal', `this user may not listen on port ${port}: choose one above 1023`);
-  if (code === 'EADDRNOTAVAIL') return new ChorusError('internal', `this machine has no address ${host}`);
-  return error;
-}
-
-/** What a configuration lets expect that goes wrong later, in sentences for the operator. */
-export function adviceOn({ publicUrl, trustProxy, limits }: Config): string[] {
-  if (publicUrl === null) return [];
-  const { protocol, hostname } = new URL(publicUrl);
-  const advice: string[] = [];
-  if (protocol === 'https:' && !trustProxy) {
-    advice.push(
-      'The public URL is https, so a proxy stands before this server. Without --trust-proxy all who come through it count as ' +
-        `one address, which may have ${limits.connectionsPerAddress} connections open at once: add it if your proxy writes X-Forwarded-For.`,
-    );
-  }
-  if (protocol === 'http:' && !isLoopback(hostname)) {
-    advice.push(
-      'The public URL is plain http, where browsers give no keys: pages opened there show the network and verify receipts, but can neither ask nor lend. Put a proxy with https before the server.',
-    );
-  }
-  return advice;
 }
 
 function announce(config: Config, port: number, hasPage: boolean): void {

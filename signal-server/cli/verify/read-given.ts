@@ -8,6 +8,7 @@ import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-se
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
 import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
 import type { VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
+import { explainFileError } from '../terminal/explain-error.ts';
 import { readManifestBytes } from './replay-receipt.ts';
 
 /** Files and values that a receipt is verified with, as they were given. */
@@ -79,7 +80,8 @@ async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 function unreadable(path: string, error: unknown): ChorusError {
-  return new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
+  const reason = explainFileError(error) ?? toChorusError(error).message;
+  return new ChorusError('bad-message', `${path} cannot be read: ${reason}`);
 }
 
 /** The value of a JSON text; a text that is no JSON is no receipt either, and the checks say so. */

@@ -15,6 +15,7 @@ import { parseStatement } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
 import { replayReceipt, type ReplayOptions, type ReplayReport } from '#shared/receipt/verify/replay-receipt.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
+import { readingsOf } from '#shared/text/prompt.ts';
 import { systemClock } from '../../machine/system-clock.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { loadModelText } from '../../node-peer/load-model-text.ts';
@@ -65,9 +66,13 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
     };
     const onProgress = options.onProgress ?? (() => undefined);
     const report = await replayReceipt({ predicate, manifest, tokens, salt, chunks, openStage, onProgress });
-    const spelt = text.decode(tokens.slice(predicate.request.tokens.prompt));
-    const isSpelt = answer === undefined ? null : spelt.startsWith(answer);
-    const goesOn = isSpelt === true && spelt !== answer;
+    const { prompt } = predicate.request.tokens;
+    const [fed, drawn] = [tokens.slice(0, prompt), tokens.slice(prompt)];
+    // A space that begins an answer was left out in receipts of before.
+    const spellings = [text.decode(drawn, fed), text.decode(drawn)];
+    const spelt = answer === undefined ? undefined : spellings.find((whole) => whole.startsWith(answer));
+    const isSpelt = answer === undefined ? null : spelt !== undefined;
+    const goesOn = spelt !== undefined && spelt !== answer;
     return { ...report, isSpelt, goesOn, isValid: report.isValid && isSpelt !== false };
   } finally {
     worker.stop();
@@ -105,8 +110,9 @@ async function readBlobs(
 /** Tokens that the texts encode to. An answer may be spelt by others as well; the receipt tells whether it was. */
 function encoded({ prompt, answer, salt }: ReplayFromFolder, predicate: ReceiptPredicate, text: ModelText): number[] {
   if (prompt !== undefined && answer !== undefined) {
-    for (const encode of [text.encodeRendered, text.encode]) {
-      const tokens = [...encode(prompt), ...text.encodeRendered(answer)];
+    const answered = text.encodePrompt({ ...text.textPrompt(answer), isRendered: true });
+    for (const reading of readingsOf(text, prompt)) {
+      const tokens = [...text.encodePrompt(reading), ...answered];
       if (saltedTokens(salt, tokens) === predicate.request.tokens.sha256) return tokens;
     }
   }

@@ -37,10 +37,8 @@ const REQUIRABLE = {
 } as const satisfies Record<string, readonly (CheckName | 'log-history')[]>;
 type Requirable = keyof typeof REQUIRABLE;
 
-export function addVerifyCommand(program: Command): void {
-  program
-    .command('verify')
-    .description('verify a receipt, without any network unless --log is given; succeeds only if nothing in it is wrong')
+export function defineVerify(command: Command): void {
+  command
     .argument('<receipt>', 'receipt file')
     .option('--answer <file>', 'the answer, to compare with the receipt')
     .option('--prompt <file>', 'the prompt as the chat template wrote it; needs the salt')
@@ -91,15 +89,15 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
     const found = { ...verification, isValid, missing, history: { kind, checkpoints, memory }, replay: failure };
     process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
   } else {
-    const lines = describeVerification(verification);
+    const lines = [isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.'];
+    if (verification.isValid && !isComparedWith) lines.push('The prompt that was given could not be compared.');
+    if (verification.isValid && !isLogAsked) lines.push('The log that was to be asked has shown nothing.');
+    if (verification.isValid && missing.length > 0) lines.push(`Required, and not checked: ${missing.join(', ')}.`);
+    if (replay instanceof ChorusError) lines.push(printable(`Replay: ${replay.message}`));
+    lines.push('', ...describeVerification(verification));
     const told = describeHistory(history);
     if (told.length > 0) lines.push('', ...told);
-    if (replay instanceof ChorusError) lines.push('', printable(`Replay: ${replay.message}`));
     if (replayed !== null) lines.push('', ...describeReplay(replayed));
-    if (verification.isValid && !isComparedWith) lines.push('', 'The prompt that was given could not be compared.');
-    if (verification.isValid && !isLogAsked) lines.push('', 'The log that was to be asked has shown nothing.');
-    if (verification.isValid && missing.length > 0) lines.push('', `Required, and not checked: ${missing.join(', ')}.`);
-    lines.push('', isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.');
     process.stdout.write(`${lines.join('\n')}\n`);
   }
   process.exitCode = isValid ? 0 : 1;

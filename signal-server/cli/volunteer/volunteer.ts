@@ -8,6 +8,8 @@ import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { startVolunteer } from '../../node-peer/volunteer-program.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
+import { openFolder } from '../terminal/open-folder.ts';
+import { reachServer } from '../terminal/reach-server.ts';
 
 const MIB = 1024 * 1024;
 
@@ -20,10 +22,8 @@ interface VolunteerOptions {
   readonly data: string;
 }
 
-export function addVolunteerCommand(program: Command): void {
-  program
-    .command('volunteer')
-    .description('lend this machine to a network, without a browser; Ctrl-C finishes, a second one stops at once')
+export function defineVolunteer(command: Command): void {
+  command
     .addOption(serverOption())
     .option('--pledge <MiB>', 'memory to lend', numberWithin(16, 1024 * 1024, 'whole'), 1024)
     .option('--slots <count>', 'answers to work on at once', numberWithin(1, 64, 'whole'), 4)
@@ -49,13 +49,15 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
   };
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   try {
-    const identity = await openKeyFile(join(folder, 'keys', `${options.name}.key`));
+    const identity = await openFolder(options.data, openKeyFile(join(folder, 'keys', `${options.name}.key`)));
     const blobsFolder = join(folder, 'blobs');
     await sweepDrafts(blobsFolder);
     const blobs = createDiskBlobStore(blobsFolder);
     const settings = { backend, slots, pledgeBytes: options.pledge * MIB };
     say(`volunteer ${identity.id}`);
-    const running = await startVolunteer({ serverUrl, identity, kind: 'cli', blobs, settings, signal: aborter.signal });
+    const { signal } = aborter;
+    const started = startVolunteer({ serverUrl, identity, kind: 'cli', blobs, settings, signal });
+    const running = await reachServer(serverUrl, started);
     finish = () => void running.finish();
     const clock = describeClock(running.clock.aheadMs);
     if (clock !== null) say(`the clock of this machine is ${clock}: set it right; the server’s time counts here`);

@@ -13,7 +13,7 @@ import { finishedAnswer, sendQuestion, type TestNetwork } from '../../support/ne
 import { setClockAhead } from '../../support/tabs.ts';
 import { until } from '../../support/volunteer-tab.ts';
 import type { WitnessedServer } from '../../support/witnessed-server.ts';
-import { wrenText } from '../../support/wren-text.ts';
+import { wrenChat } from '../../support/wren-text.ts';
 
 const messages = [{ role: 'user' as const, content: 'Tell me a story about a brave mouse.' }];
 const maxNewTokens = 24;
@@ -77,7 +77,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         salt = chorus.receipt.salt;
         await writeFile(at('receipt.json'), JSON.stringify(await fetchReceipt(chorus.receipt.url)));
         await writeFile(at('answer.txt'), choices[0]!.message.content);
-        await writeFile(at('prompt.txt'), wrenText.renderChat(messages));
+        await writeFile(at('prompt.txt'), wrenChat(messages));
       });
 
       test('verify offline, by every check', async () => {

@@ -225,6 +225,22 @@ describe('a conversation', () => {
     expect((await network.ask(conversation, greedy(prompt(8), 5))).tokens).toEqual(toyAnswer(prompt(8), 5));
   });
 
+  it.each([
+    ['was given up', 3, 'cancelled'],
+    ['came to its end', 5, 'done'],
+  ])('tells the server of an answer that %s that it did', async (_how, tokens, outcome) => {
+    const network = new ToyNetwork();
+    const conversation = network.conversation();
+    const aborter = new AbortController();
+    let count = 0;
+    const giveUp = (event: AnswerEvent) => {
+      if (event.type === 'token' && ++count === tokens && tokens < 5) aborter.abort();
+    };
+    await network.ask(conversation, greedy(prompt(5), 5), giveUp, aborter.signal);
+    conversation.close();
+    expect(network.releases).toMatchObject([{ outcome, faults: [] }]);
+  });
+
   it('makes one answer at a time', async () => {
     const network = new ToyNetwork();
     const conversation = network.conversation();

@@ -3,7 +3,8 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
-import { openModelText } from '#shared/text/model-text.ts';
+import { openModelText, type ChatMessage } from '#shared/text/model-text.ts';
+import { textOf } from '#shared/text/prompt.ts';
 import { codeOf } from '../../support/code-of.ts';
 
 const file = (name: string) => new Uint8Array(readFileSync(`models/wren/${name}`));
@@ -13,6 +14,7 @@ const tokenizer = new Tokenizer(
   JSON.parse(readFileSync('models/wren/tokenizer.json', 'utf8')) as object,
   JSON.parse(readFileSync('models/wren/tokenizer_config.json', 'utf8')) as object,
 );
+const chat = (messages: readonly ChatMessage[]) => text.encodePrompt(text.chatPrompt(messages));
 const withConfig = (config: object) => openModelText(tokenizerFile, utf8(JSON.stringify(config)));
 
 function write(tokens: readonly number[], stop: readonly string[] = []): string[] {
@@ -38,20 +40,16 @@ describe('the tokenizer of Wren', () => {
 
   it('puts a conversation through the chat template and opens the answer', () => {
     const rendered = '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
-    expect(text.encodeChat([{ role: 'user', content: 'Hi' }])).toEqual(text.encode(rendered));
-    expect(text.renderChat([{ role: 'user', content: 'Hi' }])).toBe(rendered);
-    expect(text.encodeRendered(rendered)).toEqual(text.encode(rendered));
-    expect(text.encode(rendered)[0]).toBe(1);
+    const prompt = text.chatPrompt([{ role: 'user', content: 'Hi' }]);
+    expect(textOf(prompt)).toBe(rendered);
+    expect(text.encodePrompt(prompt)).toEqual(tokenizer.encode(rendered).ids);
+    expect(text.encodePrompt(prompt)[0]).toBe(1);
   });
 
   it('begins a continued chat with the tokens of the chat before', () => {
     const first = [{ role: 'user', content: 'What is the capital of France?' }];
-    const before = text.encodeChat(first);
-    const after = text.encodeChat([
-      ...first,
-      { role: 'assistant', content: 'Paris.' },
-      { role: 'user', content: 'Thanks' },
-    ]);
+    const before = chat(first);
+    const after = chat([...first, { role: 'assistant', content: 'Paris.' }, { role: 'user', content: 'Thanks' }]);
     expect(after.slice(0, before.length)).toEqual(before);
   });
 
@@ -77,12 +75,37 @@ describe('a text writer', () => {
     );
   });
 
-  it('gives out bytes that are no text as replacement characters at the end, and not for ever later', () => {
+  it('gives out bytes that are no text as replacement characters, each as soon as no character can come of it', () => {
     const half = text.encode('🙂').slice(0, 1);
     expect(write(half).join('')).toBe('\uFFFD');
     const many = Array.from({ length: 40 }, () => half[0] as number);
-    const writer = text.createWriter();
-    expect(many.some((token) => writer.push(token) !== '')).toBe(true);
+    expect(write(many)).toEqual(['', ...Array.from({ length: 40 }, () => '\uFFFD')]);
+  });
+
+  it('gives out the same text in parts as at once, for any tokens', () => {
+    const anyToken = fc.nat(tokenizer.get_vocab().size - 1);
+    const bytes = fc.constantFrom(...text.encode('🙂漢é\uFFFD'));
+    const tokens = fc.array(fc.oneof(anyToken, bytes, bytes), { minLength: 1, maxLength: 60 });
+    fc.assert(
+      fc.property(tokens, fc.nat(60), (all, cut) => {
+        const whole = tokenizer.decode(all, { skip_special_tokens: true });
+        const parts = write(all);
+        expect(parts.join('')).toBe(whole);
+        expect(text.decode(all)).toBe(whole);
+        for (const part of parts) expect(part).not.toMatch(/\p{Cs}/u);
+        // What was shown is what it adds, wherever it goes on from.
+        const [before, after] = [all.slice(0, cut), all.slice(cut)];
+        const writer = text.createWriter([], before);
+        const added = after.map((token) => writer.push(token)).join('') + writer.end();
+        expect(added).toBe(text.decode(after, before));
+        expect(whole.endsWith(added)).toBe(true);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('has no half of a character of a stop string end an answer', () => {
+    expect(write(text.encode('a🙂b'), ['\ude42']).join('')).toBe('a🙂b');
   });
 
   it('ends before a stop string that comes in several tokens', () => {
@@ -128,7 +151,7 @@ describe('tokenizer files', () => {
         { name: 'default', template: '{{ bos_token }}{{ messages[0].content }}' },
       ],
     });
-    expect(named.encodeChat([{ role: 'user', content: 'x' }])).toEqual([0, ...text.encode('x')]);
+    expect(named.encodePrompt(named.chatPrompt([{ role: 'user', content: 'x' }]))).toEqual([0, ...text.encode('x')]);
   });
 
   it('are refused as bad-model when they are not JSON', () => {
@@ -138,11 +161,11 @@ describe('tokenizer files', () => {
 
   it('without a chat template take no conversation', () => {
     const plain = withConfig({ tokenizer_class: 'GPT2Tokenizer' });
-    expect(codeOf(() => plain.encodeChat([{ role: 'user', content: 'x' }]))).toBe('unsupported');
+    expect(codeOf(() => plain.chatPrompt([{ role: 'user', content: 'x' }]))).toBe('unsupported');
   });
 
   it('whose template raises refuse the messages as bad-message', () => {
     const strict = withConfig({ chat_template: "{{ raise_exception('roles must alternate') }}" });
-    expect(codeOf(() => strict.encodeChat([{ role: 'user', content: 'x' }]))).toBe('bad-message');
+    expect(codeOf(() => strict.chatPrompt([{ role: 'user', content: 'x' }]))).toBe('bad-message');
   });
 });

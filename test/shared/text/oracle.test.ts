@@ -13,7 +13,7 @@ describe('the text of Wren, beside transformers.js', () => {
   test.each(conversations.map((conversation) => [conversation.at(-1)?.content ?? '', conversation] as const))(
     'has the same tokens and comes back the same: %s',
     (content, conversation) => {
-      expect(text.encodeChat(conversation)).toEqual(oracle.chat(conversation));
+      expect(text.encodePrompt(text.chatPrompt(conversation))).toEqual(oracle.chat(conversation));
       const tokens = oracle.encode(content);
       expect(text.encode(content)).toEqual(tokens);
 

@@ -9,21 +9,23 @@ import { idOf, leaseOf } from '../../support/leases.ts';
 const [requester, primary, shadow] = [idOf('a'), idOf('1'), idOf('2')];
 
 /** What is said of volunteers where a session of this role ends with these faults. */
-function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[]) {
+function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[], waitedMs = 0) {
   const heard: unknown[] = [];
   const unreached: unknown[] = [];
+  const logged: unknown[] = [];
+  const log = pino({ level: 'info' }, { write: (line) => void logged.push(JSON.parse(line)) });
   const counter = { inc: () => undefined } as never;
   const finished = new FinishedSessions({
-    ...{ clock: new FakeClock(), history: createMemoryHistoryStore(), log: pino({ level: 'silent' }) },
+    ...{ clock: new FakeClock(2_500), history: createMemoryHistoryStore(), log },
     complaints: { hear: (...words) => heard.push(words), unreached: (...words) => unreached.push(words) },
     metrics: { sessions: counter, tokens: counter, chunks: counter, replays: counter },
     onError: (error) => heard.push(error),
   });
-  const lease = leaseOf({ requester, stages: [[primary, shadow]], role });
+  const lease = { ...leaseOf({ requester, stages: [[primary, shadow]], role }), waitedMs };
   const faults = codes.map((code, i) => ({ volunteer: [primary, shadow][i]!, code }));
   finished.add({ lease, outcome: 'failed', tokens: 3, tokensPerSecond: null, faults, checks: null });
   const { session } = lease.route;
-  return { heard, unreached, about: (id: string) => [requester, session, id] };
+  return { heard, unreached, logged, about: (id: string) => [requester, session, id] };
 }
 
 describe('the end of a session', () => {
@@ -37,6 +39,11 @@ describe('the end of a session', () => {
     expect(heard).toEqual([about(shadow)]);
     // Whom several lose is another matter.
     expect(unreached).toEqual([about(primary)]);
+  });
+
+  it('is logged with how long it took, and how long its requester had waited', () => {
+    const { logged } = complaintsOf('answer', [], 812.4);
+    expect(logged).toMatchObject([{ msg: 'session ended', outcome: 'failed', tookMs: 2_500, waitedMs: 812 }]);
   });
 
   it('brings nothing of a replay, whose requester blames it in the session that it settles', () => {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { addressPrefix, clientAddress, isAllowedOrigin } from '../../../signal-server/gate/address.ts';
+import { addressPrefix, clientAddress, clientOf, isAllowedOrigin } from '../../../signal-server/gate/address.ts';
 
 const requestWith = (headers: Record<string, string>): IncomingMessage =>
   ({ headers, socket: { remoteAddress: '192.0.2.9' } }) as unknown as IncomingMessage;
@@ -19,6 +19,18 @@ describe('address prefixes', () => {
     ['nonsense', 'unknown'],
   ])('of %s is %s', (address, prefix) => {
     expect(addressPrefix(address)).toBe(prefix);
+  });
+});
+
+describe('clients', () => {
+  it.each([
+    ['203.0.113.77', '203.0.113.77'],
+    ['::ffff:203.0.113.77', '203.0.113.77'],
+    ['127.0.0.9', '127.0.0.9'],
+    ['2001:db8:aaaa:bbbb::1', '2001:db8:aaaa::/48'],
+    ['nonsense', 'unknown'],
+  ])('of %s count as %s', (address, client) => {
+    expect(clientOf(address)).toBe(client);
   });
 });
 

@@ -3,6 +3,7 @@ import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
+import { textOf } from '#shared/text/prompt.ts';
 import {
   createReceiptGiver,
   type GatewayAnswer,
@@ -14,6 +15,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { realClock } from '../../support/real-clock.ts';
 import { giveAnswer, makePeople, type GivenAnswer, type People } from '../../support/receipts.ts';
 import { chat, say, startScripted, type ScriptedGateway } from '../../support/scripted-gateway.ts';
+import { wrenGatewayText, wrenText } from '../../support/wren-text.ts';
 
 let people: People;
 let given: GivenAnswer;
@@ -21,9 +23,9 @@ let ended: GatewayAnswer;
 beforeAll(async () => {
   people = await makePeople();
   given = await giveAnswer(people);
-  const { manifest, manifestDigest: digest, text, evidence } = given.parts;
-  const model = { name: manifest.name, digest, createdSeconds: 0, manifest, text };
-  ended = { identity: people.requester, evidence, model, renderedPrompt: given.prompt, answer: given.answer, stop: [] };
+  const { manifest, manifestDigest: digest, evidence, prompt } = given.parts;
+  const model = { name: manifest.name, digest, createdSeconds: 0, manifest, text: wrenGatewayText };
+  ended = { identity: people.requester, evidence, model, prompt, answer: given.answer, stop: [] };
 });
 
 type Accept = ReceiptDesk['accept'];
@@ -58,7 +60,7 @@ describe('the receipt that the gateway gives', () => {
   const failing: [string, string, Partial<GatewayAnswer>, Accept][] = [
     ['a part has no verdict', 'check_failed', { evidence: null }, logged],
     ['other text was given out', 'bad_message', { answer: 'The wren is large.' }, logged],
-    ['another prompt was rendered', 'bad_message', { renderedPrompt: 'something else' }, logged],
+    ['another prompt was rendered', 'bad_message', { prompt: wrenText.textPrompt('something else') }, logged],
     ['the log is in doubt', 'internal', {}, () => Promise.reject(new ChorusError('internal', 'the log is in doubt'))],
     ['the desk throws what is no error of ours', 'internal', {}, () => Promise.reject(new TypeError('no'))],
   ];
@@ -127,8 +129,8 @@ describe('an answer of the API', () => {
     // Those who signed bear out less than was seen of them, and the API says no more than its receipt.
     expect(text).toContain('"tier":"unchecked"');
     expect(text).toContain('"chunks":3,"checked":0,"settled":0,"unchecked":3');
-    expect(ends.map(({ answer, renderedPrompt, stop }) => ({ answer, renderedPrompt, stop }))).toEqual([
-      { answer: 'Paris ', renderedPrompt: 'Hi>', stop: ['is it'] },
+    expect(ends.map(({ answer, prompt, stop }) => ({ answer, prompt: prompt && textOf(prompt), stop }))).toEqual([
+      { answer: 'Paris ', prompt: 'Hi>', stop: ['is it'] },
     ]);
     expect(gateway.seen[0]?.promptTokens).toEqual([...'Hi>'].map((letter) => letter.charCodeAt(0)));
   });

@@ -22,12 +22,12 @@ describe('parseChatRequest', () => {
   it('fills in the defaults of the OpenAI API', () => {
     expect(parseChatRequest(chat)).toEqual({
       model: 'wren',
-      prompt: { type: 'messages', messages },
+      prompts: [{ param: 'messages', prompt: { type: 'messages', messages } }],
       stream: false,
       includeUsage: false,
       sampling: { temperature: 1, topP: 1, seed: null },
       stop: [],
-      maxNewTokens: null,
+      length: { asked: null, param: 'max_tokens', usual: null },
       release: 'checked',
     });
   });
@@ -50,7 +50,7 @@ describe('parseChatRequest', () => {
       includeUsage: true,
       sampling: { temperature: 0, topP: 0.5, seed: 7 },
       stop: ['a', 'b'],
-      maxNewTokens: 9,
+      length: { asked: 9, param: 'max_completion_tokens', usual: null },
       release: 'early',
     });
   });
@@ -65,7 +65,7 @@ describe('parseChatRequest', () => {
       messages: [{ role: 'developer', content: parts }, ...messages],
       stop: '\n',
     });
-    expect(parsed.prompt).toEqual({
+    expect(parsed.prompts[0]!.prompt).toEqual({
       type: 'messages',
       messages: [{ role: 'system', content: 'Be brief.' }, ...messages],
     });
@@ -75,6 +75,26 @@ describe('parseChatRequest', () => {
   it('takes back its own answer as a message of the history', () => {
     const answer = { role: 'assistant', content: 'Hi.', refusal: null };
     expect(() => parseChatRequest({ ...chat, messages: [...messages, answer, ...messages] })).not.toThrow();
+  });
+
+  it.each(['refusal', 'parsed', 'tool_calls', 'function_call', 'audio', 'reasoning', 'reasoning_content', 'citations'])(
+    'takes a message whose %s is null for one without it',
+    (field) => {
+      const answer = { role: 'assistant', content: 'Hi.', [field]: null };
+      const { prompts } = parseChatRequest({ ...chat, messages: [...messages, answer], [field]: null });
+      const history = [...messages, { role: 'assistant', content: 'Hi.' }];
+      expect(prompts[0]!.prompt).toEqual({ type: 'messages', messages: history });
+    },
+  );
+
+  it('hands on who says a message', () => {
+    const named = [{ role: 'user', content: 'Hello', name: 'Ann' }];
+    expect(parseChatRequest({ ...chat, messages: named }).prompts[0]!.prompt).toMatchObject({ messages: named });
+  });
+
+  it('takes the likeliest token for the share of probability 0', () => {
+    const { sampling } = parseChatRequest({ ...chat, temperature: 1.5, top_p: 0, seed: 3 });
+    expect(sampling).toEqual({ temperature: 0, topP: 1, seed: 3 });
   });
 
   it('lets through unsupported parameters with the values that ask for nothing', () => {
@@ -88,6 +108,9 @@ describe('parseChatRequest', () => {
       logprobs: false,
       logit_bias: {},
       store: false,
+      reasoning_effort: 'none',
+      verbosity: 'medium',
+      top_k: null,
       stop: null,
       seed: null,
     };
@@ -133,10 +156,22 @@ describe('parseChatRequest', () => {
       'invalid_value',
       { ...chat, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:' } }] }] },
     ],
-    ['messages[0].name', 'unknown_parameter', { ...chat, messages: [{ role: 'user', content: 'x', name: 'Ann' }] }],
+    ['messages[0].name', 'invalid_type', { ...chat, messages: [{ role: 'user', content: 'x', name: 5 }] }],
+    ['messages[0].weight', 'unknown_parameter', { ...chat, messages: [{ role: 'user', content: 'x', weight: 1 }] }],
+    [
+      'messages[1].tool_calls',
+      'unsupported_parameter',
+      { ...chat, messages: [...messages, { role: 'assistant', content: '', tool_calls: [{ id: 'a' }] }] },
+    ],
+    [
+      'messages[1].reasoning_content',
+      'unsupported_parameter',
+      { ...chat, messages: [...messages, { role: 'assistant', content: '', reasoning_content: 'Well' }] },
+    ],
+    ['chorus.markers', 'unknown_parameter', { ...chat, chorus: { markers: true } }],
     ['temperature', 'invalid_value', { ...chat, temperature: 2.1 }],
     ['temperature', 'invalid_type', { ...chat, temperature: '1' }],
-    ['top_p', 'invalid_value', { ...chat, top_p: 0 }],
+    ['top_p', 'invalid_value', { ...chat, top_p: -0.1 }],
     ['seed', 'invalid_type', { ...chat, seed: 0.5 }],
     ['stop', 'invalid_value', { ...chat, stop: ['a', 'b', 'c', 'd', 'e'] }],
     ['stop[0]', 'invalid_value', { ...chat, stop: '' }],
@@ -157,6 +192,20 @@ describe('parseChatRequest', () => {
     expect(refusal(() => parseChatRequest(body))).toEqual({ status: 400, code, param });
   });
 
+  it('stops at the first fault of many, and at an object of too many fields', () => {
+    const bad = Array.from({ length: 2_000 }, () => ({ role: 'user', content: Array.from({ length: 256 }, () => 0) }));
+    const fields = Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`field${i}`, 0]));
+    const started = performance.now();
+    expect(refusal(() => parseChatRequest({ ...chat, messages: bad })).param).toBe('messages[0].content[0]');
+    expect(refusal(() => parseChatRequest({ ...chat, ...fields }))).toMatchObject({
+      code: 'invalid_body',
+      param: null,
+    });
+    const message = { role: 'user', content: 'x', ...fields };
+    expect(refusal(() => parseChatRequest({ ...chat, messages: [message] })).param).toBe('messages[0]');
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
   it.each([[undefined], [null], ['text'], [[chat]]])('refuses the body %j', (body) => {
     expect(refusal(() => parseChatRequest(body)).code).toBe('invalid_body');
   });
@@ -165,20 +214,39 @@ describe('parseChatRequest', () => {
 describe('parseCompletionRequest', () => {
   it('makes 16 tokens unless told otherwise, as OpenAI does', () => {
     expect(parseCompletionRequest(completion)).toMatchObject({
-      prompt: { type: 'text', text: 'Once upon a time' },
-      maxNewTokens: 16,
+      prompts: [{ param: 'prompt', prompt: { type: 'text', text: 'Once upon a time', hasMarkers: false } }],
+      length: { asked: null, param: 'max_tokens', usual: 16 },
     });
   });
 
   it.each([
-    [['Once'], { type: 'text', text: 'Once' }],
-    [[5, 6], { type: 'tokens', tokens: [5, 6] }],
-    [[[5, 6]], { type: 'tokens', tokens: [5, 6] }],
+    [['Once'], [{ type: 'text', text: 'Once', hasMarkers: false }]],
+    [[5, 6], [{ type: 'tokens', tokens: [5, 6] }]],
+    [[[5, 6]], [{ type: 'tokens', tokens: [5, 6] }]],
+    [
+      [[1], [2]],
+      [
+        { type: 'tokens', tokens: [1] },
+        { type: 'tokens', tokens: [2] },
+      ],
+    ],
   ])('takes the prompt %j', (prompt, expected) => {
-    expect(parseCompletionRequest({ ...completion, prompt }).prompt).toEqual(expected);
+    const { prompts } = parseCompletionRequest({ ...completion, prompt });
+    expect(prompts.map((each) => each.prompt)).toEqual(expected);
   });
 
-  it.each([['', ['a', 'b'], [], [[1], [2]], [-1], [0.5], { text: 'x' }]].flat().map((prompt) => [prompt]))(
+  it('takes several prompts, each by its place, and markers where they are asked for', () => {
+    const { prompts } = parseCompletionRequest({ ...completion, prompt: ['a', 'b'], chorus: { markers: true } });
+    expect(prompts.map(({ param }) => param)).toEqual(['prompt[0]', 'prompt[1]']);
+    expect(prompts[1]!.prompt).toEqual({ type: 'text', text: 'b', hasMarkers: true });
+  });
+
+  it('takes an empty suffix for none', () => {
+    expect(parseCompletionRequest({ ...completion, suffix: '' })).toEqual(parseCompletionRequest(completion));
+  });
+
+  const tooMany = Array.from({ length: 33 }, () => 'a');
+  it.each(['', [], [''], ['a', [1]], tooMany, [[1], []], [-1], [0.5], { text: 'x' }].map((prompt) => [prompt]))(
     'refuses the prompt %j',
     (prompt) => {
       expect(refusal(() => parseCompletionRequest({ ...completion, prompt }))).toMatchObject({

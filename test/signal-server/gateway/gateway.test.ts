@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
@@ -24,7 +25,10 @@ describe('createGateway', () => {
   it('lists its models and finds one by name', async () => {
     const { client } = await start(say(''));
     const list = await client.models.list();
-    expect(list.data).toEqual([{ id: 'letters', object: 'model', created: 1_700_000_000, owned_by: 'chorus' }]);
+    const facts = { context_length: 64, quantization: 'q4' };
+    expect(list.data).toEqual([
+      { id: 'letters', object: 'model', created: 1_700_000_000, owned_by: 'chorus', ...facts },
+    ]);
     expect(await client.models.retrieve('letters')).toEqual(list.data[0]);
     await expect(client.models.retrieve('none')).rejects.toThrow(OpenAI.NotFoundError);
   });
@@ -118,7 +122,14 @@ describe('createGateway', () => {
       'too many tokens asked for',
       { ...chat, max_tokens: 62 },
       OpenAI.BadRequestError,
-      'messages',
+      'max_tokens',
+      'context_length_exceeded',
+    ],
+    [
+      'too many tokens asked for by the newer name',
+      { ...chat, max_completion_tokens: 62 },
+      OpenAI.BadRequestError,
+      'max_completion_tokens',
       'context_length_exceeded',
     ],
     [
@@ -151,6 +162,7 @@ describe('createGateway', () => {
     ['check-failed', 503, 'check_failed', '2'],
     ['timeout', 504, 'timeout', null],
     ['gap', 500, 'internal_error', null],
+    ['cancelled', 503, 'cancelled', '2'],
   ] as const)('says %s as status %i', async (failure, status, code, retryAfter) => {
     for (const stream of [false, true]) {
       const { client } = await start(fail(failure));
@@ -285,13 +297,131 @@ describe('createGateway', () => {
     expect(await response.json()).toMatchObject({ error: { code } });
   });
 
-  it('names a URL that it does not know', async () => {
+  it.each([
+    ['POST', '/embeddings', 404, 'unknown_url', 'POST /v1/embeddings. This server answers POST /v1/chat/completions'],
+    ['POST', '//chat/completions', 404, 'unknown_url', 'Did you mean /v1/chat/completions?'],
+    ['GET', '/chat/completions', 405, 'method_not_allowed', 'takes POST, not GET'],
+    ['DELETE', '/models/letters', 405, 'method_not_allowed', 'takes GET, not DELETE'],
+    ['GET', '/models/%E0%A4%A', 400, 'invalid_url', 'escape'],
+    ['GET', '/models/%', 400, 'invalid_url', 'escape'],
+  ])('says of %s %s what is there instead', async (method, path, status, code, words) => {
     const { url } = await start(say('x'));
-    const response = await post(`${url}/embeddings`, {});
-    expect(response.status).toBe(404);
-    expect(await response.json()).toMatchObject({
-      error: { code: 'unknown_url', message: expect.stringContaining('POST /v1/embeddings') as string },
+    const response = await fetch(url + path, { method });
+    expect(response.status).toBe(status);
+    expect(response.headers.get('allow')).toBe(status === 405 ? words.split(' ')[1]!.replace(',', '') : null);
+    expect(response.headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{24}$/);
+    const message = expect.stringContaining(words) as string;
+    expect(await response.json()).toMatchObject({ error: { code, type: 'invalid_request_error', message } });
+  });
+
+  it('has an answer’s own id as its request id', async () => {
+    const { client } = await start(say('x'));
+    const answer = await client.chat.completions.create(chat);
+    expect(answer._request_id).toBe(answer.id);
+  });
+
+  describe('a body', () => {
+    const body = JSON.stringify({ ...chat, max_tokens: 1 });
+    const nested = `{"model":"letters","messages":[{"role":"user","content":"Hi"}],"tools":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+    const latin = Buffer.from('{"model":"letters","messages":[{"role":"user","content":"caf\xe9"}]}', 'latin1');
+    it.each<[string, Record<string, string>, string | Uint8Array<ArrayBuffer>, number, string | null]>([
+      ['is taken in UTF-8 under its other name', { 'content-type': 'application/json; charset=utf8' }, body, 200, null],
+      ['is taken in UTF-8 in quotes', { 'content-type': 'application/json;charset="UTF-8"' }, body, 200, null],
+      ['is refused in another charset', { 'content-type': 'application/json; charset=latin1' }, body, 415, 'latin1'],
+      ['is refused with bytes that are no UTF-8', {}, new Uint8Array(latin), 400, 'UTF-8'],
+      ['is taken compressed', { 'content-encoding': 'gzip' }, new Uint8Array(gzipSync(body)), 200, null],
+      ['is refused where it is not compressed as it says', { 'content-encoding': 'gzip' }, body, 400, "'gzip'"],
+      [
+        'is refused cut short',
+        { 'content-encoding': 'br' },
+        new Uint8Array(brotliCompressSync(body)).slice(0, -9),
+        400,
+        "'br'",
+      ],
+      ['is refused in a compression that not every server has', { 'content-encoding': 'zstd' }, body, 415, 'zstd'],
+      ['is refused that goes deeper than any value', {}, nested, 400, 'tools'],
+    ])('%s', async (_what, headers, sent, status, words) => {
+      const { url } = await start(say('x'));
+      const response = await fetch(`${url}/chat/completions`, {
+        method: 'POST',
+        body: sent,
+        headers: { 'content-type': 'application/json', ...headers },
+      });
+      expect(response.status).toBe(status);
+      if (words !== null) {
+        expect(await response.json()).toMatchObject({ error: { message: expect.stringContaining(words) as string } });
+      }
     });
+  });
+
+  it('answers each prompt of a list with a choice of its own, in order', async () => {
+    const { client, open, seen } = await start(say('abc'));
+    const request = { model: 'letters', prompt: ['Once', 'Twice'], max_tokens: 2 };
+    const { choices, usage } = await client.completions.create(request);
+    expect(choices).toMatchObject([
+      { index: 0, text: 'ab', finish_reason: 'length', chorus: { tier: 'checked' } },
+      { index: 1, text: 'ab', finish_reason: 'length', chorus: { tier: 'checked' } },
+    ]);
+    expect(usage).toEqual({ prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 });
+    const texts = ['', ''];
+    for await (const { choices } of await client.completions.create({ ...request, stream: true })) {
+      for (const { index, text } of choices) texts[index] += text;
+    }
+    expect(texts).toEqual(['ab', 'ab']);
+    expect(seen.map(({ promptTokens }) => promptTokens.length)).toEqual([4, 5, 4, 5]);
+    expect(open.size).toBe(0);
+  });
+
+  it('fails a list of prompts as a whole, and ends the answers to the others', async () => {
+    const { client, open } = await start(async function* (request) {
+      if (request.promptTokens.length === 4) throw new ChorusError('no-coverage', 'nobody holds layer 3');
+      yield { type: 'queued', position: 1 };
+      await new Promise<void>((resolve) => request.signal.addEventListener('abort', () => resolve()));
+      yield endEvent(0, { reason: 'cancelled', tier: 'unchecked' });
+    });
+    const asked = client.completions.create({ model: 'letters', prompt: ['Twice', 'Once'] });
+    await expect(asked).rejects.toMatchObject({ status: 503, code: 'no_coverage' });
+    expect(open.size).toBe(0);
+  });
+
+  it.each([false, true])('tells clients that the server stops, and blames nobody else (stream: %s)', async (stream) => {
+    const { client, gateway, open, seen } = await start(async function* ({ signal }) {
+      yield routed;
+      yield tokenEvent(3, 97);
+      yield checkedEvent(0, 3);
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+      yield endEvent(1, { reason: 'cancelled', tier: 'unchecked' });
+    });
+    const asked = client.chat.completions.create({ ...chat, stream }).then(async (answer) => {
+      if (Symbol.asyncIterator in answer) for await (const _ of answer);
+    });
+    const failed = expect(asked).rejects.toMatchObject({ code: 'server_lost', type: 'server_error' });
+    await expect.poll(() => seen.length).toBe(1);
+    gateway.stop();
+    await failed;
+    await expect.poll(() => open.size).toBe(0);
+    await expect(client.chat.completions.create(chat)).rejects.toMatchObject({ status: 503, code: 'server_lost' });
+  });
+
+  it('ends the wait for volunteers with all_busy, and says when to try again', async () => {
+    const { client, open } = await start(
+      async function* ({ signal }) {
+        yield { type: 'queued', position: 1 };
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+        yield endEvent(0, { reason: 'cancelled', tier: 'unchecked' });
+      },
+      { waitMs: 20 },
+    );
+    const answers = await Promise.allSettled(Array.from({ length: 5 }, () => client.chat.completions.create(chat)));
+    for (const answer of answers) {
+      const reason = (answer as PromiseRejectedResult).reason as InstanceType<typeof OpenAI.APIError>;
+      expect([reason.status, reason.code, (reason.headers as Headers).get('retry-after')]).toEqual([
+        503,
+        'all_busy',
+        '5',
+      ]);
+    }
+    expect(open.size).toBe(0);
   });
 
   it('lets pages of any origin ask', async () => {

@@ -11,7 +11,7 @@ import { logStatusSchema } from '#shared/wire/log-status.ts';
 import { receiptListSchema } from '#shared/wire/receipt-list.ts';
 import { startAnchoredServer, type AnchoredServer } from '../../support/anchored-server.ts';
 import { newFolder, removeFolder } from '../../support/log-stand.ts';
-import { wrenText } from '../../support/wren-text.ts';
+import { wrenChat } from '../../support/wren-text.ts';
 
 const noteSchema = z.object({
   chorus: z.object({
@@ -22,7 +22,7 @@ const noteSchema = z.object({
 
 const secret = 'the heron Quillabeth';
 const messages = [{ role: 'user' as const, content: `Tell me a story about ${secret}.` }];
-const prompt = wrenText.renderChat(messages);
+const prompt = wrenChat(messages);
 const tell = { model: 'wren', messages, temperature: 0, max_tokens: 40 };
 
 interface Given {

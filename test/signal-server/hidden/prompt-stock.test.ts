@@ -1,58 +1,59 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { textOf } from '#shared/text/prompt.ts';
 import { ShapeMemory } from '../../../signal-server/hidden/hidden-shape.ts';
 import { PromptStock } from '../../../signal-server/hidden/prompt-stock.ts';
-import { wrenText } from '../../support/wren-text.ts';
+import { wrenGatewayText, wrenText } from '../../support/wren-text.ts';
 
-const stock = (): PromptStock => new PromptStock(wrenText, 1_000, () => 0.5);
+const stock = (): PromptStock => new PromptStock(wrenGatewayText, 1_000, () => 0.5);
 
 describe('prompts of hidden sessions', () => {
-  it('go on from where a message would stand, and stand there in a chat', () => {
+  it('go on from where a message would stand, and stand there in a chat', async () => {
     const one = stock();
-    const opening = wrenText.decode(one.opening());
+    const opening = wrenText.decode(await one.opening());
     one.add('  How do birds keep warm?  ');
-    const { renderedPrompt, promptTokens } = one.take(200);
-    expect(renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content: 'How do birds keep warm?' }]));
-    expect(promptTokens).toEqual(wrenText.encodeRendered(renderedPrompt));
+    const { prompt, promptTokens } = await one.take(200);
+    expect(prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content: 'How do birds keep warm?' }]));
+    expect(promptTokens).toEqual(wrenText.encodePrompt(prompt!));
     expect(wrenText.decode(promptTokens).startsWith(opening)).toBe(true);
   });
 
-  it('are used once', () => {
+  it('are used once, and are of tokens by chance where there is no text', async () => {
     const one = stock();
     one.add('first');
     one.add('second');
-    const [a, b, c] = [one.take(100), one.take(100), one.take(20)].map(({ renderedPrompt }) => renderedPrompt);
-    expect(a).toContain('first');
-    expect(b).toContain('second');
-    expect(c).not.toMatch(/first|second/);
+    expect(textOf((await one.take(100)).prompt!)).toContain('first');
+    expect(textOf((await one.take(100)).prompt!)).toContain('second');
+    const { prompt, promptTokens } = await one.take(20);
+    expect([prompt, promptTokens.length]).toEqual([null, 20]);
     expect(one.isEmpty).toBe(true);
   });
 
-  it('are whole messages, and longer ones go on with the conversation before', () => {
+  it('are whole messages, and longer ones go on with the conversation before', async () => {
     const one = stock();
     const turns = ['What do wrens eat?', 'Where do they live in winter?', 'And owls?'];
     for (const text of turns) one.add(text);
-    const first = one.take(15);
-    expect(first.renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content: turns[0]! }]));
+    const { prompt } = await one.take(15);
+    expect(prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content: turns[0]! }]));
     one.answered('Insects.');
     const chat = [
       { role: 'user', content: turns[0]! },
       { role: 'assistant', content: 'Insects.' },
       { role: 'user', content: turns[1]! },
     ];
-    expect(one.take(100).renderedPrompt).toBe(wrenText.renderChat(chat));
+    expect((await one.take(100)).prompt).toEqual(wrenText.chatPrompt(chat));
     one.answered('Near houses.');
     // There is no room for so much.
-    expect(one.take(15).renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content: turns[2]! }]));
+    expect((await one.take(15)).prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content: turns[2]! }]));
   });
 
-  it('go on only with a conversation that was answered', () => {
+  it('go on only with a conversation that was answered', async () => {
     const one = stock();
     one.answered('Nobody asked.');
     one.add('first');
     one.add('second');
     for (const content of ['first', 'second']) {
-      expect(one.take(100).renderedPrompt).toBe(wrenText.renderChat([{ role: 'user', content }]));
+      expect((await one.take(100)).prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content }]));
     }
   });
 

@@ -222,6 +222,33 @@ describe('HTTP', () => {
     const message = 'the API is still starting';
     const error = { message, type: 'server_error', param: null, code: 'server_lost' };
     expect(await response.json()).toEqual({ error });
+    expect(response.headers.get('x-request-id')).toMatch(/^req_/);
+  });
+
+  it.each([
+    ['/chat/completions', 404, 'unknown_url', 'Did you mean /v1/chat/completions?'],
+    ['//v1/chat/completions', 404, 'unknown_url', 'Did you mean /v1/chat/completions?'],
+    ['/openai/v1/models', 404, 'unknown_url', 'Did you mean /v1/models?'],
+    ['/v1/v1/completions', 503, 'server_lost', 'still starting'],
+    ['/embeddings', 404, 'unknown_url', 'This server answers POST /v1/chat/completions'],
+    ['/v1/receipts/%FF', 400, 'invalid_url', 'escape'],
+    ['/v1/receipts/%', 400, 'invalid_url', 'escape'],
+  ])('a path that was meant for the API is answered as the API does: %s', async (path, status, code, words) => {
+    const origin = 'https://elsewhere.example';
+    const response = await fetch(server.url + path, { headers: { origin } });
+    expect(response.status).toBe(status);
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    expect(response.headers.get('x-request-id')).toMatch(/^req_/);
+    const message = expect.stringContaining(words) as string;
+    expect(await response.json()).toMatchObject({ error: { code, message, param: null } });
+    expect((await fetch(server.url + path, { method: 'OPTIONS', headers: { origin } })).status).toBe(204);
+  });
+
+  it('what a page asks its server for is none of the API', async () => {
+    for (const path of ['/api/models', '/healthz', '/nothing/here']) {
+      const { headers } = await get(path);
+      expect([headers.get('x-request-id'), headers.get('access-control-allow-origin')]).toEqual([null, null]);
+    }
   });
 });
 

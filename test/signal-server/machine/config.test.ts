@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { COSIGNATURE, formatVerifierKey } from '#shared/log/signed-note.ts';
-import { adviceOn, configOf } from '../../../signal-server/cli/serve/serve.ts';
+import { adviceOn, configOf } from '../../../signal-server/cli/serve/serve-config.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { codeOf } from '../../support/code-of.ts';
 

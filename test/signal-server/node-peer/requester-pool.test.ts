@@ -50,12 +50,12 @@ describe('the pool of requesters', () => {
 
   it('has no more out at once than it may, and takes one back once', async () => {
     const [first] = [await pool.take(), await pool.take(), await pool.take()];
-    await expect(pool.take()).rejects.toMatchObject({ code: 'rate-limited' });
+    await expect(pool.take()).rejects.toMatchObject({ code: 'all-busy' });
     first.close();
     first.close();
     (await pool.take()).close();
     await pool.take();
-    await expect(pool.take()).rejects.toMatchObject({ code: 'rate-limited' });
+    await expect(pool.take()).rejects.toMatchObject({ code: 'all-busy' });
   });
 
   it('ends all its connections, also the one that waits', async () => {

@@ -6,6 +6,7 @@ import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { makeTabReceipt, type TabReceiptDeps } from '../../../web/network/tab-receipt.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { giveAnswer, logReceipt, makePeople, policyOf, retold, type GivenAnswer } from '../../support/receipts.ts';
+import { wrenText } from '../../support/wren-text.ts';
 
 const { signal } = new AbortController();
 let given: GivenAnswer;
@@ -28,7 +29,7 @@ function make(
     holdProof: (proof) => (held.push(proof), Promise.resolve()),
     postReceipt: (envelope) => answer({ format: 'chorus-receipt/1', envelope, proof: null }),
   };
-  const ended = { evidence, renderedPrompt: given.prompt, answer: given.answer, ...change };
+  const ended = { evidence, prompt: given.parts.prompt, answer: given.answer, ...change };
   return makeTabReceipt(ended, deps, signal);
 }
 
@@ -54,7 +55,10 @@ describe('making the receipt of an answer', () => {
 
   it.each([
     ['another answer than was made', { answer: 'The wren is large.' }],
-    ['another prompt than was run', { renderedPrompt: 'Tell me of the owl.' }],
+    [
+      'another prompt than was run',
+      { prompt: wrenText.chatPrompt([{ role: 'user', content: 'Tell me of the owl.' }]) },
+    ],
   ])('makes none for %s', async (_, change) => {
     const { receipt, error } = await make(change);
     expect(receipt).toBeNull();

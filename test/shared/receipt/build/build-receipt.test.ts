@@ -65,7 +65,8 @@ describe('a receipt as it is built', () => {
   });
 
   it.each<[string, ReceiptParts]>([
-    ['another prompt was fed', { ...parts, renderedPrompt: `${prompt} ` }],
+    ['another prompt was fed', { ...parts, prompt: { ...wrenText.textPrompt(`${prompt} `, true), isRendered: true } }],
+    ['another prompt was fed, of which the text is the same', { ...parts, prompt: wrenText.textPrompt(prompt) }],
     ['a token of the prompt was changed', withEvidence({ tokens: [tokens[0]! + 1, ...tokens.slice(1)] })],
     ['a token of the answer was changed', withEvidence({ tokens: [...tokens.slice(0, -1), tokens[0]!] })],
     ['the answer was changed', { ...parts, answer: `${answer}!` }],
@@ -86,9 +87,7 @@ describe('a receipt as it is built', () => {
   });
 
   it('takes a prompt that was completed as it is, and one of token ids', async () => {
-    const plain = wrenText.encode('The wren');
-    expect(plain).toEqual(wrenText.encodeRendered('The wren'));
-    const { request } = await predicateOf({ ...parts, renderedPrompt: null });
+    const { request } = await predicateOf({ ...parts, prompt: null });
     expect(request.prompt).toBeNull();
   });
 

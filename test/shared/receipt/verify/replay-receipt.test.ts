@@ -11,6 +11,7 @@ import { drawInversely } from '#shared/rows/inverse-sampler.ts';
 import type { Candidates } from '#shared/rows/logits-row.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
+import { textOf } from '#shared/text/prompt.ts';
 import { codeOfAsync } from '../../../support/code-of.ts';
 import { playAnswer, type Play, type Played } from '../../../support/played-answer.ts';
 import { realClock } from '../../../support/real-clock.ts';
@@ -22,9 +23,9 @@ const encode = (text: string) => [...text].map((letter) => letter.charCodeAt(0) 
 const decode = (tokens: readonly number[]) => tokens.map((token) => String.fromCharCode(97 + (token % 26))).join('');
 /** A letter for each token. */
 const text: ModelText = {
-  encodeChat: () => [],
-  renderChat: () => '',
-  encodeRendered: encode,
+  chatPrompt: () => ({ pieces: [], isRendered: true }),
+  textPrompt: (whole) => ({ pieces: [{ text: whole, isMarker: false }], isRendered: false }),
+  encodePrompt: (prompt) => encode(textOf(prompt)),
   encode,
   decode,
   createWriter: () => ({ push: (token) => decode([token]), isStopped: false, end: () => '' }),

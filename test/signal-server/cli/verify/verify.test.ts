@@ -18,10 +18,10 @@ import { loadEngineStage } from '../../../support/engine-stage.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
 import { logReceipt, makePeople, policyOf } from '../../../support/receipts.ts';
-import { wrenText } from '../../../support/wren-text.ts';
+import { wrenChat, wrenText } from '../../../support/wren-text.ts';
 
 const people = await makePeople();
-const prompt = wrenText.renderChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);
+const prompt = wrenChat([{ role: 'user', content: 'Tell me about birds, and about the smallest of them.' }]);
 let folder = '';
 let played: Played;
 let stages: ServedStage[] = [];
@@ -96,7 +96,7 @@ describe('chorus verify', () => {
     }
     expect(out).toMatch(/^- +tokens /m);
     expect(out).toContain('collusion of both is not excluded');
-    expect(out).toContain('Nothing of this is wrong.');
+    expect(out).toMatch(/^Nothing of this is wrong\.\n/);
   });
 
   it('fails with the name of what is wrong, as JSON too', { timeout: 120_000 }, async () => {
@@ -108,7 +108,7 @@ describe('chorus verify', () => {
     await writeFile(at('none.json'), 'no receipt');
     const none = await chorusVerify(at('none.json'));
     expect(none.code).toBe(1);
-    expect(none.out).toMatch(/^FAILED +format /m);
+    expect(none.out).toMatch(/^This receipt does not hold\.\n[^]*^FAILED +format /m);
     const unsalted = await chorusVerify(at('receipt.json'), '--prompt', at('prompt.txt'));
     expect(unsalted.code).toBe(1);
     expect(unsalted.out).toContain('The prompt that was given could not be compared.');

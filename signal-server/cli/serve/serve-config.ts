@@ -1,0 +1,135 @@
+import type { z } from 'zod';
+import { configSchema, type Config } from '../../machine/config.ts';
+import { isLoopback } from '../terminal/addresses.ts';
+import { UsageError } from '../terminal/usage-error.ts';
+
+export interface ServeOptions {
+  readonly port?: string;
+  readonly host?: string;
+  readonly anchors?: string;
+  readonly data?: string;
+  readonly minStages?: string;
+  readonly iceServers?: string;
+  readonly turnUrls?: string[];
+  readonly turnSecret?: string;
+  readonly publicUrl?: string;
+  readonly allowOrigin?: string[];
+  readonly trustProxy?: boolean;
+  readonly relayByDefault?: boolean;
+  readonly logOrigin?: string;
+  readonly witness?: string[];
+  readonly receiptDays?: string;
+  readonly receiptCount?: string;
+  readonly receiptBytes?: string;
+  readonly logLevel?: string;
+}
+
+/** Variables that stand for options. */
+const VARIABLES: Readonly<Partial<Record<keyof ServeOptions, string>>> = {
+  port: 'PORT',
+  host: 'HOST',
+  anchors: 'CHORUS_ANCHORS',
+  data: 'CHORUS_DATA',
+  logLevel: 'CHORUS_LOG_LEVEL',
+  iceServers: 'CHORUS_ICE_SERVERS',
+  turnSecret: 'CHORUS_TURN_SECRET',
+};
+/** Options that the configuration has by another name. */
+const RENAMED: Readonly<Record<string, string>> = {
+  data: 'dataFolder',
+  allowOrigin: 'allowedOrigins',
+  witness: 'witnesses',
+};
+
+/** Options win over the environment, and that over the defaults. Throws UsageError that names what is wrong. */
+export function configOf(options: ServeOptions, env: Readonly<Record<string, string | undefined>>): Config {
+  const sources = new Map<string, string>();
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const option = optionName(name);
+    if (typeof value === 'string' && value.trim() === '') throw new UsageError(`${option} has no value`);
+    sources.set(name, option);
+    given[name] = value;
+  }
+  for (const [name, variable] of Object.entries(VARIABLES)) {
+    const value = env[variable]?.trim() ?? '';
+    if (value === '' || name in given) continue;
+    sources.set(name, variable);
+    given[name] = value;
+  }
+  given['turnUrls'] ??= env['CHORUS_TURN_URLS']?.split(/[\s,]+/);
+  const { turnUrls, turnSecret, iceServers, ...rest } = given;
+  if ((turnUrls === undefined) !== (turnSecret === undefined)) {
+    throw new UsageError('half a TURN server: give both --turn-urls and its secret');
+  }
+  const named = {
+    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [RENAMED[name] ?? name, value])),
+    ...(typeof iceServers === 'string' && { iceServers: parseJson(iceServers, sources.get('iceServers')!) }),
+    ...(turnUrls !== undefined && { turn: { urls: turnUrls, secret: turnSecret } }),
+  };
+  const parsed = configSchema.safeParse(named);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => describeIssue(issue, given, sources));
+  throw new UsageError([...new Set(faults)].join('; '));
+}
+
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  given: Readonly<Record<string, unknown>>,
+  sources: ReadonlyMap<string, string>,
+): string {
+  const field = String(issue.path[0]);
+  const name = Object.keys(RENAMED).find((option) => RENAMED[option] === field) ?? field;
+  const source = sources.get(name) ?? (field === 'turn' ? '--turn-urls' : optionName(name));
+  const value = given[name];
+  // ICE servers have credentials in them.
+  const said = typeof value === 'string' && name !== 'iceServers' ? ` '${value.slice(0, 100)}'` : '';
+  return `${source}${said}: ${ruleOf(issue)}`;
+}
+
+function ruleOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'too_big':
+      return `at most ${issue.maximum} is allowed`;
+    case 'too_small':
+      return `at least ${issue.minimum} is needed`;
+    case 'invalid_type':
+      return issue.expected === 'int' ? 'a whole number is needed' : `a ${issue.expected} is needed`;
+    case 'invalid_value':
+      return `one of ${issue.values.join(', ')} is needed`;
+    default:
+      return issue.message;
+  }
+}
+
+function optionName(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function parseJson(text: string, source: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`${source} is not JSON`);
+  }
+}
+
+/** What a configuration lets expect that goes wrong later, in sentences for the operator. */
+export function adviceOn({ publicUrl, trustProxy, limits }: Config): string[] {
+  if (publicUrl === null) return [];
+  const { protocol, hostname } = new URL(publicUrl);
+  const advice: string[] = [];
+  if (protocol === 'https:' && !trustProxy) {
+    advice.push(
+      'The public URL is https, so a proxy stands before this server. Without --trust-proxy all who come through it count as ' +
+        `one address, which may have ${limits.connectionsPerAddress} connections open at once: add it if your proxy writes X-Forwarded-For.`,
+    );
+  }
+  if (protocol === 'http:' && !isLoopback(hostname)) {
+    advice.push(
+      'The public URL is plain http, where browsers give no keys: pages opened there show the network and verify receipts, but can neither ask nor lend. Put a proxy with https before the server.',
+    );
+  }
+  return advice;
+}
