@@ -106,8 +106,9 @@ function listOf<Item extends z.ZodType>(item: Item, least: number, most: number,
         const parsed = item.safeParse(value);
         if (parsed.success) items.push(parsed.data);
         else {
-          const [issue] = parsed.error.issues;
-          if (issue) context.addIssue({ ...issue, path: [i, ...issue.path] } as Parameters<typeof context.addIssue>[0]);
+          for (const { input: _input, ...fault } of parsed.error.issues.slice(0, 1)) {
+            context.addIssue({ ...fault, path: [i, ...fault.path] });
+          }
           return z.NEVER;
         }
       }
