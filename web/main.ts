@@ -16,7 +16,7 @@ import { keepAwake } from './browser/keep-awake.ts';
 import { Membership } from './network/membership.ts';
 import { pageClock } from './browser/page-clock.ts';
 import { PageConnection } from './state/connection.svelte.ts';
-import { Dialogue } from './state/dialogue.svelte.ts';
+import { Dialogue } from './state/conversation/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
 import { ModelPage } from './state/model-page.svelte.ts';

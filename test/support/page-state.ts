@@ -1,7 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import { pageClock } from '../../web/browser/page-clock.ts';
 import { PageConnection } from '../../web/state/connection.svelte.ts';
-import { Dialogue } from '../../web/state/dialogue.svelte.ts';
+import { Dialogue } from '../../web/state/conversation/dialogue.svelte.ts';
 import { KeptFiles } from '../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../web/state/log-watch.svelte.ts';
 import { ModelPage } from '../../web/state/model-page.svelte.ts';

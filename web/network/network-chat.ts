@@ -8,7 +8,7 @@ import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
 import { openModelText, type ModelText, type ChatMessage } from '#shared/text/model-text.ts';
 import { openBlobStore, type IdbBlobStore } from '../browser/blob-store.ts';
-import type { AnswerOptions, Chat, ChatEvent } from '../state/chat.ts';
+import type { AnswerOptions, Chat, ChatEvent } from '../state/conversation/chat.ts';
 import { fetchManifest, fetchRange, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
 import { makeTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';

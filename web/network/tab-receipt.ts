@@ -9,7 +9,7 @@ import {
   type SignedReceipt,
 } from '#shared/receipt/build/make-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import type { MadeReceipt, ReceiptOutcome } from '../state/chat.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../state/conversation/chat.ts';
 
 export interface TabReceiptDeps extends Omit<ReceiptMaker, 'requester'> {
   readonly identity: Identity;

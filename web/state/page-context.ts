@@ -1,6 +1,6 @@
 import { createContext } from 'svelte';
 import type { PageConnection } from './connection.svelte.ts';
-import type { Dialogue } from './dialogue.svelte.ts';
+import type { Dialogue } from './conversation/dialogue.svelte.ts';
 import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
 import type { ModelPage } from './model-page.svelte.ts';

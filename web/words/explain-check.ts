@@ -11,8 +11,8 @@ import type {
 } from '#shared/judge/finding.ts';
 import { haveEqualBits } from '#shared/judge/numeric-class.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
-import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
-import type { ShownAnswer } from '../state/answer.svelte.ts';
+import type { Fault, Settling } from '../state/conversation/answer-checks.svelte.ts';
+import type { ShownAnswer } from '../state/conversation/answer.svelte.ts';
 import { plural } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */

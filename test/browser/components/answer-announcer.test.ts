@@ -1,8 +1,8 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import AnswerAnnouncer from '../../../web/components/answer/AnswerAnnouncer.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 import { settlingEvents, storyEvents } from '../../support/page-gallery/check-fixtures.ts';
 
 const shown: object[] = [];

@@ -6,7 +6,7 @@ import App from '../../../web/App.svelte';
 import '../../../web/app.css';
 import CopyButton from '../../../web/components/controls/CopyButton.svelte';
 import RouteAside from '../../../web/components/answer/RouteAside.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import type { PageState } from '../../../web/state/page-context.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';

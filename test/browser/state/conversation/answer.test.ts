@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import { ShownAnswer } from '../../../../web/state/conversation/answer.svelte.ts';
+import type { ChatEvent } from '../../../../web/state/conversation/chat.ts';
 import {
   disputedEvents,
   liarEvents,
   settledEvents,
   settlingEvents,
   storyEvents,
-} from '../../support/page-gallery/check-fixtures.ts';
-import { peer, ROUTE } from '../../support/page-gallery/fixtures.ts';
+} from '../../../support/page-gallery/check-fixtures.ts';
+import { peer, ROUTE } from '../../../support/page-gallery/fixtures.ts';
 
 function after(events: readonly ChatEvent[]): ShownAnswer {
   const answer = new ShownAnswer(1000);

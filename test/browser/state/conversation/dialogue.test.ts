@@ -1,13 +1,13 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
-import { pageClock } from '../../../web/browser/page-clock.ts';
-import type { AnswerOptions, Chat, ChatEvent } from '../../../web/state/chat.ts';
-import { Dialogue } from '../../../web/state/dialogue.svelte.ts';
-import { Models } from '../../../web/state/models.svelte.ts';
-import { Settings } from '../../../web/state/settings.svelte.ts';
-import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
-import { WREN } from '../../support/page-gallery/fixtures.ts';
+import { pageClock } from '../../../../web/browser/page-clock.ts';
+import type { AnswerOptions, Chat, ChatEvent } from '../../../../web/state/conversation/chat.ts';
+import { Dialogue } from '../../../../web/state/conversation/dialogue.svelte.ts';
+import { Models } from '../../../../web/state/models.svelte.ts';
+import { Settings } from '../../../../web/state/settings.svelte.ts';
+import { storyEvents } from '../../../support/page-gallery/check-fixtures.ts';
+import { WREN } from '../../../support/page-gallery/fixtures.ts';
 
 interface Asked {
   readonly messages: readonly ChatMessage[];
