@@ -12,11 +12,15 @@ import {
 } from './network/api.ts';
 import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
+import { createIdbConversationStore } from './browser/idb-conversation-store.ts';
 import { keepAwake } from './browser/keep-awake.ts';
 import { Membership } from './network/membership.ts';
+import { oneTabAtATime } from './browser/one-tab-at-a-time.ts';
 import { pageClock } from './browser/page-clock.ts';
 import { PageConnection } from './state/connection.svelte.ts';
+import { ContextGauge } from './state/conversation/context-gauge.svelte.ts';
 import { Dialogue } from './state/conversation/dialogue.svelte.ts';
+import { KeptConversations } from './state/conversation/kept-conversations.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
 import { ModelPage } from './state/model-page.svelte.ts';
@@ -24,7 +28,9 @@ import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
+import { ServedTotals } from './state/served-totals.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
+import { openInTab } from './state/open-in-tab.ts';
 import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
@@ -35,6 +41,7 @@ function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
   const storage = pageStorage(() => localStorage);
+  const tabStorage = pageStorage(() => sessionStorage);
   const settings = new Settings(storage);
   const connection = new PageConnection();
   const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
@@ -47,9 +54,23 @@ function start(target: HTMLElement): void {
     clock,
   });
   const holdProof = (proof: string) => log.holdProof(proof);
+  const keptConversations = new KeptConversations(
+    createIdbConversationStore({
+      clock,
+      onNotKept: () => undefined,
+      onChange: (deleted) => void conversation.heard(deleted),
+    }),
+  );
+  const gauge = new ContextGauge({
+    clock,
+    openMeter: async (model) =>
+      (await import('./network/prompt-meters.ts')).openPromptMeter(model, clock, new AbortController().signal),
+  });
   const conversation = new Dialogue({
     models,
     settings,
+    kept: keptConversations,
+    tab: openInTab(tabStorage),
     clock,
     random,
     prefetch: () =>
@@ -65,12 +86,17 @@ function start(target: HTMLElement): void {
       return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
     },
   });
+  const served = new ServedTotals({
+    storage,
+    clock,
+    exclusively: (work) => oneTabAtATime('chorus-served', work),
+  });
   const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
     storage,
-    tabStorage: pageStorage(() => sessionStorage),
+    tabStorage,
     clock,
     keepAwake,
     prefetch: () =>
@@ -89,7 +115,9 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        return await createTabVolunteer(joined, worker, chosen, held, clock, signal);
+        const made = await createTabVolunteer(joined, worker, chosen, held, clock, signal);
+        served.follow(made);
+        return made;
       } catch (thrown) {
         taken.then(
           (worker) => worker.stop(),
@@ -110,8 +138,15 @@ function start(target: HTMLElement): void {
   const verify = new VerifyForm(verifier);
 
   document.addEventListener('visibilitychange', () => {
-    if (!document.hidden) void network.refresh();
+    if (document.hidden) conversation.flush();
+    else void network.refresh();
   });
+  window.addEventListener('pagehide', () => {
+    conversation.flush();
+    served.flush();
+  });
+  // Another tab has stored something.
+  window.addEventListener('storage', () => served.reread());
   void network.refresh();
   mount(App, {
     target,
@@ -122,11 +157,13 @@ function start(target: HTMLElement): void {
         network,
         connection,
         conversation,
+        gauge,
         volunteer,
         kept,
         receipts,
         opened,
         model,
+        served,
         verify,
         log,
       },

@@ -5,8 +5,9 @@ import { MAX_POSITIONS } from '#shared/limits.ts';
 
 /** The form in which conversations are kept on this device. What is read there is parsed like anything from outside. */
 
-const MAX_TURNS = 2_000;
-const MAX_TEXT = 4 * 1024 * 1024;
+const MAX_TURNS = 10_000;
+/** Characters of a question or an answer. Longer questions, which no model reads, are kept no further. */
+export const MAX_TEXT = 4 * 1024 * 1024;
 export const MAX_TITLE = 80;
 
 /** Names a conversation, or a turn in one: 8 random bytes, so that those of two tabs differ. */

@@ -1,17 +1,15 @@
-import { fetchBlobs } from '#shared/blobs/fetch-blobs.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
-import { openModelText, type ModelText, type ChatMessage } from '#shared/text/model-text.ts';
-import { openBlobStore, type IdbBlobStore } from '../browser/blob-store.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
 import type { AnswerOptions, Chat, ChatEvent } from '../state/conversation/chat.ts';
-import { fetchManifest, fetchRange, postReceipt } from './api.ts';
+import { fetchManifest, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
-import { makeTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
+import { loadModelText } from './load-model-text.ts';
+import { logTabReceipt, signTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
 import { WrittenText } from './written-text.ts';
 
 export interface NetworkChatDeps {
@@ -34,10 +32,8 @@ export async function openNetworkChat(
   const { identity, control } = joined;
   const { serverKey } = control;
   const manifest = await openManifest(await fetchManifest(model, signal), model, { serverKey, verify });
-  const text = await loadText(manifest, clock, signal);
+  const text = await loadModelText(manifest, clock, signal);
   const conversation = joined.requester.openConversation({ manifest, digest: model });
-  // An answer that was stopped gets its receipt all the same.
-  const closing = new AbortController();
   const receipts: TabReceiptDeps = {
     ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt, holdProof },
   };
@@ -48,8 +44,14 @@ export async function openNetworkChat(
   ): AsyncGenerator<ChatEvent> {
     const renderedPrompt = text.renderChat(messages);
     const promptTokens = text.encodeRendered(renderedPrompt);
-    const room = manifest.config.maxPositions - promptTokens.length;
-    if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
+    const { maxPositions } = manifest.config;
+    const room = maxPositions - promptTokens.length;
+    if (room < 1) {
+      throw new ChorusError('too-long', `the prompt has ${promptTokens.length} tokens; ${maxPositions - 1} are allowed`, {
+        ...{ promptTokens: promptTokens.length, maxPositions },
+        isFirst: messages.length === 1,
+      });
+    }
     const shown = new WrittenText(() => text.createWriter());
     let evidence: Evidence | null = null;
     const events = conversation.generate({
@@ -63,35 +65,19 @@ export async function openNetworkChat(
       if (event.type === 'token') yield { ...event, text: shown.push(event.position, event.token) };
       else if (event.type === 'end') {
         evidence = event.evidence;
-        yield { ...event, text: shown.end(), hasEvidence: evidence !== null };
+        const isFull = event.reason === 'length' && room < maxNewTokens;
+        const reason = isFull ? 'context' : event.reason;
+        yield { ...event, reason, text: shown.end(), hasEvidence: evidence !== null };
       } else yield event;
     }
     // Only now is the session free for the next question.
     if (evidence === null) return;
-    const ended = { evidence, renderedPrompt, answer: shown.text };
-    yield { type: 'receipt', ...(await makeTabReceipt(ended, receipts, closing.signal)) };
+    const signed = await signTabReceipt({ evidence, renderedPrompt, answer: shown.text }, receipts);
+    if (signed.receipt === null) return yield { type: 'receipt', ...signed };
+    yield { type: 'signed', receipt: signed.receipt };
+    // The log is waited for whatever becomes of the conversation, as long as the server's own limits.
+    yield { type: 'receipt', ...(await logTabReceipt(signed.receipt, receipts, new AbortController().signal)) };
   }
 
-  function close(): void {
-    closing.abort();
-    conversation.close();
-  }
-  return { answer, close };
-}
-
-async function loadText(manifest: Manifest, clock: Clock, signal: AbortSignal): Promise<ModelText> {
-  const store = await openBlobStore();
-  try {
-    const { tokenizer, config } = manifest.tokenizer;
-    await fetchBlobs([tokenizer, config], { store, fetchRange, clock, signal });
-    return openModelText(await read(store, tokenizer), await read(store, config));
-  } finally {
-    store.close();
-  }
-}
-
-async function read(store: IdbBlobStore, ref: BlobRef): Promise<Uint8Array<ArrayBuffer>> {
-  const blob = await store.get(ref);
-  if (blob === null) throw new ChorusError('internal', 'a file that was just stored is gone');
-  return new Uint8Array(await blob.arrayBuffer());
+  return { answer, close: () => conversation.close() };
 }

@@ -1,5 +1,6 @@
 import { createContext } from 'svelte';
 import type { PageConnection } from './connection.svelte.ts';
+import type { ContextGauge } from './conversation/context-gauge.svelte.ts';
 import type { Dialogue } from './conversation/dialogue.svelte.ts';
 import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
@@ -8,6 +9,7 @@ import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
 import type { ReceiptSearch } from './receipt-search.svelte.ts';
+import type { ServedTotals } from './served-totals.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';
 import type { VolunteerPanel } from './volunteer-panel.svelte.ts';
@@ -19,11 +21,13 @@ export interface PageState {
   readonly network: Network;
   readonly connection: PageConnection;
   readonly conversation: Dialogue;
+  readonly gauge: ContextGauge;
   readonly volunteer: VolunteerPanel;
   readonly kept: KeptFiles;
   readonly receipts: ReceiptSearch;
   readonly opened: OpenedReceipt;
   readonly model: ModelPage;
+  readonly served: ServedTotals;
   readonly verify: VerifyForm;
   readonly log: LogWatch;
 }

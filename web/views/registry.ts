@@ -33,7 +33,8 @@ export interface View {
 
 /** The views in the order of the navigation. An address that is none of theirs shows the first. */
 export const VIEWS: readonly [View, ...View[]] = [
-  { path: '/', name: 'Ask', component: Ask, place: { icon: MessageCircle } },
+  { path: '/', name: 'Ask', title: titleOfTalk, component: Ask, place: { icon: MessageCircle } },
+  { path: '/chats/:id', name: 'Ask', title: titleOfTalk, component: Ask, place: { under: '/' } },
   { path: '/volunteer', name: 'Volunteer', component: Volunteer, place: { icon: HeartHandshake } },
   { path: '/network', name: 'Network', component: Network, place: { icon: Waypoints } },
   {
@@ -57,6 +58,10 @@ export const VIEWS: readonly [View, ...View[]] = [
   { path: '/log', name: 'The log', component: Log, place: { under: '/receipts' } },
   { path: '/verify', name: 'Verify', component: Verify, place: { icon: ShieldCheck } },
 ];
+
+function titleOfTalk({ conversation }: PageState): string {
+  return conversation.title === '' ? 'Ask' : conversation.title;
+}
 
 /** The part of the navigation that is marked while a view is shown. */
 export function navigationPath({ path, place }: View): string {

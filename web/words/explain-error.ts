@@ -1,5 +1,5 @@
 import type { ChorusError, ErrorCode } from '#shared/errors.ts';
-import { toSentence } from './format.ts';
+import { formatCount, plural, toSentence } from './format.ts';
 
 /** A failure in plain words, and what the person can do about it. */
 export interface Explanation {
@@ -34,7 +34,8 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'too-long': {
     title: 'The conversation is too long for this model',
-    text: 'Start a new conversation, or edit an earlier question to go on from there.',
+    text: (error) =>
+      `${lengthOf(error)}Leave out its oldest turns, start a new conversation, or edit an earlier question to go on from there.`,
     goTo: null,
     canRetry: false,
   },
@@ -127,10 +128,20 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
 /** Plain words for any error; codes without an entry keep their own message. */
 export function explainError(error: ChorusError): Explanation {
   const known = KNOWN[error.code];
+  if (error.code === 'too-long' && error.details['isFirst'] === true) {
+    const title = 'This question is too long for this model';
+    return { title, text: `${lengthOf(error)}Edit it, to ask something shorter.`, goTo: null, canRetry: false };
+  }
   if (known === undefined) {
     return { title: 'Something went wrong', text: toSentence(error.message), goTo: null, canRetry: true };
   }
   return { ...known, text: typeof known.text === 'string' ? known.text : known.text(error) };
+}
+
+/** How long a prompt is, where that is known, as a sentence that another one follows. */
+function lengthOf({ details: { promptTokens, maxPositions } }: ChorusError): string {
+  if (typeof promptTokens !== 'number' || typeof maxPositions !== 'number') return '';
+  return `It has ${plural(promptTokens, 'token')}; the model reads ${formatCount(maxPositions)}, its answer included. `;
 }
 
 function missingLayers(error: ChorusError): string | null {

@@ -20,7 +20,7 @@ function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[]) {
   });
   const lease = leaseOf({ requester, stages: [[primary, shadow]], role });
   const faults = codes.map((code, i) => ({ volunteer: [primary, shadow][i]!, code }));
-  finished.add({ lease, outcome: 'failed', tokens: 3, tokensPerSecond: null, faults, checks: null });
+  finished.add({ lease, outcome: 'failed', tokens: 3, positions: 3, tokensPerSecond: null, faults, checks: null });
   const { session } = lease.route;
   return { heard, about: (id: string) => [requester, session, id] };
 }

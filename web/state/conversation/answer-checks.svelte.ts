@@ -2,6 +2,8 @@ import type { PeerId } from '#shared/ids.ts';
 import { noCounts, type CheckCounts, type SpanCheck, type Tier } from '#shared/judge/finding.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { Route } from '#shared/route/route.ts';
+import type { KeptAnswer } from '../../conversations/kept-conversation.ts';
+import type { KeptEvidence } from '../../conversations/kept-evidence.ts';
 import type { ChatEvent } from './chat.ts';
 
 type EventOf<Type extends ChatEvent['type']> = Extract<ChatEvent, { type: Type }>;
@@ -74,6 +76,15 @@ export class AnswerChecks {
     this.settling = null;
     this.tier = tier;
     this.counts = counts;
+  }
+
+  /** Takes up what was kept of an answer's checks; without their evidence the verdict stands alone. */
+  restore(evidence: Pick<KeptEvidence, 'routes' | 'reroutes'> | null, { tier, counts }: KeptAnswer): void {
+    this.routes = evidence?.routes ?? [];
+    this.reroutes = evidence?.reroutes ?? [];
+    this.counts = counts;
+    if (tier === null) this.breakOff();
+    else this.tier = tier;
   }
 
   /** The answer broke off: nothing that is open will be decided. */

@@ -1,48 +1,121 @@
+import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { orAborted } from '../browser/or-aborted.ts';
+import { orAborted } from '../../browser/or-aborted.ts';
+import { messagesOf, type Asking } from '../../conversations/fit-context.ts';
+import type { KeptId } from '../../conversations/kept-conversation.ts';
+import { pathTo } from '../../conversations/turn-tree.ts';
 import { ShownAnswer } from './answer.svelte.ts';
-import type { Chat, ChatMessage, OpenChat } from './chat.ts';
-import type { Models } from './models.svelte.ts';
-import type { Settings } from './settings.svelte.ts';
+import type { Chat, OpenChat, SamplingWishes } from './chat.ts';
+import type { KeptConversations } from './kept-conversations.svelte.ts';
+import { TurnTree, type Turn } from './turn-tree.svelte.ts';
 
-export interface Turn {
-  readonly id: number;
-  readonly question: string;
-  readonly answer: ShownAnswer;
+/** What one tab has open, kept where it outlives a reload of the tab. */
+export interface OpenInTab {
+  readonly conversation: KeptId | null;
+  readonly draft: string;
 }
 
-export interface ConversationDeps {
+export interface DialogueDeps {
   readonly openChat: OpenChat;
   /** Loads the code that `openChat` needs, without connecting. */
   readonly prefetch: () => void;
-  readonly models: Models;
-  readonly settings: Settings;
+  readonly models: {
+    readonly chosen: { readonly digest: Digest } | null;
+    readonly error: ChorusError | null;
+    load(): Promise<void>;
+  };
+  readonly settings: { readonly ask: { readonly value: SamplingWishes; update(change: { model: Digest }): void } };
+  readonly kept: KeptConversations;
+  readonly tab: { value: OpenInTab };
   readonly clock: Clock;
   readonly random: RandomBytes;
 }
 
-/** The conversation of the Ask view. It lives outside the view, so that an answer goes on while another is looked at. */
+/** While an answer is written, no more often than this is it put on the device. */
+const SAVE_MS = 1_000;
+const DRAFT_MS = 300;
+
+/** An answer being made, or its receipt. */
+interface Run {
+  readonly tree: TurnTree;
+  readonly turn: Turn;
+  readonly stop: AbortController;
+}
+
+/**
+ * The conversation of the Ask view. It lives outside the view, so that an answer goes on while another view, or another
+ * conversation, is looked at.
+ */
 export class Dialogue {
-  turns: readonly Turn[] = $state.raw([]);
-  draft = $state('');
+  /** `missing` where the conversation that was wanted is not on this device. */
+  status: 'shown' | 'opening' | 'missing' = $state('shown');
+  /** The turn whose question is being edited. */
+  editing: KeptId | null = $state(null);
+  readonly kept: KeptConversations;
 
-  readonly #deps: ConversationDeps;
-  #chat: { readonly model: Digest; readonly chat: Chat } | null = null;
-  #running: AbortController | null = null;
-  #nextId = 0;
+  readonly #deps: DialogueDeps;
+  #tree: TurnTree = $state.raw() as TurnTree;
+  #draft = $state('');
+  /** Oldest turns that the next question leaves out; null: as many as the last one did. */
+  #leaveOut: number | null = $state(null);
+  #runs: readonly Run[] = $state.raw([]);
+  readonly #chats = new Map<TurnTree, { readonly model: Digest; readonly chat: Chat }>();
+  /** Cancels the save that is due. */
+  readonly #saves = new Map<TurnTree, () => void>();
+  #stopDraft: (() => void) | null = null;
 
-  constructor(deps: ConversationDeps) {
+  constructor(deps: DialogueDeps) {
     this.#deps = deps;
+    this.kept = deps.kept;
+    this.#tree = this.#newTree();
+    this.#draft = deps.tab.value.draft;
+  }
+
+  get id(): KeptId {
+    return this.#tree.id;
+  }
+
+  get title(): string {
+    return this.#tree.title;
+  }
+
+  /** The branch that is shown. */
+  get turns(): readonly Turn[] {
+    return this.#tree.path;
   }
 
   get last(): Turn | null {
-    return this.turns.at(-1) ?? null;
+    return this.#tree.last;
   }
 
   get isRunning(): boolean {
-    return this.last?.answer.isRunning ?? false;
+    return this.isRunningIn(this.id);
+  }
+
+  /** True while an answer is being made in this conversation. */
+  isRunningIn(id: KeptId): boolean {
+    return this.#runs.some(({ tree, turn }) => tree.id === id && turn.answer.isRunning);
+  }
+
+  get draft(): string {
+    return this.#draft;
+  }
+
+  set draft(draft: string) {
+    this.#draft = draft;
+    this.#stopDraft?.();
+    this.#stopDraft = this.#deps.clock.setTimer(() => this.#keepTab(), DRAFT_MS);
+  }
+
+  /** Oldest turns that the next question leaves out. */
+  get leaveOut(): number {
+    return Math.min(this.#leaveOut ?? this.last?.leftOut ?? 0, this.turns.length);
+  }
+
+  set leaveOut(count: number) {
+    this.#leaveOut = count;
   }
 
   /** Called when a question is likely to come. */
@@ -50,110 +123,232 @@ export class Dialogue {
     this.#deps.prefetch();
   }
 
+  /** Opens what this tab had open before it was reloaded. */
+  async reopen(): Promise<void> {
+    const { conversation } = this.#deps.tab.value;
+    if (conversation === null || this.turns.length > 0) return;
+    await this.open(conversation);
+    // It may have been deleted meanwhile; nobody asked for it by name.
+    if (this.status === 'missing') this.startNew();
+  }
+
+  /** Shows a conversation that is kept here; none is named by null. An answer that is being made in the one before goes on. */
+  async open(id: KeptId | null): Promise<void> {
+    if (id === null) return this.#show(this.#newTree(), 'missing');
+    if (id === this.id && (this.status === 'opening' || this.turns.length > 0)) return;
+    const running = this.#runs.find(({ tree }) => tree.id === id);
+    if (running !== undefined) return this.#show(running.tree);
+    const tree = new TurnTree(id);
+    this.#show(tree, 'opening');
+    const opened = await this.kept.open(id);
+    if (this.#tree !== tree) return;
+    if (opened === null) this.status = 'missing';
+    else this.#show(TurnTree.restored(opened.kept, opened.evidence));
+  }
+
+  /** Shows an empty conversation. The one before is kept, and an answer that is being made in it goes on. */
+  startNew(): void {
+    this.#show(this.#newTree());
+  }
+
   /** Asks `question` (by default what is in the draft). Does nothing while an answer is being made. */
   async send(question = this.draft): Promise<void> {
     const text = question.trim();
-    if (text === '' || this.isRunning) return;
+    if (text === '' || this.isRunning || this.status !== 'shown') return;
     if (question === this.draft) this.draft = '';
-    await this.#ask(text);
+    await this.#ask(this.last?.id ?? null, text, this.leaveOut);
   }
 
   /** Stops the answer being made; what came so far stays. */
   stop(): void {
-    this.#running?.abort();
+    this.#stopIn(this.id);
   }
 
-  /** Asks the last question again. */
+  /** Asks the last question again. The answer before stays, as another branch. */
   async regenerate(): Promise<void> {
-    const last = this.last;
+    const { last } = this;
     if (last === null || this.isRunning) return;
-    this.turns = this.turns.slice(0, -1);
-    await this.#ask(last.question);
+    await this.#ask(last.parent, last.question, last.leftOut);
   }
 
-  /** Puts a question back into the draft and forgets it and all after it. */
-  edit(turn: Turn): void {
+  /** Asks another question in the place of `turn`, which stays with all that followed it, as another branch. */
+  async sendEdited(turn: Turn, question: string): Promise<void> {
+    const text = question.trim();
+    if (text === '' || this.isRunning) return;
+    this.editing = null;
+    await this.#ask(turn.parent, text, turn.leftOut);
+  }
+
+  /** What the model is asked with `question` after the branch that is shown, or in the place of `turn`. */
+  asking(question: string, turn: Turn | null = null): Asking {
+    const { maxNewTokens } = this.#deps.settings.ask.value;
+    const before = turn === null ? this.turns : this.turns.slice(0, this.turns.indexOf(turn));
+    const turns = before.map((each) => ({ question: each.question, answer: each.answer.text }));
+    return { turns, question, leftOut: turn === null ? this.leaveOut : turn.leftOut, maxNewTokens };
+  }
+
+  /** The turns that were asked in the same place, the turn itself among them. */
+  branchesAt(turn: Turn): readonly Turn[] {
+    return this.#tree.branchesAt(turn);
+  }
+
+  /** Shows the branch through `turn`. */
+  choose(turn: Turn): void {
     if (this.isRunning) return;
-    const index = this.turns.indexOf(turn);
-    if (index < 0) return;
-    this.turns = this.turns.slice(0, index);
-    this.draft = turn.question;
+    this.#tree.choose(turn);
+    this.editing = null;
+    this.#leaveOut = null;
+    this.#save(this.#tree);
   }
 
-  /** Forgets everything and gives the volunteers' memory back. */
-  reset(): void {
-    this.stop();
-    this.#chat?.chat.close();
-    this.#chat = null;
-    this.turns = [];
-  }
-
-  /** Takes another model; the conversation begins anew with it. */
-  choose(model: Digest): void {
+  /** Takes another model; a new conversation begins with it. */
+  chooseModel(model: Digest): void {
     this.#deps.settings.ask.update({ model });
-    this.reset();
+    if (this.turns.length > 0) this.startNew();
   }
 
-  async #ask(question: string): Promise<void> {
-    const { clock, models, settings } = this.#deps;
-    const history = messagesOf(this.turns);
+  async rename(id: KeptId, title: string): Promise<void> {
+    await this.kept.rename(id, title);
+    const renamed = this.kept.list.find((each) => each.id === id);
+    if (renamed !== undefined && id === this.id) this.#tree.title = renamed.title;
+  }
+
+  /** Deletes a conversation from this device; an answer that is being made in it is stopped. */
+  async delete(id: KeptId): Promise<void> {
+    this.#stopIn(id);
+    if (id === this.id) this.startNew();
+    await this.kept.delete(id);
+  }
+
+  /** Another tab of this browser has changed what is kept. */
+  async heard(deleted: KeptId | null): Promise<void> {
+    await this.kept.heard(deleted);
+    if (deleted === null) return;
+    this.#stopIn(deleted);
+    if (deleted === this.id) this.startNew();
+  }
+
+  /** Puts on the device what waits for its turn: the page may be about to go. */
+  flush(): void {
+    this.#keepTab();
+    for (const { tree } of this.#runs) this.#save(tree);
+  }
+
+  #stopIn(id: KeptId): void {
+    for (const { tree, stop } of this.#runs) if (tree.id === id) stop.abort();
+  }
+
+  #newTree(): TurnTree {
+    return new TurnTree(this.#freshId());
+  }
+
+  #show(tree: TurnTree, status: Dialogue['status'] = 'shown'): void {
+    const before = this.#tree;
+    this.#tree = tree;
+    this.status = status;
+    this.editing = null;
+    this.#leaveOut = null;
+    this.#keepTab();
+    // Nobody waits for the next question of a conversation that is not looked at.
+    if (before !== tree && !this.isRunningIn(before.id)) this.#dropChat(before);
+  }
+
+  async #ask(parent: KeptId | null, question: string, leftOut: number): Promise<void> {
+    const { clock } = this.#deps;
+    const [tree, before] = [this.#tree, this.last];
     const answer = new ShownAnswer(clock.nowMs());
-    if (this.last !== null && this.#chat !== null) answer.continueOn(this.last.answer);
-    this.turns = [...this.turns, { id: this.#nextId++, question, answer }];
-    const running = new AbortController();
-    this.#running = running;
+    if (before !== null && this.#chats.has(tree)) answer.continueOn(before.answer);
+    const turn: Turn = { id: this.#freshId(), parent, question, askedAtMs: clock.wallMs(), leftOut, answer };
+    tree.add(turn);
+    const run: Run = { tree, turn, stop: new AbortController() };
+    this.#runs = [...this.#runs, run];
+    this.#leaveOut = null;
+    this.#keepTab();
+    this.#save(tree);
     let chat: Chat | null = null;
     try {
-      if (models.chosen === null) await orAborted(models.load(), running.signal);
-      const model = models.chosen?.digest;
-      if (model === undefined) throw models.error ?? new ChorusError('unknown-model', 'this server has no model yet');
-      chat = await this.#open(model, running.signal);
-      const { temperature, topP, maxNewTokens, seed } = settings.ask.value;
-      const events = chat.answer([...history, { role: 'user', content: question }], {
-        temperature,
-        topP,
-        maxNewTokens,
-        seed: seed ?? this.#freshSeed(),
-        signal: running.signal,
-      });
-      for await (const event of events) answer.apply(event, clock.nowMs());
-      if (answer.isRunning) throw new ChorusError('internal', 'the answer stopped without an end');
+      chat = await this.#open(tree, run.stop.signal);
+      await this.#take(chat, run);
     } catch (error) {
-      answer.fail(running.signal.aborted ? new ChorusError('cancelled', 'stopped') : error);
-      // Another question may have opened another one meanwhile.
-      if (chat !== null && this.#chat?.chat === chat) this.#dropChat();
+      answer.fail(run.stop.signal.aborted ? new ChorusError('cancelled', 'stopped') : error);
+      if (chat !== null) this.#dropChat(tree);
     } finally {
-      if (this.#running === running) this.#running = null;
+      this.#runs = this.#runs.filter((other) => other !== run);
+      this.#save(tree);
+      this.#saveEvidence(tree, turn);
+      if (this.#tree !== tree && !this.isRunningIn(tree.id)) this.#dropChat(tree);
     }
   }
 
-  async #open(model: Digest, signal: AbortSignal): Promise<Chat> {
-    if (this.#chat?.model === model) return this.#chat.chat;
-    this.#dropChat();
-    const chat = await this.#deps.openChat(model, signal);
+  async #take(chat: Chat, { tree, turn, stop }: Run): Promise<void> {
+    const { clock, settings } = this.#deps;
+    const { answer, question, leftOut } = turn;
+    const { temperature, topP, maxNewTokens, seed } = settings.ask.value;
+    const turns = pathTo(tree.turns, turn.parent).map((each) => ({
+      question: each.question,
+      answer: each.answer.text,
+    }));
+    const events = chat.answer(messagesOf({ turns, question, leftOut }), {
+      ...{ temperature, topP, maxNewTokens, signal: stop.signal },
+      seed: seed ?? this.#freshSeed(),
+    });
+    for await (const event of events) {
+      answer.apply(event, clock.nowMs());
+      if (event.type === 'end' || event.type === 'signed') this.#saveEvidence(tree, turn);
+      this.#saveSoon(tree);
+    }
+    if (answer.isRunning) throw new ChorusError('internal', 'the answer stopped without an end');
+  }
+
+  async #open(tree: TurnTree, signal: AbortSignal): Promise<Chat> {
+    const { models, openChat } = this.#deps;
+    if (models.chosen === null) await orAborted(models.load(), signal);
+    const model = models.chosen?.digest;
+    if (model === undefined) throw models.error ?? new ChorusError('unknown-model', 'this server has no model yet');
+    const open = this.#chats.get(tree);
+    if (open?.model === model) return open.chat;
+    this.#dropChat(tree);
+    const chat = await openChat(model, signal);
     if (signal.aborted) {
       chat.close();
       throw new ChorusError('cancelled', 'stopped');
     }
-    this.#chat = { model, chat };
+    this.#chats.set(tree, { model, chat });
     return chat;
   }
 
-  #dropChat(): void {
-    this.#chat?.chat.close();
-    this.#chat = null;
+  #dropChat(tree: TurnTree): void {
+    this.#chats.get(tree)?.chat.close();
+    this.#chats.delete(tree);
+  }
+
+  #keepTab(): void {
+    this.#stopDraft?.();
+    this.#stopDraft = null;
+    const isThere = this.turns.length > 0 || this.status === 'opening';
+    this.#deps.tab.value = { conversation: isThere ? this.id : null, draft: this.#draft };
+  }
+
+  #saveSoon(tree: TurnTree): void {
+    if (!this.#saves.has(tree)) this.#saves.set(tree, this.#deps.clock.setTimer(() => this.#save(tree), SAVE_MS));
+  }
+
+  #save(tree: TurnTree): void {
+    this.#saves.get(tree)?.();
+    this.#saves.delete(tree);
+    const { kept } = tree;
+    if (kept !== null) void this.kept.save(kept);
+  }
+
+  #saveEvidence(tree: TurnTree, { id, answer }: Turn): void {
+    void this.kept.saveEvidence(tree.id, id, answer.evidence);
+  }
+
+  #freshId(): KeptId {
+    return toHex(this.#deps.random(8)) as KeptId;
   }
 
   #freshSeed(): number {
     return new DataView(this.#deps.random(4).buffer).getUint32(0);
   }
-}
-
-function messagesOf(turns: readonly Turn[]): ChatMessage[] {
-  return turns
-    .filter((turn) => turn.answer.text !== '')
-    .flatMap((turn) => [
-      { role: 'user', content: turn.question },
-      { role: 'assistant', content: turn.answer.text },
-    ]);
 }

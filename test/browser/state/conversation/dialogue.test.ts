@@ -1,22 +1,36 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
+import type { Digest } from '#shared/ids.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
+import type { KeptId } from '../../../../web/conversations/kept-conversation.ts';
 import { pageClock } from '../../../../web/browser/page-clock.ts';
 import type { AnswerOptions, Chat, ChatEvent } from '../../../../web/state/conversation/chat.ts';
 import { Dialogue } from '../../../../web/state/conversation/dialogue.svelte.ts';
+import { KeptConversations } from '../../../../web/state/conversation/kept-conversations.svelte.ts';
 import { Models } from '../../../../web/state/models.svelte.ts';
+import { openInTab } from '../../../../web/state/open-in-tab.ts';
 import { Settings } from '../../../../web/state/settings.svelte.ts';
+import { memoryConversationStore } from '../../../support/memory-conversation-store.ts';
 import { storyEvents } from '../../../support/page-gallery/check-fixtures.ts';
 import { WREN } from '../../../support/page-gallery/fixtures.ts';
+import { receiptOutcomes } from '../../../support/page-gallery/receipt-fixtures.ts';
 
 interface Asked {
   readonly messages: readonly ChatMessage[];
   readonly options: AnswerOptions;
 }
 
-beforeEach(() => localStorage.clear());
+let store: ReturnType<typeof memoryConversationStore>;
+beforeEach(() => {
+  localStorage.clear();
+  sessionStorage.clear();
+  store = memoryConversationStore();
+});
 
-/** A conversation over chats that answer with `answer`; `asked` has what they were asked, `closed` how many were closed. */
+/**
+ * A tab whose chats answer with `answer`; `asked` has what they were asked, `counts` how many were opened and closed. Another
+ * one over the same store is the tab after a reload, or a tab beside it.
+ */
 function setUp(
   answer: (asked: Asked) => AsyncGenerator<ChatEvent>,
   fetchModels: () => Promise<readonly (typeof WREN)[]> = () => Promise.resolve([WREN]),
@@ -24,11 +38,14 @@ function setUp(
   const settings = new Settings(localStorage);
   const asked: Asked[] = [];
   const counts = { opened: 0, closed: 0 };
+  const kept = new KeptConversations(store);
   const conversation = new Dialogue({
     models: new Models(fetchModels, settings),
     settings,
+    kept,
+    tab: openInTab(sessionStorage),
     clock: pageClock(),
-    random: (count) => new Uint8Array(count).fill(1),
+    random: (count) => (count === 4 ? new Uint8Array(4).fill(1) : crypto.getRandomValues(new Uint8Array(count))),
     prefetch: () => undefined,
     openChat: (): Promise<Chat> => {
       counts.opened++;
@@ -41,11 +58,19 @@ function setUp(
       });
     },
   });
-  return { conversation, settings, asked, counts };
+  return { conversation, kept, settings, asked, counts };
 }
 
 async function* story(): AsyncGenerator<ChatEvent> {
   yield* storyEvents();
+}
+
+async function* withReceipt(): AsyncGenerator<ChatEvent> {
+  const events = storyEvents();
+  yield* events.slice(0, -1);
+  const end = events.at(-1)!;
+  if (end.type === 'end') yield { ...end, hasEvidence: true };
+  yield { type: 'receipt', ...receiptOutcomes()['receipt']! };
 }
 
 async function* untilStopped({ options }: Asked): AsyncGenerator<ChatEvent> {
@@ -53,6 +78,8 @@ async function* untilStopped({ options }: Asked): AsyncGenerator<ChatEvent> {
   if (!options.signal.aborted) await new Promise((resolve) => options.signal.addEventListener('abort', resolve));
   throw new ChorusError('cancelled', 'stopped');
 }
+
+const questionsOf = ({ turns }: Dialogue): string[] => turns.map(({ question }) => question);
 
 test('the whole history goes with the second question, over the same chat', async () => {
   const { conversation, asked, counts } = setUp(story);
@@ -94,26 +121,6 @@ test('stop does not wait for the list of models', async () => {
   expect(counts).toEqual({ opened: 0, closed: 0 });
 });
 
-test('an answer that ends late leaves the chat of the question after it alone', async () => {
-  let end = (): void => undefined;
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  const { conversation, asked, counts } = setUp(async function* ({ messages }) {
-    if (messages[0]?.content === 'one') {
-      await ended;
-      throw new ChorusError('cancelled', 'stopped');
-    }
-    yield* storyEvents();
-  });
-  const first = conversation.send('one');
-  await expect.poll(() => asked.length).toBe(1);
-  conversation.reset();
-  await conversation.send('two');
-  end();
-  await first;
-  await conversation.send('three');
-  expect(counts).toEqual({ opened: 2, closed: 1 });
-});
-
 test('a question is not sent while an answer is being made', async () => {
   const { conversation, asked } = setUp(untilStopped);
   const done = conversation.send('one');
@@ -123,20 +130,26 @@ test('a question is not sent while an answer is being made', async () => {
   await done;
 });
 
-test('edit puts the question back and forgets what came after it', async () => {
-  const { conversation } = setUp(story);
+test('an edited question is asked beside the one before, which stays with all that followed it', async () => {
+  const { conversation, asked } = setUp(story);
   await conversation.send('one');
   await conversation.send('two');
-  conversation.edit(conversation.turns[0]!);
-  expect([conversation.draft, conversation.turns.length]).toEqual(['one', 0]);
+  const [first] = conversation.turns;
+  await conversation.sendEdited(first!, 'another one');
+  expect(asked[2]?.messages.map(({ content }) => content)).toEqual(['another one']);
+  expect(questionsOf(conversation)).toEqual(['another one']);
+  expect(conversation.branchesAt(conversation.turns[0]!).map(({ question }) => question)).toEqual(['one', 'another one']);
+  conversation.choose(first!);
+  expect(questionsOf(conversation)).toEqual(['one', 'two']);
 });
 
-test('asking again replaces the last answer and leaves it out of the history', async () => {
+test('asking again keeps the answer before, and leaves it out of the history', async () => {
   const { conversation, asked } = setUp(story);
   await conversation.send('one');
   await conversation.regenerate();
   expect(conversation.turns).toHaveLength(1);
   expect(asked[1]?.messages).toHaveLength(1);
+  expect(conversation.branchesAt(conversation.last!)).toHaveLength(2);
 });
 
 test('a failure is shown in the answer and the next question opens a new chat', async () => {
@@ -150,11 +163,147 @@ test('a failure is shown in the answer and the next question opens a new chat', 
   expect(counts).toEqual({ opened: 2, closed: 2 });
 });
 
-test('a new conversation gives the chat back', async () => {
+test('a conversation that is left gives its chat back at once', async () => {
   const { conversation, counts } = setUp(story);
   await conversation.send('one');
-  conversation.reset();
+  conversation.startNew();
   expect([conversation.turns.length, counts.closed]).toEqual([0, 1]);
+});
+
+test('an answer goes on while another conversation is asked, and its chat is given back at its end', async () => {
+  let end = (): void => undefined;
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const { conversation, counts } = setUp(async function* ({ messages }) {
+    if (messages[0]?.content === 'one') await ended;
+    yield* storyEvents();
+  });
+  const first = conversation.send('one');
+  const { id } = conversation;
+  conversation.startNew();
+  expect([conversation.isRunning, conversation.isRunningIn(id)]).toEqual([false, true]);
+  await conversation.send('two');
+  expect(counts).toEqual({ opened: 2, closed: 0 });
+  await conversation.open(id);
+  expect([questionsOf(conversation), conversation.isRunning]).toEqual([['one'], true]);
+  conversation.startNew();
+  end();
+  await first;
+  expect(counts).toEqual({ opened: 2, closed: 2 });
+  await conversation.open(id);
+  expect(conversation.last?.answer.text).toContain('Once upon a time');
+});
+
+test('a reload brings the conversation back: texts, verdicts, checks, receipt and salt, and the branch that was shown', async () => {
+  const before = setUp(withReceipt).conversation;
+  await before.send('one');
+  await before.send('two');
+  await before.sendEdited(before.turns[1]!, 'two, but better');
+  before.choose(before.branchesAt(before.last!)[0]!);
+
+  const { conversation, counts } = setUp(story);
+  await conversation.reopen();
+  expect([conversation.status, conversation.title, questionsOf(conversation)]).toEqual(['shown', 'one', ['one', 'two']]);
+  expect(conversation.branchesAt(conversation.last!)).toHaveLength(2);
+  const [was, is] = [before.last!.answer, conversation.last!.answer];
+  for (const part of ['text', 'parts', 'tokens', 'tokensPerSecond', 'endReason', 'phase', 'receipt'] as const) {
+    expect(is[part], part).toEqual(was[part]);
+  }
+  expect(is.checks.routes).toEqual(was.checks.routes);
+  expect([is.checks.tier, is.checks.counts]).toEqual([was.checks.tier, was.checks.counts]);
+  await conversation.send('three');
+  expect(counts.opened).toBe(1);
+});
+
+test('a reload in mid-answer shows what had come, unchecked where it was not checked, and says that it was cut off', async () => {
+  const { conversation: before } = setUp(untilStopped);
+  void before.send('one');
+  await expect.poll(() => before.last?.answer.text ?? '').not.toBe('');
+  before.flush();
+  const { conversation } = setUp(story);
+  await conversation.reopen();
+  const { answer } = conversation.last!;
+  expect(answer.text).toBe(before.last!.answer.text);
+  expect([answer.phase, answer.endReason, answer.checks.tier]).toEqual(['done', 'interrupted', 'unchecked']);
+  expect(answer.parts.map(({ tier }) => tier)).not.toContain(null);
+  before.stop();
+});
+
+test('what was not sent yet is there after a reload', async () => {
+  const { conversation: before } = setUp(story);
+  before.draft = 'half a ques';
+  before.flush();
+  expect(setUp(story).conversation.draft).toBe('half a ques');
+});
+
+test('a new tab begins with an empty conversation, and one that was deleted does not come back', async () => {
+  const { conversation } = setUp(story);
+  await conversation.reopen();
+  expect([conversation.status, conversation.turns]).toEqual(['shown', []]);
+  await conversation.send('one');
+  const { id } = conversation;
+  await conversation.delete(id);
+  expect([conversation.turns, conversation.kept.total]).toEqual([[], 0]);
+  await conversation.open(id);
+  expect(conversation.status).toBe('missing');
+  await conversation.open(null);
+  expect(conversation.status).toBe('missing');
+});
+
+test('one that another tab deletes while it is written stays deleted', async () => {
+  const { conversation, kept } = setUp(untilStopped);
+  const done = conversation.send('one');
+  await expect.poll(() => conversation.last?.answer.text ?? '').not.toBe('');
+  const { id } = conversation;
+  await store.conversations.delete(id);
+  await conversation.heard(id);
+  await done;
+  await kept.load();
+  expect([kept.total, await store.conversations.get(id)]).toEqual([0, null]);
+  expect(conversation.turns).toEqual([]);
+});
+
+test('a title is kept by the answers that come after it', async () => {
+  const { conversation, kept } = setUp(story);
+  await conversation.send('one');
+  await conversation.rename(conversation.id, 'A better name');
+  await conversation.send('two');
+  await kept.load();
+  expect([conversation.title, kept.list[0]?.title]).toEqual(['A better name', 'A better name']);
+});
+
+test('two tabs that ask in one conversation keep what both asked', async () => {
+  const { conversation: mine } = setUp(story);
+  await mine.send('one');
+  const { conversation: theirs } = setUp(story);
+  await theirs.open(mine.id);
+  await mine.send('mine');
+  await theirs.send('theirs');
+  const { conversation } = setUp(story);
+  await conversation.open(mine.id);
+  expect(conversation.branchesAt(conversation.last!).map(({ question }) => question)).toEqual(['mine', 'theirs']);
+});
+
+test('the oldest turns are left out from then on, until they are taken back in', async () => {
+  const { conversation, asked } = setUp(story);
+  await conversation.send('one');
+  await conversation.send('two');
+  conversation.leaveOut = 1;
+  await conversation.send('three');
+  await conversation.send('four');
+  const contents = (i: number) => asked[i]?.messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+  expect([contents(2), contents(3)]).toEqual([
+    ['two', 'three'],
+    ['two', 'three', 'four'],
+  ]);
+  conversation.leaveOut = 0;
+  expect(conversation.asking('five')).toMatchObject({ leftOut: 0, turns: { length: 4 } });
+});
+
+test('another model begins a new conversation, and the one before is kept', async () => {
+  const { conversation, kept } = setUp(story);
+  await conversation.send('one');
+  conversation.chooseModel('f'.repeat(64) as Digest);
+  expect([conversation.turns, kept.total]).toEqual([[], 1]);
 });
 
 test('the seed that was set is used, and a fresh one otherwise', async () => {
@@ -163,4 +312,22 @@ test('the seed that was set is used, and a fresh one otherwise', async () => {
   settings.ask.update({ seed: 7 });
   await conversation.send('two');
   expect(asked.map(({ options }) => options.seed)).toEqual([0x01010101, 7]);
+});
+
+test('a search finds titles, questions and answers, and an export has the receipts and their salts', async () => {
+  const { conversation, kept } = setUp(withReceipt);
+  await conversation.send('Tell me of wrens');
+  const { id } = conversation;
+  conversation.startNew();
+  await conversation.send('And of lanterns');
+  expect(kept.list.map(({ title }) => title)).toEqual(['And of lanterns', 'Tell me of wrens']);
+  kept.wanted = 'wrens';
+  expect(kept.list.map((found) => found.id)).toEqual([id]);
+  kept.wanted = 'owl laughed';
+  expect(kept.list).toHaveLength(2);
+  const { receipt } = receiptOutcomes()['receipt']!;
+  const exported = await kept.export(id);
+  expect(exported?.text).toContain(receipt!.file.envelope.payload);
+  expect(JSON.parse(exported!.text)).toMatchObject({ turns: [{ receiptId: receipt!.id, secrets: { prompt: receipt!.secrets.prompt } }] });
+  expect(await kept.export('0'.repeat(16) as KeptId)).toBeNull();
 });
