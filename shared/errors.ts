@@ -63,19 +63,22 @@ function isErrorCode(code: string): code is ErrorCode {
 export class ChorusError extends Error {
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
+  /** The platform's own words, where the message is made of them: for reports and logs, not for people. */
+  readonly raw: string | null;
 
-  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}) {
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, raw: string | null = null) {
     super(message);
     this.name = 'ChorusError';
     this.code = code;
     this.details = details;
+    this.raw = raw;
   }
 }
 
-/** Any thrown value as a ChorusError; one of another kind becomes `fallback` with its message kept. */
+/** Any thrown value as a ChorusError; one of another kind becomes `fallback` with its message kept, which is `raw` then. */
 export function toChorusError(thrown: unknown, fallback: ErrorCode = 'internal'): ChorusError {
   if (thrown instanceof ChorusError) return thrown;
   const isAbort = typeof thrown === 'object' && thrown !== null && 'name' in thrown && thrown.name === 'AbortError';
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new ChorusError(isAbort ? 'cancelled' : fallback, message);
+  return new ChorusError(isAbort ? 'cancelled' : fallback, message, {}, message);
 }

@@ -14,24 +14,29 @@ import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
 import { createIdbConversationStore } from './browser/idb-conversation-store.ts';
 import { keepAwake } from './browser/keep-awake.ts';
+import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
 import { oneTabAtATime } from './browser/one-tab-at-a-time.ts';
 import { pageClock } from './browser/page-clock.ts';
+import { fetchProgram, programOf } from './browser/page-program.ts';
+import { pageStorage } from './browser/page-storage.ts';
+import { StorageHealth } from './browser/storage-health.ts';
 import { PageConnection } from './state/connection.svelte.ts';
 import { ContextGauge } from './state/conversation/context-gauge.svelte.ts';
 import { Dialogue } from './state/conversation/dialogue.svelte.ts';
 import { KeptConversations } from './state/conversation/kept-conversations.svelte.ts';
+import { DeviceStorage, type KeptThing } from './state/page/device-storage.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
 import { ModelPage } from './state/model-page.svelte.ts';
 import { Models } from './state/models.svelte.ts';
 import { Network } from './state/network.svelte.ts';
 import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
+import { PageUpdate } from './state/page/page-update.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
 import { ServedTotals } from './state/served-totals.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
 import { openInTab } from './state/open-in-tab.ts';
-import type { KeyValueStorage } from './state/stored.svelte.ts';
 import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
@@ -40,11 +45,25 @@ import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 function start(target: HTMLElement): void {
   const clock = pageClock();
   const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-  const storage = pageStorage(() => localStorage);
+  const deviceStorage = new DeviceStorage();
+  const health = new StorageHealth();
+  const storageOf = (thing: KeptThing) => ({
+    health,
+    clock,
+    onNotKept: (fault: StorageFault) => deviceStorage.report(thing, fault),
+    onDamaged: (pieces: number) => deviceStorage.reportDamage(pieces),
+  });
+  const storage = pageStorage(() => localStorage, storageOf('settings').onNotKept);
   const tabStorage = pageStorage(() => sessionStorage);
   const settings = new Settings(storage);
   const connection = new PageConnection();
-  const membership = new Membership({ serverUrl: location.origin, clock, random, connection });
+  const membership = new Membership({
+    serverUrl: location.origin,
+    clock,
+    random,
+    connection,
+    storage: storageOf('key'),
+  });
   const models = new Models(() => fetchModels(new AbortController().signal), settings);
   const network = new Network({ fetchNetwork, clock, isHidden: () => document.hidden });
   const log = new LogWatch({
@@ -57,14 +76,14 @@ function start(target: HTMLElement): void {
   const keptConversations = new KeptConversations(
     createIdbConversationStore({
       clock,
-      onNotKept: () => undefined,
+      ...storageOf('conversations'),
       onChange: (deleted) => void conversation.heard(deleted),
     }),
   );
   const gauge = new ContextGauge({
     clock,
     openMeter: async (model) =>
-      (await import('./network/prompt-meters.ts')).openPromptMeter(model, clock, new AbortController().signal),
+      (await import('./network/prompt-meters.ts')).openPromptMeter(model, storageOf('files'), new AbortController().signal),
   });
   const conversation = new Dialogue({
     models,
@@ -83,13 +102,13 @@ function start(target: HTMLElement): void {
         membership.join(signal),
         import('./network/network-chat.ts'),
       ]);
-      return openNetworkChat(joined, model, { clock, random, holdProof }, signal);
+      return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
   });
   const served = new ServedTotals({
     storage,
     clock,
-    exclusively: (work) => oneTabAtATime('chorus-served', work),
+    exclusively: (work) => oneTabAtATime('chorus-served', work, { health, clock }),
   });
   const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
   const thread = new ComputeThread({ createClient, clock });
@@ -115,7 +134,7 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        const made = await createTabVolunteer(joined, worker, chosen, held, clock, signal);
+        const made = await createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
         served.follow(made);
         return made;
       } catch (thrown) {
@@ -127,7 +146,7 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore());
+  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore(storageOf('files')));
   const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
@@ -136,6 +155,17 @@ function start(target: HTMLElement): void {
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);
+  const update = new PageUpdate({
+    program: programOf(document),
+    fetchProgram,
+    reload: () => {
+      conversation.flush();
+      location.reload();
+    },
+    clock,
+  });
+  // Of code that no state of the page waits for.
+  window.addEventListener('vite:preloadError', () => void update.check());
 
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) conversation.flush();
@@ -166,19 +196,11 @@ function start(target: HTMLElement): void {
         served,
         verify,
         log,
+        deviceStorage,
+        update,
       },
     },
   });
-}
-
-/** The browser's storage, or this page's memory where it keeps nothing for the page. */
-function pageStorage(open: () => KeyValueStorage): KeyValueStorage {
-  try {
-    return open();
-  } catch {
-    const values = new Map<string, string>();
-    return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
-  }
 }
 
 /** A load that fails now is tried again when its code is needed, and the failure shown then. */

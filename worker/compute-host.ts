@@ -1,7 +1,8 @@
+import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
-import { type Blobs, loadStage, type OnProgress, readBlobs, timeEngineLayer } from './load-stage.ts';
+import { type Blobs, loadStage, type OnProgress, readStageBlobs, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { Runtimes } from './runtimes.ts';
 import type { ServedStage } from './served-stage.ts';
@@ -9,6 +10,7 @@ import type { ServedStage } from './served-stage.ts';
 export interface ComputeHostDeps {
   /** `navigator.gpu`, where there is one. */
   readonly gpu: GPU | undefined;
+  readonly clock: Clock;
   readonly onProgress: OnProgress;
   readonly onDeviceLost: (reason: string) => void;
 }
@@ -56,7 +58,7 @@ export class ComputeHost {
   load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
     return this.#turn.run(async () => {
       await this.#release();
-      const blobs = await readBlobs(request);
+      const blobs = await readStageBlobs(request, this.#deps.clock);
       for (;;) {
         const backend = this.#backend;
         if (backend === null) throw new ChorusError('bad-message', 'no backend was started');

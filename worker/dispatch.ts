@@ -1,6 +1,17 @@
+import type { Clock } from '#shared/clock.ts';
 import { toChorusError } from '#shared/errors.ts';
 import type { WorkerCallName, WorkerCalls, WorkerReply, WorkerRequest } from '#shared/wire/worker-message.ts';
 import { ComputeHost } from './compute-host.ts';
+
+/** Browsers slow down the timers of a page that nobody looks at, and not those of its threads. */
+const threadClock: Clock = {
+  wallMs: () => Date.now(),
+  nowMs: () => performance.now(),
+  setTimer(task, delayMs) {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
 
 export interface DispatchDeps {
   readonly gpu: GPU | undefined;
@@ -15,6 +26,7 @@ export interface DispatchDeps {
 export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerRequest) => void {
   const host = new ComputeHost({
     gpu,
+    clock: threadClock,
     onProgress: (phase, done, total) => post({ type: 'progress', phase, done, total }, []),
     onDeviceLost: (reason) =>
       post({ type: 'lost', code: 'device-lost', message: `the graphics device was lost: ${reason}` }, []),
@@ -25,10 +37,11 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
     void answer(host, request).then(
       (body) => post({ type: 'reply', id, body }, transferable(body)),
       (thrown: unknown) => {
-        const { code, message } = toChorusError(thrown);
+        const { code, message, details, raw } = toChorusError(thrown);
+        const failure = { code, message, details, raw };
         // A loss fails every pending call at the other end, this one too.
         const isLoss = code === 'worker-lost' || code === 'device-lost';
-        post(isLoss ? { type: 'lost', code, message } : { type: 'failure', id, code, message }, []);
+        post(isLoss ? { type: 'lost', ...failure } : { type: 'failure', id, ...failure }, []);
       },
     );
   };

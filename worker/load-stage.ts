@@ -1,3 +1,5 @@
+import { readBlobs } from '#shared/blobs/read-blobs.ts';
+import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
@@ -17,15 +19,12 @@ type Phase = Extract<WorkerReply, { type: 'progress' }>['phase'];
 export type OnProgress = (phase: Phase, done: number, total: number) => void;
 export type Blobs = ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
 
-/** Reads all blobs of a stage. Throws `bad-message` if one was not handed over. */
-export async function readBlobs({ manifest, range, blobs }: WorkerCalls['load']['request']): Promise<Blobs> {
-  const read = new Map<Digest, Uint8Array<ArrayBuffer>>();
-  for (const { digest } of stageBlobs(manifest, range)) {
-    const blob = blobs.get(digest);
-    if (blob === undefined) throw new ChorusError('bad-message', `the stage needs blob ${digest}`);
-    read.set(digest, blob instanceof Uint8Array ? blob : new Uint8Array(await blob.arrayBuffer()));
-  }
-  return read;
+/** Reads all blobs of a stage, as `readBlobs`. */
+export function readStageBlobs(
+  { manifest, range, blobs }: WorkerCalls['load']['request'],
+  clock: Pick<Clock, 'setTimer'>,
+): Promise<Blobs> {
+  return readBlobs(stageBlobs(manifest, range), blobs, clock);
 }
 
 /**

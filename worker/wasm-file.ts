@@ -1,14 +1,20 @@
 import { ChorusError } from '#shared/errors.ts';
 
+/** The first bytes of every module (WebAssembly core specification, 5.5.16): `\0asm`. */
+const WASM_MAGIC = [0x00, 0x61, 0x73, 0x6d];
+
 /**
  * The bytes of a WebAssembly file, which the build keeps gzipped only. `onProgress` tells of the download, in bytes. Throws
- * `worker-lost` where it is not there.
+ * `worker-lost` where it is not there, or something else in its place, such as a page that says so.
  */
 export async function fetchWasm(
   url: string,
   onProgress: (done: number, total: number) => void = () => undefined,
 ): Promise<ArrayBuffer> {
-  return unpacked(await fetchBytes(url, onProgress));
+  const bytes = await unpacked(await fetchBytes(url, onProgress)).catch(() => new ArrayBuffer(0));
+  const begins = new Uint8Array(bytes, 0, Math.min(bytes.byteLength, WASM_MAGIC.length));
+  if (WASM_MAGIC.every((byte, i) => begins[i] === byte)) return bytes;
+  throw new ChorusError('worker-lost', 'the runtime could not be loaded: what came is no WebAssembly');
 }
 
 async function fetchBytes(url: string, onProgress: (done: number, total: number) => void): Promise<Blob> {

@@ -9,12 +9,18 @@ export interface StoredBlob {
   readonly totalBytes: number;
 }
 
+/** Pieces of a blob that are not what their digests say, or cannot be read. */
+export interface DamagedBlob {
+  readonly digest: Digest;
+  readonly pieces: readonly number[];
+}
+
 /**
  * Blobs of a model where the device keeps them, piece by piece, across reloads. Failures reject with a ChorusError:
  * `out-of-memory` where the device has no room left, `internal` where the store itself fails.
  */
 export interface BlobStore {
-  /** The blob if all its pieces are here, each of them checked when it came; null if not. */
+  /** The blob if all its pieces are here; null if not. Bytes are checked; what a Blob holds is known once it is read (`readBlobs`). */
   get(ref: BlobRef): Promise<Blob | Uint8Array<ArrayBuffer> | null>;
   /** Which pieces are here. */
   pieces(ref: BlobRef): Promise<ReadonlySet<number>>;
@@ -23,4 +29,6 @@ export interface BlobStore {
   /** Everything kept, whole or not. */
   list(): Promise<StoredBlob[]>;
   delete(digest: Digest): Promise<void>;
+  /** Takes pieces that were found damaged for absent from now on, and others of their blob if need be. */
+  dropPieces(damaged: DamagedBlob): Promise<void>;
 }

@@ -63,7 +63,7 @@ export type WorkerRequest = {
 
 export type WorkerReply =
   | { readonly type: 'reply'; readonly id: number; readonly body: WorkerCalls[WorkerCallName]['reply'] }
-  | { readonly type: 'failure'; readonly id: number; readonly code: ErrorCode; readonly message: string }
+  | ({ readonly type: 'failure'; readonly id: number } & WorkerFailure)
   | {
       readonly type: 'progress';
       /** `done` and `total` are bytes in `runtime`, a download, and steps in the others. */
@@ -72,7 +72,15 @@ export type WorkerReply =
       readonly total: number;
     }
   /** The device is gone; the thread must be replaced. */
-  | { readonly type: 'lost'; readonly code: ErrorCode; readonly message: string };
+  | ({ readonly type: 'lost' } & WorkerFailure);
+
+/** A ChorusError on its way out of the thread. */
+export interface WorkerFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details?: Record<string, unknown>;
+  readonly raw?: string | null;
+}
 
 /** From the importer to its reference thread: one stage, all of its blobs, and what goes in from position 0 on. */
 export interface ReferenceRequest {

@@ -20,12 +20,13 @@ export function createDiskBlobStore(folder: string): BlobStore {
   const partialFolder = join(folder, 'partial');
   const wholePath = (digest: Digest) => join(folder, digest);
   const partialPath = (ref: BlobRef) => join(partialFolder, `${ref.digest}.${ref.bytes}`);
+  const removeWhole = (digest: Digest) => rm(wholePath(digest), { recursive: true, force: true });
   const pieceName = (ref: BlobRef, index: number) => `${index}.${ref.pieces[index]}`;
 
   /** Null also where the file is not what `ref` names; a file that is not even what its own name says is removed. */
   async function get(ref: BlobRef): Promise<Uint8Array<ArrayBuffer> | null> {
     if (ref.bytes === 0) return new Uint8Array(0);
-    const file = await readFile(wholePath(ref.digest)).catch(nullIfAbsent);
+    const file = await readIfSound(wholePath(ref.digest)).catch(nullIfAbsent);
     if (file === null) return null;
     const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
     const areRight = ref.pieces.map(async (_, index) => {
@@ -38,8 +39,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
     );
     if (isRight) return bytes;
     // Disks rot and people edit files.
-    if (createHash('sha256').update(bytes).digest('hex') !== ref.digest)
-      await rm(wholePath(ref.digest), { force: true });
+    if (createHash('sha256').update(bytes).digest('hex') !== ref.digest) await removeWhole(ref.digest);
     return null;
   }
 
@@ -75,7 +75,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
         const file = await open(draft, 'wx');
         try {
           for (const index of ref.pieces.keys()) {
-            const piece = await readFile(join(partialPath(ref), pieceName(ref, index)));
+            const piece = await readIfSound(join(partialPath(ref), pieceName(ref, index)));
             hash.update(piece);
             await file.writeFile(piece);
           }
@@ -114,7 +114,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
   }
 
   async function remove(digest: Digest): Promise<void> {
-    await rm(wholePath(digest), { force: true });
+    await removeWhole(digest);
     for (const name of await namesIn(partialFolder)) {
       if (name.startsWith(`${digest}.`)) await rm(join(partialFolder, name), { recursive: true, force: true });
     }
@@ -126,6 +126,8 @@ export function createDiskBlobStore(folder: string): BlobStore {
     putPiece: (ref, index, bytes) => putPiece(ref, index, bytes).catch(fail),
     list: () => list().catch(fail),
     delete: (digest) => remove(digest).catch(fail),
+    // One file holds all pieces of a blob.
+    dropPieces: ({ digest }) => remove(digest).catch(fail),
   };
 }
 
@@ -138,6 +140,16 @@ async function writeWhole(folder: string, name: string, write: (draft: string) =
     await rename(draft, join(folder, name));
   } finally {
     await rm(draft, { force: true });
+  }
+}
+
+/** The bytes of a file; none where the disk has it but cannot read it, which then counts as damaged. */
+async function readIfSound(path: string): Promise<Buffer<ArrayBuffer>> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (hasCode(error, 'EIO') || hasCode(error, 'EISDIR')) return Buffer.alloc(0);
+    throw error;
   }
 }
 
@@ -155,7 +167,11 @@ function nullIfAbsent(error: unknown): null {
 }
 
 function isAbsence(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return hasCode(error, 'ENOENT');
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 function isDigest(name: string): name is Digest {

@@ -75,8 +75,7 @@ export async function startVolunteer(options: VolunteerProgramOptions): Promise<
 
   volunteer.onChange(() => {
     const { phase, error } = volunteer.state;
-    if (phase === 'failed')
-      void stop(new ChorusError(error?.code ?? 'internal', error?.message ?? 'the volunteer failed'));
+    if (phase === 'failed') void stop(error ?? new ChorusError('internal', 'the volunteer failed'));
   });
   volunteer.start();
   return { volunteer, ended, finish: () => end(() => volunteer.finish(), null), stop: () => stop() };

@@ -72,6 +72,19 @@ export function describeBlobStore(
       expect(await store.get(whole.ref)).toBeNull();
     });
 
+    it('lack what was dropped, until it comes again', async () => {
+      const { ref, bytes } = makeBlob(BLOB_PIECE_BYTES + 10);
+      for (const index of [0, 1]) await store.putPiece(ref, index, pieceOf(ref, bytes, index));
+      await store.dropPieces({ digest: ref.digest, pieces: [1] });
+      expect(await store.get(ref)).toBeNull();
+      const here = await store.pieces(ref);
+      expect(here.has(1)).toBe(false);
+      for (const index of [0, 1]) {
+        if (!here.has(index)) await store.putPiece(ref, index, pieceOf(ref, bytes, index));
+      }
+      expect(await digestOfStored(store, ref)).toBe(ref.digest);
+    });
+
     it('may be empty', async () => {
       const { ref } = makeBlob(0);
       expect(await digestOfStored(store, ref)).toBe(ref.digest);

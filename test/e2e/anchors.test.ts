@@ -4,6 +4,7 @@ import { until } from '../support/volunteer-tab.ts';
 import { startWitnessedServer, type WitnessedServer } from '../support/witnessed-server.ts';
 import { describeConversations } from './anchors/conversations.ts';
 import { describeFaultyDevice } from './anchors/faulty-device.ts';
+import { describeKeptThings } from './anchors/kept-things.ts';
 import { describeLiar } from './anchors/liar.ts';
 import { describePage } from './anchors/page-axe.ts';
 import { describeReceipts } from './anchors/receipts.ts';
@@ -30,6 +31,7 @@ describe('a network of four anchors', () => {
   describePage(() => network);
   describeReceipts(() => network);
   describeConversations(() => network);
+  describeKeptThings(() => network);
   describeFaultyDevice(() => network);
   describeLiar(() => network);
 });

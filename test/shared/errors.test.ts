@@ -41,4 +41,9 @@ describe('a thrown value', () => {
     expect(toChorusError('plain')).toMatchObject({ code: 'internal', message: 'plain' });
     expect(toChorusError(new DOMException('over', 'AbortError'))).toMatchObject({ code: 'cancelled' });
   });
+
+  it('of the platform is marked as its words, one of ours is not', () => {
+    expect(toChorusError(new TypeError('no')).raw).toBe('no');
+    expect(toChorusError(new ChorusError('gap', 'rows are missing')).raw).toBeNull();
+  });
 });

@@ -1,4 +1,4 @@
-import type { BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
+import type { BlobStore, DamagedBlob, StoredBlob } from '#shared/blobs/blob-store.ts';
 import { checkPiece } from '#shared/blobs/piece.ts';
 import { concatBytes } from '#shared/bytes.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -49,6 +49,11 @@ export class MemoryBlobStore implements BlobStore {
 
   delete(digest: Digest): Promise<void> {
     this.#entries.delete(digest);
+    return Promise.resolve();
+  }
+
+  dropPieces({ digest, pieces }: DamagedBlob): Promise<void> {
+    for (const index of pieces) this.#entries.get(digest)?.pieces.delete(index);
     return Promise.resolve();
   }
 }

@@ -1,9 +1,10 @@
 import type { SessionId } from '#shared/ids.ts';
 import { openWasm } from '../../worker/backend.ts';
-import { loadStage, readBlobs } from '../../worker/load-stage.ts';
+import { loadStage, readStageBlobs } from '../../worker/load-stage.ts';
 import { Runtimes } from '../../worker/runtimes.ts';
 import { engineDigests, halves, type EngineDigests } from './engine-digests.ts';
 import { importWren } from './imported-wren.ts';
+import { realClock } from './real-clock.ts';
 
 /** The digests of this machine's engine, in this thread. */
 export async function nodeEngineDigests(): Promise<EngineDigests> {
@@ -13,7 +14,7 @@ export async function nodeEngineDigests(): Promise<EngineDigests> {
   const loaded = await Promise.all(
     halves.map(async (range) => {
       const request = { manifest: wren.manifest, range, blobs: wren.blobs(range), probe: false, maxSessions: 1 };
-      const made = await loadStage(backend, request, await readBlobs(request), () => undefined);
+      const made = await loadStage(backend, request, await readStageBlobs(request, realClock), () => undefined);
       await made.stage.open(session, 64);
       return made;
     }),

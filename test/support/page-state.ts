@@ -4,6 +4,7 @@ import { PageConnection } from '../../web/state/connection.svelte.ts';
 import { ContextGauge } from '../../web/state/conversation/context-gauge.svelte.ts';
 import { Dialogue } from '../../web/state/conversation/dialogue.svelte.ts';
 import { KeptConversations } from '../../web/state/conversation/kept-conversations.svelte.ts';
+import { DeviceStorage } from '../../web/state/page/device-storage.svelte.ts';
 import { KeptFiles } from '../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../web/state/log-watch.svelte.ts';
 import { ModelPage } from '../../web/state/model-page.svelte.ts';
@@ -12,6 +13,7 @@ import { Network } from '../../web/state/network.svelte.ts';
 import { OpenedReceipt } from '../../web/state/opened-receipt.svelte.ts';
 import { openInTab } from '../../web/state/open-in-tab.ts';
 import type { PageState } from '../../web/state/page-context.ts';
+import { PageUpdate } from '../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../web/state/receipt-search.svelte.ts';
 import { ServedTotals } from '../../web/state/served-totals.svelte.ts';
 import { Settings } from '../../web/state/settings.svelte.ts';
@@ -61,6 +63,8 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     }),
     model: new ModelPage(fails),
     verify: new VerifyForm(verifier),
+    deviceStorage: new DeviceStorage(),
+    update: new PageUpdate({ program: null, fetchProgram: fails, reload: prefetch, clock }),
     log: new LogWatch({ fetchLog: fails, openClient: fails, storage, clock }),
     ...given,
   };

@@ -4,8 +4,9 @@ import type { Digest } from '#shared/ids.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { openWasm, type OpenBackend } from '../../worker/backend.ts';
-import { type Blobs, loadStage, readBlobs } from '../../worker/load-stage.ts';
+import { type Blobs, loadStage, readStageBlobs } from '../../worker/load-stage.ts';
 import { Runtimes } from '../../worker/runtimes.ts';
+import { realClock } from '../support/real-clock.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
 
 const ranges: readonly StageRange[] = [
@@ -34,7 +35,12 @@ test.each(ranges.map((range) => [describeRange(range), range] as const))(
   'a stage with %s computes the values of the manifest',
   async (_, range) => {
     const request = requestFor(range);
-    const { stage, probed } = await loadStage(backend, request, await readBlobs(request), () => undefined);
+    const { stage, probed } = await loadStage(
+      backend,
+      request,
+      await readStageBlobs(request, realClock),
+      () => undefined,
+    );
     // Activations of 16 bits leave about so much beside the float32 of the reference.
     expect(probed.error).toBeLessThan(1e-4);
     expect(probed.decodeMs).toBeGreaterThan(0);
@@ -45,7 +51,9 @@ test.each(ranges.map((range) => [describeRange(range), range] as const))(
 test('loading reports every step', async () => {
   const request = requestFor(middle);
   const seen = new Set<string>();
-  const { stage } = await loadStage(backend, request, await readBlobs(request), (phase) => seen.add(phase));
+  const { stage } = await loadStage(backend, request, await readStageBlobs(request, realClock), (phase) =>
+    seen.add(phase),
+  );
   expect([...seen]).toEqual(['cut', 'create', 'warm-up', 'probe']);
   await stage.release();
 });
@@ -62,13 +70,18 @@ function damaged(blobs: Blobs): Blobs {
 
 test('a stage that computes other values than the manifest says is refused', async () => {
   const request = requestFor(middle);
-  const blobs = damaged(await readBlobs(request));
+  const blobs = damaged(await readStageBlobs(request, realClock));
   await expect(loadStage(backend, request, blobs, () => undefined)).rejects.toMatchObject({ code: 'probe-failed' });
 });
 
 test('without the probe nothing is compared', async () => {
   const request = requestFor(middle, false);
-  const { stage, probed } = await loadStage(backend, request, damaged(await readBlobs(request)), () => undefined);
+  const { stage, probed } = await loadStage(
+    backend,
+    request,
+    damaged(await readStageBlobs(request, realClock)),
+    () => undefined,
+  );
   expect(probed.error).toBeNull();
   await stage.release();
 });
@@ -78,7 +91,7 @@ test('a blob that was not handed over is named', async () => {
   const blobs = new Map(request.blobs);
   const missing = wren.manifest.graph.digest;
   blobs.delete(missing);
-  await expect(readBlobs({ ...request, blobs })).rejects.toMatchObject({
+  await expect(readStageBlobs({ ...request, blobs }, realClock)).rejects.toMatchObject({
     code: 'bad-message',
     message: expect.stringContaining(missing) as string,
   });
@@ -88,12 +101,25 @@ test('a Blob is read where bytes would do', async () => {
   const request = requestFor(middle);
   const digest = wren.manifest.graph.digest;
   const bytes = request.blobs.get(digest) as Uint8Array<ArrayBuffer>;
-  const read = await readBlobs({ ...request, blobs: new Map([...request.blobs, [digest, new Blob([bytes])]]) });
+  const read = await readStageBlobs(
+    { ...request, blobs: new Map([...request.blobs, [digest, new Blob([bytes])]]) },
+    realClock,
+  );
   expect(digestOf(read.get(digest) as Uint8Array)).toBe(digest);
+});
+
+test('a Blob that is not what its name says is told, with the pieces to be fetched anew', async () => {
+  const request = requestFor(middle);
+  const digest = wren.manifest.graph.digest;
+  const bytes = (request.blobs.get(digest) as Uint8Array<ArrayBuffer>).slice();
+  bytes[7]! ^= 0x01;
+  await expect(
+    readStageBlobs({ ...request, blobs: new Map([...request.blobs, [digest, new Blob([bytes])]]) }, realClock),
+  ).rejects.toMatchObject({ code: 'digest-mismatch', details: { damaged: [{ digest, pieces: [0] }] } });
 });
 
 test('a stage beyond the model is refused', async () => {
   const range: StageRange = { start: 6, end: 9, embedding: false, head: false };
   const request = { ...requestFor(middle), range };
-  await expect(readBlobs(request)).rejects.toMatchObject({ code: 'bad-manifest' });
+  await expect(readStageBlobs(request, realClock)).rejects.toMatchObject({ code: 'bad-manifest' });
 });

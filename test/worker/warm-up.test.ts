@@ -6,7 +6,7 @@ import type { Runtime } from '../../worker/runtime.ts';
 import { Runtimes } from '../../worker/runtimes.ts';
 import { warmUp } from '../../worker/warm-up.ts';
 
-const binary = Uint8Array.from({ length: 100_000 }, (_, i) => (i * i) % 251);
+const binary = Uint8Array.from({ length: 100_000 }, (_, i) => [0x00, 0x61, 0x73, 0x6d][i] ?? (i * i) % 251);
 const packed = gzipSync(binary);
 let server: Server;
 let url: string;
@@ -15,6 +15,8 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     if (request.url === '/packed') response.end(packed);
     else if (request.url === '/plain') response.end(binary);
+    else if (request.url === '/page') response.end('<!doctype html><title>Not here</title>');
+    else if (request.url === '/cut') response.end(packed.subarray(0, 100));
     else response.writeHead(503).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -46,6 +48,8 @@ test.each(['/packed', '/plain'])('the runtime gets its binary as it is from %s, 
 
 test.each([
   ['that cannot be had', '/absent', undefined],
+  ['that is a page in its place', '/page', undefined],
+  ['that was cut off', '/cut', undefined],
   ['that does not run', '/plain', new Error('Aborted(CompileError)')],
 ])('a binary %s loses the thread', async (_, path, failure) => {
   const { runtime } = keepingRuntime(path, failure);

@@ -8,15 +8,17 @@ import {
   type KeptId,
 } from '../conversations/kept-conversation.ts';
 import { keptEvidenceSchema, type KeptEvidence } from '../conversations/kept-evidence.ts';
-import type { StorageFault } from './kept-database.ts';
 import { KeptRecords } from './kept-records.ts';
+import type { StorageFault } from './not-kept.ts';
 import { oneTabAtATime } from './one-tab-at-a-time.ts';
+import type { StorageHealth } from './storage-health.ts';
 
 const NAME = 'chorus-conversations';
 const changeSchema = z.object({ deleted: keptIdSchema.nullable() });
 
 export interface IdbConversationStoreOptions {
   readonly clock: Clock;
+  readonly health: StorageHealth;
   /** Told once, with the first that is not kept or cannot be read. */
   readonly onNotKept: (fault: StorageFault) => void;
   /** Another tab of this browser has changed something, and deleted this conversation. */
@@ -27,6 +29,7 @@ export interface IdbConversationStoreOptions {
 /** Conversations in IndexedDB, as far as the browser keeps them. */
 export function createIdbConversationStore({
   clock,
+  health,
   onNotKept,
   onChange,
   name = NAME,
@@ -37,7 +40,7 @@ export function createIdbConversationStore({
     isTold = true;
   };
   const records = <Value>(store: string, parse: (stored: unknown) => Value) =>
-    new KeptRecords<KeptId, Value>({ database: `${name}-${store}`, store, parse, onNotKept: tellOnce, clock });
+    new KeptRecords<KeptId, Value>({ database: `${name}-${store}`, store, parse, onNotKept: tellOnce, health, clock });
   const channel = openChannel(name);
   channel?.addEventListener('message', ({ data }) => {
     const change = changeSchema.safeParse(data);
@@ -46,7 +49,7 @@ export function createIdbConversationStore({
   return {
     conversations: records<KeptConversation>('texts', (stored) => keptConversationSchema.parse(stored)),
     evidence: records<KeptEvidence>('evidence', (stored) => keptEvidenceSchema.parse(stored)),
-    exclusively: (work) => oneTabAtATime(name, work),
+    exclusively: (work) => oneTabAtATime(name, work, { health, clock }),
     announce: (deleted) => channel?.postMessage({ deleted }),
   };
 }

@@ -1,32 +1,18 @@
 import { openDB, type IDBPDatabase, type OpenDBCallbacks } from 'idb';
 import type { Clock } from '#shared/clock.ts';
+import { NotKept, nameOf, toNotKept } from './not-kept.ts';
 import { pageClock } from './page-clock.ts';
-
-/** Why the browser keeps something no longer than the page: it refuses, has no room, does not answer, or fails. */
-export type StorageFault = 'denied' | 'full' | 'silent' | 'failed';
-
-/** What was to be kept is not, or cannot be read. Nobody who asks or lends needs it to be. */
-export class NotKept extends Error {
-  readonly fault: StorageFault;
-
-  constructor(fault: StorageFault, cause?: unknown) {
-    super(`not kept: ${fault}`, { cause });
-    this.name = 'NotKept';
-    this.fault = fault;
-  }
-}
+import { StorageHealth } from './storage-health.ts';
+import { unlessSilent } from './unless-silent.ts';
 
 export interface KeptDatabaseOptions<Schema> {
   readonly name: string;
   readonly version: number;
   readonly upgrade: NonNullable<OpenDBCallbacks<Schema>['upgrade']>;
+  /** Of the page, which has one for all; one of its own if left out. */
+  readonly health?: StorageHealth | undefined;
   readonly clock?: Clock | undefined;
 }
-
-/** Counting ticks, not time, forgives a stall of this page. */
-const TICK_MS = 1_000;
-/** Ticks in which nothing that was asked of a database ends before it is given up. */
-const MAX_SILENT_TICKS = 2;
 
 /** The fault is in what was to be written: another connection does not cure it. */
 const OF_THE_VALUE = new Set(['QuotaExceededError', 'DataCloneError', 'ConstraintError', 'DataError']);
@@ -39,6 +25,7 @@ const OF_THE_VALUE = new Set(['QuotaExceededError', 'DataCloneError', 'Constrain
 export class KeptDatabase<Schema = unknown> {
   readonly name: string;
   readonly #options: KeptDatabaseOptions<Schema>;
+  readonly #health: StorageHealth;
   readonly #clock: Clock;
   #connection: Promise<IDBPDatabase<Schema>> | null = null;
   #givenUp: NotKept | null = null;
@@ -48,16 +35,23 @@ export class KeptDatabase<Schema = unknown> {
   constructor(options: KeptDatabaseOptions<Schema>) {
     this.name = options.name;
     this.#options = options;
+    this.#health = options.health ?? new StorageHealth();
     this.#clock = options.clock ?? pageClock();
   }
 
   /** The outcome of `work`, which may be begun twice. Rejects with `NotKept` alone, at the latest after 2 s of silence. */
   async run<Result>(work: (database: IDBPDatabase<Schema>) => Promise<Result>): Promise<Result> {
-    if (this.#givenUp !== null) throw this.#givenUp;
+    const givenUp = this.#givenUp ?? this.#health.silence;
+    if (givenUp !== null) throw givenUp;
     try {
-      return await this.#unlessSilent(this.#attempt(work));
+      return await unlessSilent(this.#attempt(work), this.#clock, () => this.#ended);
     } catch (thrown) {
-      throw toNotKept(thrown);
+      const reason = toNotKept(thrown);
+      if (reason.fault === 'silent') {
+        this.#health.silence ??= reason;
+        this.#giveUp(reason);
+      }
+      throw reason;
     }
   }
 
@@ -88,6 +82,7 @@ export class KeptDatabase<Schema = unknown> {
       Promise.resolve().then(() => openDB<Schema>(name, version, { upgrade, blocking: drop, terminated: drop })),
     );
     this.#connection = connection;
+    connection.catch(drop);
     return connection;
   }
 
@@ -111,36 +106,4 @@ export class KeptDatabase<Schema = unknown> {
       this.#ended++;
     }
   }
-
-  #unlessSilent<Result>(work: Promise<Result>): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      let ended = this.#ended;
-      let silentTicks = 0;
-      const tick = (): void => {
-        silentTicks = this.#ended === ended ? silentTicks + 1 : 0;
-        ended = this.#ended;
-        if (silentTicks < MAX_SILENT_TICKS) {
-          stopTimer = this.#clock.setTimer(tick, TICK_MS);
-          return;
-        }
-        const silent = new NotKept('silent');
-        this.#giveUp(silent);
-        reject(silent);
-      };
-      let stopTimer = this.#clock.setTimer(tick, TICK_MS);
-      work.then(resolve, reject).finally(() => stopTimer());
-    });
-  }
-}
-
-function toNotKept(thrown: unknown): NotKept {
-  if (thrown instanceof NotKept) return thrown;
-  const name = nameOf(thrown);
-  if (name === 'QuotaExceededError') return new NotKept('full', thrown);
-  return new NotKept(name === 'SecurityError' ? 'denied' : 'failed', thrown);
-}
-
-/** Not every browser still throws a DOMException. */
-function nameOf(thrown: unknown): string {
-  return thrown instanceof Error || thrown instanceof DOMException ? thrown.name : '';
 }

@@ -1,6 +1,8 @@
 import type { IDBPDatabase } from 'idb';
 import type { Clock } from '#shared/clock.ts';
-import { KeptDatabase, NotKept, type StorageFault } from './kept-database.ts';
+import { KeptDatabase } from './kept-database.ts';
+import { NotKept, type StorageFault } from './not-kept.ts';
+import type { StorageHealth } from './storage-health.ts';
 
 export interface KeptRecordsOptions<Value> {
   /** Of the database, which has no other store than `store`. */
@@ -10,6 +12,7 @@ export interface KeptRecordsOptions<Value> {
   readonly parse: (stored: unknown) => Value;
   /** Told once, with the first record that is not kept or cannot be read. */
   readonly onNotKept: (fault: StorageFault) => void;
+  readonly health?: StorageHealth;
   readonly clock?: Clock;
 }
 
@@ -22,13 +25,18 @@ export class KeptRecords<Key extends string | number, Value> {
   readonly #database: KeptDatabase;
   /** What the storage did not take; null for a record that it could not delete. */
   readonly #memory = new Map<Key, Value | null>();
-  #isTold = false;
+  #fault: StorageFault | null = null;
 
   constructor(options: KeptRecordsOptions<Value>) {
-    const { database: name, store, clock } = options;
+    const { database: name, store, health, clock } = options;
     this.#options = options;
     const upgrade = (database: IDBPDatabase) => void database.createObjectStore(store);
-    this.#database = new KeptDatabase({ name, version: 1, upgrade, clock });
+    this.#database = new KeptDatabase({ name, version: 1, upgrade, health, clock });
+  }
+
+  /** What the storage failed with first, if it did: records that seem absent may be there. */
+  get fault(): StorageFault | null {
+    return this.#fault;
   }
 
   async get(key: Key): Promise<Value | null> {
@@ -77,8 +85,8 @@ export class KeptRecords<Key extends string | number, Value> {
       return await this.#database.run(work);
     } catch (thrown) {
       if (!(thrown instanceof NotKept)) throw thrown;
-      if (!this.#isTold) this.#options.onNotKept(thrown.fault);
-      this.#isTold = true;
+      if (this.#fault === null) this.#options.onNotKept(thrown.fault);
+      this.#fault ??= thrown.fault;
       return thrown;
     }
   }

@@ -6,7 +6,7 @@ import { adaptWebSocket } from '#shared/peer/control/socket.ts';
 import { LinkPool, type TransportNotice } from '#shared/peer/link/link-pool.ts';
 import type { Link } from '#shared/peer/link/link.ts';
 import { Requester } from '#shared/peer/requester/requester.ts';
-import { openIdentity } from '../browser/identity.ts';
+import { openIdentity, type IdentityDeps } from '../browser/identity.ts';
 import { hasWebRtc, PeerJsTransport } from './webrtc-transport.ts';
 
 export interface JoinDeps {
@@ -14,6 +14,8 @@ export interface JoinDeps {
   readonly serverUrl: string;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  /** Of the key. */
+  readonly storage: IdentityDeps;
   readonly onState: (state: ControlState) => void;
   readonly onTransport: (notice: TransportNotice) => void;
   readonly onLink: (link: Link) => void;
@@ -35,7 +37,7 @@ export interface Joined {
  */
 export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
   const { serverUrl, clock, random } = deps;
-  const own = await openIdentity();
+  const own = await openIdentity(deps.storage);
   const { identity } = own;
   const ending = new AbortController();
   let control: ControlClient;

@@ -1,6 +1,7 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { ControlState } from '#shared/peer/control/control-client.ts';
 import type { TransportNotice } from '#shared/peer/link/link-pool.ts';
+import type { IdentityDeps } from '../browser/identity.ts';
 import { orAborted } from '../browser/or-aborted.ts';
 import type { PageConnection } from '../state/connection.svelte.ts';
 import type { Joined } from './join.ts';
@@ -10,6 +11,8 @@ export interface MembershipDeps {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly connection: PageConnection;
+  /** Of the key. */
+  readonly storage: IdentityDeps;
 }
 
 /** Joins the network when somebody first needs it, once for all, and again after the connection has ended for good. */

@@ -1,10 +1,11 @@
-import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { RandomBytes } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
+import type { BlobStoreOptions } from '../browser/blob-store.ts';
 import type { AnswerOptions, Chat, ChatEvent } from '../state/conversation/chat.ts';
 import { fetchManifest, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
@@ -13,7 +14,8 @@ import { logTabReceipt, signTabReceipt, type TabReceiptDeps } from './tab-receip
 import { WrittenText } from './written-text.ts';
 
 export interface NetworkChatDeps {
-  readonly clock: Clock;
+  /** Of the tokenizer's files. */
+  readonly storage: BlobStoreOptions;
   readonly random: RandomBytes;
   /** Holds a proof's checkpoint to what this browser has seen of the log. Never rejects. */
   readonly holdProof: (proof: string) => Promise<void>;
@@ -26,13 +28,13 @@ export interface NetworkChatDeps {
 export async function openNetworkChat(
   joined: Joined,
   model: Digest,
-  { clock, random, holdProof }: NetworkChatDeps,
+  { storage, random, holdProof }: NetworkChatDeps,
   signal: AbortSignal,
 ): Promise<Chat> {
   const { identity, control } = joined;
   const { serverKey } = control;
   const manifest = await openManifest(await fetchManifest(model, signal), model, { serverKey, verify });
-  const text = await loadModelText(manifest, clock, signal);
+  const text = await loadModelText(manifest, storage, signal);
   const conversation = joined.requester.openConversation({ manifest, digest: model });
   const receipts: TabReceiptDeps = {
     ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt, holdProof },

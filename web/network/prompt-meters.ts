@@ -1,8 +1,8 @@
-import type { Clock } from '#shared/clock.ts';
 import type { Digest } from '#shared/ids.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import type { PromptMeter } from '../conversations/fit-context.ts';
+import type { BlobStoreOptions } from '../browser/blob-store.ts';
 import { manifestBytes } from '../receipts/manifest-bytes.ts';
 import { fetchManifest } from './api.ts';
 import { loadModelText } from './load-model-text.ts';
@@ -14,11 +14,15 @@ const MAX_TOKEN_CHARACTERS = 32;
  * Counts tokens for a model without connecting to anybody: its tokenizer comes from the server, or is kept here. Rejects
  * with why it could not be had.
  */
-export async function openPromptMeter(model: Digest, clock: Clock, signal: AbortSignal): Promise<PromptMeter> {
+export async function openPromptMeter(
+  model: Digest,
+  storage: BlobStoreOptions,
+  signal: AbortSignal,
+): Promise<PromptMeter> {
   const bytes = manifestBytes(await fetchManifest(model, signal), model);
   const manifest = manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
   const { maxPositions } = manifest.config;
-  return promptMeter(await loadModelText(manifest, clock, signal), maxPositions);
+  return promptMeter(await loadModelText(manifest, storage, signal), maxPositions);
 }
 
 /** Counts with this tokenizer and chat template. Of a text that is far too long, no more is read than shows that. */

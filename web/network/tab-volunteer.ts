@@ -1,8 +1,7 @@
-import type { Clock } from '#shared/clock.ts';
 import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { Volunteer, type HeldStage } from '#shared/peer/volunteer/volunteer.ts';
 import type { WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
-import { openBlobStore } from '../browser/blob-store.ts';
+import { openBlobStore, type BlobStoreOptions } from '../browser/blob-store.ts';
 import type { VolunteerSettings } from '../state/settings.svelte.ts';
 import type { VolunteerHandle } from '../state/volunteer-panel.svelte.ts';
 import { fetchManifest, fetchRange } from './api.ts';
@@ -11,25 +10,21 @@ import type { Joined } from './join.ts';
 
 /**
  * A volunteer in this tab, not started yet, good for one sitting: its store closes at its end. Where the browser's room
- * is used up, what is no part of a stage in `held` or in use makes way. Rejects as `openBlobStore` does, or if `signal`
- * has aborted by then.
+ * is used up, what is no part of a stage in `held` or in use makes way. Throws if `signal` has aborted by then.
  */
-export async function createTabVolunteer(
+export function createTabVolunteer(
   { identity, control, links, webrtc }: Joined,
   worker: WorkerClient,
   { backend, pledgeMegabytes, slots, dutyPercent }: VolunteerSettings,
   held: readonly HeldStage[],
-  clock: Clock,
+  storage: Omit<BlobStoreOptions, 'neededLater'>,
   signal: AbortSignal,
-): Promise<VolunteerHandle> {
+): VolunteerHandle {
+  signal.throwIfAborted();
   const sitting = new AbortController();
   const authority = { serverKey: control.serverKey, verify };
   const neededLater = () => blobsOfStages(held, fetchManifest, authority, sitting.signal);
-  const blobs = await openBlobStore({ neededLater });
-  if (signal.aborted) {
-    blobs.close();
-    signal.throwIfAborted();
-  }
+  const blobs = openBlobStore({ ...storage, neededLater });
   const volunteer = new Volunteer({
     identity,
     control,
@@ -38,7 +33,7 @@ export async function createTabVolunteer(
     blobs,
     fetchRange,
     fetchManifest,
-    clock,
+    clock: storage.clock,
     verify,
     random,
     settings: {

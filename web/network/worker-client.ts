@@ -15,7 +15,11 @@ export function spawnWorker(): WorkerPort {
     terminate: () => worker.terminate(),
   };
   worker.onmessage = (event: MessageEvent<WorkerReply>) => port.onMessage(event.data);
-  worker.onerror = (event) => port.onDeath(event.message || 'the compute thread could not be started');
+  worker.onerror = ({ message }) => {
+    // A script that cannot be loaded fails without a message.
+    if (message) port.onDeath('the compute thread failed', message);
+    else port.onDeath('the compute thread could not be started');
+  };
   worker.onmessageerror = () => port.onDeath('the compute thread sent what cannot be read');
   return port;
 }

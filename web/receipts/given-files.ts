@@ -42,10 +42,15 @@ export function recognize(read: string): Given {
   return isPolicy ? { kind: 'policy', text } : { kind: 'text', text: read };
 }
 
-/** A file's text, with its byte order mark if it has one. Throws `too-large`, or `bad-message` for what is no UTF-8. */
+/** A file's text, with its byte order mark if it has one. Throws `too-large`, or `bad-message` for what cannot be read or is no UTF-8. */
 export async function readGivenFile(file: Pick<File, 'name' | 'size' | 'arrayBuffer'>): Promise<string> {
   if (file.size > MAX_GIVEN_BYTES) throw new ChorusError('too-large', `${file.name} is too large to be read`);
-  const bytes = await file.arrayBuffer();
+  const bytes = await file.arrayBuffer().catch(() => {
+    throw new ChorusError(
+      'bad-message',
+      `${file.name} could not be read: it may have been changed since it was chosen`,
+    );
+  });
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

@@ -2,12 +2,14 @@ import { createContext } from 'svelte';
 import type { PageConnection } from './connection.svelte.ts';
 import type { ContextGauge } from './conversation/context-gauge.svelte.ts';
 import type { Dialogue } from './conversation/dialogue.svelte.ts';
+import type { DeviceStorage } from './page/device-storage.svelte.ts';
 import type { KeptFiles } from './kept-files.svelte.ts';
 import type { LogWatch } from './log-watch.svelte.ts';
 import type { ModelPage } from './model-page.svelte.ts';
 import type { Models } from './models.svelte.ts';
 import type { Network } from './network.svelte.ts';
 import type { OpenedReceipt } from './opened-receipt.svelte.ts';
+import type { PageUpdate } from './page/page-update.svelte.ts';
 import type { ReceiptSearch } from './receipt-search.svelte.ts';
 import type { ServedTotals } from './served-totals.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
@@ -30,6 +32,8 @@ export interface PageState {
   readonly served: ServedTotals;
   readonly verify: VerifyForm;
   readonly log: LogWatch;
+  readonly deviceStorage: DeviceStorage;
+  readonly update: PageUpdate;
 }
 
 export const [getPageState, setPageState] = createContext<PageState>();

@@ -106,8 +106,8 @@ export class VolunteerPanel {
       this.#show({
         ...STATE_OFF,
         phase: 'failed',
-        message: error.message,
-        error: { code: error.code, message: error.message },
+        message: error.raw === null ? error.message : 'This tab could not start.',
+        error,
       });
     } finally {
       if (this.#starting === starting) this.#starting = null;

@@ -10,19 +10,20 @@ export interface Explanation {
   readonly canRetry: boolean;
 }
 
-type Known = Omit<Explanation, 'text'> & { readonly text: string | ((error: ChorusError) => string) };
+/** `text` is given what the error itself says, as a sentence; nothing where that is not in our words. */
+type Known = Omit<Explanation, 'text'> & { readonly text: string | ((own: string, error: ChorusError) => string) };
 
 const KNOWN: Partial<Record<ErrorCode, Known>> = {
   'no-coverage': {
     title: 'Part of the model is not held by anyone right now',
-    text: (error) =>
-      `${missingLayers(error) ?? toSentence(error.message)} Open the Volunteer view on another device, or in a second tab, and press Start.`,
+    text: (own, error) =>
+      `${missingLayers(error) ?? own} Open the Volunteer view on another device, or in a second tab, and press Start.`,
     goTo: 'volunteer',
     canRetry: true,
   },
   'too-few-volunteers': {
     title: 'Too few volunteers for this model',
-    text: (error) => `${toSentence(error.message)} Open the Volunteer view on another device and press Start.`,
+    text: (own) => `${own} Open the Volunteer view on another device and press Start.`,
     goTo: 'volunteer',
     canRetry: true,
   },
@@ -47,7 +48,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'not-found': {
     title: 'The server does not have this',
-    text: (error) => toSentence(error.message),
+    text: (own) => own || 'It may have been removed, or the address be wrong.',
     goTo: null,
     canRetry: true,
   },
@@ -65,7 +66,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   timeout: {
     title: 'This took too long',
-    text: (error) => `${toSentence(error.message)} Trying again asks for a new route.`,
+    text: (own) => `${own} Trying again asks for a new route.`,
     goTo: 'network',
     canRetry: true,
   },
@@ -88,8 +89,8 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     canRetry: true,
   },
   'digest-mismatch': {
-    title: 'A downloaded file was not what it should be',
-    text: 'It was thrown away. Trying again downloads it afresh.',
+    title: 'A file of the model was not what it should be',
+    text: 'It was thrown away. Trying again downloads it afresh. If this stays, the disk of this device or of the server may be failing.',
     goTo: null,
     canRetry: true,
   },
@@ -101,7 +102,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'out-of-memory': {
     title: 'Not enough room on this device',
-    text: (error) => `${toSentence(error.message)} Lower the memory pledge, or close other tabs.`,
+    text: (own) => `${own} Lower the memory pledge, or close other tabs.`,
     goTo: null,
     canRetry: true,
   },
@@ -117,6 +118,30 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
     goTo: null,
     canRetry: true,
   },
+  'worker-lost': {
+    title: 'The part of this page that computes has ended',
+    text: 'The browser may be short of memory, or have lost a file of this page. Close other tabs and try again; if it stays, load this page again.',
+    goTo: null,
+    canRetry: true,
+  },
+  'device-lost': {
+    title: 'The graphics device was lost',
+    text: 'It may be in use by other programs. Try again, or choose the CPU in the settings.',
+    goTo: null,
+    canRetry: true,
+  },
+  'pin-mismatch': {
+    title: 'This page is older or newer than the model asks for',
+    text: (own) => `${own} Load this page again to get the version that fits.`,
+    goTo: null,
+    canRetry: false,
+  },
+  unsupported: {
+    title: 'This browser cannot do this',
+    text: (own) => own || 'Try a newer browser, or another one.',
+    goTo: null,
+    canRetry: true,
+  },
   'bad-signature': {
     title: 'The other end could not prove who it is',
     text: 'The connection was refused. Reload the page; if this stays, do not trust this server.',
@@ -125,17 +150,28 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
 };
 
-/** Plain words for any error; codes without an entry keep their own message. */
+/** For codes without an entry. */
+const UNKNOWN: Known = {
+  title: 'Something went wrong',
+  text: (own) => own || 'Try again. If it stays, load this page again, or try another browser.',
+  goTo: null,
+  canRetry: true,
+};
+
+/** Plain words for any error. The platform's own are never among them: they are `error.raw`, for a report. */
 export function explainError(error: ChorusError): Explanation {
-  const known = KNOWN[error.code];
   if (error.code === 'too-long' && error.details['isFirst'] === true) {
     const title = 'This question is too long for this model';
     return { title, text: `${lengthOf(error)}Edit it, to ask something shorter.`, goTo: null, canRetry: false };
   }
-  if (known === undefined) {
-    return { title: 'Something went wrong', text: toSentence(error.message), goTo: null, canRetry: true };
-  }
-  return { ...known, text: typeof known.text === 'string' ? known.text : known.text(error) };
+  const known = KNOWN[error.code] ?? UNKNOWN;
+  const own = error.raw === null ? toSentence(error.message) : '';
+  return { ...known, text: (typeof known.text === 'string' ? known.text : known.text(own, error)).trim() };
+}
+
+/** What an error says, as a sentence; where that is not in our words, what can be done. */
+export function sentenceOf(error: ChorusError): string {
+  return error.raw === null ? toSentence(error.message) : explainError(error).text;
 }
 
 /** How long a prompt is, where that is known, as a sentence that another one follows. */

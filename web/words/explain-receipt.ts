@@ -3,6 +3,7 @@ import type { Tier } from '#shared/judge/finding.ts';
 import type { Check, CheckName } from '#shared/receipt/verify/check.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { TIER_MEANINGS } from './explain-check.ts';
+import { sentenceOf } from './explain-error.ts';
 import { plural } from './format.ts';
 
 export { printable } from '#shared/receipt/verify/printable.ts';
@@ -145,11 +146,12 @@ const VALID: Readonly<Record<Tier, VerdictText>> = {
 };
 
 /** Why what a receipt says of its model is compared with nothing. */
-export function explainNoManifest({ code, message, details }: ChorusError): string {
+export function explainNoManifest(error: ChorusError): string {
+  const { code, details } = error;
   const open = 'So what the receipt says of its model is compared with nothing, and that check stays open.';
   if (details['status'] === 404) return `This server does not have the manifest of its model. ${open}`;
   if (code === 'digest-mismatch') return `This server gave another manifest than the one the receipt names. ${open}`;
-  return `The manifest of its model could not be fetched: ${message}. ${open}`;
+  return `The manifest of its model could not be fetched. ${sentenceOf(error)} ${open}`;
 }
 
 export const REQUESTER_KINDS = {

@@ -1,5 +1,7 @@
 import type { BlobStore } from '../../blobs/blob-store.ts';
-import { fetchBlobs, type FetchBlobsDeps } from '../../blobs/fetch-blobs.ts';
+import type { FetchBlobsDeps } from '../../blobs/fetch-blobs.ts';
+import type { StoredBlobs } from '../../blobs/read-blobs.ts';
+import { withBlobs, type WithBlobsDeps } from '../../blobs/with-blobs.ts';
 import type { Clock } from '../../clock.ts';
 import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError } from '../../errors.ts';
@@ -41,28 +43,13 @@ export async function fetchRunnableManifest(
   return manifest;
 }
 
-/** Everything a stage is made of, whole and checked. Throws as `fetchBlobs` does. */
-export async function fetchStageBlobs(
+/** `load` with everything that a stage is made of, as `withBlobs`. */
+export function withStageBlobs<Result>(
   manifest: Manifest,
   range: StageRange,
   { blobs: store, fetchRange, clock }: StageSource,
-  onProgress: (doneBytes: number, totalBytes: number) => void,
-  signal: AbortSignal,
-): Promise<Map<Digest, Blob | Uint8Array<ArrayBuffer>>> {
-  const refs = stageBlobs(manifest, range);
-  await fetchBlobs(refs, {
-    store,
-    fetchRange,
-    clock,
-    onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
-    signal,
-  });
-  const found = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
-  for (const ref of refs) {
-    const blob = await store.get(ref);
-    if (blob === null) throw new ChorusError('internal', 'a blob was removed from the store while it was needed');
-    found.set(ref.digest, blob);
-  }
-  signal.throwIfAborted();
-  return found;
+  watch: Pick<WithBlobsDeps, 'onProgress' | 'onDamaged' | 'signal'>,
+  load: (blobs: StoredBlobs) => Promise<Result>,
+): Promise<Result> {
+  return withBlobs(stageBlobs(manifest, range), { store, fetchRange, clock, ...watch }, load);
 }

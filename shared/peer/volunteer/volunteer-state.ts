@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../errors.ts';
+import type { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import type { StageRange } from '../../model/stage.ts';
 import type { ServerMessage } from '../../wire/control-message.ts';
@@ -43,7 +43,7 @@ export interface VolunteerState {
   readonly probeError: number | null;
   /** How it stands with the server, as that said last; null before. */
   readonly standing: VolunteerStanding | null;
-  readonly error: { readonly code: ErrorCode; readonly message: string } | null;
+  readonly error: ChorusError | null;
 }
 
 /** What a volunteer knows of its standing. */

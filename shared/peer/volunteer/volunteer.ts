@@ -1,6 +1,7 @@
+import type { WithBlobsDeps } from '../../blobs/with-blobs.ts';
 import type { Clock, RandomBytes } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
-import { ChorusError, toChorusError, type ErrorCode } from '../../errors.ts';
+import { ChorusError, toChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { DRAIN_TIMEOUT_MS } from '../../limits.ts';
 import { Listeners } from '../../listeners.ts';
@@ -10,7 +11,7 @@ import type { PeerControlMessage, ServerMessage } from '../../wire/control-messa
 import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';
 import type { ControlClient, ControlState } from '../control/control-client.ts';
 import type { Links } from '../link/link.ts';
-import { fetchRunnableManifest, fetchStageBlobs, type StageSource } from './fetch-stage.ts';
+import { fetchRunnableManifest, withStageBlobs, type StageSource } from './fetch-stage.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { pacedCompute } from './paced-compute.ts';
 import { ReplicaHost } from './replica-host.ts';
@@ -183,9 +184,9 @@ export class Volunteer {
       if (!this.#isPaused) this.#offer();
     } catch (thrown) {
       if (signal.aborted) return;
-      const { code, message } = toChorusError(thrown, 'unsupported');
+      const error = toChorusError(thrown, 'unsupported');
       // Where the thread died, `#onWorkerLost` sees to it.
-      if (code !== 'worker-lost' && code !== 'device-lost') this.#giveUp(code, message);
+      if (error.code !== 'worker-lost' && error.code !== 'device-lost') this.#giveUp(error);
     }
   }
 
@@ -243,7 +244,8 @@ export class Volunteer {
 
   #onServerState(state: ControlState): void {
     if (state.type === 'open') return this.#isPaused ? undefined : this.#offer();
-    if (state.type === 'closed') return this.#giveUp(state.code, `The server is gone: ${state.reason}`);
+    if (state.type === 'closed')
+      return this.#giveUp(new ChorusError(state.code, `The server is gone: ${state.reason}`));
     const seconds = Math.max(1, Math.round(state.delayMs / 1000));
     const message = `The connection to the server was lost (${state.reason}). Trying again in ${seconds} s.`;
     this.#update(this.#isPaused ? { message } : { phase: 'connecting', message });
@@ -259,14 +261,15 @@ export class Volunteer {
   }
 
   /** The server may know a stage that this device can take. */
-  #onFailed({ assignment, range }: Assignment, { code, message }: ChorusError): void {
+  #onFailed({ assignment, range }: Assignment, error: ChorusError): void {
+    const { code, message } = error;
     // The thread is being replaced, and the assignment will come again.
     if (code === 'worker-lost' || code === 'device-lost') return;
-    const text = `Could not take ${describeRange(range)}: ${message}`;
+    const text = `Could not take ${describeRange(range)}: ${inOurWords(error, 'loading it failed')}`;
     if (code === 'probe-failed' && this.#backend?.backend === 'webgpu' && this.#deps.settings.backend === 'auto') {
       return this.#changeToWasm(text);
     }
-    this.#update({ phase: 'idle', message: text, progress: null, error: { code, message }, ...this.#held });
+    this.#update({ phase: 'idle', message: text, progress: null, error, ...this.#held });
     this.#tell({ type: 'failed', assignment, code, message: message.slice(0, 500) });
   }
 
@@ -292,16 +295,21 @@ export class Volunteer {
     const message = `Downloading ${describeRange(range)} of ${manifest.name}.`;
     const served = { name: manifest.name, digest: model };
     this.#update({ phase: 'downloading', message, model: served, range, error: null });
-    const onProgress = (done: number, total: number) => {
+    const onProgress: WithBlobsDeps['onProgress'] = ({ doneBytes: done, totalBytes: total }) => {
       if (!signal.aborted) this.#update({ progress: { label: 'Layers', unit: 'bytes', done, total } });
     };
-    const blobs = await fetchStageBlobs(manifest, range, this.#deps, onProgress, signal);
-    await before;
-    signal.throwIfAborted();
-    this.#letGo(new ChorusError('cancelled', 'the volunteer was given another stage'));
-    const label = `Loading ${describeRange(range)} of ${manifest.name}.`;
-    this.#update({ phase: 'loading', message: label, progress: null });
-    const stage = await worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
+    const onDamaged = (pieces: number) => {
+      if (!signal.aborted) this.#update({ phase: 'downloading', message: describeDamage(pieces), progress: null });
+    };
+    const watch = { onProgress, onDamaged, signal };
+    const stage = await withStageBlobs(manifest, range, this.#deps, watch, async (blobs) => {
+      await before;
+      signal.throwIfAborted();
+      this.#letGo(new ChorusError('cancelled', 'the volunteer was given another stage'));
+      const label = `Loading ${describeRange(range)} of ${manifest.name}.`;
+      this.#update({ phase: 'loading', message: label, progress: null });
+      return worker.load({ manifest, range, blobs, probe: true, maxSessions: settings.slots }, signal);
+    });
     signal.throwIfAborted();
     this.#adopt(stage);
     const compute = measuredCompute(worker.compute, range.end - range.start, stage.layerMs);
@@ -367,17 +375,19 @@ export class Volunteer {
     this.#tell({ type: 'pause' });
     const nowMs = clock.nowMs();
     this.#restartsMs = [...this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS), nowMs];
+    const reason = inOurWords(error, 'the browser ended it');
     if (this.#restartsMs.length > MAX_RESTARTS) {
-      return this.#giveUp(error.code, `The compute thread was lost again and again: ${error.message}`);
+      const text = `The compute thread was lost again and again: ${reason}`;
+      return this.#giveUp(new ChorusError(error.code, text, {}, error.raw));
     }
-    const message = `The compute thread was lost (${error.message}); it is being replaced.`;
+    const message = `The compute thread was lost (${reason}); it is being replaced.`;
     this.#update({ phase: this.#isPaused ? 'paused' : 'loading', message, progress: null, backend: null });
     this.#backend = null;
     void this.#startWorker(sitting.signal);
   }
 
-  #giveUp(code: ErrorCode, message: string): void {
-    this.#turnOff({ phase: 'failed', message, error: { code, message } });
+  #giveUp(error: ChorusError): void {
+    this.#turnOff({ phase: 'failed', message: inOurWords(error, 'This device cannot run the model.'), error });
   }
 
   #onActivity(): void {
@@ -436,6 +446,18 @@ export class Volunteer {
     this.#state = { ...this.#state, ...change };
     this.#listeners.notify();
   }
+}
+
+/** A sentence for people. */
+function describeDamage(pieces: number): string {
+  const parts = pieces === 1 ? 'A part of the model' : `${pieces} parts of the model`;
+  const verb = pieces === 1 ? 'was' : 'were';
+  return `${parts} that this device had kept ${verb} damaged or lost; downloading again.`;
+}
+
+/** What went wrong, where that is in our own words. */
+function inOurWords({ message, raw }: ChorusError, otherwise: string): string {
+  return raw === null ? message : otherwise;
 }
 
 function isSameStage(a: HeldStage, b: HeldStage): boolean {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts';
-import { ChorusError, type ErrorCode } from '../../errors.ts';
+import { ChorusError } from '../../errors.ts';
 import { Listeners } from '../../listeners.ts';
 import type { StageCompute } from '../../rows/compute.ts';
 import type {
@@ -7,6 +7,7 @@ import type {
   LoadedStage,
   WorkerCallName,
   WorkerCalls,
+  WorkerFailure,
   WorkerReply,
   WorkerRequest,
 } from '../../wire/worker-message.ts';
@@ -18,8 +19,8 @@ export const WORKER_SILENCE_MS = 60_000;
 export interface WorkerPort {
   post(message: WorkerRequest, transfer: ArrayBuffer[]): void;
   onMessage: (message: WorkerReply) => void;
-  /** Called when the thread ended or failed by itself. */
-  onDeath: (reason: string) => void;
+  /** Called when the thread ended or failed by itself; `raw` is what the platform said of it. */
+  onDeath: (reason: string, raw?: string) => void;
   terminate(): void;
 }
 
@@ -80,8 +81,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
     for (const { reject } of waiting) reject(error);
   }
 
-  function lose(code: ErrorCode, message: string): void {
-    const error = new ChorusError(code, message);
+  function lose(error: ChorusError): void {
     end(error);
     lostListeners.notify(error);
   }
@@ -89,18 +89,19 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
   function watch(): void {
     stopWatch();
     if (pending.size === 0) return;
-    stopWatch = clock.setTimer(() => lose('worker-lost', 'the compute thread does not answer'), WORKER_SILENCE_MS);
+    const silent = () => lose(new ChorusError('worker-lost', 'the compute thread does not answer'));
+    stopWatch = clock.setTimer(silent, WORKER_SILENCE_MS);
   }
 
   function receive(message: WorkerReply): void {
-    if (message.type === 'lost') return lose(message.code, message.message);
+    if (message.type === 'lost') return lose(errorOf(message));
     if (message.type === 'progress') {
       progressListeners.notify(message);
     } else {
       const call = pending.get(message.id);
       pending.delete(message.id);
       if (message.type === 'reply') call?.resolve(message.body);
-      else call?.reject(new ChorusError(message.code, message.message));
+      else call?.reject(errorOf(message));
     }
     watch();
   }
@@ -111,8 +112,8 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
     fresh.onMessage = (message) => {
       if (port === fresh) receive(message);
     };
-    fresh.onDeath = (reason) => {
-      if (port === fresh) lose('worker-lost', reason);
+    fresh.onDeath = (reason, raw) => {
+      if (port === fresh) lose(new ChorusError('worker-lost', reason, {}, raw));
     };
     return fresh;
   }
@@ -198,4 +199,8 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
     onLost: (listener) => lostListeners.add(listener),
     stop: () => end(new ChorusError('cancelled', 'the compute thread was stopped')),
   };
+}
+
+function errorOf({ code, message, details, raw }: WorkerFailure): ChorusError {
+  return new ChorusError(code, message, details, raw);
 }

@@ -1,4 +1,5 @@
 import { pageClock } from '../../../web/browser/page-clock.ts';
+import { StorageHealth } from '../../../web/browser/storage-health.ts';
 import { joinNetwork } from '../../../web/network/join.ts';
 import type { Contender, LapSplit } from '../contender.ts';
 import { fetchServedModel } from './served-model.ts';
@@ -7,9 +8,11 @@ import { toMs } from './uncut-worker.ts';
 /** A requester in this page that asks the volunteers of the server behind it. */
 export async function createNetworkRequester(): Promise<Contender> {
   const model = await fetchServedModel();
+  const clock = pageClock();
   const { requester } = await joinNetwork({
     serverUrl: location.origin,
-    clock: pageClock(),
+    clock,
+    storage: { health: new StorageHealth(), onNotKept: () => undefined, clock },
     random: (count) => crypto.getRandomValues(new Uint8Array(count)),
     onState: () => undefined,
     onTransport: () => undefined,

@@ -1,11 +1,12 @@
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu, type OpenBackend } from '../../../worker/backend.ts';
-import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
+import { loadStage, readStageBlobs } from '../../../worker/load-stage.ts';
 import type { StageInput } from '../../../worker/loaded-graph.ts';
 import { largestRowError } from '../../../worker/probe.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
+import { realClock } from '../../support/real-clock.ts';
 
 /** Relative L2 differences of single rows between two ways to compute one stage from the same input. */
 export interface Difference {
@@ -41,7 +42,7 @@ export async function measureDifferences(
 
   for (const range of ranges) {
     const request = { ...(await loadRequest(url, manifest, range)), probe: false };
-    const blobs = await readBlobs(request);
+    const blobs = await readStageBlobs(request, realClock);
     const compute = async (backend: OpenBackend, plans: readonly (readonly number[])[]): Promise<Float32Array[]> => {
       const { stage } = await loadStage(backend, request, blobs, () => undefined);
       const outputs: Float32Array[] = [];

@@ -1,11 +1,12 @@
 import { concatBytes, fromBase64, toBase64 } from '#shared/bytes.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { openWasm, openWebGpu } from '../../../worker/backend.ts';
-import { loadStage, readBlobs } from '../../../worker/load-stage.ts';
+import { loadStage, readStageBlobs } from '../../../worker/load-stage.ts';
 import { Runtimes } from '../../../worker/runtimes.ts';
 import { loadRequest, readManifest } from '../../support/browser-compute.ts';
 import { traceSession } from '../../support/traces/tracer.ts';
 import type { TracedBackend } from '../calibrate/chromium-tracer.ts';
+import { realClock } from '../../support/real-clock.ts';
 
 /** A session as it travels to the page: input rows in base64. */
 export interface PageRun {
@@ -36,7 +37,12 @@ export async function traceInPage(
         });
   try {
     const request = { ...(await loadRequest(url, await readManifest(url), range)), probe: false };
-    const { stage, numericClass } = await loadStage(backend, request, await readBlobs(request), () => undefined);
+    const { stage, numericClass } = await loadStage(
+      backend,
+      request,
+      await readStageBlobs(request, realClock),
+      () => undefined,
+    );
     const outputs: string[] = [];
     for (const { input, plan } of runs) {
       outputs.push(toBase64(concatBytes(...(await traceSession(stage, range, { input: fromBase64(input), plan })))));

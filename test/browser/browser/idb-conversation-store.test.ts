@@ -2,6 +2,7 @@ import { openDB } from 'idb';
 import { expect, test } from 'vitest';
 import { createIdbConversationStore } from '../../../web/browser/idb-conversation-store.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
+import { StorageHealth } from '../../../web/browser/storage-health.ts';
 import type { KeptId } from '../../../web/conversations/kept-conversation.ts';
 import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
 import { liarEvents } from '../../support/page-gallery/check-fixtures.ts';
@@ -16,7 +17,7 @@ function openTwice() {
   const heard: (KeptId | null)[] = [];
   const faults: string[] = [];
   const open = (onChange: (deleted: KeptId | null) => void = () => undefined) =>
-    createIdbConversationStore({ clock: pageClock(), onNotKept: (fault) => faults.push(fault), onChange, name });
+    createIdbConversationStore({ clock: pageClock(), onNotKept: (fault) => faults.push(fault), onChange, name, health: new StorageHealth() });
   return { name, heard, faults, mine: open(), theirs: open((deleted) => heard.push(deleted)) };
 }
 

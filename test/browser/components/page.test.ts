@@ -1,16 +1,22 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { page as screen } from 'vitest/browser';
+import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
+import type { VolunteerState } from '#shared/peer/volunteer/volunteer-state.ts';
 import App from '../../../web/App.svelte';
 import '../../../web/app.css';
 import CopyButton from '../../../web/components/controls/CopyButton.svelte';
+import VolunteerControl from '../../../web/components/volunteer/VolunteerControl.svelte';
 import RouteAside from '../../../web/components/answer/RouteAside.svelte';
 import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import type { PageState } from '../../../web/state/page-context.ts';
+import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
+import type { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
-import { peer, WREN } from '../../support/page-gallery/fixtures.ts';
+import { peer, servingState, WREN } from '../../support/page-gallery/fixtures.ts';
 import { lostPage } from '../../support/page-state.ts';
 
 const shown: object[] = [];
@@ -120,4 +126,67 @@ test('a clipboard that is refused is told, and one that works too', async () => 
   target.querySelector('button')!.click();
   await expect.poll(() => status.textContent).toContain('Copied.');
   expect(write).toHaveBeenLastCalledWith('abc');
+});
+
+/** The notice of the whole page that holds these words. */
+function notice(target: HTMLElement, words: string): HTMLElement | null {
+  const notices = [...target.querySelectorAll<HTMLElement>('.notices .notice')];
+  return notices.find(({ innerText }) => innerText.includes(words)) ?? null;
+}
+const press = (within: HTMLElement, name: string) =>
+  [...within.querySelectorAll('button')].find(({ innerText }) => innerText.trim() === name)!.click();
+
+test.for([360, 1440])('what the browser does not keep is told once, at %i px on any view', async (width) => {
+  await screen.viewport(width, 780);
+  const { target, page } = show('/log');
+  for (const thing of ['settings', 'key'] as const) page.deviceStorage.report(thing, 'denied');
+  page.deviceStorage.reportDamage(2);
+  flushSync();
+  expect(told(target)).toMatch(/keeps nothing for this page.*2 parts of a model/s);
+  expect(document.documentElement.scrollWidth).toBeLessThanOrEqual(width);
+  press(notice(target, 'keeps nothing')!, 'Understood');
+  press(notice(target, 'damaged')!, 'Understood');
+  page.deviceStorage.report('files', 'denied');
+  flushSync();
+  expect(target.querySelector('.notices .notice')).toBeNull();
+});
+
+test('a want of room that comes later is told beside what was told before', () => {
+  const { target, page } = show('/');
+  page.deviceStorage.report('key', 'failed');
+  flushSync();
+  press(notice(target, 'the key of this tab')!, 'Understood');
+  page.deviceStorage.report('key', 'failed');
+  page.deviceStorage.report('files', 'full');
+  flushSync();
+  expect(notice(target, 'no more room')?.innerText).toMatch(/but downloaded parts of models will not/);
+});
+
+test('where something fails after an update, a reload is offered, and by no other way', async () => {
+  let reloads = 0;
+  const update = new PageUpdate({
+    program: 'old.js',
+    fetchProgram: () => Promise.resolve('new.js'),
+    reload: () => reloads++,
+    clock: new FakeClock(),
+  });
+  const { target, page } = show('/volunteer', { update });
+  await expect.poll(() => target.innerText).toContain('Lend this device');
+  expect(notice(target, 'updated')).toBeNull();
+  await page.volunteer.start();
+  await expect.poll(() => told(target)).toMatch(/Chorus was updated while this page was open/);
+  press(notice(target, 'updated')!, 'Reload');
+  expect(reloads).toBe(1);
+});
+
+test('a volunteer that waits after a problem does not say that it is ready', async () => {
+  const error = new ChorusError('internal', 'magic word 00 61 73 6d', {}, 'magic word 00 61 73 6d');
+  const state: VolunteerState = { ...servingState(Date.now()), phase: 'idle', message: 'Could not take it.', error };
+  const target = makeTarget();
+  const volunteer = { state, isOff: false, wasWorking: false, isPreparing: false } as unknown as VolunteerPanel;
+  shown.push(mount(VolunteerControl, { target, props: { volunteer, isSuspended: false } }));
+  expect(target.innerText).toContain('Waiting after a problem');
+  expect(target.innerText).not.toMatch(/Ready|magic word/);
+  target.querySelector('summary')!.click();
+  await expect.poll(() => target.innerText).toContain('magic word 00 61 73 6d');
 });

@@ -15,6 +15,7 @@ import { ComputeHost } from '../../../worker/compute-host.ts';
 import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../../support/browser-compute.ts';
 import { repetitions } from '../../support/effort.ts';
 import { conversations } from '../../support/prompts.ts';
+import { realClock } from '../../support/real-clock.ts';
 
 /** Each takes a software GPU two seconds. */
 const PROMPTS = repetitions(4, 32);
@@ -91,6 +92,7 @@ describe('a thread with WebGPU on SwiftShader', () => {
 
 test('a graphics device that turns out slower than the processor gives its stage to it', async () => {
   const host = new ComputeHost({
+    clock: realClock,
     gpu: posing(navigator.gpu),
     onProgress: () => undefined,
     onDeviceLost: () => undefined,

@@ -41,6 +41,14 @@ describe('createDiskBlobStore', () => {
     expect((await store.pieces(ref)).size).toBe(0);
   });
 
+  it('takes a file that cannot be read for absent, so that it is fetched again', async () => {
+    await mkdir(join(folder, ref.digest));
+    const store = createDiskBlobStore(folder);
+    expect(await store.get(ref)).toBeNull();
+    await Promise.all(pieces.map((piece, index) => store.putPiece(ref, index, piece)));
+    expect(Buffer.compare((await store.get(ref)) as Uint8Array, bytes)).toBe(0);
+  });
+
   async function leavePieces(...contents: Uint8Array[]): Promise<void> {
     const partial = join(folder, 'partial', `${ref.digest}.${ref.bytes}`);
     await mkdir(partial, { recursive: true });
@@ -61,6 +69,14 @@ describe('createDiskBlobStore', () => {
     expect((await store.pieces(ref)).size).toBe(0);
     await Promise.all(pieces.map((piece, index) => store.putPiece(ref, index, piece)));
     expect(Buffer.compare((await store.get(ref)) as Uint8Array, bytes)).toBe(0);
+  });
+
+  it('takes all pieces for absent where one cannot be read', async () => {
+    await leavePieces(pieces[0]!);
+    await mkdir(join(folder, 'partial', `${ref.digest}.${ref.bytes}`, `1.${ref.pieces[1]}`));
+    const store = createDiskBlobStore(folder);
+    await expect(store.putPiece(ref, 2, pieces[2]!)).rejects.toMatchObject({ code: 'digest-mismatch' });
+    expect((await store.pieces(ref)).size).toBe(0);
   });
 
   it('keeps no piece where the disk refuses it, and says so', async () => {

@@ -1,3 +1,4 @@
+import { ChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
@@ -179,7 +180,7 @@ export function failedState(atMs: number): VolunteerState {
     progress: null,
     model: null,
     range: null,
-    error: { code: 'probe-failed', message: 'the probe differs by 0.31 where 0.01 is allowed' },
+    error: new ChorusError('probe-failed', 'the probe differs by 0.31 where 0.01 is allowed'),
   };
 }
 

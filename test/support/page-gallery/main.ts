@@ -12,6 +12,7 @@ import type { PromptMeter } from '../../../web/conversations/fit-context.ts';
 import { ContextGauge } from '../../../web/state/conversation/context-gauge.svelte.ts';
 import { Dialogue } from '../../../web/state/conversation/dialogue.svelte.ts';
 import { KeptConversations } from '../../../web/state/conversation/kept-conversations.svelte.ts';
+import { DeviceStorage } from '../../../web/state/page/device-storage.svelte.ts';
 import { ModelPage } from '../../../web/state/model-page.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
@@ -20,6 +21,7 @@ import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
 import { openInTab } from '../../../web/state/open-in-tab.ts';
 import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
+import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
 import { ServedTotals } from '../../../web/state/served-totals.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
@@ -214,6 +216,16 @@ const model = new ModelPage((digest) =>
     : Promise.reject(new ChorusError('unknown-model', 'this server has no such model', { status: 404 })),
 );
 const verify = new VerifyForm(verifier);
+const deviceStorage = new DeviceStorage();
+if (show === 'denied' || show === 'full') deviceStorage.report('files', show);
+if (show === 'damaged') deviceStorage.reportDamage(3);
+const update = new PageUpdate({
+  program: 'before',
+  fetchProgram: () => Promise.resolve('after'),
+  reload: () => location.reload(),
+  clock,
+});
+if (show === 'updated') void update.check();
 
 mount(App, {
   target: document.getElementById('app')!,
@@ -233,6 +245,8 @@ mount(App, {
       model,
       verify,
       log,
+      deviceStorage,
+      update,
     },
   },
 });

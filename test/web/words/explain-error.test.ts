@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ChorusError } from '#shared/errors.ts';
-import { explainError } from '../../../web/words/explain-error.ts';
+import { ChorusError, ERROR_CODES, toChorusError } from '#shared/errors.ts';
+import { explainError, sentenceOf } from '../../../web/words/explain-error.ts';
 
 describe('an error is explained with what to do about it', () => {
   test('missing layers are named, and the Volunteer view offered', () => {
@@ -43,6 +43,22 @@ describe('an error is explained with what to do about it', () => {
     const later = explainError(new ChorusError('too-long', 'x', { ...details, isFirst: false }));
     expect(later.title).toBe('The conversation is too long for this model');
     expect(later.text).toContain('Leave out its oldest turns');
+  });
+
+  // As browsers say it when storage, a module or a binary fails.
+  test.each([
+    new DOMException('The object can not be cloned.', 'DataCloneError'),
+    new DOMException('An attempt was made to use an object that is not usable.', 'InvalidStateError'),
+    new TypeError('Failed to fetch dynamically imported module: http://localhost/assets/join-1a2b.js'),
+    new Error('Aborted(CompileError: expected magic word 00 61 73 6d, found 3c 21 64 6f)'),
+  ])('the browser’s own words are kept for a report, whatever the code: %s', (thrown) => {
+    for (const code of ERROR_CODES) {
+      const error = toChorusError(thrown, code);
+      const { title, text } = explainError(error);
+      for (const told of [title, text, sentenceOf(error)]) expect(told).not.toContain(thrown.message);
+      expect(text).toMatch(/^[A-Z].*\.$/);
+      expect(error.raw).toBe(thrown.message);
+    }
   });
 
   test('what trying again cannot cure offers no second try', () => {

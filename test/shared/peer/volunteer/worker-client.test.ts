@@ -16,7 +16,7 @@ class FakeThread implements WorkerPort {
   readonly transfers: ArrayBuffer[][] = [];
   isTerminated = false;
   onMessage: (message: WorkerReply) => void = () => undefined;
-  onDeath: (reason: string) => void = () => undefined;
+  onDeath: (reason: string, raw?: string) => void = () => undefined;
 
   post(message: WorkerRequest, transfer: ArrayBuffer[]): void {
     this.requests.push(message);
@@ -68,6 +68,25 @@ test('a call resolves with the reply of the same id, whatever the order of repli
   thread.onMessage({ type: 'reply', id: openId, body: null });
   await expect(first).resolves.toBeUndefined();
   await expect(second).rejects.toMatchObject({ code: 'gap', message: 'no' });
+});
+
+test('a failure brings its details, and what the platform said apart from what is said to people', async () => {
+  const { client, thread } = await setUpStarted();
+  const call = client.compute.open(session, 8);
+  const failure = {
+    code: 'digest-mismatch',
+    message: 'no',
+    details: { damaged: [] },
+    raw: 'NotReadableError',
+  } as const;
+  thread.onMessage({ type: 'failure', id: thread.requests.at(-1)?.id ?? -1, ...failure });
+  await expect(call).rejects.toMatchObject(failure);
+  const another = client.compute.open(session, 8);
+  thread.onDeath('the compute thread failed', 'Uncaught RuntimeError: unreachable');
+  await expect(another).rejects.toMatchObject({
+    message: 'the compute thread failed',
+    raw: 'Uncaught RuntimeError: unreachable',
+  });
 });
 
 test('a thread that dies rejects everything pending with worker-lost and is reported once', async () => {
