@@ -83,7 +83,11 @@ function start(target: HTMLElement): void {
   const gauge = new ContextGauge({
     clock,
     openMeter: async (model) =>
-      (await import('./network/prompt-meters.ts')).openPromptMeter(model, storageOf('files'), new AbortController().signal),
+      (await import('./network/prompt-meters.ts')).openPromptMeter(
+        model,
+        storageOf('files'),
+        new AbortController().signal,
+      ),
   });
   const conversation = new Dialogue({
     models,

@@ -9,6 +9,8 @@ const MAX_TURNS = 10_000;
 /** Characters of a question or an answer. Longer questions, which no model reads, are kept no further. */
 export const MAX_TEXT = 4 * 1024 * 1024;
 export const MAX_TITLE = 80;
+/** Characters of what somebody else said of a failure. */
+export const MAX_REASON = 4_000;
 
 /** Names a conversation, or a turn in one: 8 random bytes, so that those of two tabs differ. */
 export type KeptId = string & { readonly brand: 'KeptId' };
@@ -25,8 +27,9 @@ const timeMs = z.number().min(0).max(MAX_TIME_MS);
 
 export const keptErrorSchema = z.object({
   code: z.string().max(40).transform(parseErrorCode),
-  message: z.string().max(4_000),
-  details: z.record(z.string().max(40), z.unknown()).default({}),
+  message: z.string().max(MAX_REASON),
+  details: z.record(z.string().max(40), z.unknown()),
+  raw: z.string().max(MAX_REASON).nullable(),
 });
 
 export const END_REASONS = ['stop', 'length', 'context', 'cancelled', 'interrupted'] as const;

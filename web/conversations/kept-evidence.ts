@@ -6,7 +6,7 @@ import { stageRangeSchema } from '#shared/model/stage.ts';
 import { SALT_BYTES } from '#shared/receipt/evidence/salted.ts';
 import { receiptFileSchema } from '#shared/receipt/receipt.ts';
 import { routeSchema } from '#shared/route/route.ts';
-import { keptErrorSchema } from './kept-conversation.ts';
+import { keptErrorSchema, MAX_REASON } from './kept-conversation.ts';
 
 /** What there is to show of how an answer was made, kept beside its text: routes, checks, the receipt and its salt. */
 
@@ -94,7 +94,9 @@ export const keptEvidenceSchema = z.object({
       }),
     )
     .max(MAX_ROUTES),
-  reroutes: z.array(z.object({ reason: z.string().max(500), volunteer: peerIdSchema.nullable() })).max(MAX_ROUTES),
+  reroutes: z
+    .array(z.object({ reason: z.string().max(MAX_REASON), volunteer: peerIdSchema.nullable() }))
+    .max(MAX_ROUTES),
   /** Null where there is none, and none was to be. */
   receipt: z.object({ receipt: madeReceiptSchema.nullable(), error: keptErrorSchema.nullable() }).nullable(),
 });

@@ -49,10 +49,14 @@ export async function openNetworkChat(
     const { maxPositions } = manifest.config;
     const room = maxPositions - promptTokens.length;
     if (room < 1) {
-      throw new ChorusError('too-long', `the prompt has ${promptTokens.length} tokens; ${maxPositions - 1} are allowed`, {
-        ...{ promptTokens: promptTokens.length, maxPositions },
-        isFirst: messages.length === 1,
-      });
+      throw new ChorusError(
+        'too-long',
+        `the prompt has ${promptTokens.length} tokens; ${maxPositions - 1} are allowed`,
+        {
+          ...{ promptTokens: promptTokens.length, maxPositions },
+          isFirst: messages.length === 1,
+        },
+      );
     }
     const shown = new WrittenText(() => text.createWriter());
     let evidence: Evidence | null = null;

@@ -26,10 +26,7 @@ export async function openPromptMeter(
 }
 
 /** Counts with this tokenizer and chat template. Of a text that is far too long, no more is read than shows that. */
-export function promptMeter(
-  text: Pick<ModelText, 'renderChat' | 'encodeRendered'>,
-  maxPositions: number,
-): PromptMeter {
+export function promptMeter(text: Pick<ModelText, 'renderChat' | 'encodeRendered'>, maxPositions: number): PromptMeter {
   return {
     maxPositions,
     count(messages) {

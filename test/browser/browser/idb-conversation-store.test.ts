@@ -17,7 +17,13 @@ function openTwice() {
   const heard: (KeptId | null)[] = [];
   const faults: string[] = [];
   const open = (onChange: (deleted: KeptId | null) => void = () => undefined) =>
-    createIdbConversationStore({ clock: pageClock(), onNotKept: (fault) => faults.push(fault), onChange, name, health: new StorageHealth() });
+    createIdbConversationStore({
+      clock: pageClock(),
+      onNotKept: (fault) => faults.push(fault),
+      onChange,
+      name,
+      health: new StorageHealth(),
+    });
   return { name, heard, faults, mine: open(), theirs: open((deleted) => heard.push(deleted)) };
 }
 

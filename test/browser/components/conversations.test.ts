@@ -69,7 +69,9 @@ async function show(widthPx: number, repeat = 1) {
 
 async function expectAccessible(): Promise<void> {
   const { violations } = await axe.run(document.body);
-  expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id }) => id)).toEqual([]);
+  expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id }) => id)).toEqual(
+    [],
+  );
 }
 
 const overflowPx = (): number => document.documentElement.scrollWidth - window.innerWidth;
@@ -80,7 +82,12 @@ test('beside the talk is the list: a search narrows it, a link opens one, and it
   expect(list.getByRole('link').elements()).toHaveLength(7);
   await expectAccessible();
   await list.getByRole('searchbox').fill('wrens');
-  expect(list.getByRole('link').elements().map(({ textContent }) => textContent)).toEqual(['How do wrens build their nests?']);
+  expect(
+    list
+      .getByRole('link')
+      .elements()
+      .map(({ textContent }) => textContent),
+  ).toEqual(['How do wrens build their nests?']);
   await list.getByRole('link', { name: 'How do wrens' }).click();
   await expect.element(screen.getByRole('heading', { level: 1, name: 'How do wrens' })).toBeVisible();
   expect(location.hash).toBe(`#/chats/${conversation.id}`);
@@ -185,7 +192,9 @@ test('a first question that is too long is not sent, and stays to be shortened',
   const { conversation, page } = await show(1440);
   conversation.draft = 'word '.repeat(600);
   const field = screen.getByRole('textbox', { name: 'Your question' });
-  await expect.poll(() => document.querySelector('[data-fit=over]')?.textContent ?? '').toContain('Shorten the question');
+  await expect
+    .poll(() => document.querySelector('[data-fit=over]')?.textContent ?? '')
+    .toContain('Shorten the question');
   await field.click();
   await userEvent.keyboard('{Enter}');
   // Measured after what Enter had measured.

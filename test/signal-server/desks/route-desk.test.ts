@@ -158,7 +158,10 @@ describe('the route desk', () => {
     for (const id of ['8', '9']) {
       const volunteer = registry.offer(registry.join(id.repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());
       const span = model.grid[Number(id) - 8]!;
-      registry.ready(volunteer, { assignment: registry.assign(volunteer, { model: model.digest, span }).number, layerMs: 1 });
+      registry.ready(volunteer, {
+        assignment: registry.assign(volunteer, { model: model.digest, span }).number,
+        layerMs: 1,
+      });
     }
     for (const asker of [requester, other]) desk.receive(asker, routeRequest(model.digest));
     await settle();

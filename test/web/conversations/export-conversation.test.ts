@@ -50,7 +50,11 @@ describe('a conversation as a file', () => {
   test('has every turn, and receipts with the salts that open them', async () => {
     const text = exportConversation(conversation(), (turn) => (turn === first ? evidence : null));
     const { turns, ...rest } = JSON.parse(text) as { turns: Record<string, unknown>[] };
-    expect(rest).toMatchObject({ format: 'chorus-conversation/1', title: 'Wrens', createdAt: '1970-01-01T00:00:00.000Z' });
+    expect(rest).toMatchObject({
+      format: 'chorus-conversation/1',
+      title: 'Wrens',
+      createdAt: '1970-01-01T00:00:00.000Z',
+    });
     expect(turns.map(({ question, parent }) => [question, parent])).toEqual([
       [given.prompt, null],
       ['And owls?', first],

@@ -1,6 +1,6 @@
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Route } from '#shared/route/route.ts';
-import type { EndReason, KeptAnswer } from '../../conversations/kept-conversation.ts';
+import { MAX_REASON, type EndReason, type KeptAnswer } from '../../conversations/kept-conversation.ts';
 import type { KeptEvidence } from '../../conversations/kept-evidence.ts';
 import { AnswerChecks } from './answer-checks.svelte.ts';
 import { AnswerText, type TextPart } from './answer-text.ts';
@@ -147,7 +147,7 @@ export class ShownAnswer {
     const outcome = this.receipt === 'making' ? this.#unfinishedReceipt : this.receipt;
     return structuredClone({
       routes: checks.routes,
-      reroutes: checks.reroutes,
+      reroutes: checks.reroutes.map((each) => ({ ...each, reason: each.reason.slice(0, MAX_REASON) })),
       receipt: outcome && { receipt: outcome.receipt, error: outcome.error && keptError(outcome.error) },
     }) as KeptEvidence;
   }
@@ -247,11 +247,16 @@ function smooth(before: number | null | undefined, now: number): number {
   return before === null || before === undefined ? now : before + LAP_WEIGHT * (now - before);
 }
 
-function keptError({ code, message, details }: ChorusError): NonNullable<KeptAnswer['error']> {
-  // What is no plain data could not be stored.
-  return { code, message, details: JSON.parse(JSON.stringify(details)) as Record<string, unknown> };
+function keptError({ code, message, details, raw }: ChorusError): NonNullable<KeptAnswer['error']> {
+  return {
+    code,
+    message: message.slice(0, MAX_REASON),
+    // What is no plain data could not be stored.
+    details: JSON.parse(JSON.stringify(details)) as Record<string, unknown>,
+    raw: raw?.slice(0, MAX_REASON) ?? null,
+  };
 }
 
-function thrownAgain({ code, message, details }: NonNullable<KeptAnswer['error']>): ChorusError {
-  return new ChorusError(code, message, details);
+function thrownAgain({ code, message, details, raw }: NonNullable<KeptAnswer['error']>): ChorusError {
+  return new ChorusError(code, message, details, raw);
 }

@@ -1,13 +1,11 @@
 import { toHex } from '#shared/bytes.ts';
-import type { Clock, RandomBytes } from '#shared/clock.ts';
-import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import { orAborted } from '../../browser/or-aborted.ts';
-import { messagesOf, type Asking } from '../../conversations/fit-context.ts';
+import type { Asking } from '../../conversations/fit-context.ts';
 import type { KeptId } from '../../conversations/kept-conversation.ts';
-import { pathTo } from '../../conversations/turn-tree.ts';
+import { AnswerRuns, type AnswerRunsDeps } from './answer-runs.svelte.ts';
 import { ShownAnswer } from './answer.svelte.ts';
-import type { Chat, OpenChat, SamplingWishes } from './chat.ts';
+import type { SamplingWishes } from './chat.ts';
+import { ConversationSaver } from './conversation-saver.ts';
 import type { KeptConversations } from './kept-conversations.svelte.ts';
 import { TurnTree, type Turn } from './turn-tree.svelte.ts';
 
@@ -17,32 +15,15 @@ export interface OpenInTab {
   readonly draft: string;
 }
 
-export interface DialogueDeps {
-  readonly openChat: OpenChat;
+export interface DialogueDeps extends Omit<AnswerRunsDeps, 'saver'> {
   /** Loads the code that `openChat` needs, without connecting. */
   readonly prefetch: () => void;
-  readonly models: {
-    readonly chosen: { readonly digest: Digest } | null;
-    readonly error: ChorusError | null;
-    load(): Promise<void>;
-  };
   readonly settings: { readonly ask: { readonly value: SamplingWishes; update(change: { model: Digest }): void } };
   readonly kept: KeptConversations;
   readonly tab: { value: OpenInTab };
-  readonly clock: Clock;
-  readonly random: RandomBytes;
 }
 
-/** While an answer is written, no more often than this is it put on the device. */
-const SAVE_MS = 1_000;
 const DRAFT_MS = 300;
-
-/** An answer being made, or its receipt. */
-interface Run {
-  readonly tree: TurnTree;
-  readonly turn: Turn;
-  readonly stop: AbortController;
-}
 
 /**
  * The conversation of the Ask view. It lives outside the view, so that an answer goes on while another view, or another
@@ -60,15 +41,15 @@ export class Dialogue {
   #draft = $state('');
   /** Oldest turns that the next question leaves out; null: as many as the last one did. */
   #leaveOut: number | null = $state(null);
-  #runs: readonly Run[] = $state.raw([]);
-  readonly #chats = new Map<TurnTree, { readonly model: Digest; readonly chat: Chat }>();
-  /** Cancels the save that is due. */
-  readonly #saves = new Map<TurnTree, () => void>();
+  readonly #saver: ConversationSaver;
+  readonly #runs: AnswerRuns;
   #stopDraft: (() => void) | null = null;
 
   constructor(deps: DialogueDeps) {
     this.#deps = deps;
     this.kept = deps.kept;
+    this.#saver = new ConversationSaver(deps.kept, deps.clock);
+    this.#runs = new AnswerRuns({ ...deps, saver: this.#saver });
     this.#tree = this.#newTree();
     this.#draft = deps.tab.value.draft;
   }
@@ -96,7 +77,7 @@ export class Dialogue {
 
   /** True while an answer is being made in this conversation. */
   isRunningIn(id: KeptId): boolean {
-    return this.#runs.some(({ tree, turn }) => tree.id === id && turn.answer.isRunning);
+    return this.#runs.isIn(id);
   }
 
   get draft(): string {
@@ -136,9 +117,10 @@ export class Dialogue {
   async open(id: KeptId | null): Promise<void> {
     if (id === null) return this.#show(this.#newTree(), 'missing');
     if (id === this.id && (this.status === 'opening' || this.turns.length > 0)) return;
-    const running = this.#runs.find(({ tree }) => tree.id === id);
-    if (running !== undefined) return this.#show(running.tree);
+    const running = this.#runs.trees.find((tree) => tree.id === id);
+    if (running !== undefined) return this.#show(running);
     const tree = new TurnTree(id);
+    tree.title = this.kept.titleOf(id);
     this.#show(tree, 'opening');
     const opened = await this.kept.open(id);
     if (this.#tree !== tree) return;
@@ -161,7 +143,7 @@ export class Dialogue {
 
   /** Stops the answer being made; what came so far stays. */
   stop(): void {
-    this.#stopIn(this.id);
+    this.#runs.stopIn(this.id);
   }
 
   /** Asks the last question again. The answer before stays, as another branch. */
@@ -198,7 +180,7 @@ export class Dialogue {
     this.#tree.choose(turn);
     this.editing = null;
     this.#leaveOut = null;
-    this.#save(this.#tree);
+    this.#saver.now(this.#tree);
   }
 
   /** Takes another model; a new conversation begins with it. */
@@ -209,13 +191,12 @@ export class Dialogue {
 
   async rename(id: KeptId, title: string): Promise<void> {
     await this.kept.rename(id, title);
-    const renamed = this.kept.list.find((each) => each.id === id);
-    if (renamed !== undefined && id === this.id) this.#tree.title = renamed.title;
+    if (id === this.id) this.#tree.title = this.kept.titleOf(id) || this.#tree.title;
   }
 
   /** Deletes a conversation from this device; an answer that is being made in it is stopped. */
   async delete(id: KeptId): Promise<void> {
-    this.#stopIn(id);
+    this.#runs.stopIn(id);
     if (id === this.id) this.startNew();
     await this.kept.delete(id);
   }
@@ -224,18 +205,14 @@ export class Dialogue {
   async heard(deleted: KeptId | null): Promise<void> {
     await this.kept.heard(deleted);
     if (deleted === null) return;
-    this.#stopIn(deleted);
+    this.#runs.stopIn(deleted);
     if (deleted === this.id) this.startNew();
   }
 
   /** Puts on the device what waits for its turn: the page may be about to go. */
   flush(): void {
     this.#keepTab();
-    for (const { tree } of this.#runs) this.#save(tree);
-  }
-
-  #stopIn(id: KeptId): void {
-    for (const { tree, stop } of this.#runs) if (tree.id === id) stop.abort();
+    for (const tree of this.#runs.trees) this.#saver.now(tree);
   }
 
   #newTree(): TurnTree {
@@ -243,83 +220,25 @@ export class Dialogue {
   }
 
   #show(tree: TurnTree, status: Dialogue['status'] = 'shown'): void {
-    const before = this.#tree;
     this.#tree = tree;
     this.status = status;
     this.editing = null;
     this.#leaveOut = null;
     this.#keepTab();
-    // Nobody waits for the next question of a conversation that is not looked at.
-    if (before !== tree && !this.isRunningIn(before.id)) this.#dropChat(before);
+    this.#runs.lookAt(tree);
   }
 
   async #ask(parent: KeptId | null, question: string, leftOut: number): Promise<void> {
     const { clock } = this.#deps;
     const [tree, before] = [this.#tree, this.last];
     const answer = new ShownAnswer(clock.nowMs());
-    if (before !== null && this.#chats.has(tree)) answer.continueOn(before.answer);
+    if (before !== null && this.#runs.hasChat(tree)) answer.continueOn(before.answer);
     const turn: Turn = { id: this.#freshId(), parent, question, askedAtMs: clock.wallMs(), leftOut, answer };
     tree.add(turn);
-    const run: Run = { tree, turn, stop: new AbortController() };
-    this.#runs = [...this.#runs, run];
     this.#leaveOut = null;
+    this.#runs.lookAt(tree);
     this.#keepTab();
-    this.#save(tree);
-    let chat: Chat | null = null;
-    try {
-      chat = await this.#open(tree, run.stop.signal);
-      await this.#take(chat, run);
-    } catch (error) {
-      answer.fail(run.stop.signal.aborted ? new ChorusError('cancelled', 'stopped') : error);
-      if (chat !== null) this.#dropChat(tree);
-    } finally {
-      this.#runs = this.#runs.filter((other) => other !== run);
-      this.#save(tree);
-      this.#saveEvidence(tree, turn);
-      if (this.#tree !== tree && !this.isRunningIn(tree.id)) this.#dropChat(tree);
-    }
-  }
-
-  async #take(chat: Chat, { tree, turn, stop }: Run): Promise<void> {
-    const { clock, settings } = this.#deps;
-    const { answer, question, leftOut } = turn;
-    const { temperature, topP, maxNewTokens, seed } = settings.ask.value;
-    const turns = pathTo(tree.turns, turn.parent).map((each) => ({
-      question: each.question,
-      answer: each.answer.text,
-    }));
-    const events = chat.answer(messagesOf({ turns, question, leftOut }), {
-      ...{ temperature, topP, maxNewTokens, signal: stop.signal },
-      seed: seed ?? this.#freshSeed(),
-    });
-    for await (const event of events) {
-      answer.apply(event, clock.nowMs());
-      if (event.type === 'end' || event.type === 'signed') this.#saveEvidence(tree, turn);
-      this.#saveSoon(tree);
-    }
-    if (answer.isRunning) throw new ChorusError('internal', 'the answer stopped without an end');
-  }
-
-  async #open(tree: TurnTree, signal: AbortSignal): Promise<Chat> {
-    const { models, openChat } = this.#deps;
-    if (models.chosen === null) await orAborted(models.load(), signal);
-    const model = models.chosen?.digest;
-    if (model === undefined) throw models.error ?? new ChorusError('unknown-model', 'this server has no model yet');
-    const open = this.#chats.get(tree);
-    if (open?.model === model) return open.chat;
-    this.#dropChat(tree);
-    const chat = await openChat(model, signal);
-    if (signal.aborted) {
-      chat.close();
-      throw new ChorusError('cancelled', 'stopped');
-    }
-    this.#chats.set(tree, { model, chat });
-    return chat;
-  }
-
-  #dropChat(tree: TurnTree): void {
-    this.#chats.get(tree)?.chat.close();
-    this.#chats.delete(tree);
+    await this.#runs.answer(tree, turn);
   }
 
   #keepTab(): void {
@@ -329,26 +248,7 @@ export class Dialogue {
     this.#deps.tab.value = { conversation: isThere ? this.id : null, draft: this.#draft };
   }
 
-  #saveSoon(tree: TurnTree): void {
-    if (!this.#saves.has(tree)) this.#saves.set(tree, this.#deps.clock.setTimer(() => this.#save(tree), SAVE_MS));
-  }
-
-  #save(tree: TurnTree): void {
-    this.#saves.get(tree)?.();
-    this.#saves.delete(tree);
-    const { kept } = tree;
-    if (kept !== null) void this.kept.save(kept);
-  }
-
-  #saveEvidence(tree: TurnTree, { id, answer }: Turn): void {
-    void this.kept.saveEvidence(tree.id, id, answer.evidence);
-  }
-
   #freshId(): KeptId {
     return toHex(this.#deps.random(8)) as KeptId;
-  }
-
-  #freshSeed(): number {
-    return new DataView(this.#deps.random(4).buffer).getUint32(0);
   }
 }

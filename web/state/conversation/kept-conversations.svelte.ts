@@ -54,6 +54,11 @@ export class KeptConversations {
     await this.load();
   }
 
+  /** Empty for one that is not kept here. */
+  titleOf(id: KeptId): string {
+    return this.#all.find((each) => each.id === id)?.title ?? '';
+  }
+
   /** True for one that was deleted, here or in another tab. */
   isDeleted(id: KeptId): boolean {
     return this.#deleted.has(id);

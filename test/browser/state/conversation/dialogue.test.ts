@@ -138,7 +138,10 @@ test('an edited question is asked beside the one before, which stays with all th
   await conversation.sendEdited(first!, 'another one');
   expect(asked[2]?.messages.map(({ content }) => content)).toEqual(['another one']);
   expect(questionsOf(conversation)).toEqual(['another one']);
-  expect(conversation.branchesAt(conversation.turns[0]!).map(({ question }) => question)).toEqual(['one', 'another one']);
+  expect(conversation.branchesAt(conversation.turns[0]!).map(({ question }) => question)).toEqual([
+    'one',
+    'another one',
+  ]);
   conversation.choose(first!);
   expect(questionsOf(conversation)).toEqual(['one', 'two']);
 });
@@ -202,7 +205,11 @@ test('a reload brings the conversation back: texts, verdicts, checks, receipt an
 
   const { conversation, counts } = setUp(story);
   await conversation.reopen();
-  expect([conversation.status, conversation.title, questionsOf(conversation)]).toEqual(['shown', 'one', ['one', 'two']]);
+  expect([conversation.status, conversation.title, questionsOf(conversation)]).toEqual([
+    'shown',
+    'one',
+    ['one', 'two'],
+  ]);
   expect(conversation.branchesAt(conversation.last!)).toHaveLength(2);
   const [was, is] = [before.last!.answer, conversation.last!.answer];
   for (const part of ['text', 'parts', 'tokens', 'tokensPerSecond', 'endReason', 'phase', 'receipt'] as const) {
@@ -290,7 +297,8 @@ test('the oldest turns are left out from then on, until they are taken back in',
   conversation.leaveOut = 1;
   await conversation.send('three');
   await conversation.send('four');
-  const contents = (i: number) => asked[i]?.messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+  const contents = (i: number) =>
+    asked[i]?.messages.filter(({ role }) => role === 'user').map(({ content }) => content);
   expect([contents(2), contents(3)]).toEqual([
     ['two', 'three'],
     ['two', 'three', 'four'],
@@ -328,6 +336,8 @@ test('a search finds titles, questions and answers, and an export has the receip
   const { receipt } = receiptOutcomes()['receipt']!;
   const exported = await kept.export(id);
   expect(exported?.text).toContain(receipt!.file.envelope.payload);
-  expect(JSON.parse(exported!.text)).toMatchObject({ turns: [{ receiptId: receipt!.id, secrets: { prompt: receipt!.secrets.prompt } }] });
+  expect(JSON.parse(exported!.text)).toMatchObject({
+    turns: [{ receiptId: receipt!.id, secrets: { prompt: receipt!.secrets.prompt } }],
+  });
   expect(await kept.export('0'.repeat(16) as KeptId)).toBeNull();
 });
