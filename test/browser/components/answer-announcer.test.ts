@@ -33,6 +33,16 @@ test('tells of an answer in many parts once while it is written and once with it
   expect(said[1]).toMatch(/^Answer: Once upon a time .* Checked: 14 parts .* agreed within tolerance\.$/);
 });
 
+test('says nothing of an answer from before that is only opened', () => {
+  const answer = new ShownAnswer(0);
+  for (const event of storyEvents()) answer.apply(event, 10);
+  const target = document.createElement('div');
+  document.body.append(target);
+  shown.push(mount(AnswerAnnouncer, { target, props: { answer } }));
+  flushSync();
+  expect(target.textContent).toBe('');
+});
+
 test('tells that a difference is being settled', () => {
   expect(listen(settlingEvents()).at(-1)).toBe('Two volunteers differ on layers 4–7 + head. Asking an anchor.');
 });

@@ -8,6 +8,7 @@ import { keptEvidenceSchema, type KeptEvidence } from '../../../web/conversation
 import { signTabReceipt } from '../../../web/network/tab-receipt.ts';
 import { recognize } from '../../../web/receipts/given-files.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
+import { codeOf } from '../../support/code-of.ts';
 import { giveAnswer, makePeople, type GivenAnswer } from '../../support/receipts.ts';
 
 const [first, second] = ['1'.repeat(16), '2'.repeat(16)] as [KeptId, KeptId];
@@ -68,6 +69,16 @@ describe('a conversation as a file', () => {
     expect(verification.isValid).toBe(true);
     expect(verification.id).toBe(turns[0]!['receiptId']);
     expect(recognize(JSON.stringify(receipt)).kind).toBe('receipt');
+    expect(recognize(text)).toMatchObject({ kind: 'conversation', answers: [{ answer: given.answer, receipt, secrets }] });
+  });
+
+  test.for([
+    ['of another kind', { format: 'chorus-conversation/2' }],
+    ['without turns', { turns: 7 }],
+    ['without a receipt', { turns: [{ question: 'a', answer: 'b', receipt: null, secrets: null }] }],
+  ])('%s gives nothing to verify', ([, change]) => {
+    const file = { ...(JSON.parse(exportConversation(conversation(), () => evidence)) as object), ...change };
+    expect(codeOf(() => recognize(JSON.stringify(file)))).toBe('bad-message');
   });
 
   test.for([
