@@ -75,7 +75,6 @@ function start(target: HTMLElement): void {
   const holdProof = (proof: string) => log.holdProof(proof);
   const keptConversations = new KeptConversations(
     createIdbConversationStore({
-      clock,
       ...storageOf('conversations'),
       onChange: (deleted) => void conversation.heard(deleted),
     }),
@@ -162,21 +161,18 @@ function start(target: HTMLElement): void {
   const update = new PageUpdate({
     program: programOf(document),
     fetchProgram,
-    reload: () => {
-      conversation.flush();
-      location.reload();
-    },
+    reload: () => void conversation.flush().then(() => location.reload()),
     clock,
   });
   // Of code that no state of the page waits for.
   window.addEventListener('vite:preloadError', () => void update.check());
 
   document.addEventListener('visibilitychange', () => {
-    if (document.hidden) conversation.flush();
+    if (document.hidden) void conversation.flush();
     else void network.refresh();
   });
   window.addEventListener('pagehide', () => {
-    conversation.flush();
+    void conversation.flush();
     served.flush();
   });
   // Another tab has stored something.

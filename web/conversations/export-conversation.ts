@@ -51,6 +51,7 @@ export function exportName(title: string): string {
   const plain = title
     .normalize('NFKD')
     .toLowerCase()
+    .replace(/\p{Mark}/gu, '')
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
     .slice(0, 40);

@@ -84,10 +84,10 @@ export class ServedTotals {
   flush(): void {
     this.#stopTimer?.();
     this.#stopTimer = null;
-    const [more, { wallMs }] = [this.#pending, this.#deps.clock];
+    const more = this.#pending;
     if (isNothing(more)) return;
     const stored = this.#stored.reread();
-    this.#stored.value = { ...add(stored, more), sinceMs: stored.sinceMs ?? wallMs() };
+    this.#stored.value = { ...add(stored, more), sinceMs: stored.sinceMs ?? this.#deps.clock.wallMs() };
     this.#pending = NOTHING;
   }
 

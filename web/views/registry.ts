@@ -22,6 +22,8 @@ type RoutedComponent = Exclude<RouteDefinition, ReadonlyMap<unknown, unknown>>[s
 export interface View {
   /** Its address after `#`; `:name` stands for a part that varies. */
   readonly path: `/${string}`;
+  /** Another address that shows it, such as that of one of many things in it. */
+  readonly also?: `/${string}`;
   /** As the navigation and the window's title have it. */
   readonly name: string;
   /** A more telling title, such as that of the one thing it shows. */
@@ -33,8 +35,14 @@ export interface View {
 
 /** The views in the order of the navigation. An address that is none of theirs shows the first. */
 export const VIEWS: readonly [View, ...View[]] = [
-  { path: '/', name: 'Ask', title: titleOfTalk, component: Ask, place: { icon: MessageCircle } },
-  { path: '/chats/:id', name: 'Ask', title: titleOfTalk, component: Ask, place: { under: '/' } },
+  {
+    path: '/',
+    also: '/chats/:id',
+    name: 'Ask',
+    title: ({ conversation }) => conversation.title || 'Ask',
+    component: Ask,
+    place: { icon: MessageCircle },
+  },
   { path: '/volunteer', name: 'Volunteer', component: Volunteer, place: { icon: HeartHandshake } },
   { path: '/network', name: 'Network', component: Network, place: { icon: Waypoints } },
   {
@@ -58,10 +66,6 @@ export const VIEWS: readonly [View, ...View[]] = [
   { path: '/log', name: 'The log', component: Log, place: { under: '/receipts' } },
   { path: '/verify', name: 'Verify', component: Verify, place: { icon: ShieldCheck } },
 ];
-
-function titleOfTalk({ conversation }: PageState): string {
-  return conversation.title === '' ? 'Ask' : conversation.title;
-}
 
 /** The part of the navigation that is marked while a view is shown. */
 export function navigationPath({ path, place }: View): string {

@@ -35,7 +35,7 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'too-long': {
     title: 'The conversation is too long for this model',
-    text: (error) =>
+    text: (_own, error) =>
       `${lengthOf(error)}Leave out its oldest turns, start a new conversation, or edit an earlier question to go on from there.`,
     goTo: null,
     canRetry: false,

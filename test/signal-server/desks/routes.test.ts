@@ -226,7 +226,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     expect(await stranger.take('queued')).toMatchObject({ position: 1 });
   });
 
-  it('are recorded once: tokens for each primary, faults for those blamed', async () => {
+  it('are recorded once: what passed each replica, faults for those blamed', async () => {
     const [a, b] = [await connectVolunteer(server.url), await connectVolunteer(server.url)];
     requester.send(routeRequest(model));
     const route = await routed(requester, 1);
@@ -235,8 +235,8 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     release(requester, route, { outcome: 'failed', faults });
     requester.send(routeRequest(model, { request: 2 }));
     await routed(requester, 2);
-    expect(server.store.history.volunteer(a.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 0 });
-    expect(server.store.history.volunteer(b.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 1 });
+    expect(server.store.history.volunteer(a.id)).toMatchObject({ sessions: 1, tokens: 20, faults: 0 });
+    expect(server.store.history.volunteer(b.id)).toMatchObject({ sessions: 1, tokens: 20, faults: 1 });
     expect(server.store.history.totals).toMatchObject({ finished: 0, failed: 1, tokens: 10 });
   });
 

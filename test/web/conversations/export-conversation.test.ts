@@ -72,7 +72,7 @@ describe('a conversation as a file', () => {
     expect(recognize(text)).toMatchObject({ kind: 'conversation', answers: [{ answer: given.answer, receipt, secrets }] });
   });
 
-  test.for([
+  test.for<[string, object]>([
     ['of another kind', { format: 'chorus-conversation/2' }],
     ['without turns', { turns: 7 }],
     ['without a receipt', { turns: [{ question: 'a', answer: 'b', receipt: null, secrets: null }] }],
@@ -81,7 +81,7 @@ describe('a conversation as a file', () => {
     expect(codeOf(() => recognize(JSON.stringify(file)))).toBe('bad-message');
   });
 
-  test.for([
+  test.for<[string, string]>([
     ['What is 17 + 25?', 'conversation-what-is-17-25.json'],
     ['Où est l’hôtel ?', 'conversation-ou-est-l-hotel.json'],
     ['../../etc', 'conversation-etc.json'],

@@ -45,7 +45,7 @@ describe('what is kept of a conversation', () => {
   });
 
   const [turn] = KEPT.turns;
-  test.for([
+  test.for<[string, object]>([
     ['another kind of id', { id: 'x' }],
     ['no title', { title: '' }],
     ['a title without end', { title: 'x'.repeat(MAX_TITLE + 1) }],

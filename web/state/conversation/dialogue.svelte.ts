@@ -209,10 +209,11 @@ export class Dialogue {
     if (deleted === this.id) this.startNew();
   }
 
-  /** Puts on the device what waits for its turn: the page may be about to go. */
-  flush(): void {
+  /** Puts on the device what waits for its turn, since the page may be about to go; resolves once that is done. */
+  async flush(): Promise<void> {
     this.#keepTab();
     for (const tree of this.#runs.trees) this.#saver.now(tree);
+    await this.kept.written;
   }
 
   #newTree(): TurnTree {

@@ -64,6 +64,11 @@ export class KeptConversations {
     return this.#deleted.has(id);
   }
 
+  /** Settles once all that was to be written so far is. */
+  get written(): Promise<unknown> {
+    return this.#last;
+  }
+
   /** A conversation with the evidence of its answers; null where it is not kept here. */
   async open(id: KeptId): Promise<{ kept: KeptConversation; evidence: ReadonlyMap<KeptId, KeptEvidence> } | null> {
     await this.#last;

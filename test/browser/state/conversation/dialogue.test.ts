@@ -202,6 +202,7 @@ test('a reload brings the conversation back: texts, verdicts, checks, receipt an
   await before.send('two');
   await before.sendEdited(before.turns[1]!, 'two, but better');
   before.choose(before.branchesAt(before.last!)[0]!);
+  await before.flush();
 
   const { conversation, counts } = setUp(story);
   await conversation.reopen();
@@ -225,7 +226,7 @@ test('a reload in mid-answer shows what had come, unchecked where it was not che
   const { conversation: before } = setUp(untilStopped);
   void before.send('one');
   await expect.poll(() => before.last?.answer.text ?? '').not.toBe('');
-  before.flush();
+  await before.flush();
   const { conversation } = setUp(story);
   await conversation.reopen();
   const { answer } = conversation.last!;
@@ -238,7 +239,7 @@ test('a reload in mid-answer shows what had come, unchecked where it was not che
 test('what was not sent yet is there after a reload', async () => {
   const { conversation: before } = setUp(story);
   before.draft = 'half a ques';
-  before.flush();
+  await before.flush();
   expect(setUp(story).conversation.draft).toBe('half a ques');
 });
 
@@ -281,10 +282,12 @@ test('a title is kept by the answers that come after it', async () => {
 test('two tabs that ask in one conversation keep what both asked', async () => {
   const { conversation: mine } = setUp(story);
   await mine.send('one');
+  await mine.flush();
   const { conversation: theirs } = setUp(story);
   await theirs.open(mine.id);
   await mine.send('mine');
   await theirs.send('theirs');
+  await Promise.all([mine.flush(), theirs.flush()]);
   const { conversation } = setUp(story);
   await conversation.open(mine.id);
   expect(conversation.branchesAt(conversation.last!).map(({ question }) => question)).toEqual(['mine', 'theirs']);
