@@ -40,7 +40,7 @@ test('says nothing of an answer from before that is only opened', () => {
   document.body.append(target);
   shown.push(mount(AnswerAnnouncer, { target, props: { answer } }));
   flushSync();
-  expect(target.textContent).toBe('');
+  expect(target.textContent.trim()).toBe('');
 });
 
 test('tells that a difference is being settled', () => {

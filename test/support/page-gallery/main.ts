@@ -107,7 +107,7 @@ const answers: Record<string, () => ChatEvent[]> = {
   // A few questions, for the row of versions, the meter and the list.
   talk: () => [...storyEvents().slice(0, -1), ended(), { type: 'receipt', ...receiptOutcomes()['receipt']! }],
   editing: () => storyEvents(),
-  full: () => storyEvents(5),
+  context: () => storyEvents(5),
   'receipt-making': () => [...storyEvents().slice(0, -1), ended()],
 };
 for (const [name, outcome] of Object.entries(receiptOutcomes())) {
@@ -126,7 +126,7 @@ async function* answer(): AsyncGenerator<ChatEvent> {
     await new Promise((resolve) => setTimeout(resolve, event.type === 'token' ? paceMs : 1));
     yield event;
   }
-  if (!['talk', 'editing', 'full'].includes(show)) await new Promise(() => undefined);
+  if (!['talk', 'editing', 'context'].includes(show)) await new Promise(() => undefined);
 }
 
 const states: Record<string, (atMs: number) => VolunteerState> = {
@@ -262,7 +262,7 @@ if (show === 'editing') {
   await conversation.send('And another one, with an owl in it?');
   conversation.editing = conversation.turns[0]!.id;
 }
-if (show === 'full') {
+if (show === 'context') {
   await conversation.send('And another one, with an owl in it?');
   conversation.draft = 'One more, please, and let it be about the sea this time.';
 }
