@@ -13,7 +13,7 @@ export function describeConversations(networkOf: () => TestNetwork): void {
     let tab: Tab;
 
     beforeAll(async () => {
-      tab = await networkOf().requester({ maxNewTokens: 200 });
+      tab = await networkOf().requester({ maxNewTokens: 96 });
     });
 
     afterAll(() => tab.context.close());

@@ -104,7 +104,7 @@ export class AnswerRuns {
     for await (const event of events) {
       answer.apply(event, clock.nowMs());
       if (event.type === 'end' || event.type === 'signed') saver.evidence(tree, turn);
-      saver.soon(tree);
+      if (answer.text !== '') saver.soon(tree);
     }
     if (answer.isRunning) throw new ChorusError('internal', 'the answer stopped without an end');
   }
