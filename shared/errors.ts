@@ -66,7 +66,12 @@ export class ChorusError extends Error {
   /** The platform's own words, where the message is made of them: for reports and logs, not for people. */
   readonly raw: string | null;
 
-  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, raw: string | null = null) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    raw: string | null = null,
+  ) {
     super(message);
     this.name = 'ChorusError';
     this.code = code;

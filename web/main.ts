@@ -41,6 +41,9 @@ import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
 
+/** Where a tab keeps which program it was reloaded for. */
+const RELOADED = 'chorus.reloaded';
+
 /** Wires the page. Code that talks to peers, computes or draws charts is loaded when it is first needed. */
 function start(target: HTMLElement): void {
   const clock = pageClock();
@@ -113,7 +116,8 @@ function start(target: HTMLElement): void {
     clock,
     exclusively: (work) => oneTabAtATime('chorus-served', work, { health, clock }),
   });
-  const createClient = async () => (await import('./network/worker-client.ts')).createTabWorker(clock);
+  const createClient = async () =>
+    (await import('./network/worker-client.ts')).createTabWorker(clock, () => void update.check(true));
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
@@ -161,11 +165,16 @@ function start(target: HTMLElement): void {
   const update = new PageUpdate({
     program: programOf(document),
     fetchProgram,
-    reload: () => void conversation.flush().then(() => location.reload()),
+    reload: () => {
+      conversation.takeBackUnanswered();
+      tabStorage.setItem(RELOADED, programOf(document) ?? '');
+      void conversation.flush().then(() => location.reload());
+    },
+    reloadedFrom: tabStorage.getItem(RELOADED),
     clock,
   });
   // Of code that no state of the page waits for.
-  window.addEventListener('vite:preloadError', () => void update.check());
+  window.addEventListener('vite:preloadError', () => void update.check(true));
 
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) void conversation.flush();

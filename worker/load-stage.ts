@@ -20,7 +20,7 @@ export type OnProgress = (phase: Phase, done: number, total: number) => void;
 export type Blobs = ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
 
 /** Reads all blobs of a stage, as `readBlobs`. */
-export function readStageBlobs(
+export async function readStageBlobs(
   { manifest, range, blobs }: WorkerCalls['load']['request'],
   clock: Pick<Clock, 'setTimer'>,
 ): Promise<Blobs> {

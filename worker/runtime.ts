@@ -1,4 +1,5 @@
 import type * as ort from 'onnxruntime-web';
+import { orProgramGone } from './wasm-file.ts';
 
 /** The part of onnxruntime-web that is the same for every backend. */
 export type Runtime = typeof ort;
@@ -13,7 +14,9 @@ export const RUNTIME_VERSION = '1.30.0';
  * cores a volunteer has. The first session fetches and initializes the binary, unless `warmUp` has.
  */
 export async function loadRuntime(backend: 'webgpu' | 'wasm'): Promise<Runtime> {
-  const runtime = backend === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
+  const runtime = await orProgramGone<Runtime>(
+    backend === 'webgpu' ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'),
+  );
   runtime.env.wasm.numThreads = 1;
   runtime.env.logLevel = 'error';
   const isBrowser = 'location' in globalThis;
@@ -27,9 +30,9 @@ export async function loadRuntime(backend: 'webgpu' | 'wasm'): Promise<Runtime> 
 }
 
 async function asyncifyUrl(): Promise<string> {
-  return (await import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url')).default;
+  return (await orProgramGone(import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url'))).default;
 }
 
 async function plainUrl(): Promise<string> {
-  return (await import('onnxruntime-web/ort-wasm-simd-threaded.wasm?url')).default;
+  return (await orProgramGone(import('onnxruntime-web/ort-wasm-simd-threaded.wasm?url'))).default;
 }

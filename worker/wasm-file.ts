@@ -14,13 +14,27 @@ export async function fetchWasm(
   const bytes = await unpacked(await fetchBytes(url, onProgress)).catch(() => new ArrayBuffer(0));
   const begins = new Uint8Array(bytes, 0, Math.min(bytes.byteLength, WASM_MAGIC.length));
   if (WASM_MAGIC.every((byte, i) => begins[i] === byte)) return bytes;
-  throw new ChorusError('worker-lost', 'the runtime could not be loaded: what came is no WebAssembly');
+  throw programGone('the runtime could not be loaded: what came is no WebAssembly');
+}
+
+/** The module that is being loaded. Throws `worker-lost` where it is not there. */
+export async function orProgramGone<Module>(loading: Promise<Module>): Promise<Module> {
+  try {
+    return await loading;
+  } catch (thrown) {
+    throw programGone('a part of the runtime could not be loaded', String(thrown));
+  }
+}
+
+/** Told to the page by `isProgramGone`: an update of the server may have taken the file away. */
+function programGone(message: string, raw: string | null = null): ChorusError {
+  return new ChorusError('worker-lost', message, { isProgramGone: true }, raw);
 }
 
 async function fetchBytes(url: string, onProgress: (done: number, total: number) => void): Promise<Blob> {
   const response = await fetch(url);
   if (!response.ok || response.body === null) {
-    throw new ChorusError('worker-lost', `the runtime could not be loaded: HTTP ${response.status}`);
+    throw programGone(`the runtime could not be loaded: HTTP ${response.status}`);
   }
   const total = Number(response.headers.get('content-length') ?? 0);
   const parts: Uint8Array<ArrayBuffer>[] = [];

@@ -35,7 +35,7 @@ export async function readBlobs(
     }
     const bytes = makeRoom(ref);
     // A store that does not answer is not asked for the rest.
-    const wrong = isSilent ? null : await readPieces(ref, blob, bytes, clock);
+    const wrong: readonly number[] | null = isSilent ? null : await readPieces(ref, blob, bytes, clock);
     isSilent = wrong === null;
     if (wrong?.length === 0) read.set(ref.digest, bytes);
     else damaged.push({ digest: ref.digest, pieces: wrong ?? [...ref.pieces.keys()] });

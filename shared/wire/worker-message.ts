@@ -78,7 +78,7 @@ export type WorkerReply =
 export interface WorkerFailure {
   readonly code: ErrorCode;
   readonly message: string;
-  readonly details?: Record<string, unknown>;
+  readonly details?: Readonly<Record<string, unknown>>;
   readonly raw?: string | null;
 }
 

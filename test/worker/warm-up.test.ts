@@ -53,7 +53,8 @@ test.each([
   ['that does not run', '/plain', new Error('Aborted(CompileError)')],
 ])('a binary %s loses the thread', async (_, path, failure) => {
   const { runtime } = keepingRuntime(path, failure);
-  await expect(warmUp(runtime, () => undefined)).rejects.toMatchObject({ code: 'worker-lost' });
+  const isProgramGone = failure === undefined ? { isProgramGone: true } : {};
+  await expect(warmUp(runtime, () => undefined)).rejects.toMatchObject({ code: 'worker-lost', details: isProgramGone });
 });
 
 test('a runtime is loaded once for all who ask, and computes once it is warm', async () => {

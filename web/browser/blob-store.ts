@@ -51,9 +51,9 @@ export class IdbBlobStore implements BlobStore {
   readonly #memory = new Map<string, StoredPiece>();
   /** Pieces whose copy on the disk is not believed. */
   readonly #doubted = new Set<string>();
-  /** By digest: settled once no tab can remove the blob any more. */
   /** Blobs of which nothing on the disk can be read. */
   readonly #unread = new Set<Digest>();
+  /** By digest: settled once no tab can remove the blob any more. */
   readonly #used = new Map<Digest, Promise<void>>();
   readonly #releases: (() => void)[] = [];
   #isClosed = false;
@@ -89,9 +89,10 @@ export class IdbBlobStore implements BlobStore {
       await put().catch((error: unknown) => this.#withMoreRoom(error, put));
       if (!isDoubted) return;
     } catch (thrown) {
+      if (this.#isClosed) return;
       this.#options.onNotKept(toNotKept(thrown).fault);
     }
-    if (!this.#isClosed) this.#memory.set(nameOf(ref.digest, index), piece);
+    this.#memory.set(nameOf(ref.digest, index), piece);
   }
 
   /** Everything that the browser keeps; rejects with `unsupported` where it keeps nothing for this page. */

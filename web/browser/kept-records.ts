@@ -26,6 +26,7 @@ export class KeptRecords<Key extends string | number, Value> {
   /** What the storage did not take; null for a record that it could not delete. */
   readonly #memory = new Map<Key, Value | null>();
   #fault: StorageFault | null = null;
+  #isClosed = false;
 
   constructor(options: KeptRecordsOptions<Value>) {
     const { database: name, store, health, clock } = options;
@@ -76,6 +77,7 @@ export class KeptRecords<Key extends string | number, Value> {
 
   /** Lets the database go; what is only in memory is lost. */
   close(): void {
+    this.#isClosed = true;
     this.#database.close();
     this.#memory.clear();
   }
@@ -85,7 +87,7 @@ export class KeptRecords<Key extends string | number, Value> {
       return await this.#database.run(work);
     } catch (thrown) {
       if (!(thrown instanceof NotKept)) throw thrown;
-      if (this.#fault === null) this.#options.onNotKept(thrown.fault);
+      if (this.#fault === null && !this.#isClosed) this.#options.onNotKept(thrown.fault);
       this.#fault ??= thrown.fault;
       return thrown;
     }

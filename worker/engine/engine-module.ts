@@ -1,5 +1,5 @@
 import type * as fileSystemModule from 'node:fs/promises';
-import { fetchWasm } from '../wasm-file.ts';
+import { fetchWasm, orProgramGone } from '../wasm-file.ts';
 
 /**
  * Functions of engine.wasm. All arguments are numbers; pointers are bytes into the memory that it was given. What each
@@ -131,7 +131,7 @@ export async function loadEngineModule(): Promise<WebAssembly.Module> {
 export async function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
   const isBrowser = 'location' in globalThis;
   if (isBrowser) {
-    const { default: url } = await import('./engine.wasm?url');
+    const { default: url } = await orProgramGone(import('./engine.wasm?url'));
     return new Uint8Array(await fetchWasm(import.meta.env.PROD ? `${url}.gz` : url));
   }
   // Named apart, so that the page's bundle does not look for it.

@@ -378,7 +378,7 @@ export class Volunteer {
     const reason = inOurWords(error, 'the browser ended it');
     if (this.#restartsMs.length > MAX_RESTARTS) {
       const text = `The compute thread was lost again and again: ${reason}`;
-      return this.#giveUp(new ChorusError(error.code, text, {}, error.raw));
+      return this.#giveUp(new ChorusError(error.code, text, error.details, error.raw));
     }
     const message = `The compute thread was lost (${reason}); it is being replaced.`;
     this.#update({ phase: this.#isPaused ? 'paused' : 'loading', message, progress: null, backend: null });

@@ -180,7 +180,9 @@ test('where something fails after an update, a reload is offered, and by no othe
 });
 
 test('a volunteer that waits after a problem does not say that it is ready', async () => {
-  const error = new ChorusError('internal', 'magic word 00 61 73 6d', {}, 'magic word 00 61 73 6d');
+  await screen.viewport(360, 780);
+  const raw = `magic word 00 61 73 6d in https://chorus.example/assets/engine-${'1a2b3c4d'.repeat(8)}.wasm`;
+  const error = new ChorusError('internal', raw, {}, raw);
   const state: VolunteerState = { ...servingState(Date.now()), phase: 'idle', message: 'Could not take it.', error };
   const target = makeTarget();
   const volunteer = { state, isOff: false, wasWorking: false, isPreparing: false } as unknown as VolunteerPanel;
@@ -189,4 +191,5 @@ test('a volunteer that waits after a problem does not say that it is ready', asy
   expect(target.innerText).not.toMatch(/Ready|magic word/);
   target.querySelector('summary')!.click();
   await expect.poll(() => target.innerText).toContain('magic word 00 61 73 6d');
+  expect(document.documentElement.scrollWidth).toBeLessThanOrEqual(360);
 });

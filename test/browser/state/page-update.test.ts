@@ -6,40 +6,66 @@ import { FakeClock } from '../../support/fake-clock.ts';
 beforeEach(() => sessionStorage.clear());
 afterEach(() => vi.restoreAllMocks());
 
-function setUp(now: () => Promise<string | null>, program: string | null = 'old.js') {
+function setUp(
+  now: () => Promise<string | null>,
+  { program = 'old.js', reloadedFrom = null }: { program?: string | null; reloadedFrom?: string | null } = {},
+) {
   const clock = new FakeClock();
   const counts = { asked: 0, reloads: 0 };
   const fetchNow = () => {
     counts.asked++;
     return now();
   };
-  const update = new PageUpdate({ program, fetchProgram: fetchNow, reload: () => counts.reloads++, clock });
+  const reload = () => counts.reloads++;
+  const update = new PageUpdate({ program, fetchProgram: fetchNow, reload, clock, reloadedFrom });
   return { update, clock, counts };
 }
 
+const updated = () => Promise.resolve('new.js');
+const same = () => Promise.resolve('old.js');
+const other = () => Promise.resolve(null);
+const unreachable = () => Promise.reject(new TypeError('Failed to fetch'));
+
 test('an update is offered once, however often something fails after it', async () => {
-  const { update, clock, counts } = setUp(() => Promise.resolve('new.js'));
+  const { update, clock, counts } = setUp(updated);
   await update.check();
-  expect(update.isOffered).toBe(true);
+  expect(update.offer).toBe('updated');
   update.dismiss();
   await clock.advance(60_000);
   await update.check();
-  expect([update.isOffered, counts.asked]).toEqual([false, 1]);
+  await update.check(true);
+  expect([update.offer, counts.asked]).toEqual([null, 1]);
 });
 
-test.each<[string, () => Promise<string | null>, string | null]>([
-  ['the server has the same page', () => Promise.resolve('old.js'), 'old.js'],
-  ['the server has something else in its place', () => Promise.resolve(null), 'old.js'],
-  ['the server cannot be reached', () => Promise.reject(new TypeError('Failed to fetch')), 'old.js'],
-  ['it is not known what this page is', () => Promise.resolve('new.js'), null],
-])('none is offered where %s', async (_, now, program) => {
-  const { update } = setUp(now, program);
+test.each([
+  ['the server has the same page', same, {}],
+  ['the server has something else in its place', other, {}],
+  ['the server cannot be reached', unreachable, {}],
+  ['it is not known what this page is', updated, { program: null }],
+])('a failure of any kind offers no reload where %s', async (_, now, given) => {
+  const { update } = setUp(now, given);
   await update.check();
-  expect(update.isOffered).toBe(false);
+  expect(update.offer).toBeNull();
 });
+
+test.each([
+  ['an updated page', updated, {}, 'updated'],
+  ['the same page', same, {}, 'incomplete'],
+  ['something else in its place', other, {}, 'incomplete'],
+  ['nothing, since it cannot be reached', unreachable, {}, null],
+  ['the same page, which a reload has brought already', same, { reloadedFrom: 'old.js' }, null],
+  ['the page of before, after a reload of another', same, { reloadedFrom: 'older.js' }, 'incomplete'],
+] as const)(
+  'where code of the page is gone and the server has %s, the offer is right',
+  async (_, now, given, offer) => {
+    const { update } = setUp(now, given);
+    await update.check(true);
+    expect(update.offer).toBe(offer);
+  },
+);
 
 test('the server is asked every 10 s at most', async () => {
-  const { update, clock, counts } = setUp(() => Promise.resolve('old.js'));
+  const { update, clock, counts } = setUp(same);
   await Promise.all([update.check(), update.check()]);
   await clock.advance(9_999);
   await update.check();
@@ -50,7 +76,7 @@ test('the server is asked every 10 s at most', async () => {
 });
 
 test('the person reloads, the page never does', async () => {
-  const { update, counts } = setUp(() => Promise.resolve('new.js'));
+  const { update, counts } = setUp(updated);
   await update.check();
   expect(counts.reloads).toBe(0);
   update.accept();

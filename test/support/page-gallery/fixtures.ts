@@ -184,6 +184,13 @@ export function failedState(atMs: number): VolunteerState {
   };
 }
 
+/** A stage could not be loaded, for a reason that only the browser has words for. */
+export function waitingState(atMs: number): VolunteerState {
+  const raw =
+    'Failed to fetch dynamically imported module: https://chorus.example/assets/engine-1a2b3c4d5e6f708192a3b4c5d6e7f8.js';
+  return { ...failedState(atMs), phase: 'idle', error: new ChorusError('internal', raw, {}, raw) };
+}
+
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
 export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot {

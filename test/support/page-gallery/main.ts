@@ -46,6 +46,7 @@ import {
   servingState,
   suspendedState,
   tryingState,
+  waitingState,
   WREN,
 } from './fixtures.ts';
 import { memoryConversationStore } from '../memory-conversation-store.ts';
@@ -136,6 +137,7 @@ const states: Record<string, (atMs: number) => VolunteerState> = {
   'left-out': leftOutState,
   downloading: downloadingState,
   failed: failedState,
+  waiting: waitingState,
 };
 const state = (states[show] ?? servingState)(Date.now());
 const volunteer = new VolunteerPanel({
@@ -221,7 +223,7 @@ if (show === 'denied' || show === 'full') deviceStorage.report('files', show);
 if (show === 'damaged') deviceStorage.reportDamage(3);
 const update = new PageUpdate({
   program: 'before',
-  fetchProgram: () => Promise.resolve('after'),
+  fetchProgram: () => Promise.resolve(show === 'updated' ? 'after' : 'before'),
   reload: () => location.reload(),
   clock,
 });

@@ -209,6 +209,13 @@ export class Dialogue {
     if (deleted === this.id) this.startNew();
   }
 
+  /** Puts a question that failed without a word back into the draft, unless something is written there. */
+  takeBackUnanswered(): void {
+    const { last } = this;
+    const isInVain = last?.answer.phase === 'failed' && last.answer.text === '';
+    if (isInVain && this.draft === '') this.draft = last.question;
+  }
+
   /** Puts on the device what waits for its turn, since the page may be about to go; resolves once that is done. */
   async flush(): Promise<void> {
     this.#keepTab();

@@ -1,3 +1,4 @@
+import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import type { StorageFault } from '../../browser/not-kept.ts';
 
 /** What the page would keep on the device. */
@@ -6,17 +7,17 @@ export type KeptThing = 'key' | 'files' | 'settings' | 'conversations';
 /** What this browser does not keep for the page, or kept badly, as the page tells it: each once a visit. */
 export class DeviceStorage {
   /** Not told yet, with why each is not kept. */
-  lost: ReadonlyMap<KeptThing, StorageFault> = $state.raw(new Map());
-  /** Pieces of models that were found damaged and thrown away, not told yet. */
+  readonly lost = new SvelteMap<KeptThing, StorageFault>();
+  /** Pieces of models that were found damaged or lost, not told yet. */
   damagedPieces = $state(0);
 
-  readonly #told = new Set<KeptThing>();
+  readonly #told = new SvelteSet<KeptThing>();
   /** A storage that is denied or silent is so for everything; told of one thing, it is told of all. */
   #isToldOfAll = false;
 
   report(thing: KeptThing, fault: StorageFault): void {
     if (this.#isToldOfAll || this.#told.has(thing) || this.lost.has(thing)) return;
-    this.lost = new Map([...this.lost, [thing, fault]]);
+    this.lost.set(thing, fault);
   }
 
   reportDamage(pieces: number): void {
@@ -29,7 +30,7 @@ export class DeviceStorage {
       this.#told.add(thing);
       this.#isToldOfAll ||= fault === 'denied' || fault === 'silent';
     }
-    this.lost = new Map();
+    this.lost.clear();
   }
 
   dismissDamage(): void {

@@ -243,6 +243,24 @@ test('what was not sent yet is there after a reload', async () => {
   expect(setUp(story).conversation.draft).toBe('half a ques');
 });
 
+test('a question that was asked in vain is there to be asked again after a reload, unless another is begun', async () => {
+  const fails = async function* (): AsyncGenerator<ChatEvent> {
+    throw new TypeError('Failed to fetch dynamically imported module');
+    yield* [];
+  };
+  const { conversation: before } = setUp(fails);
+  await before.send('in vain');
+  before.takeBackUnanswered();
+  await before.flush();
+  const { conversation } = setUp(fails);
+  await conversation.reopen();
+  expect([conversation.draft, questionsOf(conversation)]).toEqual(['in vain', ['in vain']]);
+  expect(conversation.last?.answer.error?.raw).toContain('dynamically imported');
+  conversation.draft = 'something else';
+  conversation.takeBackUnanswered();
+  expect(conversation.draft).toBe('something else');
+});
+
 test('a new tab begins with an empty conversation, and one that was deleted does not come back', async () => {
   const { conversation } = setUp(story);
   await conversation.reopen();

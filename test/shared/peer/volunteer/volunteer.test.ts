@@ -224,50 +224,6 @@ describe('a volunteer refuses an assignment', () => {
   });
 });
 
-describe('a volunteer whose kept weights are damaged', () => {
-  const details = { damaged: [{ digest: toyDigest, pieces: [0, 3] }] };
-  const damaged = new ChorusError('digest-mismatch', 'what this device had kept is damaged', details);
-
-  it('throws them away, says so, loads what comes anew and serves', async () => {
-    worker.loadFailure = { webgpu: damaged };
-    const told = new Set<string>();
-    volunteer.onChange(() => {
-      if (!volunteer.state.message.includes('damaged')) return;
-      told.add(volunteer.state.message);
-      worker.loadFailure = {};
-    });
-    volunteer.start();
-    await network.clock.advance(10);
-    await assign();
-    await network.clock.advance(100);
-    expect([...told]).toEqual([expect.stringMatching(/^2 parts of the model .* damaged or lost; downloading again\.$/)]);
-    expect([worker.loads.length, phase(), said('failed')]).toEqual([2, 'serving', []]);
-  });
-
-  it('gives up on them where they are damaged each time', async () => {
-    worker.loadFailure = { webgpu: damaged };
-    volunteer.start();
-    await network.clock.advance(10);
-    await assign();
-    await network.clock.advance(1000);
-    expect(said('failed')).toMatchObject([{ code: 'digest-mismatch' }]);
-    expect(worker.loads.length).toBe(3);
-  });
-});
-
-describe('a volunteer that fails in the platform’s words', () => {
-  it('keeps them for a report, and tells people its own', async () => {
-    worker.loadFailure = {
-      webgpu: new ChorusError('internal', 'magic word 00 61 73 6d', {}, 'magic word 00 61 73 6d'),
-    };
-    volunteer.start();
-    await network.clock.advance(10);
-    await assign();
-    expect(volunteer.state.message).toBe('Could not take layers 2–3: loading it failed');
-    expect(volunteer.state.error).toMatchObject({ code: 'internal', raw: 'magic word 00 61 73 6d' });
-  });
-});
-
 describe('a volunteer whose device computes wrongly', () => {
   const wrong = new ChorusError('probe-failed', 'the probe differs by 0.4');
 
