@@ -141,7 +141,7 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        const made = await createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
+        const made = createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
         served.follow(made);
         return made;
       } catch (thrown) {

@@ -28,8 +28,6 @@ export type RequesterEvent =
   | { readonly type: 'queued'; readonly position: number }
   | ({ readonly type: 'routed' } & SignedRoute)
   | { readonly type: 'refused'; readonly error: ChorusError }
-  /** Others wait for what the session holds. */
-  | { readonly type: 'reclaimed'; readonly session: SessionId }
   /** The server forgot what was asked of it. */
   | { readonly type: 'server-back' }
   /** A link that was asked for in the name of `session`: its own, or that of a replay which settles a difference in it. */

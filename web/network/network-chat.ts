@@ -79,10 +79,11 @@ export async function openNetworkChat(
     // Only now is the session free for the next question.
     if (evidence === null) return;
     const signed = await signTabReceipt({ evidence, renderedPrompt, answer: shown.text }, receipts);
-    if (signed.receipt === null) return yield { type: 'receipt', ...signed };
-    yield { type: 'signed', receipt: signed.receipt };
-    // The log is waited for whatever becomes of the conversation, as long as the server's own limits.
-    yield { type: 'receipt', ...(await logTabReceipt(signed.receipt, receipts, new AbortController().signal)) };
+    const { receipt } = signed;
+    if (receipt !== null) yield { type: 'signed', receipt };
+    // The log is waited for whatever becomes of the conversation, as long as the server is.
+    const logged = receipt === null ? signed : await logTabReceipt(receipt, receipts, new AbortController().signal);
+    yield { type: 'receipt', ...logged };
   }
 
   return { answer, close: () => conversation.close() };

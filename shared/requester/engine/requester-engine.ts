@@ -1,7 +1,6 @@
 import type { Reply } from '../../ask.ts';
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
-import type { SessionId } from '../../ids.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
@@ -102,8 +101,6 @@ export class RequesterEngine {
         if (this.#replacements.sought !== null) this.#bear(this.#replacements.sought);
         else if (this.#search.isOn) this.#take(this.#search.refused(event.error, nowMs));
         return;
-      case 'reclaimed':
-        return this.#giveBack(event.session);
       case 'server-back':
         if (this.#search.isOn) this.#requestRoute(this.#replacements.sought?.session);
         return;
@@ -313,14 +310,6 @@ export class RequesterEngine {
     this.#cancel();
     this.#stopRouting();
     if (this.#session !== null) this.#drop(this.#session, 'done');
-  }
-
-  /** Gives a session up that waits for nothing but the next question. */
-  #giveBack(id: SessionId): void {
-    const session = this.#session;
-    if (session?.route.session !== id || this.#answer !== null || session.isSettling) return;
-    this.#drop(session, 'done');
-    this.#search.forgetAnswer();
   }
 
   #stopRouting(): void {

@@ -33,7 +33,7 @@ interface Run {
 export class AnswerRuns {
   readonly #deps: AnswerRunsDeps;
   #runs: readonly Run[] = $state.raw([]);
-  readonly #chats = new Map<TurnTree, { readonly model: Digest; readonly chat: Chat }>();
+  readonly #chats = new WeakMap<TurnTree, { readonly model: Digest; readonly chat: Chat }>();
   /** Nobody waits for the next question of any other. */
   #looked: TurnTree | null = null;
 

@@ -125,7 +125,7 @@ export class Dialogue {
     const opened = await this.kept.open(id);
     if (this.#tree !== tree) return;
     if (opened === null) this.status = 'missing';
-    else this.#show(TurnTree.restored(opened.kept, opened.evidence));
+    else this.#show(TurnTree.restored(opened.kept, opened.evidenceOf));
   }
 
   /** Shows an empty conversation. The one before is kept, and an answer that is being made in it goes on. */

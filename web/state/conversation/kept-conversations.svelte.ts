@@ -10,6 +10,9 @@ export interface ConversationSummary {
   readonly updatedAtMs: number;
 }
 
+/** How the answer of a turn was made; null where that is not kept. */
+export type EvidenceOf = (turn: KeptId) => KeptEvidence | null;
+
 /** The conversations that this device keeps, newest first. */
 export class KeptConversations {
   /** Those in which `wanted` is found. */
@@ -23,7 +26,7 @@ export class KeptConversations {
   #all: readonly KeptConversation[] = [];
   #wanted = $state('');
   /** An answer that another tab deletes while it is written here stays deleted. */
-  readonly #deleted = new Set<KeptId>();
+  #deleted: readonly KeptId[] = [];
   /** Writes come in the order in which they were asked for. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -50,7 +53,7 @@ export class KeptConversations {
 
   /** Another tab of this browser has changed something. */
   async heard(deleted: KeptId | null): Promise<void> {
-    if (deleted !== null) this.#deleted.add(deleted);
+    if (deleted !== null) this.#deleted = [...this.#deleted, deleted];
     await this.load();
   }
 
@@ -61,7 +64,7 @@ export class KeptConversations {
 
   /** True for one that was deleted, here or in another tab. */
   isDeleted(id: KeptId): boolean {
-    return this.#deleted.has(id);
+    return this.#deleted.includes(id);
   }
 
   /** Settles once all that was to be written so far is. */
@@ -70,10 +73,10 @@ export class KeptConversations {
   }
 
   /** A conversation with the evidence of its answers; null where it is not kept here. */
-  async open(id: KeptId): Promise<{ kept: KeptConversation; evidence: ReadonlyMap<KeptId, KeptEvidence> } | null> {
+  async open(id: KeptId): Promise<{ readonly kept: KeptConversation; readonly evidenceOf: EvidenceOf } | null> {
     await this.#last;
     const kept = await this.#store.conversations.get(id);
-    return kept && { kept, evidence: await this.#evidenceOf(kept) };
+    return kept && { kept, evidenceOf: await this.#evidenceOf(kept) };
   }
 
   /** Keeps a conversation. Turns that another tab has added to it stay, and so does the title it was given. */
@@ -102,7 +105,7 @@ export class KeptConversations {
 
   /** Deletes a conversation with all that was kept of its answers. */
   async delete(id: KeptId): Promise<void> {
-    this.#deleted.add(id);
+    this.#deleted = [...this.#deleted, id];
     await this.#write(async () => {
       const there = await this.#store.conversations.get(id);
       this.#all = this.#all.filter((each) => each.id !== id);
@@ -116,8 +119,8 @@ export class KeptConversations {
   async export(id: KeptId): Promise<{ readonly title: string; readonly text: string } | null> {
     const opened = await this.open(id);
     if (opened === null) return null;
-    const { kept, evidence } = opened;
-    return { title: kept.title, text: exportConversation(kept, (turn) => evidence.get(turn) ?? null) };
+    const { kept, evidenceOf } = opened;
+    return { title: kept.title, text: exportConversation(kept, evidenceOf) };
   }
 
   async #put(conversation: KeptConversation): Promise<void> {
@@ -126,9 +129,11 @@ export class KeptConversations {
     await this.#store.conversations.put(conversation.id, conversation);
   }
 
-  async #evidenceOf({ turns }: KeptConversation): Promise<ReadonlyMap<KeptId, KeptEvidence>> {
-    const found = await Promise.all(turns.map(async ({ id }) => [id, await this.#store.evidence.get(id)] as const));
-    return new Map(found.flatMap(([id, evidence]) => (evidence === null ? [] : [[id, evidence] as const])));
+  async #evidenceOf({ turns }: KeptConversation): Promise<EvidenceOf> {
+    const found = await Promise.all(
+      turns.map(async ({ id }) => ({ id, evidence: await this.#store.evidence.get(id) })),
+    );
+    return (turn) => found.find(({ id }) => id === turn)?.evidence ?? null;
   }
 
   #write(work: () => Promise<void>, deleted: KeptId | null = null): Promise<void> {

@@ -30,12 +30,12 @@ export class TurnTree {
   }
 
   /** A conversation that was kept, as it was shown last. */
-  static restored(kept: KeptConversation, evidence: ReadonlyMap<KeptId, KeptEvidence>): TurnTree {
+  static restored(kept: KeptConversation, evidenceOf: (turn: KeptId) => KeptEvidence | null): TurnTree {
     const tree = new TurnTree(kept.id);
     tree.title = kept.title;
     tree.turns = kept.turns.map(({ answer: keptAnswer, ...turn }) => {
       const answer = new ShownAnswer(0);
-      answer.restore(keptAnswer, evidence.get(turn.id) ?? null);
+      answer.restore(keptAnswer, evidenceOf(turn.id));
       return { ...turn, answer };
     });
     tree.#leaf = kept.turns.some(({ id }) => id === kept.leaf) ? kept.leaf : kept.turns.at(-1)!.id;
