@@ -177,7 +177,9 @@ test('the meter says before sending what is used, and offers to leave out the ol
   await expect.poll(meterText).toMatch(/2[5-9]\d of 512 tokens/);
   await conversation.send('two');
   conversation.draft = 'three';
-  await expect.poll(meterText).toMatch(/Over 512 tokens\s+The model reads 512 tokens, its answer included\. Leave out the/);
+  await expect
+    .poll(meterText)
+    .toMatch(/Over 512 tokens\s+The model reads 512 tokens, its answer included\. Leave out the/);
   await expectAccessible();
   await screen.getByRole('button', { name: /^Leave out the oldest turn, for 2\d\d tokens of answer/ }).click();
   await expect.poll(meterText).toMatch(/The oldest turn is left out/);

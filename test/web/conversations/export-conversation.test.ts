@@ -69,7 +69,10 @@ describe('a conversation as a file', () => {
     expect(verification.isValid).toBe(true);
     expect(verification.id).toBe(turns[0]!['receiptId']);
     expect(recognize(JSON.stringify(receipt)).kind).toBe('receipt');
-    expect(recognize(text)).toMatchObject({ kind: 'conversation', answers: [{ answer: given.answer, receipt, secrets }] });
+    expect(recognize(text)).toMatchObject({
+      kind: 'conversation',
+      answers: [{ answer: given.answer, receipt, secrets }],
+    });
   });
 
   test.for<[string, object]>([
