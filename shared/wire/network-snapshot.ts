@@ -81,5 +81,7 @@ export const networkSnapshotSchema = z.object({
   ),
   /** True if all volunteers share one address prefix, so that routes cannot spread over networks. */
   sharedPrefix: z.boolean(),
+  /** Why answers get no receipts now, in words for people; null while they do. */
+  noReceipts: z.string().max(1000).nullable().default(null),
 });
 export type NetworkSnapshot = z.infer<typeof networkSnapshotSchema>;

@@ -14,7 +14,7 @@ const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   witness: async (program) => (await import('./log/witness.ts')).addWitnessCommand(program),
 };
 
-/** Runs one command and sets the exit code: 1 with a sentence for people if it failed. */
+/** Runs one command and sets the exit code: 1 with a sentence for people if it failed, 2 if the machine has to be set right first. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   const program = new Command('chorus')
     .description('An open network for AI inference: browser tabs answer prompts together.')
@@ -32,7 +32,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
       return;
     }
     process.stderr.write(`chorus: ${explain(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof ChorusError && error.details['exitStatus'] === 2 ? 2 : 1;
   }
 }
 

@@ -82,7 +82,7 @@ export function createDesks(deps: DesksDeps): Desks {
   const isAnchor = (id: PeerId): boolean => companionKeys.isAnchor(id);
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const models = (): ReturnType<RouteDeskDeps['models']> => catalog.planned;
-  const hidden = new HiddenDesk({
+  const hidden: HiddenDesk = new HiddenDesk({
     ...deps,
     ...{ registry, leases, trust, models, isAnchor },
     isBusy: () => routes.queued > 0,
@@ -114,7 +114,7 @@ export function createDesks(deps: DesksDeps): Desks {
     measuresSpeed: () => hidden.isOn,
     sign: signGrantWith(identity),
   };
-  const routes = new RouteDesk({
+  const routes: RouteDesk = new RouteDesk({
     ...shared,
     isGateway: (id) => companionKeys.isGateway(id),
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),

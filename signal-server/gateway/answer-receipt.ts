@@ -55,10 +55,11 @@ export function createReceiptGiver({ serverKey, desk, clock, random, log }: Rece
 
   return (answer) =>
     give(answer).catch((thrown: unknown) => {
-      const { code, message: reason } = toChorusError(thrown);
+      const { code, message: reason, details } = toChorusError(thrown);
       log.warn({ code, reason }, 'an answer has no receipt');
-      // Failures of our own making keep their words to themselves.
-      const message = code === 'internal' ? 'the server could not make or log the receipt' : reason;
+      // Failures of our own making keep their words to themselves, but for states of the server that everybody may know.
+      const isSecret = code === 'internal' && details['isTold'] !== true;
+      const message = isSecret ? 'the server could not make or log the receipt' : reason;
       return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
     });
 }

@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express';
+import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
 import { systemClock as clock, systemRandom as random } from '../machine/system-clock.ts';
@@ -58,7 +59,12 @@ export function createGatewayModels(catalog: ModelCatalog, blobsPath: string): G
   const entryOf = (name: string) => catalog.entries.find(({ manifest }) => manifest.name === name);
 
   async function textOf(entry: CatalogEntry): Promise<ModelText> {
-    const opened = texts.get(entry) ?? loadModelText(entry.manifest, (ref) => blobs.get(ref));
+    const opened =
+      texts.get(entry) ??
+      loadModelText(entry.manifest, (ref) => blobs.get(ref)).catch(() => {
+        // Files that are gone, or cannot be read now, may be there again for the next request.
+        throw new ChorusError('no-coverage', `this server cannot read the tokenizer of ${entry.manifest.name} now`);
+      });
     texts.set(entry, opened);
     opened.catch(() => texts.delete(entry));
     return opened;

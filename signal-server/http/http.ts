@@ -12,11 +12,12 @@ import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { Metrics } from '../view/metrics.ts';
 import { allowEveryOrigin } from './allow-every-origin.ts';
 import { answerWith, ApiError, toApiError } from './api-error.ts';
+import { createHealthRouter, type HealthDeps } from './health.ts';
 import { listModels } from './list-models.ts';
 
 const FOREVER = 'public, max-age=31536000, immutable';
 
-export interface HttpDeps {
+export interface HttpDeps extends Pick<HealthDeps, 'noAnswers' | 'noReceipts'> {
   readonly config: Pick<Config, 'webFolder' | 'trustProxy' | 'limits' | 'publicUrl'>;
   readonly blobsPath: string;
   readonly catalog: ModelCatalog;
@@ -41,12 +42,10 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
   // Before the limit: a page can read no refusal without these headers, and none of a preflight at all.
   app.use('/v1', allowEveryOrigin);
+  app.use(createHealthRouter(deps));
   app.use(rateLimit(deps.config));
   app.use(compressText());
 
-  app.get('/healthz', (_request, response) => {
-    response.set('Cache-Control', 'no-store').json({ status: 'ok' });
-  });
   app.get('/metrics', async (_request, response) => {
     response
       .set('Cache-Control', 'no-store')

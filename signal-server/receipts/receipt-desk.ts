@@ -48,8 +48,11 @@ export class ReceiptDesk {
   readonly #serverKey: string;
   readonly #limiter: RateLimiterMemory;
   readonly #entering = new Map<Digest, Promise<number>>();
-  /** Set once the log has failed to write: whether it has the entry shows at the next start. */
+  /** Receipts between their beginning and what the log said. */
+  readonly #underWay = new Set<Digest>();
+  /** Set once a write has failed: whether the log has the entry shows when it is settled. */
   #failure: ChorusError | null = null;
+  #settling: Promise<void> | null = null;
   /** Of receipts that came since the store was tidied. */
   #freshBytes = 0;
 
@@ -59,10 +62,10 @@ export class ReceiptDesk {
     this.#limiter = new RateLimiterMemory({ points: deps.config.limits.receiptsPerRequesterPerMinute, duration: 60 });
   }
 
-  /** Settles what a crash left between the store and the log. To be called before anything else. */
+  /** Settles what a crash, or a write that failed, left between the store and the log. To be called before anything else. */
   async recover(): Promise<void> {
     const { log, store } = this.#deps;
-    const pending = await store.pending();
+    const pending = (await store.pending()).filter(({ id }) => !this.#underWay.has(id));
     const wanted = new Map(pending.filter((each) => each.log === log.verifierKey).map((each) => [each.id, each]));
     const start = Math.min(...[...wanted.values()].map(({ logSize }) => logSize));
     const found: { readonly id: Digest; readonly index: number }[] = [];
@@ -75,6 +78,19 @@ export class ReceiptDesk {
       ...found.map(({ id, index }) => store.confirm(id, index)),
       ...lost.map(({ id }) => store.abandon(id)),
     ]);
+  }
+
+  /** Settles what a write that failed has left, once the log takes entries again. Rejects while it cannot. */
+  async settle(): Promise<void> {
+    const failure = this.#failure;
+    if (failure === null) return;
+    if (this.#deps.log.status.doubt !== null) throw failure;
+    this.#settling ??= this.recover()
+      .then(() => {
+        if (this.#failure === failure) this.#failure = null;
+      })
+      .finally(() => (this.#settling = null));
+    await this.#settling;
   }
 
   /**
@@ -198,13 +214,19 @@ export class ReceiptDesk {
     const ageMs = clock.wallMs() - Date.parse(finishedAt);
     if (ageMs > MAX_AGE_MS || ageMs < -CLOCK_SKEW_MS) throw refusal('age', 'by the clock here it is not of today');
     if (!this.#deps.isGateway(requester.id)) await this.#limit(requester.id);
-    if (this.#failure !== null) throw this.#failure;
-    const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
-    const begun = { id, session, envelope: file.envelope, ...at };
-    if (!(await store.begin(begun, config.limits.receiptsPerSession))) {
-      throw new ChorusError('rate-limited', 'this session has too many receipts');
+    while (this.#failure !== null) await this.settle();
+    this.#underWay.add(id);
+    let index: number;
+    try {
+      const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
+      const begun = { id, session, envelope: file.envelope, ...at };
+      if (!(await store.begin(begun, config.limits.receiptsPerSession))) {
+        throw new ChorusError('rate-limited', 'this session has too many receipts');
+      }
+      index = await this.#append(id, predicate);
+    } finally {
+      this.#underWay.delete(id);
     }
-    const index = await this.#append(id, predicate);
     this.#deps.onAccepted();
     this.#freshBytes += file.envelope.payload.length;
     if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) await this.tidy();

@@ -108,7 +108,7 @@ function answerRefusal(onError: (error: unknown) => void): ErrorRequestHandler {
     }
     const status = STATUS[error.code] ?? 500;
     // The system's words on files are not for everybody; a doubt is, and was told when it arose.
-    const isOurs = status === 500 || (error.code === 'internal' && error.details['isDoubt'] !== true);
+    const isOurs = status === 500 || (error.code === 'internal' && error.details['isTold'] !== true);
     if (isOurs) onError(error);
     const message = isOurs ? 'something failed on the server' : error.message;
     if (status === 429) response.set('Retry-After', '60');

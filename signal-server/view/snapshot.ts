@@ -27,6 +27,8 @@ export interface SnapshotParts {
   readonly faults: readonly KeptFault[];
   /** Tokens each volunteer is on record for. */
   readonly tokensOf: (member: Member) => number;
+  /** Why answers get no receipts now. */
+  readonly noReceipts: string | null;
 }
 
 /** The answer of `GET /api/network`. */
@@ -46,6 +48,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     hiddenSessions: parts.hiddenSessions,
     history: parts.history,
     sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
+    noReceipts: parts.noReceipts?.slice(0, 1000) ?? null,
   };
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
@@ -7,16 +7,24 @@ import { ChorusError } from '#shared/errors.ts';
 import { openLogService } from '../../log/log-service.ts';
 import { parseConfig, type Config } from '../../machine/config.ts';
 import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
+import { explainFileFault, setupError } from '../../machine/file-fault.ts';
+import { guardStore } from '../../machine/guard-store.ts';
+import { keysReadByOthers } from '../../machine/key-file.ts';
+import { StorageState } from '../../machine/storage-state.ts';
 import { systemClock, systemRandom } from '../../machine/system-clock.ts';
+import { demandDatabase } from '../../machine/used-folder.ts';
+import { openAnchorKeys } from '../../node-peer/anchors.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { createSignalServer } from '../../server.ts';
 import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts';
 import type { Store } from '../../store/store.ts';
 import { reachableAt } from '../terminal/addresses.ts';
 import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
-import { runUntilStopped } from '../terminal/run-until-stopped.ts';
+import { surviveLostOutput } from '../terminal/lost-output.ts';
+import { runUntilStopped, stopSignal } from '../terminal/run-until-stopped.ts';
 import { companions } from './companions.ts';
 import { importDefaultModel } from './default-model.ts';
+import { demandHost } from './demand-host.ts';
 
 interface ServeOptions {
   readonly port?: string;
@@ -32,6 +40,9 @@ interface ServeOptions {
   readonly trustProxy?: boolean;
   readonly logOrigin?: string;
   readonly witness?: string[];
+  readonly unwitnessedStart?: boolean;
+  readonly newServerKey?: boolean;
+  readonly newDatabase?: boolean;
   readonly receiptDays?: string;
   readonly receiptCount?: string;
   readonly receiptBytes?: string;
@@ -55,6 +66,12 @@ export function addServeCommand(program: Command): void {
     .option('--trust-proxy', 'believe X-Forwarded-For: only behind a proxy that writes it')
     .option('--log-origin <name>', 'name of the transparency log, a URL without https:// (made of --public-url)')
     .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
+    .option(
+      '--unwitnessed-start',
+      'take entries into the log before a witness was heard: only for the newest copy of a folder',
+    )
+    .option('--new-server-key', 'go on as another server where server.key is lost')
+    .option('--new-database', 'go on without trust, faults and receipts where chorus.sqlite is lost')
     .option('--receipt-days <number>', 'how long receipts are kept (365)')
     .option('--receipt-count <number>', 'how many are kept at most (20000)')
     .option('--receipt-bytes <number>', 'how many bytes these take at most (2147483648)')
@@ -97,46 +114,80 @@ function parseJson(text: string, option: string): unknown {
 }
 
 async function serve(given: Config): Promise<void> {
+  const stop = stopSignal();
   const hasPage = existsSync(join(builtPageFolder, 'index.html'));
   const config = { ...given, webFolder: hasPage ? builtPageFolder : null };
-  const log = pino({ level: config.logLevel, base: null }, logDestination());
-  const dataFolder = await openDataFolder(config.dataFolder);
-  const store = await openSqliteStore(dataFolder.path);
+  const destination = logDestination();
+  surviveLostOutput(destination);
+  const log = pino({ level: config.logLevel, base: null }, destination);
   try {
-    await importDefaultModel(dataFolder, config.minStages);
-    await run(config, dataFolder, store, log, hasPage);
+    await demandHost(config.host);
+    await serveFolder(config, log, hasPage, stop);
+  } catch (thrown) {
+    throw explainFileFault(thrown, resolve(config.dataFolder));
   } finally {
-    await store.close();
     // The `peer` package keeps timers that nothing can stop, so the process ends by force once the outcome is told.
     setImmediate(() => process.exit());
   }
 }
 
-async function run(config: Config, dataFolder: DataFolder, store: Store, log: Logger, hasPage: boolean): Promise<void> {
+async function serveFolder(config: Config, log: Logger, hasPage: boolean, stop: AbortSignal): Promise<void> {
+  const dataFolder = await openDataFolder(config.dataFolder, config);
+  if (!config.newDatabase) await demandDatabase(dataFolder.path);
+  const databasePath = join(dataFolder.path, 'chorus.sqlite');
+  const opened = await openSqliteStore(dataFolder.path).catch((thrown: unknown) => {
+    throw explainFileFault(thrown, databasePath);
+  });
+  const storage = new StorageState(databasePath, ({ message, isOver }) => log[isOver ? 'warn' : 'error'](message));
+  const store = guardStore(opened, storage);
+  try {
+    if (!stop.aborted) await importDefaultModel(dataFolder, config.minStages);
+    if (!stop.aborted) await run(config, dataFolder, { store, storage }, log, hasPage, stop);
+  } finally {
+    await store.close();
+  }
+}
+
+async function run(
+  config: Config,
+  dataFolder: DataFolder,
+  { store, storage }: { readonly store: Store; readonly storage: StorageState },
+  log: Logger,
+  hasPage: boolean,
+  stop: AbortSignal,
+): Promise<void> {
+  await openAnchorKeys(dataFolder.path, config.anchors);
   const catalog = new ModelCatalog(dataFolder, config.minStages);
-  const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, version: packageVersion() };
+  const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, storage };
   const transparencyLog = await openLogService({
     dataFolder: dataFolder.path,
     origin: config.logOrigin,
     publicUrl: config.publicUrl,
     witnesses: config.witnesses,
+    unwitnessedStart: config.unwitnessedStart,
     acknowledged: store.acknowledged,
     clock: systemClock,
-    onError: (error) => log.error(error),
+    onError: (error) => log.debug(error),
     onDoubt: (error) => log.fatal(error.message),
+    onGoingOn: () => log.warn('the transparency log takes entries again'),
+    onWitness: (witness, error) =>
+      error === null
+        ? log.info({ witness }, 'a witness cosigned')
+        : log.warn({ witness, reason: error }, 'a witness failed'),
   });
-  const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
-  let isStopping = false;
+  for (const path of await keysReadByOthers(dataFolder.path))
+    log.warn(`${path} can be read by other users of this machine: chmod 600 it, and take the key for known to them`);
+  for (const [is, what] of givenUp(config)) if (is) log.warn(what);
+  const server = createSignalServer(config, { ...base, ...companions, transparencyLog, version: packageVersion() });
   const stopped = runUntilStopped(async () => {
-    isStopping = true;
     await server.stop();
     await transparencyLog.stop();
-  });
+  }, stop);
   try {
     const { port } = await server.start();
     announce(config, port, hasPage);
   } catch (error) {
-    if (!isStopping) {
+    if (!stop.aborted) {
       await server.stop();
       await transparencyLog.stop();
       throw listenError(error, config);
@@ -145,12 +196,22 @@ async function run(config: Config, dataFolder: DataFolder, store: Store, log: Lo
   await stopped;
 }
 
+/** What the operator has chosen to go on without. */
+function givenUp({ unwitnessedStart, newServerKey, newDatabase }: Config): [boolean, string][] {
+  return [
+    [unwitnessedStart, '--unwitnessed-start: entries are taken before a witness has been heard'],
+    [newServerKey, '--new-server-key: where server.key was lost, this is another server now'],
+    [newDatabase, '--new-database: where chorus.sqlite was lost, trust, faults and receipts begin anew'],
+  ];
+}
+
 function listenError(error: unknown, { port, host }: Config): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return new ChorusError('internal', `port ${port} is in use: choose another with --port`);
   if (code === 'EACCES')
     return new ChorusError('internal', `this user may not listen on port ${port}: choose one above 1023`);
-  if (code === 'EADDRNOTAVAIL') return new ChorusError('internal', `this machine has no address ${host}`);
+  if (code === 'EADDRNOTAVAIL')
+    return setupError(`this machine has no address ${host}, which --host says, or HOST in the environment`);
   return error;
 }
 

@@ -23,12 +23,16 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
   return database;
 }
 
-/** Gives the lock back. */
+/** Gives the lock back. On a disk that takes no more it stays until the process ends; what is confirmed stays all the same. */
 export function closeLocked(database: Database.Database): void {
-  // The package closes the file only once its statements are collected, which may be never. Without WAL the lock can
-  // be given back before that, with the next read, and the database is a single file again.
-  database.exec('PRAGMA journal_mode = DELETE');
-  database.exec('PRAGMA locking_mode = NORMAL');
-  database.prepare('SELECT count(*) FROM sqlite_schema').get();
+  try {
+    // The package closes the file only once its statements are collected, which may be never. Without WAL the lock can
+    // be given back before that, with the next read, and the database is a single file again.
+    database.exec('PRAGMA journal_mode = DELETE');
+    database.exec('PRAGMA locking_mode = NORMAL');
+    database.prepare('SELECT count(*) FROM sqlite_schema').get();
+  } catch {
+    // The next start reads what is in the WAL.
+  }
   database.close();
 }

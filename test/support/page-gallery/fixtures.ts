@@ -267,5 +267,6 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
       tokensPerSecond: Math.max(0, 38 + 24 * Math.sin(i / 14) + 9 * Math.sin(i * 1.7)),
     })),
     sharedPrefix: true,
+    noReceipts: null,
   };
 }
