@@ -296,7 +296,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       reports.prune();
       claims.prune();
       complaints.prune();
-      await pruneStore(store, clock.wallMs());
+      await pruneStore(store, receipts?.desk.livedMs ?? clock.wallMs());
       await receipts?.desk.tidy();
     };
     await prune();

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { ChorusError } from '#shared/errors.ts';
+import { explainFileFault } from '../machine/file-fault.ts';
 import { packageVersion } from './terminal/package-files.ts';
 
 /** How each command is added; its code is loaded only where it is the one that runs, or where help lists all. */
@@ -31,8 +32,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
       process.exitCode = error.exitCode;
       return;
     }
-    process.stderr.write(`chorus: ${explain(error)}\n`);
-    process.exitCode = error instanceof ChorusError && error.details['exitStatus'] === 2 ? 2 : 1;
+    const told = explainFileFault(error, process.cwd());
+    process.stderr.write(`chorus: ${explain(told)}\n`);
+    process.exitCode = told instanceof ChorusError && told.details['exitStatus'] === 2 ? 2 : 1;
   }
 }
 

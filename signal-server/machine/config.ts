@@ -236,6 +236,19 @@ export type ConfigInput = z.input<typeof configSchema>;
 export function parseConfig(input: unknown): Config {
   const parsed = configSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const reasons = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
-  throw new ChorusError('bad-message', reasons.join('; '));
+  const reasons = parsed.error.issues.map(({ path, message }) => {
+    const name = path.join('.') || 'configuration';
+    const variable = VARIABLES[name];
+    return `${name}: ${message}${variable === undefined ? '' : ` (${variable} in the environment may say so)`}`;
+  });
+  throw new ChorusError('bad-message', reasons.join('; '), { exitStatus: 2 });
 }
+
+/** Where a value may come from that nobody typed. */
+const VARIABLES: Readonly<Record<string, string>> = {
+  port: 'PORT',
+  host: 'HOST',
+  anchors: 'CHORUS_ANCHORS',
+  dataFolder: 'CHORUS_DATA',
+  logLevel: 'CHORUS_LOG_LEVEL',
+};

@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { access, constants, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { toHex } from '#shared/bytes.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
@@ -47,6 +47,8 @@ export interface DataFolderOptions {
 export async function openDataFolder(folder: string, { newServerKey }: DataFolderOptions = {}): Promise<DataFolder> {
   const path = resolve(folder);
   if (newServerKey !== true) await demandServerKey(path);
+  await makeFolder(path);
+  await access(path, constants.W_OK);
   const modelsPath = join(path, 'models');
   const blobsPath = join(path, 'blobs');
   await Promise.all([modelsPath, blobsPath].map((created) => makeFolder(created)));

@@ -13,6 +13,7 @@ import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { Config } from '../machine/config.ts';
+import { LivedTime } from '../machine/lived-time.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { ReceiptStore } from '../store/receipt-store.ts';
 import { checkSize } from './check-size.ts';
@@ -47,6 +48,7 @@ export class ReceiptDesk {
   readonly #deps: ReceiptDeskDeps;
   readonly #serverKey: string;
   readonly #limiter: RateLimiterMemory;
+  readonly #lived: LivedTime;
   readonly #entering = new Map<Digest, Promise<number>>();
   /** Receipts between their beginning and what the log said. */
   readonly #underWay = new Set<Digest>();
@@ -60,6 +62,12 @@ export class ReceiptDesk {
     this.#deps = deps;
     this.#serverKey = toBase64(deps.serverKey);
     this.#limiter = new RateLimiterMemory({ points: deps.config.limits.receiptsPerRequesterPerMinute, duration: 60 });
+    this.#lived = new LivedTime(deps.clock, deps.store.growth(deps.log.verifierKey).at(-1)?.atMs ?? null);
+  }
+
+  /** The time by which what is old is dropped. */
+  get livedMs(): number {
+    return this.#lived.wallMs;
   }
 
   /** Settles what a crash, or a write that failed, left between the store and the log. To be called before anything else. */
@@ -151,7 +159,7 @@ export class ReceiptDesk {
     try {
       await Promise.all([
         store.addGrowth(log.verifierKey, wallMs, log.status.size),
-        store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
+        store.prune(this.livedMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
       ]);
     } catch (error) {
       this.#freshBytes += freshBytes;

@@ -85,7 +85,7 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
   const turnSecret = options.turnSecret ?? env['CHORUS_TURN_SECRET'];
   const iceServers = options.iceServers ?? env['CHORUS_ICE_SERVERS'];
   if ((turnUrls === undefined) !== (turnSecret === undefined)) {
-    throw new ChorusError('bad-message', 'half a TURN server: give both --turn-urls and its secret');
+    throw new ChorusError('bad-message', 'half a TURN server: give both --turn-urls and its secret', { exitStatus: 2 });
   }
   const given = {
     ...options,
@@ -109,7 +109,7 @@ function parseJson(text: string, option: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new ChorusError('bad-message', `${option} is not JSON`);
+    throw new ChorusError('bad-message', `${option} is not JSON`, { exitStatus: 2 });
   }
 }
 

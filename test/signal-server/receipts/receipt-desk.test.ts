@@ -82,7 +82,7 @@ async function open(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {
     },
   };
   const deps: ReceiptDeskDeps = {
-    clock: { ...realClock, wallMs: () => nowMs },
+    clock: { ...realClock, wallMs: () => nowMs, nowMs: () => nowMs },
     log,
     store: store.receipts,
     catalog: { get: () => undefined },
@@ -372,6 +372,19 @@ describe('a desk after a crash', () => {
     expect(await stand.store.receipts.pending()).toEqual([]);
     await stand.desk.accept(confirmed.envelope);
     expect(await stand.desk.read(receiptId(confirmed))).toMatchObject({ index: 1 });
+  });
+
+  it('drops nothing in one start with a clock far ahead, and in the next', async () => {
+    await stand.desk.accept((await receipt()).envelope);
+    await stand.desk.tidy();
+    const id = receiptId(await receipt());
+    nowMs += 400 * DAY_MS;
+    await reopen();
+    await stand.desk.tidy();
+    expect(await stand.desk.read(id)).toMatchObject({ index: 0 });
+    await reopen();
+    await stand.desk.tidy();
+    expect(await stand.desk.read(id)).toBeNull();
   });
 
   describe('whose log cannot be written for a while', () => {
