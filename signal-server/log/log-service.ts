@@ -16,6 +16,8 @@ import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
 /** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */
 const FIRST_LOOK_MS = 3_000;
+/** Entries that come within the second that the database lags, on a machine that was lost just then. */
+const MOST_BEHIND = 1_000;
 /** How often a log that could not be written looks whether it can go on. */
 const LOOK_AGAIN_MS = 1_000;
 
@@ -33,6 +35,8 @@ export interface LogServiceOptions extends AcknowledgerOptions {
   readonly onDoubt: (error: ChorusError) => void;
   /** Told once the log takes entries again: a doubt has passed, or a witness was heard. */
   readonly onGoingOn?: () => void;
+  /** Told at the start of a log that has so many entries more than the database knows of: it may be an older copy. */
+  readonly onDatabaseBehind?: (entries: number) => void;
   /** Told when a witness fails after it cosigned, or for another reason than before, and when it cosigns again. */
   readonly onWitness?: (name: string, error: string | null) => void;
 }
@@ -87,6 +91,8 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     leastSize: acknowledged.read(origin),
     onUnwritable: (reason, cause) => service.stall(reason, toChorusError(cause).message),
   });
+  const behind = log.head.size - acknowledged.read(origin);
+  if (behind > MOST_BEHIND) options.onDatabaseBehind?.(behind);
   const { mtimeMs } = await stat(join(folder, 'checkpoint'));
   const witnesses = new WitnessClient({
     witnesses: options.witnesses,

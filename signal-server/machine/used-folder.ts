@@ -36,6 +36,19 @@ export async function demandDatabase(folder: string): Promise<void> {
   );
 }
 
+/** Throws `internal`, for the operator, where of a witness's key and its memory one is lost: it would cosign a fork. */
+export async function demandWitnessMemory(folder: string): Promise<void> {
+  const [key, memory] = [join(folder, 'witness.key'), join(folder, 'witness.sqlite')];
+  const [isKeyThere, bytes] = [await isThere(key), await bytesOf(memory)];
+  const isMemoryThere = bytes !== null && bytes > 0;
+  if (isKeyThere === isMemoryThere) return;
+  const [lost, left] = isKeyThere ? [memory, key] : [key, memory];
+  throw setupError(
+    `${lost} is ${isKeyThere && bytes !== null ? 'empty' : 'missing'}, but ${left} is there: the folder was in use. Put the ` +
+      `newest copy of it back; or, to begin as another witness, put ${left} away too.`,
+  );
+}
+
 export async function isThere(path: string): Promise<boolean> {
   return (await bytesOf(path)) !== null;
 }

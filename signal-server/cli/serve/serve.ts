@@ -169,6 +169,8 @@ async function run(
     clock: systemClock,
     onError: (error) => log.debug(error),
     onDoubt: (error) => log.fatal(error.message),
+    onDatabaseBehind: (entries) =>
+      log.warn({ entries }, 'chorus.sqlite knows of fewer entries than the log has: is it an older copy?'),
     onGoingOn: () => log.warn('the transparency log takes entries again'),
     onWitness: (witness, error) =>
       error === null

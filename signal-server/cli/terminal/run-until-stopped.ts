@@ -14,7 +14,7 @@ export function stopSignal(): AbortSignal {
 }
 
 /** Waits until `signal` is aborted, then runs `stop`. */
-export async function runUntilStopped(stop: () => Promise<void>, signal = stopSignal()): Promise<void> {
+export async function runUntilStopped(stop: () => Promise<void>, signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   await stop();
 }

@@ -6,6 +6,7 @@ import { openKeyFile } from '../../machine/key-file.ts';
 import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { startVolunteer } from '../../node-peer/volunteer-program.ts';
+import { surviveLostOutput } from '../terminal/lost-output.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
 
 const MIB = 1024 * 1024;
@@ -46,7 +47,8 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
     finish();
     finish = () => aborter.abort();
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
+  surviveLostOutput();
   try {
     const identity = await openKeyFile(join(folder, 'keys', `${options.name}.key`));
     const blobsFolder = join(folder, 'blobs');
@@ -71,7 +73,7 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
     if (!aborter.signal.aborted) throw error;
     process.exitCode = 130;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt).off('SIGHUP', interrupt);
   }
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDataFolder } from '../../../signal-server/machine/data-folder.ts';
-import { demandDatabase } from '../../../signal-server/machine/used-folder.ts';
+import { demandDatabase, demandWitnessMemory } from '../../../signal-server/machine/used-folder.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -28,6 +28,17 @@ describe('a data folder that was in use', () => {
       await openDataFolder(folder);
     },
   );
+
+  it.each([
+    ['witness.key', 'witness.sqlite'],
+    ['witness.sqlite', 'witness.key'],
+  ])('of a witness, with %s but without %s, is no new one', async (left, lost) => {
+    await demandWitnessMemory(folder);
+    await writeFile(join(folder, left), 'x');
+    await expect(demandWitnessMemory(folder)).rejects.toThrow(`${lost} is missing, but ${join(folder, left)} is there`);
+    await writeFile(join(folder, lost), 'x');
+    await demandWitnessMemory(folder);
+  });
 
   it('without its database is no new one, nor with an empty one', async () => {
     await demandDatabase(folder);
