@@ -81,6 +81,8 @@ export interface ServerDeps {
   readonly router?: DesksEnd;
   /** The transparency log; opened and stopped by the caller. */
   readonly transparencyLog?: LogService;
+  /** Mounted at the root: what only this server's user may ask for. */
+  readonly ownRouter?: RequestHandler;
   /** Whether the store's disk takes what it is given; left out for a store without a disk. */
   readonly storage?: Pick<StorageState, 'trouble'>;
   /** Called once the server listens; the router is then mounted at /v1. */
@@ -192,6 +194,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     noReceipts,
     ...(deps.transparencyLog && { log: createLogRouter(deps.transparencyLog) }),
     ...(receipts && { receipts: receipts.router }),
+    ...(deps.ownRouter && { own: deps.ownRouter }),
     onError,
   });
   server.on('request', app);

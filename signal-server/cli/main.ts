@@ -12,6 +12,8 @@ const commands: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   ask: async (program) => (await import('./ask/ask.ts')).addAskCommand(program),
   volunteer: async (program) => (await import('./volunteer/volunteer.ts')).addVolunteerCommand(program),
   verify: async (program) => (await import('./verify/verify.ts')).addVerifyCommand(program),
+  backup: async (program) => (await import('./backup/backup.ts')).addBackupCommand(program),
+  restore: async (program) => (await import('./backup/restore.ts')).addRestoreCommand(program),
   witness: async (program) => (await import('./log/witness.ts')).addWitnessCommand(program),
 };
 

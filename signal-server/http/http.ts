@@ -31,6 +31,8 @@ export interface HttpDeps extends Pick<HealthDeps, 'noAnswers' | 'noReceipts'> {
   readonly log?: RequestHandler;
   /** Mounted at the root; left out where there is no log. */
   readonly receipts?: RequestHandler;
+  /** Mounted at the root: what only the server's user may ask for. */
+  readonly own?: RequestHandler;
   readonly onError: (error: unknown) => void;
 }
 
@@ -67,6 +69,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.get('/blobs/:digest', serveBlob(deps.blobsPath));
   if (deps.log) app.use('/log', deps.log);
   if (deps.receipts) app.use(deps.receipts);
+  if (deps.own) app.use(deps.own);
   app.use('/v1', (request, response, next) => {
     const gateway = deps.gateway();
     if (gateway === null) answerWith(response, toApiError(new ChorusError('server-lost', 'the API is still starting')));

@@ -11,7 +11,8 @@ import { openKeyFile } from '../machine/key-file.ts';
 import { isThere } from '../machine/used-folder.ts';
 import type { WitnessAddress } from '../machine/witness-address.ts';
 import { Acknowledger, type AcknowledgerOptions } from './acknowledger.ts';
-import { doubt, openLog, unusableCheckpoint, type TransparencyLog } from './transparency-log.ts';
+import { forgetRestored, isRestored } from './restored-log.ts';
+import { doubt, openLog, unusableCheckpoint, type SignedHead, type TransparencyLog } from './transparency-log.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
 /** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */
@@ -68,6 +69,8 @@ export interface LogService {
   prove(index: number, waitMs?: number): Promise<string>;
   /** The newest checkpoint, with what cosignatures it has. */
   readonly checkpoint: string;
+  /** The newest checkpoint without them. */
+  readonly head: SignedHead;
   /** As `TransparencyLog.tile`. */
   tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null>;
   readonly status: LogFigures;
@@ -103,7 +106,8 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     onWitness: (name, error) => service.witnessNews(name, error),
   });
   const acknowledger = new Acknowledger(() => log.head, options);
-  const service = new RunningLog(log, witnesses, acknowledger, options, mtimeMs);
+  const isUnknown = await isRestored(dataFolder);
+  const service = new RunningLog(log, witnesses, acknowledger, options, mtimeMs, isUnknown);
   const started = acknowledger.write().then(() => witnesses.start());
   await started.catch(async (error: unknown) => {
     await service.stop();
@@ -130,6 +134,8 @@ class RunningLog implements LogService {
   /** Until a witness has been heard. */
   #isUnheard: boolean;
   #hasBegun = false;
+  /** Put back from a backup, and not known to be the newest. */
+  #isRestored: boolean;
   #cancelLook: (() => void) | null = null;
   #isStopped = false;
 
@@ -139,6 +145,7 @@ class RunningLog implements LogService {
     acknowledger: Acknowledger,
     options: LogServiceOptions,
     headAtMs: number,
+    isUnknown: boolean,
   ) {
     this.verifierKey = formatVerifierKey(log.key);
     this.#log = log;
@@ -148,7 +155,8 @@ class RunningLog implements LogService {
     this.#headAtMs = headAtMs;
     this.#startedAtMs = options.clock.wallMs();
     this.#startSize = log.head.size;
-    this.#isUnheard = options.witnesses.length > 0 && options.unwitnessedStart !== true;
+    this.#isRestored = isUnknown;
+    this.#isUnheard = (isUnknown || options.witnesses.length > 0) && options.unwitnessedStart !== true;
   }
 
   async append(entry: Uint8Array): Promise<number> {
@@ -180,6 +188,10 @@ class RunningLog implements LogService {
     return cosigned?.head.size === head.size ? cosigned.note : head.note;
   }
 
+  get head(): SignedHead {
+    return this.#log.head;
+  }
+
   tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null> {
     return this.#log.tile(tile);
   }
@@ -201,6 +213,7 @@ class RunningLog implements LogService {
   /** To be called once the witnesses had their time to answer. */
   begin(): void {
     this.#hasBegun = true;
+    if (!this.#isUnheard) this.#forgetRestored();
     if (this.#isUnheard && this.#doubt === null) this.#options.onDoubt(this.#unheardDoubt());
   }
 
@@ -209,6 +222,7 @@ class RunningLog implements LogService {
     this.#options.onWitness?.(name, error);
     if (error !== null || !this.#isUnheard) return;
     this.#isUnheard = false;
+    this.#forgetRestored();
     if (this.#hasBegun && this.#doubt === null && this.#stall === null) this.#options.onGoingOn?.();
   }
 
@@ -237,11 +251,19 @@ class RunningLog implements LogService {
     }
   }
 
+  #forgetRestored(): void {
+    if (!this.#isRestored) return;
+    this.#isRestored = false;
+    forgetRestored(this.#options.dataFolder).catch(this.#options.onError);
+  }
+
   #unheardDoubt(): ChorusError {
     return doubt(
-      'no witness of it has been heard since the start',
-      'only they know whether an older copy was put back',
-      'It goes on once one of them cosigns; where this folder is certainly the newest, start with --unwitnessed-start (docs/log.md).',
+      this.#isRestored
+        ? 'it was put back from a backup, and no witness of it has been heard since'
+        : 'no witness of it has been heard since the start',
+      'only they know whether it had more entries',
+      'It goes on once one of them cosigns; where it certainly had no more, start with --unwitnessed-start; where it had, begin a new log (docs/log.md).',
     );
   }
 

@@ -4,6 +4,8 @@ import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
 import { ChorusError } from '#shared/errors.ts';
+import { BackupDesk } from '../../backup/backup-desk.ts';
+import { makeBackup, type BackupDeps } from '../../backup/make-backup.ts';
 import { openLogService } from '../../log/log-service.ts';
 import { parseConfig, type Config } from '../../machine/config.ts';
 import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
@@ -142,16 +144,23 @@ async function serveFolder(config: Config, log: Logger, hasPage: boolean, stop: 
   const store = guardStore(opened, storage);
   try {
     if (!stop.aborted) await importDefaultModel(dataFolder, config.minStages);
-    if (!stop.aborted) await run(config, dataFolder, { store, storage }, log, hasPage, stop);
+    const copyDatabase = (path: string): Promise<void> => opened.copyTo(path);
+    if (!stop.aborted) await run(config, dataFolder, { store, storage, copyDatabase }, log, hasPage, stop);
   } finally {
     await store.close();
   }
 }
 
+/** What is kept in the data folder, and whether it can be. */
+interface Kept extends Pick<BackupDeps, 'copyDatabase'> {
+  readonly store: Store;
+  readonly storage: StorageState;
+}
+
 async function run(
   config: Config,
   dataFolder: DataFolder,
-  { store, storage }: { readonly store: Store; readonly storage: StorageState },
+  { store, storage, copyDatabase }: Kept,
   log: Logger,
   hasPage: boolean,
   stop: AbortSignal,
@@ -180,13 +189,20 @@ async function run(
   for (const path of await keysReadByOthers(dataFolder.path))
     log.warn(`${path} can be read by other users of this machine: chmod 600 it, and take the key for known to them`);
   for (const [is, what] of givenUp(config)) if (is) log.warn(what);
-  const server = createSignalServer(config, { ...base, ...companions, transparencyLog, version: packageVersion() });
+  const version = packageVersion();
+  const backups = new BackupDesk(dataFolder.path, (folder) =>
+    makeBackup(folder, { dataFolder, log: transparencyLog, copyDatabase, clock: systemClock, version }),
+  );
+  const ownRouter = backups.router;
+  const server = createSignalServer(config, { ...base, ...companions, transparencyLog, ownRouter, version });
   const stopped = runUntilStopped(async () => {
+    await backups.close();
     await server.stop();
     await transparencyLog.stop();
   }, stop);
   try {
     const { port } = await server.start();
+    await backups.open(reachableAt(config.host, port).local).catch((error: unknown) => log.warn(error));
     announce(config, port, hasPage);
   } catch (error) {
     if (!stop.aborted) {

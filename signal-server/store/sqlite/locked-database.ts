@@ -1,5 +1,9 @@
+import { copyFile, open } from 'node:fs/promises';
 import Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
+
+/** SQLite's own default. */
+const CHECKPOINT_PAGES = 1000;
 
 /**
  * Opens a database that only this process can use until `closeLocked`. A transaction that has returned has reached the disk
@@ -21,6 +25,23 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
     throw error;
   }
   return database;
+}
+
+/**
+ * Copies a database that is open at `path`, as it is when this is called; nobody may be in a transaction. Until the copy is
+ * made the file stays as it is, and writes go to the WAL alone.
+ */
+export async function copyOpened(database: Database.Database, path: string, to: string): Promise<void> {
+  const { busy } = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number };
+  if (busy !== 0) throw new ChorusError('internal', `${path} is being copied already`);
+  database.exec('PRAGMA wal_autocheckpoint = 0');
+  try {
+    await copyFile(path, to);
+    const copy = await open(to, 'r+');
+    await copy.sync().finally(() => copy.close());
+  } finally {
+    database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+  }
 }
 
 /** Gives the lock back. On a disk that takes no more it stays until the process ends; what is confirmed stays all the same. */
