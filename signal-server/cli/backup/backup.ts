@@ -49,7 +49,11 @@ async function backUpStopped(data: string, folder: string): Promise<MadeBackup> 
     });
     const copyDatabase = (path: string): Promise<void> => store.copyTo(path);
     const deps = { dataFolder, log, copyDatabase, clock: systemClock, version: packageVersion() };
-    return await makeBackup(folder, deps).finally(() => log.stop());
+    try {
+      return await makeBackup(folder, deps);
+    } finally {
+      await log.stop();
+    }
   } catch (thrown) {
     if (thrown instanceof ChorusError) throw thrown;
     throw explainFileFault(thrown, resolve(folder));

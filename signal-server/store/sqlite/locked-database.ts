@@ -38,7 +38,11 @@ export async function copyOpened(database: Database.Database, path: string, to: 
   try {
     await copyFile(path, to);
     const copy = await open(to, 'r+');
-    await copy.sync().finally(() => copy.close());
+    try {
+      await copy.sync();
+    } finally {
+      await copy.close();
+    }
   } finally {
     database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   }
