@@ -1,9 +1,13 @@
+import { statSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
 
 /** SQLite's own default. */
 const CHECKPOINT_PAGES = 1000;
+
+/** What is larger is found damaged only where it is read: a check reads all of it, 200 MB in a tenth of a second. */
+const MAX_CHECKED_BYTES = 512 * 1024 * 1024;
 
 /**
  * Opens a database that only this process can use until `closeLocked`. A transaction that has returned has reached the disk
@@ -16,6 +20,7 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     database.exec('PRAGMA journal_mode = WAL');
     database.exec('PRAGMA synchronous = FULL');
+    if (statSync(path).size <= MAX_CHECKED_BYTES) demandSound(database);
     migrate(database);
   } catch (error) {
     database.close();
@@ -25,6 +30,12 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
     throw error;
   }
   return database;
+}
+
+/** Throws as SQLite does where it comes upon a damaged page. */
+function demandSound(database: Database.Database): void {
+  const { quick_check: found } = database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
+  if (found !== 'ok') throw Object.assign(new Error(found), { code: 'SQLITE_CORRUPT' });
 }
 
 /**
