@@ -241,7 +241,9 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     if (gateway === null) return 'the server is still starting, or has no API';
     if (routes.queued >= limits.queueLength) return 'too many requests wait already';
     const { models } = recentSnapshot();
-    if (models.some(({ servable }) => servable)) return null;
+    const servable = models.filter((model) => model.servable);
+    if (servable.some(({ digest }) => catalog.get(digest)?.isWhole)) return null;
+    if (servable.length > 0) return 'blobs of the model are missing on this server';
     return models[0]?.reason ?? 'this server has no model';
   }
 

@@ -1,5 +1,6 @@
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { DataFolder } from '../../machine/data-folder.ts';
+import { isThere } from '../../machine/used-folder.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { importIntoFolder } from '../models/import-into-folder.ts';
 import { defaultModelFolder } from '../terminal/package-files.ts';
@@ -15,7 +16,9 @@ export async function importDefaultModel(dataFolder: DataFolder, leastStages: nu
     ({ manifest, isWhole }) => !isWhole && manifest.name === basename(defaultModelFolder),
   );
   if (catalog.entries.length > 0 && !isCut) return;
-  const why = refused.length === 0 ? 'First start' : 'No model here is of this version and of this server';
+  const isUsed = await isThere(join(dataFolder.path, 'log.key'));
+  const none = isUsed ? 'No model is left in this folder' : 'First start';
+  const why = refused.length === 0 ? none : 'No model here is of this version and of this server';
   const reason = isCut ? 'Blobs of the model that comes with Chorus are missing' : why;
   process.stdout.write(`${reason}: importing the model that comes with Chorus.\n`);
   const { report } = await importIntoFolder(dataFolder, defaultModelFolder);
