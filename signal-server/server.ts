@@ -20,7 +20,7 @@ import type { LogService } from './log/log-service.ts';
 import type { Config } from './machine/config.ts';
 import type { DataFolder } from './machine/data-folder.ts';
 import { createRepeater } from './machine/repeater.ts';
-import type { StorageState } from './machine/storage-state.ts';
+import { isTold, type StorageState } from './machine/storage-state.ts';
 import type { DesksEnd } from './peer-router/control-router.ts';
 import { createInProcessRouter } from './peer-router/in-process-router.ts';
 import type { ModelCatalog } from './placement/model-catalog.ts';
@@ -116,9 +116,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const ownRouter = deps.router === undefined ? createInProcessRouter(clock) : null;
   const router = deps.router ?? ownRouter!.desks;
   const onError = (error: unknown): void => {
-    // The operator was told of it when it began.
-    const isTold = error instanceof ChorusError && error.details['isTold'] === true;
-    log[isTold ? 'debug' : 'error']({ err: error }, 'unexpected failure');
+    log[isTold(error) ? 'debug' : 'error']({ err: error }, 'unexpected failure');
   };
   const noReceipts = (): string | null => deps.storage?.trouble ?? deps.transparencyLog?.status.doubt ?? null;
   const companionKeys = new CompanionKeys();

@@ -6,6 +6,7 @@ import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { makeReceipt, type EndedAnswer } from '#shared/receipt/build/make-receipt.ts';
+import { isTold } from '../machine/storage-state.ts';
 import type { ReceiptDesk } from '../receipts/receipt-desk.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
@@ -55,10 +56,10 @@ export function createReceiptGiver({ serverKey, desk, clock, random, log }: Rece
 
   return (answer) =>
     give(answer).catch((thrown: unknown) => {
-      const { code, message: reason, details } = toChorusError(thrown);
+      const { code, message: reason } = toChorusError(thrown);
       log.warn({ code, reason }, 'an answer has no receipt');
       // Failures of our own making keep their words to themselves, but for states of the server that everybody may know.
-      const isSecret = code === 'internal' && details['isTold'] !== true;
+      const isSecret = code === 'internal' && !isTold(thrown);
       const message = isSecret ? 'the server could not make or log the receipt' : reason;
       return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
     });

@@ -1,4 +1,4 @@
-import express, { type Router } from 'express';
+import express, { type RequestHandler, type Router } from 'express';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { clientAddress } from '../gate/address.ts';
 import type { Config } from '../machine/config.ts';
@@ -18,21 +18,29 @@ export interface HealthDeps {
 export function createHealthRouter({ config, noAnswers, noReceipts }: HealthDeps): Router {
   const limiter = new RateLimiterMemory({ points: config.limits.healthChecksPerMinute, duration: 60 });
   const router = express.Router();
-  router.get(['/healthz', '/readyz'], (request, response) => {
-    response.set('Cache-Control', 'no-store');
-    limiter.consume(clientAddress(request, config.trustProxy)).then(
-      () => {
-        const answers = noAnswers();
-        const isFine = request.path === '/healthz' || answers === null;
-        const state = { status: isFine ? 'ok' : 'not ready', answers: partOf(answers), receipts: partOf(noReceipts()) };
-        response.status(isFine ? 200 : 503).json(state);
-      },
-      () => {
-        const error = { code: 'rate-limited', message: 'too many health checks from this address' };
-        response.set('Retry-After', '60').status(429).json({ error });
-      },
-    );
-  });
+  const answer =
+    (asksForAnswers: boolean): RequestHandler =>
+    (request, response) => {
+      response.set('Cache-Control', 'no-store');
+      limiter.consume(clientAddress(request, config.trustProxy)).then(
+        () => {
+          const answers = noAnswers();
+          const isFine = !asksForAnswers || answers === null;
+          const state = {
+            status: isFine ? 'ok' : 'not ready',
+            answers: partOf(answers),
+            receipts: partOf(noReceipts()),
+          };
+          response.status(isFine ? 200 : 503).json(state);
+        },
+        () => {
+          const error = { code: 'rate-limited', message: 'too many health checks from this address' };
+          response.set('Retry-After', '60').status(429).json({ error });
+        },
+      );
+    };
+  router.get('/healthz', answer(false));
+  router.get('/readyz', answer(true));
   return router;
 }
 

@@ -1,6 +1,11 @@
 import { ChorusError } from '#shared/errors.ts';
 import { fileFaultOf, reasonOf } from './file-fault.ts';
 
+/** True for a failure that is a state of the server: the operator was told when it began, and everybody may read it. */
+export function isTold(thrown: unknown): thrown is ChorusError {
+  return thrown instanceof ChorusError && thrown.details['isTold'] === true;
+}
+
 export interface StorageNews {
   /** For the operator: the words name the file. */
   readonly message: string;

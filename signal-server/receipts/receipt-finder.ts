@@ -1,6 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { LogService } from '../log/log-service.ts';
+import { isTold } from '../machine/storage-state.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { ListedReceipts } from '../store/listed-receipts.ts';
 import { entriesBetween } from './log-entries.ts';
@@ -28,7 +29,7 @@ export class ReceiptFinder {
     const { listed, catalog, log } = this.#deps;
     const size = await this.catchUp().catch((thrown: unknown) => {
       // While the disk takes nothing, what was listed before can be read.
-      if (!(thrown instanceof ChorusError) || thrown.details['isTold'] !== true) throw thrown;
+      if (!isTold(thrown)) throw thrown;
       return listed.size(log.verifierKey) ?? 0;
     });
     const found = await listed.find(query);

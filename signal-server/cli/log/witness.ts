@@ -40,8 +40,10 @@ async function witness(options: WitnessCommand): Promise<void> {
   const openStore = openSqliteWitnessStore;
   const given = { logs, host, port, dataFolder, name, openStore, clock: systemClock, signal, onError };
   const running = await startWitness(given).catch((thrown: unknown) => {
+    if (signal.aborted) return null;
     throw explainFileFault(thrown, resolve(dataFolder, 'witness.sqlite'));
   });
+  if (running === null) return;
   const stopped = runUntilStopped(() => running.stop(), signal);
   const { local } = reachableAt(host, running.port);
   const url = options.publicUrl?.href ?? local;

@@ -12,7 +12,7 @@ import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
 import { explainFileFault, setupError } from '../../machine/file-fault.ts';
 import { guardStore } from '../../machine/guard-store.ts';
 import { keysReadByOthers } from '../../machine/key-file.ts';
-import { StorageState } from '../../machine/storage-state.ts';
+import { isTold, StorageState } from '../../machine/storage-state.ts';
 import { systemClock, systemRandom } from '../../machine/system-clock.ts';
 import { demandDatabase } from '../../machine/used-folder.ts';
 import { openAnchorKeys } from '../../node-peer/anchors.ts';
@@ -176,7 +176,7 @@ async function run(
     unwitnessedStart: config.unwitnessedStart,
     acknowledged: store.acknowledged,
     clock: systemClock,
-    onError: (error) => log.debug(error),
+    onError: (error) => log[isTold(error) ? 'debug' : 'error'](error),
     onDoubt: (error) => log.fatal(error.message),
     onDatabaseBehind: (entries) =>
       log.warn({ entries }, 'chorus.sqlite knows of fewer entries than the log has: is it an older copy?'),
