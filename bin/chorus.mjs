@@ -15,7 +15,10 @@ for (const signal of Object.keys(numbers)) {
     if (process.listenerCount(signal) === 1) process.exit(128 + numbers[signal]);
   });
 }
-run();
+run().catch((error) => {
+  process.stderr.write(`chorus: the program cannot be loaded: ${error.message}\n`);
+  process.exitCode = 2;
+});
 
 async function run() {
   // The program is TypeScript and runs from source: this registers the loader, for threads it starts as well.
