@@ -7,10 +7,10 @@ import { ChorusError } from '#shared/errors.ts';
  * Puts `bytes` under `path` whole or not at all. Their content is on the disk when this returns; that the name is too
  * takes `syncFolder`.
  */
-export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o666): Promise<void> {
   const unfinished = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
-    const file = await open(unfinished, 'wx');
+    const file = await open(unfinished, 'wx', mode);
     try {
       await file.writeFile(bytes);
       await file.sync();
