@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -10,7 +10,7 @@ import { widthAt } from '#shared/log/tile-hashes.ts';
 import { hashesAtLevel, tilePath, TILE_WIDTH, type Tile } from '#shared/log/tile-path.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
-import { makeFolder, syncFolder, writeDurably } from '../machine/durable-file.ts';
+import { copyDurably, makeFolder, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import { MANIFEST_FILE, signManifest, type BackupFile, type BackupManifest } from './backup-manifest.ts';
 
 export interface BackupDeps {
@@ -115,7 +115,7 @@ async function namesIn(folder: string, name: string): Promise<string[]> {
 async function copyFiles(from: string, to: string, paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     await makeFolder(dirname(join(to, path)));
-    await copyFile(join(from, path), join(to, path));
+    await copyDurably(join(from, path), join(to, path));
   }
 }
 

@@ -1,10 +1,10 @@
-import { chmod, copyFile, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { toChorusError } from '#shared/errors.ts';
 import { RESTORED_FILE } from '../log/restored-log.ts';
-import { makeFolder, syncFolder, writeDurably } from '../machine/durable-file.ts';
+import { copyDurably, makeFolder, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import { setupError } from '../machine/file-fault.ts';
 import { openKeyFile } from '../machine/key-file.ts';
 import { isThere } from '../machine/used-folder.ts';
@@ -28,7 +28,7 @@ export async function restoreBackup(from: string, to: string, clock: Pick<Clock,
       if (!(await isThere(source)))
         throw setupError(`${source} is missing: the backup is not whole. Take another one.`);
       await makeFolder(dirname(target));
-      await copyFile(source, target);
+      await copyDurably(source, target);
       // What was copied, not what was read: the disk may have changed its mind.
       await demandFile(target, file, source);
       if (file.path.endsWith('.key')) await chmod(target, 0o600);

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { restoreBackup } from '../../backup/restore-backup.ts';
+import { explainFileFault } from '../../machine/file-fault.ts';
 import { systemClock } from '../../machine/system-clock.ts';
 
 const HOUR_MS = 60 * 60_000;
@@ -10,7 +11,9 @@ export function defineRestore(command: Command): void {
     .argument('<folder>', 'the backup')
     .option('--data <folder>', 'data folder to make', 'data')
     .action(async (folder: string, { data }: { data: string }) => {
-      const { madeAtMs, entries, files } = await restoreBackup(folder, data, systemClock);
+      const { madeAtMs, entries, files } = await restoreBackup(folder, data, systemClock).catch((thrown: unknown) => {
+        throw explainFileFault(thrown, resolve(data));
+      });
       const hours = (systemClock.wallMs() - madeAtMs) / HOUR_MS;
       const age = hours < 48 ? `${hours.toFixed(1)} hours` : `${Math.floor(hours / 24)} days`;
       process.stdout.write(
