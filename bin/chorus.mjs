@@ -1,7 +1,37 @@
 #!/usr/bin/env node
-// The program is TypeScript and runs from source: this registers the loader, for threads it starts as well.
-import { register } from 'tsx/esm/api';
+// Only what every Node reads comes before the check of its version: an older one must get as far as the sentence.
+import { readFileSync } from 'node:fs';
 
-register();
-const { runCommandLine } = await import('../signal-server/cli/main.ts');
-await runCommandLine(process.argv);
+const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const wanted = /\d+(?:\.\d+)*/.exec(engines.node)[0];
+if (isOlder(process.versions.node, wanted)) {
+  process.stderr.write(`chorus: Node ${process.versions.node} is too old; at least ${wanted} is needed.\n`);
+  process.exit(2);
+}
+// As the first process of a container nothing else ends this one; a command that stops in order listens too.
+const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
+for (const signal of Object.keys(numbers)) {
+  process.on(signal, () => {
+    if (process.listenerCount(signal) === 1) process.exit(128 + numbers[signal]);
+  });
+}
+run().catch((error) => {
+  process.stderr.write(`chorus: the program cannot be loaded: ${error.message}\n`);
+  process.exitCode = 2;
+});
+
+async function run() {
+  // The program is TypeScript and runs from source: this registers the loader, for threads it starts as well.
+  const { register } = await import('tsx/esm/api');
+  register();
+  const { runCommandLine } = await import('../signal-server/cli/main.ts');
+  await runCommandLine(process.argv);
+}
+
+function isOlder(version, least) {
+  const parts = version.split('.').map(Number);
+  for (const [i, part] of least.split('.').map(Number).entries()) {
+    if (parts[i] !== part) return parts[i] < part;
+  }
+  return false;
+}

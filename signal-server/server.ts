@@ -21,6 +21,7 @@ import type { LogService } from './log/log-service.ts';
 import type { Config } from './machine/config.ts';
 import type { DataFolder } from './machine/data-folder.ts';
 import { createRepeater } from './machine/repeater.ts';
+import { isTold, type StorageState } from './machine/storage-state.ts';
 import type { DesksEnd } from './peer-router/control-router.ts';
 import { createInProcessRouter } from './peer-router/in-process-router.ts';
 import type { ModelCatalog } from './placement/model-catalog.ts';
@@ -37,6 +38,8 @@ import { networkSnapshot } from './view/snapshot.ts';
 const STOP_GRACE_MS = 1_000;
 /** How long a snapshot is good for all who ask over HTTP. */
 const SNAPSHOT_MS = 1_000;
+/** How often a disk that takes nothing is tried again. */
+const STORAGE_LOOK_MS = 1_000;
 /** How often what is too old is dropped. */
 const PRUNE_MS = 60 * 60_000;
 /** How often the figures of hidden sessions are made public: seldom, so that they tell of no single one. */
@@ -81,6 +84,10 @@ export interface ServerDeps {
   readonly router?: DesksEnd;
   /** The transparency log; opened and stopped by the caller. */
   readonly transparencyLog?: LogService;
+  /** Mounted at the root: what only this server's user may ask for. */
+  readonly ownRouter?: RequestHandler;
+  /** Whether the store's disk takes what it is given; left out for a store without a disk. */
+  readonly storage?: Pick<StorageState, 'trouble'>;
   /** Called once the server listens; the router is then mounted at /v1. */
   readonly startGateway?: (context: CompanionContext) => Promise<Companion & { readonly router: RequestHandler }>;
   /** Called once the server listens: carries hidden sessions out. Without it there are none. */
@@ -111,7 +118,10 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const history = new NetworkHistory(clock.nowMs());
   const ownRouter = deps.router === undefined ? createInProcessRouter(clock) : null;
   const router = deps.router ?? ownRouter!.desks;
-  const onError = (error: unknown): void => log.error({ err: error }, 'unexpected failure');
+  const onError = (error: unknown): void => {
+    log[isTold(error) ? 'debug' : 'error']({ err: error }, 'unexpected failure');
+  };
+  const noReceipts = (): string | null => deps.storage?.trouble ?? deps.transparencyLog?.status.doubt ?? null;
   const companionKeys = new CompanionKeys();
   const ownToken = toHex(random(16));
   /** Until then, requests wait for the server's own anchors. */
@@ -126,6 +136,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     sockets: () => edge?.open ?? 0,
     suspended: () => trust.suspended,
     log: () => deps.transparencyLog?.status ?? null,
+    isStoreFailing: () => (deps.storage?.trouble ?? null) !== null,
     hidden: () => hiddenFigures.shown,
   });
   const desks = createDesks({
@@ -188,8 +199,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     gateway: () => gateway,
     onRequest: (request) => proxySigns.see(request),
     socketRefusal: async (request) => (await edge?.refusalOf(request)) ?? null,
+    noAnswers,
+    noReceipts,
     ...(deps.transparencyLog && { log: createLogRouter(deps.transparencyLog) }),
     ...(receipts && { receipts: receipts.router }),
+    ...(deps.ownRouter && { own: deps.ownRouter }),
     onError,
   });
   server.on('request', app);
@@ -229,7 +243,28 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       faults: store.trust.faults(SHOWN_FAULTS),
       history: [...history.points],
       tokensOf: ({ id }) => (store.history.volunteer(id)?.tokens ?? 0) + routes.positionsOf(id),
+      noReceipts: noReceipts(),
     });
+  }
+
+  /** Why a question asked now would not be answered. */
+  function noAnswers(): string | null {
+    if (gateway === null) return 'the server is still starting, or has no API';
+    if (routes.queued >= limits.queueLength) return 'too many requests wait already';
+    const { models } = recentSnapshot();
+    const servable = models.filter((model) => model.servable);
+    if (servable.some(({ digest }) => catalog.get(digest)?.isWhole)) return null;
+    if (servable.length > 0) return 'blobs of the model are missing on this server';
+    return models[0]?.reason ?? 'this server has no model';
+  }
+
+  /** Looks whether a disk that took nothing takes something again, and settles what it had left. */
+  async function lookAtStorage(): Promise<void> {
+    if ((deps.storage?.trouble ?? null) !== null && deps.transparencyLog) {
+      const { origin, size } = deps.transparencyLog.status;
+      await store.acknowledged.write(origin, size);
+    }
+    if (noReceipts() === null) await receipts?.desk.settle();
   }
 
   function addHistory(): void {
@@ -238,11 +273,15 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   }
 
   async function rescan(): Promise<void> {
-    const { added, refused } = await catalog.rescan();
+    const { added, refused, changed } = await catalog.rescan();
     for (const { digest, manifest } of added) log.info({ model: manifest.name, digest }, 'model');
+    for (const { digest, manifest, isWhole } of [...added.filter((entry) => !entry.isWhole), ...changed]) {
+      if (isWhole) log.info({ model: manifest.name, digest }, 'the blobs of a model are there again');
+      else log.warn({ model: manifest.name, digest }, 'blobs of a model are missing: import it again');
+    }
     for (const { digest, error } of refused)
       log.warn({ digest, code: error.code, reason: error.message }, 'model left out');
-    if (added.length > 0) volunteers.tick();
+    if (added.length > 0 || changed.length > 0) volunteers.tick();
   }
 
   async function start(): Promise<{ port: number }> {
@@ -268,11 +307,12 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     every(times.rebalanceMs, () => volunteers.tick());
     every(times.rescanMs, rescan);
     every(HISTORY_STEP_MS, addHistory);
+    every(STORAGE_LOOK_MS, lookAtStorage);
     const prune = async (): Promise<void> => {
       reports.prune();
       claims.prune();
       complaints.prune();
-      await pruneStore(store, clock.wallMs());
+      await pruneStore(store, receipts?.desk.livedMs ?? clock.wallMs());
       await receipts?.desk.tidy();
     };
     await prune();

@@ -85,5 +85,7 @@ export const networkSnapshotSchema = z.object({
   sharedPrefix: z.boolean(),
   /** True where pages open no direct connections unless their owners choose to. */
   relayByDefault: z.boolean(),
+  /** Why answers get no receipts now, in words for people; null while they do. */
+  noReceipts: z.string().max(1000).nullable().default(null),
 });
 export type NetworkSnapshot = z.infer<typeof networkSnapshotSchema>;

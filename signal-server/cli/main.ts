@@ -37,6 +37,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: 'verify a receipt, without any network unless --log is given; succeeds only if nothing in it is wrong',
     define: async (command) => (await import('./verify/verify.ts')).defineVerify(command),
   },
+  backup: {
+    description: 'copy keys, log, receipts and database of a server into a new folder, while it runs or not',
+    define: async (command) => (await import('./backup/backup.ts')).defineBackup(command),
+  },
+  restore: {
+    description: 'put a backup back as the data folder of a server, once all of it was found to be what was signed',
+    define: async (command) => (await import('./backup/restore.ts')).defineRestore(command),
+  },
   witness: {
     description: 'watch a log: cosign what it shows as long as it only ever grows',
     define: async (command) => (await import('./log/witness.ts')).defineWitness(command),
@@ -45,7 +53,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
 
 const ABOUT_ALL = new Set(['-h', '--help', '-V', '--version']);
 
-/** Runs one command and sets the exit status: 2 for wrong use, 1 with a sentence for people if it failed. */
+/** Runs one command and sets the exit status: 2 for wrong use and what has to be set right first, 1 with a sentence for people if it failed. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   const program = new Command('chorus')
     .description('An open network for AI inference: browser tabs answer prompts together.')

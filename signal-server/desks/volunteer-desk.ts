@@ -1,4 +1,5 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
+import type { ErrorCode } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
@@ -41,6 +42,19 @@ export interface VolunteerDeskDeps {
   readonly onSupply: () => void;
   readonly times: Config['times'];
 }
+
+/** Failures to get a stage, not to hold it: they say nothing of how large a stage the device can bear. */
+const PASSING: ReadonlySet<string> = new Set<ErrorCode>([
+  'server-lost',
+  'link-lost',
+  'not-found',
+  'rate-limited',
+  'timeout',
+  'digest-mismatch',
+]);
+/** Failures that may be of either kind count as the first so many times in a row. */
+const MAX_UNCLEAR = 3;
+const TRIED_AGAIN = 'the layers could not be fetched: they are tried again in a moment';
 
 /** Gives volunteers their work: carries out what placement decides. */
 export class VolunteerDesk {
@@ -131,14 +145,22 @@ export class VolunteerDesk {
         : fault.code === 'unsupported'
           ? `this device cannot run the model: ${fault.message}`
           : null;
-    if (!this.#deps.registry.failed(volunteer, fault.assignment, barred)) return;
+    const { registry } = this.#deps;
+    const isPassing =
+      PASSING.has(fault.code) || (fault.code === 'internal' && (volunteer.resting?.failures ?? 0) < MAX_UNCLEAR);
+    const isTaken = isPassing
+      ? registry.rest(volunteer, fault.assignment)
+      : registry.failed(volunteer, fault.assignment, barred);
+    if (!isTaken) return;
     this.#placeIdle(member);
     this.#deps.onSupply();
   }
 
   #placeIdle(member: Member, isRetry = false): void {
     const volunteer = member.volunteer!;
-    const models = this.#deps.models();
+    const { resting } = volunteer;
+    const isResting = resting !== null && this.#deps.clock.nowMs() < resting.untilMs;
+    const models = this.#deps.models().filter(({ digest }) => !isResting || digest !== resting.model);
     const hand = this.#handOf(member, volunteer);
     const others = this.#hands().filter((other) => other.id !== member.id);
     const barred = volunteer.barred ?? this.#whySuspended(member.id);
@@ -148,7 +170,7 @@ export class VolunteerDesk {
     else if (!isRetry)
       this.#deps.send(member, {
         type: 'idle',
-        reason: (barred ?? whyIdle(hand, models)).slice(0, MAX_REASON_CHARACTERS),
+        reason: (barred ?? (isResting ? TRIED_AGAIN : whyIdle(hand, models))).slice(0, MAX_REASON_CHARACTERS),
       });
   }
 

@@ -11,6 +11,7 @@ import {
   type ReceiptVerdict,
   type SignedReceipt,
 } from '#shared/receipt/build/make-receipt.ts';
+import { isTold } from '../machine/storage-state.ts';
 import type { ReceiptDesk } from '../receipts/receipt-desk.ts';
 import type { GatewayModel } from './gateway-models.ts';
 
@@ -66,8 +67,9 @@ export function createReceiptGiver({ serverKey, desk, clock, random, log }: Rece
   function missing(thrown: unknown): ReceiptNote {
     const { code, message: reason } = toChorusError(thrown);
     log.warn({ code, reason }, 'an answer has no receipt');
-    // Failures of our own making keep their words to themselves.
-    const message = code === 'internal' ? 'the server could not make or log the receipt' : reason;
+    // Failures of our own making keep their words to themselves, but for states of the server that everybody may know.
+    const isSecret = code === 'internal' && !isTold(thrown);
+    const message = isSecret ? 'the server could not make or log the receipt' : reason;
     return { receipt: null, receiptError: { code: code.replaceAll('-', '_'), message } };
   }
 

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import { toChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { openModelText } from '#shared/text/model-text.ts';
@@ -97,7 +97,12 @@ export function createGatewayModels(
   }
 
   async function textOf(entry: CatalogEntry): Promise<GatewayText> {
-    const opened = texts.get(entry) ?? openText(entry.digest, entry.manifest);
+    const opened =
+      texts.get(entry) ??
+      openText(entry.digest, entry.manifest).catch(() => {
+        // Files that are gone, or cannot be read now, may be there again for the next request.
+        throw new ChorusError('no-coverage', `this server cannot read the tokenizer of ${entry.manifest.name} now`);
+      });
     texts.set(entry, opened);
     opened.catch(() => texts.delete(entry));
     return opened;

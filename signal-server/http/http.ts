@@ -15,11 +15,12 @@ import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { Metrics } from '../view/metrics.ts';
 import { answerWith, ApiError, toApiError } from './api-error.ts';
 import { apiHeaders, isApiPath, unknownUrl } from './api-paths.ts';
+import { createHealthRouter, type HealthDeps } from './health.ts';
 import { listModels } from './list-models.ts';
 
 const FOREVER = 'public, max-age=31536000, immutable';
 
-export interface HttpDeps {
+export interface HttpDeps extends Pick<HealthDeps, 'noAnswers' | 'noReceipts'> {
   readonly config: Pick<Config, 'webFolder' | 'trustProxy' | 'limits' | 'publicUrl'>;
   readonly blobsPath: string;
   readonly catalog: ModelCatalog;
@@ -38,6 +39,8 @@ export interface HttpDeps {
   readonly log?: RequestHandler;
   /** Mounted at the root; left out where there is no log. */
   readonly receipts?: RequestHandler;
+  /** Mounted at the root: what only the server's user may ask for. */
+  readonly own?: RequestHandler;
   readonly onError: (error: unknown) => void;
 }
 
@@ -53,12 +56,10 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.use(securityHeaders(deps.config.publicUrl?.startsWith('https:') ?? false));
   // Before the limit: a page can read no refusal without these headers, and none of a preflight at all.
   app.use(apiHeaders(deps.random));
+  app.use(createHealthRouter(deps));
   app.use(rateLimit(deps.config));
   app.use(compressText());
 
-  app.get('/healthz', (_request, response) => {
-    response.set('Cache-Control', 'no-store').json({ status: 'ok' });
-  });
   app.get('/metrics', async (_request, response) => {
     response
       .set('Cache-Control', 'no-store')
@@ -87,6 +88,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.get('/blobs/:digest', serveBlob(deps.blobsPath));
   if (deps.log) app.use('/log', deps.log);
   if (deps.receipts) app.use(deps.receipts);
+  if (deps.own) app.use(deps.own);
   app.use('/v1', (request, response, next) => {
     const gateway = deps.gateway();
     if (gateway === null) answerWith(response, toApiError(new ChorusError('server-lost', 'the API is still starting')));

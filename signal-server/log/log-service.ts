@@ -8,14 +8,19 @@ import type { Tile } from '#shared/log/tile-path.ts';
 import { formatTlogProof } from '#shared/log/tlog-proof.ts';
 import { readIfThere } from '../machine/durable-file.ts';
 import { openKeyFile } from '../machine/key-file.ts';
+import { isThere } from '../machine/used-folder.ts';
 import type { WitnessAddress } from '../machine/witness-address.ts';
 import { Acknowledger, type AcknowledgerOptions } from './acknowledger.ts';
-import { doubt, openLog, unusableCheckpoint, type TransparencyLog } from './transparency-log.ts';
+import { forgetRestored, isRestored } from './restored-log.ts';
+import { doubt, openLog, unusableCheckpoint, type SignedHead, type TransparencyLog } from './transparency-log.ts';
 import { WitnessClient, type WitnessStatus } from './witness-client.ts';
 
 /** How long a start waits for the witnesses, who know whether this log was put back to an older copy. */
 const FIRST_LOOK_MS = 3_000;
-/** How long the database may lag behind the log. */
+/** Entries that come within the second that the database lags, on a machine that was lost just then. */
+const MOST_BEHIND = 1_000;
+/** How often a log that could not be written looks whether it can go on. */
+const LOOK_AGAIN_MS = 1_000;
 
 export interface LogServiceOptions extends AcknowledgerOptions {
   /** The server's; the log takes `log/`, `log.key` and `witnesses/` in it. */
@@ -25,8 +30,16 @@ export interface LogServiceOptions extends AcknowledgerOptions {
   /** Where others reach the server; the name of a log without entries is made of it if none was chosen. */
   readonly publicUrl: string | null;
   readonly witnesses: readonly WitnessAddress[];
-  /** Told once when the log stops taking entries because it is in doubt. For the operator: the words may name files. */
+  /** Takes entries before a witness was heard: for whoever knows that this folder is the newest. */
+  readonly unwitnessedStart?: boolean;
+  /** Told once each time the log stops taking entries because it is in doubt. For the operator: the words may name files. */
   readonly onDoubt: (error: ChorusError) => void;
+  /** Told once the log takes entries again: a doubt has passed, or a witness was heard. */
+  readonly onGoingOn?: () => void;
+  /** Told at the start of a log that has so many entries more than the database knows of: it may be an older copy. */
+  readonly onDatabaseBehind?: (entries: number) => void;
+  /** Told when a witness fails after it cosigned, or for another reason than before, and when it cosigns again. */
+  readonly onWitness?: (name: string, error: string | null) => void;
 }
 
 export interface LogFigures {
@@ -38,7 +51,7 @@ export interface LogFigures {
   readonly startedAtMs: number;
   /** Entries added since then. */
   readonly added: number;
-  /** Why the log takes no more entries; null while it does. */
+  /** Why the log takes no entries now; null while it does. */
   readonly doubt: string | null;
   readonly witnesses: readonly WitnessStatus[];
 }
@@ -56,6 +69,8 @@ export interface LogService {
   prove(index: number, waitMs?: number): Promise<string>;
   /** The newest checkpoint, with what cosignatures it has. */
   readonly checkpoint: string;
+  /** The newest checkpoint without them. */
+  readonly head: SignedHead;
   /** As `TransparencyLog.tile`. */
   tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null>;
   readonly status: LogFigures;
@@ -66,15 +81,21 @@ export interface LogService {
 export async function openLogService(options: LogServiceOptions): Promise<LogService> {
   const { dataFolder, acknowledged, clock } = options;
   const folder = join(dataFolder, 'log');
-  const identity = await openKeyFile(join(dataFolder, 'log.key'));
+  const keyPath = join(dataFolder, 'log.key');
+  if (!(await isThere(keyPath)) && (await isThere(join(folder, 'checkpoint')))) {
+    throw doubt('its key, log.key, is missing', 'the file was lost, or left out of a copy');
+  }
+  const identity = await openKeyFile(keyPath);
   const origin = await chooseOrigin(options, folder, identity);
   const log = await openLog({
     folder,
     origin,
     identity,
     leastSize: acknowledged.read(origin),
-    onUnwritable: (reason, cause) => service.halt(reason, toChorusError(cause).message),
+    onUnwritable: (reason, cause) => service.stall(reason, toChorusError(cause).message),
   });
+  const behind = log.head.size - acknowledged.read(origin);
+  if (behind > MOST_BEHIND) options.onDatabaseBehind?.(behind);
   const { mtimeMs } = await stat(join(folder, 'checkpoint'));
   const witnesses = new WitnessClient({
     witnesses: options.witnesses,
@@ -82,15 +103,18 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     folder: join(dataFolder, 'witnesses'),
     clock,
     onFork: (error) => service.halt(forkDoubt(error)),
+    onWitness: (name, error) => service.witnessNews(name, error),
   });
   const acknowledger = new Acknowledger(() => log.head, options);
-  const service = new RunningLog(log, witnesses, acknowledger, options, mtimeMs);
+  const isUnknown = await isRestored(dataFolder);
+  const service = new RunningLog(log, witnesses, acknowledger, options, mtimeMs, isUnknown);
   const started = acknowledger.write().then(() => witnesses.start());
   await started.catch(async (error: unknown) => {
     await service.stop();
     throw error instanceof ChorusError && error.code === 'wrong-peer' ? forkDoubt(error) : error;
   });
-  if (log.head.size > 0) await witnesses.heard(FIRST_LOOK_MS);
+  await witnesses.heard(FIRST_LOOK_MS);
+  service.begin();
   return service;
 }
 
@@ -103,7 +127,17 @@ class RunningLog implements LogService {
   readonly #startedAtMs: number;
   readonly #startSize: number;
   #headAtMs: number;
+  /** For good. */
   #doubt: string | null = null;
+  /** Until the log can be written again. */
+  #stall: string | null = null;
+  /** Until a witness has been heard. */
+  #isUnheard: boolean;
+  #hasBegun = false;
+  /** Put back from a backup, and not known to be the newest. */
+  #isRestored: boolean;
+  #cancelLook: (() => void) | null = null;
+  #isStopped = false;
 
   constructor(
     log: TransparencyLog,
@@ -111,6 +145,7 @@ class RunningLog implements LogService {
     acknowledger: Acknowledger,
     options: LogServiceOptions,
     headAtMs: number,
+    isUnknown: boolean,
   ) {
     this.verifierKey = formatVerifierKey(log.key);
     this.#log = log;
@@ -120,14 +155,21 @@ class RunningLog implements LogService {
     this.#headAtMs = headAtMs;
     this.#startedAtMs = options.clock.wallMs();
     this.#startSize = log.head.size;
+    this.#isRestored = isUnknown;
+    this.#isUnheard = (isUnknown || options.witnesses.length > 0) && options.unwitnessedStart !== true;
   }
 
   async append(entry: Uint8Array): Promise<number> {
+    if (this.#isUnheard && this.#doubt === null) throw this.#unheardDoubt();
     const index = await this.#log.append(entry);
     this.#headAtMs = this.#options.clock.wallMs();
+    this.#headChanged();
+    return index;
+  }
+
+  #headChanged(): void {
     this.#acknowledger.grown();
     this.#witnesses.headChanged();
-    return index;
   }
 
   async prove(index: number, waitMs = 0): Promise<string> {
@@ -146,6 +188,10 @@ class RunningLog implements LogService {
     return cosigned?.head.size === head.size ? cosigned.note : head.note;
   }
 
+  get head(): SignedHead {
+    return this.#log.head;
+  }
+
   tile(tile: Tile): Promise<Uint8Array<ArrayBuffer> | null> {
     return this.#log.tile(tile);
   }
@@ -159,23 +205,83 @@ class RunningLog implements LogService {
       headAtMs: this.#headAtMs,
       startedAtMs: this.#startedAtMs,
       added: size - this.#startSize,
-      doubt: this.#doubt,
+      doubt: this.#doubt ?? this.#stall ?? (this.#isUnheard ? this.#unheardDoubt().message : null),
       witnesses: this.#witnesses.status,
     };
   }
 
-  /** `cause` is for the operator alone. */
-  halt(reason: ChorusError, cause: string | null = null): void {
+  /** To be called once the witnesses had their time to answer. */
+  begin(): void {
+    this.#hasBegun = true;
+    if (!this.#isUnheard) this.#forgetRestored();
+    if (this.#isUnheard && this.#doubt === null) this.#options.onDoubt(this.#unheardDoubt());
+  }
+
+  /** What a witness that was asked came to. One that has cosigned knows of no later entries than there are. */
+  witnessNews(name: string, error: string | null): void {
+    this.#options.onWitness?.(name, error);
+    if (error !== null || !this.#isUnheard) return;
+    this.#isUnheard = false;
+    this.#forgetRestored();
+    if (this.#hasBegun && this.#doubt === null && this.#stall === null) this.#options.onGoingOn?.();
+  }
+
+  /** A write has failed. `cause` is for the operator alone. */
+  stall(reason: ChorusError, cause: string): void {
+    if (this.#doubt !== null || this.#stall !== null) return;
+    this.#stall = reason.message;
+    this.#options.onDoubt(new ChorusError('internal', `${reason.message} (${cause})`));
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
+    this.#cancelLook = this.#options.clock.setTimer(() => void this.#look(), LOOK_AGAIN_MS);
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.#log.resume();
+      this.#stall = null;
+      if (this.#doubt === null && !this.#isUnheard) this.#options.onGoingOn?.();
+      this.#headChanged();
+    } catch (thrown) {
+      // The disk's own trouble is looked at again; a doubt is for good.
+      if (thrown instanceof ChorusError && thrown.code === 'internal') this.halt(thrown);
+      else if (!this.#isStopped) this.#lookLater();
+    }
+  }
+
+  #forgetRestored(): void {
+    if (!this.#isRestored) return;
+    this.#isRestored = false;
+    forgetRestored(this.#options.dataFolder).catch(this.#options.onError);
+  }
+
+  #unheardDoubt(): ChorusError {
+    return doubt(
+      this.#isRestored
+        ? 'it was put back from a backup, and no witness of it has been heard since'
+        : 'no witness of it has been heard since the start',
+      'only they know whether it had more entries',
+      'It goes on once one of them cosigns; where it certainly had no more, start with --unwitnessed-start; where it had, begin a new log (docs/log.md).',
+    );
+  }
+
+  /** Takes no more entries. */
+  halt(reason: ChorusError): void {
     if (this.#doubt !== null) return;
     this.#doubt = reason.message;
     this.#log.halt(reason);
-    this.#options.onDoubt(cause === null ? reason : new ChorusError('internal', `${reason.message} (${cause})`));
+    this.#options.onDoubt(reason);
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelLook?.();
     await this.#witnesses.stop();
     await this.#log.close();
-    await this.#acknowledger.stop();
+    // The record may lag behind the log.
+    await this.#acknowledger.stop().catch(this.#options.onError);
   }
 }
 

@@ -58,6 +58,12 @@ export class TileFiles {
     await Promise.all([...folders].map(syncFolder));
   }
 
+  /** Reads all from the disk again: after a write that failed, what was read may be no part of the log. */
+  forget(): void {
+    this.#cache.clear();
+    this.#madeFolders.clear();
+  }
+
   /** Runs `compute`, which asks for complete subtrees of a log of `size` entries, with what the files hold. */
   withHashes<Value>(size: number, compute: (read: ReadHash) => Value): Promise<Value> {
     return withTiles((level, index) => this.hashes(level, index, size), compute);

@@ -9,6 +9,7 @@ import { ED25519, formatNote, isSignedBy, keyIdOf, parseNote, type NoteKey } fro
 import { widthAt } from '#shared/log/tile-hashes.ts';
 import { MAX_ENTRY_BYTES, TILE_WIDTH, entryTooLarge, type Tile } from '#shared/log/tile-path.ts';
 import { makeFolder, readIfThere, removeUnfinished, syncFolder, writeDurably } from '../machine/durable-file.ts';
+import { fileFaultOf } from '../machine/file-fault.ts';
 import { grow, TileFiles } from './tile-files.ts';
 
 /** Entries of one batch; more wait for the next. */
@@ -35,8 +36,15 @@ export interface LogOptions {
   readonly identity: Identity;
   /** The size that was acknowledged last by another witness of it (the database), so that an old copy is noticed. */
   readonly leastSize: number;
-  /** Told once when a write has failed: why the log takes no more, and `cause`, which may name files. */
+  /** Told when a write has failed: why the log takes nothing until `resume`, and `cause`, which may name files. */
   readonly onUnwritable?: (reason: ChorusError, cause: unknown) => void;
+}
+
+/** What the log would come to with a batch: where its checkpoint reaches the disk, that is the log. */
+interface Grown {
+  readonly head: SignedHead;
+  readonly edge: Hash[][];
+  readonly bundle: readonly Uint8Array[];
 }
 
 /**
@@ -48,12 +56,17 @@ export class TransparencyLog {
   readonly key: NoteKey;
   readonly #options: LogOptions;
   readonly #tiles: TileFiles;
-  readonly #edge: Hash[][];
+  #edge: Hash[][];
   #bundle: readonly Uint8Array[];
   #head: SignedHead;
   readonly #waiting: Waiting[] = [];
   #writing: Promise<void> | null = null;
+  /** Why the log takes no more, for good. */
   #failure: ChorusError | null = null;
+  /** Why it takes nothing until `resume`. */
+  #stall: ChorusError | null = null;
+  /** The batch whose checkpoint was being written when a write failed. */
+  #begun: Grown | null = null;
 
   /** For `openLog`. */
   constructor(options: LogOptions, tiles: TileFiles, head: SignedHead, edge: Hash[][], bundle: readonly Uint8Array[]) {
@@ -72,12 +85,13 @@ export class TransparencyLog {
 
   /**
    * Adds an entry and answers its index once nothing can take it back. Throws `too-large`, `rate-limited` if too many
-   * wait, and `internal` once a write has failed: the log then takes no more.
+   * wait, and `internal` once a write has failed: the log then takes nothing until `resume`.
    */
   append(entry: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
       if (entry.length > MAX_ENTRY_BYTES) throw entryTooLarge(entry);
-      if (this.#failure !== null) throw this.#failure;
+      const refusal = this.#failure ?? this.#stall;
+      if (refusal !== null) throw refusal;
       if (this.#waiting.length >= MAX_WAITING) throw new ChorusError('rate-limited', 'the log is behind');
       this.#waiting.push({ entry, resolve, reject });
       this.#writing ??= this.#writeAll();
@@ -118,7 +132,28 @@ export class TransparencyLog {
   /** Takes no more entries, for a reason that was found outside; those that wait for the batch under way are refused. */
   halt(reason: ChorusError): void {
     this.#failure ??= reason;
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
+    this.#refuseWaiting(this.#failure);
+  }
+
+  /**
+   * After a write that failed: goes on if the disk has what was acknowledged, and takes a write again. Rejects with a
+   * doubt, which is for good, where it has something else, and with the disk's reason while it takes nothing.
+   */
+  async resume(): Promise<void> {
+    if (this.#stall === null || this.#failure !== null) return;
+    await this.#writing;
+    this.#tiles.forget();
+    const note = await readIfThere(join(this.#options.folder, 'checkpoint'));
+    const text = note === null ? '' : new TextDecoder().decode(note);
+    const there = [this.#begun, this.#grown].find((each) => each?.head.note === text);
+    if (there === undefined || there === null) {
+      throw doubt('its checkpoint is not the one that was written last', 'the file was changed while the disk failed');
+    }
+    await checkRoot(this.#tiles, there.head).catch(lost);
+    // Not only looked at: a disk that is still full would take the next entry no better than the last.
+    await writeHead(this.#options.folder, there.head);
+    this.#goOnFrom(there);
+    this.#stall = null;
   }
 
   /** Waits for the batch that is being written; what is not begun is refused. */
@@ -143,13 +178,10 @@ export class TransparencyLog {
         await this.#write(batch.map(({ entry }) => entry));
         batch.forEach(({ resolve }, i) => resolve(first + i));
       } catch (thrown) {
-        // Nobody knows how much reached the disk, and so whether this tree may be signed: the next start finds out.
-        const reason = doubt(
-          'it cannot be written',
-          'the disk is full or failing',
-          'Make room and start again: nothing that was acknowledged is lost (docs/log.md).',
-        );
-        this.halt(reason);
+        // Nobody knows how much reached the disk, and so whether this tree may be signed: `resume` finds out.
+        const reason = unwritable(thrown);
+        this.#stall = reason;
+        this.#refuseWaiting(reason);
         for (const { reject } of batch) reject(reason);
         this.#options.onUnwritable?.(reason, thrown);
       }
@@ -160,15 +192,31 @@ export class TransparencyLog {
   async #write(entries: readonly Uint8Array[]): Promise<void> {
     const { size } = this.#head;
     const added = entries.map((entry) => ({ entry, leaf: leafHash(entry) }));
-    const { tiles, bundle } = grow(size, this.#edge, this.#bundle, added);
+    const edge = this.#edge.map((hashes) => [...hashes]);
+    const { tiles, bundle } = grow(size, edge, this.#bundle, added);
     await this.#tiles.write(tiles);
     const newSize = size + entries.length;
     const root = await this.#tiles.withHashes(newSize, (read) => treeRoot(newSize, read));
     const head = await signHead(this.#options, newSize, root);
+    this.#begun = { head, edge, bundle };
     await writeHead(this.#options.folder, head);
+    this.#goOnFrom(this.#begun);
+    await this.#tiles.dropPartial(tiles.map(({ tile }) => tile));
+  }
+
+  get #grown(): Grown {
+    return { head: this.#head, edge: this.#edge, bundle: this.#bundle };
+  }
+
+  #goOnFrom({ head, edge, bundle }: Grown): void {
+    this.#edge = edge;
     this.#bundle = bundle;
     this.#head = head;
-    await this.#tiles.dropPartial(tiles.map(({ tile }) => tile));
+    this.#begun = null;
+  }
+
+  #refuseWaiting(reason: ChorusError): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(reason);
   }
 }
 
@@ -187,12 +235,7 @@ export async function openLog(options: LogOptions): Promise<TransparencyLog> {
   if (size < options.leastSize) {
     throw doubt(`it has ${size} entries, but ${options.leastSize} were acknowledged`, 'an older copy was put back');
   }
-  try {
-    await checkFiles(tiles, head);
-  } catch (thrown) {
-    const error = toChorusError(thrown);
-    throw error.code === 'internal' ? doubt(error.message, 'files were changed or lost') : error;
-  }
+  await checkFiles(tiles, head).catch(lost);
   const edge: Hash[][] = [];
   for (let level = 0, count = size; count > 0; level++, count = Math.floor(count / TILE_WIDTH)) {
     const index = Math.floor(count / TILE_WIDTH);
@@ -203,12 +246,21 @@ export async function openLog(options: LogOptions): Promise<TransparencyLog> {
 }
 
 /** Throws `internal` with what does not fit. */
-async function checkFiles(tiles: TileFiles, { size, root }: SignedHead): Promise<void> {
-  if (!equalBytes(await tiles.withHashes(size, (read) => treeRoot(size, read)), root)) {
-    throw new ChorusError('internal', 'its tiles do not give the root of its checkpoint');
-  }
-  const wrong = await tiles.firstWrong(size);
+async function checkFiles(tiles: TileFiles, head: SignedHead): Promise<void> {
+  await checkRoot(tiles, head);
+  const wrong = await tiles.firstWrong(head.size);
   if (wrong !== null) throw new ChorusError('internal', `its file ${wrong} is not what it was`);
+}
+
+async function checkRoot(tiles: TileFiles, { size, root }: SignedHead): Promise<void> {
+  if (equalBytes(await tiles.withHashes(size, (read) => treeRoot(size, read)), root)) return;
+  throw new ChorusError('internal', 'its tiles do not give the root of its checkpoint');
+}
+
+/** A file that does not fit is a doubt; a disk that cannot be read for a moment is none. */
+function lost(thrown: unknown): never {
+  const isWrong = thrown instanceof ChorusError && thrown.code === 'internal';
+  throw isWrong ? doubt(thrown.message, 'files were changed or lost') : thrown;
 }
 
 async function readHead(options: LogOptions, tiles: TileFiles): Promise<SignedHead> {
@@ -271,11 +323,19 @@ function keyOf({ origin, identity }: Pick<LogOptions, 'origin' | 'identity'>): N
 const PUT_BACK =
   'Put the newest copy of the log folder back, or put the folder away and begin a new log with another --log-origin (docs/log.md).';
 
-/** Why a log must not go on: `what` is wrong, probably because `why`. Everybody may read it (`details.isDoubt`). */
+/** Why a log must not go on: `what` is wrong, probably because `why`. Everybody may read it (`details.isTold`). */
 export function doubt(what: string, why: string, advice = PUT_BACK): ChorusError {
   return new ChorusError('internal', `the transparency log is in doubt: ${what} (${why}). ${advice}`, {
-    isDoubt: true,
+    isTold: true,
+    exitStatus: 2,
   });
+}
+
+/** For a write that failed: a doubt that may pass. */
+function unwritable(thrown: unknown): ChorusError {
+  const { what, advice } = fileFaultOf(thrown) ?? { what: 'the disk fails', advice: 'Look at the disk' };
+  const rest = 'the log goes on by itself after that, and nothing that was acknowledged is lost (docs/log.md).';
+  return doubt('it cannot be written', what, `${advice}: ${rest}`);
 }
 
 /** For a checkpoint that cannot be read, or is not of this log, because of `thrown`. */

@@ -41,6 +41,8 @@ export interface WitnessClientDeps {
   readonly clock: Clock;
   /** A witness has shown that this log once had other entries. */
   readonly onFork: (error: ChorusError) => void;
+  /** What a witness that was asked came to, where it is not what it came to before: null once it has cosigned. */
+  readonly onWitness: (name: string, error: string | null) => void;
 }
 
 interface Cosigner {
@@ -51,6 +53,8 @@ interface Cosigner {
   failures: number;
   isBusy: boolean;
   /** It has answered, or failed to, since the start. */
+  isAsked: boolean;
+  /** It has cosigned since the start. */
   isHeard: boolean;
   /** It is not asked before this. */
   retryAtMs: number;
@@ -86,6 +90,7 @@ export class WitnessClient {
       error: null,
       failures: 0,
       isBusy: false,
+      isAsked: false,
       isHeard: false,
       retryAtMs: -Infinity,
       refreshAtMs: -Infinity,
@@ -143,7 +148,7 @@ export class WitnessClient {
 
   /** Resolves once every witness has been asked since the start, or after `timeoutMs`. */
   heard(timeoutMs: number): Promise<void> {
-    return this.#wait(() => this.#members.every(({ isHeard }) => isHeard), timeoutMs);
+    return this.#wait(() => this.#members.every(({ isAsked }) => isAsked), timeoutMs);
   }
 
   /** Ends what is under way. */
@@ -191,8 +196,10 @@ export class WitnessClient {
     await Promise.all(asked);
   }
 
-  #isDue({ isBusy, newest, retryAtMs, refreshAtMs }: Cosigner, head: SignedHead, nowMs: number): boolean {
-    if (isBusy || head.size === 0 || nowMs < retryAtMs) return false;
+  #isDue({ isBusy, isHeard, newest, retryAtMs, refreshAtMs }: Cosigner, head: SignedHead, nowMs: number): boolean {
+    if (isBusy || nowMs < retryAtMs) return false;
+    // Of a log without entries it can only say that it knows of none.
+    if (head.size === 0) return !isHeard;
     return newest === null || newest.head.size < head.size || nowMs >= refreshAtMs;
   }
 
@@ -206,24 +213,33 @@ export class WitnessClient {
     try {
       const oldSize = member.newest?.head.size ?? 0;
       const cosigned = await askWitness(member.address, this.#deps.log, head, oldSize, this.#aborter.signal);
-      await writeDurably(member.path, utf8(withCosignatures(head, [cosigned])));
-      await syncFolder(this.#deps.folder);
-      this.#keep(member, cosigned);
-      member.error = null;
+      if (head.size > 0) {
+        await writeDurably(member.path, utf8(withCosignatures(head, [cosigned])));
+        await syncFolder(this.#deps.folder);
+        this.#keep(member, cosigned);
+      }
+      this.#cameTo(member, null);
+      member.isHeard = true;
       member.failures = 0;
       member.refreshAtMs = this.#deps.clock.nowMs() + REFRESH_MS;
     } catch (thrown) {
       const error = toChorusError(thrown);
       if (error.code === 'wrong-peer') this.#deps.onFork(error);
-      member.error = error.message;
+      if (!this.#aborter.signal.aborted) this.#cameTo(member, error.message);
       member.failures += 1;
       member.retryAtMs = this.#deps.clock.nowMs() + backoffMs(member.failures, RETRY);
     } finally {
       member.isBusy = false;
-      member.isHeard = true;
+      member.isAsked = true;
       for (const { isOver, done } of [...this.#waiters]) if (isOver()) done();
       this.#ring();
     }
+  }
+
+  #cameTo(member: Cosigner, error: string | null): void {
+    const isNews = member.error !== error || !member.isAsked;
+    member.error = error;
+    if (isNews) this.#deps.onWitness(member.address.key.name, error);
   }
 
   #keep(member: Cosigner, cosigned: Cosigned): void {

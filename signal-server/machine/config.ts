@@ -106,6 +106,11 @@ export const configSchema = z.strictObject({
     .default(null),
   /** Witnesses that cosign the log: `VKEY URL`, as `chorus witness` prints it. */
   witnesses: z.array(z.string().transform(witnessAddress)).max(16).superRefine(demandDistinct).default([]),
+  /** True to take entries into the log before a witness was heard: for whoever knows that the folder is the newest. */
+  unwitnessedStart: z.boolean().default(false),
+  /** True to go on as another server where `server.key` is lost, and without what `chorus.sqlite` held where that is. */
+  newServerKey: z.boolean().default(false),
+  newDatabase: z.boolean().default(false),
   /** How long receipts are kept, longer than one may come late; their entries in the log stay for ever. */
   receiptDays: z.coerce.number().min(2).default(365),
   /** Receipts that are kept at most, the newest. */
@@ -215,6 +220,7 @@ export const configSchema = z.strictObject({
       connectionsPerAddress: z.int().positive().default(128),
       connectionAttemptsPerMinute: z.int().positive().default(600),
       httpRequestsPerMinute: z.int().positive().default(12_000),
+      healthChecksPerMinute: z.int().positive().default(1_200),
       messages: rate(50, 300),
       relayFrames: rate(20_000, 20_000),
       relayBytes: rate(64 * MIB, 64 * MIB),

@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { access, constants, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { toHex } from '#shared/bytes.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
@@ -8,6 +8,7 @@ import { makeFolder } from './durable-file.ts';
 import { openKeyFile } from './key-file.ts';
 import { sweepDrafts } from './sweep-drafts.ts';
 import { systemRandom } from './system-clock.ts';
+import { demandServerKey } from './used-folder.ts';
 
 /**
  * All state of a server:
@@ -28,13 +29,26 @@ export interface DataFolder {
   listModels(): Promise<Digest[]>;
   /** The file's text as it lies there, unchecked. */
   readModel(digest: Digest): Promise<string>;
+  /** Of the file of a blob, whole or not; null where there is none. */
+  blobBytes(digest: Digest): Promise<number | null>;
   /** Puts a signed manifest there whole or not at all. */
   writeModel(digest: Digest, envelope: Envelope): Promise<void>;
 }
 
-/** Opens the folder, makes what is missing and removes drafts that were left behind. */
-export async function openDataFolder(folder: string): Promise<DataFolder> {
+export interface DataFolderOptions {
+  /** True to make a new `server.key` in a folder that was in use and has lost its own. */
+  readonly newServerKey?: boolean;
+}
+
+/**
+ * Opens the folder, makes what is missing and removes drafts that were left behind. Throws `internal`, for the operator,
+ * where its key is damaged, or lost.
+ */
+export async function openDataFolder(folder: string, { newServerKey }: DataFolderOptions = {}): Promise<DataFolder> {
   const path = resolve(folder);
+  if (newServerKey !== true) await demandServerKey(path);
+  await makeFolder(path);
+  await access(path, constants.W_OK);
   const modelsPath = join(path, 'models');
   const blobsPath = join(path, 'blobs');
   await Promise.all([modelsPath, blobsPath].map((created) => makeFolder(created)));
@@ -50,6 +64,14 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
       return order.sort((a, b) => a.timeMs - b.timeMs).map(({ digest }) => digest);
     },
     readModel: (digest) => readFile(join(modelsPath, `${digest}.json`), 'utf8'),
+    blobBytes: (digest) =>
+      stat(join(blobsPath, digest)).then(
+        ({ size }) => size,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === 'ENOENT') return null;
+          throw error;
+        },
+      ),
     async writeModel(digest, envelope) {
       const unfinished = join(modelsPath, `.${toHex(systemRandom(8))}.part`);
       await writeFile(unfinished, JSON.stringify(envelope), { flush: true });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChorusError } from '#shared/errors.ts';
 
@@ -7,10 +7,10 @@ import { ChorusError } from '#shared/errors.ts';
  * Puts `bytes` under `path` whole or not at all. Their content is on the disk when this returns; that the name is too
  * takes `syncFolder`.
  */
-export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o666): Promise<void> {
   const unfinished = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
-    const file = await open(unfinished, 'wx');
+    const file = await open(unfinished, 'wx', mode);
     try {
       await file.writeFile(bytes);
       await file.sync();
@@ -21,6 +21,17 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
   } catch (error) {
     await rm(unfinished, { force: true });
     throw error;
+  }
+}
+
+/** Copies a file whose content is then on the disk; what stands under `to` is replaced, and not whole if this is cut off. */
+export async function copyDurably(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  const file = await open(to, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

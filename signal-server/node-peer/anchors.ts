@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#shared/backoff.ts';
 import type { BlobStore } from '#shared/blobs/blob-store.ts';
+import type { Identity } from '#shared/crypto/identity.ts';
 import { type ChorusError, toChorusError } from '#shared/errors.ts';
 import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import { openKeyFile } from '../machine/key-file.ts';
@@ -31,31 +32,39 @@ type AnchorContext = CompanionContext & { readonly settings: AnchorSettings; rea
 
 /**
  * Starts the operator's own volunteers in the server's process, each with its own key and compute thread; one that fails is
- * started again. Their `stop` ends them at once: running sessions fail over to others or end.
+ * started again. Rejects where a key cannot be used. Their `stop` ends them at once: running sessions fail over to others or end.
  */
-export function startAnchors(
+export async function startAnchors(
   context: CompanionContext & { readonly count: number },
   settings: AnchorSettings = defaultSettings,
 ): Promise<Companion> {
   const aborter = new AbortController();
   const blobs = createDiskBlobStore(context.dataFolder.blobsPath);
-  const names = Array.from({ length: context.count }, (_, i) => `anchor-${i + 1}`);
+  const names = anchorNames(context.count);
   const anchorContext = { ...context, settings, signal: aborter.signal };
-  const running = Promise.all(names.map((name) => keepRunning(name, blobs, anchorContext)));
-  return Promise.resolve({
+  const identities = await openAnchorKeys(context.dataFolder.path, context.count);
+  const running = Promise.all(names.map((name, i) => keepRunning(name, identities[i]!, blobs, anchorContext)));
+  return {
     async stop() {
       aborter.abort();
       await running;
     },
-  });
+  };
 }
 
-async function keepRunning(name: string, blobs: BlobStore, context: AnchorContext): Promise<void> {
+/** The keys of so many anchors, made on first use. Throws `internal`, for the operator, where one cannot be used. */
+export function openAnchorKeys(dataFolder: string, count: number): Promise<Identity[]> {
+  return Promise.all(anchorNames(count).map((name) => openKeyFile(join(dataFolder, 'keys', `${name}.key`))));
+}
+
+const anchorNames = (count: number): string[] => Array.from({ length: count }, (_, i) => `anchor-${i + 1}`);
+
+async function keepRunning(name: string, identity: Identity, blobs: BlobStore, context: AnchorContext): Promise<void> {
   const { log, signal } = context;
   let failures = 0;
   while (!signal.aborted) {
     const startedAtMs = performance.now();
-    const failure = await runAnchor(name, blobs, context).catch((error: unknown) => toChorusError(error));
+    const failure = await runAnchor(name, identity, blobs, context).catch((error: unknown) => toChorusError(error));
     if (failure === null || signal.aborted) return;
     failures = performance.now() - startedAtMs > STEADY_MS ? 1 : failures + 1;
     const delayMs = backoffMs(failures, RESTART);
@@ -65,10 +74,14 @@ async function keepRunning(name: string, blobs: BlobStore, context: AnchorContex
 }
 
 /** One life of an anchor: resolves with what ended it. */
-async function runAnchor(name: string, blobs: BlobStore, context: AnchorContext): Promise<ChorusError | null> {
-  const { dataFolder, enlist, log, settings, signal, url } = context;
+async function runAnchor(
+  name: string,
+  identity: Identity,
+  blobs: BlobStore,
+  context: AnchorContext,
+): Promise<ChorusError | null> {
+  const { enlist, log, settings, signal, url } = context;
   const { pledgeBytes, slots, spawnWorker } = settings;
-  const identity = await openKeyFile(join(dataFolder.path, 'keys', `${name}.key`));
   enlist(identity.id, 'anchor');
   const { volunteer, ended } = await startVolunteer({
     serverUrl: new URL(url),

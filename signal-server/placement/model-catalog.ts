@@ -14,6 +14,7 @@ import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '#shared/mo
 import { decodeModel } from '#shared/model/onnx-file.ts';
 import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
+import { fileFaultOf } from '../machine/file-fault.ts';
 import { planModel, type PlannedModel } from './planned-model.ts';
 
 export interface CatalogEntry {
@@ -21,6 +22,17 @@ export interface CatalogEntry {
   readonly manifest: Manifest;
   readonly envelope: Envelope;
   readonly planned: PlannedModel;
+  /** True if every blob that a volunteer or requester fetches was there when it was looked for last. */
+  readonly isWhole: boolean;
+}
+
+/** What a look at the data folder came to. */
+export interface Rescan {
+  readonly added: readonly CatalogEntry[];
+  /** What had to be left out, and why. */
+  readonly refused: readonly { readonly digest: Digest; readonly error: ChorusError }[];
+  /** Models whose blobs have gone or come since they were looked for last. */
+  readonly changed: readonly CatalogEntry[];
 }
 
 /** The models of the data folder that are signed by this server's key. */
@@ -49,25 +61,47 @@ export class ModelCatalog {
     return this.#entries.get(digest);
   }
 
-  /** Looks for new and removed models; answers what is new and what had to be left out, and why. */
-  async rescan(): Promise<{ added: CatalogEntry[]; refused: { digest: Digest; error: ChorusError }[] }> {
+  /** Looks for new and removed models, and for blobs that have gone or come. */
+  async rescan(): Promise<Rescan> {
     const digests = await this.#folder.listModels();
-    const added: CatalogEntry[] = [];
-    const refused: { digest: Digest; error: ChorusError }[] = [];
+    const found = new Map<Digest, CatalogEntry>();
+    const rescan = {
+      added: [] as CatalogEntry[],
+      refused: [] as Rescan['refused'][number][],
+      changed: [] as CatalogEntry[],
+    };
     for (const digest of digests) {
-      if (this.#entries.has(digest) || this.#refused.has(digest)) continue;
+      if (this.#refused.has(digest)) continue;
+      const known = this.#entries.get(digest);
       try {
-        added.push(await this.#read(digest));
+        const entry = known === undefined ? await this.#read(digest) : await this.#lookAgain(known);
+        found.set(digest, entry);
+        if (known === undefined) rescan.added.push(entry);
+        else if (entry !== known) rescan.changed.push(entry);
       } catch (error) {
+        if (known !== undefined) found.set(digest, known);
+        // A file that cannot be read for a moment is looked for again.
+        if (fileFaultOf(error) !== null) continue;
         this.#refused.add(digest);
-        refused.push({ digest, error: toChorusError(error, 'bad-manifest') });
+        rescan.refused.push({ digest, error: toChorusError(error, 'bad-manifest') });
       }
     }
-    const known = new Map([...this.#entries, ...added.map((entry) => [entry.digest, entry] as const)]);
-    this.#entries = new Map(
-      digests.flatMap((digest) => (known.has(digest) ? [[digest, known.get(digest)!] as const] : [])),
-    );
-    return { added, refused };
+    this.#entries = found;
+    return rescan;
+  }
+
+  /** The same entry, unless its blobs have gone or come: a graph that came says what the model needs. */
+  async #lookAgain(known: CatalogEntry): Promise<CatalogEntry> {
+    const isWhole = await this.#isWhole(known.manifest);
+    if (isWhole === known.isWhole) return known;
+    return isWhole ? this.#read(known.digest) : { ...known, isWhole };
+  }
+
+  async #isWhole({ graph, parts, probe, tokenizer }: Manifest): Promise<boolean> {
+    const blobs = [graph, ...parts.map(({ blob }) => blob), ...probe.boundaries, probe.logits];
+    const files = [...blobs, tokenizer.tokenizer, tokenizer.config].filter(({ bytes }) => bytes > 0);
+    const sizes = await Promise.all(files.map((blob) => this.#folder.blobBytes(blob.digest)));
+    return files.every(({ bytes }, i) => sizes[i] === bytes);
   }
 
   async #read(digest: Digest): Promise<CatalogEntry> {
@@ -92,8 +126,8 @@ export class ModelCatalog {
       'the manifest',
       'bad-manifest',
     );
-    const isPlanned = await this.#isPlanned(manifest);
-    return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages, isPlanned) };
+    const [isPlanned, isWhole] = [await this.#isPlanned(manifest), await this.#isWhole(manifest)];
+    return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages, isPlanned), isWhole };
   }
 
   /** True if the CPU engine knows the graph; of one that cannot be read the larger need is taken. */

@@ -1,9 +1,13 @@
+import { backoffMs } from '#shared/backoff.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { Offer, PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { Placed } from './placement.ts';
 import { spanOf } from './stage-grid.ts';
+
+/** How long a volunteer waits before it tries again what it could not get. */
+const REST = { firstMs: 2_000, maxMs: 30_000 };
 
 type Ready = Pick<Extract<PeerControlMessage, { type: 'ready' }>, 'assignment' | 'layerMs' | 'numericClass'>;
 
@@ -20,6 +24,13 @@ export interface Tried {
   readonly atMs: number;
   /** Milliseconds for one unit of its stage, as the server's own laps took; links included. */
   readonly layerMs: number;
+}
+
+/** Nothing of this model until then, after so many failures in a row. */
+export interface Resting {
+  readonly model: Placed['model'];
+  readonly untilMs: number;
+  readonly failures: number;
 }
 
 /** A peer that lends its device. `Registry` owns every field that is not readonly. */
@@ -39,6 +50,8 @@ export interface RegisteredVolunteer {
   isHidden: boolean;
   /** Stages it could not load in this sitting. */
   failed: Placed[];
+  /** What it could not get for a moment, which says nothing of its size. */
+  resting: Resting | null;
   /** Why it gets no work until its next offer; null if it may. */
   barred: string | null;
   movedAtMs: number;
@@ -97,6 +110,7 @@ export class Registry {
       tokens: before?.tokens ?? 0,
       isHidden: before?.isHidden ?? false,
       failed: [],
+      resting: null,
       barred: null,
       movedAtMs: -Infinity,
     };
@@ -125,6 +139,7 @@ export class Registry {
       volunteer.overdue = null;
     } else if (volunteer.state !== 'loading' || volunteer.assignment?.number !== assignment) return false;
     volunteer.state = 'ready';
+    volunteer.resting = null;
     volunteer.offer = { ...volunteer.offer, numericClass };
     volunteer.layerMs = layerMs;
     volunteer.tried = null;
@@ -159,6 +174,17 @@ export class Registry {
     const { assignment } = volunteer;
     if (assignment === null || !this.failed(volunteer, assignment.number, null)) return;
     volunteer.overdue = assignment;
+  }
+
+  /** Takes the assignment back for a while: what failed was not the device. */
+  rest(volunteer: RegisteredVolunteer, assignment: number): boolean {
+    const place = volunteer.assignment ?? volunteer.overdue;
+    if (volunteer.state === 'paused' || place?.number !== assignment) return false;
+    const failures = (volunteer.resting?.model === place.model ? volunteer.resting.failures : 0) + 1;
+    const untilMs = this.#clock.nowMs() + backoffMs(failures, REST);
+    volunteer.resting = { model: place.model, untilMs, failures };
+    this.release(volunteer);
+    return true;
   }
 
   /** Takes the work away; it may be given other work. */

@@ -13,6 +13,7 @@ import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { Config } from '../machine/config.ts';
+import { LivedTime } from '../machine/lived-time.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { ReceiptStore } from '../store/receipt-store.ts';
 import { checkSize } from './check-size.ts';
@@ -47,9 +48,13 @@ export class ReceiptDesk {
   readonly #deps: ReceiptDeskDeps;
   readonly #serverKey: string;
   readonly #limiter: RateLimiterMemory;
+  readonly #lived: LivedTime;
   readonly #entering = new Map<Digest, Promise<number>>();
-  /** Set once the log has failed to write: whether it has the entry shows at the next start. */
+  /** Receipts between their beginning and what the log said. */
+  readonly #underWay = new Set<Digest>();
+  /** Set once a write has failed: whether the log has the entry shows when it is settled. */
   #failure: ChorusError | null = null;
+  #settling: Promise<void> | null = null;
   /** Of receipts that came since the store was tidied. */
   #freshBytes = 0;
 
@@ -57,12 +62,18 @@ export class ReceiptDesk {
     this.#deps = deps;
     this.#serverKey = toBase64(deps.serverKey);
     this.#limiter = new RateLimiterMemory({ points: deps.config.limits.receiptsPerRequesterPerMinute, duration: 60 });
+    this.#lived = new LivedTime(deps.clock, deps.store.growth(deps.log.verifierKey).at(-1)?.atMs ?? null);
   }
 
-  /** Settles what a crash left between the store and the log. To be called before anything else. */
+  /** The time by which what is old is dropped. */
+  get livedMs(): number {
+    return this.#lived.wallMs;
+  }
+
+  /** Settles what a crash, or a write that failed, left between the store and the log. To be called before anything else. */
   async recover(): Promise<void> {
     const { log, store } = this.#deps;
-    const pending = await store.pending();
+    const pending = (await store.pending()).filter(({ id }) => !this.#underWay.has(id));
     const wanted = new Map(pending.filter((each) => each.log === log.verifierKey).map((each) => [each.id, each]));
     const start = Math.min(...[...wanted.values()].map(({ logSize }) => logSize));
     const found: { readonly id: Digest; readonly index: number }[] = [];
@@ -75,6 +86,19 @@ export class ReceiptDesk {
       ...found.map(({ id, index }) => store.confirm(id, index)),
       ...lost.map(({ id }) => store.abandon(id)),
     ]);
+  }
+
+  /** Settles what a write that failed has left, once the log takes entries again. Rejects while it cannot. */
+  async settle(): Promise<void> {
+    const failure = this.#failure;
+    if (failure === null) return;
+    if (this.#deps.log.status.doubt !== null) throw failure;
+    this.#settling ??= this.recover()
+      .then(() => {
+        if (this.#failure === failure) this.#failure = null;
+      })
+      .finally(() => (this.#settling = null));
+    await this.#settling;
   }
 
   /**
@@ -135,7 +159,7 @@ export class ReceiptDesk {
     try {
       await Promise.all([
         store.addGrowth(log.verifierKey, wallMs, log.status.size),
-        store.prune(wallMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
+        store.prune(this.livedMs - config.receiptDays * DAY_MS, config.receiptCount, config.receiptBytes),
       ]);
     } catch (error) {
       this.#freshBytes += freshBytes;
@@ -198,13 +222,19 @@ export class ReceiptDesk {
     const ageMs = clock.wallMs() - Date.parse(finishedAt);
     if (ageMs > MAX_AGE_MS || ageMs < -CLOCK_SKEW_MS) throw refusal('age', 'by the clock here it is not of today');
     if (!this.#deps.isGateway(requester.id)) await this.#limit(requester.id);
-    if (this.#failure !== null) throw this.#failure;
-    const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
-    const begun = { id, session, envelope: file.envelope, ...at };
-    if (!(await store.begin(begun, config.limits.receiptsPerSession))) {
-      throw new ChorusError('rate-limited', 'this session has too many receipts');
+    while (this.#failure !== null) await this.settle();
+    this.#underWay.add(id);
+    let index: number;
+    try {
+      const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
+      const begun = { id, session, envelope: file.envelope, ...at };
+      if (!(await store.begin(begun, config.limits.receiptsPerSession))) {
+        throw new ChorusError('rate-limited', 'this session has too many receipts');
+      }
+      index = await this.#append(id, predicate);
+    } finally {
+      this.#underWay.delete(id);
     }
-    const index = await this.#append(id, predicate);
     this.#deps.onAccepted();
     this.#freshBytes += file.envelope.payload.length;
     if (this.#freshBytes > config.receiptBytes / TIDY_SHARE) await this.tidy();

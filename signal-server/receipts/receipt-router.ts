@@ -9,6 +9,7 @@ import { clientAddress } from '../gate/address.ts';
 import { ApiError } from '../http/api-error.ts';
 import { readJson } from '../http/read-json.ts';
 import type { Config } from '../machine/config.ts';
+import { isTold } from '../machine/storage-state.ts';
 import { MAX_RECEIPT_BYTES, type ReceiptDesk } from './receipt-desk.ts';
 import type { ReceiptFinder } from './receipt-finder.ts';
 
@@ -109,7 +110,7 @@ function answerRefusal(onError: (error: unknown) => void): ErrorRequestHandler {
     }
     const status = STATUS[error.code] ?? 500;
     // The system's words on files are not for everybody; a doubt is, and was told when it arose.
-    const isOurs = status === 500 || (error.code === 'internal' && error.details['isDoubt'] !== true);
+    const isOurs = status === 500 || (error.code === 'internal' && !isTold(error));
     if (isOurs) onError(error);
     const message = isOurs ? 'something failed on the server' : error.message;
     if (status === 429) response.set('Retry-After', '60');

@@ -30,6 +30,8 @@ export interface MetricSources {
   readonly sockets: () => number;
   readonly suspended: () => number;
   readonly log: () => LogFigures | null;
+  /** True while the store takes nothing. */
+  readonly isStoreFailing: () => boolean;
   /** Of an hour ago at most. */
   readonly hidden: () => HiddenSums;
 }
@@ -53,7 +55,10 @@ export function createMetrics(sources: MetricSources): Metrics {
   gauge('chorus_sockets_open', 'Open WebSockets.', sources.sockets);
   gauge('chorus_volunteers_suspended', 'Keys that get no work after a proven fault.', sources.suspended);
   gauge('chorus_log_entries', 'Entries of the transparency log.', () => sources.log()?.size ?? 0);
-  gauge('chorus_log_in_doubt', '1 if the log takes no more entries.', () => (sources.log()?.doubt ? 1 : 0));
+  gauge('chorus_store_failing', '1 while the disk takes nothing for the database.', () =>
+    sources.isStoreFailing() ? 1 : 0,
+  );
+  gauge('chorus_log_in_doubt', '1 while the log takes no entries.', () => (sources.log()?.doubt ? 1 : 0));
   new Gauge({
     name: 'chorus_log_checkpoint_time_seconds',
     help: 'When the newest checkpoint was signed; before the first since the start, when its file was changed last.',

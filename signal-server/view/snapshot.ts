@@ -29,6 +29,8 @@ export interface SnapshotParts {
   readonly faults: readonly KeptFault[];
   /** Tokens each volunteer is on record for. */
   readonly tokensOf: (member: Member) => number;
+  /** Why answers get no receipts now. */
+  readonly noReceipts: string | null;
 }
 
 /** The answer of `GET /api/network`. */
@@ -50,6 +52,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
     history: parts.history,
     sharedPrefix: volunteers.length > 1 && prefixes.size === 1,
     relayByDefault: parts.relayByDefault,
+    noReceipts: parts.noReceipts?.slice(0, 1000) ?? null,
   };
 }
 

@@ -8,6 +8,7 @@ import { formatVerifierKey, type NoteKey } from '#shared/log/signed-note.ts';
 import { fetchLogKey } from '../log/fetch-log.ts';
 import { makeFolder } from '../machine/durable-file.ts';
 import { openKeyFile } from '../machine/key-file.ts';
+import { demandWitnessMemory } from '../machine/used-folder.ts';
 import type { WitnessStore } from '../store/witness-store.ts';
 import { createWitnessApp } from './witness-app.ts';
 import { createWitness } from './witness.ts';
@@ -49,6 +50,7 @@ export interface RunningWitness {
 export async function startWitness(options: WitnessOptions): Promise<RunningWitness> {
   const folder = resolve(options.dataFolder);
   await makeFolder(folder);
+  await demandWitnessMemory(folder);
   const identity = await openKeyFile(join(folder, 'witness.key'));
   const store = await options.openStore(folder);
   try {

@@ -31,6 +31,7 @@ const edge = createControlEdge(server, {
     sockets: () => edge.open,
     suspended: () => 0,
     log: () => null,
+    isStoreFailing: () => false,
     hidden: () => new HiddenFigures().shown,
   }),
   config,

@@ -46,7 +46,9 @@ export interface ServedLog {
 /** The part of the server that is a log, over HTTP, in its data folder with its database. */
 export async function serveLog(
   dataFolder: string,
-  options: Partial<Pick<LogServiceOptions, 'origin' | 'publicUrl' | 'witnesses'>> = {},
+  options: Partial<
+    Pick<LogServiceOptions, 'origin' | 'publicUrl' | 'witnesses' | 'unwitnessedStart' | 'onGoingOn' | 'onWitness'>
+  > = {},
 ): Promise<ServedLog> {
   const store = await openSqliteStore(dataFolder);
   const doubts: string[] = [];

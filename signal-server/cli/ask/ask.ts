@@ -13,7 +13,7 @@ import { loadModelText } from '../../node-peer/load-model-text.ts';
 import { createNodeRequester } from '../../node-peer/requester-program.ts';
 import { serverApiAt, type ServerApi } from '../../node-peer/server-api.ts';
 import { holdNewHead } from '../log/hold-log.ts';
-import { memoryOption, noRememberOption } from '../log/log-memory.ts';
+import { memoryOption, NO_MEMORY, noRememberOption } from '../log/log-memory.ts';
 import { checkOutput } from '../terminal/check-output.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
 import { reachServer } from '../terminal/reach-server.ts';
@@ -34,7 +34,7 @@ interface AskOptions {
   readonly early?: true;
   readonly receipt?: string;
   readonly secrets?: string;
-  readonly memory: string;
+  readonly memory: string | null;
   readonly remember: boolean;
 }
 
@@ -139,8 +139,10 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     // The verdict that others will read in the receipt, where there is one.
     const verdict = made instanceof ChorusError ? ended : { ...made.verdict, reason: ended.reason };
     process.stderr.write(`${describeChecks(verdict, released.summary)}\n`);
-    const memory = { memoryFolder: options.memory, signal };
-    const hold = options.remember ? (note: string) => holdNewHead(note, serverUrl, memory) : null;
+    const memoryFolder = options.remember ? options.memory : null;
+    const hold =
+      memoryFolder === null ? null : (note: string) => holdNewHead(note, serverUrl, { memoryFolder, signal });
+    if (options.remember && hold === null) process.stderr.write(`log: ${NO_MEMORY}\n`);
     const { lines, isLogGood } = await keepReceipt(made, options, api, hold, signal);
     for (const line of lines) process.stderr.write(`${line}\n`);
     if (!isLogGood) process.exitCode = 1;

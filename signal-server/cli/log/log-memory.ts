@@ -93,12 +93,25 @@ export class LogMemory {
   }
 }
 
-/** Where commands remember logs; whatever the folder a command is run in, it is the same. */
+/** Why nothing is remembered where `memoryOption` has come to null. */
+export const NO_MEMORY =
+  'nothing of the log is remembered, for this user has no home folder: say --memory FOLDER, or --no-remember';
+
+/** Where commands remember logs; whatever the folder a command is run in, it is the same. Null for a user without a home. */
 export function memoryOption(): Option {
   const state = process.env['XDG_STATE_HOME'] ?? '';
+  const folder = state.startsWith('/') ? state : stateAtHome();
   return new Option('--memory <folder>', 'where the newest checkpoints of logs are remembered')
     .env('CHORUS_MEMORY')
-    .default(join(state.startsWith('/') ? state : join(homedir(), '.local', 'state'), 'chorus', 'logs'));
+    .default(folder && join(folder, 'chorus', 'logs'), folder === null ? 'none: no home folder' : undefined);
+}
+
+function stateAtHome(): string | null {
+  try {
+    return join(homedir(), '.local', 'state');
+  } catch {
+    return null;
+  }
 }
 
 export function noRememberOption(): Option {

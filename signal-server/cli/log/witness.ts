@@ -1,11 +1,14 @@
+import { resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
+import { explainFileFault } from '../../machine/file-fault.ts';
 import { systemClock } from '../../machine/system-clock.ts';
 import { openSqliteWitnessStore } from '../../store/sqlite/sqlite-witness-store.ts';
 import { startWitness } from '../../witness/witness-program.ts';
 import { reachableAt } from '../terminal/addresses.ts';
+import { surviveLostOutput } from '../terminal/lost-output.ts';
 import { httpUrl, numberWithin } from '../terminal/option-values.ts';
-import { runUntilStopped } from '../terminal/run-until-stopped.ts';
+import { runUntilStopped, stopSignal } from '../terminal/run-until-stopped.ts';
 
 interface WitnessCommand {
   readonly log: readonly URL[];
@@ -29,15 +32,17 @@ export function defineWitness(command: Command): void {
 
 async function witness(options: WitnessCommand): Promise<void> {
   const { log: logs, host, port, data: dataFolder, name = null } = options;
-  const aborter = new AbortController();
+  const signal = stopSignal();
+  surviveLostOutput();
   const onError = (error: unknown): void => void process.stderr.write(`chorus: ${String(error)}\n`);
-  const interrupt = (): void => aborter.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  const { signal } = aborter;
   const openStore = openSqliteWitnessStore;
   const given = { logs, host, port, dataFolder, name, openStore, clock: systemClock, signal, onError };
-  const running = await startWitness(given).finally(() => process.off('SIGINT', interrupt).off('SIGTERM', interrupt));
-  const stopped = runUntilStopped(() => running.stop());
+  const running = await startWitness(given).catch((thrown: unknown) => {
+    if (signal.aborted) return null;
+    throw explainFileFault(thrown, resolve(dataFolder, 'witness.sqlite'));
+  });
+  if (running === null) return;
+  const stopped = runUntilStopped(() => running.stop(), signal);
   const { local } = reachableAt(host, running.port);
   const url = options.publicUrl?.href ?? local;
   const lines = [

@@ -11,6 +11,7 @@ import { locateFolder, readInsideIfThere } from '../../import/model-folder.ts';
 import { IGNORED_PATHS, keyIfHinted, signFiles } from '../../import/model-source.ts';
 import { hashSourceFiles, listSourceFiles } from '../../import/source-files.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
+import { demandServerKey } from '../../machine/used-folder.ts';
 
 export function defineSignModel(command: Command): void {
   command
@@ -19,6 +20,7 @@ export function defineSignModel(command: Command): void {
     .option('--data <folder>', 'data folder of the server', 'data')
     .option('--out <file>', `where the signature goes (default: ${OMS_FILE} in the folder)`)
     .action(async (folder: string, options: { key?: string; data: string; out?: string }) => {
+      if (options.key === undefined) await demandServerKey(options.data);
       const signer = await openKeyFile(options.key ?? join(options.data, 'server.key'));
       const { root, files, path } = await signModel(folder, signer, options.out);
       process.stdout.write(describe(root, files, path, signer));

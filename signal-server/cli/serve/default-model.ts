@@ -1,15 +1,26 @@
+import { basename, join } from 'node:path';
 import type { DataFolder } from '../../machine/data-folder.ts';
+import { isThere } from '../../machine/used-folder.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { importIntoFolder } from '../models/import-into-folder.ts';
 import { defaultModelFolder } from '../terminal/package-files.ts';
 
-/** A first start has no model, and a folder of an older version none that can be read: the package's own is imported. */
+/**
+ * A first start has no model, a folder of an older version or of another key none that can be used, and one put back
+ * without its blobs cannot load the package's own: that one is imported.
+ */
 export async function importDefaultModel(dataFolder: DataFolder, leastStages: number): Promise<void> {
   const catalog = new ModelCatalog(dataFolder, leastStages);
   const { refused } = await catalog.rescan();
-  if (catalog.entries.length > 0) return;
-  const why = refused.length === 0 ? 'First start' : 'No model here is of this version';
-  process.stdout.write(`${why}: importing the model that comes with Chorus.\n`);
+  const isCut = catalog.entries.some(
+    ({ manifest, isWhole }) => !isWhole && manifest.name === basename(defaultModelFolder),
+  );
+  if (catalog.entries.length > 0 && !isCut) return;
+  const isUsed = await isThere(join(dataFolder.path, 'log.key'));
+  const none = isUsed ? 'No model is left in this folder' : 'First start';
+  const why = refused.length === 0 ? none : 'No model here is of this version and of this server';
+  const reason = isCut ? 'Blobs of the model that comes with Chorus are missing' : why;
+  process.stdout.write(`${reason}: importing the model that comes with Chorus.\n`);
   const { report } = await importIntoFolder(dataFolder, defaultModelFolder);
   process.stdout.write(`${report}\n`);
 }

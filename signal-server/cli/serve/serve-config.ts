@@ -19,6 +19,9 @@ export interface ServeOptions {
   readonly relayByDefault?: boolean;
   readonly logOrigin?: string;
   readonly witness?: string[];
+  readonly unwitnessedStart?: boolean;
+  readonly newServerKey?: boolean;
+  readonly newDatabase?: boolean;
   readonly receiptDays?: string;
   readonly receiptCount?: string;
   readonly receiptBytes?: string;

@@ -1,20 +1,29 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
+import { BackupDesk } from '../../backup/backup-desk.ts';
+import { makeBackup, type BackupDeps } from '../../backup/make-backup.ts';
 import { openLogService } from '../../log/log-service.ts';
 import type { Config } from '../../machine/config.ts';
 import { openDataFolder, type DataFolder } from '../../machine/data-folder.ts';
+import { explainFileFault } from '../../machine/file-fault.ts';
+import { guardStore } from '../../machine/guard-store.ts';
+import { keysReadByOthers } from '../../machine/key-file.ts';
+import { isTold, StorageState } from '../../machine/storage-state.ts';
 import { systemClock, systemRandom } from '../../machine/system-clock.ts';
+import { demandDatabase } from '../../machine/used-folder.ts';
+import { openAnchorKeys } from '../../node-peer/anchors.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { createSignalServer } from '../../server.ts';
 import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts';
 import type { Store } from '../../store/store.ts';
 import { reachableAt } from '../terminal/addresses.ts';
+import { surviveLostOutput } from '../terminal/lost-output.ts';
 import { openFolder } from '../terminal/open-folder.ts';
 import { builtPageFolder, packageVersion } from '../terminal/package-files.ts';
-import { runUntilStopped } from '../terminal/run-until-stopped.ts';
+import { runUntilStopped, stopSignal } from '../terminal/run-until-stopped.ts';
 import { announceReady } from './announce-ready.ts';
 import { checkPort, listenError } from './check-port.ts';
 import { companions } from './companions.ts';
@@ -37,6 +46,12 @@ export function defineServe(command: Command): void {
     .option('--relay-by-default', 'pages talk through this server only, unless their owners choose direct connections')
     .option('--log-origin <name>', 'name of the transparency log, a URL without https:// (made of --public-url)')
     .option('--witness <line...>', "witnesses of the log, each as chorus witness prints it: 'KEY URL'")
+    .option(
+      '--unwitnessed-start',
+      'take entries into the log before a witness was heard: only for the newest copy of a folder',
+    )
+    .option('--new-server-key', 'go on as another server where server.key is lost')
+    .option('--new-database', 'go on without trust, faults and receipts where chorus.sqlite is lost')
     .option('--receipt-days <number>', 'how long receipts are kept (365)')
     .option('--receipt-count <number>', 'how many are kept at most (20000)')
     .option('--receipt-bytes <number>', 'how many bytes these take at most (2147483648)')
@@ -45,56 +60,114 @@ export function defineServe(command: Command): void {
 }
 
 async function serve(given: Config): Promise<void> {
-  // Before the import, which takes a while.
-  await checkPort(given);
+  const stop = stopSignal();
   const hasPage = existsSync(join(builtPageFolder, 'index.html'));
   const config = { ...given, webFolder: hasPage ? builtPageFolder : null };
-  const log = pino({ level: config.logLevel, base: null }, logDestination());
-  const dataFolder = await openFolder(config.dataFolder, openDataFolder(config.dataFolder));
-  const store = await openSqliteStore(dataFolder.path);
+  const destination = logDestination();
+  surviveLostOutput(destination);
+  const log = pino({ level: config.logLevel, base: null }, destination);
   try {
-    await importDefaultModel(dataFolder, config.minStages);
-    await run(config, dataFolder, store, log, hasPage);
+    // Before the import, which takes a while.
+    await checkPort(config);
+    await serveFolder(config, log, hasPage, stop);
+  } catch (thrown) {
+    throw explainFileFault(thrown, resolve(config.dataFolder));
   } finally {
-    await store.close();
     // The `peer` package keeps timers that nothing can stop, so the process ends by force once the outcome is told.
     setImmediate(() => process.exit());
   }
 }
 
-async function run(config: Config, dataFolder: DataFolder, store: Store, log: Logger, hasPage: boolean): Promise<void> {
+async function serveFolder(config: Config, log: Logger, hasPage: boolean, stop: AbortSignal): Promise<void> {
+  const dataFolder = await openFolder(config.dataFolder, openDataFolder(config.dataFolder, config));
+  if (!config.newDatabase) await demandDatabase(dataFolder.path);
+  const databasePath = join(dataFolder.path, 'chorus.sqlite');
+  const opened = await openSqliteStore(dataFolder.path).catch((thrown: unknown) => {
+    throw explainFileFault(thrown, databasePath);
+  });
+  const storage = new StorageState(databasePath, ({ message, isOver }) => log[isOver ? 'warn' : 'error'](message));
+  const store = guardStore(opened, storage);
+  try {
+    if (!stop.aborted) await importDefaultModel(dataFolder, config.minStages);
+    const copyDatabase = (path: string): Promise<void> => opened.copyTo(path);
+    if (!stop.aborted) await run(config, dataFolder, { store, storage, copyDatabase }, log, hasPage, stop);
+  } finally {
+    await store.close();
+  }
+}
+
+/** What is kept in the data folder, and whether it can be. */
+interface Kept extends Pick<BackupDeps, 'copyDatabase'> {
+  readonly store: Store;
+  readonly storage: StorageState;
+}
+
+async function run(
+  config: Config,
+  dataFolder: DataFolder,
+  { store, storage, copyDatabase }: Kept,
+  log: Logger,
+  hasPage: boolean,
+  stop: AbortSignal,
+): Promise<void> {
+  await openAnchorKeys(dataFolder.path, config.anchors);
   const catalog = new ModelCatalog(dataFolder, config.minStages);
-  const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, version: packageVersion() };
+  const base = { clock: systemClock, random: systemRandom, log, dataFolder, catalog, store, storage };
   const transparencyLog = await openLogService({
     dataFolder: dataFolder.path,
     origin: config.logOrigin,
     publicUrl: config.publicUrl,
     witnesses: config.witnesses,
+    unwitnessedStart: config.unwitnessedStart,
     acknowledged: store.acknowledged,
     clock: systemClock,
-    onError: (error) => log.error(error),
+    onError: (error) => log[isTold(error) ? 'debug' : 'error'](error),
     onDoubt: (error) => log.fatal(error.message),
+    onDatabaseBehind: (entries) =>
+      log.warn({ entries }, 'chorus.sqlite knows of fewer entries than the log has: is it an older copy?'),
+    onGoingOn: () => log.warn('the transparency log takes entries again'),
+    onWitness: (witness, error) =>
+      error === null
+        ? log.info({ witness }, 'a witness cosigned')
+        : log.warn({ witness, reason: error }, 'a witness failed'),
   });
-  const server = createSignalServer(config, { ...base, ...companions, transparencyLog });
-  let isStopping = false;
+  for (const path of await keysReadByOthers(dataFolder.path))
+    log.warn(`${path} can be read by other users of this machine: chmod 600 it, and take the key for known to them`);
+  for (const [is, what] of givenUp(config)) if (is) log.warn(what);
+  const version = packageVersion();
+  const backups = new BackupDesk(dataFolder.path, (folder) =>
+    makeBackup(folder, { dataFolder, log: transparencyLog, copyDatabase, clock: systemClock, version }),
+  );
+  const ownRouter = backups.router;
+  const server = createSignalServer(config, { ...base, ...companions, transparencyLog, ownRouter, version });
   const stopped = runUntilStopped(async () => {
-    isStopping = true;
+    await backups.close();
     await server.stop();
     await transparencyLog.stop();
-  });
+  }, stop);
   try {
     const { port } = await server.start();
+    await backups.open(reachableAt(config.host, port).local).catch((error: unknown) => log.warn(error));
     announce(config, port, hasPage);
     for (const advice of adviceOn(config)) log.warn(advice);
-    announceReady(server, config.anchors, () => isStopping).catch((error: unknown) => log.error(error));
+    announceReady(server, config.anchors, () => stop.aborted).catch((error: unknown) => log.error(error));
   } catch (error) {
-    if (!isStopping) {
+    if (!stop.aborted) {
       await server.stop();
       await transparencyLog.stop();
       throw listenError(error, config);
     }
   }
   await stopped;
+}
+
+/** What the operator has chosen to go on without. */
+function givenUp({ unwitnessedStart, newServerKey, newDatabase }: Config): [boolean, string][] {
+  return [
+    [unwitnessedStart, '--unwitnessed-start: entries are taken before a witness has been heard'],
+    [newServerKey, '--new-server-key: where server.key was lost, this is another server now'],
+    [newDatabase, '--new-database: where chorus.sqlite was lost, trust, faults and receipts begin anew'],
+  ];
 }
 
 function announce(config: Config, port: number, hasPage: boolean): void {

@@ -9,7 +9,7 @@ import { printable } from '#shared/receipt/verify/printable.ts';
 import { verifyGiven } from '#shared/receipt/verify/verify-given.ts';
 import type { Verification, VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from '../log/hold-log.ts';
-import { memoryOption, noRememberOption } from '../log/log-memory.ts';
+import { memoryOption, NO_MEMORY, noRememberOption } from '../log/log-memory.ts';
 import { httpUrl } from '../terminal/option-values.ts';
 import { describeReplay, describeVerification } from './describe-verification.ts';
 import { readRequest, type GivenFiles } from './read-given.ts';
@@ -20,7 +20,7 @@ interface VerifyOptions extends GivenFiles {
   readonly json?: true;
   readonly chunks: readonly number[] | 'all';
   readonly log?: URL;
-  readonly memory: string;
+  readonly memory: string | null;
   readonly remember: boolean;
 }
 
@@ -122,7 +122,8 @@ async function historyOf(
   if (policy === undefined || !hasPassed(verification, 'log-signature')) {
     return unheld('no log of a policy is known to have signed a checkpoint for this');
   }
-  if (!remember && log === undefined) return unheld('nothing is to be remembered');
+  if (log === undefined && !remember) return unheld('nothing is to be remembered');
+  if (log === undefined && memory === null) return unheld(NO_MEMORY);
   const { proof, note, checkpoint } = logPosition({ file: parseReceiptFile(receipt) })!;
   const { logs } = parsePolicy(policy);
   const verdict = await evaluatePolicy({ logs, witnesses: [], quorum: null }, note, verifySignature);

@@ -7,6 +7,7 @@ import { openKeyFile } from '../../machine/key-file.ts';
 import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { startVolunteer } from '../../node-peer/volunteer-program.ts';
+import { surviveLostOutput } from '../terminal/lost-output.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
 import { openFolder } from '../terminal/open-folder.ts';
 import { reachServer } from '../terminal/reach-server.ts';
@@ -47,7 +48,8 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
     finish();
     finish = () => aborter.abort();
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
+  surviveLostOutput();
   try {
     const identity = await openFolder(options.data, openKeyFile(join(folder, 'keys', `${options.name}.key`)));
     const blobsFolder = join(folder, 'blobs');
@@ -76,7 +78,7 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
     if (!aborter.signal.aborted) throw error;
     process.exitCode = 130;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt).off('SIGHUP', interrupt);
   }
 }
 

@@ -230,6 +230,36 @@ describe('the volunteer desk', () => {
     expect(next.end - next.start).toBeLessThan(span.end - span.start);
   });
 
+  it.each(['server-lost', 'not-found', 'internal'] as const)(
+    'gives a stage that could not be fetched (%s) again a moment later, whole',
+    async (code) => {
+      join('1');
+      const member = registry.get(idOf('1'))!;
+      const { number, span } = member.volunteer!.assignment!;
+      desk.receive(member, { type: 'failed', assignment: number, code, message: '' });
+      expect(member.volunteer).toMatchObject({ state: 'idle', assignment: null });
+      expect(sent.at(-1)!.message).toMatchObject({
+        type: 'idle',
+        reason: expect.stringContaining('tried again') as string,
+      });
+      await tickAfter(2_001);
+      expect(member.volunteer).toMatchObject({ state: 'loading', assignment: { span } });
+    },
+  );
+
+  it('tries something smaller where the same device fails in a row for no clear reason', async () => {
+    join('1');
+    const member = registry.get(idOf('1'))!;
+    const { span } = member.volunteer!.assignment!;
+    for (let times = 0; times < 4; times++) {
+      const { number } = member.volunteer!.assignment!;
+      desk.receive(member, { type: 'failed', assignment: number, code: 'internal', message: '' });
+      await tickAfter(30_001);
+    }
+    const next = member.volunteer!.assignment!.span;
+    expect(next.end - next.start).toBeLessThan(span.end - span.start);
+  });
+
   it('gives no work to a device that computed wrongly until its next offer', async () => {
     join('1');
     const member = registry.get(idOf('1'))!;

@@ -201,6 +201,15 @@ describe('HTTP', () => {
     expect(text).toMatch(/^chorus_volunteers_suspended 0$/m);
   });
 
+  it('health checks tell a server that lives from one that can answer', async () => {
+    const [live, ready] = await Promise.all([get('/healthz'), get('/readyz')]);
+    expect([live.status, ready.status]).toEqual([200, 503]);
+    const answers = { ready: false, reason: 'the server is still starting, or has no API' };
+    const receipts = { ready: true, reason: null };
+    expect(await live.json()).toEqual({ status: 'ok', answers, receipts });
+    expect(await ready.json()).toEqual({ status: 'not ready', answers, receipts });
+  });
+
   it('answers what it does not know in JSON', async () => {
     expect((await get('/healthz')).status).toBe(200);
     const response = await get('/nothing/here?secret=1');
@@ -267,7 +276,7 @@ it('a server with a public https address sends nobody to https who reaches it wi
 it('who asks too often is told so in a form that pages and OpenAI clients can read', async () => {
   const server = await startTestServer({ config: { limits: { httpRequestsPerMinute: 1 } } });
   try {
-    await fetch(`${server.url}/healthz`);
+    await fetch(`${server.url}/api/models`);
     const refused = await fetch(`${server.url}/v1/models`);
     expect(refused.status).toBe(429);
     expect(refused.headers.get('access-control-allow-origin')).toBe('*');
@@ -277,9 +286,11 @@ it('who asks too often is told so in a form that pages and OpenAI clients can re
     expect(await refused.json()).toEqual({ error });
     const preflight = await fetch(`${server.url}/v1/chat/completions`, { method: 'OPTIONS' });
     expect(preflight.status).toBe(204);
-    const elsewhere = await fetch(`${server.url}/healthz`);
+    const elsewhere = await fetch(`${server.url}/api/models`);
     expect(elsewhere.headers.get('retry-after')).toBe('60');
     expect(await elsewhere.json()).toEqual({ error: { code: 'rate-limited', message } });
+    // A busy address must not look like a dead server.
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
   } finally {
     await server.stop();
   }

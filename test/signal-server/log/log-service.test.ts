@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
@@ -119,7 +119,8 @@ quorum both
       });
     });
     cleanups.push(() => gate.stop());
-    const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${gate.url.href}`)] });
+    const witnesses = [parseWitnessAddress(`${witness.verifierKey} ${gate.url.href}`)];
+    const log = await start(data, { witnesses, unwitnessedStart: true });
     await fill(log, 0, 5);
     expect(log.service.status.witnesses[0]).toMatchObject({ size: null });
     const policy = `log ${log.service.verifierKey}\nwitness w ${witness.verifierKey}\nquorum w\n`;
@@ -207,7 +208,8 @@ quorum both
       response.writeHead(isAsked ? 409 : 404, { 'Content-Type': 'text/x.tlog.size' }).end('999999\n');
     });
     cleanups.push(() => liar.stop());
-    const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${liar.url.href}`)] });
+    const witnesses = [parseWitnessAddress(`${witness.verifierKey} ${liar.url.href}`)];
+    const log = await start(data, { witnesses, unwitnessedStart: true });
     await fill(log, 0, 3);
     await expect.poll(() => log.service.status.witnesses[0]?.error, { timeout: waitMs }).toContain('does not show it');
     expect(await log.service.append(entryOf(3))).toBe(3);
@@ -236,7 +238,8 @@ quorum both
       });
     });
     cleanups.push(() => gate.stop());
-    const log = await start(data, { witnesses: [parseWitnessAddress(`${witness.verifierKey} ${gate.url.href}`)] });
+    const witnesses = [parseWitnessAddress(`${witness.verifierKey} ${gate.url.href}`)];
+    const log = await start(data, { witnesses, unwitnessedStart: true });
     await fill(log, 0, 3);
     await expect.poll(() => log.service.status.witnesses[0]?.error, { timeout: waitMs }).not.toBeNull();
     expect(log.service.status.witnesses[0]).toMatchObject({ size: null, timeSeconds: null });
@@ -395,6 +398,20 @@ describe('a log that can no longer be written', () => {
     expect(log.doubts).toHaveLength(1);
     expect(log.doubts[0]).toContain(doubt);
     expect(log.doubts[0]).toContain(data);
+  });
+
+  it('goes on by itself once it can be written again', async () => {
+    const data = await folder();
+    let goneOn = 0;
+    const log = await start(data, { onGoingOn: () => (goneOn += 1) });
+    await fill(log, 0, 3);
+    await rename(join(data, 'log'), join(data, 'aside'));
+    await writeFile(join(data, 'log'), 'in the way');
+    await expect(log.service.append(entryOf(3))).rejects.toThrow('it cannot be written');
+    await rm(join(data, 'log'));
+    await rename(join(data, 'aside'), join(data, 'log'));
+    await vi.waitFor(() => expect(log.service.status.doubt).toBeNull(), { timeout: waitMs, interval: 50 });
+    expect([await log.service.append(entryOf(3)), goneOn, log.doubts.length]).toEqual([3, 1, 1]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -162,6 +162,63 @@ describe('the transparency log', () => {
     await writeFile(options.folder, 'in the way');
     expect(await codeOfAsync(log.append(entryOf(0)))).toBe('internal');
     expect(await codeOfAsync(log.append(entryOf(1)))).toBe('internal');
+  });
+
+  describe('after a write that failed', () => {
+    /** A log of 255 entries whose next batch, `lost`, filled a tile and did not get its checkpoint onto the disk. */
+    async function stalled(lost: Uint8Array) {
+      const options = await newOptions();
+      const log = await openLog(options);
+      await Promise.all(Array.from({ length: 255 }, (_, i) => log.append(entryOf(i))));
+      const path = join(options.folder, 'checkpoint');
+      const checkpoint = await readFile(path);
+      await rm(path);
+      await mkdir(path);
+      await expect(log.append(lost)).rejects.toThrow('it cannot be written (something else lies there)');
+      return {
+        ...{ options, log, checkpoint, path },
+        async mend(bytes: Uint8Array) {
+          await rm(path, { recursive: true });
+          await writeFile(path, bytes);
+        },
+      };
+    }
+
+    it('takes nothing while the disk takes nothing, and goes on after that from what it acknowledged', async () => {
+      const { options, log, checkpoint, mend } = await stalled(utf8('lost'));
+      await expect(log.resume()).rejects.toMatchObject({ code: 'EISDIR' });
+      expect(await codeOfAsync(log.append(entryOf(255)))).toBe('internal');
+      await mend(checkpoint);
+      await log.resume();
+      expect(await Promise.all([log.append(entryOf(255)), log.append(entryOf(256))])).toEqual([255, 256]);
+      await log.close();
+      const again = await openLog({ ...options, leastSize: 257 });
+      expect([await again.entry(255), again.head.note]).toEqual([entryOf(255), log.head.note]);
+    });
+
+    it('has the batch whose checkpoint was on the disk all the same', async () => {
+      const { options, log, checkpoint, mend } = await stalled(utf8('kept'));
+      const copy = (await newOptions()).folder;
+      await cp(options.folder, copy, { recursive: true });
+      await rm(join(copy, 'checkpoint'), { recursive: true });
+      await writeFile(join(copy, 'checkpoint'), checkpoint);
+      const twin = await openLog({ ...options, folder: copy });
+      await twin.append(utf8('kept'));
+      await twin.close();
+      await mend(utf8(twin.head.note));
+      await log.resume();
+      expect([log.head, await log.entry(255)]).toEqual([twin.head, utf8('kept')]);
+      expect(await log.append(entryOf(256))).toBe(256);
+    });
+
+    it('stays in doubt for good where something else lies there', async () => {
+      const { options, log, checkpoint, mend } = await stalled(utf8('lost'));
+      await mend(utf8(new TextDecoder().decode(checkpoint).replace('255', '254')));
+      await expect(log.resume()).rejects.toThrow('its checkpoint is not the one that was written last');
+      await mend(checkpoint);
+      await writeFile(join(options.folder, 'tile/0/000.p/255'), new Uint8Array(255 * 32));
+      await expect(log.resume()).rejects.toThrow('its tiles do not give the root');
+    });
   });
 
   it('signs nothing that waits when it is halted', async () => {

@@ -50,6 +50,7 @@ it('asks a witness in trouble again and again, also when the timer for it comes 
     folder: join(folder, 'witnesses'),
     clock,
     onFork: () => {},
+    onWitness: () => {},
   });
   await client.start();
   cleanups.push(() => client.stop());

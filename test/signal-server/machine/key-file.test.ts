@@ -1,9 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import { openKeyFile } from '../../../signal-server/machine/key-file.ts';
+import { keysReadByOthers, openKeyFile } from '../../../signal-server/machine/key-file.ts';
 
 let folder: string;
 let path: string;
@@ -33,5 +33,32 @@ describe('openKeyFile', () => {
     await writeFile(path, 'not a key');
     await expect(openKeyFile(path)).rejects.toThrow();
     expect(await readFile(path, 'utf8')).toBe('not a key');
+  });
+
+  it.each([
+    ['is empty', ''],
+    ['is damaged', '-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQ'],
+  ])('names a file that %s, and what to do', async (what, content) => {
+    await openKeyFile(path);
+    await writeFile(path, content);
+    const details = { exitStatus: 2 };
+    await expect(openKeyFile(path)).rejects.toMatchObject({
+      message: expect.stringMatching(`${path} ${what}`) as string,
+      details,
+    });
+    await expect(openKeyFile(path)).rejects.toThrow('Put a copy of it back');
+  });
+
+  it('names a file in whose place a folder lies', async () => {
+    await mkdir(path, { recursive: true });
+    await expect(openKeyFile(path)).rejects.toThrow(`${path} cannot be used: something else lies there`);
+  });
+
+  it('knows which keys of a data folder others may read', async () => {
+    await openKeyFile(path);
+    await openKeyFile(join(folder, 'server.key'));
+    expect(await keysReadByOthers(folder)).toEqual([]);
+    await chmod(path, 0o640);
+    expect(await keysReadByOthers(folder)).toEqual([path]);
   });
 });

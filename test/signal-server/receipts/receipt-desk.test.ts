@@ -82,7 +82,7 @@ async function open(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> = {
     },
   };
   const deps: ReceiptDeskDeps = {
-    clock: { ...realClock, wallMs: () => nowMs },
+    clock: { ...realClock, wallMs: () => nowMs, nowMs: () => nowMs },
     log,
     store: store.receipts,
     catalog: { get: () => undefined },
@@ -374,21 +374,73 @@ describe('a desk after a crash', () => {
     expect(await stand.desk.read(receiptId(confirmed))).toMatchObject({ index: 1 });
   });
 
-  it('takes no more once the log has failed to write', async () => {
+  it('drops nothing in one start with a clock far ahead, and in the next', async () => {
+    await stand.desk.accept((await receipt()).envelope);
+    await stand.desk.tidy();
+    const id = receiptId(await receipt());
+    nowMs += 400 * DAY_MS;
+    await reopen();
+    await stand.desk.tidy();
+    expect(await stand.desk.read(id)).toMatchObject({ index: 0 });
+    await reopen();
+    await stand.desk.tidy();
+    expect(await stand.desk.read(id)).toBeNull();
+  });
+
+  describe('whose log cannot be written for a while', () => {
     const failure = new ChorusError('internal', 'the disk is full');
-    let appended = 0;
-    const append = (): Promise<number> => {
-      appended += 1;
-      return Promise.reject(failure);
-    };
-    const { status, verifierKey } = stand.log;
-    const log = { status, verifierKey, append, prove: () => Promise.resolve(''), tile: () => Promise.resolve(null) };
-    const desk = new ReceiptDesk({ ...stand.deps, log });
-    for (const nonce of [0, 1]) {
-      await expect(desk.accept((await receipt(nonce)).envelope)).rejects.toBe(failure);
-    }
-    expect(appended).toBe(1);
-    expect(await stand.store.receipts.pending()).toHaveLength(1);
+    let doubt: string | null;
+    let appended: number;
+    let desk: ReceiptDesk;
+
+    beforeEach(() => {
+      [doubt, appended] = ['the disk is full', 0];
+      const log: ReceiptDeskDeps['log'] = {
+        get status() {
+          return { ...stand.log.status, doubt };
+        },
+        verifierKey: stand.log.verifierKey,
+        async append(entry) {
+          appended += 1;
+          if (doubt !== null) throw failure;
+          return stand.log.append(entry);
+        },
+        prove: (...given) => stand.log.prove(...given),
+        tile: (tile) => stand.log.tile(tile),
+      };
+      desk = new ReceiptDesk({ ...stand.deps, log });
+    });
+
+    it('takes no more until the log does', async () => {
+      for (const nonce of [0, 1]) {
+        await expect(desk.accept((await receipt(nonce)).envelope)).rejects.toBe(failure);
+      }
+      await expect(desk.settle()).rejects.toBe(failure);
+      expect(appended).toBe(1);
+      expect(await stand.store.receipts.pending()).toHaveLength(1);
+    });
+
+    it('goes on by itself after that, and forgets what the log has not', async () => {
+      const lost = await receipt(0);
+      await expect(desk.accept(lost.envelope)).rejects.toBe(failure);
+      doubt = null;
+      await desk.accept((await receipt(1)).envelope);
+      expect(await stand.store.receipts.pending()).toEqual([]);
+      expect(await desk.read(receiptId(lost))).toBeNull();
+      await desk.accept(lost.envelope);
+      expect(await desk.read(receiptId(lost))).toMatchObject({ index: 1 });
+    });
+
+    it('finds what had reached the log all the same', async () => {
+      const kept = await receipt(0);
+      await expect(desk.accept(kept.envelope)).rejects.toBe(failure);
+      doubt = null;
+      await stand.log.append(receiptEntry(kept));
+      await desk.settle();
+      expect(await desk.read(receiptId(kept))).toMatchObject({ index: 0 });
+      await desk.accept(kept.envelope);
+      expect(stand.log.status.size).toBe(1);
+    });
   });
 });
 

@@ -276,5 +276,6 @@ export function networkSnapshot(atMs: number, servable = true): NetworkSnapshot 
     })),
     sharedPrefix: true,
     relayByDefault: false,
+    noReceipts: null,
   };
 }

@@ -65,7 +65,10 @@ const network = new Network({
   fetchNetwork: () =>
     show === 'lost'
       ? Promise.reject(new ChorusError('server-lost', 'gone'))
-      : Promise.resolve(networkSnapshot(Date.now(), show !== 'uncovered')),
+      : Promise.resolve({
+          ...networkSnapshot(Date.now(), show !== 'uncovered'),
+          noReceipts: show === 'full' ? 'the disk is full' : null,
+        }),
   clock,
   isHidden: () => document.hidden,
 });

@@ -40,6 +40,11 @@ test('an imported model is signed by the operator’s key, folder and manifest',
   const { source } = catalog.entries[0]!.manifest;
   expect(source.signature?.publicKey).toBe(publicKeyPem(folder.serverIdentity.publicKey));
   expect(await checkModelSource(source, verifySignature)).toBe('signed');
+  // A folder that was put back without its blobs has a manifest and nothing to load.
+  await rm(folder.blobsPath, { recursive: true });
+  expect((await catalog.rescan()).changed).toMatchObject([{ isWhole: false }]);
+  await importDefaultModel(folder, 1);
+  expect((await catalog.rescan()).changed).toMatchObject([{ isWhole: true }]);
 });
 
 test('a folder that has a model is left as it is', async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,6 +28,23 @@ describe('a store in SQLite', () => {
     expect(await codeOfAsync(openSqliteStore(folder))).toBe('internal');
     await store.close();
     await (await openSqliteStore(folder)).close();
+  });
+
+  it.each([
+    ['cut', (file: FileHandle, size: number) => file.truncate(size / 2)],
+    ['overwritten at its begin', (file: FileHandle) => file.write(Buffer.alloc(4096, 0xa5), 0, 4096, 0)],
+    [
+      'overwritten within',
+      (file: FileHandle, size: number) => file.write(Buffer.alloc(size - 8192, 0xa5), 0, size - 8192, 8192),
+    ],
+  ])('is not opened where it is %s', async (_, damage) => {
+    await (await openSqliteStore(folder)).close();
+    const file = await open(path, 'r+');
+    await damage(file, (await file.stat()).size);
+    await file.close();
+    await expect(openSqliteStore(folder)).rejects.toMatchObject({
+      code: expect.stringMatching(/^SQLITE_(?:CORRUPT|NOTADB)$/) as string,
+    });
   });
 
   it('holds all that was acknowledged when its process is killed', async () => {
