@@ -29,7 +29,7 @@ describe('a network of four anchors', () => {
 
   describePage(() => network);
   describeReceipts(() => network);
-  describeKeptThings(() => network);
   describeFaultyDevice(() => network);
   describeLiar(() => network);
+  describeKeptThings(() => network);
 });
