@@ -32,8 +32,8 @@ describe('a network of four anchors', () => {
   describePage(() => network);
   describeReceipts(() => network);
   describeConversations(() => network);
-  describeKeptThings(() => network);
   describeFaultyDevice(() => network);
   describeLiar(() => network);
   describeUnableBrowsers(() => network);
+  describeKeptThings(() => network);
 });
