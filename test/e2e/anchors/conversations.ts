@@ -28,7 +28,7 @@ export function describeConversations(networkOf: () => TestNetwork): void {
       await page.reload();
       await page.getByText('The page was left while this was being written.').waitFor();
       await page.getByRole('heading', { level: 1, name: STORY }).waitFor();
-      expect((await answerText(tab).innerText()).length).toBeGreaterThan(5);
+      expect((await answerText(tab).innerText()).length).toBeGreaterThan(0);
       expect(page.url()).toMatch(/#\/chats\/[0-9a-f]{16}$/);
       await page.getByRole('button', { name: 'Ask again' }).click();
       await finishedAnswer(tab);

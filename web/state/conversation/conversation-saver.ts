@@ -2,8 +2,10 @@ import type { Clock } from '#shared/clock.ts';
 import type { KeptConversations } from './kept-conversations.svelte.ts';
 import type { Turn, TurnTree } from './turn-tree.svelte.ts';
 
-/** While an answer is written, no more often than this is it put on the device. */
-const SAVE_MS = 300;
+/** Between two writes of one answer; longer where the device is slow. */
+const PAUSE_MS = 100;
+/** Of the time, writing takes one part in so many. */
+const SHARE = 5;
 
 /** Puts conversations on the device as they change. */
 export class ConversationSaver {
@@ -23,19 +25,27 @@ export class ConversationSaver {
       this.#recent.set(tree, true);
       return;
     }
-    this.now(tree);
     this.#recent.set(tree, false);
-    this.#clock.setTimer(() => {
+    const begunMs = this.#clock.nowMs();
+    const goOn = (): void => {
       const hasChanged = this.#recent.get(tree) === true;
       this.#recent.delete(tree);
       if (hasChanged) this.soon(tree);
-    }, SAVE_MS);
+    };
+    const pause = (): void => {
+      const tookMs = this.#clock.nowMs() - begunMs;
+      this.#clock.setTimer(goOn, Math.max(PAUSE_MS, (SHARE - 1) * tookMs));
+    };
+    this.#save(tree).then(pause, pause);
   }
 
   now(tree: TurnTree): void {
     if (this.#recent.has(tree)) this.#recent.set(tree, false);
-    const { kept } = tree;
-    if (kept !== null) void this.#kept.save(kept);
+    void this.#save(tree);
+  }
+
+  async #save({ kept }: TurnTree): Promise<void> {
+    if (kept !== null) await this.#kept.save(kept);
   }
 
   /** How an answer was made: once there is all of it, or its receipt is signed. */
