@@ -242,7 +242,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       checks: finishedSessions.checksWith(routes.rested),
       faults: store.trust.faults(SHOWN_FAULTS),
       history: [...history.points],
-      tokensOf: (member) => store.history.volunteer(member.id)?.tokens ?? 0,
+      tokensOf: ({ id }) => (store.history.volunteer(id)?.tokens ?? 0) + routes.positionsOf(id),
       noReceipts: noReceipts(),
     });
   }

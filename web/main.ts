@@ -13,17 +13,21 @@ import {
 } from './network/api.ts';
 import './app.css';
 import { ComputeThread } from './network/compute-thread.ts';
+import { createIdbConversationStore } from './browser/idb-conversation-store.ts';
 import { keepAwake } from './browser/keep-awake.ts';
 import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
+import { oneTabAtATime } from './browser/one-tab-at-a-time.ts';
 import { fetchProgram, programOf } from './browser/page-program.ts';
 import { pageStorage } from './browser/page-storage.ts';
 import { StorageHealth } from './browser/storage-health.ts';
 import { surviveTranslation } from './browser/translated-text.ts';
 import { WakefulClock } from './browser/wakeful-clock.ts';
 import { PageConnection } from './state/connection.svelte.ts';
+import { ContextGauge } from './state/conversation/context-gauge.svelte.ts';
+import { Dialogue } from './state/conversation/dialogue.svelte.ts';
+import { KeptConversations } from './state/conversation/kept-conversations.svelte.ts';
 import { DeviceStorage, type KeptThing } from './state/page/device-storage.svelte.ts';
-import { Dialogue } from './state/dialogue.svelte.ts';
 import { KeptFiles } from './state/kept-files.svelte.ts';
 import { LogWatch } from './state/log-watch.svelte.ts';
 import { ModelPage } from './state/model-page.svelte.ts';
@@ -33,8 +37,9 @@ import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
 import { PathChoice } from './state/path-choice.svelte.ts';
 import { PageUpdate } from './state/page/page-update.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
-import { keepDraft, takeDraft } from './state/page/reload-draft.ts';
+import { ServedTotals } from './state/served-totals.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
+import { openInTab } from './state/open-in-tab.ts';
 import { Verifier } from './state/verifier.svelte.ts';
 import { VerifyForm } from './state/verify-form.svelte.ts';
 import { VolunteerPanel } from './state/volunteer-panel.svelte.ts';
@@ -89,9 +94,26 @@ function start(target: HTMLElement): void {
   /** The code for direct connections makes one to see whether it can, and so is no code for a page that is to have none. */
   const prefetchDirect = () =>
     path.isKnown && !path.isRelayOnly ? import('./network/webrtc-transport.ts') : Promise.resolve();
+  const keptConversations = new KeptConversations(
+    createIdbConversationStore({
+      ...storageOf('conversations'),
+      onChange: (deleted) => void conversation.heard(deleted),
+    }),
+  );
+  const gauge = new ContextGauge({
+    clock,
+    openMeter: async (model) =>
+      (await import('./network/prompt-meters.ts')).openPromptMeter(
+        model,
+        storageOf('files'),
+        new AbortController().signal,
+      ),
+  });
   const conversation = new Dialogue({
     models,
     settings,
+    kept: keptConversations,
+    tab: openInTab(tabStorage),
     clock,
     random,
     prefetch: () =>
@@ -107,6 +129,11 @@ function start(target: HTMLElement): void {
       ]);
       return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
+  });
+  const served = new ServedTotals({
+    storage,
+    clock,
+    exclusively: (work) => oneTabAtATime('chorus-served', work, { health, clock }),
   });
   const createClient = async () =>
     (await import('./network/worker-client.ts')).createTabWorker(clock, () => void update.check(true));
@@ -134,7 +161,9 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        return createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
+        const made = createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
+        served.follow(made);
+        return made;
       } catch (thrown) {
         taken.then(
           (worker) => worker.stop(),
@@ -153,14 +182,13 @@ function start(target: HTMLElement): void {
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);
-  conversation.draft = takeDraft(tabStorage);
   const update = new PageUpdate({
     program: programOf(document),
     fetchProgram,
     reload: () => {
-      keepDraft(tabStorage, conversation);
+      conversation.takeBackUnanswered();
       tabStorage.setItem(RELOADED, programOf(document) ?? '');
-      location.reload();
+      void conversation.flush().then(() => location.reload());
     },
     reloadedFrom: tabStorage.getItem(RELOADED),
     clock,
@@ -169,8 +197,15 @@ function start(target: HTMLElement): void {
   window.addEventListener('vite:preloadError', () => void update.check(true));
 
   document.addEventListener('visibilitychange', () => {
-    if (!document.hidden) void network.refresh();
+    if (document.hidden) void conversation.flush();
+    else void network.refresh();
   });
+  window.addEventListener('pagehide', () => {
+    void conversation.flush();
+    served.flush();
+  });
+  // Another tab has stored something.
+  window.addEventListener('storage', () => served.reread());
   void network.refresh();
   surviveTranslation(target);
   mount(App, {
@@ -183,11 +218,13 @@ function start(target: HTMLElement): void {
         connection,
         path,
         conversation,
+        gauge,
         volunteer,
         kept,
         receipts,
         opened,
         model,
+        served,
         verify,
         log,
         deviceStorage,

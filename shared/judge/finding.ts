@@ -3,44 +3,46 @@ import type { StageRange } from '../model/stage.ts';
 import type { Draws } from './draws.ts';
 
 /** Every way in which a replica can fail a check by what it says, or does not say. */
-export type CheckFailure =
-  | 'unreachable'
-  | 'commit-missing'
-  | 'commit-late'
-  | 'commit-doubled'
-  | 'commit-replayed'
-  | 'commit-malformed'
-  | 'commit-signature'
+export const CHECK_FAILURES = [
+  'unreachable',
+  'commit-missing',
+  'commit-late',
+  'commit-doubled',
+  'commit-replayed',
+  'commit-malformed',
+  'commit-signature',
   /** It speaks under another opening than in its first commit: it forgot the session and joined it anew, or says so. */
-  | 'opening-changed'
-  | 'wrong-session'
-  | 'wrong-span'
-  | 'reveal-missing'
-  | 'reveal-late'
-  | 'reveal-doubled'
-  | 'reveal-malformed'
-  | 'reveal-signature'
-  | 'reveal-seed'
+  'opening-changed',
+  'wrong-session',
+  'wrong-span',
+  'reveal-missing',
+  'reveal-late',
+  'reveal-doubled',
+  'reveal-malformed',
+  'reveal-signature',
+  'reveal-seed',
   /** It says it took in other bytes than the stage before says it sent. */
-  | 'input-mismatch'
+  'input-mismatch',
   /** It committed to other bytes than it delivered, as the requester or two receivers say. */
-  | 'output-mismatch'
+  'output-mismatch',
   /** Its sketch is not that of the bytes it delivered. */
-  | 'sketch-mismatch'
+  'sketch-mismatch',
   /** It computed in other runs than those it was given. */
-  | 'shapes-mismatch'
-  | 'not-finite'
+  'shapes-mismatch',
+  'not-finite',
   /** Its rows cannot be taken in, as two receivers say. */
-  | 'rows-refused'
+  'rows-refused',
   /** It computed something else than the other replica, and a third sided with the other. */
-  | 'disagreement'
+  'disagreement',
   /** It fell behind by more than it may. */
-  | 'too-slow'
+  'too-slow',
   /** Its record, which it signs at the end of an answer, cannot be read or is about something else. */
-  | 'record-malformed'
-  | 'record-signature'
+  'record-malformed',
+  'record-signature',
   /** Its record says other than it committed to. */
-  | 'record-mismatch';
+  'record-mismatch',
+] as const;
+export type CheckFailure = (typeof CHECK_FAILURES)[number];
 
 /** How close two replicas of a stage came in one span: relative differences of their updates. */
 export interface Closeness {

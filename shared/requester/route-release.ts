@@ -4,7 +4,16 @@ import type { Release, SessionEffect } from './requester-event.ts';
 
 /** Gives a route back that was used for no answer. */
 export function releaseMessage(session: SessionId, outcome: Release['outcome']): Release {
-  return { type: 'release', session, outcome, tokens: 0, tokensPerSecond: null, faults: [], checks: noCounts() };
+  return {
+    type: 'release',
+    session,
+    outcome,
+    tokens: 0,
+    positions: 0,
+    tokensPerSecond: null,
+    faults: [],
+    checks: noCounts(),
+  };
 }
 
 /** Gives the route of a replay back to the server. */

@@ -19,7 +19,7 @@ import { peerKindSchema } from './peer-kind.ts';
  *   peer -> server   alive                        at once, for each of these
  *   volunteer        offer -> assign | idle; ready | failed; seat*; standing*; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
- *                    release; resume, when it has connected again
+ *                    reclaim -> release; resume, when it has connected again
  */
 
 /** As far as dates go. */
@@ -77,6 +77,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     /** The first layers nobody holds, where that is the reason. */
     missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
   }),
+  /** Others wait for what this session holds: who asked gives it back, if no answer is being made in it. */
+  z.strictObject({ type: z.literal('reclaim'), session: sessionIdSchema }),
   /** How a volunteer stands. What it says of spans is late, and comes after any session. */
   z.strictObject({
     type: z.literal('standing'),
@@ -122,6 +124,8 @@ export const offerSchema = z.strictObject({
 const sessionFigures = {
   session: sessionIdSchema,
   tokens: z.int().min(0),
+  /** Positions that were sent through it, those of the prompt and those that a cut took back again included. */
+  positions: z.int().min(0),
   /** Generation speed as the requester saw it; null for fewer than two tokens. */
   tokensPerSecond: z.number().min(0).nullable(),
   /** Spans by verdict. */

@@ -43,7 +43,7 @@ export const networkSnapshotSchema = z.object({
       layerMs: z.number().nullable(),
       sessions: z.number(),
       slots: z.number(),
-      /** Tokens of whole answers that passed its stage, as requesters reported them. */
+      /** Tokens that passed its stage, of questions and answers, run or run again, as requesters reported them. */
       tokens: z.number(),
       joinedAtMs: z.number(),
       hidden: z.boolean(),

@@ -44,7 +44,7 @@ export class FinishedSessions {
 
   #addAnswer(finished: FinishedSession): void {
     const { clock, history, log, metrics, onError, complaints } = this.#deps;
-    const { lease, outcome, tokens, tokensPerSecond, faults } = finished;
+    const { lease, outcome, tokens, positions, tokensPerSecond, faults } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
     const endedMs = Math.floor(clock.wallMs());
     const checks = countsOf(finished);
@@ -60,8 +60,10 @@ export class FinishedSessions {
         endedMs,
         outcome,
         tokens,
+        positions,
         tokensPerSecond,
         primaries: stages.map((stage) => stage.primary.id),
+        shadows: stages.flatMap((stage) => stage.shadows.map(({ id }) => id)),
         faults: faults.map(({ volunteer }) => volunteer),
         checks,
       })

@@ -79,6 +79,11 @@ export class RouteDesk {
     return this.#sessions.rested;
   }
 
+  /** Positions that a volunteer computed in sessions that still run, as far as their answers have ended. */
+  positionsOf(volunteer: PeerId): number {
+    return this.#sessions.positionsOf(volunteer);
+  }
+
   receive(member: Member, message: RequesterMessage): void {
     switch (message.type) {
       case 'route':
@@ -129,6 +134,7 @@ export class RouteDesk {
     }
     this.#faults.prune();
     this.retry();
+    this.#reclaim();
   }
 
   /** Ends the sessions whose figures are known, with these: they will not be heard of again. */
@@ -174,9 +180,23 @@ export class RouteDesk {
     if (planned.type !== 'wait' && !this.#planner.waitsForShadows(planned, request, 0))
       return this.#answer(model, member, request, planned);
     const isQueued = this.#queue.add({ requester: member, request, sinceMs: clock.nowMs() });
-    if (isQueued) return this.retry();
+    if (isQueued) {
+      this.retry();
+      return this.#reclaim();
+    }
     if (planned.type !== 'wait') return this.#answer(model, member, request, planned);
     this.#refuse(member, request, 'all-busy', 'all volunteers are busy and the queue is full');
+  }
+
+  /** Asks sessions back that only wait for a next question, as many as others wait for. */
+  #reclaim(): void {
+    const { registry, send } = this.#deps;
+    for (const model of this.#queue.models) {
+      for (const { requester, route } of this.#sessions.takeReclaimable(model, this.#queue.lengthOf(model))) {
+        const member = registry.get(requester);
+        if (member !== undefined) send(member, { type: 'reclaim', session: route.session });
+      }
+    }
   }
 
   /** True if the request needs to wait no longer. */

@@ -1,5 +1,5 @@
 import type { Clock } from '#shared/clock.ts';
-import type { PeerId, SessionId } from '#shared/ids.ts';
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
 import type { Lease, Leases } from '../placement/leases.ts';
@@ -12,6 +12,8 @@ export interface FinishedSession {
   readonly lease: Lease;
   readonly outcome: Release['outcome'];
   readonly tokens: number;
+  /** Positions that each of its replicas computed, by the requester's word. */
+  readonly positions: number;
   readonly tokensPerSecond: number | null;
   /** The requester's word, one for each volunteer of the lease that it blames. */
   readonly faults: readonly Release['faults'][number][];
@@ -21,8 +23,13 @@ export interface FinishedSession {
 
 type Figures = Omit<FinishedSession, 'lease'>;
 
+/** A session may be cut back and go on; more often than this it is not believed to have been. */
+const MOST_ROUNDS = 64;
+
 /** The figures of sessions whose requester never told any. */
-const UNHEARD_OF: Figures = { outcome: 'failed', tokens: 0, tokensPerSecond: null, faults: [], checks: null };
+const UNHEARD_OF: Figures = {
+  ...{ outcome: 'failed', tokens: 0, positions: 0, tokensPerSecond: null, faults: [], checks: null },
+};
 const FORSAKEN: Figures = { ...UNHEARD_OF, outcome: 'cancelled' };
 
 export interface RunningSessionsDeps {
@@ -43,9 +50,17 @@ export class RunningSessions {
   readonly #forsaken = new Map<SessionId, number>();
   /** The figures of sessions at the end of their last answer. A page that is closed says no more than that. */
   readonly #rested = new Map<SessionId, Figures>();
+  /** Of these, those that may rest still and were not asked for since: the one that rests longest first. */
+  readonly #reclaimable = new Set<SessionId>();
 
   constructor(deps: RunningSessionsDeps) {
     this.#deps = deps;
+  }
+
+  /** Positions that a volunteer computed in sessions that still run, as far as their answers have ended. */
+  positionsOf(volunteer: PeerId): number {
+    const own = this.rested.filter(({ lease }) => lease.role === 'answer' && lease.volunteers.includes(volunteer));
+    return own.reduce((sum, { positions }) => sum + positions, 0);
   }
 
   /** Sessions whose figures so far are known. */
@@ -72,6 +87,21 @@ export class RunningSessions {
     const figures = figuresOf(lease, rest, 'done');
     this.#tellTokens(lease, figures);
     this.#rested.set(rest.session, figures);
+    this.#reclaimable.delete(rest.session);
+    this.#reclaimable.add(rest.session);
+  }
+
+  /**
+   * Sessions with this model that have rested longest, `most` of them, to be asked back from their requesters. One that is
+   * in use again is not given back, and not asked for again before it has rested anew.
+   */
+  takeReclaimable(model: Digest, most: number): Lease[] {
+    const { leases } = this.#deps;
+    const found = [...this.#reclaimable]
+      .filter((session) => !this.#forsaken.has(session) && leases.get(session)?.route.model === model)
+      .slice(0, most);
+    for (const session of found) this.#reclaimable.delete(session);
+    return found.map((session) => leases.get(session)!);
   }
 
   /** The requester is not connected; its sessions do not need us to go on, so it may come back to them. */
@@ -116,6 +146,7 @@ export class RunningSessions {
     const lease = this.#deps.leases.end(session);
     const rested = this.#rested.get(session);
     this.#rested.delete(session);
+    this.#reclaimable.delete(session);
     this.#forsaken.delete(session);
     if (lease) this.#deps.onFinished({ lease, ...(rested ?? figures) });
   }
@@ -124,12 +155,18 @@ export class RunningSessions {
 /** The figures that a requester tells of its session, as far as its lease allows. */
 function figuresOf(
   { route, volunteers }: Lease,
-  { tokens, tokensPerSecond, faults, checks }: Release | Rest,
+  { tokens, positions, tokensPerSecond, faults, checks }: Release | Rest,
   outcome: Figures['outcome'],
 ): Figures {
   const blamed = faults.filter(
     ({ volunteer }, i) =>
       volunteers.includes(volunteer) && faults.findIndex((other) => other.volunteer === volunteer) === i,
   );
-  return { outcome, tokens: Math.min(tokens, route.capacity), tokensPerSecond, faults: blamed, checks };
+  const { capacity } = route;
+  return {
+    outcome,
+    tokens: Math.min(tokens, capacity),
+    positions: Math.min(positions, MOST_ROUNDS * capacity),
+    ...{ tokensPerSecond, faults: blamed, checks },
+  };
 }

@@ -104,7 +104,7 @@ function listOf<Item extends z.ZodType>(item: Item, least: number, most: number,
     .transform((values, context): z.infer<Item>[] => {
       const items: z.infer<Item>[] = [];
       for (const [i, value] of values.entries()) {
-        const parsed = item.safeParse(value);
+        const parsed = item.safeParse(value, { error: formWords });
         if (parsed.success) items.push(parsed.data);
         else {
           const [issue] = parsed.error.issues;

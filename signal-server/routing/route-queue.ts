@@ -31,8 +31,17 @@ export class RouteQueue {
     return true;
   }
 
+  /** Those that are waited for. */
+  get models(): ReadonlySet<Digest> {
+    return new Set(this.#waiting.map(({ request }) => request.model));
+  }
+
   has(model: Digest): boolean {
-    return this.#waiting.some((waiting) => waiting.request.model === model);
+    return this.lengthOf(model) > 0;
+  }
+
+  lengthOf(model: Digest): number {
+    return this.#waiting.filter(({ request }) => request.model === model).length;
   }
 
   /** Takes out all that match and answers with them. */

@@ -10,9 +10,13 @@ export interface PastSession {
   readonly endedMs: number;
   readonly outcome: 'done' | 'cancelled' | 'failed';
   readonly tokens: number;
+  /** That each replica computed. */
+  readonly positions: number;
   readonly tokensPerSecond: number | null;
   /** One per stage. */
   readonly primaries: readonly PeerId[];
+  /** Of all stages. */
+  readonly shadows: readonly PeerId[];
   readonly faults: readonly PeerId[];
   /** Spans by verdict, as its requester reported them. */
   readonly checks: CheckCounts;
@@ -29,7 +33,7 @@ export interface SeenVolunteer {
   readonly firstSeenMs: number;
   readonly lastSeenMs: number;
   readonly sessions: number;
-  /** Tokens of whole answers that passed its stage, as requesters reported them. */
+  /** Tokens that passed its stage, of questions and answers, run or run again, as requesters reported them. */
   readonly tokens: number;
   readonly faults: number;
 }

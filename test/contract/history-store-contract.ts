@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SessionId } from '#shared/ids.ts';
+import type { PeerId, SessionId } from '#shared/ids.ts';
 import type { HistoryStore, PastSession } from '../../signal-server/store/history-store.ts';
 import { session, volunteer } from '../support/past-session.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
@@ -60,6 +60,14 @@ export function describeHistoryStore(name: string, open: () => Promise<OpenedSto
       await store.sessionEnded({ ...session, outcome: 'failed' });
       expect(store.volunteer(volunteer)).toMatchObject({ sessions: 1, tokens: 7 });
       expect(store.totals).toMatchObject({ finished: 1, failed: 0, tokens: 7 });
+    });
+
+    it('counts the work of shadows like that of primaries, by what passed their stages', async () => {
+      const shadow = 'd'.repeat(64) as PeerId;
+      for (const id of [volunteer, shadow]) await store.volunteerSeen(id, 'tab', 5);
+      await store.sessionEnded({ ...session, positions: 40, shadows: [shadow] });
+      for (const id of [volunteer, shadow]) expect(store.volunteer(id)).toMatchObject({ sessions: 1, tokens: 40 });
+      expect(store.totals.tokens).toBe(7);
     });
 
     it('counts what failed apart, and blames each volunteer', async () => {

@@ -34,6 +34,7 @@ const checks = { checked: 1, settled: 0, unchecked: 0, disputed: 0 };
 const figures = {
   session,
   tokens: 3,
+  positions: 9,
   tokensPerSecond: 1e-7,
   faults: [{ volunteer: a.id, code: 'gap' as const }],
   checks,
@@ -72,6 +73,7 @@ const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   queued: { type: 'queued', request: 1, position: 1 },
   routed: { type: 'routed', request: 1, route: envelope },
   refused: { type: 'refused', request: 1, code: 'all-busy', message: '', missing: { start: 0, end: 4 } },
+  reclaim: { type: 'reclaim', session },
   standing: { type: 'standing', gate: 'closed', spans: 3, neededSpans: 10, reason: 'it was silent', untilMs: 1 },
   reported: { type: 'reported', request: 1, accepted: false, reason: 'it shows no fault' },
   error: { type: 'error', code: 'internal', message: 'the server failed on this message' },

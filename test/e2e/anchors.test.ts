@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, inject } from 'vitest';
 import { networkAround, type TestNetwork } from '../support/network.ts';
 import { until } from '../support/volunteer-tab.ts';
 import { startWitnessedServer, type WitnessedServer } from '../support/witnessed-server.ts';
+import { describeConversations } from './anchors/conversations.ts';
 import { describeFaultyDevice } from './anchors/faulty-device.ts';
 import { describeKeptThings } from './anchors/kept-things.ts';
 import { describeLiar } from './anchors/liar.ts';
@@ -30,8 +31,9 @@ describe('a network of four anchors', () => {
 
   describePage(() => network);
   describeReceipts(() => network);
-  describeKeptThings(() => network);
+  describeConversations(() => network);
   describeFaultyDevice(() => network);
   describeLiar(() => network);
   describeUnableBrowsers(() => network);
+  describeKeptThings(() => network);
 });

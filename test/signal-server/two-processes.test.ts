@@ -92,7 +92,16 @@ describe('a server with its sockets in one process and its desks in another', ()
 
   function release(peer: ProvenPeer, { session }: Route): void {
     const checks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
-    peer.send({ type: 'release', session, outcome: 'done', tokens: 10, tokensPerSecond: 5, faults: [], checks });
+    peer.send({
+      type: 'release',
+      session,
+      outcome: 'done',
+      tokens: 10,
+      positions: 10,
+      tokensPerSecond: 5,
+      faults: [],
+      checks,
+    });
   }
 
   it('proves the key by which its routes are signed', async () => {

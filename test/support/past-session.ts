@@ -11,8 +11,10 @@ export const session: PastSession = {
   endedMs: 2,
   outcome: 'done',
   tokens: 7,
+  positions: 7,
   tokensPerSecond: 3.5,
   primaries: [volunteer],
+  shadows: [],
   faults: [],
   checks: { checked: 3, settled: 1, unchecked: 2, disputed: 0 },
 };

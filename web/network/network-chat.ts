@@ -1,18 +1,16 @@
-import { readBlobs } from '#shared/blobs/read-blobs.ts';
-import { withBlobs } from '#shared/blobs/with-blobs.ts';
 import type { RandomBytes } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
-import { openModelText, type ModelText, type ChatMessage } from '#shared/text/model-text.ts';
-import { openBlobStore, type BlobStoreOptions } from '../browser/blob-store.ts';
-import type { AnswerOptions, Chat, ChatEvent } from '../state/chat.ts';
-import { fetchManifest, fetchRange, postReceipt } from './api.ts';
+import type { ChatMessage } from '#shared/text/model-text.ts';
+import type { BlobStoreOptions } from '../browser/blob-store.ts';
+import type { AnswerOptions, Chat, ChatEvent } from '../state/conversation/chat.ts';
+import { fetchManifest, postReceipt } from './api.ts';
 import type { Joined } from './join.ts';
-import { makeTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
+import { loadModelText } from './load-model-text.ts';
+import { logTabReceipt, signTabReceipt, type TabReceiptDeps } from './tab-receipt.ts';
 import { WrittenText } from './written-text.ts';
 
 export interface NetworkChatDeps {
@@ -36,10 +34,8 @@ export async function openNetworkChat(
   const { identity, control } = joined;
   const { serverKey } = control;
   const manifest = await openManifest(await fetchManifest(model, signal), model, { serverKey, verify });
-  const text = await loadText(manifest, storage, signal);
+  const text = await loadModelText(manifest, storage, signal);
   const conversation = joined.requester.openConversation({ manifest, digest: model });
-  // An answer that was stopped gets its receipt all the same.
-  const closing = new AbortController();
   const receipts: TabReceiptDeps = {
     ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt, holdProof },
   };
@@ -49,9 +45,19 @@ export async function openNetworkChat(
     { maxNewTokens, temperature, topP, seed, signal: stop }: AnswerOptions,
   ): AsyncGenerator<ChatEvent> {
     const prompt = text.chatPrompt(messages);
-    const promptTokens = text.encodePrompt(prompt, manifest.config.maxPositions);
-    const room = manifest.config.maxPositions - promptTokens.length;
-    if (room < 1) throw new ChorusError('too-long', `this model reads ${manifest.config.maxPositions} tokens at most`);
+    const { maxPositions } = manifest.config;
+    const promptTokens = text.encodePrompt(prompt, maxPositions);
+    const room = maxPositions - promptTokens.length;
+    if (room < 1) {
+      throw new ChorusError(
+        'too-long',
+        `the prompt has ${promptTokens.length} tokens; ${maxPositions - 1} are allowed`,
+        {
+          ...{ promptTokens: promptTokens.length, maxPositions },
+          isFirst: messages.length === 1,
+        },
+      );
+    }
     const shown = new WrittenText(() => text.createWriter([], promptTokens));
     let evidence: Evidence | null = null;
     const events = conversation.generate({
@@ -65,32 +71,20 @@ export async function openNetworkChat(
       if (event.type === 'token') yield { ...event, text: shown.push(event.position, event.token) };
       else if (event.type === 'end') {
         evidence = event.evidence;
-        yield { ...event, text: shown.end(), hasEvidence: evidence !== null };
+        const isFull = event.reason === 'length' && room < maxNewTokens;
+        const reason = isFull ? 'context' : event.reason;
+        yield { ...event, reason, text: shown.end(), hasEvidence: evidence !== null };
       } else yield event;
     }
     // Only now is the session free for the next question.
     if (evidence === null) return;
-    const ended = { evidence, prompt, answer: shown.text };
-    yield { type: 'receipt', ...(await makeTabReceipt(ended, receipts, closing.signal)) };
+    const signed = await signTabReceipt({ evidence, prompt, answer: shown.text }, receipts);
+    const { receipt } = signed;
+    if (receipt !== null) yield { type: 'signed', receipt };
+    // The log is waited for whatever becomes of the conversation, as long as the server is.
+    const logged = receipt === null ? signed : await logTabReceipt(receipt, receipts, new AbortController().signal);
+    yield { type: 'receipt', ...logged };
   }
 
-  function close(): void {
-    closing.abort();
-    conversation.close();
-  }
-  return { answer, close };
-}
-
-async function loadText(manifest: Manifest, storage: BlobStoreOptions, signal: AbortSignal): Promise<ModelText> {
-  const { clock } = storage;
-  const { tokenizer, config } = manifest.tokenizer;
-  const refs = [tokenizer, config];
-  const store = openBlobStore(storage);
-  try {
-    const files = await withBlobs(refs, { store, fetchRange, clock, signal }, (blobs) => readBlobs(refs, blobs, clock));
-    const read = ({ digest }: BlobRef) => files.get(digest) as Uint8Array<ArrayBuffer>;
-    return openModelText(read(tokenizer), read(config));
-  } finally {
-    store.close();
-  }
+  return { answer, close: () => conversation.close() };
 }

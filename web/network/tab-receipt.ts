@@ -1,15 +1,9 @@
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { toChorusError } from '#shared/errors.ts';
-import {
-  makeReceipt,
-  takeProof,
-  type EndedAnswer,
-  type ReceiptMaker,
-  type SignedReceipt,
-} from '#shared/receipt/build/make-receipt.ts';
+import { makeReceipt, takeProof, type EndedAnswer, type ReceiptMaker } from '#shared/receipt/build/make-receipt.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import type { MadeReceipt, ReceiptOutcome } from '../state/chat.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../state/conversation/chat.ts';
 
 export interface TabReceiptDeps extends Omit<ReceiptMaker, 'requester'> {
   readonly identity: Identity;
@@ -18,21 +12,27 @@ export interface TabReceiptDeps extends Omit<ReceiptMaker, 'requester'> {
   readonly holdProof: (proof: string) => Promise<void>;
 }
 
-/** Makes the receipt of an answer and has it logged. Never rejects: the outcome says what could not be done. */
-export async function makeTabReceipt(
+/** Makes and signs the receipt of an answer. Never rejects: without a receipt the outcome says why. */
+export async function signTabReceipt(
   answer: EndedAnswer,
-  { identity, postReceipt, holdProof, ...maker }: TabReceiptDeps,
-  signal: AbortSignal,
+  { identity, postReceipt: _post, holdProof: _hold, ...maker }: TabReceiptDeps,
 ): Promise<ReceiptOutcome> {
-  let signed: SignedReceipt;
   try {
-    signed = await makeReceipt(answer, { ...maker, requester: { kind: 'tab', identity } });
+    const signed = await makeReceipt(answer, { ...maker, requester: { kind: 'tab', identity } });
+    return { receipt: { ...signed, manifest: maker.manifestDigest }, error: null };
   } catch (thrown) {
     return { receipt: null, error: toChorusError(thrown) };
   }
-  const receipt: MadeReceipt = { ...signed, manifest: maker.manifestDigest };
+}
+
+/** Has a signed receipt logged. Never rejects: without a proof the outcome says why. */
+export async function logTabReceipt(
+  receipt: MadeReceipt,
+  { postReceipt, holdProof, verify }: Pick<TabReceiptDeps, 'postReceipt' | 'holdProof' | 'verify'>,
+  signal: AbortSignal,
+): Promise<ReceiptOutcome> {
   try {
-    const { file } = await takeProof(signed, await postReceipt(signed.file.envelope, signal), maker.verify);
+    const { file } = await takeProof(receipt, await postReceipt(receipt.file.envelope, signal), verify);
     void holdProof(file.proof);
     return { receipt: { ...receipt, file }, error: null };
   } catch (thrown) {

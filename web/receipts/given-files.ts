@@ -4,6 +4,7 @@ import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import { exportedAnswers, type ExportedAnswer } from '../conversations/exported-answers.ts';
 import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
 
 /** Larger ones are not read: a receipt has some hundred kilobytes, an answer fewer. */
@@ -14,6 +15,8 @@ export type Given =
   /** JSON that is or claims to be a receipt; null for what is no JSON. */
   | { readonly kind: 'receipt'; readonly value: unknown }
   | { readonly kind: 'secrets'; readonly secrets: ReceiptSecrets }
+  /** The file of a conversation: its answers that have receipts. */
+  | { readonly kind: 'conversation'; readonly answers: readonly ExportedAnswer[] }
   /** A model's manifest: the bytes that are hashed. */
   | { readonly kind: 'manifest'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'proof'; readonly text: string }
@@ -22,13 +25,14 @@ export type Given =
 
 const POLICY_LINE = /^[ \t]*(?:(?:log|witness|group|quorum)[ \t].*|#.*)?$/;
 
-/** Tells from its content what a file is. Throws `bad-message` for secrets or a manifest that cannot be read. */
+/** Tells from its content what a file is. Throws `bad-message` for secrets, a conversation or a manifest that cannot be read. */
 export function recognize(read: string): Given {
   const text = withoutMark(read);
   const value = parseJson(text);
   if (typeof value === 'object' && value !== null) {
     const format = 'format' in value && typeof value.format === 'string' ? value.format : '';
     if (format.startsWith('chorus-receipt-secrets/')) return { kind: 'secrets', secrets: parseReceiptSecrets(value) };
+    if (format.startsWith('chorus-conversation/')) return { kind: 'conversation', answers: exportedAnswers(value) };
     if (format.startsWith('chorus-receipt/') || 'envelope' in value) return { kind: 'receipt', value };
     if (format.startsWith('chorus-manifest/')) return { kind: 'manifest', bytes: utf8(text) };
     const envelope = envelopeSchema.safeParse(value).data;

@@ -1,7 +1,8 @@
 import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
-import { parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
+import { parseReceiptSecrets, parseSalt, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import type { ExportedAnswer } from '../conversations/exported-answers.ts';
 import { readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
 import type { VerifyRequest } from '../receipts/verify-here.ts';
 import type { Verifier } from './verifier.svelte.ts';
@@ -16,6 +17,9 @@ export class VerifyForm {
   policy = $state('');
   /** From a file of secrets. */
   tokens: readonly number[] | null = $state.raw(null);
+  /** Of a conversation's file; one of them is verified. */
+  offered: readonly ExportedAnswer[] = $state.raw([]);
+  chosen = $state(0);
   /** Names of the files that were taken in, beside the receipt's. */
   others: readonly string[] = $state.raw([]);
   isWorking = $state(false);
@@ -46,13 +50,27 @@ export class VerifyForm {
       const read = await Promise.all(
         files.map(async (file) => ({ name: file.name, given: recognize(await readGivenFile(file)) })),
       );
-      const receipts = read.filter(({ given }) => given.kind === 'receipt');
+      const receipts = read.filter(({ given }) => given.kind === 'receipt' || given.kind === 'conversation');
       if (receipts.length > 0 && this.receipt !== null) this.#begin();
       // The receipt first: what else comes with it is about it, in whatever order they were chosen.
       const others = read.filter((each) => !receipts.includes(each));
       for (const { name, given } of [...receipts, ...others]) this.#take(name, given);
     } catch (thrown) {
       this.result = null;
+      this.error = toChorusError(thrown);
+      return;
+    }
+    await this.verify();
+  }
+
+  /** Verifies another answer of the conversation that was given. */
+  async choose(index: number): Promise<void> {
+    const { offered, receipt } = this;
+    if (receipt === null || offered[index] === undefined) return;
+    this.#begin();
+    try {
+      this.#takeAnswer(receipt.name, offered, index);
+    } catch (thrown) {
       this.error = toChorusError(thrown);
       return;
     }
@@ -93,6 +111,7 @@ export class VerifyForm {
     this.salt = '';
     this.tokens = null;
     this.others = [];
+    this.offered = [];
     this.result = null;
     this.error = null;
     this.#proof = null;
@@ -104,6 +123,7 @@ export class VerifyForm {
       this.receipt = { name, value: given.value };
       return;
     }
+    if (given.kind === 'conversation') return this.#takeAnswer(name, given.answers, given.answers.length - 1);
     if (given.kind === 'text' && this.receipt === null) {
       // Nothing else was given, so this is meant to be one; that it is none is said by its verification.
       this.receipt = { name, value: null };
@@ -112,9 +132,7 @@ export class VerifyForm {
     this.others = [...this.others, name];
     switch (given.kind) {
       case 'secrets':
-        this.salt = toHex(given.secrets.salt);
-        this.prompt = given.secrets.prompt ?? '';
-        this.tokens = given.secrets.tokens;
+        this.#takeSecrets(given.secrets);
         break;
       case 'proof':
         this.#proof = given.text;
@@ -129,6 +147,21 @@ export class VerifyForm {
         this.answer = given.text;
         break;
     }
+  }
+
+  #takeAnswer(name: string, offered: readonly ExportedAnswer[], index: number): void {
+    const { receipt, secrets, answer } = offered[index]!;
+    this.receipt = { name, value: receipt };
+    this.offered = offered;
+    this.chosen = index;
+    this.answer = answer;
+    if (secrets !== null) this.#takeSecrets(parseReceiptSecrets(secrets));
+  }
+
+  #takeSecrets({ salt, prompt, tokens }: ReceiptSecrets): void {
+    this.salt = toHex(salt);
+    this.prompt = prompt ?? '';
+    this.tokens = tokens;
   }
 
   #request(value: unknown): VerifyRequest {

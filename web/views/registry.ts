@@ -22,6 +22,8 @@ type RoutedComponent = Exclude<RouteDefinition, ReadonlyMap<unknown, unknown>>[s
 export interface View {
   /** Its address after `#`; `:name` stands for a part that varies. */
   readonly path: `/${string}`;
+  /** Another address that shows it, such as that of one of many things in it. */
+  readonly also?: `/${string}`;
   /** As the navigation and the window's title have it. */
   readonly name: string;
   /** A more telling title, such as that of the one thing it shows. */
@@ -35,14 +37,16 @@ export interface View {
 
 /** The views in the order of the navigation. An address that is none of theirs shows the first. */
 export const VIEWS: readonly [View, ...View[]] = [
-  { path: '/', name: 'Ask', component: Ask, needsKey: true, place: { icon: MessageCircle } },
   {
-    path: '/volunteer',
-    name: 'Volunteer',
-    component: Volunteer,
+    path: '/',
+    also: '/chats/:id',
+    name: 'Ask',
+    title: ({ conversation }) => conversation.title || 'Ask',
+    component: Ask,
     needsKey: true,
-    place: { icon: HeartHandshake },
+    place: { icon: MessageCircle },
   },
+  { path: '/volunteer', name: 'Volunteer', component: Volunteer, needsKey: true, place: { icon: HeartHandshake } },
   { path: '/network', name: 'Network', component: Network, place: { icon: Waypoints } },
   {
     path: '/models/:digest',

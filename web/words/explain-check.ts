@@ -11,8 +11,8 @@ import type {
 } from '#shared/judge/finding.ts';
 import { chunksOf, describeUnchecked, nameStage } from '#shared/judge/describe-unchecked.ts';
 import { haveEqualBits } from '#shared/judge/numeric-class.ts';
-import type { Fault, Settling } from '../state/answer-checks.svelte.ts';
-import type { ShownAnswer } from '../state/answer.svelte.ts';
+import type { Fault, Settling } from '../state/conversation/answer-checks.svelte.ts';
+import type { ShownAnswer } from '../state/conversation/answer.svelte.ts';
 import { toSentence } from './format.ts';
 
 /** The words for checking, in one place. They say what was found, and never that an answer is true. */
@@ -165,6 +165,19 @@ export function summarizeChecks(answer: ShownAnswer): CheckSummaryText {
       return { tier, text, note: rest === null ? null : toSentence(rest) };
     }
   }
+}
+
+/** What was found, in the fewest words that do not say more; the summary has the rest. */
+const BADGES: Readonly<Record<Tier, string>> = {
+  checked: 'Same result twice',
+  settled: 'A third decided',
+  unchecked: 'Unchecked',
+  disputed: 'Disputed',
+};
+
+/** The words beside the sign of an answer's verdict. */
+export function badgeOf({ tier, text }: { readonly tier: Tier | null; readonly text: string }): string {
+  return tier === null ? text : BADGES[tier];
 }
 
 function stagesOf({ checks }: ShownAnswer): readonly StageCheck[] {

@@ -1,5 +1,5 @@
 import type { ChorusError, ErrorCode } from '#shared/errors.ts';
-import { toSentence } from './format.ts';
+import { formatCount, plural, toSentence } from './format.ts';
 
 /** A failure in plain words, and what the person can do about it. */
 export interface Explanation {
@@ -35,7 +35,8 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
   'too-long': {
     title: 'The conversation is too long for this model',
-    text: 'Start a new conversation, or edit an earlier question to go on from there.',
+    text: (_own, error) =>
+      `${lengthOf(error)}Leave out its oldest turns, start a new conversation, or edit an earlier question to go on from there.`,
     goTo: null,
     canRetry: false,
   },
@@ -166,6 +167,10 @@ const UNKNOWN: Known = {
 
 /** Plain words for any error. The platform's own are never among them: they are `error.raw`, for a report. */
 export function explainError(error: ChorusError): Explanation {
+  if (error.code === 'too-long' && error.details['isFirst'] === true) {
+    const title = 'This question is too long for this model';
+    return { title, text: `${lengthOf(error)}Edit it, to ask something shorter.`, goTo: null, canRetry: false };
+  }
   const known = KNOWN[error.code] ?? UNKNOWN;
   const own = toSentence(error.own ?? '');
   return { ...known, text: (typeof known.text === 'string' ? known.text : known.text(own, error)).trim() };
@@ -174,6 +179,12 @@ export function explainError(error: ChorusError): Explanation {
 /** What an error says, as a sentence; where that is not in our words, what can be done. */
 export function sentenceOf(error: ChorusError): string {
   return error.own === null ? explainError(error).text : toSentence(error.own);
+}
+
+/** How long a prompt is, where that is known, as a sentence that another one follows. */
+function lengthOf({ details: { promptTokens, maxPositions } }: ChorusError): string {
+  if (typeof promptTokens !== 'number' || typeof maxPositions !== 'number') return '';
+  return `It has ${plural(promptTokens, 'token')}; the model reads ${formatCount(maxPositions)}, its answer included. `;
 }
 
 function missingLayers(error: ChorusError): string | null {

@@ -61,6 +61,11 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`;
 }
 
+/** The day, as it is written here. */
+export function formatDate(atMs: number): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' }).format(atMs);
+}
+
 /** Date and time, as it is written here; a dash for what no calendar has. */
 export function formatDateTime(atMs: number): string {
   const format = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });

@@ -3,8 +3,8 @@ import type { SpanCheck } from '#shared/judge/finding.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { RouteLink } from '#shared/requester/answer-event.ts';
 import type { Route } from '#shared/route/route.ts';
-import type { Fault } from '../state/answer-checks.svelte.ts';
-import type { StageTime } from '../state/answer.svelte.ts';
+import type { Fault } from '../state/conversation/answer-checks.svelte.ts';
+import type { StageTime } from '../state/conversation/answer.svelte.ts';
 
 /** One stretch of the way from one peer to the next. */
 export interface Leg {

@@ -132,6 +132,11 @@ export class Conversation {
     }
   }
 
+  /** Gives the session back for which others wait, unless an answer is being made; the next answer takes another. */
+  giveBack(): void {
+    if (this.#events === null) this.#loop.dispatch({ type: 'close' });
+  }
+
   /** Ends the answer being made, if any, and gives the session back. */
   close(): void {
     this.#loop.dispatch({ type: 'close', isAbandoned: this.#isAbandoned });

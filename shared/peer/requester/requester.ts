@@ -71,6 +71,7 @@ export class Requester {
       const { request, position } = message;
       return this.#board.requests.get(request)?.conversation.take({ type: 'queued', position });
     }
+    if (message.type === 'reclaim') return this.#board.sessions.get(message.session)?.giveBack();
     if (message.type !== 'refused' && message.type !== 'reported') return;
     const request = this.#take(message.request);
     if (request === undefined) return;

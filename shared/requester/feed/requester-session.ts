@@ -72,6 +72,7 @@ export class RequesterSession {
   #forgotten = new Set<number>();
   #prompt: { done: number; readonly total: number } | null = null;
   #tokens = 0;
+  #positions = 0;
   #lapsMs = 0;
 
   /** `patience` as of `Pace`. */
@@ -241,6 +242,7 @@ export class RequesterSession {
       this.#fed.push({ start, count: end - start, logits: wantedOf(flight) });
       this.#returns.expect(message, this.route.stages.length);
       this.#sent.push(...tokens);
+      this.#positions += tokens.length;
       this.#sequence += 1;
     }
     return messages;
@@ -311,7 +313,8 @@ export class RequesterSession {
   /** How it went so far. */
   figures(checks: Release['checks']): Omit<Rest, 'type'> {
     const tokensPerSecond = this.#tokens < 2 || this.#lapsMs <= 0 ? null : (1000 * this.#tokens) / this.#lapsMs;
-    return { session: this.id, tokens: this.#tokens, tokensPerSecond, checks, faults: this.faults.slice(0, 64) };
+    const [tokens, positions] = [this.#tokens, this.#positions];
+    return { session: this.id, tokens, positions, tokensPerSecond, checks, faults: this.faults.slice(0, 64) };
   }
 
   release(outcome: Release['outcome'], checks: Release['checks']): Release {

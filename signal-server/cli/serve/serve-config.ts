@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { formWords } from '#shared/form-words.ts';
 import { configSchema, type Config } from '../../machine/config.ts';
 import { isLoopback } from '../terminal/addresses.ts';
 import { UsageError } from '../terminal/usage-error.ts';
@@ -71,51 +72,10 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
     ...(typeof iceServers === 'string' && { iceServers: parseJson(iceServers, sources.get('iceServers')!) }),
     ...(turnUrls !== undefined && { turn: { urls: turnUrls, secret: turnSecret } }),
   };
-  const parsed = configSchema.safeParse(named);
+  const parsed = configSchema.safeParse(named, { error: formWords });
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map((issue) => describeIssue(issue, given, sources));
   throw new UsageError([...new Set(faults)].join('; '));
-}
-
-function describeIssue(
-  issue: z.core.$ZodIssue,
-  given: Readonly<Record<string, unknown>>,
-  sources: ReadonlyMap<string, string>,
-): string {
-  const field = String(issue.path[0]);
-  const name = Object.keys(RENAMED).find((option) => RENAMED[option] === field) ?? field;
-  const source = sources.get(name) ?? (field === 'turn' ? '--turn-urls' : optionName(name));
-  const value = given[name];
-  // ICE servers have credentials in them.
-  const said = typeof value === 'string' && name !== 'iceServers' ? ` '${value.slice(0, 100)}'` : '';
-  return `${source}${said}: ${ruleOf(issue)}`;
-}
-
-function ruleOf(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case 'too_big':
-      return `at most ${issue.maximum} is allowed`;
-    case 'too_small':
-      return `at least ${issue.minimum} is needed`;
-    case 'invalid_type':
-      return issue.expected === 'int' ? 'a whole number is needed' : `a ${issue.expected} is needed`;
-    case 'invalid_value':
-      return `one of ${issue.values.join(', ')} is needed`;
-    default:
-      return issue.message;
-  }
-}
-
-function optionName(name: string): string {
-  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-function parseJson(text: string, source: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new UsageError(`${source} is not JSON`);
-  }
 }
 
 /** What a configuration lets expect that goes wrong later, in sentences for the operator. */
@@ -135,4 +95,30 @@ export function adviceOn({ publicUrl, trustProxy, limits }: Config): string[] {
     );
   }
   return advice;
+}
+
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  given: Readonly<Record<string, unknown>>,
+  sources: ReadonlyMap<string, string>,
+): string {
+  const field = String(issue.path[0]);
+  const name = Object.keys(RENAMED).find((option) => RENAMED[option] === field) ?? field;
+  const source = sources.get(name) ?? (field === 'turn' ? '--turn-urls' : optionName(name));
+  const value = given[name];
+  // ICE servers have credentials in them.
+  const said = typeof value === 'string' && name !== 'iceServers' ? ` '${value.slice(0, 100)}'` : '';
+  return `${source}${said}: ${issue.message}`;
+}
+
+function optionName(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function parseJson(text: string, source: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`${source} is not JSON`);
+  }
 }

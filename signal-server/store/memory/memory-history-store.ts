@@ -27,10 +27,10 @@ export function createMemoryHistoryStore(): HistoryStore {
       volunteers.set(id, { ...known, kind, lastSeenMs: atMs });
     },
     async sessionEnded(session) {
-      const { id, endedMs, tokens, primaries, faults } = session;
+      const { id, endedMs, positions, primaries, shadows, faults } = session;
       if (sessions.has(id)) return;
       sessions.set(id, endedMs);
-      for (const primary of primaries) add(primary, { sessions: 1, tokens });
+      for (const replica of [...primaries, ...shadows]) add(replica, { sessions: 1, tokens: positions });
       for (const fault of faults) add(fault, { faults: 1 });
       totals = addToTotals(totals, session);
     },

@@ -33,13 +33,13 @@ export function createSqliteHistoryStore(database: Database.Database, writes: Wr
 
   function end(session: PastSession): void {
     const { id, model, requester, issuedMs, endedMs, outcome, tokens, tokensPerSecond, checks } = session;
-    const { primaries, faults } = session;
+    const { positions, primaries, shadows, faults } = session;
     const { checked, settled, unchecked, disputed } = checks;
     const times = [issuedMs, endedMs];
     const figures = [tokens, tokensPerSecond, primaries.length, checked, settled, unchecked, disputed];
     const { changes } = ended.run(id, model, requester, ...times, outcome, ...figures);
     if (changes === 0) return;
-    for (const primary of primaries) served.run(tokens, primary);
+    for (const replica of [...primaries, ...shadows]) served.run(positions, replica);
     for (const fault of faults) blamed.run(fault);
     if (totals !== null) totals = addToTotals(totals, session);
   }

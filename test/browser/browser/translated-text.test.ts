@@ -4,7 +4,7 @@ import AnswerView from '../../../web/components/answer/AnswerView.svelte';
 import { surviveTranslation } from '../../../web/browser/translated-text.ts';
 import CopyButton from '../../../web/components/controls/CopyButton.svelte';
 import VolunteerControl from '../../../web/components/volunteer/VolunteerControl.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
 import { lostPage } from '../../support/page-state.ts';
 import { translate, type Placing } from '../../support/translator.ts';

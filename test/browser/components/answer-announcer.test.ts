@@ -1,8 +1,8 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import AnswerAnnouncer from '../../../web/components/answer/AnswerAnnouncer.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 import { settlingEvents, storyEvents } from '../../support/page-gallery/check-fixtures.ts';
 
 const shown: object[] = [];
@@ -33,6 +33,16 @@ test('tells of an answer in many chunks once while it is written and once with i
   expect(said[1]).toMatch(
     /^Answer: Once upon a time .* Checked: same result twice\. .* all 14 chunks, within tolerance\. Whether it is true, nobody checked\.$/,
   );
+});
+
+test('says nothing of an answer from before that is only opened', () => {
+  const answer = new ShownAnswer(0);
+  for (const event of storyEvents()) answer.apply(event, 10);
+  const target = document.createElement('div');
+  document.body.append(target);
+  shown.push(mount(AnswerAnnouncer, { target, props: { answer } }));
+  flushSync();
+  expect(target.textContent.trim()).toBe('');
 });
 
 test('tells that a difference is being settled', () => {

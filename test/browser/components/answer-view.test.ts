@@ -2,8 +2,8 @@ import { flushSync, mount, unmount, type ComponentProps } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import AnswerView from '../../../web/components/answer/AnswerView.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 import {
   bareEvents,
   disputedEvents,

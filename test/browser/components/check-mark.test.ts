@@ -1,8 +1,8 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, expect, test } from 'vitest';
 import CheckMark from '../../../web/components/answer/CheckMark.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 import {
   bareEvents,
   disputedEvents,

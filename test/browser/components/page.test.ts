@@ -9,7 +9,7 @@ import '../../../web/app.css';
 import CopyButton from '../../../web/components/controls/CopyButton.svelte';
 import VolunteerControl from '../../../web/components/volunteer/VolunteerControl.svelte';
 import RouteAside from '../../../web/components/answer/RouteAside.svelte';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
+import { ShownAnswer } from '../../../web/state/conversation/answer.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import type { PageState } from '../../../web/state/page-context.ts';
 import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';

@@ -1,6 +1,6 @@
 import { flushSync, mount, unmount, type Component } from 'svelte';
 import { made } from 'virtual:made-receipts';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import DropZone from '../../../web/components/controls/DropZone.svelte';
 import AnswerReceipt from '../../../web/components/receipts/AnswerReceipt.svelte';
 import ReceiptFilters from '../../../web/components/receipts/ReceiptFilters.svelte';
@@ -17,6 +17,7 @@ const AT_MS = Date.parse('2026-03-01T12:00:00Z');
 const shown: object[] = [];
 afterEach(() => {
   for (const component of shown.splice(0)) void unmount(component);
+  vi.restoreAllMocks();
 });
 
 function show<Props extends Record<string, unknown>>(component: Component<Props>, props: Props): HTMLElement {
@@ -82,13 +83,28 @@ test('what is no receipt has no picture', async () => {
   expect(target.innerText).toContain('Anything: this is no receipt.');
 });
 
+test('says who, what, when and the verdict before all else, with digests that are short and copied whole', async () => {
+  const write = vi.spyOn(navigator.clipboard, 'writeText').mockResolvedValue(undefined);
+  const target = await report();
+  const terms = [...target.querySelectorAll('dt')].map(({ textContent }) => textContent);
+  expect(terms.slice(0, 4)).toEqual(['Who', 'What', 'When', 'Verdict']);
+  expect(target.innerText).not.toMatch(/[0-9a-f]{32}/);
+  const copy = [...target.querySelectorAll('button')].find(({ title }) => title === 'Copy the receipt’s digest');
+  copy!.click();
+  await expect.poll(() => write.mock.lastCall?.[0]).toBe(made.id);
+});
+
+/** Opens an answer's receipt. */
+function open(target: HTMLElement): void {
+  target.querySelector('button')!.click();
+  flushSync();
+}
+
 test('an answer’s receipt has a link, the files, and the salt with what it opens', () => {
   const target = show(AnswerReceipt, { outcome: receiptOutcomes()['receipt']!, answer: made.answer });
-  target.querySelector('details')!.open = true;
-  const link = target.querySelector('a');
-  expect(link?.getAttribute('href')).toBe(`#/receipts/${made.id}`);
-  expect(link?.textContent).toBe(`${location.origin}/#/receipts/${made.id}`);
-  const buttons = [...target.querySelectorAll('button')].map((button) => button.textContent.trim());
+  open(target);
+  expect(target.querySelector('a')?.getAttribute('href')).toBe(`#/receipts/${made.id}`);
+  const buttons = [...target.querySelectorAll('.body button')].map((button) => button.textContent.trim());
   expect(buttons).toEqual([
     'Copy the link',
     'Receipt',
@@ -105,12 +121,11 @@ test('an answer’s receipt has a link, the files, and the salt with what it ope
 
 test('an answer whose receipt is not logged says so, and gives what there is', () => {
   const target = show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-unlogged']!, answer: '' });
-  target.querySelector('details')!.open = true;
+  open(target);
   expect(target.innerText).toMatch(/not logged[^]*not in the log: Too many requests/);
   expect(target.querySelector('a[href^="#/receipts/"]')).toBeNull();
-  expect(show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-failed']!, answer: '' }).innerText).toContain(
-    'This answer has no receipt.',
-  );
+  const failed = show(AnswerReceipt, { outcome: receiptOutcomes()['receipt-failed']!, answer: '' });
+  expect(failed.textContent).toMatch(/No receipt\. No receipt can be made: by the clock here/);
 });
 
 test('the list has a table for each day, whose rows lead to the receipts', () => {
@@ -162,4 +177,10 @@ test('takes files that are dropped', () => {
   dataTransfer.items.add(new File(['{}'], 'receipt.json'));
   target.querySelector('.zone')!.dispatchEvent(new DragEvent('drop', { dataTransfer, cancelable: true }));
   expect(taken).toEqual(['receipt.json']);
+});
+
+test('the place to drop files shrinks once something was dropped', () => {
+  const height = (isSmall: boolean) =>
+    show(DropZone, { label: 'Choose', hint: 'Or drop it here.', isSmall, onFiles: () => undefined }).clientHeight;
+  expect(height(true)).toBeLessThan(height(false) / 2);
 });

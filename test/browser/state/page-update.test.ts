@@ -1,8 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { fetchProgram, programOf } from '../../../web/browser/page-program.ts';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
 import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
-import { keepDraft, takeDraft } from '../../../web/state/page/reload-draft.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 beforeEach(() => sessionStorage.clear());
@@ -99,19 +97,4 @@ test.each<[string, Response, string | null]>([
 test('two builds of one page have the same program', () => {
   const parse = () => new DOMParser().parseFromString(page('/assets/index-old.js'), 'text/html');
   expect(programOf(parse())).toBe(programOf(parse()));
-});
-
-function failed(): ShownAnswer {
-  const answer = new ShownAnswer(0);
-  answer.fail(new TypeError('Failed to fetch dynamically imported module'));
-  return answer;
-}
-
-test.each<[string, string, ShownAnswer, string]>([
-  ['what was typed', 'half a quest', failed(), 'half a quest'],
-  ['what was asked in vain', '', failed(), 'asked in vain'],
-  ['nothing of an answer under way', '', new ShownAnswer(0), ''],
-])('%s is there after the reload, once', (_, draft, answer, expected) => {
-  keepDraft(sessionStorage, { draft, last: { question: 'asked in vain', answer } });
-  expect([takeDraft(sessionStorage), takeDraft(sessionStorage)]).toEqual([expected, '']);
 });

@@ -87,3 +87,20 @@ test('says why nothing could be read or loaded', async () => {
   expect(offline.error?.code).toBe('server-lost');
   expect(offline.isReady).toBe(false);
 });
+
+test('a conversation’s file gives its last answer, and any other that is chosen, each with its own secrets', async () => {
+  const secrets = { format: 'chorus-receipt-secrets/1', salt: made.salt, prompt: made.prompt, tokens: made.tokens };
+  const turns = [
+    { question: 'one', answer: made.answer, receipt: made.receipt, secrets },
+    { question: 'none', answer: 'it was stopped', receipt: null, secrets: null },
+    { question: 'two', answer: 'The wren is large.', receipt: made.unchecked, secrets: null },
+  ];
+  const talk = form();
+  await talk.take([new File([JSON.stringify({ format: 'chorus-conversation/1', turns })], 'conversation.json')]);
+  expect(talk.offered.map(({ question }) => question)).toEqual(['one', 'two']);
+  expect([talk.chosen, failures(talk), talk.salt]).toEqual([1, ['answer'], '']);
+  await talk.choose(0);
+  expect([talk.result?.id, failures(talk), talk.salt]).toEqual([made.id, [], made.salt]);
+  await talk.take(givenFiles()['verify-alone']!);
+  expect([talk.offered, talk.answer, talk.salt]).toEqual([[], '', '']);
+});

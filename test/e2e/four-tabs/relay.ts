@@ -31,6 +31,17 @@ export function describeRelay(networkOf: () => TestNetwork, volunteers: Voluntee
       expect(await route.innerText()).toContain('through the relay');
     });
 
+    test('have served as many tokens by their own count as by that of the network, once the answer has ended', async () => {
+      const ownCount = async ({ page }: VolunteerTab): Promise<number> =>
+        Number(await page.locator('.served p', { hasText: 'tokens served' }).locator('.figure').innerText());
+      const networkCounts = async (): Promise<number[]> => {
+        const { volunteers: told } = await networkOf().snapshot();
+        return volunteers.map(({ id }) => told.find((each) => each.id === id)!.tokens);
+      };
+      await expect.poll(async () => Math.min(...(await networkCounts()))).toBeGreaterThan(maxNewTokens);
+      await expect.poll(() => Promise.all(volunteers.map(ownCount))).toEqual(await networkCounts());
+    });
+
     test('answer a requester that has WebRTC itself, of which no data channel then has any part', async () => {
       const requester = await networkOf().requester({ maxNewTokens: 16 });
       await sendQuestion(requester, question);

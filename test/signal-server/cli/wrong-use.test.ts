@@ -38,12 +38,12 @@ describe('a command that is called wrongly', () => {
     ['a receipt goes under a file', () => asking('--receipt', at('file', 'r.json')), /--receipt .* cannot be written/],
     ['a receipt would be a folder', () => asking('--receipt', folder), /--receipt .* is a folder\. Name a file/],
     ['secrets go nowhere', () => asking('--secrets', at('none', 's.json')), /--secrets .* cannot be written/],
-    ['a port is none', () => ['serve', '--port', 'http'], /--port 'http': a number is needed/],
-    ['a port is too high', () => ['serve', '--port', '70000'], /--port '70000': at most 65535 is allowed/],
+    ['a port is none', () => ['serve', '--port', 'http'], /--port 'http': must be a number/],
+    ['a port is too high', () => ['serve', '--port', '70000'], /--port '70000': too large; at most 65535/],
     ['a port is empty', () => ['serve', '--port', ''], /--port has no value/],
-    ['a count is negative', () => ['serve', '--anchors', '-1'], /--anchors '-1': at least 0 is needed/],
-    ['a count is half', () => ['--anchors', '1.5'], /--anchors '1.5': a whole number is needed/],
-    ['a level is unknown', () => ['serve', '--log-level', 'loud'], /--log-level 'loud': one of fatal, error/],
+    ['a count is negative', () => ['serve', '--anchors', '-1'], /--anchors '-1': too small; at least 0/],
+    ['a count is half', () => ['--anchors', '1.5'], /--anchors '1.5': must be a whole number/],
+    ['a level is unknown', () => ['serve', '--log-level', 'loud'], /--log-level 'loud': must be "fatal" or "error"/],
     [
       'data are under a file',
       () => serving('--data', at('file', 'data')),
@@ -78,7 +78,7 @@ describe('a command that is called wrongly', () => {
     process.env['PORT'] = 'none';
     try {
       const { code, err } = await callChorus('serve');
-      expect([code, err]).toEqual([2, "chorus: PORT 'none': a number is needed\n"]);
+      expect([code, err]).toEqual([2, "chorus: PORT 'none': must be a number\n"]);
     } finally {
       if (PORT === undefined) delete process.env['PORT'];
       else process.env['PORT'] = PORT;

@@ -23,7 +23,7 @@ function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[], w
   });
   const lease = { ...leaseOf({ requester, stages: [[primary, shadow]], role }), waitedMs };
   const faults = codes.map((code, i) => ({ volunteer: [primary, shadow][i]!, code }));
-  finished.add({ lease, outcome: 'failed', tokens: 3, tokensPerSecond: null, faults, checks: null });
+  finished.add({ lease, outcome: 'failed', tokens: 3, positions: 3, tokensPerSecond: null, faults, checks: null });
   const { session } = lease.route;
   return { heard, unreached, logged, about: (id: string) => [requester, session, id] };
 }

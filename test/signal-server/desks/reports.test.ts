@@ -110,6 +110,7 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
       session: route.session,
       outcome: 'done',
       tokens: 100,
+      positions: 10,
       tokensPerSecond: 5,
       faults: [],
       checks: { checked: 3, settled: 1, unchecked: 0, disputed: 0 },

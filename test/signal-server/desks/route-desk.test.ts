@@ -27,9 +27,9 @@ const trusted: Standing = {
 };
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
-const figures = { outcome: 'done' as const, tokens: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
+const figures = { outcome: 'done' as const, tokens: 7, positions: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
 const figuresOf = (count: number) => ({
-  ...{ tokens: count, tokensPerSecond: 2, faults: [] },
+  ...{ tokens: count, positions: count, tokensPerSecond: 2, faults: [] },
   checks: { ...noChecks, checked: count },
 });
 
@@ -130,6 +130,58 @@ describe('the route desk', () => {
     desk.receive(requester, routeRequest(model.digest, { request: 2 }));
     await settle();
     expect(messages.at(-1)).toMatchObject({ type: 'routed', request: 2 });
+  });
+
+  it('asks a session back that only rests, for who waits, and once', async () => {
+    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    await settle();
+    const { session } = routes[0]!;
+    const waiting = registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1);
+    desk.receive(waiting, routeRequest(model.digest, { request: 9 }));
+    desk.tick();
+    expect(types()).toEqual(['routed', 'queued']);
+
+    desk.receive(requester, { type: 'rest', session, ...figuresOf(3) });
+    desk.tick();
+    desk.tick();
+    expect(types()).toEqual(['routed', 'queued', 'reclaim']);
+    expect([messages.at(-1), receivers.at(-1)]).toMatchObject([{ session }, { id: requester.id }]);
+
+    desk.receive(requester, { ...figures, type: 'release', session });
+    await settle();
+    expect(messages.at(-1)).toMatchObject({ type: 'routed', request: 9 });
+    expect(receivers.at(-1)).toMatchObject({ id: waiting.id });
+  });
+
+  it('asks for no more sessions than are waited for, and first for the one that has rested longest', async () => {
+    const other = registry.join('d'.repeat(64) as PeerId, 'cli', 'loopback', 1);
+    for (const id of ['8', '9']) {
+      const volunteer = registry.offer(registry.join(id.repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());
+      const span = model.grid[Number(id) - 8]!;
+      registry.ready(volunteer, {
+        assignment: registry.assign(volunteer, { model: model.digest, span }).number,
+        layerMs: 1,
+      });
+    }
+    for (const asker of [requester, other]) desk.receive(asker, routeRequest(model.digest));
+    await settle();
+    const [first, second] = routes.map((route) => route.session);
+    desk.receive(other, { type: 'rest', session: second!, ...figuresOf(3) });
+    desk.receive(requester, { type: 'rest', session: first!, ...figuresOf(3) });
+    desk.receive(registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1), routeRequest(model.digest));
+    expect(messages.filter(({ type }) => type === 'reclaim')).toEqual([{ type: 'reclaim', session: second }]);
+  });
+
+  it('tells what its replicas have computed once an answer has ended, before its session does', async () => {
+    desk.receive(requester, routeRequest(model.digest));
+    await settle();
+    const [{ session, stages }] = routes as [Route];
+    const [primary] = stages.map((stage) => stage.primary.id);
+    expect(desk.positionsOf(primary!)).toBe(0);
+    desk.receive(requester, { type: 'rest', session, ...figuresOf(3), positions: 20 });
+    expect([desk.positionsOf(primary!), desk.positionsOf(requester.id)]).toEqual([20, 0]);
+    desk.receive(requester, { ...figures, type: 'release', session, positions: 31 });
+    expect([desk.positionsOf(primary!), finished[0]?.positions]).toEqual([0, 31]);
   });
 
   it('never lets a hidden request wait in the line', () => {

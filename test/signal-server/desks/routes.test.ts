@@ -46,6 +46,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
       session: route.session,
       outcome: 'done',
       tokens: 10,
+      positions: 20,
       tokensPerSecond: 5,
       faults: [],
       checks: { checked: 0, settled: 0, unchecked: 0, disputed: 0 },
@@ -225,7 +226,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     expect(await stranger.take('queued')).toMatchObject({ position: 1 });
   });
 
-  it('are recorded once: tokens for each primary, faults for those blamed', async () => {
+  it('are recorded once: what passed each replica, faults for those blamed', async () => {
     const [a, b] = [await connectVolunteer(server.url), await connectVolunteer(server.url)];
     requester.send(routeRequest(model));
     const route = await routed(requester, 1);
@@ -234,8 +235,8 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     release(requester, route, { outcome: 'failed', faults });
     requester.send(routeRequest(model, { request: 2 }));
     await routed(requester, 2);
-    expect(server.store.history.volunteer(a.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 0 });
-    expect(server.store.history.volunteer(b.id)).toMatchObject({ sessions: 1, tokens: 10, faults: 1 });
+    expect(server.store.history.volunteer(a.id)).toMatchObject({ sessions: 1, tokens: 20, faults: 0 });
+    expect(server.store.history.volunteer(b.id)).toMatchObject({ sessions: 1, tokens: 20, faults: 1 });
     expect(server.store.history.totals).toMatchObject({ finished: 0, failed: 1, tokens: 10 });
   });
 
@@ -255,18 +256,21 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     requester.send(routeRequest(model));
     const route = await routed(requester, 1);
     const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0 };
-    const figures = { tokens: 40, tokensPerSecond: 5, faults: [] };
+    const figures = { tokens: 40, positions: 100, tokensPerSecond: 5, faults: [] };
+    const tokensOf = () => server.server.snapshot().volunteers.map(({ tokens }) => tokens);
     requester.send({ type: 'rest', session: route.session, ...figures, checks });
     // Messages are taken in order.
     requester.send(routeRequest(model, { request: 2 }));
     await routed(requester, 2);
     expect(server.server.snapshot().checks).toEqual({ checked: 2, settled: 0, unchecked: 1, disputed: 0 });
+    expect(tokensOf()).toEqual([100, 100]);
     expect(server.store.history.totals.checked).toBe(0);
-    release(requester, route, { tokens: 80, checks: { ...checks, checked: 3 } });
+    release(requester, route, { tokens: 80, positions: 150, checks: { ...checks, checked: 3 } });
     requester.send(routeRequest(model, { request: 3 }));
     await routed(requester, 3);
     expect(server.store.history.totals).toMatchObject({ tokens: 80, checked: 3, unchecked: 1 });
     expect(server.server.snapshot().checks).toEqual({ checked: 3, settled: 0, unchecked: 1, disputed: 0 });
+    expect(tokensOf()).toEqual([150, 150]);
   });
 
   it('draw the speed of all answers from what answers came to, not from what volunteers ran for them', async () => {

@@ -10,7 +10,7 @@ import {
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import type { ReceiptVerdict } from '#shared/receipt/build/make-receipt.ts';
 import type { Replica, Route } from '#shared/route/route.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 import { BARE_ROUTE, peer, PROMPT_TOKENS, ROUTE, routedEvent, tokenEvents } from './fixtures.ts';
 
 /** Answers whose checks came out in every way, made up: for the gallery and for component tests. */

@@ -5,7 +5,7 @@ import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ModelSummary } from '#shared/wire/model-list.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 
 /** Made-up contents of the page: for the gallery and for component tests. */
 

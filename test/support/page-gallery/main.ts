@@ -5,21 +5,26 @@ import type { Digest } from '#shared/ids.ts';
 import type { VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
 import App from '../../../web/App.svelte';
 import '../../../web/app.css';
-import type { ChatEvent } from '../../../web/state/chat.ts';
+import type { ChatEvent } from '../../../web/state/conversation/chat.ts';
 import { pageClock } from '../../../web/browser/page-clock.ts';
 import { PageConnection } from '../../../web/state/connection.svelte.ts';
+import type { PromptMeter } from '../../../web/conversations/fit-context.ts';
+import { ContextGauge } from '../../../web/state/conversation/context-gauge.svelte.ts';
+import { Dialogue } from '../../../web/state/conversation/dialogue.svelte.ts';
+import { KeptConversations } from '../../../web/state/conversation/kept-conversations.svelte.ts';
 import { DeviceStorage } from '../../../web/state/page/device-storage.svelte.ts';
-import { Dialogue } from '../../../web/state/dialogue.svelte.ts';
 import { ModelPage } from '../../../web/state/model-page.svelte.ts';
 import { Models } from '../../../web/state/models.svelte.ts';
 import { Network } from '../../../web/state/network.svelte.ts';
 import { Settings } from '../../../web/state/settings.svelte.ts';
 import { KeptFiles } from '../../../web/state/kept-files.svelte.ts';
 import { LogWatch } from '../../../web/state/log-watch.svelte.ts';
+import { openInTab } from '../../../web/state/open-in-tab.ts';
 import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
 import { PathChoice } from '../../../web/state/path-choice.svelte.ts';
 import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
+import { ServedTotals } from '../../../web/state/served-totals.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
 import { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
@@ -45,6 +50,8 @@ import {
   waitingState,
   WREN,
 } from './fixtures.ts';
+import { memoryConversationStore } from '../memory-conversation-store.ts';
+import { keptConversations } from './conversation-fixtures.ts';
 import { givenFiles, openedModel, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
 
 /** The real page over made-up data. `?show=` picks what is happening, `&pace=` the milliseconds of a token. */
@@ -71,9 +78,22 @@ connection.id = peer(show === 'suspended' ? 5 : 3);
 if (show === 'clock') connection.clockAheadMs = 21 * 60_000;
 const path = new PathChoice(localStorage);
 if (show === 'relay') path.relayByDefault = true;
+const store = memoryConversationStore();
+if (show !== 'first-visit') {
+  for (const each of keptConversations(Date.now())) await store.conversations.put(each.id, each);
+}
+sessionStorage.removeItem('chorus.open');
+/** Words in place of tokens. */
+const meter: PromptMeter = {
+  maxPositions: WREN.maxPositions,
+  count: (messages) => messages.reduce((sum, { content }) => sum + 4 + content.split(' ').length, 0),
+};
+const gauge = new ContextGauge({ clock, openMeter: () => Promise.resolve(meter) });
 const conversation = new Dialogue({
   models,
   settings,
+  kept: new KeptConversations(store),
+  tab: openInTab(sessionStorage),
   clock,
   random: (count) => crypto.getRandomValues(new Uint8Array(count)),
   prefetch: () => undefined,
@@ -92,6 +112,10 @@ const answers: Record<string, () => ChatEvent[]> = {
   disputed: disputedEvents,
   liar: liarEvents,
   queued: () => [{ type: 'queued', position: 2 }],
+  // A few questions, for the row of versions, the meter and the list.
+  talk: () => [...storyEvents().slice(0, -1), ended(), { type: 'receipt', ...receiptOutcomes()['receipt']! }],
+  editing: () => storyEvents(),
+  context: () => storyEvents(5),
   'receipt-making': () => [...storyEvents().slice(0, -1), ended()],
 };
 for (const [name, outcome] of Object.entries(receiptOutcomes())) {
@@ -110,7 +134,7 @@ async function* answer(): AsyncGenerator<ChatEvent> {
     await new Promise((resolve) => setTimeout(resolve, event.type === 'token' ? paceMs : 1));
     yield event;
   }
-  await new Promise(() => undefined);
+  if (!['talk', 'editing', 'context'].includes(show)) await new Promise(() => undefined);
 }
 
 const states: Record<string, (atMs: number) => VolunteerState> = {
@@ -143,6 +167,8 @@ const volunteer = new VolunteerPanel({
   tabStorage: sessionStorage,
   clock,
 });
+
+const served = new ServedTotals({ storage: localStorage, clock, exclusively: (work) => work() });
 
 const keptBlobs = [{ digest: 'd'.repeat(64) as Digest, storedBytes: 6_300_000, totalBytes: 6_300_000 }];
 const kept = new KeptFiles(() =>
@@ -221,6 +247,8 @@ mount(App, {
       connection,
       path,
       conversation,
+      gauge,
+      served,
       volunteer,
       kept,
       receipts,
@@ -237,6 +265,18 @@ await models.load();
 await network.refresh();
 if (show in states) await volunteer.start();
 if (show in answers || show === 'uncovered') await conversation.send('Tell me a story about a fox and a lantern.');
+if (show === 'talk') {
+  await conversation.send('And another one, with an owl in it?');
+  await conversation.regenerate();
+}
+if (show === 'editing') {
+  await conversation.send('And another one, with an owl in it?');
+  conversation.editing = conversation.turns[0]!.id;
+}
+if (show === 'context') {
+  await conversation.send('And another one, with an owl in it?');
+  conversation.draft = 'One more, please, and let it be about the sea this time.';
+}
 const files = givenFiles()[show];
 if (files !== undefined) await verify.take(files);
 // The address of the one receipt that can be opened.

@@ -11,7 +11,7 @@ import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import type { ListedReceipt, ReceiptList, ReceiptQuery } from '#shared/wire/receipt-list.ts';
 import type { OpenedModel } from '../../../web/receipts/open-model.ts';
-import type { MadeReceipt, ReceiptOutcome } from '../../../web/state/chat.ts';
+import type { MadeReceipt, ReceiptOutcome } from '../../../web/state/conversation/chat.ts';
 import { receiptVerdict, storyEvents } from './check-fixtures.ts';
 import { peer, WREN } from './fixtures.ts';
 

@@ -3,7 +3,7 @@ import { ChorusError } from '#shared/errors.ts';
 import type { EndedAnswer } from '#shared/receipt/build/make-receipt.ts';
 import { formatReceiptSecrets, parseReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
-import { makeTabReceipt, type TabReceiptDeps } from '../../../web/network/tab-receipt.ts';
+import { logTabReceipt, signTabReceipt, type TabReceiptDeps } from '../../../web/network/tab-receipt.ts';
 import { verifyHere } from '../../../web/receipts/verify-here.ts';
 import { giveAnswer, logReceipt, makePeople, policyOf, retold, type GivenAnswer } from '../../support/receipts.ts';
 import { wrenText } from '../../support/wren-text.ts';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 /** A server whose log takes every receipt, unless `answer` says otherwise. */
-function make(
+async function make(
   change: Partial<EndedAnswer> = {},
   answer: (receipt: ReceiptFile) => Promise<ReceiptFile> = (receipt) => logReceipt(given.people, receipt),
 ) {
@@ -30,7 +30,8 @@ function make(
     postReceipt: (envelope) => answer({ format: 'chorus-receipt/1', envelope, proof: null }),
   };
   const ended = { evidence, prompt: given.parts.prompt, answer: given.answer, ...change };
-  return makeTabReceipt(ended, deps, signal);
+  const signed = await signTabReceipt(ended, deps);
+  return signed.receipt === null ? signed : logTabReceipt(signed.receipt, deps, signal);
 }
 
 describe('making the receipt of an answer', () => {

@@ -33,6 +33,18 @@ describe('an error is explained with what to do about it', () => {
     expect(text).toMatch(/^No room for files: 5 of 5 MB are in use\. Lower the memory pledge/);
   });
 
+  test('a first question that is too long is not called a conversation', () => {
+    const details = { promptTokens: 700, maxPositions: 512 };
+    const first = explainError(new ChorusError('too-long', 'x', { ...details, isFirst: true }));
+    expect(first.title).toBe('This question is too long for this model');
+    expect(first.text).toBe(
+      'It has 700 tokens; the model reads 512, its answer included. Edit it, to ask something shorter.',
+    );
+    const later = explainError(new ChorusError('too-long', 'x', { ...details, isFirst: false }));
+    expect(later.title).toBe('The conversation is too long for this model');
+    expect(later.text).toContain('Leave out its oldest turns');
+  });
+
   // As browsers say it when storage, a module or a binary fails.
   test.each([
     new DOMException('The object can not be cloned.', 'DataCloneError'),

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
-import { ShownAnswer } from '../../../web/state/answer.svelte.ts';
-import type { ChatEvent } from '../../../web/state/chat.ts';
-import { summarizeChecks } from '../../../web/words/explain-check.ts';
+import { ShownAnswer } from '../../../../web/state/conversation/answer.svelte.ts';
+import type { ChatEvent } from '../../../../web/state/conversation/chat.ts';
+import { summarizeChecks } from '../../../../web/words/explain-check.ts';
 import {
   disputedEvents,
   liarEvents,
@@ -10,9 +10,9 @@ import {
   settledEvents,
   settlingEvents,
   storyEvents,
-} from '../../support/page-gallery/check-fixtures.ts';
-import { peer, ROUTE } from '../../support/page-gallery/fixtures.ts';
-import { receiptOutcomes } from '../../support/page-gallery/receipt-fixtures.ts';
+} from '../../../support/page-gallery/check-fixtures.ts';
+import { peer, ROUTE } from '../../../support/page-gallery/fixtures.ts';
+import { receiptOutcomes } from '../../../support/page-gallery/receipt-fixtures.ts';
 
 function after(events: readonly ChatEvent[]): ShownAnswer {
   const answer = new ShownAnswer(1000);

@@ -4,6 +4,8 @@ import type { StageRange } from '#shared/model/stage.ts';
 import { readersOf } from '#shared/route/readers.ts';
 import type { ReceiptVerdict } from '#shared/receipt/build/make-receipt.ts';
 import type { Route } from '#shared/route/route.ts';
+import type { KeptAnswer } from '../../conversations/kept-conversation.ts';
+import type { KeptEvidence } from '../../conversations/kept-evidence.ts';
 import type { ChatEvent } from './chat.ts';
 
 type EventOf<Type extends ChatEvent['type']> = Extract<ChatEvent, { type: Type }>;
@@ -92,6 +94,24 @@ export class AnswerChecks {
   conclude({ tier, counts, spans }: ReceiptVerdict): void {
     this.end({ tier, counts });
     this.#change(({ checks }) => ({ checks: checks.map((check) => asSigned(check, spans)) }));
+  }
+
+  /** Takes up what was kept of an answer's checks; without their evidence the verdict stands alone. */
+  restore(evidence: Pick<KeptEvidence, 'routes' | 'reroutes'> | null, { tier, counts }: KeptAnswer): void {
+    this.routes = evidence?.routes ?? [];
+    this.reroutes = evidence?.reroutes ?? [];
+    const thirds = this.routes.flatMap(({ checks }) =>
+      checks.flatMap(({ stages }) => stages.flatMap(({ arbiter }) => arbiter?.id ?? [])),
+    );
+    this.#noteReaders(
+      readersOf(
+        this.routes.map(({ route }) => route),
+        thirds,
+      ),
+    );
+    this.counts = counts;
+    if (tier === null) this.breakOff();
+    else this.tier = tier;
   }
 
   /** The answer broke off: nothing that is open will be decided. */

@@ -1,9 +1,12 @@
-import { toChorusError, type ChorusError } from '#shared/errors.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { ReceiptVerdict } from '#shared/receipt/build/make-receipt.ts';
 import type { Route } from '#shared/route/route.ts';
+import { MAX_REASON, type EndReason, type KeptAnswer } from '../../conversations/kept-conversation.ts';
+import type { KeptEvidence } from '../../conversations/kept-evidence.ts';
 import { AnswerChecks } from './answer-checks.svelte.ts';
 import { AnswerText, type TextPart } from './answer-text.ts';
-import type { ChatEvent, ReceiptOutcome } from './chat.ts';
+import type { ChatEvent, MadeReceipt, ReceiptOutcome } from './chat.ts';
+import { restoredReceipt } from './restored-receipt.ts';
 
 export type AnswerPhase = 'connecting' | 'queued' | 'opening' | 'reading' | 'writing' | 'done' | 'failed';
 
@@ -38,7 +41,7 @@ export class ShownAnswer {
   promptTokens: number | null = $state(null);
   firstTokenMs: number | null = $state(null);
   tokensPerSecond: number | null = $state(null);
-  endReason: 'stop' | 'length' | 'cancelled' | null = $state(null);
+  endReason: EndReason | null = $state(null);
   error: ChorusError | null = $state.raw(null);
   /** `making` from the end of the answer until its receipt is there or cannot be; null where there will be none. */
   receipt: 'making' | ReceiptOutcome | null = $state.raw(null);
@@ -47,6 +50,8 @@ export class ShownAnswer {
   readonly #startedAtMs: number;
   readonly #text = new AnswerText();
   #firstTokenAtMs = 0;
+  /** What there is of the receipt while the log is waited for. */
+  #signed: MadeReceipt | null = null;
   /** With those that were taken back. */
   #tokensMade = 0;
 
@@ -116,11 +121,63 @@ export class ShownAnswer {
         this.promptTokens = event.usage.promptTokens;
         if (event.hasEvidence) this.receipt = 'making';
         break;
+      case 'signed':
+        this.#signed = event.receipt;
+        break;
       case 'receipt':
         this.receipt = { receipt: event.receipt, error: event.error };
         if (event.receipt !== null) this.#conclude(event.receipt.verdict);
         break;
     }
+  }
+
+  /** Its text and figures, to be kept. */
+  get kept(): KeptAnswer {
+    const { phase, endReason, tokens, promptTokens, firstTokenMs, tokensPerSecond, error, checks } = this;
+    return {
+      state: phase === 'done' || phase === 'failed' ? phase : 'running',
+      parts: this.parts.map((part) => ({ ...part })),
+      error: error && keptError(error),
+      ...{ endReason, tokens, promptTokens, firstTokenMs, tokensPerSecond },
+      tier: checks.tier,
+      counts: { ...checks.counts },
+    };
+  }
+
+  /** How it was made, to be kept beside it. */
+  get evidence(): KeptEvidence {
+    const { checks } = this;
+    const outcome = this.receipt === 'making' ? this.#unfinishedReceipt : this.receipt;
+    return structuredClone({
+      routes: checks.routes,
+      reroutes: checks.reroutes.map((each) => ({ ...each, reason: each.reason.slice(0, MAX_REASON) })),
+      receipt: outcome && { receipt: outcome.receipt, error: outcome.error && keptError(outcome.error) },
+    }) as KeptEvidence;
+  }
+
+  get #unfinishedReceipt(): ReceiptOutcome {
+    const isSigned = this.#signed !== null;
+    const left = new ChorusError('cancelled', `the page was left before it was ${isSigned ? 'in the log' : 'signed'}`);
+    return { receipt: this.#signed, error: left };
+  }
+
+  /** Shows an answer that was kept. One that was being made when the page was left says so. */
+  restore(kept: KeptAnswer, evidence: KeptEvidence | null): void {
+    const { state, tokens, promptTokens, firstTokenMs, tokensPerSecond } = kept;
+    const wasRunning = state === 'running';
+    this.phase = state === 'failed' ? 'failed' : 'done';
+    this.endReason = wasRunning ? 'interrupted' : kept.endReason;
+    // Its verdicts are not to come any more.
+    this.parts = kept.parts.map((part) => ({ ...part, tier: part.tier ?? 'unchecked' }));
+    this.error = kept.error && thrownAgain(kept.error);
+    Object.assign(this, { tokens, promptTokens, firstTokenMs, tokensPerSecond });
+    this.decidedTokens = tokens;
+    this.checks.restore(evidence, kept);
+    const receipt = evidence?.receipt ?? null;
+    this.receipt = receipt && {
+      receipt: restoredReceipt(receipt.receipt),
+      error: receipt.error && thrownAgain(receipt.error),
+    };
   }
 
   /** Shows the route of the answer before, which the same session goes on with until told otherwise. */
@@ -201,4 +258,18 @@ export class ShownAnswer {
 
 function smooth(before: number | null | undefined, now: number): number {
   return before === null || before === undefined ? now : before + LAP_WEIGHT * (now - before);
+}
+
+function keptError({ code, message, details, raw }: ChorusError): NonNullable<KeptAnswer['error']> {
+  return {
+    code,
+    message: message.slice(0, MAX_REASON),
+    // What is no plain data could not be stored.
+    details: JSON.parse(JSON.stringify(details)) as Record<string, unknown>,
+    raw: raw?.slice(0, MAX_REASON) ?? null,
+  };
+}
+
+function thrownAgain({ code, message, details, raw }: NonNullable<KeptAnswer['error']>): ChorusError {
+  return new ChorusError(code, message, details, raw);
 }

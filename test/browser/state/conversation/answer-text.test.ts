@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Tier } from '#shared/judge/finding.ts';
-import { AnswerText } from '../../../web/state/answer-text.ts';
+import { AnswerText } from '../../../../web/state/conversation/answer-text.ts';
 
 const FIRST = 10;
 
