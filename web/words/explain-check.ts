@@ -167,19 +167,6 @@ export function summarizeChecks(answer: ShownAnswer): CheckSummaryText {
   }
 }
 
-/** What was found, in the fewest words that do not say more; the summary has the rest. */
-const BADGES: Readonly<Record<Tier, string>> = {
-  checked: 'Same result twice',
-  settled: 'A third decided',
-  unchecked: 'Unchecked',
-  disputed: 'Disputed',
-};
-
-/** The words beside the sign of an answer's verdict. */
-export function badgeOf({ tier, text }: { readonly tier: Tier | null; readonly text: string }): string {
-  return tier === null ? text : BADGES[tier];
-}
-
 function stagesOf({ checks }: ShownAnswer): readonly StageCheck[] {
   return checks.routes.flatMap((route) => route.checks.flatMap((check) => check.stages));
 }

@@ -68,6 +68,9 @@ async function show(widthPx: number, repeat = 1) {
 }
 
 async function expectAccessible(): Promise<void> {
+  // What slides in is pale until it is there.
+  const passing = document.getAnimations().filter(({ effect }) => effect?.getComputedTiming().endTime !== Infinity);
+  await Promise.allSettled(passing.map(({ finished }) => finished));
   const { violations } = await axe.run(document.body);
   expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id }) => id)).toEqual(
     [],

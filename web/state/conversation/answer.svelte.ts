@@ -151,7 +151,10 @@ export class ShownAnswer {
     return structuredClone({
       routes: checks.routes,
       reroutes: checks.reroutes.map((each) => ({ ...each, reason: each.reason.slice(0, MAX_REASON) })),
-      receipt: outcome && { receipt: outcome.receipt, error: outcome.error && keptError(outcome.error) },
+      receipt: outcome && {
+        receipt: outcome.receipt && withoutVerdict(outcome.receipt),
+        error: outcome.error && keptError(outcome.error),
+      },
     }) as KeptEvidence;
   }
 
@@ -258,6 +261,11 @@ export class ShownAnswer {
 
 function smooth(before: number | null | undefined, now: number): number {
   return before === null || before === undefined ? now : before + LAP_WEIGHT * (now - before);
+}
+
+/** Its verdict is in its file. */
+function withoutVerdict({ verdict: _verdict, ...receipt }: MadeReceipt): Omit<MadeReceipt, 'verdict'> {
+  return receipt;
 }
 
 function keptError({ code, message, details, raw }: ChorusError): NonNullable<KeptAnswer['error']> {

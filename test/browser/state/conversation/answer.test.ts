@@ -154,8 +154,8 @@ test('an answer shows the verdict of its receipt, which is no better than what w
   expect(new Set(answer.parts.map(({ tier }) => tier))).toEqual(new Set(['unchecked']));
   const stages = answer.checks.routes.flatMap(({ checks }) => checks.flatMap((check) => check.stages));
   expect(new Set(stages.map(({ reason }) => reason))).toEqual(new Set(['not-signed']));
-  const words = 'Partly unchecked: all parts agreed, but were not signed by two volunteers';
-  expect(summarizeChecks(answer)).toEqual({ tier: 'unchecked', text: words });
+  const words = 'Unchecked: all 3 chunks could not be checked';
+  expect(summarizeChecks(answer)).toEqual({ tier: 'unchecked', text: words, note: null });
 });
 
 test('a receipt of a whole answer changes nothing of its verdicts', () => {

@@ -213,10 +213,11 @@ test('a reload brings the conversation back: texts, verdicts, checks, receipt an
   ]);
   expect(conversation.branchesAt(conversation.last!)).toHaveLength(2);
   const [was, is] = [before.last!.answer, conversation.last!.answer];
-  for (const part of ['text', 'parts', 'tokens', 'tokensPerSecond', 'endReason', 'phase', 'receipt'] as const) {
+  for (const part of ['text', 'parts', 'tokens', 'tokensPerSecond', 'endReason', 'phase'] as const) {
     expect(is[part], part).toEqual(was[part]);
   }
   expect(is.checks.routes).toEqual(was.checks.routes);
+  expect(is.evidence).toEqual(was.evidence);
   expect([is.checks.tier, is.checks.counts]).toEqual([was.checks.tier, was.checks.counts]);
   await conversation.send('three');
   expect(counts.opened).toBe(1);
