@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
@@ -60,6 +60,9 @@ export function defineServe(command: Command): void {
 }
 
 async function serve(given: Config): Promise<void> {
+  // Before the import, which takes a while. A signal ends the process at once as long as nothing is open.
+  await checkPort(given);
+  const dataFolder = await openFolder(given.dataFolder, openDataFolder(given.dataFolder, given));
   const stop = stopSignal();
   const hasPage = existsSync(join(builtPageFolder, 'index.html'));
   const config = { ...given, webFolder: hasPage ? builtPageFolder : null };
@@ -67,19 +70,22 @@ async function serve(given: Config): Promise<void> {
   surviveLostOutput(destination);
   const log = pino({ level: config.logLevel, base: null }, destination);
   try {
-    // Before the import, which takes a while.
-    await checkPort(config);
-    await serveFolder(config, log, hasPage, stop);
+    await serveFolder(config, dataFolder, log, hasPage, stop);
   } catch (thrown) {
-    throw explainFileFault(thrown, resolve(config.dataFolder));
+    throw explainFileFault(thrown, dataFolder.path);
   } finally {
     // The `peer` package keeps timers that nothing can stop, so the process ends by force once the outcome is told.
     setImmediate(() => process.exit());
   }
 }
 
-async function serveFolder(config: Config, log: Logger, hasPage: boolean, stop: AbortSignal): Promise<void> {
-  const dataFolder = await openFolder(config.dataFolder, openDataFolder(config.dataFolder, config));
+async function serveFolder(
+  config: Config,
+  dataFolder: DataFolder,
+  log: Logger,
+  hasPage: boolean,
+  stop: AbortSignal,
+): Promise<void> {
   if (!config.newDatabase) await demandDatabase(dataFolder.path);
   const databasePath = join(dataFolder.path, 'chorus.sqlite');
   const opened = await openSqliteStore(dataFolder.path).catch((thrown: unknown) => {

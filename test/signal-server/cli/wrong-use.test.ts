@@ -49,6 +49,11 @@ describe('a command that is called wrongly', () => {
       () => serving('--data', at('file', 'data')),
       /cannot be used: .*file is a file, not a folder\. Name another with --data/,
     ],
+    [
+      'a host is none, as some shells set one',
+      () => ['serve', '--port', '0', '--host', 'no.such.invalid'],
+      /no address "no\.such\.invalid", which --host says, or HOST in the environment/,
+    ],
     ['data are a file', () => serving('--data', at('file')), /cannot be used: .*file is a file, not a folder/],
     [
       'data are a link to nowhere',
@@ -113,7 +118,18 @@ describe('chorus --help', () => {
   it.each([[['--help']], [['help']]])('lists every command: %j', async (args) => {
     const { code, out } = await callChorus(...args);
     expect(code).toBe(0);
-    for (const name of ['serve', 'ask', 'volunteer', 'verify', 'witness', 'import-model', 'sign-model', 'verify-model'])
+    for (const name of [
+      'serve',
+      'ask',
+      'volunteer',
+      'verify',
+      'backup',
+      'restore',
+      'witness',
+      'import-model',
+      'sign-model',
+      'verify-model',
+    ])
       expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
   });
 
