@@ -159,7 +159,7 @@ export class ComputeHost {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      return openWasm(this.#runtimes, toChorusError(thrown).own ?? 'the graphics adapter cannot be used');
+      return openWasm(this.#runtimes, toChorusError(thrown).own ?? 'the browser could not open the graphics device');
     }
   }
 

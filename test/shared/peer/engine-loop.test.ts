@@ -74,7 +74,7 @@ describe('what an engine asks of its loop', () => {
     key = { sign: () => Promise.reject(new Error('the key is gone')) };
     loop.dispatch({ type: 'ask', what: { type: 'sign', bytes } });
     await settle();
-    expect(heard).toEqual([new ChorusError('internal', 'the key is gone')]);
+    expect(heard).toEqual([new ChorusError('internal', 'the key is gone', {}, 'the key is gone')]);
   });
 
   it('is not answered to an engine whose loop has stopped', async () => {

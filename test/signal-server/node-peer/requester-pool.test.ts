@@ -69,7 +69,7 @@ describe('the pool of requesters', () => {
   it('is a stranger like any other without the token of its server', async () => {
     const stranger = poolOf('guessed');
     await stranger.take();
-    await expect(stranger.take()).rejects.toMatchObject({ code: 'server-lost' });
+    await expect(stranger.take()).rejects.toMatchObject({ code: 'rate-limited' });
     stranger.stop();
   });
 });

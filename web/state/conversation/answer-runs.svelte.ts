@@ -26,6 +26,8 @@ export interface AnswerRunsDeps {
 interface Run {
   readonly tree: TurnTree;
   readonly turn: Turn;
+  /** In place of that of the settings. */
+  readonly temperature: number | undefined;
   readonly stop: AbortController;
 }
 
@@ -68,10 +70,10 @@ export class AnswerRuns {
     if (before !== null && before !== tree && !this.isIn(before.id)) this.#dropChat(before);
   }
 
-  /** Has the last question of a conversation answered. Failures end in the answer, never in a rejection. */
-  async answer(tree: TurnTree, turn: Turn): Promise<void> {
+  /** Has the last question of a conversation answered, at the temperature of the settings if none is given. Failures end in the answer, never in a rejection. */
+  async answer(tree: TurnTree, turn: Turn, temperature?: number): Promise<void> {
     const { saver } = this.#deps;
-    const run: Run = { tree, turn, stop: new AbortController() };
+    const run: Run = { tree, turn, temperature, stop: new AbortController() };
     this.#runs = [...this.#runs, run];
     saver.now(tree);
     let chat: Chat | null = null;
@@ -89,10 +91,11 @@ export class AnswerRuns {
     }
   }
 
-  async #take(chat: Chat, { tree, turn, stop }: Run): Promise<void> {
+  async #take(chat: Chat, { tree, turn, stop, ...run }: Run): Promise<void> {
     const { clock, settings, saver } = this.#deps;
     const { answer, question, leftOut } = turn;
-    const { temperature, topP, maxNewTokens, seed } = settings.ask.value;
+    const { topP, maxNewTokens, seed, ...set } = settings.ask.value;
+    const temperature = run.temperature ?? set.temperature;
     const turns = pathTo(tree.turns, turn.parent).map((each) => ({
       question: each.question,
       answer: each.answer.text,

@@ -141,6 +141,12 @@ export class Dialogue {
     await this.#ask(this.last?.id ?? null, text, this.leaveOut);
   }
 
+  /** Asks a question of ours at temperature 0: what the model says to it most likely, whatever the settings are. */
+  async sendSuggestion(question: string): Promise<void> {
+    if (this.isRunning || this.status !== 'shown') return;
+    await this.#ask(this.last?.id ?? null, question, this.leaveOut, 0);
+  }
+
   /** Stops the answer being made; what came so far stays. */
   stop(): void {
     this.#runs.stopIn(this.id);
@@ -236,7 +242,7 @@ export class Dialogue {
     this.#runs.lookAt(tree);
   }
 
-  async #ask(parent: KeptId | null, question: string, leftOut: number): Promise<void> {
+  async #ask(parent: KeptId | null, question: string, leftOut: number, temperature?: number): Promise<void> {
     const { clock } = this.#deps;
     const [tree, before] = [this.#tree, this.last];
     const answer = new ShownAnswer(clock.nowMs());
@@ -246,7 +252,7 @@ export class Dialogue {
     this.#leaveOut = null;
     this.#runs.lookAt(tree);
     this.#keepTab();
-    await this.#runs.answer(tree, turn);
+    await this.#runs.answer(tree, turn, temperature);
   }
 
   #keepTab(): void {

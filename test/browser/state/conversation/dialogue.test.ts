@@ -93,6 +93,14 @@ test('the whole history goes with the second question, over the same chat', asyn
   expect(counts).toEqual({ opened: 1, closed: 0 });
 });
 
+test('a suggestion is asked at temperature 0, and a question of one’s own as it is set', async () => {
+  const { conversation, asked, settings } = setUp(story);
+  settings.ask.update({ temperature: 0.7 });
+  await conversation.sendSuggestion('What is 17 plus 25?');
+  await conversation.send('and 18 plus 26?');
+  expect(asked.map(({ options }) => options.temperature)).toEqual([0, 0.7]);
+});
+
 test('the second answer shows the route that the session goes on with', async () => {
   const { conversation } = setUp(async function* () {
     yield* storyEvents().filter((event) => event.type !== 'routed' || conversation.turns.length === 1);
