@@ -235,7 +235,8 @@ export class Volunteer {
       numericClass: backend.numericClass,
       runtimeVersion: backend.runtimeVersion,
       pledgeBytes: settings.pledgeBytes,
-      webrtc: settings.webrtc,
+      // It may have been found out, or chosen, since.
+      webrtc: this.#deps.settings.webrtc,
       slots: settings.slots,
       held: [...now, ...before].slice(0, 8),
       layerMs: this.#layerMs,

@@ -24,6 +24,8 @@ export function describeRelay(networkOf: () => TestNetwork, volunteers: Voluntee
     test('answer what the uncut model answers, through the relay, and the page says so', async () => {
       const requester = await networkOf().requester({ relayOnly: true, maxNewTokens });
       relayOnly.push(requester);
+      // It stands open before the first question, and is folded from then on.
+      await requester.page.getByText('no stranger sees its network address').waitFor();
       await sendQuestion(requester, question);
       const text = await finishedAnswer(requester);
       expect(text.trim()).toBe(golden.answer([{ role: 'user', content: question }], maxNewTokens).trim());
@@ -53,6 +55,7 @@ export function describeRelay(networkOf: () => TestNetwork, volunteers: Voluntee
     test('make no connection of their own, offer none, and say who sees what', async () => {
       const { volunteers: listed } = await networkOf().snapshot();
       expect(listed.map(({ webrtc }) => webrtc)).toEqual([false, false, false, false]);
+      await relayOnly.at(-1)!.page.getByText('Strangers can read this').click();
       for (const tab of relayOnly) {
         expect(await connectionsMade(tab)).toBe(0);
         await tab.page.getByText('no stranger sees its network address').waitFor();

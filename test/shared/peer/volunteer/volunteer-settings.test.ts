@@ -28,6 +28,8 @@ let control: ToyControl;
 let worker: ToyWorker;
 let volunteer: Volunteer;
 let assignments: number;
+/** Whether its device talks to others directly. */
+let isDirect: boolean;
 
 beforeEach(async () => {
   network = new ToyNetwork();
@@ -48,9 +50,14 @@ beforeEach(async () => {
     clock: network.clock,
     verify: toyVerify,
     random: randomBytes,
-    settings: { ...settings, keepSubgroups: false, webrtc: true, held: [], isHidden: () => false },
+    settings: {
+      ...{ ...settings, keepSubgroups: false, held: [], isHidden: () => false },
+      get webrtc() {
+        return isDirect;
+      },
+    },
   });
-  assignments = 0;
+  [assignments, isDirect] = [0, true];
 });
 
 const said = <Type extends PeerControlMessage['type']>(type: Type) =>
@@ -87,6 +94,16 @@ describe('a person can change, while it works,', () => {
     await answered();
     expect(network.clock.nowMs() - startMs).toBeGreaterThan(11 * 8);
     expect(worker.loads).toHaveLength(1);
+  });
+
+  it('whether it talks to others directly, also after another setting', async () => {
+    await serve();
+    volunteer.configure({ ...settings, dutyShare: 0.5 });
+    isDirect = false;
+    volunteer.offerAgain();
+    isDirect = true;
+    volunteer.offerAgain();
+    expect(said('offer').map(({ webrtc }) => webrtc)).toEqual([true, false, true]);
   });
 
   it('how many sessions it runs: its stage is loaded for as many, once the running ones have ended', async () => {
