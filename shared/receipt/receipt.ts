@@ -10,6 +10,7 @@ import { RECEIPT_TYPE, sha256Schema, statementSchema, timeSchema } from './state
 /** Raw Ed25519 public key, 32 bytes in base64. */
 const publicKeySchema = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);
 const difference = z.number().min(0);
+/** How far two replicas' rows of a chunk are apart, or may be. */
 const differencesSchema = z.object({ median: difference, p95: difference, max: difference, bias: difference });
 export const tierSchema = z.enum(TIERS);
 const position = z.int().min(0).max(MAX_POSITIONS);
@@ -18,23 +19,30 @@ const stageNumber = z
   .min(0)
   .max(MAX_STAGES - 1);
 
+/** The closeness of two replicas on one chunk (judge/finding.ts). */
+export const closenessSchema = differencesSchema.extend({ norm: z.number(), tokenGap: difference });
+/** The limits that a pair of numeric classes was held to, and whether they were measured for it. */
+export const limitsSchema = z.object({
+  pair: z.string().max(405),
+  kind: z.enum(['hidden', 'logits']),
+  isMeasured: z.boolean(),
+  accept: differencesSchema,
+  reject: differencesSchema,
+  tokenGap: difference,
+});
+/** What a shadow's own rows draw at the head; null where nothing was drawn. */
+export const drawsSchema = z.object({ drawn: position, lost: position, firstLost: position.nullable() }).nullable();
+
 /** One comparison of a primary with one of its shadows, as the requester judged it (judge/finding.ts). */
 const findingSchema = z.object({
   shadow: peerIdSchema,
   outcome: z.enum(['agreed', 'suspect', 'rejected']),
   isExact: z.boolean(),
-  closeness: differencesSchema.extend({ norm: z.number(), tokenGap: difference }),
+  closeness: closenessSchema,
   /** The limits it was held to, and whether they were measured for this pair of numeric classes. */
-  limits: z.object({
-    pair: z.string().max(405),
-    kind: z.enum(['hidden', 'logits']),
-    isMeasured: z.boolean(),
-    accept: differencesSchema,
-    reject: differencesSchema,
-    tokenGap: difference,
-  }),
+  limits: limitsSchema,
   /** What the shadow's own rows draw, at the head; null where nothing was drawn, absent where nobody looked. */
-  draws: z.object({ drawn: position, lost: position, firstLost: position.nullable() }).nullable().optional(),
+  draws: drawsSchema.optional(),
 });
 
 const spanSchema = z.object({

@@ -4,7 +4,7 @@ import { CHECK_FAILURES, TIERS, UNCHECKED_REASONS } from '#shared/judge/finding.
 import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '#shared/limits.ts';
 import { stageRangeSchema } from '#shared/model/stage.ts';
 import { SALT_BYTES } from '#shared/receipt/evidence/salted.ts';
-import { receiptFileSchema } from '#shared/receipt/receipt.ts';
+import { closenessSchema, drawsSchema, limitsSchema, receiptFileSchema } from '#shared/receipt/receipt.ts';
 import { routeSchema } from '#shared/route/route.ts';
 import { keptErrorSchema, MAX_REASON } from './kept-conversation.ts';
 
@@ -18,24 +18,15 @@ const stage = z
   .min(0)
   .max(MAX_STAGES - 1);
 const numericClass = z.string().max(200);
-const difference = z.number().min(0);
-const differencesSchema = z.object({ median: difference, p95: difference, max: difference, bias: difference });
 
 const findingSchema = z.object({
   shadow: peerIdSchema,
   shadowClass: numericClass,
   outcome: z.enum(['agreed', 'suspect', 'rejected']),
   isExact: z.boolean(),
-  closeness: differencesSchema.extend({ norm: z.number(), tokenGap: difference }),
-  threshold: z.object({
-    pair: z.string().max(405),
-    kind: z.enum(['hidden', 'logits']),
-    isMeasured: z.boolean(),
-    accept: differencesSchema,
-    reject: differencesSchema,
-    tokenGap: difference,
-  }),
-  draws: z.object({ drawn: position, lost: position, firstLost: position.nullable() }).nullable(),
+  closeness: closenessSchema,
+  threshold: limitsSchema,
+  draws: drawsSchema,
 });
 
 const spanCheckSchema = z.object({

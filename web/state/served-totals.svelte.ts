@@ -8,9 +8,9 @@ const totalsSchema = z.object({
   /** Tokens that passed a stage held here. */
   tokens: count,
   /** Parts of others' work that were run again here. */
-  partsRerun: count,
+  chunksRerun: count,
   /** Parts of this browser's own work that it stood for. */
-  partsCommitted: count,
+  chunksCommitted: count,
   /** When the counting began; null before anything was served. */
   sinceMs: z.number().min(0).nullable(),
 });
@@ -18,7 +18,7 @@ export type ServedSums = z.infer<typeof totalsSchema>;
 type Counts = Omit<ServedSums, 'sinceMs'>;
 
 export const MAX_NAME = 40;
-const NOTHING: Counts = { tokens: 0, partsRerun: 0, partsCommitted: 0 };
+const NOTHING: Counts = { tokens: 0, chunksRerun: 0, chunksCommitted: 0 };
 /** Work is added to what is stored no more often than this. */
 const ADD_MS = 2_000;
 
@@ -68,7 +68,7 @@ export class ServedTotals {
     volunteer.onChange(() => {
       const now = countsOf(volunteer);
       // A new sitting counts from 0.
-      const start = now.tokens < before.tokens || now.partsRerun < before.partsRerun ? NOTHING : before;
+      const start = now.tokens < before.tokens || now.chunksRerun < before.chunksRerun ? NOTHING : before;
       before = now;
       this.#count(add(now, start, -1));
     });
@@ -100,17 +100,17 @@ export class ServedTotals {
 }
 
 function countsOf({ state }: Working): Counts {
-  return { tokens: state.tokensServed, partsRerun: state.spansShadowed, partsCommitted: state.spansCommitted };
+  return { tokens: state.tokensServed, chunksRerun: state.spansShadowed, chunksCommitted: state.spansCommitted };
 }
 
 function add(a: Counts, b: Counts, sign: 1 | -1 = 1): Counts {
   return {
     tokens: Math.max(0, a.tokens + sign * b.tokens),
-    partsRerun: Math.max(0, a.partsRerun + sign * b.partsRerun),
-    partsCommitted: Math.max(0, a.partsCommitted + sign * b.partsCommitted),
+    chunksRerun: Math.max(0, a.chunksRerun + sign * b.chunksRerun),
+    chunksCommitted: Math.max(0, a.chunksCommitted + sign * b.chunksCommitted),
   };
 }
 
-function isNothing({ tokens, partsRerun, partsCommitted }: Counts): boolean {
-  return tokens + partsRerun + partsCommitted === 0;
+function isNothing({ tokens, chunksRerun, chunksCommitted }: Counts): boolean {
+  return tokens + chunksRerun + chunksCommitted === 0;
 }

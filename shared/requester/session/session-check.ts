@@ -41,6 +41,8 @@ export class SessionCheck {
   #records: SessionRecords | null = null;
   /** Shadows that were left out gently. */
   readonly #spared = new Set<PeerId>();
+  /** Replicas that were named for a word that they withhold. */
+  readonly #withholding = new Set<PeerId>();
   #isBroken = false;
 
   constructor(host: CheckHost, book: SpanBook) {
@@ -129,8 +131,10 @@ export class SessionCheck {
     this.audit?.unreachable(shadow);
   }
 
-  /** A replica withholds a word, and the answer is about to leave it. */
+  /** A replica withholds a word, and the answer is to leave it. It is named once, though nobody may take its place. */
   withheld({ span: { start, end }, ...word }: Withheld): void {
+    if (this.#withholding.has(word.volunteer)) return;
+    this.#withholding.add(word.volunteer);
     this.#blame({ ...word, start, end, proof: null });
   }
 

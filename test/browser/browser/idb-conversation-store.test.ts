@@ -67,11 +67,13 @@ test('other tabs are told of a change, and nonsense on the channel is heard by n
 test('work of one name is done in one tab at a time', async () => {
   const { mine, theirs } = openTwice();
   const done: string[] = [];
-  const work = (tab: string) => async () => {
-    done.push(`${tab} begins`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    done.push(`${tab} ends`);
-  };
-  await Promise.all([mine.exclusively(work('mine')), theirs.exclusively(work('theirs'))]);
+  const waiting = async () => (await navigator.locks.query()).pending?.length;
+  const first = mine.exclusively(async () => {
+    done.push('mine begins');
+    await expect.poll(waiting).toBe(1);
+    done.push('mine ends');
+  });
+  const second = theirs.exclusively(() => Promise.resolve(void done.push('theirs begins', 'theirs ends')));
+  await Promise.all([first, second]);
   expect(done).toEqual(['mine begins', 'mine ends', 'theirs begins', 'theirs ends']);
 });

@@ -28,9 +28,9 @@ test('work is counted as it happens, and there after a reload', async () => {
   const { clock, totals, serve } = openTab();
   serve(5);
   serve(12, 1, 2);
-  expect(totals.sums).toMatchObject({ tokens: 12, partsRerun: 1, partsCommitted: 2 });
+  expect(totals.sums).toMatchObject({ tokens: 12, chunksRerun: 1, chunksCommitted: 2 });
   await clock.advance(2_000);
-  expect(openTab().totals.sums).toMatchObject({ tokens: 12, partsRerun: 1, partsCommitted: 2 });
+  expect(openTab().totals.sums).toMatchObject({ tokens: 12, chunksRerun: 1, chunksCommitted: 2 });
 });
 
 test('a sitting that begins anew adds to the one before', () => {
@@ -38,7 +38,7 @@ test('a sitting that begins anew adds to the one before', () => {
   serve(100, 4);
   serve(0);
   serve(3);
-  expect(totals.sums).toMatchObject({ tokens: 103, partsRerun: 4 });
+  expect(totals.sums).toMatchObject({ tokens: 103, chunksRerun: 4 });
 });
 
 test('two tabs of one browser count together, and lose nothing to each other', () => {

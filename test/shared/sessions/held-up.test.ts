@@ -65,6 +65,22 @@ describe('a verdict that a replica holds up, though it answers', () => {
     expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
   });
 
+  it('names who withholds a word once, although nobody can take its place', async () => {
+    const network = checkedNetwork([], 2);
+    const shadow = network.of(1)[1]!;
+    let askedMs = 0;
+    network.links.fate = (message, from) => {
+      if (message.type !== 'reveal' || from !== shadow.id) return [1];
+      // It comes in the end, before the check ends it.
+      askedMs ||= network.clock.nowMs();
+      return [4_500];
+    };
+    const { events } = await ask(network, 70, 20);
+    expect(askedMs).toBeGreaterThan(0);
+    expect(only(events, 'fault')).toMatchObject([{ volunteer: shadow.id, code: 'reveal-missing' }]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+  });
+
   it('is waited for where the answer would be checked less without that replica', async () => {
     const network = checkedNetwork([], 2);
     const shadow = network.of(1)[1]!;

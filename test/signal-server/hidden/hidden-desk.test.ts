@@ -101,6 +101,16 @@ describe('the desk of hidden sessions', () => {
     await settle();
   }
 
+  /** Volunteer 3 comes, and does not open its trial in time. */
+  async function beLate(): Promise<void> {
+    attach();
+    join('3');
+    runs[0]!.onAsker(asker, true);
+    desk.planFor(asker, model, request);
+    await clock.advance(hidden.trialOpenMs);
+    await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
+  }
+
   it('lets everybody work while nobody can carry sessions out', () => {
     expect(desk.gateOf(join('3'))).toBe('open');
     expect(desk.planFor(asker, model, request)).toBeNull();
@@ -156,12 +166,7 @@ describe('the desk of hidden sessions', () => {
   });
 
   it('forgives one that was late because its page stood still, and tries it as if that had not been', async () => {
-    attach();
-    join('3');
-    runs[0]!.onAsker(asker, true);
-    desk.planFor(asker, model, request);
-    await clock.advance(hidden.trialOpenMs);
-    await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
+    await beLate();
     desk.silent(id('3'));
     registry.leave(id('3'));
     const again = join('3', back, 2);
@@ -199,12 +204,7 @@ describe('the desk of hidden sessions', () => {
   });
 
   it('holds lateness against one that leaves of itself all the same', async () => {
-    attach();
-    join('3');
-    runs[0]!.onAsker(asker, true);
-    desk.planFor(asker, model, request);
-    await clock.advance(hidden.trialOpenMs);
-    await end(runs[0]!, new ChorusError('cancelled', 'the answer was cancelled'));
+    await beLate();
     registry.leave(id('3'));
     await clock.advance(SILENCE_MS);
     desk.tick();

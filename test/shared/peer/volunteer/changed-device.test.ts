@@ -1,20 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
-import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
-import { Volunteer, type LendingSettings } from '#shared/peer/volunteer/volunteer.ts';
-import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';
-import { toyDigest, toyManifestBytes } from '../../../support/toy-model.ts';
-import {
-  serverIdentity,
-  ToyControl,
-  toyIdentity,
-  ToyNetwork,
-  toyRanges,
-  toyVerify,
-} from '../../../support/toy-network.ts';
-import { ToyWorker } from '../../../support/toy-worker.ts';
+import type { LendingSettings, Volunteer } from '#shared/peer/volunteer/volunteer.ts';
+import { toyDigest } from '../../../support/toy-model.ts';
+import { type ToyControl, ToyNetwork, toyRanges } from '../../../support/toy-network.ts';
+import type { ToyWorker } from '../../../support/toy-worker.ts';
+import { toyLending, toyVolunteer } from '../../../support/toy-volunteer.ts';
 
 const lostDevice = new ChorusError('device-lost', 'the graphics device was lost: A valid external Instance reference');
 const silentThread = new ChorusError('worker-lost', 'the compute thread does not answer');
@@ -28,24 +18,12 @@ let volunteer: Volunteer;
 async function make(backend: LendingSettings['backend']): Promise<void> {
   network = new ToyNetwork();
   isDirect = true;
-  const identity = toyIdentity('the volunteer');
-  control = new ToyControl(identity.id);
-  worker = new ToyWorker(network.clock);
-  const manifest = await signEnvelope(serverIdentity, MANIFEST_PAYLOAD_TYPE, toyManifestBytes);
-  volunteer = new Volunteer({
-    ...{ identity, control, worker, clock: network.clock, verify: toyVerify, random: randomBytes },
-    links: network.links.join(identity.id),
-    blobs: new MemoryBlobStore(),
-    fetchRange: () => Promise.reject(new ChorusError('internal', 'the toy has no bytes to fetch')),
-    fetchManifest: async () => manifest,
-    settings: {
-      ...{ backend, keepSubgroups: false, pledgeBytes: 1_000_000, slots: 2, dutyShare: 1, held: [] },
-      isHidden: () => false,
-      get webrtc() {
-        return isDirect;
-      },
+  ({ volunteer, control, worker } = await toyVolunteer(network, {
+    ...{ ...toyLending, backend },
+    get webrtc() {
+      return isDirect;
     },
-  });
+  }));
   volunteer.start();
   await network.clock.advance(10);
 }

@@ -1,21 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
-import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { Volunteer } from '#shared/peer/volunteer/volunteer.ts';
-import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';
-import { toyDigest, toyManifestBytes } from '../../../support/toy-model.ts';
-import {
-  serverIdentity,
-  ToyControl,
-  toyIdentity,
-  ToyNetwork,
-  toyRanges,
-  toyVerify,
-} from '../../../support/toy-network.ts';
-import { ToyWorker } from '../../../support/toy-worker.ts';
+import type { Volunteer } from '#shared/peer/volunteer/volunteer.ts';
+import { toyDigest } from '../../../support/toy-model.ts';
+import { type ToyControl, ToyNetwork, toyRanges } from '../../../support/toy-network.ts';
+import type { ToyWorker } from '../../../support/toy-worker.ts';
+import { toyVolunteer } from '../../../support/toy-volunteer.ts';
 
 let network: ToyNetwork;
 let control: ToyControl;
@@ -24,32 +14,7 @@ let volunteer: Volunteer;
 
 beforeEach(async () => {
   network = new ToyNetwork();
-  const identity = toyIdentity('the volunteer');
-  control = new ToyControl(identity.id);
-  worker = new ToyWorker(network.clock);
-  const manifest = await signEnvelope(serverIdentity, MANIFEST_PAYLOAD_TYPE, toyManifestBytes);
-  volunteer = new Volunteer({
-    identity,
-    control,
-    links: network.links.join(identity.id),
-    worker,
-    blobs: new MemoryBlobStore(),
-    fetchRange: () => Promise.reject(new ChorusError('internal', 'the toy has no bytes to fetch')),
-    fetchManifest: () => Promise.resolve(manifest),
-    clock: network.clock,
-    verify: toyVerify,
-    random: randomBytes,
-    settings: {
-      backend: 'auto',
-      keepSubgroups: false,
-      pledgeBytes: 1_000_000,
-      slots: 2,
-      dutyShare: 1,
-      webrtc: true,
-      held: [],
-      isHidden: () => false,
-    },
-  });
+  ({ volunteer, control, worker } = await toyVolunteer(network));
 });
 
 const failures = () => control.sent.filter(({ type }) => type === 'failed');

@@ -1,23 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { signEnvelope } from '#shared/crypto/dsse.ts';
-import { randomBytes } from '#shared/crypto/web-crypto.ts';
-import { ChorusError } from '#shared/errors.ts';
 import { DRAIN_TIMEOUT_MS } from '#shared/limits.ts';
-import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { Volunteer, type Lending } from '#shared/peer/volunteer/volunteer.ts';
+import type { Lending, Volunteer } from '#shared/peer/volunteer/volunteer.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
-import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';
-import { GREEDY, toyDigest, toyManifestBytes } from '../../../support/toy-model.ts';
-import {
-  serverIdentity,
-  ToyControl,
-  toyIdentity,
-  ToyNetwork,
-  toyRanges,
-  toyVerify,
-} from '../../../support/toy-network.ts';
-import { ToyWorker } from '../../../support/toy-worker.ts';
+import { GREEDY, toyDigest } from '../../../support/toy-model.ts';
+import { type ToyControl, ToyNetwork, toyRanges } from '../../../support/toy-network.ts';
+import type { ToyWorker } from '../../../support/toy-worker.ts';
+import { toyLending, toyVolunteer } from '../../../support/toy-volunteer.ts';
 
 const request = { promptTokens: [4, 5, 6], maxNewTokens: 12, sampling: GREEDY };
 const middle = toyRanges[1] as StageRange;
@@ -33,30 +22,12 @@ let isDirect: boolean;
 
 beforeEach(async () => {
   network = new ToyNetwork();
-  const identity = toyIdentity('the volunteer');
-  const socket = new ToyControl(identity.id);
-  control = socket;
-  worker = new ToyWorker(network.clock);
-  network.seatSockets.set(identity.id, (seat) => socket.say({ type: 'seat', seat }));
-  const manifest = await signEnvelope(serverIdentity, MANIFEST_PAYLOAD_TYPE, toyManifestBytes);
-  volunteer = new Volunteer({
-    identity,
-    control,
-    links: network.links.join(identity.id),
-    worker,
-    blobs: new MemoryBlobStore(),
-    fetchRange: () => Promise.reject(new ChorusError('internal', 'the toy has no bytes to fetch')),
-    fetchManifest: async () => manifest,
-    clock: network.clock,
-    verify: toyVerify,
-    random: randomBytes,
-    settings: {
-      ...{ ...settings, keepSubgroups: false, held: [], isHidden: () => false },
-      get webrtc() {
-        return isDirect;
-      },
+  ({ volunteer, control, worker } = await toyVolunteer(network, {
+    ...{ ...toyLending, ...settings },
+    get webrtc() {
+      return isDirect;
     },
-  });
+  }));
   [assignments, isDirect] = [0, true];
 });
 

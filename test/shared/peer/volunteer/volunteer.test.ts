@@ -2,42 +2,23 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
 import { signEnvelope } from '#shared/crypto/dsse.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
-import { randomBytes } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { DRAIN_TIMEOUT_MS } from '#shared/limits.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { Volunteer, type LendingSettings } from '#shared/peer/volunteer/volunteer.ts';
+import type { LendingSettings, Volunteer } from '#shared/peer/volunteer/volunteer.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import { CheckDriver, shadowedRoute } from '../../../support/check-driver.ts';
-import { MemoryBlobStore } from '../../../support/memory-blob-store.ts';
 import { GREEDY, toyAnswer, toyDigest, toyManifest, toyManifestBytes } from '../../../support/toy-model.ts';
-import {
-  serverIdentity,
-  ToyControl,
-  toyIdentity,
-  ToyNetwork,
-  toyRanges,
-  toyVerify,
-} from '../../../support/toy-network.ts';
+import { serverIdentity, type ToyControl, toyIdentity, ToyNetwork, toyRanges } from '../../../support/toy-network.ts';
 import { evidenceOf } from '../../../support/toy-receipt.ts';
-import { ToyWorker } from '../../../support/toy-worker.ts';
+import type { ToyWorker } from '../../../support/toy-worker.ts';
+import { toyLending, toyVolunteer } from '../../../support/toy-volunteer.ts';
 
 const prompt = [4, 5, 6];
 const request = { promptTokens: prompt, maxNewTokens: 12, sampling: GREEDY };
 const middle = toyRanges[1] as StageRange;
-const settings: LendingSettings = {
-  backend: 'auto',
-  keepSubgroups: false,
-  pledgeBytes: 1_000_000,
-  slots: 2,
-  dutyShare: 1,
-  webrtc: true,
-  held: [],
-  isHidden: () => false,
-};
-
 let network: ToyNetwork;
 let control: ToyControl;
 let worker: ToyWorker;
@@ -45,32 +26,15 @@ let manifestAnswer: Envelope;
 let volunteer: Volunteer;
 let assignments: number;
 
-function makeVolunteer(change: Partial<LendingSettings> = {}): Volunteer {
-  const identity = toyIdentity('the volunteer');
-  const { id } = identity;
-  control = new ToyControl(id);
-  worker = new ToyWorker(network.clock);
-  const socket = control;
-  network.seatSockets.set(id, (seat) => socket.say({ type: 'seat', seat }));
-  return new Volunteer({
-    identity,
-    control,
-    links: network.links.join(id),
-    worker,
-    blobs: new MemoryBlobStore(),
-    fetchRange: () => Promise.reject(new ChorusError('internal', 'the toy has no bytes to fetch')),
-    fetchManifest: async () => manifestAnswer,
-    clock: network.clock,
-    verify: toyVerify,
-    random: randomBytes,
-    settings: { ...settings, ...change },
-  });
+async function makeVolunteer(change: Partial<LendingSettings> = {}): Promise<void> {
+  const lending = { ...toyLending, ...change };
+  ({ volunteer, control, worker } = await toyVolunteer(network, lending, () => Promise.resolve(manifestAnswer)));
 }
 
 beforeEach(async () => {
   network = new ToyNetwork();
   manifestAnswer = await signEnvelope(serverIdentity, MANIFEST_PAYLOAD_TYPE, toyManifestBytes);
-  volunteer = makeVolunteer();
+  await makeVolunteer();
   assignments = 0;
 });
 
@@ -156,7 +120,7 @@ describe('a volunteer', () => {
   });
 
   it('computes for the share of the time that is lent, and says how slow that makes it', async () => {
-    volunteer = makeVolunteer({ dutyShare: 0.25 });
+    await makeVolunteer({ dutyShare: 0.25 });
     await serve();
     const startMs = network.clock.nowMs();
     const { tokens } = await ask();
@@ -175,7 +139,7 @@ describe('a volunteer', () => {
 
   it('offers what it held before', async () => {
     const held = [{ model: toyDigest, range: middle }];
-    volunteer = makeVolunteer({ held });
+    await makeVolunteer({ held });
     volunteer.start();
     await network.clock.advance(10);
     expect(said('offer')).toMatchObject([{ held }]);
@@ -239,7 +203,7 @@ describe('a volunteer whose device computes wrongly', () => {
   });
 
   it('says so where it may not', async () => {
-    volunteer = makeVolunteer({ backend: 'wasm' });
+    await makeVolunteer({ backend: 'wasm' });
     worker.loadFailure = { wasm: wrong };
     volunteer.start();
     await network.clock.advance(10);
