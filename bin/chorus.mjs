@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const wanted = /\d+(?:\.\d+)*/.exec(engines.node)[0];
 if (isOlder(process.versions.node, wanted)) {
-  process.stderr.write(`chorus: Node ${process.versions.node} is too old; at least ${wanted} is needed.\n`);
+  const advice = 'Install a newer one: https://nodejs.org';
+  process.stderr.write(`chorus: Node ${process.versions.node} is too old; at least ${wanted} is needed. ${advice}\n`);
   process.exit(2);
 }
 // As the first process of a container nothing else ends this one; a command that stops in order listens too.
