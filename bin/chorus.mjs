@@ -16,6 +16,21 @@ for (const signal of Object.keys(numbers)) {
     if (process.listenerCount(signal) === 1) process.exit(128 + numbers[signal]);
   });
 }
+// Nobody can be told more where the output is lost; a command that goes on without it, or has more to do, listens too.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    if (stream.listenerCount('error') > 1) return;
+    if (error.code === 'EPIPE') process.exit(141);
+    if (stream === process.stdout) process.stderr.write(`chorus: the output cannot be written: ${error.message}\n`);
+    process.exit(1);
+  });
+}
+try {
+  process.cwd();
+} catch {
+  process.stderr.write('chorus: the current folder is not there any more. Change to another one.\n');
+  process.exit(2);
+}
 run().catch((error) => {
   process.stderr.write(`chorus: the program cannot be loaded: ${error.message}\n`);
   process.exitCode = 2;

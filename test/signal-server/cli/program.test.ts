@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -50,3 +51,26 @@ describe('the program, before anything of it is loaded', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 });
+
+describe('the program, where it runs in a strange place', () => {
+  it('says that the current folder is gone', async () => {
+    const gone = join(folder, 'gone');
+    await mkdir(gone);
+    const script = `process.chdir(${JSON.stringify(gone)}); require('fs').rmdirSync(${JSON.stringify(gone)}); import(${JSON.stringify(program)})`;
+    const [code, err] = await outcomeOf(spawn(process.execPath, ['-e', script]));
+    expect([code, err]).toEqual([2, 'chorus: the current folder is not there any more. Change to another one.\n']);
+  });
+
+  it('ends without a word where the reader of its output is gone', async () => {
+    const child = spawn(process.execPath, [program, '--help']);
+    child.stdout.destroy();
+    expect(await outcomeOf(child)).toEqual([141, '']);
+  });
+});
+
+async function outcomeOf(child: ReturnType<typeof spawn>): Promise<[number | null, string]> {
+  let err = '';
+  child.stderr?.on('data', (data: Buffer) => (err += data.toString()));
+  await once(child, 'close');
+  return [child.exitCode, err];
+}
