@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,6 +45,12 @@ describe('a store in SQLite', () => {
     await expect(openSqliteStore(folder)).rejects.toMatchObject({
       code: expect.stringMatching(/^SQLITE_(?:CORRUPT|NOTADB)$/) as string,
     });
+  });
+
+  it('says with the system’s code why its file cannot be opened', async () => {
+    await mkdir(path);
+    await expect(openSqliteStore(folder)).rejects.toMatchObject({ code: 'EISDIR', path });
+    await expect(openSqliteStore(join(folder, 'none'))).rejects.toMatchObject({ code: 'SQLITE_CANTOPEN' });
   });
 
   it('holds all that was acknowledged when its process is killed', async () => {
