@@ -63,6 +63,7 @@ describe('a store in SQLite', () => {
     });
     await once(child, 'close');
     const acknowledged = output.split('\n').length - 1;
+    expect(acknowledged).toBeGreaterThanOrEqual(50);
     const store = await openSqliteStore(folder);
     const { finished, checked } = store.history.totals;
     expect(finished).toBeGreaterThanOrEqual(acknowledged);
