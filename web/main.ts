@@ -151,9 +151,9 @@ function start(target: HTMLElement): void {
         () => import('./network/tab-volunteer.ts'),
       ),
     prepareThread: (backend) => thread.prepare(backend),
-    createVolunteer: async (chosen, held, signal) => {
+    createVolunteer: async (chosen, past, signal) => {
       // Which backend `auto` takes is known when the thread has looked for a graphics adapter.
-      thread.prepare(chosen.backend === 'wasm' ? 'wasm' : null).catch(() => undefined);
+      thread.prepare(chosen.backend === 'wasm' || past.deviceFault !== null ? 'wasm' : null).catch(() => undefined);
       const taken = thread.take();
       try {
         const [joined, worker, { createTabVolunteer }] = await Promise.all([
@@ -161,7 +161,7 @@ function start(target: HTMLElement): void {
           taken,
           import('./network/tab-volunteer.ts'),
         ]);
-        const made = createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
+        const made = createTabVolunteer(joined, worker, chosen, past, storageOf('files'), signal);
         served.follow(made);
         return made;
       } catch (thrown) {

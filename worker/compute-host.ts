@@ -154,12 +154,17 @@ export class ComputeHost {
   }
 
   async #openFirst({ backend, fallbackReason }: WorkerCalls['start']['request']): Promise<OpenBackend> {
-    if (backend === 'wasm') return openWasm(this.#runtimes, fallbackReason ?? 'WASM was asked for');
+    if (backend === 'wasm') {
+      const isDeviceFaulty = fallbackReason !== undefined;
+      return openWasm(this.#runtimes, fallbackReason ?? 'WASM was asked for', { isDeviceFaulty });
+    }
     try {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      return openWasm(this.#runtimes, toChorusError(thrown).own ?? 'the browser could not open the graphics device');
+      const { own, details } = toChorusError(thrown);
+      const isDeviceFaulty = details['isDeviceFaulty'] === true;
+      return openWasm(this.#runtimes, own ?? 'the browser could not open the graphics device', { isDeviceFaulty });
     }
   }
 
@@ -173,7 +178,7 @@ export class ComputeHost {
       }
     }
     if (backend.info.backend === 'webgpu' && this.#request?.backend === 'auto')
-      return openWasm(this.#runtimes, error.message);
+      return openWasm(this.#runtimes, error.message, { isDeviceFaulty: true });
     return null;
   }
 

@@ -20,6 +20,7 @@ function setUp(options: { fails?: boolean; until?: Promise<void>; clock?: Clock 
   let listener = (): void => undefined;
   const seen = {
     held: [] as HeldStages,
+    faults: [] as (string | null)[],
     slept: 0,
     calls: [] as string[],
     prepared: [] as string[],
@@ -38,10 +39,11 @@ function setUp(options: { fails?: boolean; until?: Promise<void>; clock?: Clock 
     prefetch: () => undefined,
     prepareThread: async (backend) => void seen.prepared.push(backend),
     keepAwake: () => Promise.resolve(() => seen.slept++),
-    createVolunteer: async (_settings, held) => {
+    createVolunteer: async (_settings, past) => {
       await options.until;
       if (options.fails === true) return Promise.reject(new ChorusError('server-lost', 'no server'));
-      seen.held = held;
+      seen.held = past.held;
+      seen.faults.push(past.deviceFault);
       return Promise.resolve({
         get state() {
           return state;
