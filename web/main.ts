@@ -187,6 +187,7 @@ function start(target: HTMLElement): void {
     fetchProgram,
     reload: () => {
       conversation.takeBackUnanswered();
+      verify.leaveIn(tabStorage);
       tabStorage.setItem(RELOADED, programOf(document) ?? '');
       void conversation.flush().then(() => location.reload());
     },
@@ -206,6 +207,7 @@ function start(target: HTMLElement): void {
   });
   // Another tab has stored something.
   window.addEventListener('storage', () => served.reread());
+  void verify.resume(tabStorage);
   void network.refresh();
   surviveTranslation(target);
   mount(App, {
