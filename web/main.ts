@@ -18,7 +18,7 @@ import { keepAwake } from './browser/keep-awake.ts';
 import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
 import { oneTabAtATime } from './browser/one-tab-at-a-time.ts';
-import { fetchProgram, programOf } from './browser/page-program.ts';
+import { fetchProgram, loadedPart, programOf } from './browser/page-program.ts';
 import { pageStorage } from './browser/page-storage.ts';
 import { StorageHealth } from './browser/storage-health.ts';
 import { surviveTranslation } from './browser/translated-text.ts';
@@ -86,7 +86,7 @@ function start(target: HTMLElement): void {
   });
   const log = new LogWatch({
     fetchLog,
-    openClient: async (vkey, memory) => (await import('./network/open-log-client.ts')).openLogClient(vkey, memory),
+    openClient: async (vkey, memory) => (await loadedPart(import('./network/open-log-client.ts'))).openLogClient(vkey, memory),
     storage,
     clock,
   });
@@ -103,7 +103,7 @@ function start(target: HTMLElement): void {
   const gauge = new ContextGauge({
     clock,
     openMeter: async (model) =>
-      (await import('./network/prompt-meters.ts')).openPromptMeter(
+      (await loadedPart(import('./network/prompt-meters.ts'))).openPromptMeter(
         model,
         storageOf('files'),
         new AbortController().signal,
@@ -125,7 +125,7 @@ function start(target: HTMLElement): void {
     openChat: async (model, signal) => {
       const [joined, { openNetworkChat }] = await Promise.all([
         membership.join(signal),
-        import('./network/network-chat.ts'),
+        loadedPart(import('./network/network-chat.ts')),
       ]);
       return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
@@ -136,7 +136,7 @@ function start(target: HTMLElement): void {
     exclusively: (work) => oneTabAtATime('chorus-served', work, { health, clock }),
   });
   const createClient = async () =>
-    (await import('./network/worker-client.ts')).createTabWorker(clock, () => void update.check(true));
+    (await loadedPart(import('./network/worker-client.ts'))).createTabWorker(clock, () => void update.check(true));
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
@@ -159,7 +159,7 @@ function start(target: HTMLElement): void {
         const [joined, worker, { createTabVolunteer }] = await Promise.all([
           membership.join(signal),
           taken,
-          import('./network/tab-volunteer.ts'),
+          loadedPart(import('./network/tab-volunteer.ts')),
         ]);
         const made = createTabVolunteer(joined, worker, chosen, past, storageOf('files'), signal);
         served.follow(made);
@@ -173,12 +173,12 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore(storageOf('files')));
-  const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
+  const kept = new KeptFiles(async () => (await loadedPart(import('./browser/blob-store.ts'))).openBlobStore(storageOf('files')));
+  const verifier = new Verifier(async () => (await loadedPart(import('./receipts/verify-here.ts'))).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
   const model = new ModelPage(async (digest, signal) => {
-    const { openModel } = await import('./receipts/open-model.ts');
+    const { openModel } = await loadedPart(import('./receipts/open-model.ts'));
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);

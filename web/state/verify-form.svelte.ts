@@ -55,8 +55,9 @@ export class VerifyForm {
     this.#verifier.prepare();
   }
 
-  get isReady(): boolean {
-    return this.#verifier.status === 'ready';
+  /** Of the code for it. */
+  get status(): Verifier['status'] {
+    return this.#verifier.status;
   }
 
   /** Takes files in by what they are, and verifies. Failures end in `error`. */

@@ -85,7 +85,7 @@ test('says why nothing could be read or loaded', async () => {
   const offline = form(() => Promise.reject(new TypeError('no network')));
   await offline.take(givenFiles()['verify-alone']!);
   expect(offline.error?.code).toBe('server-lost');
-  expect(offline.isReady).toBe(false);
+  expect(offline.status).toBe('failed');
 });
 
 test('a conversation’s file gives its last answer, and any other that is chosen, each with its own secrets', async () => {
