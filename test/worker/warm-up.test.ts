@@ -13,6 +13,8 @@ let url: string;
 
 beforeAll(async () => {
   server = createServer((request, response) => {
+    // One that is kept open may be closed just when it is used again.
+    response.setHeader('connection', 'close');
     if (request.url === '/packed') response.end(packed);
     else if (request.url === '/plain') response.end(binary);
     else if (request.url === '/page') response.end('<!doctype html><title>Not here</title>');
