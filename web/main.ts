@@ -86,7 +86,8 @@ function start(target: HTMLElement): void {
   });
   const log = new LogWatch({
     fetchLog,
-    openClient: async (vkey, memory) => (await loadedPart(import('./network/open-log-client.ts'))).openLogClient(vkey, memory),
+    openClient: async (vkey, memory) =>
+      (await loadedPart(import('./network/open-log-client.ts'))).openLogClient(vkey, memory),
     storage,
     clock,
   });
@@ -173,7 +174,9 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await loadedPart(import('./browser/blob-store.ts'))).openBlobStore(storageOf('files')));
+  const kept = new KeptFiles(async () =>
+    (await loadedPart(import('./browser/blob-store.ts'))).openBlobStore(storageOf('files')),
+  );
   const verifier = new Verifier(async () => (await loadedPart(import('./receipts/verify-here.ts'))).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });

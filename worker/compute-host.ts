@@ -90,12 +90,17 @@ export class ComputeHost {
           this.#replaceBackend(openWasm(this.#runtimes, faster));
         } catch (thrown) {
           const error = toChorusError(thrown);
-          const next = error.code === 'probe-failed' ? await this.#openNext(backend, error) : null;
+          const next = this.#isOfDevice(error) ? await this.#openNext(backend, error) : null;
           if (next === null) throw error;
           this.#replaceBackend(next);
         }
       }
     });
+  }
+
+  /** Where the processor may be taken, what the runtime cannot load on a graphics device says nothing of the model. */
+  #isOfDevice({ code, details }: ChorusError): boolean {
+    return code === 'probe-failed' || (details['isOfRuntime'] === true && this.#request?.backend === 'auto');
   }
 
   unload(): Promise<void> {
@@ -168,7 +173,7 @@ export class ComputeHost {
     }
   }
 
-  /** The backend to try after `backend` failed the probe; null if none is left. */
+  /** The backend to try after `backend` could not load a stage or failed the probe; null if none is left. */
   async #openNext(backend: OpenBackend, error: ChorusError): Promise<OpenBackend | null> {
     if (backend.hasSubgroups && this.#request?.keepSubgroups === false) {
       try {

@@ -54,7 +54,13 @@ export class ToyWorker implements WorkerClient {
     const isDeviceFaulty = fallbackReason !== null;
     this.#stage = null;
     this.#share = request.dutyShare ?? 1;
-    this.#info = { backend, numericClass: backend, runtimeVersion: this.runtimeVersion, fallbackReason, isDeviceFaulty };
+    this.#info = {
+      backend,
+      numericClass: backend,
+      runtimeVersion: this.runtimeVersion,
+      fallbackReason,
+      isDeviceFaulty,
+    };
     return this.#info;
   }
 

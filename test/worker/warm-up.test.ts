@@ -23,8 +23,7 @@ beforeAll(async () => {
     else if (request.url === '/broken') {
       response.writeHead(200, { 'content-length': packed.length });
       response.write(packed.subarray(0, 100), () => request.socket.destroy());
-    }
-    else response.writeHead(503).end();
+    } else response.writeHead(503).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -19,6 +19,11 @@ export async function loadedPart<Part>(loading: Promise<Part>): Promise<Part> {
   try {
     return await loading;
   } catch (thrown) {
-    throw new ChorusError('internal', 'a part of this page could not be loaded', { isProgramGone: true }, String(thrown));
+    throw new ChorusError(
+      'internal',
+      'a part of this page could not be loaded',
+      { isProgramGone: true },
+      String(thrown),
+    );
   }
 }

@@ -9,8 +9,14 @@ const MAX_UNWRITTEN = 64;
 const openSchema = z.object({
   conversation: keptIdSchema.nullable(),
   draft: z.string().max(MAX_DRAFT),
-  edited: z.object({ turn: keptIdSchema, text: z.string().max(MAX_TEXT) }).nullable().default(null),
-  unwritten: z.array(z.object({ conversation: keptIdSchema, turn: keptTurnSchema })).max(MAX_UNWRITTEN).default([]),
+  edited: z
+    .object({ turn: keptIdSchema, text: z.string().max(MAX_TEXT) })
+    .nullable()
+    .default(null),
+  unwritten: z
+    .array(z.object({ conversation: keptIdSchema, turn: keptTurnSchema }))
+    .max(MAX_UNWRITTEN)
+    .default([]),
 });
 
 /** What this tab has open, in storage that outlives a reload of the tab. */
