@@ -104,7 +104,7 @@ test('two builds of one page have the same program', () => {
 test('code that is gone is told in our words, the browser’s own apart', async () => {
   const gone = new TypeError('Failed to fetch dynamically imported module: /assets/join-x.js');
   const error = await loadedPart(Promise.reject(gone)).catch((thrown: unknown) => thrown as ChorusError);
-  expect(explainError(error as ChorusError).title).toBe('A part of this page could not be loaded');
+  expect(explainError(error).title).toBe('A part of this page could not be loaded');
   expect(error).toMatchObject({ details: { isProgramGone: true }, raw: String(gone) });
   expect(await loadedPart(Promise.resolve('here'))).toBe('here');
 });
