@@ -23,7 +23,8 @@ describe('stand-ins', () => {
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
-    [running, started] = [new Map(), 0];
+    running = new Map();
+    started = 0;
     standIns = open(2 ** 40);
   });
 
