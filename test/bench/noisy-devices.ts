@@ -5,21 +5,20 @@ import { pairKey, thresholdFor } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
-import { table } from '../bench/calibrate/tables.ts';
-import { evenRanges, tracedWren } from '../bench/calibrate/trace-set.ts';
-import { samplings } from '../bench/calibrate/token-draws.ts';
+import { table } from './calibrate/tables.ts';
+import { evenRanges, tracedWren } from './calibrate/trace-set.ts';
+import { samplings } from './calibrate/token-draws.ts';
 import { importWren } from '../support/imported-wren.ts';
 import { wrenCorpus } from '../support/traces/corpus.ts';
 import { createEngineTracer } from '../support/traces/engine-tracer.ts';
 import { outputKind, replicaRows, spanSeed, testimonyOf, type ReplicaRows } from '../support/traces/span-comparison.ts';
 import { chunkPlan, primaryPlan } from '../support/traces/tracer.ts';
 import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
-import { decodeCandidateRow, encodeCandidateRow } from './logits-rows.ts';
 
 /**
  * Honest devices that compute in half precision, of a class that nobody measured, beside the exact engine and beside the runtime's
- * WebAssembly: the default model in two stages, each value of a device's rows off by up to `--roundings` roundings of f16 by
- * chance. Judges `--spans` spans of 1 to 32 positions under the limits of their pair, and prints how many were doubted (a referee
+ * WebAssembly: the default model in two stages, each hidden value that a device computes off by up to
+ * `--roundings` roundings of f16 by chance (at the head, of the rows that it computes logits of). Judges `--spans` spans of 1 to 32 positions under the limits of their pair, and prints how many were doubted (a referee
  * clears both) and how many rejected (an accusation).
  */
 const { values: options } = parseArgs({
@@ -43,37 +42,28 @@ function chance(): number {
 }
 const off = (value: number): number => value * (1 + Number(options.roundings) * ROUNDING * (2 * chance() - 1));
 
-/** The same rows on a device that rounds otherwise. */
-function noisy(rows: ReplicaRows, isHead: boolean, { start, end }: { start: number; end: number }): ReplicaRows {
-  const output = rows.output.map((row, at) => {
-    if (at < start || at >= end) return row;
-    if (!isHead) return encodeF16(decodeF16(row).map(off));
-    const { tokens, logits, logSumExp } = decodeCandidateRow(row, vocabularySize);
-    const moved = [...logits].map((logit, i) => ({ token: tokens[i]!, logit: Math.fround(off(logit)) }));
-    moved.sort((a, b) => b.logit - a.logit || a.token - b.token);
-    return encodeCandidateRow({
-      logSumExp: Math.fround(off(logSumExp)),
-      tokens: moved.map(({ token }) => token),
-      logits: Float32Array.from(moved, ({ logit }) => logit),
-    });
-  });
-  return { ...rows, numericClass: HALF_PRECISION, output };
-}
+const moved = (rows: Uint8Array): Uint8Array<ArrayBuffer> => encodeF16(decodeF16(rows).map(off));
 
 const wren = await importWren('q4');
 const model = tracedWren(wren);
-const { vocabularySize, layers } = model.manifest.config;
+const { layers } = model.manifest.config;
 const tracers = [createEngineTracer(), createWasmTracer()];
 const inputs = (await wrenCorpus(wren, Number(options.histories), POSITIONS)).map(
   (history) => new Uint8Array(history.slice(0, POSITIONS).buffer),
 );
 const ranges = evenRanges(layers, 2);
 const plans = [primaryPlan(PROMPT, POSITIONS), chunkPlan(POSITIONS)];
+/** The same work on an exact device and on one that rounds otherwise. */
+interface Traced {
+  readonly honest: ReplicaRows;
+  readonly device: ReplicaRows;
+}
+
 /** By stage, history, class and plan. */
-const traced: ReplicaRows[][][] = [];
+const traced: Traced[][][] = [];
 let stageInputs = inputs;
 for (const range of ranges) {
-  const rows: ReplicaRows[][] = stageInputs.map(() => []);
+  const rows: Traced[][] = stageInputs.map(() => []);
   let next: Uint8Array<ArrayBuffer>[] = [];
   for (const [at, tracer] of tracers.entries()) {
     for (const plan of plans) {
@@ -83,10 +73,21 @@ for (const range of ranges) {
         stageInputs.map((input) => ({ input, plan })),
       );
       if (at === 0) next = outputs;
+      // The rows that a head computes logits of come from the layers before it, which round otherwise on such a device.
+      const inputsOfHead = range.head ? stageInputs.map(moved) : null;
+      const others =
+        inputsOfHead &&
+        (await tracer.trace(
+          model,
+          range,
+          inputsOfHead.map((input) => ({ input, plan })),
+        ));
       const numericClass = [ENGINE_CLASS, RUNTIME_CLASS][at]!;
       outputs.forEach((output, i) => {
         const input = splitRows(stageInputs[i]!, POSITIONS);
-        rows[i]!.push(replicaRows(numericClass, input, output, plan));
+        const honest = replicaRows(numericClass, input, output, plan);
+        const device = others ? splitRows(others[i]!, POSITIONS) : honest.output.map(moved);
+        rows[i]!.push({ honest, device: { ...honest, numericClass: HALF_PRECISION, output: device } });
       });
     }
   }
@@ -102,8 +103,8 @@ for (let i = 0; i < Number(options.spans); i++) {
   const replicas = traced[stage]![Math.floor(chance() * inputs.length)]!;
   const start = Math.floor(chance() * (POSITIONS - CHUNK_POSITIONS));
   const end = start + 1 + Math.floor(chance() * CHUNK_POSITIONS);
-  const honest = replicas[Math.floor(chance() * replicas.length)]!;
-  const device = noisy(replicas[Math.floor(chance() * replicas.length)]!, range.head, { start, end });
+  const { honest } = replicas[Math.floor(chance() * replicas.length)]!;
+  const { device } = replicas[Math.floor(chance() * replicas.length)]!;
   const [primary, shadow] = chance() < 0.5 ? [honest, device] : [device, honest];
   const kind = range.head ? 'logits' : 'hidden';
   const span = { manifest: model.manifest, range, start, end, seed: spanSeed(`noisy ${i}`) };
@@ -124,7 +125,6 @@ const rows = [...found].sort().map(([key, { agreed, suspect, rejected }]) => {
 });
 console.log(table(['pair', 'of', 'spans', 'agreed', 'doubted', 'rejected'], rows));
 const accused = [...found.values()].reduce((sum, { rejected }) => sum + rejected, 0);
-const bound =
-  accused === 0 ? ` (at most ${((300 / Number(options.spans)) as number).toPrecision(2)} %, with 95 % confidence)` : '';
+const bound = accused === 0 ? ` (at most ${(300 / Number(options.spans)).toPrecision(2)} %, with 95 % confidence)` : '';
 console.log(`${accused} of ${options.spans} honest spans accused${bound}; ${options.roundings} roundings of f16.`);
 process.exit(0);
