@@ -15,7 +15,7 @@ import { isEffect, type SessionNews, type SessionOut, type Stall } from '../sess
 import { Answer, END_TIMEOUT_MS, type Closing } from './answer.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { FaultReports } from './fault-reports.ts';
-import { isBetter, Replacements, type Replacement } from './replacement.ts';
+import { isBarer, isBetter, reroutedBy, Replacements, type Replacement } from './replacement.ts';
 import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 import { lossOfBare, lossOfBroken, Tellers, type SessionLoss } from './session-loss.ts';
 import { SigningAgain } from './signing-again.ts';
@@ -225,7 +225,6 @@ export class RequesterEngine {
   #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const answer = this.#answer;
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
-    // The only logits that are asked for are those of the last row.
     if (this.#signing.isRunning) return this.#perform(session, session.closeSpan(this.#now));
     this.#draws.take(session, answer, lap, hops);
   }
@@ -396,10 +395,12 @@ export class RequesterEngine {
 
   /** Gives up the session for this route; false if the answer is better off where it is. */
   #replace(replacement: Replacement, { route }: SignedRoute): boolean {
-    const [answer, { session, why, error, blamed }] = [this.#answer, replacement];
-    if (answer === null || answer.isDone !== (why === 'unsigned') || !isBetter(route, replacement)) {
+    const [answer, { session, why, blamed }] = [this.#answer, replacement];
+    const isForgiving = answer?.isDone === false && isBarer(route, session.route) && this.#search.forgive(blamed);
+    if (answer === null || answer.isDone !== (why === 'unsigned') || isForgiving || !isBetter(route, replacement)) {
       this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
-      this.#bear(replacement);
+      if (isForgiving) this.#requestRoute(session);
+      else this.#bear(replacement);
       return false;
     }
     this.#replacements.take(replacement);
@@ -409,10 +410,9 @@ export class RequesterEngine {
     this.#draft = null;
     this.#settleUnchecked(session);
     // Of an answer that is only signed anew no token is taken back.
-    const from = isUnsigned ? answer.history.length + 1 : answer.keepToDraw();
+    const news = reroutedBy(replacement, isUnsigned ? answer.history.length + 1 : answer.keepToDraw());
     this.#drop(session, isUnsigned ? 'done' : 'failed');
-    const volunteer = why === 'slow' || blamed.length > 1 ? null : blamed[0]!;
-    this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
+    this.#emit(news);
     return true;
   }
 

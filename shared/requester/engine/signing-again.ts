@@ -51,7 +51,7 @@ export class SigningAgain {
     return this.isRunning && this.#checkedEnd >= this.rows.length;
   }
 
-  /** The tokens to feed. */
+  /** The tokens to feed, of which the last alone is asked for logits. */
   get rows(): readonly number[] {
     return this.#first?.tokens.slice(0, this.#first.positions) ?? [];
   }
