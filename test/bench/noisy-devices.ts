@@ -17,15 +17,15 @@ import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
 
 /**
  * Honest devices that compute in half precision, of a class that nobody measured, beside the exact engine and beside the runtime's
- * WebAssembly: the default model in two stages, each hidden value that a device computes off by up to
- * `--roundings` roundings of f16 by chance (at the head, of the rows that it computes logits of). Judges `--spans` spans of 1 to 32 positions under the limits of their pair, and prints how many were doubted (a referee
- * clears both) and how many rejected (an accusation).
+ * WebAssembly: the default model in two stages, each hidden value that a device computes off by up to `--roundings` roundings of
+ * f16 by chance (at the head, of the rows that it computes logits of). Judges `--spans` spans of 1 to 32 positions under the
+ * limits of their pair, and prints how many were doubted (a referee clears both) and how many rejected (an accusation).
  */
 const { values: options } = parseArgs({
   options: {
     spans: { type: 'string', default: '5000' },
     roundings: { type: 'string', default: '1' },
-    histories: { type: 'string', default: '6' },
+    histories: { type: 'string', default: '3' },
   },
 });
 const HALF_PRECISION = 'webgpu/noisy/f16';
