@@ -87,9 +87,16 @@ const bend = (result: RunResult) =>
 const atBoth = (liar: Omit<AnswerLiar, 'temperature'>): AnswerLiar[] =>
   [0, 1].map((temperature) => ({ ...liar, name: `${liar.name}, temperature ${temperature}`, temperature }));
 
-/** Lies of another thread's, once the key was tried. */
+/** What its second thread computes, from a run of each session on, once the key was tried. */
 const asTwin = (twin: Twin, from: number) =>
-  after(1, (run) => ({ result: run.runs < from ? run.result : (run.other ?? run.result) }), { twin });
+  after(
+    1,
+    ({ runs, result, other }) => {
+      if (other === null) throw new Error('the second thread of the liar computes nothing');
+      return { result: runs < from ? result : other };
+    },
+    { twin },
+  );
 
 /** One stretch of weights, in the middle of a layer, off by one step each. */
 function oneMatrix(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

@@ -122,9 +122,10 @@ function startTwin({ weights, feed }: Twin) {
   const changed = async (message: WorkerRequest): Promise<WorkerRequest> => {
     if (message.call === 'load') {
       const blobs = new Map<Digest, Uint8Array<ArrayBuffer>>();
+      const parts = new Set(message.body.manifest.parts.map(({ blob }) => blob.digest));
       for (const [digest, blob] of message.body.blobs) {
         const bytes = blob instanceof Blob ? new Uint8Array(await blob.arrayBuffer()) : blob.slice();
-        blobs.set(digest, weights?.(bytes) ?? bytes);
+        blobs.set(digest, (parts.has(digest) && weights?.(bytes)) || bytes);
       }
       return { ...message, body: { ...message.body, blobs, probe: false } };
     }
