@@ -65,8 +65,8 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
   }
   given['turnUrls'] ??= env['CHORUS_TURN_URLS']?.split(/[\s,]+/);
   const { turnUrls, turnSecret, iceServers, standIns, ...rest } = given;
-  if (standIns !== undefined && !/^\d{1,7}$/.test(String(standIns))) {
-    throw new UsageError(`--stand-ins '${String(standIns).slice(0, 100)}': a whole number of MiB, 0 for none`);
+  if (typeof standIns === 'string' && !/^\d{1,7}$/.test(standIns)) {
+    throw new UsageError(`--stand-ins '${standIns.slice(0, 100)}': a whole number of MiB, 0 for none`);
   }
   if ((turnUrls === undefined) !== (turnSecret === undefined)) {
     throw new UsageError('half a TURN server: give both --turn-urls and its secret');
