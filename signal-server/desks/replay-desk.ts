@@ -69,7 +69,7 @@ export class ReplayDesk {
     }
     const model = models().find((planned) => planned.digest === lease.route.model);
     if (model === undefined) return { code: 'unknown-model', message: 'this server no longer has the model' };
-    const candidates = candidatesFor(model, () => false, this.#deps);
+    const candidates = candidatesFor(model, lease.route.capacity, () => false, this.#deps);
     const hasOnePrefix = sharesOnePrefix(candidates);
     const exclude = excludable(lease, request);
     const networks = hasOnePrefix ? new Map<PeerId, string>() : lease.prefixes;

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { LEAST_CAPACITY } from '#shared/limits.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
 import type { Config } from '../machine/config.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
@@ -185,7 +186,14 @@ export class HiddenDesk {
       role: session?.role ?? ('primary' as const),
       isAmongAnchors: session?.kind !== 'later',
     };
-    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, isAnchor, this.#draw);
+    const planned = planHidden(
+      model.layers,
+      demand,
+      this.#candidates(model, request.capacity),
+      wish,
+      isAnchor,
+      this.#draw,
+    );
     if (session === null || planned.type !== 'route') return planned;
     const others = planned.stages.filter(({ primary }) => primary.id !== session.target);
     session.othersMs = others.reduce(
@@ -211,8 +219,8 @@ export class HiddenDesk {
     return clock.nowMs() - hidden.meanMs * Math.log(1 - this.#draw.uniform());
   }
 
-  #candidates(model: PlannedModel) {
-    return candidatesFor(model, () => false, {
+  #candidates(model: PlannedModel, positions: number) {
+    return candidatesFor(model, positions, () => false, {
       ...this.#deps,
       gateOf: (member) => this.gateOf(member),
       measuresSpeed: () => this.isOn,
@@ -240,7 +248,7 @@ export class HiddenDesk {
     if (volunteer?.state !== 'ready' || assignment === null || !this.#references.hold(assignment)) return false;
     const model = models().find((planned) => planned.digest === assignment.model);
     if (model === undefined) return false;
-    const candidates = this.#candidates(model);
+    const candidates = this.#candidates(model, Math.min(LEAST_CAPACITY, model.maxPositions));
     const self = candidates.find((candidate) => candidate.id === id);
     if (self === undefined || self.freeSlots <= 0) return false;
     return candidates.some((candidate) => isAnchor(candidate.id) && isReference(candidate, assignment.span));

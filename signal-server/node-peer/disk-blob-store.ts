@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
+import type { BlobFile, BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
 import { checkPiece, pieceRange } from '#shared/blobs/piece.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -21,11 +21,16 @@ export function createDiskBlobStore(folder: string): BlobStore {
   const wholePath = (digest: Digest) => join(folder, digest);
   const partialPath = (ref: BlobRef) => join(partialFolder, `${ref.digest}.${ref.bytes}`);
   const removeWhole = (digest: Digest) => rm(wholePath(digest), { recursive: true, force: true });
+  /** The pieces of which blobs were joined here: the same bytes are not those of a manifest that names others. */
+  const joined = new Map<Digest, string>();
+  /** Blobs that were dropped and have not come again: their files are not believed. */
+  const dropped = new Set<Digest>();
   const pieceName = (ref: BlobRef, index: number) => `${index}.${ref.pieces[index]}`;
 
   /** Null also where the file is not what `ref` names; a file that is not even what its own name says is removed. */
   async function get(ref: BlobRef): Promise<Uint8Array<ArrayBuffer> | null> {
     if (ref.bytes === 0) return new Uint8Array(0);
+    if (dropped.has(ref.digest)) return null;
     const file = await readIfSound(wholePath(ref.digest)).catch(nullIfAbsent);
     if (file === null) return null;
     const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
@@ -43,9 +48,19 @@ export function createDiskBlobStore(folder: string): BlobStore {
     return null;
   }
 
+  /** Null where the folder has no such file, and where this store knows the blob to be made of other pieces. What the file holds is known once it is read. */
+  async function locate(ref: BlobRef): Promise<BlobFile | Uint8Array<ArrayBuffer> | null> {
+    if (ref.bytes === 0) return new Uint8Array(0);
+    if (dropped.has(ref.digest)) return null;
+    const known = joined.get(ref.digest);
+    if (known !== undefined && known !== ref.pieces.join()) return null;
+    const found = await stat(wholePath(ref.digest)).catch(nullIfAbsent);
+    return found?.isFile() === true && found.size === ref.bytes ? { path: wholePath(ref.digest) } : null;
+  }
+
   async function pieces(ref: BlobRef): Promise<ReadonlySet<number>> {
     const all = new Set(ref.pieces.keys());
-    if ((await get(ref)) !== null) return all;
+    if ((await locate(ref)) !== null) return all;
     const names = new Set(await namesIn(partialPath(ref)));
     const here = new Set([...all].filter((index) => names.has(pieceName(ref, index))));
     if (here.size < all.size) return here;
@@ -92,6 +107,8 @@ export function createDiskBlobStore(folder: string): BlobStore {
       // Another process that put a last piece at the same time may have joined them and cleared them away.
       if (!isAbsence(error) || (await fileBytes(wholePath(ref.digest))) !== ref.bytes) throw error;
     }
+    dropped.delete(ref.digest);
+    joined.set(ref.digest, ref.pieces.join());
     await rm(partialPath(ref), { recursive: true, force: true });
   }
 
@@ -113,6 +130,13 @@ export function createDiskBlobStore(folder: string): BlobStore {
     return stored;
   }
 
+  /** A file that is what its name says stays, whatever pieces a manifest names. */
+  async function drop(digest: Digest): Promise<void> {
+    dropped.add(digest);
+    const bytes = await readIfSound(wholePath(digest)).catch(nullIfAbsent);
+    if (bytes === null || createHash('sha256').update(bytes).digest('hex') !== digest) await remove(digest);
+  }
+
   async function remove(digest: Digest): Promise<void> {
     await removeWhole(digest);
     for (const name of await namesIn(partialFolder)) {
@@ -122,12 +146,13 @@ export function createDiskBlobStore(folder: string): BlobStore {
 
   return {
     get: (ref) => get(ref).catch(fail),
+    locate: (ref) => locate(ref).catch(fail),
     pieces: (ref) => pieces(ref).catch(fail),
     putPiece: (ref, index, bytes) => putPiece(ref, index, bytes).catch(fail),
     list: () => list().catch(fail),
     delete: (digest) => remove(digest).catch(fail),
     // One file holds all pieces of a blob.
-    dropPieces: ({ digest }) => remove(digest).catch(fail),
+    dropPieces: ({ digest }) => drop(digest).catch(fail),
   };
 }
 

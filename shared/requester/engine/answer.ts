@@ -8,7 +8,7 @@ import {
   type CheckCounts,
   type SpanCheck,
 } from '../../judge/finding.ts';
-import { MAX_REROUTES } from '../../limits.ts';
+import { LEAST_CAPACITY, MAX_REROUTES } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Sampling } from '../../rows/sampler.ts';
 import type { AnswerEvent, GenerateRequest, Usage } from '../answer-event.ts';
@@ -17,7 +17,6 @@ type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 /** Why nothing more is fed: the answer is whole, or goes on over another route whose lease is longer. */
 export type Closing = 'stop' | 'length' | 'renew';
 
-const MIN_CAPACITY = 512;
 /** The most faults that a receipt may name. */
 const MAX_FAULTS = 256;
 
@@ -212,7 +211,7 @@ export class Answer {
 
 /** Grows by doubling, so that a chat seldom needs another session and short ones take little memory. */
 function capacityFor(positions: number): number {
-  let capacity = MIN_CAPACITY;
+  let capacity = LEAST_CAPACITY;
   while (capacity < positions) capacity *= 2;
   return capacity;
 }
