@@ -21,6 +21,8 @@ export function createDiskBlobStore(folder: string): BlobStore {
   const wholePath = (digest: Digest) => join(folder, digest);
   const partialPath = (ref: BlobRef) => join(partialFolder, `${ref.digest}.${ref.bytes}`);
   const removeWhole = (digest: Digest) => rm(wholePath(digest), { recursive: true, force: true });
+  /** Pieces of blobs on their way, so that a folder of many is not listed with each. */
+  const arrived = new Map<Digest, Set<string>>();
   /** The pieces of which blobs were joined here: the same bytes are not those of a manifest that names others. */
   const joined = new Map<Digest, string>();
   /** Blobs that were dropped and have not come again: their files are not believed. */
@@ -61,7 +63,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
   async function pieces(ref: BlobRef): Promise<ReadonlySet<number>> {
     const all = new Set(ref.pieces.keys());
     if ((await locate(ref)) !== null) return all;
-    const names = new Set(await namesIn(partialPath(ref)));
+    const names = await namedPieces(ref);
     const here = new Set([...all].filter((index) => names.has(pieceName(ref, index))));
     if (here.size < all.size) return here;
     // The process that put the last piece died before it could join them.
@@ -74,12 +76,22 @@ export function createDiskBlobStore(folder: string): BlobStore {
     }
   }
 
+  /** Names of the files of pieces of a blob. */
+  async function namedPieces(ref: BlobRef): Promise<Set<string>> {
+    const names = new Set(ref.pieces.map((_, index) => pieceName(ref, index)));
+    return new Set((await namesIn(partialPath(ref))).filter((name) => names.has(name)));
+  }
+
   async function putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     await checkPiece(ref, index, bytes);
     const file = pieceName(ref, index);
     await writeWhole(partialPath(ref), file, (draft) => writeFile(draft, bytes, { flag: 'wx' }));
-    const names = new Set(await namesIn(partialPath(ref)));
-    if (ref.pieces.every((_, other) => names.has(pieceName(ref, other)))) await joinPieces(ref);
+    const here = arrived.get(ref.digest) ?? (await namedPieces(ref));
+    arrived.set(ref.digest, here);
+    here.add(file);
+    if (here.size < ref.pieces.length) return;
+    arrived.delete(ref.digest);
+    if ((await namedPieces(ref)).size === ref.pieces.length) await joinPieces(ref);
   }
 
   /**
@@ -138,6 +150,7 @@ export function createDiskBlobStore(folder: string): BlobStore {
   }
 
   async function remove(digest: Digest): Promise<void> {
+    arrived.delete(digest);
     await removeWhole(digest);
     for (const name of await namesIn(partialFolder)) {
       if (name.startsWith(`${digest}.`)) await rm(join(partialFolder, name), { recursive: true, force: true });
