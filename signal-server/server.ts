@@ -20,6 +20,7 @@ import { createLogRouter } from './log/log-router.ts';
 import type { LogService } from './log/log-service.ts';
 import type { Config } from './machine/config.ts';
 import type { DataFolder } from './machine/data-folder.ts';
+import { lentByAnchors } from './machine/machine-memory.ts';
 import { createRepeater } from './machine/repeater.ts';
 import { isTold, type StorageState } from './machine/storage-state.ts';
 import type { DesksEnd } from './peer-router/control-router.ts';
@@ -95,7 +96,9 @@ export interface ServerDeps {
     context: CompanionContext & { readonly shapes: Pick<ShapeMemory, 'draw'> },
   ) => Promise<Companion & HiddenRunner>;
   /** Called once the server listens. */
-  readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
+  readonly startAnchors?: (
+    context: CompanionContext & { readonly count: number; readonly lent: ReturnType<typeof lentByAnchors> },
+  ) => Promise<Companion>;
 }
 
 export interface SignalServer {
@@ -340,7 +343,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     }
     if (deps.startAnchors && config.anchors > 0) {
       anchorsDueMs = clock.nowMs() + times.anchorsMs;
-      companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
+      companions.push(await deps.startAnchors({ ...context, count: config.anchors, lent: lentByAnchors(config) }));
     }
     return { port };
   }

@@ -7,5 +7,5 @@ import type { ServerDeps } from '../../server.ts';
 export const companions: Pick<ServerDeps, 'startGateway' | 'startHidden' | 'startAnchors'> = {
   startGateway,
   startHidden,
-  startAnchors: (context) => startAnchors(context),
+  startAnchors: (context) => startAnchors(context, context.lent),
 };

@@ -35,6 +35,11 @@ export function defineServe(command: Command): void {
     .option('--port <number>', 'port to listen on, 0 for any (PORT; 8787)')
     .option('--host <address>', 'address to listen on (HOST; 0.0.0.0)')
     .option('--anchors <number>', 'built-in volunteers (CHORUS_ANCHORS; 4)')
+    .option(
+      '--anchor-pledge <MiB>',
+      'memory that each of them lends (CHORUS_ANCHOR_PLEDGE; half of the machine’s, shared)',
+    )
+    .option('--anchor-slots <number>', 'answers that each works on at once (CHORUS_ANCHOR_SLOTS; 4)')
     .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
     .option('--min-stages <number>', 'never split an answer over fewer volunteers')
     .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')

@@ -190,6 +190,8 @@ describe('the volunteer desk', () => {
     let number: number;
 
     beforeEach(async () => {
+      // With somebody for the rest, or the smallest stage would be of no use.
+      join('2');
       join('1', { pledgeBytes: smallest });
       number = registry.get(idOf('1'))!.volunteer!.assignment!.number;
       await tickAfter(5_001);
