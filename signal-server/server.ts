@@ -241,6 +241,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       hiddenSessions: hiddenFigures.shown,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
+      supplyOf: (model) => volunteers.supplyOf(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
       checks: finishedSessions.checksWith(routes.rested),
       faults: store.trust.faults(SHOWN_FAULTS),

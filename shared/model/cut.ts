@@ -24,7 +24,7 @@ export interface StageGraph {
 }
 
 /** The parts whose blobs a stage reads, each once. Throws `bad-manifest` if one is missing. */
-export function stageParts(manifest: Manifest, range: StageRange): Part[] {
+export function stageParts(manifest: Pick<Manifest, 'name' | 'config' | 'parts'>, range: StageRange): Part[] {
   if (!fitsModel(range, manifest.config.layers)) {
     throw new ChorusError('bad-manifest', `${manifest.name} has no stage ${describeRange(range)}`);
   }

@@ -27,13 +27,14 @@ export interface Lack {
   readonly checked: number | null;
 }
 
-/** What a model lacks where these volunteers are, as placement would place those who come. */
-export function lackOf(model: PlannedModel, hands: readonly Hand[], device = DEFAULT_DEVICE): Lack {
+/** What a model lacks where these volunteers are, as placement would place those who come; of no device, nobody comes. */
+export function lackOf(model: PlannedModel, hands: readonly Hand[], device: Device | null = DEFAULT_DEVICE): Lack {
   const lack: { servable: number | null; checked: number | null } = { servable: null, checked: null };
   // Whoever works for another model stays there.
   let all = hands.filter(({ placed }) => placed === null || placed.model === model.digest).map(atRest);
   for (let more = 0; more <= MOST; more++) {
-    if (more > 0) all = [...all, newcomer(device, model, more)];
+    if (more > 0 && device === null) return lack;
+    if (more > 0 && device !== null) all = [...all, newcomer(device, model, more)];
     all = settled(all, model);
     const { uncovered, unpaired } = new StageCounts(spansOn(model, all)).lacks(model.units);
     if (uncovered === 0) lack.servable ??= more;
@@ -83,7 +84,7 @@ export function describeLack(model: PlannedModel, hands: readonly Hand[], device
   const heavy = heaviestUnit(model, [...hands, newcomer(device, model, 1)]);
   if (heavy !== null) {
     const part = describeSpan({ start: heavy.unit, end: heavy.unit + 1 }, model.layers);
-    return `one volunteer has to lend ${Math.ceil(heavy.bytes / MB).toLocaleString('en')} MB for ${part}, and another as much to check it; nobody here does`;
+    return `a volunteer that lends ${Math.ceil(heavy.bytes / MB).toLocaleString('en')} MB for ${part}, and another for checked answers; nobody here lends as much`;
   }
   const answers = servable === 0 ? null : servable === null ? 'volunteers lending more memory' : more(servable);
   const checks = checked === null ? 'volunteers lending more memory' : more(checked);
@@ -118,4 +119,21 @@ function topStages({ grid }: PlannedModel): PlannedModel['grid'] {
   return grid.filter((span) =>
     grid.every((other) => other === span || other.start > span.start || other.end < span.end),
   );
+}
+
+/** How it stands with a model, for people. */
+export interface ModelSupply {
+  /** As of `describeLack`. */
+  readonly lacks: string | null;
+  /** True where volunteers that work for others could hold it, if it was asked for. */
+  readonly isAsleep: boolean;
+}
+
+export function modelSupply(model: PlannedModel, hands: readonly Hand[]): ModelSupply {
+  const { servable } = lackOf(model, hands);
+  const freed = (): Hand[] => hands.map((hand) => ({ ...hand, placed: null }));
+  return {
+    lacks: describeLack(model, hands),
+    isAsleep: servable !== 0 && hands.length > 0 && lackOf(model, freed(), null).servable === 0,
+  };
 }

@@ -5,6 +5,9 @@ import { rangeOf, type UnitSpan } from './stage-grid.ts';
 
 export type BackendName = 'webgpu' | 'wasm';
 
+/** The parts of a manifest that say what its stages need. */
+export type SizedManifest = Pick<Manifest, 'name' | 'config' | 'pins' | 'minStages' | 'parts'>;
+
 const MIB = 1024 * 1024;
 
 /**
@@ -38,7 +41,7 @@ export interface StageNeed {
  * where the engine does not know the model's graph they are unfolded to f32, and there twice for a moment.
  */
 export function stageNeed(
-  manifest: Manifest,
+  manifest: SizedManifest,
   span: UnitSpan,
   backend: BackendName,
   slots: number,
@@ -74,7 +77,7 @@ const PLAIN_COST = 4;
  * The cost of running each unit of the model, for cutting it evenly: the time of its products, about as the engine takes it. Of
  * the embedding one row is looked up for each token, which costs next to nothing.
  */
-export function unitCosts(manifest: Manifest): number[] {
+export function unitCosts(manifest: SizedManifest): number[] {
   const { layers } = manifest.config;
   const costs = Array.from({ length: layers + 2 }, (_, unit) => {
     const parts = stageParts(manifest, rangeOf({ start: unit, end: unit + 1 }, layers));
@@ -85,7 +88,7 @@ export function unitCosts(manifest: Manifest): number[] {
 }
 
 /** What the products of one row with a weight cost. Scales and zero points take part in those of their quants. */
-function productsOf({ type, bytes, dims, name }: Weight, { pins }: Manifest): number {
+function productsOf({ type, bytes, dims, name }: Weight, { pins }: SizedManifest): number {
   if (type === 'uint8' || type === 'int8') return bytes * (pins.quantization === 'q8' ? 1 : 2);
   if (type === 'uint4' || type === 'int4') return bytes * 2;
   if (type !== 'float32' && type !== 'float16') return 0;

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { webAddressSchema } from '#shared/model/model-source.ts';
 import type { Quantization } from '../../import/graph-file.ts';
+import { planImport } from '../../import/model-plan.ts';
 import { openDataFolder } from '../../machine/data-folder.ts';
 import { openFolder } from '../terminal/open-folder.ts';
 import { importIntoFolder } from './import-into-folder.ts';
@@ -11,6 +12,7 @@ interface ImportModelOptions {
   readonly quant?: Quantization;
   readonly origin?: string;
   readonly signer?: string;
+  readonly plan?: boolean;
   readonly data: string;
 }
 
@@ -24,9 +26,14 @@ export function defineImportModel(command: Command): void {
       new Option('--origin <url>', 'page where the folder comes from, else what its card says').argParser(webAddress),
     )
     .option('--signer <file>', 'public key, as PEM, that the folder’s model.sig must be by')
+    .option('--plan', 'only say what the model would need of volunteers, and import nothing')
     .option('--data <folder>', 'data folder of the server', 'data')
     .action(async (folder: string, options: ImportModelOptions) => {
       const { quant, origin, signer } = options;
+      if (options.plan === true) {
+        process.stdout.write(`${await planImport(resolve(folder), { quant })}\n`);
+        return;
+      }
       const publisherKey = signer === undefined ? undefined : await readFile(signer, 'utf8');
       const dataFolder = await openFolder(options.data, openDataFolder(options.data));
       const { report, digest } = await importIntoFolder(dataFolder, resolve(folder), { quant, origin, publisherKey });

@@ -26,6 +26,7 @@ describe('the volunteer desk', () => {
   let gates: Map<PeerId, Gate>;
   let loaded: PeerId[];
   let fresh: Set<PeerId>;
+  let asked: Set<Digest>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -37,6 +38,7 @@ describe('the volunteer desk', () => {
     loaded = [];
     suspensions = new Map();
     fresh = new Set();
+    asked = new Set();
     open(1);
   });
 
@@ -52,6 +54,7 @@ describe('the volunteer desk', () => {
       },
       isAnchor: () => false,
       models: () => models,
+      asked: () => asked,
       send: ({ id: to }, message) => sent.push({ to, message }),
       gateOf: ({ id }) => gates.get(id) ?? 'open',
       onReady: ({ id }) => loaded.push(id),
