@@ -30,7 +30,11 @@ export async function readStageBlobs(
   clock: Pick<Clock, 'setTimer'>,
 ): Promise<ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>> {
   const opened = readable(blobs);
-  return readBlobs(stageBlobs(manifest, range), opened.blobs, clock).finally(() => opened.close());
+  try {
+    return await readBlobs(stageBlobs(manifest, range), opened.blobs, clock);
+  } finally {
+    await opened.close();
+  }
 }
 
 /**

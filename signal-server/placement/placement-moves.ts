@@ -42,7 +42,7 @@ export function chooseMoves(
   }
   const shares = new NetworkShares(hands);
   const isSettled = hands.every((hand) => hand.placed === null || hand.isReady);
-  const move = isSettled ? (pairUp(hands, possible, shares, asked) ?? evenOut(hands, possible, shares)) : null;
+  const move = isSettled ? (pairUp(hands, possible, shares, asked) ?? evenOut(hands, possible, shares, asked)) : null;
   return move === null ? [] : [move];
 }
 
@@ -135,7 +135,12 @@ function pairUp(
   return null;
 }
 
-function evenOut(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
+function evenOut(
+  hands: readonly Hand[],
+  models: readonly PlannedModel[],
+  shares: NetworkShares,
+  asked: ReadonlySet<Digest>,
+): Move | null {
   const supplies = new Map(models.map((model) => [model, supplyOf(model, hands)]));
   const least = (model: PlannedModel | undefined, span: UnitSpan): number =>
     model === undefined ? Infinity : Math.min(...supplies.get(model)!.coverage.slice(span.start, span.end));
@@ -144,6 +149,7 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[], shares
     const home = models.find((model) => model.digest === from.model);
     const leaves = least(home, from.span);
     for (const model of models) {
+      if (asked.has(from.model) && !asked.has(model.digest)) continue;
       for (const span of spansThatFit(hand, model)) {
         const overlaps = model === home && span.start < from.span.end && from.span.start < span.end;
         const lift = leaves - least(model, span);
