@@ -55,6 +55,8 @@ const PASSING: ReadonlySet<string> = new Set<ErrorCode>([
   'timeout',
   'digest-mismatch',
 ]);
+/** However lively it is, a load has ended after so many times the silence that ends it. */
+const MOST_SILENCES = 60;
 /** Failures that may be of either kind count as the first so many times in a row. */
 const MAX_UNCLEAR = 3;
 const TRIED_AGAIN = 'the layers could not be fetched: they are tried again in a moment';
@@ -145,9 +147,11 @@ export class VolunteerDesk {
     const nowMs = clock.nowMs();
     for (const member of registry.members) {
       const { volunteer } = member;
-      if (volunteer?.state === 'loading' && nowMs - volunteer.assignment!.sinceMs > times.loadTimeoutMs) {
-        registry.timedOut(volunteer);
-      }
+      if (volunteer?.state !== 'loading') continue;
+      const { heardMs, sinceMs } = volunteer.assignment!;
+      // A large stage on a slow link takes its time, and whoever only says so has an end too.
+      const isOver = nowMs - heardMs > times.loadTimeoutMs || nowMs - sinceMs > MOST_SILENCES * times.loadTimeoutMs;
+      if (isOver) registry.timedOut(volunteer);
     }
     for (const member of registry.members) if (member.volunteer?.state === 'idle') this.#placeIdle(member, true);
     if (nowMs - this.#unsettledAtMs < times.rebalanceMs) return;

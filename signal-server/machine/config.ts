@@ -161,11 +161,11 @@ export const configSchema = z.strictObject({
       handshakeMs: z.int().positive().default(HANDSHAKE_TIMEOUT_MS),
       heartbeatMs: z.int().min(100).default(HEARTBEAT_MS),
       heartbeatTimeoutMs: z.int().min(100).default(HEARTBEAT_TIMEOUT_MS),
-      /** A volunteer that does not get ready in this time is given other work. */
+      /** A volunteer that loads a stage and gets no further in this time is given other work. */
       loadTimeoutMs: z
         .int()
         .positive()
-        .default(10 * 60_000),
+        .default(2 * 60_000),
       leaseMs: z.int().positive().default(SESSION_LEASE_MS),
       resumeMs: z.int().min(0).default(RESUME_MS),
       /** Below what requesters wait, so that they hear why. */

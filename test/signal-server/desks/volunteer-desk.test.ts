@@ -188,6 +188,33 @@ describe('the volunteer desk', () => {
     expect(after.end - after.start).toBeLessThan(before.end - before.start);
   });
 
+  it('waits for who gets further, however long that takes, but not for ever', async () => {
+    join('1');
+    const { volunteer } = registry.get(idOf('1'))!;
+    const { number } = volunteer!.assignment!;
+    const beat = (loadSteps: number): void =>
+      desk.receive(registry.get(idOf('1'))!, {
+        ...{ type: 'heartbeat', sessions: 0, tokens: 0, layerMs: null, hidden: false },
+        loadSteps,
+      });
+    for (let step = 1; step <= 10; step++) {
+      beat(step);
+      await tickAfter(3_000);
+    }
+    expect(volunteer).toMatchObject({ state: 'loading', assignment: { number } });
+    for (let times = 0; times < 2; times++) {
+      beat(10);
+      await tickAfter(3_000);
+    }
+    expect(volunteer!.assignment?.number).not.toBe(number);
+    const again = volunteer!.assignment!.number;
+    for (let step = 1; step <= 110; step++) {
+      beat(step);
+      await tickAfter(3_000);
+    }
+    expect(volunteer!.assignment?.number).not.toBe(again);
+  });
+
   describe('where a device takes longer than others wait, and no smaller work fits it', () => {
     const smallest = Math.min(...model.grid.map((span) => model.memoryBytes(span, 'wasm', 1)));
     let number: number;
