@@ -9,7 +9,7 @@ import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
 import { loadStage, type OnProgress, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { pacedCompute } from './paced-compute.ts';
-import { readable } from './readable-blobs.ts';
+import { readable } from './engine/readable-blobs.ts';
 import { Runtimes } from './runtimes.ts';
 import type { ServedStage } from './served-stage.ts';
 

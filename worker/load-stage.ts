@@ -14,7 +14,7 @@ import { loadEngineGraph } from './engine/engine-graph.ts';
 import { weightsInBlobs, weightsInMemory } from './engine/weight-source.ts';
 import { loadGraph, type GraphSizes, type LoadedGraph } from './loaded-graph.ts';
 import { type ProbeResult, type ProbeValues, median, probeStage } from './probe.ts';
-import { readable } from './readable-blobs.ts';
+import { readable } from './engine/readable-blobs.ts';
 import { createServedStage, type ServedStage } from './served-stage.ts';
 
 type Phase = Extract<WorkerReply, { type: 'progress' }>['phase'];
