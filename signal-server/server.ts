@@ -163,7 +163,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     limits,
     hidden: config.hidden,
   });
-  const { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers } = desks;
+  const { registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers } =
+    desks;
   const { hidden, hiddenFigures, standings } = desks;
   const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
   const server = createServer();
@@ -244,7 +245,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       supplyOf: (model) => volunteers.supplyOf(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
       checks: finishedSessions.checksWith(routes.rested),
-      faults: store.trust.faults(SHOWN_FAULTS),
+      faults: penalties.faults(SHOWN_FAULTS),
       history: [...history.points],
       tokensOf: ({ id }) => (store.history.volunteer(id)?.tokens ?? 0) + routes.positionsOf(id),
       noReceipts: noReceipts(),
@@ -268,6 +269,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       const { origin, size } = deps.transparencyLog.status;
       await store.acknowledged.write(origin, size);
     }
+    await penalties.settle();
     if (noReceipts() === null) await receipts?.desk.settle();
   }
 
@@ -366,6 +368,9 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await edge?.close(STOP_GRACE_MS);
       await router.close(STOP_GRACE_MS).catch(onError);
+      await penalties.settle();
+      if (penalties.held > 0)
+        log.error(`${penalties.held} penalties of volunteers are lost: the disk did not take them`);
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();

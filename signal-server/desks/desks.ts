@@ -16,6 +16,7 @@ import { Registry, type Member } from '../placement/registry.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
 import { Complaints } from '../trust/complaints.ts';
+import { holdPenalties, type HeldPenalties } from '../trust/held-penalties.ts';
 import { Trust } from '../trust/trust.ts';
 import type { Metrics } from '../view/metrics.ts';
 import { ClaimDesk } from './claim-desk.ts';
@@ -55,6 +56,8 @@ export interface Desks {
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Trust;
+  /** What `trust` is kept in. */
+  readonly penalties: HeldPenalties;
   readonly finishedSessions: FinishedSessions;
   readonly routes: RouteDesk;
   readonly reports: ReportDesk;
@@ -72,7 +75,8 @@ export function createDesks(deps: DesksDeps): Desks {
   const registry = new Registry(clock);
   const leases = new Leases(clock);
   const isOwn = (id: PeerId): boolean => companionKeys.isOwn(id);
-  const trust = new Trust({ clock, store: store.trust, isOwn });
+  const penalties = holdPenalties({ store: store.trust, onNews: (message) => log.error(message), onError });
+  const trust = new Trust({ clock, store: penalties, isOwn });
   const complaints = new Complaints({
     ...{ clock, limits },
     isProven: (session, volunteer) => trust.isProven(session, volunteer),
@@ -184,7 +188,7 @@ export function createDesks(deps: DesksDeps): Desks {
     },
   );
   return {
-    ...{ registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers },
+    ...{ registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers },
     ...{ hidden, hiddenFigures, standings },
   };
 }

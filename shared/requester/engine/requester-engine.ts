@@ -19,7 +19,7 @@ import { Answer, type Closing } from './answer.ts';
 import { DrawnAgain } from './drawn-again.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { faultEvent, FaultReports } from './fault-reports.ts';
-import { isBetter, Replacements, type Replacement } from './replacement.ts';
+import { isBarer, isBetter, reroutedBy, Replacements, type Replacement } from './replacement.ts';
 import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 import { lossOfBare, lossOfBroken, Tellers, type SessionLoss } from './session-loss.ts';
 
@@ -387,19 +387,20 @@ export class RequesterEngine {
 
   /** Gives up the session for this route; false if the answer is better off where it is. */
   #replace(replacement: Replacement, { route }: SignedRoute): boolean {
-    const [answer, { session, why, error, blamed }] = [this.#answer, replacement];
-    if (answer === null || answer.isDone || !isBetter(route, replacement)) {
+    const [answer, { session, blamed }] = [this.#answer, replacement];
+    const isForgiving = answer?.isDone === false && isBarer(route, session.route) && this.#search.forgive(blamed);
+    if (answer === null || answer.isDone || isForgiving || !isBetter(route, replacement)) {
       this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
-      this.#bear(replacement);
+      if (isForgiving) this.#requestRoute(session);
+      else this.#bear(replacement);
       return false;
     }
     this.#replacements.take(replacement);
-    if (why === 'bare') answer.reroute();
+    if (replacement.why === 'bare') answer.reroute();
     this.#settleUnchecked(session);
-    const from = answer.keepToDraw();
+    const news = reroutedBy(replacement, answer.keepToDraw());
     this.#drop(session, 'failed');
-    const volunteer = why === 'slow' || blamed.length > 1 ? null : blamed[0]!;
-    this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
+    this.#emit(news);
     return true;
   }
 

@@ -15,6 +15,7 @@ import { serverApiAt, type ServerApi } from '../../node-peer/server-api.ts';
 import { holdNewHead } from '../log/hold-log.ts';
 import { memoryOption, NO_MEMORY, noRememberOption } from '../log/log-memory.ts';
 import { checkOutput } from '../terminal/check-output.ts';
+import { explainFileError } from '../terminal/explain-error.ts';
 import { numberWithin, serverOption } from '../terminal/option-values.ts';
 import { reachServer } from '../terminal/reach-server.ts';
 import { UsageError } from '../terminal/usage-error.ts';
@@ -79,7 +80,11 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
   const interrupt = () => aborter.abort(new ChorusError('cancelled', 'interrupted'));
   process.once('SIGINT', interrupt);
   // The reader of the answer may have had enough of it.
-  process.stdout.once('error', interrupt);
+  const lost = (error: NodeJS.ErrnoException): void => {
+    const what = `the answer cannot be written: ${explainFileError(error) ?? error.message}`;
+    aborter.abort(error.code === 'EPIPE' ? new ChorusError('cancelled', what) : new ChorusError('internal', what));
+  };
+  process.stdout.on('error', lost);
   try {
     await reachServer(options.server, askNetwork(prompt, options, signal));
   } catch (error) {
@@ -87,7 +92,9 @@ async function ask(prompt: string, options: AskOptions): Promise<void> {
   } finally {
     process.off('SIGINT', interrupt);
   }
-  if (signal.aborted) process.exitCode = 130;
+  if (!signal.aborted) return;
+  if (signal.reason instanceof ChorusError && signal.reason.code === 'internal') throw signal.reason;
+  process.exitCode = 130;
 }
 
 async function askNetwork(prompt: string, options: AskOptions, signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { webAddressSchema } from '#shared/model/model-source.ts';
 import type { Quantization } from '../../import/graph-file.ts';
 import { planImport } from '../../import/model-plan.ts';
+import { locateFolder, readModelFolder } from '../../import/model-folder.ts';
 import { openDataFolder } from '../../machine/data-folder.ts';
 import { openFolder } from '../terminal/open-folder.ts';
 import { importIntoFolder } from './import-into-folder.ts';
@@ -35,6 +36,8 @@ export function defineImportModel(command: Command): void {
         return;
       }
       const publisherKey = signer === undefined ? undefined : await readFile(signer, 'utf8');
+      // Before a data folder is made for nothing.
+      await readModelFolder(await locateFolder(folder));
       const dataFolder = await openFolder(options.data, openDataFolder(options.data));
       const { report, digest } = await importIntoFolder(dataFolder, resolve(folder), { quant, origin, publisherKey });
       process.stdout.write(`${report}\nmanifest ${digest}\na running server offers it within seconds\n`);
