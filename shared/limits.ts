@@ -43,6 +43,8 @@ export const MAX_BLOB_BYTES = 2 * 1024 * MIB;
 export const MAX_MANIFEST_BYTES = 8 * MIB;
 export const MAX_LAYERS = 256;
 export const MAX_POSITIONS = 131_072;
+/** Positions of the shortest session that a requester asks for. */
+export const LEAST_CAPACITY = 512;
 export const MAX_STAGES = 64;
 export const MAX_SHADOWS = 4;
 

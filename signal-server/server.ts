@@ -21,6 +21,7 @@ import { createLogRouter } from './log/log-router.ts';
 import type { LogService } from './log/log-service.ts';
 import type { Config } from './machine/config.ts';
 import type { DataFolder } from './machine/data-folder.ts';
+import { lentByAnchors } from './machine/machine-memory.ts';
 import { createRepeater } from './machine/repeater.ts';
 import { isTold, type StorageState } from './machine/storage-state.ts';
 import type { DesksEnd } from './peer-router/control-router.ts';
@@ -98,7 +99,9 @@ export interface ServerDeps {
   /** Called once the server listens: volunteers for hidden sessions where no anchors are. Without it there are none. */
   readonly startStandIns?: (context: CompanionContext) => Companion & StandInRunner;
   /** Called once the server listens. */
-  readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
+  readonly startAnchors?: (
+    context: CompanionContext & { readonly count: number; readonly lent: ReturnType<typeof lentByAnchors> },
+  ) => Promise<Companion>;
 }
 
 export interface SignalServer {
@@ -247,6 +250,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       hiddenSessions: hiddenFigures.shown,
       models: catalog.entries,
       reasonNotServable: (model) => routes.reasonNotServable(model),
+      supplyOf: (model) => volunteers.supplyOf(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
       checks: finishedSessions.checksWith(routes.rested),
       faults: penalties.faults(SHOWN_FAULTS),
@@ -355,7 +359,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     }
     if (deps.startAnchors && config.anchors > 0) {
       anchorsDueMs = clock.nowMs() + times.anchorsMs;
-      companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
+      companions.push(await deps.startAnchors({ ...context, count: config.anchors, lent: lentByAnchors(config) }));
     }
     return { port };
   }

@@ -1,12 +1,15 @@
+import { checkBlobs, damagedBlobs, type ReadableBlobs } from '#shared/blobs/read-blobs.ts';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { stageBlobs } from '#shared/model/cut.ts';
 import { abortAfter } from '#shared/peer/abort-after.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
 import { type OpenBackend, openWasm, openWebGpu } from './backend.ts';
-import { type Blobs, loadStage, type OnProgress, readStageBlobs, timeEngineLayer } from './load-stage.ts';
+import { loadStage, type OnProgress, timeEngineLayer } from './load-stage.ts';
 import { Mutex } from './mutex.ts';
 import { pacedCompute } from './paced-compute.ts';
+import { readable } from './engine/readable-blobs.ts';
 import { Runtimes } from './runtimes.ts';
 import type { ServedStage } from './served-stage.ts';
 
@@ -78,24 +81,37 @@ export class ComputeHost {
   load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
     return this.#turn.run(async () => {
       await this.#release();
-      const blobs = await readStageBlobs(request, this.#deps.clock);
-      for (;;) {
-        const backend = this.#backend;
-        if (backend === null) throw new ChorusError('bad-message', 'no backend was started');
-        try {
-          const loaded = await this.#loadOn(backend, request, blobs);
-          const faster = await this.#whyProcessor(backend, request, blobs, loaded.layerMs);
-          if (faster === null) return loaded;
-          await this.#release();
-          this.#replaceBackend(openWasm(this.#runtimes, faster));
-        } catch (thrown) {
-          const error = toChorusError(thrown);
-          const next = this.#isOfDevice(error) ? await this.#openNext(backend, error) : null;
-          if (next === null) throw error;
-          this.#replaceBackend(next);
-        }
+      const { blobs, close } = readable(request.blobs);
+      try {
+        return await this.#loadAnywhere(request, blobs);
+      } catch (thrown) {
+        // Loading stops at the first damage; all of it is to be fetched anew at once.
+        if (damagedBlobs(thrown).length > 0)
+          await checkBlobs(stageBlobs(request.manifest, request.range), blobs, this.#deps.clock);
+        throw thrown;
+      } finally {
+        await close();
       }
     });
+  }
+
+  async #loadAnywhere(request: WorkerCalls['load']['request'], blobs: ReadableBlobs): Promise<LoadedStage> {
+    for (;;) {
+      const backend = this.#backend;
+      if (backend === null) throw new ChorusError('bad-message', 'no backend was started');
+      try {
+        const loaded = await this.#loadOn(backend, request, blobs);
+        const faster = await this.#whyProcessor(backend, request, blobs, loaded.layerMs);
+        if (faster === null) return loaded;
+        await this.#release();
+        this.#replaceBackend(openWasm(this.#runtimes, faster));
+      } catch (thrown) {
+        const error = toChorusError(thrown);
+        const next = this.#isOfDevice(error) ? await this.#openNext(backend, error) : null;
+        if (next === null) throw error;
+        this.#replaceBackend(next);
+      }
+    }
   }
 
   /** Where the processor may be taken, what the runtime cannot load on a graphics device says nothing of the model. */
@@ -107,10 +123,19 @@ export class ComputeHost {
     return this.#turn.run(() => this.#release());
   }
 
-  async #loadOn(backend: OpenBackend, request: WorkerCalls['load']['request'], blobs: Blobs): Promise<LoadedStage> {
+  async #loadOn(
+    backend: OpenBackend,
+    request: WorkerCalls['load']['request'],
+    blobs: ReadableBlobs,
+  ): Promise<LoadedStage> {
     const stopWatch = this.#watch(backend);
-    const { stage, probed, numericClass } = await loadStage(backend, request, blobs, (...step) =>
-      this.#progress(...step),
+    const onProgress: OnProgress = (...step) => this.#progress(...step);
+    const { stage, probed, numericClass } = await loadStage(
+      backend,
+      request,
+      blobs,
+      onProgress,
+      this.#deps.clock,
     ).finally(stopWatch);
     this.#stage = stage;
     this.#compute = pacedCompute(stage, this.#deps.clock, () => this.#dutyShare);
@@ -146,13 +171,15 @@ export class ComputeHost {
   async #whyProcessor(
     { device }: OpenBackend,
     request: WorkerCalls['load']['request'],
-    blobs: Blobs,
+    blobs: ReadableBlobs,
     layerMs: number,
   ): Promise<string | null> {
     if (device === null || this.#request?.backend !== 'auto') return null;
     // A trial that fails leaves the stage where it is: the device has passed the probe.
     const engine = this.#runtimes.engine();
-    const engineMs = await engine.then((module) => timeEngineLayer(module, request, blobs)).catch(() => null);
+    const engineMs = await engine
+      .then((module) => timeEngineLayer(module, request, blobs, this.#deps.clock))
+      .catch(() => null);
     if (engineMs === null || engineMs * CLEARLY >= layerMs) return null;
     const text = (ms: number) => `${Number(ms.toPrecision(2))} ms`;
     return `a layer takes ${text(layerMs)} on the graphics device and ${text(engineMs)} on the processor`;

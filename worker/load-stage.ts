@@ -1,4 +1,4 @@
-import { readBlobs } from '#shared/blobs/read-blobs.ts';
+import { readBlobs, readRange, type LocatedBlobs, type ReadableBlobs } from '#shared/blobs/read-blobs.ts';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -11,40 +11,57 @@ import type { StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls, WorkerReply } from '#shared/wire/worker-message.ts';
 import type { OpenBackend } from './backend.ts';
 import { loadEngineGraph } from './engine/engine-graph.ts';
+import { weightsInBlobs, weightsInMemory } from './engine/weight-source.ts';
 import { loadGraph, type GraphSizes, type LoadedGraph } from './loaded-graph.ts';
 import { type ProbeResult, type ProbeValues, median, probeStage } from './probe.ts';
+import { readable } from './engine/readable-blobs.ts';
 import { createServedStage, type ServedStage } from './served-stage.ts';
 
 type Phase = Extract<WorkerReply, { type: 'progress' }>['phase'];
 export type OnProgress = (phase: Phase, done: number, total: number) => void;
-export type Blobs = ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
 
 /** Reads all blobs of a stage, as `readBlobs`. */
 export async function readStageBlobs(
-  { manifest, range, blobs }: WorkerCalls['load']['request'],
+  {
+    manifest,
+    range,
+    blobs,
+  }: { readonly manifest: Manifest; readonly range: StageRange; readonly blobs: LocatedBlobs | ReadableBlobs },
   clock: Pick<Clock, 'setTimer'>,
-): Promise<Blobs> {
-  return readBlobs(stageBlobs(manifest, range), blobs, clock);
+): Promise<ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>> {
+  const opened = readable(blobs);
+  try {
+    return await readBlobs(stageBlobs(manifest, range), opened.blobs, clock);
+  } finally {
+    await opened.close();
+  }
 }
 
 /**
- * Cuts, creates, warms up and probes one stage on one backend. Throws `bad-model`, `unsupported-model`,
- * `out-of-memory` or `probe-failed`, and then holds nothing.
+ * Cuts, creates, warms up and probes one stage on one backend; `blobs` are all that `stageBlobs` lists, read as they are
+ * needed. Throws `bad-model`, `unsupported-model`, `out-of-memory`, `probe-failed`, or as `readBlobs` does, and then holds nothing.
  */
 export async function loadStage(
   backend: OpenBackend,
-  { manifest, range, probe, maxSessions }: WorkerCalls['load']['request'],
-  blobs: Blobs,
+  request: Pick<WorkerCalls['load']['request'], 'manifest' | 'range' | 'probe' | 'maxSessions'>,
+  blobs: ReadableBlobs,
   onProgress: OnProgress,
+  clock: Pick<Clock, 'setTimer'>,
 ): Promise<{ stage: ServedStage; probed: ProbeResult; numericClass: string }> {
-  const blob = (digest: Digest): Uint8Array<ArrayBuffer> => blobs.get(digest) as Uint8Array<ArrayBuffer>;
+  const { manifest, range, probe, maxSessions } = request;
   onProgress('cut', 0, 1);
-  const cut = cutStage({ manifest, graph: blob(manifest.graph.digest), range, blob });
+  const graph = await readWhole(manifest.graph, blobs, clock);
+  const cut = cutStage({ manifest, graph, range, blob: null });
   onProgress('create', 0, 1);
-  const { loaded, numericClass } = await loadCutStage(backend, cut, manifest.config);
+  const weights = weightsInBlobs(cut, blobs, clock, () => onProgress('create', 0, 1));
+  const { loaded, numericClass } = await loadCutStage(backend, cut, manifest.config, weights, async () => {
+    const read = await readStageBlobs({ manifest, range, blobs }, clock);
+    return cutStage({ manifest, graph, range, blob: (digest) => read.get(digest) as Uint8Array<ArrayBuffer> });
+  });
   const stage = createServedStage({ loaded, manifest, range, maxSessions });
   try {
-    const probed = await probeStage(stage, probeValues(manifest, range, blob), probe, onProgress);
+    const values = await probeValues(manifest, range, (ref) => readWhole(ref, blobs, clock));
+    const probed = await probeStage(stage, values, probe, onProgress);
     return { stage, probed, numericClass };
   } catch (thrown) {
     await stage.release();
@@ -52,32 +69,41 @@ export async function loadStage(
   }
 }
 
-/** A cut stage in the engine, where the backend has it and it knows the graph; else in the inference runtime. */
+function readWhole(
+  ref: BlobRef,
+  blobs: ReadableBlobs,
+  clock: Pick<Clock, 'setTimer'>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return readRange(ref, blobs, [0, ref.bytes], clock);
+}
+
+/**
+ * A cut stage in the engine, where the backend has it and it knows the graph: its weights go there a window at a time. Else in
+ * the inference runtime, from `whole`, the stage with all its bytes. One that was cut with them needs no other.
+ */
 export async function loadCutStage(
   backend: OpenBackend,
   cut: CutStage,
   sizes: GraphSizes,
+  weights = weightsInMemory(cut.read),
+  whole: () => Promise<CutStage> = () => Promise.resolve(cut),
 ): Promise<{ loaded: LoadedGraph; numericClass: string }> {
   const { device, engine, info } = backend;
-  if (engine === null) {
-    return {
-      loaded: await loadGraph({ runtime: await backend.runtime(), device }, stageGraph(cut, device === null), sizes),
-      numericClass: info.numericClass,
-    };
+  if (engine !== null) {
+    try {
+      const { hiddenSize, vocabularySize } = sizes;
+      const plan = planStage({ ...cut, hiddenSize, vocabularySize });
+      const loaded = await loadEngineGraph({ module: await engine(), plan, weights, vocabularySize });
+      return { loaded, numericClass: info.numericClass };
+    } catch (thrown) {
+      if (!(thrown instanceof NotPlanned)) throw thrown;
+    }
   }
-  try {
-    const { hiddenSize, vocabularySize } = sizes;
-    const plan = planStage({ ...cut, hiddenSize, vocabularySize });
-    const loaded = await loadEngineGraph({ module: await engine(), plan, read: cut.read, vocabularySize });
-    return { loaded, numericClass: info.numericClass };
-  } catch (thrown) {
-    if (!(thrown instanceof NotPlanned)) throw thrown;
-    const runtime = await backend.runtime();
-    return {
-      loaded: await loadGraph({ runtime, device }, stageGraph(cut, true), sizes),
-      numericClass: RUNTIME_CLASS,
-    };
-  }
+  const graph = stageGraph(await whole(), device === null || engine !== null);
+  return {
+    loaded: await loadGraph({ runtime: await backend.runtime(), device }, graph, sizes),
+    numericClass: engine === null ? info.numericClass : RUNTIME_CLASS,
+  };
 }
 
 /** Runs of the trial below: the first builds what later ones use. */
@@ -90,21 +116,18 @@ const TRIAL_RUNS = [2, 1, 1, 1, 1, 1, 1, 1];
 export async function timeEngineLayer(
   module: WebAssembly.Module,
   { manifest, range }: Pick<WorkerCalls['load']['request'], 'manifest' | 'range'>,
-  blobs: Blobs,
+  blobs: ReadableBlobs,
+  clock: Pick<Clock, 'setTimer'>,
 ): Promise<number | null> {
   if (range.start === range.end) return null;
   const layer = { start: range.start, end: range.start + 1, embedding: false, head: false };
-  const blob = (digest: Digest): Uint8Array<ArrayBuffer> => blobs.get(digest) as Uint8Array<ArrayBuffer>;
   const { config } = manifest;
   try {
-    const cut = cutStage({ manifest, graph: blob(manifest.graph.digest), range: layer, blob });
+    const graph = await readWhole(manifest.graph, blobs, clock);
+    const cut = cutStage({ manifest, graph, range: layer, blob: null });
     const { vocabularySize } = config;
-    const loaded = await loadEngineGraph({
-      module,
-      plan: planStage({ ...cut, ...config }),
-      read: cut.read,
-      vocabularySize,
-    });
+    const weights = weightsInBlobs(cut, blobs, clock, () => undefined);
+    const loaded = await loadEngineGraph({ module, plan: planStage({ ...cut, ...config }), weights, vocabularySize });
     const stage = createServedStage({ loaded, manifest, range: layer, maxSessions: 1 });
     const positions = TRIAL_RUNS.reduce((sum, count) => sum + count, 0);
     const { runMs } = await stage.trace(new Float32Array(positions * config.hiddenSize).fill(0.1), TRIAL_RUNS);
@@ -117,24 +140,26 @@ export async function timeEngineLayer(
 }
 
 /** The manifest's values at both ends of the stage. */
-function probeValues(
+async function probeValues(
   { config, probe }: Manifest,
   range: StageRange,
-  blob: (digest: Digest) => Uint8Array<ArrayBuffer>,
-): ProbeValues {
+  blob: (ref: BlobRef) => Promise<Uint8Array<ArrayBuffer>>,
+): Promise<ProbeValues> {
   const positions = probe.tokens.length;
-  const read = (ref: BlobRef | undefined, rowLength: number): Float32Array => {
-    const bytes = ref && blob(ref.digest);
+  const read = async (ref: BlobRef | undefined, rowLength: number): Promise<Float32Array> => {
+    const bytes = ref && (await blob(ref));
     if (bytes?.length !== 4 * positions * rowLength)
       throw new ChorusError('bad-manifest', 'a probe value has the wrong size');
-    return new Float32Array(bytes.slice().buffer);
+    return new Float32Array(new Uint8Array(bytes).buffer);
   };
   return {
     positions,
-    input: range.embedding ? Uint32Array.from(probe.tokens) : read(probe.boundaries[range.start], config.hiddenSize),
+    input: range.embedding
+      ? Uint32Array.from(probe.tokens)
+      : await read(probe.boundaries[range.start], config.hiddenSize),
     expected: range.head
-      ? read(probe.logits, config.vocabularySize)
-      : read(probe.boundaries[range.end], config.hiddenSize),
+      ? await read(probe.logits, config.vocabularySize)
+      : await read(probe.boundaries[range.end], config.hiddenSize),
     tolerance: probe.tolerance,
   };
 }

@@ -1,5 +1,6 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
+import { kvRoom } from '#shared/model/kv-room.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';
@@ -17,7 +18,7 @@ export interface ServedStageOptions {
 
 /** One loaded stage that serves several sessions, one run at a time. */
 export interface ServedStage extends StageCompute {
-  /** Bytes of weights, and of the KV of `maxSessions` sessions of the model's full length. */
+  /** Bytes of weights, and of the KV that `maxSessions` sessions have room for together. */
   readonly memoryBytes: number;
   /**
    * A run from position 0 of a session of its own, in f32 from end to end: each of `counts` positions in turn. Gives
@@ -44,6 +45,7 @@ interface Session {
 export function createServedStage({ loaded, manifest, range, maxSessions }: ServedStageOptions): ServedStage {
   const rows = createStageRows(manifest, range);
   const { maxPositions } = manifest.config;
+  const room = kvRoom(maxPositions, maxSessions);
   // Every verb waits its turn: a KV must not be cut, freed or grown while a run uses it.
   const turn = new Mutex();
   const sessions = new Map<SessionId, Session>();
@@ -58,6 +60,10 @@ export function createServedStage({ loaded, manifest, range, maxSessions }: Serv
     if (sessions.has(id)) throw new ChorusError('bad-message', 'the session is open already');
     if (capacity > maxPositions)
       throw new ChorusError('too-long', `the model has ${maxPositions} positions, not ${capacity}`);
+    // The server counts what runs. A session that takes the place of another stands beside it for a moment.
+    const taken = [...sessions.values()].reduce((sum, session) => sum + session.capacity, 0);
+    if (taken + capacity > room + maxPositions)
+      throw new ChorusError('out-of-memory', `there is room for ${room} positions, and sessions have ${taken} of them`);
     if (sessions.size >= maxSessions)
       throw new ChorusError('out-of-memory', `${maxSessions} sessions are open already`);
     sessions.set(id, { graph: await loaded.open(capacity), capacity, length: 0 });
@@ -131,7 +137,7 @@ export function createServedStage({ loaded, manifest, range, maxSessions }: Serv
   }
 
   return {
-    memoryBytes: loaded.weightBytes + maxSessions * loaded.kvBytes(maxPositions),
+    memoryBytes: loaded.weightBytes + loaded.kvBytes(room),
     open: (id, capacity) => turn.run(() => open(id, capacity)),
     run(request) {
       const queuedAtMs = performance.now();

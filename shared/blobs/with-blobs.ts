@@ -3,7 +3,7 @@ import type { Digest } from '../ids.ts';
 import type { BlobRef } from '../model/manifest.ts';
 import type { BlobStore, DamagedBlob } from './blob-store.ts';
 import { fetchBlobs, type FetchBlobsDeps } from './fetch-blobs.ts';
-import { damagedBlobs, damageError, type StoredBlobs } from './read-blobs.ts';
+import { damagedBlobs, damageError } from './read-blobs.ts';
 
 /** How often a store may lose or spoil what was just fetched. */
 const MAX_ROUNDS = 3;
@@ -14,21 +14,22 @@ export interface WithBlobsDeps extends FetchBlobsDeps {
 }
 
 /**
- * The outcome of `use` with all blobs, fetched where they are not in the store. Pieces that `use` finds damaged
+ * The outcome of `use` with all blobs as `find` gives them, fetched where they are not in the store. Pieces that `use` finds damaged
  * (`readBlobs`), or that the store has lost, are dropped and fetched anew, and `use` is called again. Rejects as `fetchBlobs` and `use` do,
  * with `digest-mismatch` where that does not help.
  */
-export async function withBlobs<Result>(
+export async function withBlobs<Result, Stored = Blob | Uint8Array<ArrayBuffer>>(
   refs: readonly BlobRef[],
   deps: WithBlobsDeps,
-  use: (blobs: StoredBlobs) => Promise<Result>,
+  use: (blobs: ReadonlyMap<Digest, Stored>) => Promise<Result>,
+  find = (ref: BlobRef): Promise<Stored | null> => deps.store.get(ref) as Promise<Stored | null>,
 ): Promise<Result> {
   const { store, signal, onDamaged } = deps;
   for (let round = 1; ; round++) {
     await fetchBlobs(refs, deps);
-    const blobs = new Map<Digest, Blob | Uint8Array<ArrayBuffer>>();
+    const blobs = new Map<Digest, Stored>();
     for (const ref of refs) {
-      const blob = await store.get(ref);
+      const blob = await find(ref);
       if (blob !== null) blobs.set(ref.digest, blob);
     }
     signal.throwIfAborted();

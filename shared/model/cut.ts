@@ -1,3 +1,4 @@
+import type { TensorProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { readAnatomy } from './anatomy.ts';
@@ -23,7 +24,7 @@ export interface StageGraph {
 }
 
 /** The parts whose blobs a stage reads, each once. Throws `bad-manifest` if one is missing. */
-export function stageParts(manifest: Manifest, range: StageRange): Part[] {
+export function stageParts(manifest: Pick<Manifest, 'name' | 'config' | 'parts'>, range: StageRange): Part[] {
   if (!fitsModel(range, manifest.config.layers)) {
     throw new ChorusError('bad-manifest', `${manifest.name} has no stage ${describeRange(range)}`);
   }
@@ -54,8 +55,15 @@ export interface CutRequest {
   /** The blob `manifest.graph`. */
   readonly graph: Uint8Array;
   readonly range: StageRange;
-  /** Bytes of the blobs that `stageParts` lists, checked against their digests by the caller. */
-  readonly blob: (digest: Digest) => Uint8Array<ArrayBuffer>;
+  /** Bytes of the blobs that `stageParts` lists, checked against their digests by the caller; null where they are read later, by `place`. */
+  readonly blob: ((digest: Digest) => Uint8Array<ArrayBuffer>) | null;
+}
+
+/** Where the bytes of a weight lie. */
+export interface WeightPlace {
+  readonly blob: BlobRef;
+  readonly offset: number;
+  readonly bytes: number;
 }
 
 /** One stage of a model, cut out of its graph, with its weights at hand. */
@@ -63,6 +71,8 @@ export interface CutStage {
   readonly model: OnnxModel;
   readonly io: StageIo;
   readonly read: ReadWeight;
+  /** The bytes of a constant that the graph holds itself, or where else they lie. */
+  readonly place: (tensor: TensorProto) => Uint8Array | WeightPlace;
   /** The parts' blobs, by digest. */
   readonly blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
@@ -77,11 +87,18 @@ export function cutStage({ manifest, graph, range, blob }: CutRequest): CutStage
     throw new ChorusError('bad-model', 'graph and manifest differ in their layers');
   const { model, io } = cutStageGraph(anatomy, range);
   const parts = stageParts(manifest, range);
-  const blobs = new Map(parts.map((part) => [part.blob.digest as string, blobOf(part, blob)]));
-  const read = weightReader(parts, blobs);
-  for (const tensor of model.graph.initializer) read(tensor);
+  const blobs = new Map(
+    blob === null ? [] : parts.map((part) => [part.blob.digest as string, blobOf(part, blob)] as const),
+  );
+  const place = weightFinderIn(parts);
+  for (const tensor of model.graph.initializer) place(tensor);
   checkQuantized(model, manifest);
-  return { model, io, read, blobs };
+  const read: ReadWeight = (tensor) => {
+    const placed = place(tensor);
+    if (placed instanceof Uint8Array) return placed;
+    return blobs.get(placed.blob.digest)!.subarray(placed.offset, placed.offset + placed.bytes);
+  };
+  return { model, io, read, place, blobs };
 }
 
 /**
@@ -100,7 +117,7 @@ export function stageGraph({ model, io, read, blobs }: CutStage, fold: boolean):
   };
 }
 
-function blobOf(part: Part, blob: CutRequest['blob']): Uint8Array<ArrayBuffer> {
+function blobOf(part: Part, blob: NonNullable<CutRequest['blob']>): Uint8Array<ArrayBuffer> {
   const bytes = blob(part.blob.digest);
   if (bytes.length !== part.blob.bytes)
     throw new ChorusError('bad-model', `the blob of ${part.name} has another length than its manifest says`);
@@ -123,14 +140,14 @@ function checkQuantized(model: OnnxModel, { pins }: Manifest): void {
   }
 }
 
-/** Bytes of a weight, as a view, wherever it lies. Graph and manifest must say the same about it. */
-function weightReader(parts: readonly Part[], blobs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>): ReadWeight {
-  const listed = new Map<string, { weight: Weight; digest: string }>();
+/** Finds weights, wherever they lie. Graph and manifest must say the same about each. */
+function weightFinderIn(parts: readonly Part[]): CutStage['place'] {
+  const listed = new Map<string, { weight: Weight; blob: BlobRef }>();
   for (const part of parts) {
     for (const weight of part.weights) {
       if (listed.has(weight.name))
         throw new ChorusError('bad-model', `two parts hold the weight ${weight.name.slice(0, 200)}`);
-      listed.set(weight.name, { weight, digest: part.blob.digest });
+      listed.set(weight.name, { weight, blob: part.blob });
     }
   }
   return (tensor) => {
@@ -141,21 +158,19 @@ function weightReader(parts: readonly Part[], blobs: ReadonlyMap<string, Uint8Ar
       throw new ChorusError('bad-model', `the constant ${tensor.name.slice(0, 200)} is not as long as its shape says`);
     }
     const found = listed.get(tensor.name);
-    const blob = blobs.get(external.location);
     const isSame =
       found !== undefined &&
-      blob !== undefined &&
-      found.digest === external.location &&
+      found.blob.digest === external.location &&
       found.weight.offset === external.offset &&
       found.weight.bytes === external.length &&
       found.weight.type === tensorType(tensor) &&
       found.weight.dims.join() === tensorDims(tensor).join();
-    if (!isSame || bytes !== external.length || external.offset + bytes > blob.length) {
+    if (!isSame || bytes !== external.length || external.offset + bytes > found.blob.bytes) {
       throw new ChorusError(
         'bad-model',
         `the weight ${tensor.name.slice(0, 200)} does not lie where graph and manifest say`,
       );
     }
-    return blob.subarray(external.offset, external.offset + bytes);
+    return { blob: found.blob, offset: external.offset, bytes };
   };
 }

@@ -168,6 +168,8 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     tokens: z.int().min(0),
     layerMs: z.number().min(0).nullable(),
     hidden: z.boolean(),
+    /** While it loads a stage: how many steps of that are done, such as pieces fetched and weights read. */
+    loadSteps: z.int().min(0).optional(),
   }),
   /** Takes no new sessions until the next `offer`; running ones go on. */
   z.strictObject({ type: z.literal('pause') }),

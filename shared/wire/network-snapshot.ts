@@ -27,6 +27,10 @@ export const networkSnapshotSchema = z.object({
       servable: z.boolean(),
       /** Why not, in words for people; null if servable. */
       reason: z.string().nullable(),
+      /** `asleep` where volunteers that work for other models could hold it; `lacking` where nobody could. */
+      activity: z.enum(['loaded', 'loading', 'asleep', 'lacking']).optional(),
+      /** Volunteers and memory that it lacks for answers, and for checked ones, in words for people; null where it lacks nobody. */
+      lacks: z.string().nullish(),
     }),
   ),
   volunteers: z.array(

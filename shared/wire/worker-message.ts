@@ -1,5 +1,6 @@
+import type { LocatedBlobs } from '../blobs/read-blobs.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { Digest, SessionId } from '../ids.ts';
+import type { SessionId } from '../ids.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { StageRange } from '../model/stage.ts';
 import type { RunRequest, RunResult } from '../rows/compute.ts';
@@ -31,7 +32,7 @@ export interface WorkerCalls {
     request: {
       manifest: Manifest;
       range: StageRange;
-      blobs: ReadonlyMap<Digest, Blob | Uint8Array<ArrayBuffer>>;
+      blobs: LocatedBlobs;
       probe: boolean;
       maxSessions: number;
     };

@@ -12,6 +12,7 @@ import { StandingDesk } from '../hidden/standing-desk.ts';
 import { StandIns } from '../hidden/stand-ins.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
+import { ModelDemand } from '../placement/model-demand.ts';
 import { Registry, type Member } from '../placement/registry.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
@@ -105,6 +106,7 @@ export function createDesks(deps: DesksDeps): Desks {
     onSupply: () => routes.retry(),
   });
   const hiddenFigures = new HiddenFigures();
+  const demand = new ModelDemand(clock);
   const draw = new Draw(random);
   const standings = new StandingDesk({
     ...{ clock, registry, send },
@@ -132,6 +134,7 @@ export function createDesks(deps: DesksDeps): Desks {
     ...shared,
     isGateway: (id) => companionKeys.isGateway(id),
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
+    onAsked: (model) => demand.note(model),
     onRefused: (code) => metrics.refusals.inc({ code }),
     onFinished: (session) => {
       finishedSessions.add(session);
@@ -144,6 +147,7 @@ export function createDesks(deps: DesksDeps): Desks {
   });
   const volunteers = new VolunteerDesk({
     ...shared,
+    asked: () => demand.asked,
     onReady(member) {
       hidden.ready(member);
       if (!isAnchor(member.id)) standings.tell(member.id);

@@ -69,7 +69,7 @@ export class ReplayDesk {
     }
     const model = models().find((planned) => planned.digest === lease.route.model);
     if (model === undefined) return { code: 'unknown-model', message: 'this server no longer has the model' };
-    const candidates = candidatesFor(model, () => false, {
+    const candidates = candidatesFor(model, lease.route.capacity, () => false, {
       ...this.#deps,
       // In a session that one of them works in, it may be the referee.
       isStandIn: (id) => isStandIn(id) && !lease.volunteers.includes(id),

@@ -39,6 +39,8 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   readonly isGateway: (id: PeerId) => boolean;
   /** The route of a hidden session's request; null for all others. */
   readonly planHidden: (requester: PeerId, model: PlannedModel, request: RouteRequest) => Planned | null;
+  /** Somebody asked for an answer of this model. */
+  readonly onAsked: (model: PlannedModel['digest']) => void;
   readonly onRefused: (code: ErrorCode) => void;
   /** A route could not be signed: a fault of ours. */
   readonly onError: (error: unknown) => void;
@@ -162,6 +164,7 @@ export class RouteDesk {
       if (hidden.type !== 'wait') return this.#answer(model, member, request, hidden);
       return this.#refuse(member, request, 'all-busy', 'no anchor is free for it');
     }
+    this.#deps.onAsked(model.digest);
     if (request.capacity > model.maxPositions) {
       const message = `${model.name} takes at most ${model.maxPositions} positions, not ${request.capacity}`;
       return this.#refuse(member, request, 'too-long', message);

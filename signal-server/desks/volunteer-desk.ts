@@ -1,6 +1,6 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { ErrorCode } from '#shared/errors.ts';
-import type { PeerId } from '#shared/ids.ts';
+import type { Digest, PeerId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
@@ -9,6 +9,7 @@ import type { Leases } from '../placement/leases.ts';
 import { chooseMoves } from '../placement/placement-moves.ts';
 import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
+import { modelSupply, type ModelSupply } from '../placement/model-fit.ts';
 import { heldPlaces, type Member, type RegisteredVolunteer, type Registry } from '../placement/registry.ts';
 import type { StandIns } from '../hidden/stand-ins.ts';
 import { GivenPlaces } from '../placement/given-places.ts';
@@ -36,6 +37,8 @@ export interface VolunteerDeskDeps {
   /** Volunteers of the server's own that placement does not count, and the stage that each of them is to have. */
   readonly standIns: Pick<StandIns, 'placeOf' | 'isStandIn' | 'failed'>;
   readonly models: () => readonly PlannedModel[];
+  /** As of `ModelDemand`. */
+  readonly asked: () => ReadonlySet<Digest>;
   readonly send: DesksEnd['send'];
   /** As of `CandidateSources`: a stage whose holder may not be given work counts as one that nobody holds. */
   readonly gateOf: (member: Member) => Gate;
@@ -55,6 +58,8 @@ const PASSING: ReadonlySet<string> = new Set<ErrorCode>([
   'timeout',
   'digest-mismatch',
 ]);
+/** However lively it is, a load has ended after so many times the silence that ends it. */
+const MOST_SILENCES = 60;
 /** Failures that may be of either kind count as the first so many times in a row. */
 const MAX_UNCLEAR = 3;
 const TRIED_AGAIN = 'the layers could not be fetched: they are tried again in a moment';
@@ -66,6 +71,8 @@ export class VolunteerDesk {
   readonly #secret: Uint8Array;
   readonly #given = new GivenPlaces();
   #unsettledAtMs = -Infinity;
+  /** As long as nobody comes, goes or is given other work. */
+  readonly #supplies = new Map<Digest, { readonly key: string; readonly supply: ModelSupply }>();
 
   constructor(deps: VolunteerDeskDeps) {
     this.#deps = deps;
@@ -116,6 +123,22 @@ export class VolunteerDesk {
     this.#unsettle();
   }
 
+  /** What a model lacks, and whether somebody loads it. */
+  supplyOf(model: PlannedModel): ModelSupply {
+    const hands = this.#hands();
+    const key = hands
+      .map(
+        ({ id, placed, pledgeBytes }) =>
+          `${id} ${pledgeBytes} ${placed?.model} ${placed?.span.start} ${placed?.span.end}`,
+      )
+      .join();
+    const known = this.#supplies.get(model.digest);
+    if (known?.key === key) return known.supply;
+    const supply = modelSupply(model, hands);
+    this.#supplies.set(model.digest, { key, supply });
+    return supply;
+  }
+
   /** A volunteer's socket closed. It may be back in a moment, so nobody is moved for a while. */
   left(): void {
     this.#unsettle();
@@ -127,13 +150,16 @@ export class VolunteerDesk {
     const nowMs = clock.nowMs();
     for (const member of registry.members) {
       const { volunteer } = member;
-      if (volunteer?.state === 'loading' && nowMs - volunteer.assignment!.sinceMs > times.loadTimeoutMs) {
-        registry.timedOut(volunteer);
-      }
+      if (volunteer?.state !== 'loading') continue;
+      const { heardMs, sinceMs } = volunteer.assignment!;
+      // A large stage on a slow link takes its time, and whoever only says so has an end too.
+      const isOver = nowMs - heardMs > times.loadTimeoutMs || nowMs - sinceMs > MOST_SILENCES * times.loadTimeoutMs;
+      if (isOver) registry.timedOut(volunteer);
     }
     for (const member of registry.members) if (member.volunteer?.state === 'idle') this.#placeIdle(member, true);
     if (nowMs - this.#unsettledAtMs < times.rebalanceMs) return;
-    for (const move of chooseMoves(this.#hands(), this.#deps.models())) this.#assign(registry.get(move.id)!, move);
+    for (const move of chooseMoves(this.#hands(), this.#deps.models(), this.#deps.asked()))
+      this.#assign(registry.get(move.id)!, move);
   }
 
   #unsettle(): void {
@@ -171,12 +197,12 @@ export class VolunteerDesk {
     const others = this.#hands().filter((other) => other.id !== member.id);
     const barred = volunteer.barred ?? this.#whySuspended(member.id);
     const lotOf = hand.isNew ? placeLots(this.#secret, hand, haveOneNetwork([hand, ...others])) : null;
-    const choice = barred === null ? choosePlace(hand, others, models, lotOf) : null;
+    const choice = barred === null ? choosePlace(hand, others, models, lotOf, this.#deps.asked()) : null;
     if (choice !== null) this.#assign(member, choice);
     else if (!isRetry)
       this.#deps.send(member, {
         type: 'idle',
-        reason: (barred ?? (isResting ? TRIED_AGAIN : whyIdle(hand, models))).slice(0, MAX_REASON_CHARACTERS),
+        reason: (barred ?? (isResting ? TRIED_AGAIN : whyIdle(hand, models, others))).slice(0, MAX_REASON_CHARACTERS),
       });
   }
 

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { LEAST_CAPACITY } from '#shared/limits.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
 import type { Config } from '../machine/config.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
@@ -191,7 +192,8 @@ export class HiddenDesk {
       role: session?.role ?? ('primary' as const),
       isAmongAnchors: session?.kind !== 'later',
     };
-    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, this.#draw, {
+    const candidates = this.#candidates(model, request.capacity);
+    const planned = planHidden(model.layers, demand, candidates, wish, this.#draw, {
       isAnchor,
       isStandIn: (id) => standIns.isStandIn(id),
     });
@@ -220,8 +222,8 @@ export class HiddenDesk {
     return clock.nowMs() - hidden.meanMs * Math.log(1 - this.#draw.uniform());
   }
 
-  #candidates(model: PlannedModel) {
-    return candidatesFor(model, () => false, {
+  #candidates(model: PlannedModel, positions: number) {
+    return candidatesFor(model, positions, () => false, {
       ...this.#deps,
       gateOf: (member) => this.gateOf(member),
       isStandIn: () => false,
@@ -256,7 +258,7 @@ export class HiddenDesk {
     if (!this.#references.hold(assignment) && !standIns.isReadyFor(assignment)) return false;
     const model = models().find((planned) => planned.digest === assignment.model);
     if (model === undefined) return false;
-    const candidates = this.#candidates(model);
+    const candidates = this.#candidates(model, Math.min(LEAST_CAPACITY, model.maxPositions));
     const self = candidates.find((candidate) => candidate.id === id);
     if (self === undefined || self.freeSlots <= 0) return false;
     return candidates.some((candidate) => isAnchor(candidate.id) && isReference(candidate, assignment.span));

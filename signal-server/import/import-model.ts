@@ -29,7 +29,7 @@ export { formatReport, type ImportReport } from './report.ts';
 /** Honest devices differ by 1e-6 with f32 and by some 1e-3 with f16 activations; a wrong one by 1e-1. */
 const PROBE_TOLERANCE = { float32: 1e-3, float16: 3e-2 };
 /** KV for more would fit few tabs. */
-const DEFAULT_MAX_POSITIONS = 4096;
+export const DEFAULT_MAX_POSITIONS = 4096;
 
 export interface ImportOptions {
   /** Which of the folder's files; without it the smallest with f32 arithmetic. `fp32` converts if there is no such file. */

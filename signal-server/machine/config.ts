@@ -96,6 +96,16 @@ export const configSchema = z.strictObject({
   /** Folder of the built page; null serves the API alone. */
   webFolder: z.string().nullable().default(null),
   anchors: z.coerce.number().int().min(0).max(64).default(4),
+  /** MiB that each anchor lends; null for a share of the machine's memory. */
+  anchorPledge: z.coerce
+    .number()
+    .int()
+    .min(64)
+    .max(1024 * 1024)
+    .nullable()
+    .default(null),
+  /** Sessions that each runs at once. */
+  anchorSlots: z.coerce.number().int().min(1).max(64).default(4),
   /** Raises every model's own minimum. */
   minStages: z.coerce.number().int().min(1).max(MAX_STAGES).default(1),
   /** Name of the transparency log, a URL without scheme; null for one made of the public URL, or of the log's key. */
@@ -151,11 +161,11 @@ export const configSchema = z.strictObject({
       handshakeMs: z.int().positive().default(HANDSHAKE_TIMEOUT_MS),
       heartbeatMs: z.int().min(100).default(HEARTBEAT_MS),
       heartbeatTimeoutMs: z.int().min(100).default(HEARTBEAT_TIMEOUT_MS),
-      /** A volunteer that does not get ready in this time is given other work. */
+      /** A volunteer that loads a stage and gets no further in this time is given other work. */
       loadTimeoutMs: z
         .int()
         .positive()
-        .default(10 * 60_000),
+        .default(2 * 60_000),
       leaseMs: z.int().positive().default(SESSION_LEASE_MS),
       resumeMs: z.int().min(0).default(RESUME_MS),
       /** Below what requesters wait, so that they hear why. */

@@ -14,8 +14,6 @@ const RESTART = { firstMs: 1_000, maxMs: 60_000 };
 /** An anchor that worked this long starts again without delay when it fails. */
 const STEADY_MS = 60_000;
 
-const MIB = 1024 * 1024;
-
 export interface AnchorSettings {
   /** Memory that each anchor lends. */
   readonly pledgeBytes: number;
@@ -25,9 +23,6 @@ export interface AnchorSettings {
   readonly spawnWorker?: () => WorkerPort;
 }
 
-/** Enough for a few layers of a one-billion model, and for as many answers at once as a small machine can bear. */
-const defaultSettings: AnchorSettings = { pledgeBytes: 1024 * MIB, slots: 4 };
-
 type AnchorContext = CompanionContext & { readonly settings: AnchorSettings; readonly signal: AbortSignal };
 
 /**
@@ -36,7 +31,7 @@ type AnchorContext = CompanionContext & { readonly settings: AnchorSettings; rea
  */
 export async function startAnchors(
   context: CompanionContext & { readonly count: number },
-  settings: AnchorSettings = defaultSettings,
+  settings: AnchorSettings,
 ): Promise<Companion> {
   const aborter = new AbortController();
   const blobs = createDiskBlobStore(context.dataFolder.blobsPath);

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
+import type { BlobFile, BlobStore, StoredBlob } from '#shared/blobs/blob-store.ts';
 import { checkPiece, pieceRange } from '#shared/blobs/piece.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -21,11 +21,18 @@ export function createDiskBlobStore(folder: string): BlobStore {
   const wholePath = (digest: Digest) => join(folder, digest);
   const partialPath = (ref: BlobRef) => join(partialFolder, `${ref.digest}.${ref.bytes}`);
   const removeWhole = (digest: Digest) => rm(wholePath(digest), { recursive: true, force: true });
+  /** Pieces of blobs on their way, so that a folder of many is not listed with each. */
+  const arrived = new Map<Digest, Set<string>>();
+  /** The pieces of which blobs were joined here: the same bytes are not those of a manifest that names others. */
+  const joined = new Map<Digest, string>();
+  /** Blobs that were dropped and have not come again: their files are not believed. */
+  const dropped = new Set<Digest>();
   const pieceName = (ref: BlobRef, index: number) => `${index}.${ref.pieces[index]}`;
 
   /** Null also where the file is not what `ref` names; a file that is not even what its own name says is removed. */
   async function get(ref: BlobRef): Promise<Uint8Array<ArrayBuffer> | null> {
     if (ref.bytes === 0) return new Uint8Array(0);
+    if (dropped.has(ref.digest)) return null;
     const file = await readIfSound(wholePath(ref.digest)).catch(nullIfAbsent);
     if (file === null) return null;
     const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
@@ -43,10 +50,20 @@ export function createDiskBlobStore(folder: string): BlobStore {
     return null;
   }
 
+  /** Null where the folder has no such file, and where this store knows the blob to be made of other pieces. What the file holds is known once it is read. */
+  async function locate(ref: BlobRef): Promise<BlobFile | Uint8Array<ArrayBuffer> | null> {
+    if (ref.bytes === 0) return new Uint8Array(0);
+    if (dropped.has(ref.digest)) return null;
+    const known = joined.get(ref.digest);
+    if (known !== undefined && known !== ref.pieces.join()) return null;
+    const found = await stat(wholePath(ref.digest)).catch(nullIfAbsent);
+    return found?.isFile() === true && found.size === ref.bytes ? { path: wholePath(ref.digest) } : null;
+  }
+
   async function pieces(ref: BlobRef): Promise<ReadonlySet<number>> {
     const all = new Set(ref.pieces.keys());
-    if ((await get(ref)) !== null) return all;
-    const names = new Set(await namesIn(partialPath(ref)));
+    if ((await locate(ref)) !== null) return all;
+    const names = await namedPieces(ref);
     const here = new Set([...all].filter((index) => names.has(pieceName(ref, index))));
     if (here.size < all.size) return here;
     // The process that put the last piece died before it could join them.
@@ -59,32 +76,42 @@ export function createDiskBlobStore(folder: string): BlobStore {
     }
   }
 
+  /** Names of the files of pieces of a blob. */
+  async function namedPieces(ref: BlobRef): Promise<Set<string>> {
+    const names = new Set(ref.pieces.map((_, index) => pieceName(ref, index)));
+    return new Set((await namesIn(partialPath(ref))).filter((name) => names.has(name)));
+  }
+
   async function putPiece(ref: BlobRef, index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     await checkPiece(ref, index, bytes);
     const file = pieceName(ref, index);
     await writeWhole(partialPath(ref), file, (draft) => writeFile(draft, bytes, { flag: 'wx' }));
-    const names = new Set(await namesIn(partialPath(ref)));
-    if (ref.pieces.every((_, other) => names.has(pieceName(ref, other)))) await joinPieces(ref);
+    const here = arrived.get(ref.digest) ?? (await namedPieces(ref));
+    arrived.set(ref.digest, here);
+    here.add(file);
+    if (here.size < ref.pieces.length) return;
+    arrived.delete(ref.digest);
+    if ((await namedPieces(ref)).size === ref.pieces.length) await joinPieces(ref);
   }
 
-  /** Rejects with `digest-mismatch` where a piece is damaged; all of them are removed then, to be fetched again. */
+  /**
+   * Rejects with `digest-mismatch` where a piece is not as long as it should be; all of them are removed then, to be fetched
+   * again. Each was hashed when it came, and is again by whoever reads the blob.
+   */
   async function joinPieces(ref: BlobRef): Promise<void> {
-    const hash = createHash('sha256');
     try {
       await writeWhole(folder, ref.digest, async (draft) => {
         const file = await open(draft, 'wx');
         try {
           for (const index of ref.pieces.keys()) {
             const piece = await readIfSound(join(partialPath(ref), pieceName(ref, index)));
-            hash.update(piece);
+            const { start, end } = pieceRange(ref, index);
+            if (piece.length !== end - start) throw damagedPiece(ref);
             await file.writeFile(piece);
           }
           await file.sync();
         } finally {
           await file.close();
-        }
-        if (hash.digest('hex') !== ref.digest) {
-          throw new ChorusError('digest-mismatch', `the pieces of blob ${ref.digest} do not make it up`);
         }
       });
     } catch (error) {
@@ -92,6 +119,8 @@ export function createDiskBlobStore(folder: string): BlobStore {
       // Another process that put a last piece at the same time may have joined them and cleared them away.
       if (!isAbsence(error) || (await fileBytes(wholePath(ref.digest))) !== ref.bytes) throw error;
     }
+    dropped.delete(ref.digest);
+    joined.set(ref.digest, ref.pieces.join());
     await rm(partialPath(ref), { recursive: true, force: true });
   }
 
@@ -113,7 +142,15 @@ export function createDiskBlobStore(folder: string): BlobStore {
     return stored;
   }
 
+  /** A file that is what its name says stays, whatever pieces a manifest names. */
+  async function drop(digest: Digest): Promise<void> {
+    dropped.add(digest);
+    const bytes = await readIfSound(wholePath(digest)).catch(nullIfAbsent);
+    if (bytes === null || createHash('sha256').update(bytes).digest('hex') !== digest) await remove(digest);
+  }
+
   async function remove(digest: Digest): Promise<void> {
+    arrived.delete(digest);
     await removeWhole(digest);
     for (const name of await namesIn(partialFolder)) {
       if (name.startsWith(`${digest}.`)) await rm(join(partialFolder, name), { recursive: true, force: true });
@@ -122,12 +159,13 @@ export function createDiskBlobStore(folder: string): BlobStore {
 
   return {
     get: (ref) => get(ref).catch(fail),
+    locate: (ref) => locate(ref).catch(fail),
     pieces: (ref) => pieces(ref).catch(fail),
     putPiece: (ref, index, bytes) => putPiece(ref, index, bytes).catch(fail),
     list: () => list().catch(fail),
     delete: (digest) => remove(digest).catch(fail),
     // One file holds all pieces of a blob.
-    dropPieces: ({ digest }) => remove(digest).catch(fail),
+    dropPieces: ({ digest }) => drop(digest).catch(fail),
   };
 }
 
@@ -141,6 +179,10 @@ async function writeWhole(folder: string, name: string, write: (draft: string) =
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+function damagedPiece({ digest }: BlobRef): ChorusError {
+  return new ChorusError('digest-mismatch', `the pieces of blob ${digest} do not make it up`);
 }
 
 /** The bytes of a file; none where the disk has it but cannot read it, which then counts as damaged. */

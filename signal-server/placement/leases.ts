@@ -24,7 +24,7 @@ export interface Lease {
 export class Leases {
   readonly #clock: Clock;
   readonly #bySession = new Map<SessionId, Lease>();
-  readonly #running = new Map<PeerId, number>();
+  readonly #running = new Map<PeerId, { sessions: number; positions: number }>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -48,7 +48,7 @@ export class Leases {
       endsAtMs,
     };
     this.#bySession.set(route.session, lease);
-    this.#count(volunteers, 1);
+    this.#count(lease, 1);
   }
 
   get(session: SessionId): Lease | undefined {
@@ -58,13 +58,18 @@ export class Leases {
   /** Gives the slots back; the lease, or undefined if it had ended before. */
   end(session: SessionId): Lease | undefined {
     const lease = this.#bySession.get(session);
-    if (lease && this.#bySession.delete(session)) this.#count(lease.volunteers, -1);
+    if (lease && this.#bySession.delete(session)) this.#count(lease, -1);
     return lease;
   }
 
   /** Sessions this volunteer takes part in. */
   running(volunteer: PeerId): number {
-    return this.#running.get(volunteer) ?? 0;
+    return this.#running.get(volunteer)?.sessions ?? 0;
+  }
+
+  /** Positions that these sessions may come to. */
+  positions(volunteer: PeerId): number {
+    return this.#running.get(volunteer)?.positions ?? 0;
   }
 
   ofRequester(requester: PeerId): Lease[] {
@@ -75,11 +80,11 @@ export class Leases {
     return [...this.#bySession.values()].filter((lease) => lease.endsAtMs <= this.#clock.nowMs());
   }
 
-  #count(volunteers: readonly PeerId[], change: number): void {
+  #count({ volunteers, route }: Pick<Lease, 'volunteers' | 'route'>, change: 1 | -1): void {
     for (const id of volunteers) {
-      const running = this.running(id) + change;
-      if (running === 0) this.#running.delete(id);
-      else this.#running.set(id, running);
+      const sessions = this.running(id) + change;
+      if (sessions === 0) this.#running.delete(id);
+      else this.#running.set(id, { sessions, positions: this.positions(id) + change * route.capacity });
     }
   }
 }

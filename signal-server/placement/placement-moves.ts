@@ -1,6 +1,7 @@
-import type { PeerId } from '#shared/ids.ts';
+import type { Digest, PeerId } from '#shared/ids.ts';
 import {
   gainedBy,
+  heaviestUnit,
   samePlace,
   spansOn,
   spansThatFit,
@@ -20,33 +21,48 @@ export interface Move extends Choice {
 }
 
 /**
- * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it or, where no
- * single move helps, all that a fresh plan needs. Without gaps: one move that gives a stage its second holder; else one to
- * layers with at most half as many volunteers as those it leaves, and at least two fewer. Nobody with sessions is moved,
- * no ready cover is given up, no pair but to close a gap, and no network gets more than its share of a stage but for that.
+ * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it and opens none or, where
+ * no single move helps, all that a fresh plan needs, if that leaves no gap. One that was asked for lately takes what it needs
+ * for that, and for its pairs, from those that nobody asked for. Without gaps: one move that gives a stage its second holder;
+ * else one to layers with at most half as many volunteers as those it leaves, and at least two fewer. Nobody with sessions is
+ * moved, nobody on behalf of a model that these devices cannot hold, no ready cover is given up, no pair but to close a gap, and
+ * no network gets more than its share of a stage but for that.
  */
-export function chooseMoves(hands: readonly Hand[], models: readonly PlannedModel[]): Move[] {
-  for (const model of models) {
+export function chooseMoves(
+  hands: readonly Hand[],
+  models: readonly PlannedModel[],
+  asked: ReadonlySet<Digest> = new Set(),
+): Move[] {
+  const possible = models.filter((model) => heaviestUnit(model, hands) === null);
+  // What is asked for comes first.
+  for (const model of [...possible].sort((a, b) => Number(asked.has(b.digest)) - Number(asked.has(a.digest)))) {
     const hasGap = coverageOf(spansOn(model, hands), model.units).includes(0);
-    const moves = hasGap ? closeGap(model, hands) : [];
+    const moves = hasGap ? closeGap(model, hands, asked) : [];
     if (moves.length > 0) return moves;
   }
   const shares = new NetworkShares(hands);
   const isSettled = hands.every((hand) => hand.placed === null || hand.isReady);
-  const move = isSettled ? (pairUp(hands, models, shares) ?? evenOut(hands, models, shares)) : null;
+  const move = isSettled ? (pairUp(hands, possible, shares, asked) ?? evenOut(hands, possible, shares, asked)) : null;
   return move === null ? [] : [move];
 }
 
-function closeGap(model: PlannedModel, hands: readonly Hand[]): Move[] {
+/** True for a volunteer on a model that nobody asked for, where others were. */
+function isFree(placed: Placed | null, asked: ReadonlySet<Digest>): boolean {
+  return placed !== null && !asked.has(placed.model);
+}
+
+function closeGap(model: PlannedModel, hands: readonly Hand[], asked: ReadonlySet<Digest>): Move[] {
   const reason = 'nobody held these layers';
-  const heldNow = countCovered(spansOn(model, hands), model.units);
+  const own = hands.filter(({ placed }) => placed?.model === model.digest);
+  const heldNow = countCovered(spansOn(model, own), model.units);
   let best: { move: Move; covered: number } | null = null;
-  const movable = hands.filter((hand) => hand.mayMove && hand.placed?.model === model.digest);
-  for (const hand of movable) {
+  for (const hand of own.filter(({ mayMove }) => mayMove)) {
     const rest = spansOn(
       model,
-      hands.filter((other) => other !== hand),
+      own.filter((other) => other !== hand),
     );
+    // Whoever alone holds some layers would leave them to nobody.
+    if (countCovered(rest, model.units) < heldNow) continue;
     for (const span of spansThatFit(hand, model)) {
       const covered = countCovered([...rest, span], model.units);
       if (covered > (best?.covered ?? heldNow))
@@ -54,16 +70,21 @@ function closeGap(model: PlannedModel, hands: readonly Hand[]): Move[] {
     }
   }
   if (best !== null) return [best.move];
-  return planAfresh(model, hands)
+  const afresh = planAfresh(model, own);
+  const free = asked.has(model.digest) ? hands.filter(({ placed }) => isFree(placed, asked)) : [];
+  const plan = afresh.length > 0 || free.length === 0 ? afresh : planAfresh(model, [...own, ...free]);
+  return plan
     .filter(({ hand, span }) => !samePlace(hand.placed, { model: model.digest, span }))
     .map(({ hand, span }) => ({ id: hand.id, model: model.digest, span, reason }));
 }
 
-/** A placement of all volunteers from nothing, the largest device first; empty if that would leave a gap too. */
+/** A placement of these volunteers from nothing, the largest device first; empty if that would leave a gap too. */
 function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; span: UnitSpan }[] {
-  const onModel = hands.filter((hand) => hand.placed?.model === model.digest);
-  const fixed = onModel.filter((hand) => !hand.mayMove).map((hand) => hand.placed!.span);
-  const free = onModel
+  const fixed = spansOn(
+    model,
+    hands.filter((hand) => !hand.mayMove),
+  );
+  const free = hands
     .filter((hand) => hand.mayMove)
     .map((hand) => ({ hand, spans: spansThatFit(hand, model) }))
     .sort((a, b) => a.spans.length - b.spans.length)
@@ -83,7 +104,12 @@ function planAfresh(model: PlannedModel, hands: readonly Hand[]): { hand: Hand; 
 }
 
 /** The move that leaves fewest units without two holders of one stage. It takes nothing from a stage that needs it. */
-function pairUp(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
+function pairUp(
+  hands: readonly Hand[],
+  models: readonly PlannedModel[],
+  shares: NetworkShares,
+  asked: ReadonlySet<Digest>,
+): Move | null {
   const reason = 'only one other volunteer held just these layers, and two are needed to check each other';
   for (const model of models) {
     const counts = new StageCounts(spansOn(model, hands));
@@ -93,12 +119,13 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[], shares:
     // Two volunteers that could make the same move are as good as one.
     const tried = new Set<string>();
     for (const { hand, from } of movable(hands)) {
-      if (from.model !== model.digest) continue;
+      const isOwn = from.model === model.digest;
+      if (!isOwn && !(asked.has(model.digest) && isFree(from, asked))) continue;
       for (const span of spansThatFit(hand, model)) {
-        const way = `${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
+        const way = `${from.model} ${from.span.start}-${from.span.end} ${span.start}-${span.end}`;
         if (tried.has(way) || !shares.admits(hand, { model: model.digest, span })) continue;
         tried.add(way);
-        const after = counts.moved(from.span, span).lacks(model.units);
+        const after = counts.moved(isOwn ? from.span : null, span).lacks(model.units);
         if (after.uncovered > now.uncovered || after.unpaired >= (best?.unpaired ?? now.unpaired)) continue;
         best = { move: { id: hand.id, model: model.digest, span, reason }, unpaired: after.unpaired };
       }
@@ -108,7 +135,12 @@ function pairUp(hands: readonly Hand[], models: readonly PlannedModel[], shares:
   return null;
 }
 
-function evenOut(hands: readonly Hand[], models: readonly PlannedModel[], shares: NetworkShares): Move | null {
+function evenOut(
+  hands: readonly Hand[],
+  models: readonly PlannedModel[],
+  shares: NetworkShares,
+  asked: ReadonlySet<Digest>,
+): Move | null {
   const supplies = new Map(models.map((model) => [model, supplyOf(model, hands)]));
   const least = (model: PlannedModel | undefined, span: UnitSpan): number =>
     model === undefined ? Infinity : Math.min(...supplies.get(model)!.coverage.slice(span.start, span.end));
@@ -117,6 +149,7 @@ function evenOut(hands: readonly Hand[], models: readonly PlannedModel[], shares
     const home = models.find((model) => model.digest === from.model);
     const leaves = least(home, from.span);
     for (const model of models) {
+      if (asked.has(from.model) && !asked.has(model.digest)) continue;
       for (const span of spansThatFit(hand, model)) {
         const overlaps = model === home && span.start < from.span.end && from.span.start < span.end;
         const lift = leaves - least(model, span);

@@ -2,11 +2,14 @@ import type { Digest, PeerId } from '#shared/ids.ts';
 import { NetworkShares, type LotOf } from './place-lots.ts';
 import type { PlannedModel } from './planned-model.ts';
 import { PAIR, StageCounts } from './stage-counts.ts';
-import { coverageOf, type UnitSpan } from './stage-grid.ts';
+import { coverageOf, describeSpan, type UnitSpan } from './stage-grid.ts';
 import type { BackendName } from './stage-memory.ts';
 
 /** A stage slower than this per token is handed out only where nobody else would hold its layers. */
 const SLOW_STAGE_MS = 250;
+const MB = 1_000_000;
+
+const NONE: ReadonlySet<Digest> = new Set();
 
 export interface Placed {
   readonly model: Digest;
@@ -48,24 +51,29 @@ export interface Choice extends Placed {
  * only they can check each other; else where coverage is thinnest, the largest stage that fits. Stages it already has on
  * disk win unless another would close a gap, or make up a pair, and they would not. With `lotOf`, which new keys get, a
  * place is drawn from those that need somebody about equally. Unless it closes a gap, no place where its network would have
- * too large a share. Null if nothing fits, which `whyIdle` explains.
+ * too large a share. A model that these devices cannot hold, however many of each came, gets nobody; one that was asked for
+ * lately comes first while it lacks somebody. Null if nothing fits, which `whyIdle` explains.
  */
 export function choosePlace(
   hand: Hand,
   others: readonly Hand[],
   models: readonly PlannedModel[],
   lotOf: LotOf | null = null,
+  asked: ReadonlySet<Digest> = NONE,
 ): Choice | null {
-  const shares = new NetworkShares([...others, hand]);
-  const options = models.flatMap((model) => {
+  const all = [...others, hand];
+  const shares = new NetworkShares(all);
+  const possible = models.filter((model) => heaviestUnit(model, all) === null);
+  const options = possible.flatMap((model) => {
     const supply = supplyOf(model, others);
     const rated = spansThatFit(hand, model).map((span) => rate(hand, model, span, supply));
     return rated.filter((option) => option.gained > 0 || shares.admits(hand, option));
   });
-  const bestOfEach = models.flatMap(
+  const bestOfEach = possible.flatMap(
     (model) => options.filter((option) => option.model === model.digest).sort(compareSpans)[0] ?? [],
   );
-  const best = bestOfEach.sort(compareModels)[0];
+  const isWanted = ({ model, gained, pairs }: Option): boolean => asked.has(model) && (gained > 0 || pairs > 0);
+  const best = bestOfEach.sort((a, b) => Number(isWanted(b)) - Number(isWanted(a)) || compareModels(a, b))[0];
   if (best === undefined) return null;
   const held = hand.held
     .map((place) => options.find((option) => samePlace(option, place)))
@@ -96,8 +104,28 @@ function isAsUrgent(option: Option, best: Option): boolean {
   return best.pairs === 0 || option.pairs > 0;
 }
 
-/** Why there is no work that this volunteer could do. */
-export function whyIdle(hand: Hand, models: readonly PlannedModel[]): string {
+/** A unit that none of these devices can hold, so that the model can never be whole with such, and the least that one would have to lend; null if there is none. */
+export function heaviestUnit(
+  model: PlannedModel,
+  hands: readonly Pick<Hand, 'backend' | 'slots' | 'pledgeBytes' | 'runtimeVersion'>[],
+): { readonly unit: number; readonly bytes: number } | null {
+  let heaviest: { unit: number; bytes: number } | null = null;
+  // Devices of one kind are many, and need to be looked at once.
+  const kinds = new Map(hands.map((hand) => [`${hand.backend} ${hand.slots} ${hand.pledgeBytes}`, hand]));
+  for (let unit = 0; unit < model.units; unit++) {
+    const lacking = [...kinds.values()].map(({ backend, slots, pledgeBytes }) => {
+      const bytes = model.memoryBytes({ start: unit, end: unit + 1 }, backend, slots);
+      return bytes <= pledgeBytes ? null : bytes;
+    });
+    if (lacking.includes(null)) continue;
+    const bytes = Math.min(...lacking.filter((each) => each !== null));
+    if (bytes > (heaviest?.bytes ?? 0)) heaviest = { unit, bytes };
+  }
+  return heaviest;
+}
+
+/** Why there is no work that this volunteer could do; `others` are here as well. */
+export function whyIdle(hand: Hand, models: readonly PlannedModel[], others: readonly Hand[] = []): string {
   if (models.length === 0) return 'this server has no model yet';
   const usable = models.filter((model) => model.runtimeVersion === hand.runtimeVersion);
   if (usable.length === 0) {
@@ -107,7 +135,13 @@ export function whyIdle(hand: Hand, models: readonly PlannedModel[]): string {
   const least = Math.min(
     ...usable.flatMap((model) => model.grid.map((span) => model.memoryBytes(span, hand.backend, hand.slots))),
   );
-  if (least > hand.pledgeBytes) return `the smallest stage needs ${Math.ceil(least / 2 ** 20)} MiB: lend more memory`;
+  if (least > hand.pledgeBytes) return `the smallest stage needs ${Math.ceil(least / MB)} MB: lend more memory`;
+  for (const model of usable) {
+    const heavy = heaviestUnit(model, [...others, hand]);
+    if (heavy === null) continue;
+    const part = describeSpan({ start: heavy.unit, end: heavy.unit + 1 }, model.layers);
+    return `nobody here lends enough for ${part} of ${model.name}, and the rest is of no use without: one volunteer has to lend ${Math.ceil(heavy.bytes / MB)} MB`;
+  }
   if (usable.some((model) => spansThatFit(hand, model).length > 0)) {
     return 'your network already has its share of every stage that would fit: volunteers of others are needed beside it';
   }

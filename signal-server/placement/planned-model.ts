@@ -1,8 +1,7 @@
 import type { Digest } from '#shared/ids.ts';
 import type { ModelSize } from '#shared/judge/thresholds.ts';
-import type { Manifest } from '#shared/model/manifest.ts';
 import { stageGrid, type UnitSpan } from './stage-grid.ts';
-import { stageMemoryBytes, unitCosts, type BackendName } from './stage-memory.ts';
+import { stageMemoryBytes, unitCosts, type BackendName, type SizedManifest } from './stage-memory.ts';
 
 /** A model as placement and scheduling see it. */
 export interface PlannedModel {
@@ -21,7 +20,12 @@ export interface PlannedModel {
 }
 
 /** `isPlanned` says that the CPU engine knows the model's graph. */
-export function planModel(digest: Digest, manifest: Manifest, leastStages: number, isPlanned: boolean): PlannedModel {
+export function planModel(
+  digest: Digest,
+  manifest: SizedManifest,
+  leastStages: number,
+  isPlanned: boolean,
+): PlannedModel {
   const { layers, maxPositions, hiddenSize } = manifest.config;
   const minStages = Math.min(layers + 2, Math.max(manifest.minStages, leastStages));
   const known = new Map<string, number>();

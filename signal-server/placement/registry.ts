@@ -16,6 +16,9 @@ type Heartbeat = Extract<PeerControlMessage, { type: 'heartbeat' }>;
 export interface Assignment extends Placed {
   readonly number: number;
   readonly sinceMs: number;
+  /** When its loading was last heard to go on, and how far it was then. */
+  heardMs: number;
+  loadSteps: number;
 }
 
 /** What a hidden session showed of a volunteer in the stage that it holds. */
@@ -121,7 +124,13 @@ export class Registry {
   assign(volunteer: RegisteredVolunteer, { model, span }: Placed): Assignment {
     if (volunteer.assignment !== null) volunteer.movedAtMs = this.#clock.nowMs();
     this.#assignments += 1;
-    volunteer.assignment = { model, span, number: this.#assignments, sinceMs: this.#clock.nowMs() };
+    volunteer.assignment = {
+      model,
+      span,
+      ...{ number: this.#assignments, sinceMs: this.#clock.nowMs() },
+      heardMs: this.#clock.nowMs(),
+      loadSteps: 0,
+    };
     volunteer.overdue = null;
     volunteer.state = 'loading';
     return volunteer.assignment;
@@ -198,6 +207,10 @@ export class Registry {
     volunteer.tokens = heartbeat.tokens;
     volunteer.isHidden = heartbeat.hidden;
     if (heartbeat.layerMs !== null) volunteer.layerMs = heartbeat.layerMs;
+    const { assignment } = volunteer;
+    if (volunteer.state !== 'loading' || assignment === null || heartbeat.loadSteps === undefined) return;
+    if (heartbeat.loadSteps > assignment.loadSteps) assignment.heardMs = this.#clock.nowMs();
+    assignment.loadSteps = heartbeat.loadSteps;
   }
 
   /** No new sessions until the next offer. */

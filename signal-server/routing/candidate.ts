@@ -1,6 +1,7 @@
 import type { PeerId } from '#shared/ids.ts';
 import { ENGINE_CLASS, isExactClass } from '#shared/judge/numeric-class.ts';
 import { thresholdFor, type ModelSize } from '#shared/judge/thresholds.ts';
+import { kvRoom } from '#shared/model/kv-room.ts';
 import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
 import { networkOf } from '../placement/network.ts';
@@ -21,6 +22,7 @@ export interface Candidate {
   readonly layerMs: number;
   /** Sessions it takes part in now. */
   readonly running: number;
+  /** Sessions of the length asked for that it could take besides. */
   readonly freeSlots: number;
   /** False while it is still loading. */
   readonly isReady: boolean;
@@ -72,15 +74,24 @@ export interface CandidateSources {
   readonly measuresSpeed: () => boolean;
 }
 
+/** Those who work in a session that is about to end: its slot and its positions count as free. */
+export interface Kept {
+  readonly volunteers: ReadonlySet<PeerId>;
+  readonly positions: number;
+}
+
+const NOBODY: Kept = { volunteers: new Set(), positions: 0 };
+
 /**
- * The volunteers that hold or load a stage of this model and may work, as this requester sees them. The slots of `kept`, who
- * work in a session that is about to end, count as free.
+ * The volunteers that hold or load a stage of this model and may work, as a requester of a session of `positions` positions
+ * sees them.
  */
 export function candidatesFor(
   model: PlannedModel,
+  positions: number,
   failedLately: (volunteer: PeerId) => boolean,
   { registry, leases, trust, isAnchor, isStandIn, gateOf, measuresSpeed }: CandidateSources,
-  kept: ReadonlySet<PeerId> = new Set(),
+  kept = NOBODY,
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
@@ -89,8 +100,10 @@ export function candidatesFor(
     const { isNew, isLongTrusted, suspendedUntilMs } = trust.standing(member.id, numericClass);
     const gate = gateOf(member);
     if (suspendedUntilMs !== null || gate === 'closed') return [];
-    const isKept = kept.has(member.id);
+    const isKept = kept.volunteers.has(member.id);
     const running = leases.running(member.id) - (isKept ? 1 : 0);
+    const freePositions =
+      kvRoom(model.maxPositions, slots) - leases.positions(member.id) + (isKept ? kept.positions : 0);
     const measures = measuresSpeed();
     const isOwn = isAnchor(member.id);
     const { tried, measuredClass } = volunteer;
@@ -106,7 +119,7 @@ export function candidatesFor(
         numericClass,
         layerMs: (measures ? layerMs : null) ?? UNKNOWN_LAYER_MS,
         running,
-        freeSlots: slots - running,
+        freeSlots: Math.min(slots - running, Math.floor(freePositions / positions)),
         isReady: volunteer.state === 'ready',
         isTried: isOwn || gate === 'open',
         isHidden: volunteer.isHidden,

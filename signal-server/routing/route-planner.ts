@@ -2,7 +2,7 @@ import type { RandomBytes } from '#shared/clock.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { FaultMemory } from '../trust/fault-memory.ts';
-import { candidatesFor, type Candidate, type CandidateSources } from './candidate.ts';
+import { candidatesFor, type Candidate, type CandidateSources, type Kept } from './candidate.ts';
 import { Draw } from './draw.ts';
 import type { RouteRequest } from './route-queue.ts';
 import { planRoute, type Planned } from './scheduler.ts';
@@ -35,7 +35,12 @@ export class RoutePlanner {
       exclude: new Set(request.exclude),
     };
     const kept = this.#kept(requester, request);
-    const planned = planRoute(model.layers, demand, this.#candidates(model, requester, kept), this.#draw);
+    const planned = planRoute(
+      model.layers,
+      demand,
+      this.#candidates(model, request.capacity, requester, kept),
+      this.#draw,
+    );
     return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
   }
 
@@ -55,20 +60,22 @@ export class RoutePlanner {
       shadows: 0,
       exclude: new Set<PeerId>(),
     };
-    const planned = planRoute(model.layers, demand, this.#candidates(model, demand.requester), this.#draw);
+    const planned = planRoute(model.layers, demand, this.#candidates(model, 1, demand.requester), this.#draw);
     if (planned.type === 'route') return null;
     return planned.type === 'wait' ? 'all volunteers are busy or loading' : planned.message;
   }
 
   /** Those who stay of the session that the route takes the place of. It must leave somebody of it out, or there is no reason to. */
-  #kept(requester: PeerId, { after, exclude }: RouteRequest): ReadonlySet<PeerId> {
+  #kept(requester: PeerId, { after, exclude }: RouteRequest): Kept | undefined {
     const lease = after === undefined ? undefined : this.#deps.leases.get(after);
-    if (lease?.requester !== requester || lease.role !== 'answer') return new Set();
+    if (lease?.requester !== requester || lease.role !== 'answer') return undefined;
     const staying = lease.volunteers.filter((id) => !exclude.includes(id));
-    return new Set(staying.length < lease.volunteers.length ? staying : []);
+    if (staying.length === lease.volunteers.length) return undefined;
+    return { volunteers: new Set(staying), positions: lease.route.capacity };
   }
 
-  #candidates(model: PlannedModel, requester: PeerId, kept?: ReadonlySet<PeerId>): Candidate[] {
-    return candidatesFor(model, (volunteer) => this.#deps.faults.failedLately(requester, volunteer), this.#deps, kept);
+  #candidates(model: PlannedModel, positions: number, requester: PeerId, kept?: Kept): Candidate[] {
+    const failedLately = (volunteer: PeerId): boolean => this.#deps.faults.failedLately(requester, volunteer);
+    return candidatesFor(model, positions, failedLately, this.#deps, kept);
   }
 }

@@ -1,6 +1,7 @@
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import type { Leases } from '../placement/leases.ts';
 import type { CatalogEntry } from '../placement/model-catalog.ts';
+import type { ModelSupply } from '../placement/model-fit.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
 import { coverageOf, rangeOf } from '../placement/stage-grid.ts';
@@ -22,6 +23,7 @@ export interface SnapshotParts {
   readonly hiddenSessions: NetworkSnapshot['hiddenSessions'];
   readonly models: readonly CatalogEntry[];
   readonly reasonNotServable: (model: PlannedModel) => string | null;
+  readonly supplyOf: (model: PlannedModel) => ModelSupply;
   readonly sessions: NetworkSnapshot['sessions'];
   readonly history: NetworkSnapshot['history'];
   readonly checks: NetworkSnapshot['checks'];
@@ -58,7 +60,7 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
 
 function modelState(
   { digest, manifest, planned }: CatalogEntry,
-  { members, gateOf, reasonNotServable }: SnapshotParts,
+  { members, gateOf, reasonNotServable, supplyOf }: SnapshotParts,
 ): NetworkSnapshot['models'][number] {
   const spans = members.flatMap((member) => {
     const { volunteer } = member;
@@ -67,6 +69,10 @@ function modelState(
   });
   const coverage = coverageOf(spans, planned.units);
   const reason = reasonNotServable(planned);
+  const { lacks, isAsleep } = supplyOf(planned);
+  const isLoading = members.some(
+    ({ volunteer }) => volunteer?.state === 'loading' && volunteer.assignment?.model === digest,
+  );
   return {
     digest,
     name: manifest.name,
@@ -78,6 +84,8 @@ function modelState(
     coverage: { embedding: coverage[0]!, layers: coverage.slice(1, -1), head: coverage.at(-1)! },
     servable: reason === null,
     reason,
+    activity: reason === null ? 'loaded' : isLoading ? 'loading' : isAsleep ? 'asleep' : 'lacking',
+    lacks,
   };
 }
 

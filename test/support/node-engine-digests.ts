@@ -14,7 +14,13 @@ export async function nodeEngineDigests(): Promise<EngineDigests> {
   const loaded = await Promise.all(
     halves.map(async (range) => {
       const request = { manifest: wren.manifest, range, blobs: wren.blobs(range), probe: false, maxSessions: 1 };
-      const made = await loadStage(backend, request, await readStageBlobs(request, realClock), () => undefined);
+      const made = await loadStage(
+        backend,
+        request,
+        await readStageBlobs(request, realClock),
+        () => undefined,
+        realClock,
+      );
       await made.stage.open(session, 64);
       return made;
     }),

@@ -26,6 +26,7 @@ export function syntheticStages(
     cut: (range) => ({
       ...cutStageGraph(readAnatomy(decodeModel(bytes)), range),
       read: (tensor) => tensor.rawData,
+      place: (tensor) => tensor.rawData,
       blobs: new Map(),
     }),
   };

@@ -4,7 +4,7 @@ import type { Digest } from '#shared/ids.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { WorkerCalls } from '#shared/wire/worker-message.ts';
 import { openWasm, type OpenBackend } from '../../worker/backend.ts';
-import { type Blobs, loadStage, readStageBlobs } from '../../worker/load-stage.ts';
+import { loadStage, readStageBlobs } from '../../worker/load-stage.ts';
 import { Runtimes } from '../../worker/runtimes.ts';
 import { realClock } from '../support/real-clock.ts';
 import { type ImportedWren, importWren } from '../support/imported-wren.ts';
@@ -40,6 +40,7 @@ test.each(ranges.map((range) => [describeRange(range), range] as const))(
       request,
       await readStageBlobs(request, realClock),
       () => undefined,
+      realClock,
     );
     // Activations of 16 bits leave about so much beside the float32 of the reference.
     expect(probed.error).toBeLessThan(1e-4);
@@ -51,12 +52,18 @@ test.each(ranges.map((range) => [describeRange(range), range] as const))(
 test('loading reports every step', async () => {
   const request = requestFor(middle);
   const seen = new Set<string>();
-  const { stage } = await loadStage(backend, request, await readStageBlobs(request, realClock), (phase) =>
-    seen.add(phase),
+  const { stage } = await loadStage(
+    backend,
+    request,
+    await readStageBlobs(request, realClock),
+    (phase) => seen.add(phase),
+    realClock,
   );
   expect([...seen]).toEqual(['cut', 'create', 'warm-up', 'probe']);
   await stage.release();
 });
+
+type Blobs = Awaited<ReturnType<typeof readStageBlobs>>;
 
 /** The stage's blobs with one bit flipped in the scales of a layer. */
 function damaged(blobs: Blobs): Blobs {
@@ -71,7 +78,9 @@ function damaged(blobs: Blobs): Blobs {
 test('a stage that computes other values than the manifest says is refused', async () => {
   const request = requestFor(middle);
   const blobs = damaged(await readStageBlobs(request, realClock));
-  await expect(loadStage(backend, request, blobs, () => undefined)).rejects.toMatchObject({ code: 'probe-failed' });
+  await expect(loadStage(backend, request, blobs, () => undefined, realClock)).rejects.toMatchObject({
+    code: 'probe-failed',
+  });
 });
 
 test('without the probe nothing is compared', async () => {
@@ -81,6 +90,7 @@ test('without the probe nothing is compared', async () => {
     request,
     damaged(await readStageBlobs(request, realClock)),
     () => undefined,
+    realClock,
   );
   expect(probed.error).toBeNull();
   await stage.release();

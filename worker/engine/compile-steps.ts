@@ -2,7 +2,6 @@ import type { TensorProto } from 'onnx-buf';
 import { matrixKey } from '#shared/model/engine/plan-stage.ts';
 import {
   BLOCK_COLUMNS,
-  NotPlanned,
   type BinaryOperation,
   type Constant,
   type MatrixSource,
@@ -13,11 +12,10 @@ import {
   type UnaryOperation,
   type View,
 } from '#shared/model/engine/plan.ts';
-import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
-import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';
+import { tensorDims } from '#shared/model/tensor-bytes.ts';
 import type { EngineMemory } from './engine-memory.ts';
 import type { LayerStore, StoredSession } from './layer-store.ts';
-import { packableWeight, packMatrix, type PackedMatrix } from './packed-matrix.ts';
+import type { PlacedMatrix, PlacedWeights } from './place-weights.ts';
 import { BATCH_ROWS, type SlotPlaces } from './slot-places.ts';
 
 /** In the order of c/rows.c. */
@@ -26,7 +24,7 @@ const UNARY: readonly UnaryOperation[] = ['sigmoid', 'silu', 'tanh', 'gelu', 'ge
 
 export interface StepSurroundings {
   readonly places: SlotPlaces;
-  readonly read: ReadWeight;
+  readonly weights: PlacedWeights;
   readonly store: LayerStore;
   /** Words for each row of a batch. */
   readonly tokensAt: number;
@@ -44,17 +42,8 @@ export interface CompiledSteps {
 }
 
 type Run = (session: StoredSession, rows: number) => void;
-type PlacedMatrix =
-  | { readonly kind: 'packed'; readonly matrix: PackedMatrix }
-  | {
-      readonly kind: 'plain';
-      readonly at: number;
-      readonly isHalf: boolean;
-      readonly rows: number;
-      readonly columns: number;
-    };
 
-/** Packs all weights that a plan names and makes each step a call of the engine. */
+/** Makes each step of a plan a call of the engine. */
 export function compileSteps(memory: EngineMemory, plan: Plan, surroundings: StepSurroundings): CompiledSteps {
   const compiler = new Compiler(memory, surroundings);
   const steps = plan.steps.map((step) => ({ isWanted: step.to.isWanted, run: compiler.compile(step) }));
@@ -72,10 +61,7 @@ export function compileSteps(memory: EngineMemory, plan: Plan, surroundings: Ste
 
 class Compiler {
   readonly #memory: EngineMemory;
-  readonly #around: Omit<StepSurroundings, 'read'>;
-  /** Until all weights are packed; steps must not hold the file's bytes for as long as they live. */
-  #read: ReadWeight;
-  readonly #matrices = new Map<string, PlacedMatrix>();
+  readonly #around: StepSurroundings;
   /** By tensor and count, for a Constant node's tensor may have any name. */
   readonly #vectors = new Map<TensorProto, Map<number, number>>();
   /** Of the rows that were quantized last, so that products of the same rows share them. */
@@ -87,10 +73,9 @@ class Compiler {
   #scratchAt = 0;
   maxPositions = Infinity;
 
-  constructor(memory: EngineMemory, { read, ...around }: StepSurroundings) {
+  constructor(memory: EngineMemory, around: StepSurroundings) {
     this.#memory = memory;
     this.#around = around;
-    this.#read = read;
   }
 
   /** Room for what all products share, once the largest is known. */
@@ -101,9 +86,6 @@ class Compiler {
     this.#scalesAt = this.#memory.allocate(4 * BATCH_ROWS * blocks);
     this.#sumsAt = this.#memory.allocate(8 * BATCH_ROWS * blocks);
     this.#scratchAt = this.#memory.allocate(scratchBytes);
-    this.#read = () => {
-      throw new TypeError('all weights are packed');
-    };
   }
 
   compile(step: Step): Run {
@@ -237,35 +219,14 @@ class Compiler {
   }
 
   #place(source: MatrixSource): PlacedMatrix {
-    const key = matrixKey(source);
-    const placed = this.#matrices.get(key) ?? this.#placeNew(source);
-    this.#matrices.set(key, placed);
+    const placed = this.#around.weights.matrices.get(matrixKey(source))!;
+    if (placed.kind === 'packed') {
+      this.#largest = {
+        columns: Math.max(this.#largest.columns, placed.matrix.columns),
+        scratchBytes: Math.max(this.#largest.scratchBytes, placed.matrix.scratchBytes),
+      };
+    }
     return placed;
-  }
-
-  #placeNew(source: MatrixSource): PlacedMatrix {
-    if (source.kind === 'plain') return this.#placePlain(source.tensor, source.isTurned);
-    const packable = packableWeight(source.weight, this.#read);
-    if (packable === null) throw new NotPlanned(null, 'zero points that are not whole numbers');
-    const matrix = packMatrix(this.#memory, packable);
-    this.#largest = {
-      columns: Math.max(this.#largest.columns, matrix.columns),
-      scratchBytes: Math.max(this.#largest.scratchBytes, matrix.scratchBytes),
-    };
-    return { kind: 'packed', matrix };
-  }
-
-  /** Halves stay halves. */
-  #placePlain(tensor: TensorProto, isTurned: boolean): PlacedMatrix {
-    const read = this.#read;
-    const [first = 0, second = 0] = tensorDims(tensor);
-    const isHalf = tensor.dataType === ONNX_FLOAT16;
-    const values = isHalf ? new Uint16Array(new Uint8Array(read(tensor)).buffer) : toFloat32(tensor, read);
-    const [rows, columns] = isTurned ? [second, first] : [first, second];
-    const byRows = isTurned ? turned(values, first, second) : values;
-    const at = this.#memory.allocate(byRows.byteLength);
-    this.#memory.bytes(at, byRows.byteLength).set(new Uint8Array(byRows.buffer, byRows.byteOffset, byRows.byteLength));
-    return { kind: 'plain', at, isHalf, rows, columns };
   }
 
   /** `count` floats of a constant; one number stands for all. */
@@ -273,7 +234,7 @@ class Compiler {
     const ofTensor = this.#vectors.get(tensor) ?? new Map<number, number>();
     const known = ofTensor.get(count);
     if (known !== undefined) return known;
-    const values = toFloat32(tensor, this.#read);
+    const values = this.#around.weights.constants.get(tensor)!;
     const at = this.#memory.allocate(4 * count);
     const to = this.#memory.floats(at, count);
     if (values.length === 1) to.fill(values[0]!);
@@ -289,13 +250,4 @@ class Compiler {
   #stride(slot: Slot): number {
     return this.#around.places.stride(slot);
   }
-}
-
-/** [rows, columns] as [columns, rows]. */
-function turned<T extends Float32Array | Uint16Array>(values: T, rows: number, columns: number): T {
-  const result = new (values.constructor as new (length: number) => T)(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column]!;
-  }
-  return result;
 }

@@ -1,18 +1,19 @@
 import { ChorusError } from '#shared/errors.ts';
 import { TOP_K } from '#shared/limits.ts';
 import type { Plan, Slot } from '#shared/model/engine/plan.ts';
-import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { logitsRowBytes } from '#shared/rows/logits-row.ts';
 import type { GraphSession, LoadedGraph, StageInput } from '../loaded-graph.ts';
 import { compileSteps } from './compile-steps.ts';
 import { EngineMemory } from './engine-memory.ts';
 import { createLayerStore } from './layer-store.ts';
+import { placeWeights } from './place-weights.ts';
 import { BATCH_ROWS, placeSlots } from './slot-places.ts';
+import type { WeightSource } from './weight-source.ts';
 
 export interface EngineGraphOptions {
   readonly module: WebAssembly.Module;
   readonly plan: Plan;
-  readonly read: ReadWeight;
+  readonly weights: WeightSource;
   readonly vocabularySize: number;
 }
 
@@ -23,7 +24,7 @@ export interface EngineGraphOptions {
 export async function loadEngineGraph({
   module,
   plan,
-  read,
+  weights,
   vocabularySize,
 }: EngineGraphOptions): Promise<LoadedGraph> {
   const memory = await EngineMemory.open(module);
@@ -41,9 +42,10 @@ export async function loadEngineGraph({
   ];
   memory.words(identityAt, BATCH_ROWS).set(Array.from({ length: BATCH_ROWS }, (_, i) => i));
   const store = createLayerStore(memory, plan);
+  const placed = await placeWeights(memory, plan, weights);
   const compiled = compileSteps(memory, plan, {
     places,
-    read,
+    weights: placed,
     store,
     tokensAt,
     identityAt,

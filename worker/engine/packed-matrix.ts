@@ -47,8 +47,21 @@ export interface PackedMatrix {
   readonly scratchBytes: number;
 }
 
-/** The weight of an ONNX node as the engine packs it; null where its zero points are not whole numbers. */
-export function packableWeight(weight: QuantizedWeight, read: ReadWeight): PackableMatrix | null {
+/** Rows of quants at hand, from `firstRow` on. */
+export interface QuantWindow {
+  readonly bytes: Uint8Array;
+  readonly firstRow: number;
+}
+
+/**
+ * The weight of an ONNX node as the engine packs it; null where its zero points are not whole numbers. With `window` the
+ * quants are those that it has when their rows are packed.
+ */
+export function packableWeight(
+  weight: QuantizedWeight,
+  read: ReadWeight,
+  window: (() => QuantWindow) | null = null,
+): PackableMatrix | null {
   const matrix = readMatrix(weight, read);
   const { rows, columns, bits, quants, rowBytes, signed, zeroPoints } = matrix;
   const centre = signed ? 1 << (bits - 1) : 0;
@@ -61,11 +74,12 @@ export function packableWeight(weight: QuantizedWeight, read: ReadWeight): Packa
     bits,
     groupColumns: weight.blockSize,
     quants(row, to) {
-      const from = row * rowBytes;
-      if (bits === 8) for (let i = 0; i < columns; i++) to[i] = quants[from + i]! ^ centre;
+      const { bytes, firstRow } = window?.() ?? { bytes: quants, firstRow: 0 };
+      const from = (row - firstRow) * rowBytes;
+      if (bits === 8) for (let i = 0; i < columns; i++) to[i] = bytes[from + i]! ^ centre;
       else {
         for (let i = 0; i < columns; i += 2) {
-          const pair = quants[from + (i >> 1)]!;
+          const pair = bytes[from + (i >> 1)]!;
           to[i] = (pair & 15) ^ centre;
           to[i + 1] = (pair >> 4) ^ centre;
         }
@@ -80,8 +94,23 @@ export function packableWeight(weight: QuantizedWeight, read: ReadWeight): Packa
   };
 }
 
-/** Packs a matrix into the engine's memory, where it stays. Throws `out-of-memory`, RangeError where c/matrix.c has no product for it. */
+/** A matrix on its way into the engine's memory. */
+export interface Packing {
+  /** Packs rows [start, end); `start` is a multiple of four, and so is `end`, but for the matrix's last row. */
+  pack(start: number, end: number): void;
+  /** Once all rows are packed. */
+  end(): PackedMatrix;
+}
+
+/** Packs a matrix into the engine's memory, where it stays. Throws as `beginPacking`. */
 export function packMatrix(memory: EngineMemory, matrix: PackableMatrix): PackedMatrix {
+  const packing = beginPacking(memory, matrix);
+  packing.pack(0, matrix.rows);
+  return packing.end();
+}
+
+/** Makes room for a matrix, and puts its scales there. Throws `out-of-memory`, RangeError where c/matrix.c has no product for it. */
+export function beginPacking(memory: EngineMemory, matrix: PackableMatrix): Packing {
   checkKind(matrix);
   const { rows, columns, bits, groupColumns, scales, offsets } = matrix;
   const blocks = columns / BLOCK;
@@ -95,9 +124,9 @@ export function packMatrix(memory: EngineMemory, matrix: PackableMatrix): Packed
   const quantsAt = memory.allocate(quantBytes);
   const highAt = highBytes === 0 ? 0 : memory.allocate(highBytes);
   const store = (values: Interleavable, perRow: number): number => {
-    const tiled = interleaved(values, rows, perRow);
-    const to = memory.allocate(tiled.byteLength);
-    memory.bytes(to, tiled.byteLength).set(new Uint8Array(tiled.buffer));
+    const bytes = tiles * perRow * TILE_ROWS * values.BYTES_PER_ELEMENT;
+    const to = memory.allocate(bytes);
+    interleave(values, memory.bytes(to, bytes), rows, perRow);
     return to;
   };
   const fields = [
@@ -120,15 +149,21 @@ export function packMatrix(memory: EngineMemory, matrix: PackableMatrix): Packed
 
   const tileBytes = TILE_ROWS * blocks * BLOCK;
   const scratch = memory.allocate(tileBytes);
-  for (let tile = 0; tile < tiles; tile++) {
-    const count = Math.min(TILE_ROWS, rows - tile * TILE_ROWS);
-    for (let row = 0; row < count; row++) {
-      matrix.quants(tile * TILE_ROWS + row, memory.bytes(scratch + row * blocks * BLOCK, columns));
-    }
-    memory.functions.pack_tile(at, tile, scratch, count);
-  }
-  memory.free(scratch, tileBytes);
-  return { at, rows, columns, blocks, scratchBytes: 16 * (2 * groups + 1 + 16 * blocks) };
+  return {
+    pack(start, end) {
+      for (let tile = start / TILE_ROWS; tile < Math.ceil(end / TILE_ROWS); tile++) {
+        const count = Math.min(TILE_ROWS, end - tile * TILE_ROWS);
+        for (let row = 0; row < count; row++) {
+          matrix.quants(tile * TILE_ROWS + row, memory.bytes(scratch + row * blocks * BLOCK, columns));
+        }
+        memory.functions.pack_tile(at, tile, scratch, count);
+      }
+    },
+    end() {
+      memory.free(scratch, tileBytes);
+      return { at, rows, columns, blocks, scratchBytes: 16 * (2 * groups + 1 + 16 * blocks) };
+    },
+  };
 }
 
 function checkKind({ columns, bits, groupColumns, scales, offsets }: PackableMatrix): void {
@@ -144,13 +179,14 @@ function checkKind({ columns, bits, groupColumns, scales, offsets }: PackableMat
 
 type Interleavable = Float32Array | Uint16Array | Uint8Array | Int8Array;
 
-/** [rows][perRow] as [tile][perRow][row of four], the rows beyond the last one zeros. */
-function interleaved(values: Interleavable, rows: number, perRow: number): Interleavable {
-  const tiles = Math.ceil(rows / TILE_ROWS);
-  const tiled = new (values.constructor as new (length: number) => Interleavable)(tiles * perRow * TILE_ROWS);
+/** Writes [rows][perRow] as [tile][perRow][row of four], the rows beyond the last one zeros. */
+function interleave(values: Interleavable, to: Uint8Array<ArrayBuffer>, rows: number, perRow: number): void {
+  const Values = values.constructor as new (buffer: ArrayBuffer, at: number, length: number) => Interleavable;
+  const tiled = new Values(to.buffer, to.byteOffset, to.length / values.BYTES_PER_ELEMENT);
+  // Memory that was in use before holds what was there.
+  tiled.fill(0);
   for (let row = 0; row < rows; row++) {
     const tile = row >> 2;
     for (let i = 0; i < perRow; i++) tiled[(tile * perRow + i) * TILE_ROWS + (row & 3)] = values[row * perRow + i]!;
   }
-  return tiled;
 }

@@ -1,13 +1,13 @@
 import type { BlobStore } from '../../blobs/blob-store.ts';
 import type { FetchBlobsDeps } from '../../blobs/fetch-blobs.ts';
-import type { StoredBlobs } from '../../blobs/read-blobs.ts';
+import type { LocatedBlobs } from '../../blobs/read-blobs.ts';
 import { withBlobs, type WithBlobsDeps } from '../../blobs/with-blobs.ts';
 import type { Clock } from '../../clock.ts';
 import type { Envelope } from '../../crypto/envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { stageBlobs } from '../../model/cut.ts';
-import type { Manifest } from '../../model/manifest.ts';
+import type { BlobRef, Manifest } from '../../model/manifest.ts';
 import { fitsModel, type StageRange } from '../../model/stage.ts';
 import { openManifest, type Authority } from '../../route/open-signed.ts';
 
@@ -49,7 +49,8 @@ export function withStageBlobs<Result>(
   range: StageRange,
   { blobs: store, fetchRange, clock }: StageSource,
   watch: Pick<WithBlobsDeps, 'onProgress' | 'onDamaged' | 'signal'>,
-  load: (blobs: StoredBlobs) => Promise<Result>,
+  load: (blobs: LocatedBlobs) => Promise<Result>,
 ): Promise<Result> {
-  return withBlobs(stageBlobs(manifest, range), { store, fetchRange, clock, ...watch }, load);
+  const locate = (ref: BlobRef) => store.locate?.(ref) ?? store.get(ref);
+  return withBlobs(stageBlobs(manifest, range), { store, fetchRange, clock, ...watch }, load, locate);
 }

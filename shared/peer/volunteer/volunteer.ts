@@ -76,6 +76,8 @@ export class Volunteer {
   #countsBefore = NO_COUNTS;
   #history = new ServingHistory();
   #restartsMs: number[] = [];
+  /** Signs of progress of what it loads, by which the server tells a slow load from a dead one. */
+  #loadSteps = 0;
 
   constructor(deps: VolunteerDeps) {
     this.#deps = deps;
@@ -469,13 +471,13 @@ export class Volunteer {
   }
 
   #heartbeat(): void {
-    const { sessions } = this.#state;
+    const { sessions, phase } = this.#state;
     this.#tell({
       type: 'heartbeat',
       sessions,
       tokens: this.#counts.positions,
-      layerMs: this.#layerMs,
-      hidden: this.#settings.isHidden(),
+      ...{ layerMs: this.#layerMs, hidden: this.#settings.isHidden() },
+      ...((phase === 'downloading' || phase === 'loading') && { loadSteps: this.#loadSteps }),
     });
   }
 
@@ -491,6 +493,7 @@ export class Volunteer {
   }
 
   #update(change: Partial<VolunteerState>): void {
+    if (change.progress) this.#loadSteps += 1;
     this.#state = { ...this.#state, ...change };
     this.#listeners.notify();
   }

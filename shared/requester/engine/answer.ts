@@ -8,7 +8,7 @@ import {
   type CheckCounts,
   type SpanCheck,
 } from '../../judge/finding.ts';
-import { COMMIT_TIMEOUT_MS, MAX_REROUTES, REVEAL_TIMEOUT_MS } from '../../limits.ts';
+import { COMMIT_TIMEOUT_MS, LEAST_CAPACITY, MAX_REROUTES, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Sampling } from '../../rows/sampler.ts';
 import type { AnswerEvent, GenerateRequest, Usage } from '../answer-event.ts';
@@ -19,7 +19,6 @@ export type Closing = 'stop' | 'length' | 'renew';
 
 /** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
 export const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
-const MIN_CAPACITY = 512;
 /** The most faults that a receipt may name. */
 const MAX_FAULTS = 256;
 
@@ -214,7 +213,7 @@ export class Answer {
 
 /** Grows by doubling, so that a chat seldom needs another session and short ones take little memory. */
 function capacityFor(positions: number): number {
-  let capacity = MIN_CAPACITY;
+  let capacity = LEAST_CAPACITY;
   while (capacity < positions) capacity *= 2;
   return capacity;
 }

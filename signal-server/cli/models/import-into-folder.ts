@@ -1,5 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress';
 import type { Digest } from '#shared/ids.ts';
+import { formatNeed } from '../../import/model-plan.ts';
 import { formatReport, importModel, type ImportOptions } from '../../import/import-model.ts';
 import type { DataFolder } from '../../machine/data-folder.ts';
 import { storeManifest } from '../../placement/model-catalog.ts';
@@ -22,7 +23,9 @@ export async function importIntoFolder(
         bar.update(done, { label });
       },
     });
-    return { digest: await storeManifest(dataFolder, manifest), report: formatReport(report) };
+    const digest = await storeManifest(dataFolder, manifest);
+    const need = formatNeed(manifest, report.engine === null);
+    return { digest, report: `${formatReport(report)}\n\n${need}` };
   } finally {
     bar.stop();
   }

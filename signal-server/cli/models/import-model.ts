@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { webAddressSchema } from '#shared/model/model-source.ts';
 import type { Quantization } from '../../import/graph-file.ts';
+import { planImport } from '../../import/model-plan.ts';
 import { locateFolder, readModelFolder } from '../../import/model-folder.ts';
 import { openDataFolder } from '../../machine/data-folder.ts';
 import { openFolder } from '../terminal/open-folder.ts';
@@ -12,6 +13,7 @@ interface ImportModelOptions {
   readonly quant?: Quantization;
   readonly origin?: string;
   readonly signer?: string;
+  readonly plan?: boolean;
   readonly data: string;
 }
 
@@ -25,9 +27,14 @@ export function defineImportModel(command: Command): void {
       new Option('--origin <url>', 'page where the folder comes from, else what its card says').argParser(webAddress),
     )
     .option('--signer <file>', 'public key, as PEM, that the folder’s model.sig must be by')
+    .option('--plan', 'only say what the model would need of volunteers, and import nothing')
     .option('--data <folder>', 'data folder of the server', 'data')
     .action(async (folder: string, options: ImportModelOptions) => {
       const { quant, origin, signer } = options;
+      if (options.plan === true) {
+        process.stdout.write(`${await planImport(resolve(folder), { quant })}\n`);
+        return;
+      }
       const publisherKey = signer === undefined ? undefined : await readFile(signer, 'utf8');
       // Before a data folder is made for nothing.
       await readModelFolder(await locateFolder(folder));

@@ -23,12 +23,14 @@ export async function announceReady(
     if (servable.length > 0) servableMs ??= performance.now();
     if (servableMs !== null && (ready >= anchors || performance.now() - servableMs > ANCHORS_MS)) {
       process.stdout.write(`ready to answer: ${servable.map(({ name }) => name).join(', ')}\n`);
+      for (const { name, lacks } of models) if (lacks) process.stdout.write(`${name} lacks ${lacks}\n`);
       return;
     }
     const isLate = performance.now() - startedMs > (anchors === 0 ? 0 : PATIENCE_MS);
     if (servableMs === null && isLate && !isWaitTold) {
       isWaitTold = true;
       process.stdout.write(`Nobody can answer yet: ${models[0]?.reason ?? 'there is no model'}.\n`);
+      for (const { name, lacks } of models) if (lacks) process.stdout.write(`${name} lacks ${lacks}\n`);
     }
     await sleep(LOOK_MS, undefined, { ref: false });
   }

@@ -9,5 +9,5 @@ export const companions: Pick<ServerDeps, 'startGateway' | 'startHidden' | 'star
   startGateway,
   startHidden,
   startStandIns,
-  startAnchors: (context) => startAnchors(context),
+  startAnchors: (context) => startAnchors(context, context.lent),
 };

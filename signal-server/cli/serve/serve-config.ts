@@ -9,6 +9,8 @@ export interface ServeOptions {
   readonly host?: string;
   readonly anchors?: string;
   readonly standIns?: string;
+  readonly anchorPledge?: string;
+  readonly anchorSlots?: string;
   readonly data?: string;
   readonly minStages?: string;
   readonly iceServers?: string;
@@ -34,6 +36,8 @@ const VARIABLES: Readonly<Partial<Record<keyof ServeOptions, string>>> = {
   port: 'PORT',
   host: 'HOST',
   anchors: 'CHORUS_ANCHORS',
+  anchorPledge: 'CHORUS_ANCHOR_PLEDGE',
+  anchorSlots: 'CHORUS_ANCHOR_SLOTS',
   data: 'CHORUS_DATA',
   logLevel: 'CHORUS_LOG_LEVEL',
   iceServers: 'CHORUS_ICE_SERVERS',

@@ -39,6 +39,11 @@ export function defineServe(command: Command): void {
       '--stand-ins <MiB>',
       'memory for volunteers of its own where no anchors can try a newcomer, 0 for none (2048)',
     )
+    .option(
+      '--anchor-pledge <MiB>',
+      'memory that each of them lends (CHORUS_ANCHOR_PLEDGE; half of the machine’s, shared)',
+    )
+    .option('--anchor-slots <number>', 'answers that each works on at once (CHORUS_ANCHOR_SLOTS; 4)')
     .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
     .option('--min-stages <number>', 'never split an answer over fewer volunteers')
     .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { Digest } from '#shared/ids.ts';
 import type { WorkerPort } from '#shared/peer/volunteer/worker-client.ts';
 import type { RunRequest, RunResult } from '#shared/rows/compute.ts';
@@ -124,7 +125,8 @@ function startTwin({ weights, feed }: Twin) {
       const blobs = new Map<Digest, Uint8Array<ArrayBuffer>>();
       const parts = new Set(message.body.manifest.parts.map(({ blob }) => blob.digest));
       for (const [digest, blob] of message.body.blobs) {
-        const bytes = blob instanceof Blob ? new Uint8Array(await blob.arrayBuffer()) : blob.slice();
+        const held = 'path' in blob ? await readFile(blob.path) : blob;
+        const bytes = held instanceof Blob ? new Uint8Array(await held.arrayBuffer()) : new Uint8Array(held);
         blobs.set(digest, (parts.has(digest) && weights?.(bytes)) || bytes);
       }
       return { ...message, body: { ...message.body, blobs, probe: false } };

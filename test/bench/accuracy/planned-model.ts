@@ -8,6 +8,7 @@ import { readMatrix, type ReadWeight } from '#shared/model/quantized-weights.ts'
 import type { StageRange } from '#shared/model/stage.ts';
 import { ONNX_FLOAT32 } from '#shared/model/tensor-bytes.ts';
 import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
+import { weightsInMemory } from '../../../worker/engine/weight-source.ts';
 import { loadEngineModule } from '../../../worker/engine/engine-module.ts';
 import type { TracedModel } from '../../support/traces/tracer.ts';
 
@@ -72,7 +73,12 @@ export async function loadPlanned(
   { plan, read }: PlannedStage,
   { vocabularySize }: Pick<PlannedModel, 'vocabularySize'>,
 ): Promise<RunStage> {
-  const graph = await loadEngineGraph({ module: await loadEngineModule(), plan, read, vocabularySize });
+  const graph = await loadEngineGraph({
+    module: await loadEngineModule(),
+    plan,
+    weights: weightsInMemory(read),
+    vocabularySize,
+  });
   return async (input, count) => {
     const session = await graph.open(count);
     const wanted = plan.output.slot.isWanted ? Array.from({ length: count }, (_, i) => i) : [];

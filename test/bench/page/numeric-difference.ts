@@ -42,7 +42,7 @@ export async function measureDifferences(
     const request = { ...(await loadRequest(url, manifest, range)), probe: false };
     const blobs = await readStageBlobs(request, realClock);
     const compute = async (backend: OpenBackend, plans: readonly (readonly number[])[]): Promise<Float32Array[]> => {
-      const { stage } = await loadStage(backend, request, blobs, () => undefined);
+      const { stage } = await loadStage(backend, request, blobs, () => undefined, realClock);
       const outputs: Float32Array[] = [];
       for (const plan of plans) outputs.push((await stage.trace(input, plan)).values);
       await stage.release();

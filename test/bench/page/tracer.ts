@@ -44,6 +44,7 @@ export async function traceInPage(
       request,
       await readStageBlobs(request, realClock),
       () => undefined,
+      realClock,
     );
     const outputs: string[] = [];
     for (const { input, plan } of runs) {

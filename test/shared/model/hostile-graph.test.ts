@@ -101,7 +101,7 @@ describe('a manifest that does not fit its graph is refused', { timeout: 60_000 
     [
       'whose blob is shorter than it says',
       'bad-model',
-      (request) => ({ blob: (digest: Digest) => request.blob(digest).slice(1) }),
+      (request) => ({ blob: (digest: Digest) => request.blob!(digest).slice(1) }),
     ],
     ['whose graph is cut off', 'bad-model', (request) => ({ graph: request.graph.subarray(0, 5000) })],
   ];

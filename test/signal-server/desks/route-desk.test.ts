@@ -50,6 +50,7 @@ describe('the route desk', () => {
   let gates: Map<PeerId, Gate>;
   let gateways: Set<PeerId>;
   let hidden: Map<PeerId, Planned>;
+  let asked: Digest[];
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -61,6 +62,7 @@ describe('the route desk', () => {
     gates = new Map();
     gateways = new Set();
     hidden = new Map();
+    asked = [];
     desk = new RouteDesk(deskDeps());
     for (const [i, span] of [model.grid[0]!, model.grid[1]!].entries()) {
       const volunteer = registry.offer(registry.join(String(i).repeat(64) as PeerId, 'tab', 'loopback', 1), offerOf());
@@ -96,6 +98,7 @@ describe('the route desk', () => {
         return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isFilling: () => isFilling,
+      onAsked: (digest) => asked.push(digest),
       onRefused: () => undefined,
       onFinished: (session) => finished.push(session),
       onTokens: (_lease, tokens) => told.push(tokens),

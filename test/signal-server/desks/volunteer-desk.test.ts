@@ -28,6 +28,7 @@ describe('the volunteer desk', () => {
   let loaded: PeerId[];
   let fresh: Set<PeerId>;
   let standIns: Map<PeerId, Placed>;
+  let asked: Set<Digest>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -40,6 +41,7 @@ describe('the volunteer desk', () => {
     suspensions = new Map();
     fresh = new Set();
     standIns = new Map();
+    asked = new Set();
     open(1);
   });
 
@@ -60,6 +62,7 @@ describe('the volunteer desk', () => {
         failed: () => undefined,
       },
       models: () => models,
+      asked: () => asked,
       send: ({ id: to }, message) => sent.push({ to, message }),
       gateOf: ({ id }) => gates.get(id) ?? 'open',
       onReady: ({ id }) => loaded.push(id),
@@ -201,11 +204,40 @@ describe('the volunteer desk', () => {
     expect(after.end - after.start).toBeLessThan(before.end - before.start);
   });
 
+  it('waits for who gets further, however long that takes, but not for ever', async () => {
+    join('1');
+    const { volunteer } = registry.get(idOf('1'))!;
+    const { number } = volunteer!.assignment!;
+    const beat = (loadSteps: number): void =>
+      desk.receive(registry.get(idOf('1'))!, {
+        ...{ type: 'heartbeat', sessions: 0, tokens: 0, layerMs: null, hidden: false },
+        loadSteps,
+      });
+    for (let step = 1; step <= 10; step++) {
+      beat(step);
+      await tickAfter(3_000);
+    }
+    expect(volunteer).toMatchObject({ state: 'loading', assignment: { number } });
+    for (let times = 0; times < 2; times++) {
+      beat(10);
+      await tickAfter(3_000);
+    }
+    expect(volunteer!.assignment?.number).not.toBe(number);
+    const again = volunteer!.assignment!.number;
+    for (let step = 1; step <= 110; step++) {
+      beat(step);
+      await tickAfter(3_000);
+    }
+    expect(volunteer!.assignment?.number).not.toBe(again);
+  });
+
   describe('where a device takes longer than others wait, and no smaller work fits it', () => {
     const smallest = Math.min(...model.grid.map((span) => model.memoryBytes(span, 'wasm', 1)));
     let number: number;
 
     beforeEach(async () => {
+      // With somebody for the rest, or the smallest stage would be of no use.
+      join('2');
       join('1', { pledgeBytes: smallest });
       number = registry.get(idOf('1'))!.volunteer!.assignment!.number;
       await tickAfter(5_001);

@@ -56,7 +56,7 @@ describe('a volunteer in the draw', () => {
   }
 
   const only = (some: Partial<CandidateSources> = {}, of = model): Candidate =>
-    candidatesFor(of, () => false, { ...sources, ...some })[0]!;
+    candidatesFor(of, 1, () => false, { ...sources, ...some })[0]!;
 
   it('is as fast as the server’s own sessions found it, whatever it says of itself', () => {
     volunteer('1', { layerMs: 0.001 }, { tried: { atMs: 0, layerMs: 7 } });
@@ -72,7 +72,7 @@ describe('a volunteer in the draw', () => {
     volunteer('1', { layerMs: 0.001 });
     expect(only()).toMatchObject({ isTried: false });
     volunteer('a', { layerMs: 0.001 });
-    const all = candidatesFor(model, () => false, { ...sources, measuresSpeed: () => false, gateOf: () => 'open' });
+    const all = candidatesFor(model, 1, () => false, { ...sources, measuresSpeed: () => false, gateOf: () => 'open' });
     expect(all.map(({ layerMs, isTried }) => [layerMs, isTried])).toEqual([
       [5, true],
       [5, true],
@@ -81,7 +81,7 @@ describe('a volunteer in the draw', () => {
 
   it('is nobody that exists for hidden sessions alone', () => {
     volunteer('f');
-    expect(candidatesFor(model, () => false, sources)).toEqual([]);
+    expect(candidatesFor(model, 1, () => false, sources)).toEqual([]);
     expect(only({ isStandIn: () => false })).toMatchObject({ id: idOf('f') });
   });
 
@@ -92,14 +92,14 @@ describe('a volunteer in the draw', () => {
     gate = 'open';
     expect(only()).toMatchObject({ isTried: true, isMeasured: true });
     gate = 'closed';
-    expect(candidatesFor(model, () => false, sources)).toEqual([]);
+    expect(candidatesFor(model, 1, () => false, sources)).toEqual([]);
   });
 
   it('is an anchor of this server only by its key: that one is believed, steady and a network of its own', () => {
     volunteer('a', { numericClass: ENGINE_CLASS });
     volunteer('b', {}, { measuredClass: false });
     volunteer('1', {}, { tried: { atMs: 0, layerMs: 7 } });
-    const [one, two, other] = candidatesFor(model, () => false, sources);
+    const [one, two, other] = candidatesFor(model, 1, () => false, sources);
     for (const anchor of [one, two]) {
       expect(anchor).toMatchObject({ layerMs: 0.001, isTried: true, isSteady: true, isMeasured: true });
     }

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { planStage } from '#shared/model/engine/plan-stage.ts';
 import type { Plan } from '#shared/model/engine/plan.ts';
 import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
+import { weightsInMemory } from '../../../worker/engine/weight-source.ts';
 import { EngineMemory } from '../../../worker/engine/engine-memory.ts';
 import { createLayerStore } from '../../../worker/engine/layer-store.ts';
 import type { LoadedGraph } from '../../../worker/loaded-graph.ts';
@@ -76,7 +77,12 @@ describe('a loaded stage', () => {
     const own = cut(wholeOf(sizes.layers));
     const plan = planStage({ ...own, ...sizes });
     const { vocabularySize } = sizes;
-    loaded = await loadEngineGraph({ module: await engineModule(), plan, read: own.read, vocabularySize });
+    loaded = await loadEngineGraph({
+      module: await engineModule(),
+      plan,
+      weights: weightsInMemory(own.read),
+      vocabularySize,
+    });
   });
 
   test('opens no session beyond the angles of its model', async () => {

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { cutStage, type CutStage } from '#shared/model/cut.ts';
 import { planStage } from '#shared/model/engine/plan-stage.ts';
 import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
+import { weightsInMemory } from '../../../worker/engine/weight-source.ts';
 import type { GraphSession, GraphSizes, LoadedGraph, StageInput } from '../../../worker/loaded-graph.ts';
 import { candidateRowBytes } from '../../../worker/top-candidates.ts';
 import { repetitions } from '../../support/effort.ts';
@@ -110,7 +111,12 @@ describe.each(stages)('a stage with %s', (_, describeStage) => {
     isHead = own.io.logitsIndex !== null;
     rowBytes = isHead ? candidateRowBytes(vocabularySize) : 4 * hiddenSize;
     const plan = planStage({ ...own, hiddenSize, vocabularySize });
-    loaded = await loadEngineGraph({ module: await engineModule(), plan, read: own.read, vocabularySize });
+    loaded = await loadEngineGraph({
+      module: await engineModule(),
+      plan,
+      weights: weightsInMemory(own.read),
+      vocabularySize,
+    });
     const make = (): StageInput =>
       own.io.tokens === null
         ? randomValues(random, POSITIONS * hiddenSize, 1)

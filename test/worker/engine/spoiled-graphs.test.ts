@@ -15,6 +15,7 @@ import {
 } from '#shared/model/engine/plan.ts';
 import { tensorByteLength, tensorDims } from '#shared/model/tensor-bytes.ts';
 import { loadEngineGraph } from '../../../worker/engine/engine-graph.ts';
+import { weightsInMemory } from '../../../worker/engine/weight-source.ts';
 import { repetitions } from '../../support/effort.ts';
 import { engineModule } from '../../support/engine-stand.ts';
 import { splitQkv, type ShapeName } from '../../support/strange-graphs.ts';
@@ -158,7 +159,12 @@ test('a graph with lies in it is refused, or its plan stays within what it was g
           throw new ChorusError('bad-model', 'a weight of another length');
         };
         const { vocabularySize, hiddenSize } = sizes;
-        const loaded = await loadEngineGraph({ module: await engineModule(), plan, read, vocabularySize });
+        const loaded = await loadEngineGraph({
+          module: await engineModule(),
+          plan,
+          weights: weightsInMemory(read),
+          vocabularySize,
+        });
         const session = await loaded.open(6);
         const input = isWhole ? Uint32Array.of(1, 0, 159, 4, 5) : new Float32Array(5 * hiddenSize).fill(0.5);
         const rows = await session.forward(0, 5, input, isWhole ? [1, 4] : []);
