@@ -60,7 +60,7 @@ const towardsProjection = new Set([
 ]);
 /** Between the head's projection and `logits`: casts, scales and soft caps. */
 const towardsHead = new Set(['Cast', 'Identity', 'Mul', 'Div', 'Tanh', 'Add', 'Reshape']);
-const projections = new Set(['MatMul', 'MatMulNBits', 'Gemm']);
+const projections = new Set(['MatMul', 'MatMulNBits', 'Gemm', 'GgufMatMul']);
 const norms = new Set(['SimplifiedLayerNormalization', 'SkipSimplifiedLayerNormalization']);
 const pastName = /^past_key_values\.(\d{1,3})\.key$/;
 

@@ -30,7 +30,7 @@ export function countOperators(nodes: readonly NodeProto[]): ImportReport['opera
 
 /** The report as text for a terminal. */
 export function formatReport(report: ImportReport): string {
-  const placement = { native: 'yes', cpu: 'on the CPU' };
+  const placement = { native: 'yes', cpu: 'on the CPU', none: 'no' };
   const operators = report.operators.map(({ name, count, wasm, webgpu }) => [
     name,
     `${count}`,

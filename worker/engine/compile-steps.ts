@@ -13,6 +13,8 @@ import {
   type UnaryOperation,
   type View,
 } from '#shared/model/engine/plan.ts';
+import { ggufMatrix } from '#shared/model/gguf/gguf-matrix.ts';
+import type { PackableMatrix } from '#shared/model/packable-matrix.ts';
 import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';
 import type { EngineMemory } from './engine-memory.ts';
@@ -245,7 +247,7 @@ class Compiler {
 
   #placeNew(source: MatrixSource): PlacedMatrix {
     if (source.kind === 'plain') return this.#placePlain(source.tensor, source.isTurned);
-    const packable = packableWeight(source.weight, this.#read);
+    const packable = this.#packable(source);
     if (packable === null) throw new NotPlanned(null, 'zero points that are not whole numbers');
     const matrix = packMatrix(this.#memory, packable);
     this.#largest = {
@@ -253,6 +255,12 @@ class Compiler {
       scratchBytes: Math.max(this.#largest.scratchBytes, matrix.scratchBytes),
     };
     return { kind: 'packed', matrix };
+  }
+
+  #packable(source: Exclude<MatrixSource, { kind: 'plain' }>): PackableMatrix | null {
+    if (source.kind === 'quantized') return packableWeight(source.weight, this.#read);
+    const { type, tensor, rows, columns } = source.weight;
+    return ggufMatrix(type, this.#read(tensor), rows, columns);
   }
 
   /** Halves stay halves. */

@@ -1,4 +1,5 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
+import { ggufWeight } from '../gguf/gguf-weight.ts';
 import { floatAttribute, intAttribute } from '../node-attributes.ts';
 import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '../quantized-weights.ts';
 import { tensorDims } from '../tensor-bytes.ts';
@@ -122,9 +123,11 @@ class Planner {
       case 'Gather':
         return this.#isTable(node) ? [] : [input[0] ?? ''];
       case 'GatherBlockQuantized':
+      case 'GgufGather':
         return [];
       case 'MatMul':
       case 'MatMulNBits':
+      case 'GgufMatMul':
       case 'Gemm':
       case 'Reshape':
       case 'RotaryEmbedding':
@@ -187,6 +190,14 @@ class Planner {
       case 'MatMulNBits': {
         const weight = quantizedWeight(node, this.#find);
         return this.#product(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
+      }
+      case 'GgufGather': {
+        const weight = ggufWeight(node, this.#find);
+        return this.#lookUp(node, { kind: 'gguf', weight }, weight.rows, weight.columns);
+      }
+      case 'GgufMatMul': {
+        const weight = ggufWeight(node, this.#find);
+        return this.#product(node, { kind: 'gguf', weight }, weight.rows, weight.columns);
       }
       case 'MatMul':
       case 'Gemm':
@@ -265,14 +276,14 @@ class Planner {
   }
 
   #checkWidth(node: NodeProto, columns: number, matrix: MatrixSource): void {
-    const unit = matrix.kind === 'quantized' ? BLOCK_COLUMNS : 4;
+    const unit = matrix.kind === 'plain' ? 4 : BLOCK_COLUMNS;
     if (columns % unit !== 0) throw new NotPlanned(node, `${columns} columns are not in blocks of ${unit}`);
   }
 
   #plainProduct(node: NodeProto): void {
     const turned = this.#makers.get(node.input[1] ?? '');
     const isTransposed = turned !== undefined && swapsAxes(turned);
-    const tensor = this.#constants.weight(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
+    const tensor = this.#constants.matrix(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
     if (tensor === undefined) throw new NotPlanned(node, 'multiplies rows with each other');
     const isGemm = node.opType === 'Gemm';
     const isScaled = floatAttribute(node, 'alpha', 1) !== 1 || floatAttribute(node, 'beta', 1) !== 1;
@@ -490,7 +501,14 @@ class Planner {
 
 /** Same key, same matrix, which is packed once: a tied table is read by two steps. */
 export function matrixKey(source: MatrixSource): string {
-  return source.kind === 'quantized' ? weightKey(source.weight) : `${source.isTurned} ${source.tensor.name}`;
+  switch (source.kind) {
+    case 'quantized':
+      return weightKey(source.weight);
+    case 'gguf':
+      return `gguf ${source.weight.tensor.name}`;
+    case 'plain':
+      return `${source.isTurned} ${source.tensor.name}`;
+  }
 }
 
 function whole(slot: Slot): View {

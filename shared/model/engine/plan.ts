@@ -1,4 +1,5 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
+import type { GgufWeight } from '../gguf/gguf-weight.ts';
 import type { StageIo } from '../stage-graph.ts';
 import type { OnnxModel } from '../onnx-file.ts';
 import type { QuantizedWeight } from '../quantized-weights.ts';
@@ -23,6 +24,7 @@ export interface View {
 /** A matrix whose rows are the outputs, or a table of rows. */
 export type MatrixSource =
   | { readonly kind: 'quantized'; readonly weight: QuantizedWeight }
+  | { readonly kind: 'gguf'; readonly weight: GgufWeight }
   /** Float, [rows, columns], or stored as [columns, rows] where `isTurned`. */
   | { readonly kind: 'plain'; readonly tensor: TensorProto; readonly isTurned: boolean };
 
