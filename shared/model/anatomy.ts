@@ -1,6 +1,7 @@
 import type { NodeProto, ValueInfoProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 import { MAX_LAYERS } from '../limits.ts';
+import { isGgufNode } from './gguf/gguf-weight.ts';
 import { indexGraph, type GraphIndex } from './graph-index.ts';
 import { intAttribute } from './node-attributes.ts';
 import type { OnnxModel } from './onnx-file.ts';
@@ -241,6 +242,7 @@ export function elementType(index: GraphIndex, value: string): number {
     const node = index.producers.get(name);
     if (node === undefined) return index.initializers.get(name)?.dataType ?? typeOf(index.inputs.get(name));
     if (node.opType === 'Cast') return intAttribute(node, 'to', 0);
+    if (isGgufNode(node)) return ONNX_FLOAT32;
     name = (node.opType === 'GatherBlockQuantized' ? node.input[2] : node.input[0]) ?? '';
   }
 }

@@ -1,4 +1,5 @@
 import type { NodeProto } from 'onnx-buf';
+import { whereItRuns } from './model-card.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { operatorName, operatorSupport, type OperatorSupport } from '#shared/model/operators.ts';
@@ -46,6 +47,7 @@ export function formatReport(report: ImportReport): string {
     table(['operator', 'nodes', 'wasm', 'webgpu'], operators),
     table(['part', 'weights', 'bytes'], [...parts, ['together', '', formatBytes(total)]]),
     table(['pin', ''], pins),
+    whereItRuns(report.pins.onlyOn ?? null),
     report.engine === null
       ? 'on a CPU the engine runs it'
       : `on a CPU onnxruntime runs it, unfolded to 32 bits: ${report.engine}`,

@@ -25,10 +25,20 @@ export function isGgufNode({ opType }: NodeProto): boolean {
   return opType === GGUF_MATMUL || opType === GGUF_GATHER;
 }
 
+/** Columns of a block of such a node's weight; 0 for a type that is not known. */
+export function ggufBlockColumns(node: NodeProto): number {
+  const type = typeOf(node);
+  return isGgufType(type) ? GGUF_BLOCKS[type].columns : 0;
+}
+
+function typeOf({ attribute }: NodeProto): string {
+  return new TextDecoder().decode(attribute.find(({ name }) => name === 'type')?.s ?? new Uint8Array());
+}
+
 /** The weight of such a node. Throws `unsupported-model` for a type that is none of ours, `bad-model` if sizes do not fit. */
 export function ggufWeight(node: NodeProto, find: FindWeight): GgufWeight {
   const tensor = find(node.input[node.opType === GGUF_MATMUL ? 1 : 0] ?? '');
-  const type = new TextDecoder().decode(node.attribute.find(({ name }) => name === 'type')?.s ?? new Uint8Array());
+  const type = typeOf(node);
   if (tensor === undefined || !isGgufType(type)) {
     throw new ChorusError('unsupported-model', `${describeNode(node)}: its weight is in no blocks that are known here`);
   }

@@ -8,7 +8,7 @@ import { storeManifest } from '../../placement/model-catalog.ts';
 export async function importIntoFolder(
   dataFolder: DataFolder,
   folder: string,
-  options: Pick<ImportOptions, 'quant' | 'publisherKey' | 'origin'> = {},
+  options: Pick<ImportOptions, 'quant' | 'name' | 'maxPositions' | 'publisherKey' | 'origin'> = {},
 ): Promise<{ digest: Digest; report: string }> {
   const bar = new SingleBar({ format: '[{bar}] {percentage}%  {label}', noTTYOutput: false }, Presets.shades_classic);
   bar.start(1, 0, { label: 'reading the folder' });
