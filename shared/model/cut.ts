@@ -92,7 +92,10 @@ export function cutStage({ manifest, graph, range, blob }: CutRequest): CutStage
  */
 export function stageGraph({ model, io, read, blobs }: CutStage, fold: boolean): StageGraph {
   if (!fold && model.graph.node.some(isGgufNode))
-    throw new ChorusError('unsupported-model', 'only the engine on a processor holds the blocks of this model’s GGUF file');
+    throw new ChorusError(
+      'unsupported-model',
+      'only the engine on a processor holds the blocks of this model’s GGUF file',
+    );
   const folded = fold ? foldModel(model, read, 'fused') : [];
   const locations = new Set(model.graph.initializer.map((tensor) => externalData(tensor)?.location));
   const files = [...blobs].map(([path, data]) => ({ path, data })).filter((file) => locations.has(file.path));

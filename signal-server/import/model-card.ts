@@ -52,8 +52,8 @@ export function makeCard({ file, quantization, onlyOn, general }: CardSource): U
   const paragraphs = [
     `---\n${[...front, '---'].join('\n')}`,
     `# ${name}`,
-    line(general['general.description'] ?? '') || `${name.replace(/^[^\p{L}]+/u, '')}, imported from ${file}.`,
-    `Most of its weights are ${quantization}, held exactly as they are in the file. ${whereItRuns(onlyOn)}`,
+    line(general['general.description'] ?? '') || `${name.replace(/^[^\p{L}]+/u, '')}, imported from a GGUF file.`,
+    `Most of its weights are ${quantization}, held exactly as they are in ${file}. ${whereItRuns(onlyOn)}`,
   ];
   return new TextEncoder().encode(`${paragraphs.join('\n\n')}\n`);
 }

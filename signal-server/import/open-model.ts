@@ -10,7 +10,13 @@ import { externalData } from '#shared/model/tensor-bytes.ts';
 import { chooseGguf } from './gguf/choose-gguf.ts';
 import { openGgufModel } from './gguf/open-gguf-model.ts';
 import { chooseGraph, openGraphFile, type GraphFile } from './graph-file.ts';
-import { locateFolder, MAX_CONFIG_BYTES, readInsideIfThere, readModelFolder, type ModelFolder } from './model-folder.ts';
+import {
+  locateFolder,
+  MAX_CONFIG_BYTES,
+  readInsideIfThere,
+  readModelFolder,
+  type ModelFolder,
+} from './model-folder.ts';
 import { openSource, openSourceFile, type OpenSource } from './model-source.ts';
 
 /** A model, of whatever files, as a graph with a way to its weights. */
@@ -36,7 +42,10 @@ export interface OpenModelOptions {
  * tensor and why.
  */
 export async function openModel(path: string, options: OpenModelOptions, warnings: string[]): Promise<OpenedModel> {
-  const isFile = await stat(path).then((found) => found.isFile(), () => false);
+  const isFile = await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
   if (isFile) return openFile(path, options);
   const located = await locateFolder(path);
   const names = await readdir(located);

@@ -64,10 +64,7 @@ class DecoderBuilder {
         valueInfo(ATTENTION_MASK, ONNX_INT64, ['batch_size', 'total_sequence_length']),
         ...kv('past_key_values', 'past_sequence_length'),
       ],
-      [
-        valueInfo(LOGITS, ONNX_FLOAT32, [...sequence, vocabularySize]),
-        ...kv('present', 'total_sequence_length'),
-      ],
+      [valueInfo(LOGITS, ONNX_FLOAT32, [...sequence, vocabularySize]), ...kv('present', 'total_sequence_length')],
     );
   }
 
@@ -81,7 +78,9 @@ class DecoderBuilder {
       const name = `${weight}.self_attn.${part}_proj`;
       const rows = this.#linear(`${node}/attn/${part}_proj`, name, count * headSize, hiddenSize, normed);
       const isNormed = hasHeadNorms && part !== 'v';
-      return isNormed ? this.#headNorm(`${node}/attn/${part}_norm`, `${weight}.self_attn.${part}_norm.weight`, rows, count) : rows;
+      return isNormed
+        ? this.#headNorm(`${node}/attn/${part}_norm`, `${weight}.self_attn.${part}_norm.weight`, rows, count)
+        : rows;
     }) as [string, string, string];
     const [lengths = '', total = '', cosines = '', sines = ''] = shared;
     const past = ['key', 'value'].map((part) => `past_key_values.${layer}.${part}`);
@@ -96,7 +95,13 @@ class DecoderBuilder {
       },
       [`${attention}/output_0`, `present.${layer}.key`, `present.${layer}.value`],
     );
-    const projected = this.#linear(`${node}/attn/o_proj`, `${weight}.self_attn.o_proj`, hiddenSize, heads * headSize, attended);
+    const projected = this.#linear(
+      `${node}/attn/o_proj`,
+      `${weight}.self_attn.o_proj`,
+      hiddenSize,
+      heads * headSize,
+      attended,
+    );
     const middle = graph.node('Add', `${node}/attn/Add`, [input, projected]);
     const second = this.#norm(`${node}/post_attention_layernorm`, `${weight}.post_attention_layernorm.weight`, middle);
     const gate = this.#linear(`${node}/mlp/gate_proj`, `${weight}.mlp.gate_proj`, feedForward, hiddenSize, second);
@@ -115,7 +120,12 @@ class DecoderBuilder {
     const one = graph.ints([1]);
     const count = graph.node('ReduceSum', `${base}/ReduceSum`, [ATTENTION_MASK, one], { keepdims: 0 });
     const last = graph.node('Sub', `${base}/Sub`, [count, one]);
-    const size = graph.node('Gather', `${base}/Gather`, [graph.node('Shape', `${base}/Shape`, [ATTENTION_MASK]), graph.ints([1], true)], { axis: 0 });
+    const size = graph.node(
+      'Gather',
+      `${base}/Gather`,
+      [graph.node('Shape', `${base}/Shape`, [ATTENTION_MASK]), graph.ints([1], true)],
+      { axis: 0 },
+    );
     return [
       graph.node('Cast', `${base}/Sub/Cast`, [last], { to: ONNX_INT32 }),
       graph.node('Cast', `${base}/Gather/Cast`, [size], { to: ONNX_INT32 }),
@@ -127,7 +137,9 @@ class DecoderBuilder {
     const half = headSize / 2;
     const speeds = Array.from({ length: half }, (_, i) => ropeBase ** ((-2 * i) / headSize) / (ropeFactors?.[i] ?? 1));
     const tableOf = (of: (angle: number) => number) => () =>
-      new Uint8Array(Float32Array.from({ length: positions * half }, (_, i) => of(Math.floor(i / half) * speeds[i % half]!)).buffer);
+      new Uint8Array(
+        Float32Array.from({ length: positions * half }, (_, i) => of(Math.floor(i / half) * speeds[i % half]!)).buffer,
+      );
     return [
       this.#graph.weight('cos_cache', ONNX_FLOAT32, [positions, half], tableOf(Math.cos)),
       this.#graph.weight('sin_cache', ONNX_FLOAT32, [positions, half], tableOf(Math.sin)),
@@ -136,7 +148,12 @@ class DecoderBuilder {
 
   #norm(node: string, name: string, input: string): string {
     const scale = this.#vector(name, this.#shape.hiddenSize);
-    return this.#graph.node('SimplifiedLayerNormalization', `${node}/LayerNorm`, [input, scale], this.#normAttributes());
+    return this.#graph.node(
+      'SimplifiedLayerNormalization',
+      `${node}/LayerNorm`,
+      [input, scale],
+      this.#normAttributes(),
+    );
   }
 
   #headNorm(node: string, name: string, input: string, count: number): string {
@@ -144,7 +161,12 @@ class DecoderBuilder {
     const graph = this.#graph;
     const wide = graph.node('Reshape', `${node}/Reshape_1`, [input, graph.ints([0, 0, count, headSize])]);
     const scale = this.#vector(name, headSize);
-    const normed = graph.node('SimplifiedLayerNormalization', `${node}/LayerNorm`, [wide, scale], this.#normAttributes());
+    const normed = graph.node(
+      'SimplifiedLayerNormalization',
+      `${node}/LayerNorm`,
+      [wide, scale],
+      this.#normAttributes(),
+    );
     return graph.node('Reshape', `${node}/Reshape_2`, [normed, graph.ints([0, 0, count * headSize])]);
   }
 
@@ -160,7 +182,9 @@ class DecoderBuilder {
   #linear(node: string, name: string, rows: number, columns: number, input: string): string {
     const product = this.#multiply(`${node}/MatMul`, this.#place(`${name}.weight`, rows, columns), input);
     const bias = `${name}.bias`;
-    return this.#weights.has(bias) ? this.#graph.node('Add', `${node}/Add`, [product, this.#vector(bias, rows)]) : product;
+    return this.#weights.has(bias)
+      ? this.#graph.node('Add', `${node}/Add`, [product, this.#vector(bias, rows)])
+      : product;
   }
 
   #place(name: string, rows: number, columns: number): PlacedMatrix {
@@ -202,13 +226,21 @@ class DecoderBuilder {
       case 'float32':
         return graph.node('Gather', node, [table, TOKENS]);
       case 'float16':
-        return graph.node('Cast', '/model/embed_tokens/Cast', [graph.node('Gather', node, [table, TOKENS])], { to: ONNX_FLOAT32 });
+        return graph.node('Cast', '/model/embed_tokens/Cast', [graph.node('Gather', node, [table, TOKENS])], {
+          to: ONNX_FLOAT32,
+        });
       case 'blocks':
         return graph.node('GgufGather', node, [table, TOKENS], { N: rows, K: columns, type: { text: weight.type } });
       case 'bits': {
         const { bits } = weight;
-        const flat = graph.node('Reshape', '/model/embed_tokens/Reshape', [table, graph.ints([rows, (columns * bits) / 8])]);
-        const byRow = graph.node('Reshape', '/model/embed_tokens/scales/Reshape', [scales, graph.ints([rows, columns / BLOCK])]);
+        const flat = graph.node('Reshape', '/model/embed_tokens/Reshape', [
+          table,
+          graph.ints([rows, (columns * bits) / 8]),
+        ]);
+        const byRow = graph.node('Reshape', '/model/embed_tokens/scales/Reshape', [
+          scales,
+          graph.ints([rows, columns / BLOCK]),
+        ]);
         const attributes = { bits, block_size: BLOCK, gather_axis: 0, quantize_axis: 1 };
         return graph.node('GatherBlockQuantized', node, [flat, TOKENS, byRow], attributes);
       }
@@ -222,14 +254,27 @@ class DecoderBuilder {
     switch (weight.form) {
       case 'float32':
       case 'float16': {
-        const floats = weight.form === 'float32' ? table : graph.node('Cast', `${node}/Cast`, [table], { to: ONNX_FLOAT32 });
+        const floats =
+          weight.form === 'float32' ? table : graph.node('Cast', `${node}/Cast`, [table], { to: ONNX_FLOAT32 });
         const turned = graph.node('Transpose', `${node}/Transpose`, [floats], { perm: [1, 0] });
         return graph.node('MatMul', node, [input, turned], {}, output);
       }
       case 'blocks':
-        return graph.node('GgufMatMul', node, [input, table], { N: rows, K: columns, type: { text: weight.type } }, output);
+        return graph.node(
+          'GgufMatMul',
+          node,
+          [input, table],
+          { N: rows, K: columns, type: { text: weight.type } },
+          output,
+        );
       case 'bits':
-        return graph.node('MatMulNBits', node, [input, ...names], { N: rows, K: columns, bits: weight.bits, block_size: BLOCK }, output);
+        return graph.node(
+          'MatMulNBits',
+          node,
+          [input, ...names],
+          { N: rows, K: columns, bits: weight.bits, block_size: BLOCK },
+          output,
+        );
     }
   }
 }

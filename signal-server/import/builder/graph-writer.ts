@@ -19,7 +19,12 @@ import { ONNX_INT64, tensorByteLength } from '#shared/model/tensor-bytes.ts';
 
 type AttributeValue = number | readonly number[] | { readonly float: number } | { readonly text: string };
 
-const contrib = new Set(['MatMulNBits', 'GatherBlockQuantized', 'GroupQueryAttention', 'SkipSimplifiedLayerNormalization']);
+const contrib = new Set([
+  'MatMulNBits',
+  'GatherBlockQuantized',
+  'GroupQueryAttention',
+  'SkipSimplifiedLayerNormalization',
+]);
 const domainOf = (opType: string): string =>
   opType.startsWith('Gguf') ? GGUF_DOMAIN : contrib.has(opType) ? 'com.microsoft' : '';
 
@@ -68,7 +73,13 @@ export class GraphWriter {
   }
 
   finish(input: readonly ValueInfoProto[], output: readonly ValueInfoProto[]): { model: OnnxModel; read: ReadWeight } {
-    const graph = { name: 'main_graph', node: this.#nodes, initializer: this.#weights, input: [...input], output: [...output] };
+    const graph = {
+      name: 'main_graph',
+      node: this.#nodes,
+      initializer: this.#weights,
+      input: [...input],
+      output: [...output],
+    };
     const opsetImport = [
       { domain: '', version: 21n },
       { domain: 'com.microsoft', version: 1n },
@@ -97,5 +108,8 @@ export function valueInfo(name: string, elemType: number, dims: readonly (string
         ? { case: 'dimValue' as const, value: BigInt(size) }
         : { case: 'dimParam' as const, value: size },
   }));
-  return create(ValueInfoProtoSchema, { name, type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } } });
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },
+  });
 }

@@ -6,7 +6,10 @@ import { MAX_LAYERS, MAX_POSITIONS } from '#shared/limits.ts';
 const MAX_TOKENS = 1_048_576;
 /** Numbers of 64 bits come as bigints. */
 const whole = z.preprocess((value) => (typeof value === 'bigint' ? Number(value) : value), z.int().min(0));
-const size = z.preprocess((value) => (typeof value === 'bigint' ? Number(value) : value), z.int().min(1).max(MAX_TOKENS));
+const size = z.preprocess(
+  (value) => (typeof value === 'bigint' ? Number(value) : value),
+  z.int().min(1).max(MAX_TOKENS),
+);
 const text = z.string().max(1_000_000);
 const name = z.string().max(200);
 const strings = z.array(z.string()).max(MAX_TOKENS);
@@ -36,7 +39,15 @@ const generalSchema = z.object({
   'general.architecture': name,
   'general.name': name.optional(),
   'general.description': text.optional(),
-  'general.license': z.union([name, z.array(name).max(32).transform((all) => all.join(', '))]).optional(),
+  'general.license': z
+    .union([
+      name,
+      z
+        .array(name)
+        .max(32)
+        .transform((all) => all.join(', ')),
+    ])
+    .optional(),
   'general.source.url': name.optional(),
   'general.repo_url': name.optional(),
   'split.count': whole.optional(),
@@ -71,11 +82,16 @@ export interface GgufFacts {
   readonly tokenizer: GgufTokenizer;
 }
 
-export function parseFacts(metadata: ReadonlyMap<string, unknown>, refuseArchitecture: (name: string) => void): GgufFacts {
+export function parseFacts(
+  metadata: ReadonlyMap<string, unknown>,
+  refuseArchitecture: (name: string) => void,
+): GgufFacts {
   const general = parse(generalSchema, Object.fromEntries(metadata));
   refuseArchitecture(general['general.architecture']);
   const prefix = `${general['general.architecture']}.`;
-  const own = [...metadata].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]);
+  const own = [...metadata]
+    .filter(([key]) => key.startsWith(prefix))
+    .map(([key, value]) => [key.slice(prefix.length), value]);
   return {
     general,
     shape: parse(shapeSchema, Object.fromEntries(own), prefix),

@@ -39,13 +39,19 @@ export function tokenizerFiles(said: GgufTokenizer): TokenizerFiles {
     padding: null,
     added_tokens: addedTokens(tokens, kinds),
     ...(isPieces ? pieces(said, kinds) : byteLevel(said)),
-    post_processor: template(adds.begin ? [begin!, tokens.indexOf(begin!)] : null, adds.end ? [end!, tokens.indexOf(end!)] : null),
+    post_processor: template(
+      adds.begin ? [begin!, tokens.indexOf(begin!)] : null,
+      adds.end ? [end!, tokens.indexOf(end!)] : null,
+    ),
   };
   const config = {
     ...{ tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false },
     ...(begin !== null && { bos_token: begin }),
     ...(end !== null && { eos_token: end }),
-    ...{ unk_token: nameOf(said['tokenizer.ggml.unknown_token_id']), pad_token: nameOf(said['tokenizer.ggml.padding_token_id']) },
+    ...{
+      unk_token: nameOf(said['tokenizer.ggml.unknown_token_id']),
+      pad_token: nameOf(said['tokenizer.ggml.padding_token_id']),
+    },
     ...(said['tokenizer.chat_template'] !== undefined && { chat_template: said['tokenizer.chat_template'] }),
   };
   return { tokenizer: jsonBytes(file), config: jsonBytes(config), endTokens: endTokens(said, tokens, kinds) };
@@ -54,7 +60,10 @@ export function tokenizerFiles(said: GgufTokenizer): TokenizerFiles {
 function byteLevel(said: GgufTokenizer) {
   if (said['tokenizer.ggml.model'] !== 'gpt2') {
     const model = said['tokenizer.ggml.model'].slice(0, 60);
-    throw new ChorusError('unsupported-model', `the GGUF file's tokenizer is “${model}”; gpt2 (byte-level BPE) and llama (SentencePiece) are read`);
+    throw new ChorusError(
+      'unsupported-model',
+      `the GGUF file's tokenizer is “${model}”; gpt2 (byte-level BPE) and llama (SentencePiece) are read`,
+    );
   }
   const { normalizer, preTokenizer, ignoreMerges } = preTokenizerNamed(said['tokenizer.ggml.pre']);
   return {
@@ -62,7 +71,14 @@ function byteLevel(said: GgufTokenizer) {
     pre_tokenizer: preTokenizer,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false, ignore_merges: ignoreMerges },
+      ...{
+        type: 'BPE',
+        dropout: null,
+        unk_token: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: ignoreMerges,
+      },
       vocab: vocabulary(said['tokenizer.ggml.tokens']),
       merges: said['tokenizer.ggml.merges'] ?? fault('it has no merges'),
     },

@@ -63,7 +63,8 @@ export class GgufWeights implements DecoderWeights {
 
   vector(name: string, size: number): () => Uint8Array {
     const tensor = this.#find(name, [size]);
-    if (isGgufType(tensor.type)) throw new ChorusError('unsupported-model', `the vector ${tensor.name} is ${tensor.type}`);
+    if (isGgufType(tensor.type))
+      throw new ChorusError('unsupported-model', `the vector ${tensor.name} is ${tensor.type}`);
     const order = this.#order(name, size);
     return () => permuted(floatBytes(tensor, this.#file.read(tensor)), 4, order);
   }
@@ -86,7 +87,10 @@ export class GgufWeights implements DecoderWeights {
     const tensor = this.#file.tensors.get(own);
     if (tensor === undefined) throw new ChorusError('bad-model', `the GGUF file has no tensor ${own}`);
     if (tensor.dims.join() !== dims.join())
-      throw new ChorusError('bad-model', `the tensor ${own} is ${tensor.dims.join(' × ')}; ${dims.join(' × ')} are expected`);
+      throw new ChorusError(
+        'bad-model',
+        `the tensor ${own} is ${tensor.dims.join(' × ')}; ${dims.join(' × ')} are expected`,
+      );
     this.#asked.add(own);
     return tensor;
   }
@@ -112,7 +116,11 @@ function halvesOfPairs(rows: number, headSize: number): number[] {
   });
 }
 
-function permuted(bytes: Uint8Array<ArrayBuffer>, rowBytes: number, order: readonly number[] | null): Uint8Array<ArrayBuffer> {
+function permuted(
+  bytes: Uint8Array<ArrayBuffer>,
+  rowBytes: number,
+  order: readonly number[] | null,
+): Uint8Array<ArrayBuffer> {
   if (order === null) return bytes;
   const result = new Uint8Array(bytes.length);
   for (const [row, from] of order.entries()) {

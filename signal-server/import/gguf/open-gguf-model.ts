@@ -41,14 +41,20 @@ export async function openGgufModel(
   try {
     const facts = parseFacts(gguf.metadata, refuseArchitecture);
     if ((facts.general['split.count'] ?? 1) > 1)
-      throw new ChorusError('unsupported-model', `${name} is one of several files of a model; join them with llama-gguf-split --merge`);
+      throw new ChorusError(
+        'unsupported-model',
+        `${name} is one of several files of a model; join them with llama-gguf-split --merge`,
+      );
     const architecture = ARCHITECTURES.get(facts.general['general.architecture'])!;
     const shape = shapeOf(facts, gguf, architecture.hasHeadNorms, maxPositions);
     const weights = new GgufWeights(gguf, { turnBack: architecture.isTurned ? { headSize: shape.headSize } : null });
     const { model, read } = buildDecoder(shape, weights);
     const left = weights.unused.filter((tensor) => tensor !== ROPE_FACTORS);
     if (left.length > 0)
-      throw new ChorusError('unsupported-model', `the GGUF file has the tensor ${left[0]!.slice(0, 200)}, which no model of its architecture has here`);
+      throw new ChorusError(
+        'unsupported-model',
+        `the GGUF file has the tensor ${left[0]!.slice(0, 200)}, which no model of its architecture has here`,
+      );
     const { tokenizer, config, endTokens } = tokenizerFiles(facts.tokenizer);
     if (facts.tokenizer['tokenizer.ggml.tokens'].length > shape.vocabularySize)
       throw new ChorusError('bad-model', 'the GGUF file has more tokens than rows of its table');
@@ -98,14 +104,26 @@ function shapeOf({ shape }: GgufFacts, gguf: GgufFile, hasHeadNorms: boolean, ma
   const isScaled = (shape['rope.scaling.factor'] ?? shape['rope.scale_linear'] ?? 1) !== 1;
   const window = shape['attention.sliding_window'] ?? 0;
   if (scaling !== 'none' || isScaled)
-    throw new ChorusError('unsupported-model', `the model stretches its positions (${scaling}), which is not known here`);
-  if ((shape.expert_count ?? 0) > 0) throw new ChorusError('unsupported-model', 'a mixture of experts is not supported');
+    throw new ChorusError(
+      'unsupported-model',
+      `the model stretches its positions (${scaling}), which is not known here`,
+    );
+  if ((shape.expert_count ?? 0) > 0)
+    throw new ChorusError('unsupported-model', 'a mixture of experts is not supported');
   if (window > 0 && window < Math.min(shape.context_length, maxPositions))
-    throw new ChorusError('unsupported-model', `the model attends to ${window} positions only, which is not known here`);
+    throw new ChorusError(
+      'unsupported-model',
+      `the model attends to ${window} positions only, which is not known here`,
+    );
   const isWhole = Number.isInteger(headSize) && headSize % 2 === 0 && heads % kvHeads === 0;
-  const isPlain = (shape['attention.value_length'] ?? headSize) === headSize && (shape['rope.dimension_count'] ?? headSize) === headSize;
+  const isPlain =
+    (shape['attention.value_length'] ?? headSize) === headSize &&
+    (shape['rope.dimension_count'] ?? headSize) === headSize;
   if (!isWhole || !isPlain)
-    throw new ChorusError('unsupported-model', `${heads} heads of ${headSize} over ${kvHeads}, not all of it turned: not known here`);
+    throw new ChorusError(
+      'unsupported-model',
+      `${heads} heads of ${headSize} over ${kvHeads}, not all of it turned: not known here`,
+    );
   const table = gguf.tensors.get('token_embd.weight');
   return {
     layers: shape.block_count,

@@ -168,7 +168,11 @@ describe.each(Object.keys(GGUF_BLOCKS) as GgufType[])('a GGUF tensor of type %s'
       expectSameBits(unfoldMatrix(matrix, false), weights, `${rows} × ${columns}, unfolded without the engine`);
       const turned = unfoldMatrix(matrix, true);
       const at = (i: number) => (i % rows) * columns + Math.floor(i / rows);
-      expectSameBits(turned, weights.map((_, i) => weights[at(i)]!), `${rows} × ${columns}, transposed`);
+      expectSameBits(
+        turned,
+        weights.map((_, i) => weights[at(i)]!),
+        `${rows} × ${columns}, transposed`,
+      );
       if (rows === 256) expect(made.bytes / bytes.length).toBeLessThan(1.1);
     }
   });
