@@ -76,7 +76,7 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
   await readJson(path, 'tokenizer.json');
   return {
     path,
-    name: modelName(basename(path)),
+    name: modelNameOf(path),
     config: config.data,
     endTokens: generation.data.eos_token_id ?? config.data.eos_token_id ?? [],
     tokenizer: await readInside(path, 'tokenizer.json', MAX_TOKENIZER_BYTES),
@@ -111,6 +111,11 @@ async function presentFiles(path: string, names: readonly string[]): Promise<str
 async function onnxFiles(path: string, folder: string): Promise<string[]> {
   const names = await readdir(join(path, folder)).catch(() => []);
   return names.filter((name) => name.endsWith('.onnx')).map((name) => join(folder, name));
+}
+
+/** The name of a model that a folder or file is imported as. */
+export function modelNameOf(path: string): string {
+  return modelName(basename(path).replace(/\.gguf$/i, ''));
 }
 
 /** A manifest's name: lower case, with dashes for what it may not hold. */

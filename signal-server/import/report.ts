@@ -55,7 +55,8 @@ export function formatReport(report: ImportReport): string {
   ].join('\n\n');
 }
 
-function formatBytes(bytes: number): string {
+/** Bytes for people. */
+export function formatBytes(bytes: number): string {
   return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
 import { webAddressSchema } from '#shared/model/model-source.ts';
+import { isHubSource } from '../../import/hub/hub-source.ts';
 import { openDataFolder } from '../../machine/data-folder.ts';
 import { openFolder } from '../terminal/open-folder.ts';
 import { importIntoFolder } from './import-into-folder.ts';
@@ -19,7 +20,7 @@ interface ImportModelOptions {
 
 export function defineImportModel(command: Command): void {
   command
-    .argument('<source>', 'a GGUF file, or a folder with config.json, tokenizer.json and onnx/, or with GGUF files')
+    .argument('<source>', 'hf:OWNER/NAME[@REVISION], a GGUF file, or a folder with config.json, tokenizer.json and onnx/, or with GGUF files')
     .option('--quant <kind>', 'which of the variants: q4, q8, q4f16, fp16 or fp32, or of GGUF files Q4_K_M and the like')
     .addOption(new Option('--name <name>', 'name of the model (default: that of its files)').argParser(modelNameOf))
     .addOption(
@@ -34,7 +35,7 @@ export function defineImportModel(command: Command): void {
       const { signer, data: _, ...wishes } = options;
       const publisherKey = signer === undefined ? undefined : await readFile(signer, 'utf8');
       const dataFolder = await openFolder(options.data, openDataFolder(options.data));
-      const { report, digest } = await importIntoFolder(dataFolder, resolve(source), { ...wishes, publisherKey });
+      const { report, digest } = await importIntoFolder(dataFolder, isHubSource(source) ? source : resolve(source), { ...wishes, publisherKey });
       process.stdout.write(`${report}\nmanifest ${digest}\na running server offers it within seconds\n`);
     });
 }

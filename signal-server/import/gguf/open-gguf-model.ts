@@ -5,7 +5,7 @@ import type { Manifest } from '#shared/model/manifest.ts';
 import { buildDecoder } from '../builder/decoder-graph.ts';
 import type { DecoderShape } from '../builder/decoder-shape.ts';
 import type { GraphFile } from '../graph-file.ts';
-import { modelName, resolveInside, type ModelFolder } from '../model-folder.ts';
+import { modelNameOf, resolveInside, type ModelFolder } from '../model-folder.ts';
 import { makeCard } from '../model-card.ts';
 import { openGguf, type GgufFile } from './gguf-file.ts';
 import { parseFacts, type GgufFacts } from './gguf-metadata.ts';
@@ -62,7 +62,7 @@ export async function openGgufModel(
     const onlyOn = fitsEveryBackend(gguf) ? null : 'wasm';
     const folder: ModelFolder = {
       path,
-      name: modelName(basename(name).replace(/\.gguf$/i, '')),
+      name: modelNameOf(name),
       config: {
         architectures: [architecture.name],
         model_type: facts.general['general.architecture'],
