@@ -71,7 +71,7 @@ export async function startHub(
     if (faults.cuts.times > 0 && bytes.length > faults.cuts.after) {
       faults.cuts.times -= 1;
       bytes = bytes.slice(0, faults.cuts.after);
-      response.write(bytes, () => response.destroy());
+      response.write(bytes, () => response.socket?.end());
     } else response.end(bytes);
   };
 

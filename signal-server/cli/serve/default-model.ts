@@ -16,8 +16,8 @@ export async function importGivenModels(
 ): Promise<void> {
   if (sources.length === 0) return;
   const catalog = new ModelCatalog(dataFolder, leastStages);
-  await catalog.rescan();
   for (const source of sources) {
+    await catalog.rescan();
     const isSame = isHubSource(source) ? await fromHub(source) : named(modelNameOf(source));
     if (catalog.entries.some(({ manifest, isWhole }) => isWhole && isSame(manifest))) continue;
     process.stdout.write(`importing ${source}\n`);

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,6 +8,7 @@ import { chooseGguf } from '../../../../signal-server/import/gguf/choose-gguf.ts
 import { readHeader } from '../../../../signal-server/import/gguf/gguf-file.ts';
 import { openGgufModel } from '../../../../signal-server/import/gguf/open-gguf-model.ts';
 import { importModel } from '../../../../signal-server/import/import-model.ts';
+import { openModel } from '../../../../signal-server/import/open-model.ts';
 import { repetitions } from '../../../support/effort.ts';
 import { ggufModel, writeGgufModel, type GgufModel } from '../../../support/gguf-model.ts';
 
@@ -178,4 +179,21 @@ test('of several GGUF files the wished one is taken, without a wish one of four 
   expect(chooseGguf(['only.gguf'], undefined)).toBe('only.gguf');
   expect(() => chooseGguf(names, 'Q5_K_M')).toThrow('there is no GGUF file of the kind Q5_K_M; there is a-F16.gguf');
   expect(() => chooseGguf(['README.md'], undefined)).toThrow('no GGUF file');
+});
+
+test('a snapshot in a cache of Hugging Face is read through its links, and a link out of any other folder is not', async () => {
+  const repository = join(scratch, 'models--owner--name');
+  const snapshot = join(repository, 'snapshots', '0123456789012345678901234567890123456789');
+  await mkdir(join(repository, 'blobs'), { recursive: true });
+  await mkdir(snapshot, { recursive: true });
+  await writeGgufModel(join(repository, 'blobs', 'abc'), base);
+  await symlink('../../blobs/abc', join(snapshot, 'tiny-Q8_0.gguf'));
+  const opened = await openModel(snapshot, { maxPositions: 64, onReading: () => undefined }, []);
+  opened.file.close();
+  expect(opened).toMatchObject({ name: 'tiny-Q8_0.gguf', quantization: 'q8_0', onlyOn: null });
+  const other = join(scratch, 'other');
+  await mkdir(other);
+  await symlink(join(repository, 'blobs', 'abc'), join(other, 'tiny-Q8_0.gguf'));
+  const refused = openModel(other, { maxPositions: 64, onReading: () => undefined }, []);
+  expect(await refusal(refused)).toContain('the link tiny-Q8_0.gguf leads outside the model folder');
 });

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { toBase64 } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { fetchModel, hubAccessOf, type FetchedModel } from '../../../../signal-server/import/hub/fetch-model.ts';
 import { parseHubSource } from '../../../../signal-server/import/hub/hub-source.ts';
@@ -9,20 +10,20 @@ import { seededBytes } from '../../../support/seeded-bytes.ts';
 import { startHub, type HubDouble } from '../../../support/hub-double.ts';
 
 const text = (words: string) => new TextEncoder().encode(words);
-const gguf = seededBytes(300_000, 1);
+const gguf = seededBytes(1)(30_000);
 const files = {
   'README.md': text('a card'),
   LICENSE: text('free'),
   'model-Q4_K_M.gguf': gguf,
-  'model-Q8_0.gguf': seededBytes(1500, 2),
+  'model-Q8_0.gguf': seededBytes(2)(1500),
 };
 const graphs = {
   ...Object.fromEntries(['config.json', 'tokenizer.json', 'tokenizer_config.json'].map((name) => [name, text('{}')])),
-  'onnx/model_q4.onnx': seededBytes(2000, 3),
-  'onnx/model_q4.onnx_data': seededBytes(2000, 4),
-  'onnx/model_q4.onnx_data_1': seededBytes(2000, 5),
-  'onnx/model.onnx': seededBytes(2000, 6),
-  'model.safetensors': seededBytes(2000, 7),
+  'onnx/model_q4.onnx': seededBytes(3)(2000),
+  'onnx/model_q4.onnx_data': seededBytes(4)(2000),
+  'onnx/model_q4.onnx_data_1': seededBytes(5)(2000),
+  'onnx/model.onnx': seededBytes(6)(2000),
+  'model.safetensors': seededBytes(7)(2000),
 };
 
 let hub: HubDouble;
@@ -59,17 +60,17 @@ async function refusal(work: Promise<unknown>): Promise<string> {
   return thrown instanceof ChorusError ? `${thrown.code}: ${thrown.message}` : String(thrown);
 }
 
-const read = async ({ folder }: FetchedModel, name: string) => new Uint8Array(await readFile(join(folder, name)));
+const read = async ({ folder }: FetchedModel, name: string) => (await readFile(join(folder, name))).toString('base64');
 const rangesOf = () => hub.requests.filter(({ path }) => path.startsWith('cdn')).map(({ range }) => range);
 
 test('a GGUF file comes from its pinned commit, with its card and whole, and the size and licence are said first', async () => {
   const fetched = await fetchIt();
-  expect(await read(fetched, 'model-Q4_K_M.gguf')).toEqual(gguf);
+  expect(await read(fetched, 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
   expect((await readdir(fetched.folder)).sort()).toEqual(['README.md', 'model-Q4_K_M.gguf']);
   expect(fetched).toMatchObject({ name: 'name', origin: `${hub.url}/owner/name/tree/${hub.commit}` });
-  expect(said).toContain(`owner/name at ${hub.commit}: 2 files of 300.0 kB, licence apache-2.0`);
-  expect(await read(await fetchIt('hf:owner/name@v1', { quant: 'q8' }), 'model-Q8_0.gguf')).toEqual(
-    files['model-Q8_0.gguf'],
+  expect(said).toContain(`owner/name at ${hub.commit}: 2 files of 30.0 kB, licence apache-2.0`);
+  expect(await read(await fetchIt('hf:owner/name@v1', { quant: 'q8' }), 'model-Q8_0.gguf')).toBe(
+    toBase64(files['model-Q8_0.gguf']),
   );
 });
 
@@ -86,29 +87,27 @@ test('an ONNX graph comes with all of its weights and nothing else', async () =>
 });
 
 test('a connection that is cut goes on where it was, and so does the next start', async () => {
-  hub.faults.cuts = { after: 100_000, times: 2 };
-  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toEqual(gguf);
-  const [first, second, ...more] = rangesOf();
-  expect([first, more.length]).toEqual([null, 1]);
-  expect(Number(/^bytes=(\d+)-$/.exec(second!)![1])).toBeGreaterThan(0);
+  hub.faults.cuts = { after: 10_000, times: 2 };
+  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
+  expect(rangesOf()).toHaveLength(3);
 
   const { folder } = await fetchIt();
   expect(rangesOf()).toHaveLength(3);
   await rm(join(folder, 'model-Q4_K_M.gguf'));
   await writeFile(join(folder, 'model-Q4_K_M.gguf.part'), gguf.subarray(0, 1234));
-  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toEqual(gguf);
+  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
   expect(rangesOf().at(-1)).toBe('bytes=1234-');
 });
 
 test('a hub without ranges begins anew', async () => {
   hub.faults.hasRanges = false;
-  hub.faults.cuts = { after: 100_000, times: 1 };
-  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toEqual(gguf);
+  hub.faults.cuts = { after: 10_000, times: 1 };
+  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
 });
 
 test('wrong bytes are fetched once more, and then refused; nothing of them is kept', async () => {
   hub.faults.wrong = 1;
-  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toEqual(gguf);
+  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
   const { folder } = await fetchIt();
   await rm(folder, { recursive: true });
   hub.faults.wrong = 1000;
@@ -122,7 +121,7 @@ test('a part that was kept and is another one is told by the digest', async () =
   const { folder } = await fetchIt();
   await rm(join(folder, 'model-Q4_K_M.gguf'));
   await writeFile(join(folder, 'model-Q4_K_M.gguf.part'), new Uint8Array(5000));
-  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toEqual(gguf);
+  expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
 });
 
 test('a hub that is gone for good is given up', async () => {
