@@ -7,7 +7,11 @@ export type WeightNamed = (name: string) => Float32Array | null;
  * The logits of each token's position, in double precision and straight from the definition of such a model: rows are halves of a
  * head's angles, as transformers has them.
  */
-export function decoderLogits(shape: DecoderShape, weight: WeightNamed, tokens: readonly number[]): Float64Array[] {
+export function decoderLogits(
+  shape: DecoderShape,
+  weight: WeightNamed,
+  tokens: readonly number[],
+): Float64Array<ArrayBuffer>[] {
   const { layers, hiddenSize, heads, kvHeads, headSize, feedForward, vocabularySize, epsilon, ropeBase, ropeFactors } =
     shape;
   const demand = (name: string): Float32Array => {
@@ -15,13 +19,13 @@ export function decoderLogits(shape: DecoderShape, weight: WeightNamed, tokens: 
     if (found === null) throw new Error(`no ${name}`);
     return found;
   };
-  const norm = (row: Float64Array, scale: Float32Array, size = row.length): Float64Array =>
+  const norm = (row: Float64Array<ArrayBuffer>, scale: Float32Array, size = row.length): Float64Array<ArrayBuffer> =>
     row.map((value, i) => {
       const part = row.subarray(i - (i % size), i - (i % size) + size);
       const square = part.reduce((sum, each) => sum + each * each, 0) / size;
       return (value / Math.sqrt(square + epsilon)) * scale[i % size]!;
     });
-  const product = (row: Float64Array, name: string, outputs: number): Float64Array => {
+  const product = (row: Float64Array<ArrayBuffer>, name: string, outputs: number): Float64Array<ArrayBuffer> => {
     const [matrix, bias] = [demand(`${name}.weight`), weight(`${name}.bias`)];
     return Float64Array.from({ length: outputs }, (_, out) => {
       let sum = bias?.[out] ?? 0;
@@ -29,7 +33,7 @@ export function decoderLogits(shape: DecoderShape, weight: WeightNamed, tokens: 
       return sum;
     });
   };
-  const turn = (row: Float64Array, position: number): Float64Array =>
+  const turn = (row: Float64Array<ArrayBuffer>, position: number): Float64Array<ArrayBuffer> =>
     row.map((value, i) => {
       const [within, half] = [i % headSize, headSize / 2];
       const pair = within % half;
@@ -37,7 +41,8 @@ export function decoderLogits(shape: DecoderShape, weight: WeightNamed, tokens: 
       const other = within < half ? -row[i + half]! : row[i - half]!;
       return value * Math.cos(angle) + other * Math.sin(angle);
     });
-  const add = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value + b[i]!);
+  const add = (a: Float64Array<ArrayBuffer>, b: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> =>
+    a.map((value, i) => value + b[i]!);
 
   const table = demand('model.embed_tokens.weight');
   let rows = tokens.map((token) => Float64Array.from(table.subarray(token * hiddenSize, (token + 1) * hiddenSize)));
@@ -47,7 +52,7 @@ export function decoderLogits(shape: DecoderShape, weight: WeightNamed, tokens: 
       const normed = norm(row, demand(name('input_layernorm.weight')));
       const [query, key, value] = (['q', 'k', 'v'] as const).map((part) =>
         product(normed, name(`self_attn.${part}_proj`), (part === 'q' ? heads : kvHeads) * headSize),
-      ) as [Float64Array, Float64Array, Float64Array];
+      ) as [Float64Array<ArrayBuffer>, Float64Array<ArrayBuffer>, Float64Array<ArrayBuffer>];
       const [queryNorm, keyNorm] = [weight(name('self_attn.q_norm.weight')), weight(name('self_attn.k_norm.weight'))];
       return {
         query: turn(queryNorm === null ? query : norm(query, queryNorm, headSize), position),

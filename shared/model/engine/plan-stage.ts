@@ -1,13 +1,14 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import { ggufWeight } from '../gguf/gguf-weight.ts';
+import { ggufWeight, isGgufNode } from '../gguf/gguf-weight.ts';
 import { floatAttribute, intAttribute } from '../node-attributes.ts';
-import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '../quantized-weights.ts';
+import { quantizedWeight, weightFinder, type FindWeight } from '../quantized-weights.ts';
 import { tensorDims } from '../tensor-bytes.ts';
 import { castsToFloat, elementCount, GraphConstants, isFloat } from './graph-constants.ts';
 import { attentionOf, partOf, swapsAxes, unaryOf } from './node-forms.ts';
 import {
   BLOCK_COLUMNS,
   NotPlanned,
+  whole,
   type Attention,
   type BinaryOperation,
   type MatrixSource,
@@ -183,21 +184,15 @@ class Planner {
     switch (opType) {
       case 'Gather':
         return this.#gather(node);
-      case 'GatherBlockQuantized': {
-        const weight = quantizedWeight(node, this.#find);
-        return this.#lookUp(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
-      }
-      case 'MatMulNBits': {
-        const weight = quantizedWeight(node, this.#find);
-        return this.#product(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
-      }
+      case 'GatherBlockQuantized':
       case 'GgufGather': {
-        const weight = ggufWeight(node, this.#find);
-        return this.#lookUp(node, { kind: 'gguf', weight }, weight.rows, weight.columns);
+        const table = this.#packed(node);
+        return this.#lookUp(node, table, table.weight.rows, table.weight.columns);
       }
+      case 'MatMulNBits':
       case 'GgufMatMul': {
-        const weight = ggufWeight(node, this.#find);
-        return this.#product(node, { kind: 'gguf', weight }, weight.rows, weight.columns);
+        const matrix = this.#packed(node);
+        return this.#product(node, matrix, matrix.weight.rows, matrix.weight.columns);
       }
       case 'MatMul':
       case 'Gemm':
@@ -218,6 +213,11 @@ class Planner {
     const binary = BINARY.get(opType);
     if (binary !== undefined) return this.#binary(node, binary);
     throw new NotPlanned(node, `the operator ${opType} is not one of the engine's`);
+  }
+
+  #packed(node: NodeProto): Exclude<MatrixSource, { kind: 'plain' }> {
+    if (isGgufNode(node)) return { kind: 'gguf', weight: ggufWeight(node, this.#find) };
+    return { kind: 'quantized', weight: quantizedWeight(node, this.#find) };
   }
 
   /** Rows as they are, cut into heads or joined again: a reshape that leaves each position's numbers together. */
@@ -497,20 +497,4 @@ class Planner {
     }
     if (offset !== view.offset + view.width) throw new NotPlanned(node, 'its parts do not make up the rows');
   }
-}
-
-/** Same key, same matrix, which is packed once: a tied table is read by two steps. */
-export function matrixKey(source: MatrixSource): string {
-  switch (source.kind) {
-    case 'quantized':
-      return weightKey(source.weight);
-    case 'gguf':
-      return `gguf ${source.weight.tensor.name}`;
-    case 'plain':
-      return `${source.isTurned} ${source.tensor.name}`;
-  }
-}
-
-function whole(slot: Slot): View {
-  return { slot, offset: 0, width: slot.width };
 }

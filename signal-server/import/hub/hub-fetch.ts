@@ -69,7 +69,7 @@ export function withLimitedAnswers(hubFetch: typeof fetch): typeof fetch {
 /** The chunks of a body. Throws `link-lost` where it is cut off, or where nothing comes for a minute. */
 export async function* silentBodyOf({ body }: Response): AsyncGenerator<Uint8Array> {
   if (body === null) return;
-  const reader = body.getReader();
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
   try {
     for (;;) {
       let stop = (): void => undefined;
