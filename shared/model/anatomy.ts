@@ -1,7 +1,7 @@
 import type { NodeProto, ValueInfoProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 import { MAX_LAYERS } from '../limits.ts';
-import { isGgufNode } from './gguf/gguf-weight.ts';
+import { isGgufNode } from './gguf-weight.ts';
 import { indexGraph, type GraphIndex } from './graph-index.ts';
 import { intAttribute } from './node-attributes.ts';
 import type { OnnxModel } from './onnx-file.ts';

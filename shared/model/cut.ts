@@ -2,7 +2,7 @@ import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { readAnatomy } from './anatomy.ts';
 import { foldModel, type WeightFile } from './fold.ts';
-import { ggufWeight, isGgufNode } from './gguf/gguf-weight.ts';
+import { ggufWeight, isGgufNode } from './gguf-weight.ts';
 import type { BlobRef, Manifest, Part, Weight } from './manifest.ts';
 import { intAttribute } from './node-attributes.ts';
 import { decodeModel, encodeModel, type OnnxModel } from './onnx-file.ts';

@@ -10,9 +10,9 @@ import {
 import { ChorusError } from '../errors.ts';
 import { dequantize } from './dequantize.ts';
 import { decodeF16 } from './f16.ts';
-import { ggufMatrix } from './gguf/gguf-matrix.ts';
-import { GGUF_GATHER, GGUF_MATMUL, ggufWeight, isGgufNode } from './gguf/gguf-weight.ts';
-import { unfoldMatrix } from './gguf/unfold-matrix.ts';
+import { ggufMatrix } from './gguf-matrix.ts';
+import { GGUF_GATHER, GGUF_MATMUL, ggufWeight, isGgufNode } from './gguf-weight.ts';
+import { unfoldMatrix } from './packable-matrix.ts';
 import { RESERVED_PREFIX } from './graph-index.ts';
 import { createNode, intOf } from './node-attributes.ts';
 import type { OnnxModel } from './onnx-file.ts';

@@ -1,5 +1,5 @@
 import type { Anatomy } from '#shared/model/anatomy.ts';
-import { ggufWeight, isGgufNode } from '#shared/model/gguf/gguf-weight.ts';
+import { ggufWeight, isGgufNode } from '#shared/model/gguf-weight.ts';
 import { quantizedWeight, weightFinder, weightKey } from '#shared/model/quantized-weights.ts';
 import { tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
 import type { ModelConfig } from './model-folder.ts';

@@ -1,6 +1,6 @@
 import { TensorProto_DataLocation } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
-import { ggufBlockColumns, isGgufNode } from '#shared/model/gguf/gguf-weight.ts';
+import { ggufBlockColumns, isGgufNode } from '#shared/model/gguf-weight.ts';
 import { dropAttribute, intAttribute } from '#shared/model/node-attributes.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';

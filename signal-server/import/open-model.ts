@@ -8,7 +8,7 @@ import type { OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData } from '#shared/model/tensor-bytes.ts';
 import { chooseGguf } from './gguf/choose-gguf.ts';
-import { openGgufModel } from './gguf/open-gguf-model.ts';
+import { openGgufModel } from './open-gguf-model.ts';
 import { chooseGraph, openGraphFile, type GraphFile } from './graph-file.ts';
 import {
   locateFolder,

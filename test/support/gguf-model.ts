@@ -1,5 +1,5 @@
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
-import { GGUF_BLOCKS, isGgufType } from '#shared/model/gguf/gguf-blocks.ts';
+import { GGUF_BLOCKS, isGgufType } from '#shared/model/gguf-weight.ts';
 import type { DecoderShape } from '../../signal-server/import/builder/decoder-shape.ts';
 import type { WeightNamed } from './decoder-reference.ts';
 import { ggufWeights } from './gguf-oracle.ts';

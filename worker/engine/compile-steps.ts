@@ -13,7 +13,7 @@ import {
   type UnaryOperation,
   type View,
 } from '#shared/model/engine/plan.ts';
-import { ggufMatrix } from '#shared/model/gguf/gguf-matrix.ts';
+import { ggufMatrix } from '#shared/model/gguf-matrix.ts';
 import type { PackableMatrix } from '#shared/model/packable-matrix.ts';
 import { toFloat32, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import { ONNX_FLOAT16, tensorDims } from '#shared/model/tensor-bytes.ts';

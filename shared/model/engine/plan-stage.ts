@@ -1,5 +1,5 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import { ggufWeight, isGgufNode } from '../gguf/gguf-weight.ts';
+import { ggufWeight, isGgufNode } from '../gguf-weight.ts';
 import { floatAttribute, intAttribute } from '../node-attributes.ts';
 import { quantizedWeight, weightFinder, type FindWeight } from '../quantized-weights.ts';
 import { tensorDims } from '../tensor-bytes.ts';

@@ -1,5 +1,5 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import type { GgufWeight } from '../gguf/gguf-weight.ts';
+import type { GgufWeight } from '../gguf-weight.ts';
 import type { StageIo } from '../stage-graph.ts';
 import type { OnnxModel } from '../onnx-file.ts';
 import { weightKey, type QuantizedWeight } from '../quantized-weights.ts';

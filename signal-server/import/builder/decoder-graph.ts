@@ -1,7 +1,7 @@
 import { ATTENTION_MASK, LOGITS, TOKENS } from '#shared/model/anatomy.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
-import { GGUF_BLOCKS } from '#shared/model/gguf/gguf-blocks.ts';
+import { GGUF_BLOCKS } from '#shared/model/gguf-weight.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32, ONNX_INT64 } from '#shared/model/tensor-bytes.ts';
 import {
   EMBEDDING,

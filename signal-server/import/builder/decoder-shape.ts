@@ -1,4 +1,4 @@
-import type { GgufType } from '#shared/model/gguf/gguf-blocks.ts';
+import type { GgufType } from '#shared/model/gguf-weight.ts';
 
 /** What a model of the llama family is made of, whatever file says so. */
 export interface DecoderShape {

@@ -11,7 +11,7 @@ import {
   type ValueInfoProto,
 } from 'onnx-buf';
 import { externalTensor } from '#shared/model/fold.ts';
-import { GGUF_DOMAIN } from '#shared/model/gguf/gguf-weight.ts';
+import { GGUF_DOMAIN } from '#shared/model/gguf-weight.ts';
 import { createNode, floatOf, intOf, intsOf } from '#shared/model/node-attributes.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';

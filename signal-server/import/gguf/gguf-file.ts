@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { gguf, GGMLQuantizationType } from '@huggingface/gguf';
 import { ChorusError } from '#shared/errors.ts';
 import { MAX_BLOB_BYTES } from '#shared/limits.ts';
-import { GGUF_BLOCKS, isGgufType, type GgufType } from '#shared/model/gguf/gguf-blocks.ts';
+import { GGUF_BLOCKS, isGgufType, type GgufType } from '#shared/model/gguf-weight.ts';
 
 /** Vocabulary and merges of the largest models take about 16 MB. */
 const MAX_HEADER_BYTES = 32 * 2 ** 20;

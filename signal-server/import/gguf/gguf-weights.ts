@@ -1,6 +1,6 @@
 import { ChorusError } from '#shared/errors.ts';
 import { decodeF16 } from '#shared/model/f16.ts';
-import { GGUF_BLOCKS, isGgufType } from '#shared/model/gguf/gguf-blocks.ts';
+import { GGUF_BLOCKS, isGgufType } from '#shared/model/gguf-weight.ts';
 import type { DecoderWeights, MatrixWeight, PackedBits } from '../builder/decoder-shape.ts';
 import { widenBf16 } from '../builder/bf16.ts';
 import type { GgufFile, GgufTensor } from './gguf-file.ts';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import { chooseGguf } from '../../../../signal-server/import/gguf/choose-gguf.ts';
 import { readHeader } from '../../../../signal-server/import/gguf/gguf-file.ts';
-import { openGgufModel } from '../../../../signal-server/import/gguf/open-gguf-model.ts';
+import { openGgufModel } from '../../../../signal-server/import/open-gguf-model.ts';
 import { importModel } from '../../../../signal-server/import/import-model.ts';
 import { openModel } from '../../../../signal-server/import/open-model.ts';
 import { repetitions } from '../../../support/effort.ts';

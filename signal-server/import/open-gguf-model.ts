@@ -2,15 +2,15 @@ import { basename } from 'node:path';
 import { ChorusError } from '#shared/errors.ts';
 import { decodeF16 } from '#shared/model/f16.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
-import { buildDecoder } from '../builder/decoder-graph.ts';
-import type { DecoderShape } from '../builder/decoder-shape.ts';
-import type { GraphFile } from '../graph-file.ts';
-import { modelNameOf, resolveInside, type ModelFolder } from '../model-folder.ts';
-import { makeCard } from '../model-card.ts';
-import { openGguf, type GgufFile } from './gguf-file.ts';
-import { parseFacts, type GgufFacts } from './gguf-metadata.ts';
-import { tokenizerFiles } from './gguf-tokenizer.ts';
-import { fitsEveryBackend, GgufWeights } from './gguf-weights.ts';
+import { buildDecoder } from './builder/decoder-graph.ts';
+import type { DecoderShape } from './builder/decoder-shape.ts';
+import type { GraphFile } from './graph-file.ts';
+import { modelNameOf, resolveInside, type ModelFolder } from './model-folder.ts';
+import { makeCard } from './model-card.ts';
+import { openGguf, type GgufFile } from './gguf/gguf-file.ts';
+import { parseFacts, type GgufFacts } from './gguf/gguf-metadata.ts';
+import { tokenizerFiles } from './gguf/gguf-tokenizer.ts';
+import { fitsEveryBackend, GgufWeights } from './gguf/gguf-weights.ts';
 
 /** Architectures that are read, with the name that transformers gives them. */
 const ARCHITECTURES = new Map([

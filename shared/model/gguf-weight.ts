@@ -1,10 +1,28 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
-import { ChorusError } from '../../errors.ts';
-import { intAttribute } from '../node-attributes.ts';
-import { describeNode } from '../operators.ts';
-import type { FindWeight } from '../quantized-weights.ts';
-import { tensorDims, tensorType } from '../tensor-bytes.ts';
-import { GGUF_BLOCKS, isGgufType, type GgufType } from './gguf-blocks.ts';
+import { ChorusError } from '../errors.ts';
+import { intAttribute } from './node-attributes.ts';
+import { describeNode } from './operators.ts';
+import type { FindWeight } from './quantized-weights.ts';
+import { tensorDims, tensorType } from './tensor-bytes.ts';
+
+/** Block-quantized types of GGUF that the engine has products for. */
+export type GgufType = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
+
+/** Bytes and columns of a block of each type. A tensor's rows are whole blocks, one after the other. */
+export const GGUF_BLOCKS: Readonly<Record<GgufType, { readonly bytes: number; readonly columns: number }>> = {
+  Q4_0: { bytes: 18, columns: 32 },
+  Q4_1: { bytes: 20, columns: 32 },
+  Q5_0: { bytes: 22, columns: 32 },
+  Q5_1: { bytes: 24, columns: 32 },
+  Q8_0: { bytes: 34, columns: 32 },
+  Q4_K: { bytes: 144, columns: 256 },
+  Q5_K: { bytes: 176, columns: 256 },
+  Q6_K: { bytes: 210, columns: 256 },
+};
+
+export function isGgufType(name: string): name is GgufType {
+  return Object.hasOwn(GGUF_BLOCKS, name);
+}
 
 /** The domain of our own operators, which no inference runtime has. */
 export const GGUF_DOMAIN = 'chorus';

@@ -1,5 +1,5 @@
-import type { PackableMatrix } from '../packable-matrix.ts';
-import { GGUF_BLOCKS, type GgufType } from './gguf-blocks.ts';
+import type { PackableMatrix } from './packable-matrix.ts';
+import { GGUF_BLOCKS, type GgufType } from './gguf-weight.ts';
 
 type Form = Omit<PackableMatrix, 'rows' | 'columns' | 'quants'> & {
   /** Quants of the block that begins at byte `at`. */
