@@ -14,6 +14,7 @@ import { createDesks } from './desks/desks.ts';
 import { ProxySigns } from './gate/proxy-signs.ts';
 import type { AnswerShape } from './hidden/answer-shape.ts';
 import type { HiddenRunner } from './hidden/hidden-run.ts';
+import type { StandInRunner } from './hidden/stand-ins.ts';
 import { ShapeMemory } from './hidden/hidden-shape.ts';
 import { createHttpApp } from './http/http.ts';
 import { createLogRouter } from './log/log-router.ts';
@@ -25,7 +26,7 @@ import { isTold, type StorageState } from './machine/storage-state.ts';
 import type { DesksEnd } from './peer-router/control-router.ts';
 import { createInProcessRouter } from './peer-router/in-process-router.ts';
 import type { ModelCatalog } from './placement/model-catalog.ts';
-import type { Registry } from './placement/registry.ts';
+import type { Member } from './placement/registry.ts';
 import { openReceipts } from './receipts/open-receipts.ts';
 import type { ReceiptDesk } from './receipts/receipt-desk.ts';
 import { Draw } from './routing/draw.ts';
@@ -94,6 +95,8 @@ export interface ServerDeps {
   readonly startHidden?: (
     context: CompanionContext & { readonly shapes: Pick<ShapeMemory, 'draw'> },
   ) => Promise<Companion & HiddenRunner>;
+  /** Called once the server listens: volunteers for hidden sessions where no anchors are. Without it there are none. */
+  readonly startStandIns?: (context: CompanionContext) => Companion & StandInRunner;
   /** Called once the server listens. */
   readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
 }
@@ -127,10 +130,10 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   /** Until then, requests wait for the server's own anchors. */
   let anchorsDueMs = -Infinity;
   const readyAnchors = (): number =>
-    registry.members.filter(({ kind, volunteer }) => kind === 'anchor' && volunteer?.state === 'ready').length;
+    shownMembers().filter(({ kind, volunteer }) => kind === 'anchor' && volunteer?.state === 'ready').length;
 
   const metrics = createMetrics({
-    volunteers: () => countStates(registry),
+    volunteers: () => countStates(shownMembers()),
     running: () => leases.size,
     queued: () => routes.queued,
     sockets: () => edge?.open ?? 0,
@@ -160,8 +163,9 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     limits,
     hidden: config.hidden,
   });
-  const { registry, leases, trust, finishedSessions, routes, reports, claims, complaints, volunteers } = desks;
-  const { hidden, hiddenFigures, standings } = desks;
+  const { registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers } =
+    desks;
+  const { hidden, hiddenFigures, standings, standIns } = desks;
   const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
   const server = createServer();
   const edge =
@@ -222,6 +226,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     return recent.snapshot;
   }
 
+  /** All but those that exist for hidden sessions, whose coming would tell of these. */
+  function shownMembers(): readonly Member[] {
+    return registry.members.filter(({ id }) => !standIns.isStandIn(id));
+  }
+
   function snapshot(): NetworkSnapshot {
     const { finished, failed } = finishedSessions.totals;
     return networkSnapshot({
@@ -230,7 +239,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       startedAtMs,
       version: deps.version,
       publicUrl: config.publicUrl,
-      registry,
+      members: shownMembers(),
       leases,
       trust,
       gateOf: (member) => hidden.gateOf(member),
@@ -240,7 +249,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       reasonNotServable: (model) => routes.reasonNotServable(model),
       sessions: { running: leases.size, queued: routes.queued, finished, failed },
       checks: finishedSessions.checksWith(routes.rested),
-      faults: store.trust.faults(SHOWN_FAULTS),
+      faults: penalties.faults(SHOWN_FAULTS),
       history: [...history.points],
       tokensOf: ({ id }) => (store.history.volunteer(id)?.tokens ?? 0) + routes.positionsOf(id),
       noReceipts: noReceipts(),
@@ -264,11 +273,12 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       const { origin, size } = deps.transparencyLog.status;
       await store.acknowledged.write(origin, size);
     }
+    await penalties.settle();
     if (noReceipts() === null) await receipts?.desk.settle();
   }
 
   function addHistory(): void {
-    const volunteers = registry.members.filter((member) => member.volunteer?.state === 'ready').length;
+    const volunteers = shownMembers().filter((member) => member.volunteer?.state === 'ready').length;
     history.add(clock.nowMs(), clock.wallMs(), { volunteers, sessions: leases.size });
   }
 
@@ -338,6 +348,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       hidden.attach(started);
       signal.throwIfAborted();
     }
+    if (deps.startStandIns) {
+      const started = deps.startStandIns(context);
+      companions.push(started);
+      standIns.attach(started);
+    }
     if (deps.startAnchors && config.anchors > 0) {
       anchorsDueMs = clock.nowMs() + times.anchorsMs;
       companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
@@ -362,6 +377,9 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await edge?.close(STOP_GRACE_MS);
       await router.close(STOP_GRACE_MS).catch(onError);
+      await penalties.settle();
+      if (penalties.held > 0)
+        log.error(`${penalties.held} penalties of volunteers are lost: the disk did not take them`);
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();
@@ -385,8 +403,8 @@ function ownHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function countStates(registry: Registry): Record<'idle' | 'loading' | 'ready' | 'paused', number> {
+function countStates(members: readonly Member[]): Record<'idle' | 'loading' | 'ready' | 'paused', number> {
   const counts = { idle: 0, loading: 0, ready: 0, paused: 0 };
-  for (const { volunteer } of registry.members) if (volunteer) counts[volunteer.state] += 1;
+  for (const { volunteer } of members) if (volunteer) counts[volunteer.state] += 1;
   return counts;
 }

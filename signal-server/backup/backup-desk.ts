@@ -82,7 +82,7 @@ export class BackupDesk {
 /** Has the server that runs on this data folder make a backup; null where none runs. Throws what the server refuses it with. */
 export async function orderBackup(dataFolder: string, folder: string, signal: AbortSignal): Promise<MadeBackup | null> {
   const text = await readFile(join(dataFolder, RUNNING_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
     throw error;
   });
   const running = text === null ? null : parseRunning(text);

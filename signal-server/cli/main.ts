@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { explainFailure } from './terminal/explain-error.ts';
 import { packageVersion } from './terminal/package-files.ts';
+import { UsageError } from './terminal/usage-error.ts';
 
 interface CommandEntry {
   readonly description: string;
@@ -59,6 +60,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
     .description('An open network for AI inference: browser tabs answer prompts together.')
     .version(packageVersion())
     .exitOverride()
+    .hook('preAction', (_program, command) => demandValues(command))
     .showHelpAfterError('(chorus --help lists the commands, chorus COMMAND --help the options of one)');
   const [first, ...rest] = argv.slice(2);
   const isServer = first === undefined || (first.startsWith('-') && !ABOUT_ALL.has(first));
@@ -79,5 +81,15 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
     const { text, status } = explainFailure(error);
     process.stderr.write(`chorus: ${text}\n`);
     process.exitCode = status;
+  }
+}
+
+/** An empty value comes of a variable of the shell that is not set, and would stand for the current folder. */
+function demandValues(command: Command): void {
+  for (const option of command.options) {
+    if (command.getOptionValue(option.attributeName()) === '') throw new UsageError(`${option.long} has no value`);
+  }
+  for (const [i, argument] of command.registeredArguments.entries()) {
+    if (command.args[i] === '' && argument.name() !== 'prompt') throw new UsageError(`<${argument.name()}> is empty`);
   }
 }

@@ -6,6 +6,8 @@ import { ApiError } from '../http/api-error.ts';
 import { takeSupported, toParameterError } from './parameters.ts';
 
 const MAX_MESSAGES = 2_048;
+/** Of one message. */
+const MAX_PARTS = 256;
 
 /** The one form of a request that both completion endpoints come down to. */
 export interface AnswerRequest {
@@ -95,6 +97,9 @@ const unsupportedInMessages = {
   tool_calls: [[]],
 } satisfies Record<string, readonly unknown[]>;
 
+/** Fields of the parts of a message. */
+const unsupportedInParts = { annotations: [[]] } satisfies Record<string, readonly unknown[]>;
+
 /** A list of so many items, read up to the first that is wrong: of a million, each would have its fault noted otherwise. */
 function listOf<Item extends z.ZodType>(item: Item, least: number, most: number, error?: string) {
   const list = z.array(z.unknown(), error === undefined ? {} : { error });
@@ -116,7 +121,12 @@ function listOf<Item extends z.ZodType>(item: Item, least: number, most: number,
     });
 }
 
-const stopText = z.string().min(1).max(256);
+/** Half of a surrogate pair has no UTF-8: the tokenizer would read another text than was sent. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const LONE_WORDS = 'has half of a surrogate pair, which stands for no character';
+const wholeText = z.string().refine((text) => !LONE_SURROGATE.test(text), LONE_WORDS);
+
+const stopText = wholeText.min(1).max(256);
 
 const sharedFields = {
   model: z.string().min(1).max(200),
@@ -141,9 +151,9 @@ const textParts = z.preprocess(
   listOf(
     z.strictObject({ type: z.literal('text', 'only text is supported'), text: z.string() }),
     1,
-    256,
+    MAX_PARTS,
     'expected a string or a list of text parts',
-  ).transform((parts) => parts.map((part) => part.text).join('')),
+  ),
 );
 
 const messageSchema = z.strictObject({
@@ -153,7 +163,7 @@ const messageSchema = z.strictObject({
   ),
   content: textParts,
   /** Given to the chat template. */
-  name: z.string().max(256).optional(),
+  name: wholeText.max(256).optional(),
 });
 
 const chatSchema = z.strictObject({
@@ -208,9 +218,9 @@ export function parseChatRequest(body: unknown): AnswerRequest {
       param: 'max_tokens',
     });
   }
-  const messages = request.messages.map(({ role, content, name }) => ({
+  const messages = request.messages.map(({ role, content, name }, i) => ({
     role: role === 'developer' ? ('system' as const) : role,
-    content,
+    content: demandWhole(content.map(({ text }) => text).join(''), `messages[${i}].content`),
     ...(name !== undefined && { name }),
   }));
   const param = newerLimit === null ? 'max_tokens' : 'max_completion_tokens';
@@ -228,8 +238,8 @@ export function parseCompletionRequest(body: unknown): AnswerRequest {
   const given = readPrompts(request.prompt);
   const prompts = given.map((prompt, i): PromptWish => {
     const param = given.length === 1 ? 'prompt' : `prompt[${i}]`;
-    if (typeof prompt === 'string') return { param, prompt: { type: 'text', text: prompt, hasMarkers } };
-    return { param, prompt: { type: 'tokens', tokens: prompt } };
+    if (typeof prompt !== 'string') return { param, prompt: { type: 'tokens', tokens: prompt } };
+    return { param, prompt: { type: 'text', text: demandWhole(prompt, param), hasMarkers } };
   });
   const asked = request.max_tokens ?? null;
   return {
@@ -280,20 +290,36 @@ function parseBody<Schema extends z.ZodType>(
   schema: Schema,
   unsupported: Readonly<Record<string, readonly unknown[]>>,
 ): z.infer<Schema> {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+  if (!isObject(body)) {
     throw new ApiError(400, 'invalid_body', 'The request body must be a JSON object (content-type application/json).');
   }
   const supported = takeSupported(body, unsupported);
   const { messages } = supported;
   if (Array.isArray(messages) && messages.length <= MAX_MESSAGES) {
-    supported['messages'] = messages.map((message: unknown, i) =>
-      typeof message === 'object' && message !== null && !Array.isArray(message)
-        ? takeSupported(message, unsupportedInMessages, `messages[${i}].`)
-        : message,
-    );
+    supported['messages'] = messages.map((message: unknown, i) => takeMessage(message, `messages[${i}].`));
   }
   const parsed = schema.safeParse(supported, { error: formWords });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw issue ? toParameterError(issue, supported) : new ApiError(400, 'invalid_value', 'The request is not valid.');
+}
+
+/** What is no message, or no part of one, stays as it is, for the schema to refuse. */
+function takeMessage(message: unknown, path: string): unknown {
+  if (!isObject(message)) return message;
+  const taken = takeSupported(message, unsupportedInMessages, path);
+  const { content } = taken;
+  if (!Array.isArray(content) || content.length > MAX_PARTS) return taken;
+  const takePart = (part: unknown, i: number): unknown =>
+    isObject(part) ? takeSupported(part, unsupportedInParts, `${path}content[${i}].`) : part;
+  return { ...taken, content: content.map(takePart) };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function demandWhole(text: string, param: string): string {
+  if (!LONE_SURROGATE.test(text)) return text;
+  throw new ApiError(400, 'invalid_value', `Invalid value for '${param}': ${LONE_WORDS}.`, { param });
 }

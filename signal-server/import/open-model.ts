@@ -42,24 +42,41 @@ export interface OpenModelOptions {
  * tensor and why.
  */
 export async function openModel(path: string, options: OpenModelOptions, warnings: string[]): Promise<OpenedModel> {
-  const isFile = await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  if (isFile) return openFile(path, options);
+  if (await isFile(path)) return openFile(path, options);
   const located = await locateFolder(path);
   const names = await readdir(located);
-  if (!names.includes('config.json') && names.some((name) => /\.gguf$/i.test(name))) {
+  if (hasGgufAlone(names)) {
     const source = await openSource(located);
     return openGgufIn(located, chooseGguf(names.sort(), options.quant), source, options);
   }
   return openGraph(located, options, warnings);
 }
 
+/** Throws as `openModel` where a path is plainly no model, without reading weights. */
+export async function demandModel(path: string): Promise<void> {
+  if (await isFile(path)) return demandGguf(path);
+  const located = await locateFolder(path);
+  if (!hasGgufAlone(await readdir(located))) await readModelFolder(located);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+function demandGguf(path: string): void {
+  if (/\.gguf$/i.test(path)) return;
+  throw new ChorusError('unsupported-model', `${path} is no GGUF file; other models are imported by their folder`);
+}
+
+function hasGgufAlone(names: readonly string[]): boolean {
+  return !names.includes('config.json') && names.some((name) => /\.gguf$/i.test(name));
+}
+
 async function openFile(path: string, options: OpenModelOptions): Promise<OpenedModel> {
-  if (!/\.gguf$/i.test(path)) {
-    throw new ChorusError('unsupported-model', `${path} is no GGUF file; other models are imported by their folder`);
-  }
+  demandGguf(path);
   // A link in a cache keeps its own name.
   const located = await locateFolder(dirname(path));
   const name = basename(path);

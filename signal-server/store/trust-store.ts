@@ -48,8 +48,8 @@ export interface TrustAppends {
   credit(volunteer: PeerId, numericClass: string, source: SpanSource, spans: number, atMs: number): Promise<void>;
   /** Drops what was witnessed of a key, in every numeric class, and keeps the reason in the place of an earlier one. */
   failHidden(volunteer: PeerId, fault: HiddenFault): Promise<void>;
-  /** Records the fault with its proof, drops all that the key has earned and suspends it, all or nothing. */
-  convict(fault: KeptFault, proof: string, suspension: Suspension): Promise<void>;
+  /** Records the fault with its proof, if that is there still, drops all that the key has earned and suspends it, all or nothing. */
+  convict(fault: KeptFault, proof: string | null, suspension: Suspension): Promise<void>;
   /** Drops the reasons of `failHidden` from before `beforeMs`. */
   prune(beforeMs: number): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { createMemoryStore } from '../../signal-server/store/memory/memory-store.ts';
 import { createMemoryWitnessStore } from '../../signal-server/store/memory/memory-witness-store.ts';
+import { holdPenalties } from '../../signal-server/trust/held-penalties.ts';
 import { describeAcknowledgedSizes } from './acknowledged-sizes-contract.ts';
 import { describeHistoryStore } from './history-store-contract.ts';
 import { describeListedReceipts } from './listed-receipts-contract.ts';
@@ -24,6 +25,10 @@ describeTrustStore(
   'memory',
   opening(() => createMemoryStore().trust),
 );
+describeTrustStore(
+  'memory, with penalties held where they cannot be written',
+  opening(() => holdPenalties({ store: createMemoryStore().trust, onNews: throwNews, onError: throwNews })),
+);
 describeReceiptStore(
   'memory',
   opening(() => createMemoryStore().receipts),
@@ -37,3 +42,7 @@ describeAcknowledgedSizes(
   opening(() => createMemoryStore().acknowledged),
 );
 describeWitnessStore('memory', opening(createMemoryWitnessStore));
+
+function throwNews(news: unknown): void {
+  throw new Error(`nothing is to be told where everything can be written: ${String(news)}`);
+}

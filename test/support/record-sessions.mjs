@@ -18,12 +18,13 @@ for (let i = 0; ; i++) {
     ...times,
     outcome: 'done',
     tokens: 1,
+    positions: 1,
     tokensPerSecond: null,
   };
   const range = { start: 0, end: 4, embedding: true, head: false };
   const fault = { session: id, volunteer, model: 'b'.repeat(64), range, reason: 'it lied', atMs: i };
   await Promise.all([
-    store.history.sessionEnded({ ...session, primaries: [volunteer], faults: [], checks }),
+    store.history.sessionEnded({ ...session, primaries: [volunteer], shadows: [], faults: [], checks }),
     store.trust.credit(volunteer, 'wasm', 'own', 1, i),
     store.trust.credit('d'.repeat(64), 'wasm', 'others', 1, i),
     store.trust.failHidden('e'.repeat(64), { numericClass: 'wasm', reason: 'it lied', atMs: i }),

@@ -2,6 +2,7 @@ import type { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import type { Route } from '../../route/route.ts';
+import type { AnswerEvent } from '../answer-event.ts';
 import type { LiveSession } from '../session/live-session.ts';
 
 /** Other routes that are taken for one answer without its getting on. */
@@ -10,8 +11,11 @@ const MAX_REPLACEMENTS = 16;
 /** Another route that is asked for while the answer goes on in its session as well as it can. */
 export interface Replacement {
   readonly session: LiveSession;
-  /** `bare`: a stage has nobody who checks it; `slow`: too slow, as far as can be told; `lost`: nothing comes any more. */
-  readonly why: 'bare' | 'slow' | 'lost';
+  /**
+   * `bare`: a stage has nobody who checks it; `slow`: too slow, as far as can be told; `lost`: nothing comes any more; `unsigned`:
+   * the answer is complete, and a record of it is withheld.
+   */
+  readonly why: 'bare' | 'slow' | 'lost' | 'unsigned';
   readonly error: ChorusError;
   readonly blamed: readonly PeerId[];
 }
@@ -83,12 +87,22 @@ export class Replacements {
   }
 }
 
+/** The news that a route was taken in place of another, from this position on. */
+export function reroutedBy({ why, error, blamed }: Replacement, from: number): AnswerEvent {
+  const volunteer = why === 'slow' || blamed.length > 1 ? null : blamed[0]!;
+  return { type: 'rerouted', reason: error.message, volunteer, from };
+}
+
 /** True if the answer is better off on `route` than where it is. */
 export function isBetter(route: Route, { session, why, blamed }: Replacement): boolean {
   const named = route.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
   if (named.some(({ id }) => blamed.includes(id))) return false;
-  if (why === 'lost') return true;
+  // Speed is not worth a check.
+  return why === 'lost' || !isBarer(route, session.route);
+}
+
+/** True if more stages of `route` have nobody to check them; one that lost its shadow had one by its route. */
+export function isBarer(route: Route, before: Route): boolean {
   const bare = ({ stages }: Route): number => stages.filter(({ shadows }) => shadows.length === 0).length;
-  // Speed is not worth a check; a stage that lost its shadow had one by its route.
-  return bare(route) <= bare(session.route);
+  return bare(route) > bare(before);
 }

@@ -23,6 +23,8 @@ export class RouteSearch {
   readonly #excluded = new Map<PeerId, number>();
   /** Peers to keep away from as long as the answer is made. */
   readonly #ofAnswer = new Set<PeerId>();
+  /** Those that stalled in this answer; true for each that was let back. */
+  readonly #stalled = new Map<PeerId, boolean>();
   #byMs = Infinity;
 
   constructor(self: PeerId) {
@@ -53,8 +55,23 @@ export class RouteSearch {
 
   /** Keeps away from those that stall: who answers at all only as long as the answer is made. */
   leaveOut(peers: readonly PeerId[], why: Stall['why'], nowMs: number): void {
+    for (const peer of peers) if (why !== 'unclear' && !this.#stalled.has(peer)) this.#stalled.set(peer, false);
     if (why === 'silent') this.exclude(peers, nowMs);
     else this.doubt(peers);
+  }
+
+  /**
+   * Lets those back that stalled before these did, each once an answer: a busy machine stands still for a moment, and a stage
+   * that nobody checks is worse. False if there is nobody.
+   */
+  forgive(but: readonly PeerId[]): boolean {
+    const late = [...this.#stalled].filter(([peer, isForgiven]) => !isForgiven && !but.includes(peer));
+    for (const [peer] of late) {
+      this.#stalled.set(peer, true);
+      this.#ofAnswer.delete(peer);
+      this.#excluded.delete(peer);
+    }
+    return late.length > 0;
   }
 
   /** There is nobody in the place of these. */
@@ -65,6 +82,7 @@ export class RouteSearch {
   /** The answer is over, and with it what was only doubted. */
   forgetAnswer(): void {
     this.#ofAnswer.clear();
+    this.#stalled.clear();
   }
 
   /** Peers to leave out now. This one is among them: no peer has a link to itself. */
@@ -96,7 +114,7 @@ export class RouteSearch {
     const isFree = this.#excluded.size + this.#ofAnswer.size === 0;
     if (isFree || !SCARCE.has(error.code)) return { type: 'fail', error };
     this.#excluded.clear();
-    this.#ofAnswer.clear();
+    this.forgetAnswer();
     return this.start(nowMs);
   }
 

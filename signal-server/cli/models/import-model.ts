@@ -5,6 +5,7 @@ import { MAX_POSITIONS } from '#shared/limits.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
 import { webAddressSchema } from '#shared/model/model-source.ts';
 import { isHubSource } from '../../import/hub/hub-source.ts';
+import { demandModel } from '../../import/open-model.ts';
 import { openDataFolder } from '../../machine/data-folder.ts';
 import { openFolder } from '../terminal/open-folder.ts';
 import { importIntoFolder } from './import-into-folder.ts';
@@ -34,6 +35,8 @@ export function defineImportModel(command: Command): void {
     .action(async (source: string, options: ImportModelOptions) => {
       const { signer, data: _, ...wishes } = options;
       const publisherKey = signer === undefined ? undefined : await readFile(signer, 'utf8');
+      // Before a data folder is made for nothing.
+      if (!isHubSource(source)) await demandModel(resolve(source));
       const dataFolder = await openFolder(options.data, openDataFolder(options.data));
       const { report, digest } = await importIntoFolder(dataFolder, isHubSource(source) ? source : resolve(source), { ...wishes, publisherKey });
       process.stdout.write(`${report}\nmanifest ${digest}\na running server offers it within seconds\n`);

@@ -1,9 +1,9 @@
-import { access, constants, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { access, constants, open, realpath, rm, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { explainFileError } from './explain-error.ts';
 import { UsageError } from './usage-error.ts';
 
-/** Sees before any work is spent that a file can be written, as far as that can be told. Throws UsageError that names `option`. */
+/** Sees before any work is spent that a file can be written; leaves none behind that was not there. Throws UsageError that names `option`. */
 export async function checkOutput(option: string, file: string): Promise<void> {
   const path = resolve(file);
   try {
@@ -12,7 +12,10 @@ export async function checkOutput(option: string, file: string): Promise<void> {
       throw error;
     });
     if (found?.isDirectory()) throw new UsageError(`${option} ${file}: it is a folder. Name a file`);
-    await access(found === null ? dirname(path) : path, constants.W_OK);
+    if (found !== null) return await access(path, constants.W_OK);
+    await (await open(path, 'a')).close();
+    // A link to a file that was not there stays.
+    await rm(await realpath(path));
   } catch (error) {
     const reason = explainFileError(error);
     if (reason === null) throw error;

@@ -80,7 +80,8 @@ async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 function unreadable(path: string, error: unknown): ChorusError {
-  const reason = explainFileError(error) ?? toChorusError(error).message;
+  const isNoText = error instanceof TypeError;
+  const reason = isNoText ? 'it is no text in UTF-8' : (explainFileError(error) ?? toChorusError(error).message);
   return new ChorusError('bad-message', `${path} cannot be read: ${reason}`);
 }
 

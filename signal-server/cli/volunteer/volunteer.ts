@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { describeClock } from '#shared/clock.ts';
 import { describeRange } from '#shared/model/stage.ts';
 import type { LendingSettings, VolunteerStanding, VolunteerState } from '#shared/peer/volunteer/volunteer.ts';
+import { makeFolder } from '../../machine/durable-file.ts';
 import { openKeyFile } from '../../machine/key-file.ts';
 import { sweepDrafts } from '../../machine/sweep-drafts.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
@@ -51,6 +52,7 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt).on('SIGHUP', interrupt);
   surviveLostOutput();
   try {
+    await openFolder(options.data, makeFolder(folder));
     const identity = await openFolder(options.data, openKeyFile(join(folder, 'keys', `${options.name}.key`)));
     const blobsFolder = join(folder, 'blobs');
     await sweepDrafts(blobsFolder);

@@ -40,7 +40,7 @@ export function createMemoryTrustStore(): TrustStore {
     },
     async convict(fault, proof, suspension) {
       if (keptOf(fault.session, fault.volunteer) !== undefined) throw new Error('the fault is on record already');
-      faults.push({ fault: copyOf(fault), proof: proof.length <= MAX_PROOF_CHARACTERS ? proof : null });
+      faults.push({ fault: copyOf(fault), proof: (proof?.length ?? 0) <= MAX_PROOF_CHARACTERS ? proof : null });
       const old = faults.at(-1 - MAX_PROOFS);
       if (old !== undefined) old.proof = null;
       earned.delete(fault.volunteer);

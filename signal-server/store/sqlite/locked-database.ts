@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
@@ -15,7 +15,7 @@ const MAX_CHECKED_BYTES = 512 * 1024 * 1024;
  * has it.
  */
 export function openLocked(path: string, migrate: (database: Database.Database) => void): Database.Database {
-  const database = new Database(path);
+  const database = openFile(path);
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     database.exec('PRAGMA journal_mode = WAL');
@@ -30,6 +30,16 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
     throw error;
   }
   return database;
+}
+
+/** The package names no reason why it cannot open a file; the system does. */
+function openFile(path: string): Database.Database {
+  try {
+    return new Database(path);
+  } catch (error) {
+    if (existsSync(path)) closeSync(openSync(path, 'r+'));
+    throw Object.assign(new Error('unable to open database file', { cause: error }), { code: 'SQLITE_CANTOPEN' });
+  }
 }
 
 /** Throws as SQLite does where it comes upon a damaged page. */

@@ -109,9 +109,9 @@ export function createSqliteTrustStore(database: Database.Database, writes: Writ
     return { times: Number(row['times']), untilMs: Number(row['until_ms']), reason: String(row['reason']) };
   }
 
-  function convict(fault: KeptFault, proof: string, term: Suspension): void {
+  function convict(fault: KeptFault, proof: string | null, term: Suspension): void {
     const { session, volunteer, model, range, reason, atMs } = fault;
-    const kept = proof.length <= MAX_PROOF_CHARACTERS ? proof : null;
+    const kept = (proof?.length ?? 0) <= MAX_PROOF_CHARACTERS ? proof : null;
     addFault(session, volunteer, model, JSON.stringify(range), reason, atMs, kept);
     dropProofs();
     dropAll(volunteer);

@@ -13,11 +13,10 @@ import { pageClock } from '../../../web/browser/page-clock.ts';
 import { spawnWorker } from '../../../web/network/worker-client.ts';
 import { ComputeHost } from '../../../worker/compute-host.ts';
 import { type FailingWorker, loadRequest, readManifest, spawnFailingWorker } from '../../support/browser-compute.ts';
-import { repetitions } from '../../support/effort.ts';
+import { isThorough } from '../../support/effort.ts';
 import { conversations } from '../../support/prompts.ts';
 
-/** Each takes a software GPU two seconds. */
-const PROMPTS = repetitions(2, 32);
+const PROMPTS = 32;
 const session = 'a'.repeat(32) as SessionId;
 const other = 'b'.repeat(32) as SessionId;
 const whole: StageRange = { start: 0, end: 8, embedding: true, head: true };
@@ -148,28 +147,30 @@ test('a thread without subgroups serves sessions apart, and after a lost device 
   client.stop();
 });
 
-test(`WebGPU and WASM choose the same greedy tokens after ${PROMPTS} prompts`, { timeout: 300_000 }, async () => {
-  const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig);
-  const prompts = conversations
-    .filter((conversation) => conversation.length === 1)
-    .map(([turn]) => `<|im_start|>user\n${turn?.content}<|im_end|>\n<|im_start|>assistant\n`)
-    .map((text) => tokenizer.encode(text, { add_special_tokens: false }).ids)
-    .sort((a, b) => a.length - b.length)
-    .slice(0, PROMPTS);
-  expect(prompts).toHaveLength(PROMPTS);
-  const request = { ...(await loadRequest(url, manifest, whole)), probe: false };
-  const answers: number[][][] = [];
-  for (const backend of ['wasm', 'webgpu'] as const) {
-    const client = createWorkerClient({ spawn: spawnWorker, clock });
-    await client.start({ backend, keepSubgroups: false });
-    await client.load(request, never);
-    const tokens: number[][] = [];
-    for (const prompt of prompts) tokens.push(await greedy(client, prompt, 2));
-    answers.push(tokens);
-    client.stop();
-  }
-  expect(answers[1]).toEqual(answers[0]);
-});
+// The probe above compares a layer's rows with the reference each time; a whole model takes the emulated GPU a minute.
+if (isThorough)
+  test(`WebGPU and WASM choose the same greedy tokens after ${PROMPTS} prompts`, { timeout: 600_000 }, async () => {
+    const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig);
+    const prompts = conversations
+      .filter((conversation) => conversation.length === 1)
+      .map(([turn]) => `<|im_start|>user\n${turn?.content}<|im_end|>\n<|im_start|>assistant\n`)
+      .map((text) => tokenizer.encode(text, { add_special_tokens: false }).ids)
+      .sort((a, b) => a.length - b.length)
+      .slice(0, PROMPTS);
+    expect(prompts).toHaveLength(PROMPTS);
+    const request = { ...(await loadRequest(url, manifest, whole)), probe: false };
+    const answers: number[][][] = [];
+    for (const backend of ['wasm', 'webgpu'] as const) {
+      const client = createWorkerClient({ spawn: spawnWorker, clock });
+      await client.start({ backend, keepSubgroups: false });
+      await client.load(request, never);
+      const tokens: number[][] = [];
+      for (const prompt of prompts) tokens.push(await greedy(client, prompt, 2));
+      answers.push(tokens);
+      client.stop();
+    }
+    expect(answers[1]).toEqual(answers[0]);
+  });
 
 async function greedy(client: WorkerClient, prompt: readonly number[], count: number): Promise<number[]> {
   await client.compute.open(session, 64);

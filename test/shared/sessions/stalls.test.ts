@@ -256,6 +256,33 @@ describe('a volunteer that is only slow', () => {
     expect(network.routes.length).toBeLessThanOrEqual(5);
   });
 
+  it.each(['slow', 'silent'] as const)(
+    'is let back, once, where a stage would have nobody to check it: %s for a moment',
+    async (how) => {
+      const network = checkedNetwork([], 3);
+      const [passing, lasting] = network.of(1);
+      const { fate } = network.links;
+      let isMute = false;
+      network.links.fate = (message, from, to) =>
+        isMute && (from === passing!.id || to === passing!.id) ? [] : fate(message, from, to);
+      const { events } = await ask(network, 40, 40, (event) => {
+        if (event.type === 'rerouted') {
+          [isMute, passing!.compute.runMs] = [false, 2];
+          return;
+        }
+        if (event.type !== 'token') return;
+        if (event.position === 45 && how === 'slow') passing!.compute.runMs = 1_500;
+        if (event.position === 45 && how === 'silent') isMute = true;
+        if (event.position === 60) stall(network, lasting!, 'answers nothing');
+      });
+      expect(only(events, 'rerouted')).toHaveLength(2);
+      expect(events.at(-1)).toMatchObject({ type: 'end', tier: 'checked' });
+      const last = JSON.stringify(network.routes.at(-1));
+      expect(last).toContain(passing!.id);
+      expect(last).not.toContain(lasting!.id);
+    },
+  );
+
   it('keeps its place where there is nobody else', async () => {
     const network = checkedNetwork([], 1);
     for (const { compute } of network.volunteers) compute.runMs = 1_500;

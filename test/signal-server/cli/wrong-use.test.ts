@@ -37,6 +37,12 @@ describe('a command that is called wrongly', () => {
     ],
     ['a receipt goes under a file', () => asking('--receipt', at('file', 'r.json')), /--receipt .* cannot be written/],
     ['a receipt would be a folder', () => asking('--receipt', folder), /--receipt .* is a folder\. Name a file/],
+    [
+      'a receipt would be where nothing can be made',
+      () => asking('--receipt', '/proc/r.json'),
+      /--receipt .* cannot be written/,
+    ],
+    ['a receipt has no name', () => asking('--receipt', ''), /^chorus: --receipt has no value\n$/],
     ['secrets go nowhere', () => asking('--secrets', at('none', 's.json')), /--secrets .* cannot be written/],
     ['a port is none', () => ['serve', '--port', 'http'], /--port 'http': must be a number/],
     ['a port is too high', () => ['serve', '--port', '70000'], /--port '70000': too large; at most 65535/],
@@ -53,6 +59,18 @@ describe('a command that is called wrongly', () => {
       'a host is none, as some shells set one',
       () => ['serve', '--port', '0', '--host', 'no.such.invalid'],
       /no address "no\.such\.invalid", which --host says, or HOST in the environment/,
+    ],
+    ['a backup has no name', () => ['backup', '', '--data', folder], /^chorus: <folder> is empty\n$/],
+    ['a backup is of a file', () => ['backup', at('new'), '--data', at('file')], /file is no data folder of a server/],
+    [
+      'a volunteer’s data are a file',
+      () => ['volunteer', '--data', at('file')],
+      /cannot be used: .*file is a file, not a folder/,
+    ],
+    [
+      'a volunteer’s data are a link to nowhere',
+      () => ['volunteer', '--data', at('dangling')],
+      /dangling is a link to what is not there/,
     ],
     ['data are a file', () => serving('--data', at('file')), /cannot be used: .*file is a file, not a folder/],
     [
@@ -87,6 +105,19 @@ describe('a command that is called wrongly', () => {
 });
 
 describe('a command that fails', () => {
+  it('leaves no file where it looked whether one can be written, and no data folder for a model that is none', async () => {
+    const before = await readdir(folder);
+    await callChorus(...asking('--receipt', at('new.json'), '--secrets', at('dangling')));
+    expect((await callChorus('import-model', at('none'), '--data', at('new'))).err).toMatch(/there is no folder/);
+    expect(await readdir(folder)).toEqual(before);
+  });
+
+  it('says of bytes that are no text that they are none', async () => {
+    await writeFile(at('bytes'), Uint8Array.of(0x7b, 0xff));
+    const { code, err } = await callChorus('verify', at('bytes'));
+    expect([code, err]).toEqual([1, `chorus: ${at('bytes')} cannot be read: it is no text in UTF-8\n`]);
+  });
+
   it('says that a port is in use before it touches the data folder', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');

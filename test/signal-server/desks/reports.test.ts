@@ -36,7 +36,7 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
     anchorIdentity = await newIdentity();
     server = await startTestServer({
       ...{ store, manifests: [smallManifest()] },
-      config: { anchors: 1, times: { rebalanceMs: 50, resumeMs: 100, anchorsMs: 1 } },
+      config: { anchors: 1, times: { rebalanceMs: 50, resumeMs: 100, anchorsMs: 1, shadowWaitMs: 100 } },
       companions: {
         startAnchors: ({ enlist }) => {
           enlist(anchorIdentity.id, 'anchor');

@@ -87,6 +87,15 @@ describe('parseChatRequest', () => {
     },
   );
 
+  it('takes parts as answers have them, and one character from two of them', () => {
+    const parts = [
+      { type: 'text', text: '\ud83d', annotations: null },
+      { type: 'text', text: '\ude00', annotations: [] },
+    ];
+    const { prompts } = parseChatRequest({ ...chat, messages: [{ role: 'assistant', content: parts }] });
+    expect(prompts[0]!.prompt).toMatchObject({ messages: [{ content: '\u{1f600}' }] });
+  });
+
   it('hands on who says a message', () => {
     const named = [{ role: 'user', content: 'Hello', name: 'Ann' }];
     expect(parseChatRequest({ ...chat, messages: named }).prompts[0]!.prompt).toMatchObject({ messages: named });
@@ -168,6 +177,25 @@ describe('parseChatRequest', () => {
       'unsupported_parameter',
       { ...chat, messages: [...messages, { role: 'assistant', content: '', reasoning_content: 'Well' }] },
     ],
+    [
+      'messages[0].content[1].cache_control',
+      'unknown_parameter',
+      {
+        ...chat,
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: 'x' },
+              { type: 'text', text: 'y', cache_control: { type: 'ephemeral' } },
+            ],
+          },
+        ],
+      },
+    ],
+    ['messages[0].content', 'invalid_value', { ...chat, messages: [{ role: 'user', content: 'a\ud83d' }] }],
+    ['messages[0].name', 'invalid_value', { ...chat, messages: [{ role: 'user', content: 'x', name: '\udc00' }] }],
+    ['stop[0]', 'invalid_value', { ...chat, stop: '\ud83d' }],
     ['chorus.markers', 'unknown_parameter', { ...chat, chorus: { markers: true } }],
     ['temperature', 'invalid_value', { ...chat, temperature: 2.1 }],
     ['temperature', 'invalid_type', { ...chat, temperature: '1' }],
@@ -246,15 +274,16 @@ describe('parseCompletionRequest', () => {
   });
 
   const tooMany = Array.from({ length: 33 }, () => 'a');
-  it.each(['', [], [''], ['a', [1]], tooMany, [[1], []], [-1], [0.5], { text: 'x' }].map((prompt) => [prompt]))(
-    'refuses the prompt %j',
-    (prompt) => {
-      expect(refusal(() => parseCompletionRequest({ ...completion, prompt }))).toMatchObject({
-        status: 400,
-        param: expect.stringMatching(/^prompt/) as string,
-      });
-    },
-  );
+  it.each(
+    ['', [], [''], ['a', [1]], tooMany, [[1], []], [-1], [0.5], { text: 'x' }, ['a', '\udc00']].map((prompt) => [
+      prompt,
+    ]),
+  )('refuses the prompt %j', (prompt) => {
+    expect(refusal(() => parseCompletionRequest({ ...completion, prompt }))).toMatchObject({
+      status: 400,
+      param: expect.stringMatching(/^prompt/) as string,
+    });
+  });
 
   it('refuses more tokens than any model takes', () => {
     const prompt = Array.from({ length: MAX_POSITIONS + 1 }, () => 1);

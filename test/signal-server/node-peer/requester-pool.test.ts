@@ -68,6 +68,8 @@ describe('the pool of requesters', () => {
 
   it('is a stranger like any other without the token of its server', async () => {
     const stranger = poolOf('guessed');
+    // The spare connections of both pools; the next of the stranger's must not be the first to arrive.
+    await expect.poll(open).toBe(2);
     await stranger.take();
     await expect(stranger.take()).rejects.toMatchObject({ code: 'rate-limited' });
     stranger.stop();

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,6 +47,12 @@ describe('a store in SQLite', () => {
     });
   });
 
+  it('says with the system’s code why its file cannot be opened', async () => {
+    await mkdir(path);
+    await expect(openSqliteStore(folder)).rejects.toMatchObject({ code: 'EISDIR', path });
+    await expect(openSqliteStore(join(folder, 'none'))).rejects.toMatchObject({ code: 'SQLITE_CANTOPEN' });
+  });
+
   it('holds all that was acknowledged when its process is killed', async () => {
     const program = fileURLToPath(new URL('../../../support/record-sessions.mjs', import.meta.url));
     const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -57,6 +63,7 @@ describe('a store in SQLite', () => {
     });
     await once(child, 'close');
     const acknowledged = output.split('\n').length - 1;
+    expect(acknowledged).toBeGreaterThanOrEqual(50);
     const store = await openSqliteStore(folder);
     const { finished, checked } = store.history.totals;
     expect(finished).toBeGreaterThanOrEqual(acknowledged);
