@@ -27,12 +27,15 @@ export interface ComputeHostDeps {
  */
 const DEVICE_SILENCE_MS = 20_000;
 
+const ONLY_PROCESSORS = 'graphics devices cannot hold the weights of this model exactly';
+
 /** A device that is about as fast leaves the processor to its owner. */
 const CLEARLY = 1.25;
 
 /**
  * The backend and the stage of one thread. A device that fails the probe is asked for again without subgroups; if it
- * is still wrong, or right but slower than the processor, `auto` goes over to that; `webgpu` refuses a wrong one.
+ * is still wrong, or right but slower than the processor, `auto` goes over to that; `webgpu` refuses a wrong one. A model
+ * that processors alone hold exactly goes to that whatever was asked for.
  */
 export class ComputeHost {
   readonly #deps: ComputeHostDeps;
@@ -82,6 +85,9 @@ export class ComputeHost {
     return this.#turn.run(async () => {
       await this.#release();
       const { blobs, close } = readable(request.blobs);
+      if (request.manifest.pins.onlyOn === 'wasm' && this.#backend?.device) {
+        this.#replaceBackend(openWasm(this.#runtimes, ONLY_PROCESSORS));
+      }
       try {
         return await this.#loadAnywhere(request, blobs);
       } catch (thrown) {

@@ -1,6 +1,7 @@
 import type { NodeProto, ValueInfoProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 import { MAX_LAYERS } from '../limits.ts';
+import { isGgufNode } from './gguf-weight.ts';
 import { indexGraph, type GraphIndex } from './graph-index.ts';
 import { intAttribute } from './node-attributes.ts';
 import type { OnnxModel } from './onnx-file.ts';
@@ -60,7 +61,7 @@ const towardsProjection = new Set([
 ]);
 /** Between the head's projection and `logits`: casts, scales and soft caps. */
 const towardsHead = new Set(['Cast', 'Identity', 'Mul', 'Div', 'Tanh', 'Add', 'Reshape']);
-const projections = new Set(['MatMul', 'MatMulNBits', 'Gemm']);
+const projections = new Set(['MatMul', 'MatMulNBits', 'Gemm', 'GgufMatMul']);
 const norms = new Set(['SimplifiedLayerNormalization', 'SkipSimplifiedLayerNormalization']);
 const pastName = /^past_key_values\.(\d{1,3})\.key$/;
 
@@ -241,6 +242,7 @@ export function elementType(index: GraphIndex, value: string): number {
     const node = index.producers.get(name);
     if (node === undefined) return index.initializers.get(name)?.dataType ?? typeOf(index.inputs.get(name));
     if (node.opType === 'Cast') return intAttribute(node, 'to', 0);
+    if (isGgufNode(node)) return ONNX_FLOAT32;
     name = (node.opType === 'GatherBlockQuantized' ? node.input[2] : node.input[0]) ?? '';
   }
 }

@@ -3,6 +3,7 @@ import { ChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { readAnatomy } from './anatomy.ts';
 import { foldModel, type WeightFile } from './fold.ts';
+import { ggufWeight, isGgufNode } from './gguf-weight.ts';
 import type { BlobRef, Manifest, Part, Weight } from './manifest.ts';
 import { intAttribute } from './node-attributes.ts';
 import { decodeModel, encodeModel, type OnnxModel } from './onnx-file.ts';
@@ -103,9 +104,15 @@ export function cutStage({ manifest, graph, range, blob }: CutRequest): CutStage
 
 /**
  * A cut stage as a file for the runtime. With `fold` everything is float32, as the WASM backend wants it, quantized weights
- * too; without it the blobs themselves are the external data. The cut stage cannot be used again.
+ * too; without it the blobs themselves are the external data. The cut stage cannot be used again. Throws `unsupported-model`
+ * where blocks of a GGUF file would have to stay as they are.
  */
 export function stageGraph({ model, io, read, blobs }: CutStage, fold: boolean): StageGraph {
+  if (!fold && model.graph.node.some(isGgufNode))
+    throw new ChorusError(
+      'unsupported-model',
+      'only the engine on a processor holds the blocks of this model’s GGUF file',
+    );
   const folded = fold ? foldModel(model, read, 'fused') : [];
   const locations = new Set(model.graph.initializer.map((tensor) => externalData(tensor)?.location));
   const files = [...blobs].map(([path, data]) => ({ path, data })).filter((file) => locations.has(file.path));
@@ -128,6 +135,7 @@ function blobOf(part: Part, blob: NonNullable<CutRequest['blob']>): Uint8Array<A
 function checkQuantized(model: OnnxModel, { pins }: Manifest): void {
   const find = weightFinder(model.graph);
   for (const node of model.graph.node) {
+    if (isGgufNode(node)) ggufWeight(node, find);
     if (node.opType !== 'MatMulNBits' && node.opType !== 'GatherBlockQuantized') continue;
     quantizedWeight(node, find);
     const level = node.opType === 'MatMulNBits' ? intAttribute(node, 'accuracy_level', 0) : pins.accuracyLevel;

@@ -10,6 +10,9 @@ import {
 import { ChorusError } from '../errors.ts';
 import { dequantize } from './dequantize.ts';
 import { decodeF16 } from './f16.ts';
+import { ggufMatrix } from './gguf-matrix.ts';
+import { GGUF_GATHER, GGUF_MATMUL, ggufWeight, isGgufNode } from './gguf-weight.ts';
+import { unfoldMatrix } from './packable-matrix.ts';
 import { RESERVED_PREFIX } from './graph-index.ts';
 import { createNode, intOf } from './node-attributes.ts';
 import type { OnnxModel } from './onnx-file.ts';
@@ -19,7 +22,7 @@ import {
   toFloat32,
   weightFinder,
   weightKey,
-  type QuantizedWeight,
+  type FindWeight,
   type ReadWeight,
 } from './quantized-weights.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32 } from './tensor-bytes.ts';
@@ -64,33 +67,31 @@ export function foldModel(
 
   const gathered = new Set<string>();
   for (const node of graph.node) {
-    if (node.opType === 'GatherBlockQuantized') gathered.add(weightKey(quantizedWeight(node, find)));
+    if (isGather(node)) gathered.add(packedWeight(node, find).key);
   }
   const folded = new Map<string, string>();
-  const foldWeight = (weight: QuantizedWeight, transposed: boolean): string => {
-    const key = `${transposed} ${weightKey(weight)}`;
-    let name = folded.get(key);
+  const foldWeight = ({ key, rows, columns, unfold }: PackedWeight, transposed: boolean): string => {
+    let name = folded.get(`${transposed} ${key}`);
     if (name === undefined) {
-      const { rows, columns } = weight;
       const dims = transposed ? [columns, rows] : [rows, columns];
-      name = addFile(`${prefix}float/${folded.size}`, dims, dequantize(readMatrix(weight, read), transposed));
-      folded.set(key, name);
+      name = addFile(`${prefix}float/${folded.size}`, dims, unfold(read, transposed));
+      folded.set(`${transposed} ${key}`, name);
     }
     return name;
   };
 
   graph.node = graph.node.flatMap((node): NodeProto[] => {
     const { name, output } = node;
-    if (node.opType === 'GatherBlockQuantized') {
-      const table = foldWeight(quantizedWeight(node, find), false);
+    if (isGather(node)) {
+      const table = foldWeight(packedWeight(node, find), false);
       return [createNode('Gather', { name, input: [table, node.input[1] ?? ''], output })];
     }
-    if (node.opType === 'MatMulNBits') {
-      const weight = quantizedWeight(node, find);
+    if (node.opType === 'MatMulNBits' || node.opType === GGUF_MATMUL) {
+      const weight = packedWeight(node, find);
       const rows = node.input[0] ?? '';
       if (form === 'fused') return [fusedProduct(node, rows, foldWeight(weight, false))];
       // A tied table is stored once, as the rows that the embedding reads.
-      if (!gathered.has(weightKey(weight))) {
+      if (!gathered.has(weight.key)) {
         return [createNode('MatMul', { name, input: [rows, foldWeight(weight, true)], output })];
       }
       const turned = `${prefix}transposed/${name}`;
@@ -101,7 +102,9 @@ export function foldModel(
     }
     if (node.opType === 'MatMul' && form === 'fused') {
       const turned = makers.get(node.input[1] ?? '');
-      const table = turned?.opType === 'Transpose' ? weights.get(turned.input[0] ?? '') : undefined;
+      const source = turned?.opType === 'Transpose' ? (turned.input[0] ?? '') : '';
+      const cast = makers.get(source);
+      const table = weights.get(cast?.opType === 'Cast' ? (cast.input[0] ?? '') : source);
       if (table?.dims.length === 2) return [fusedProduct(node, node.input[0] ?? '', table.name)];
     }
     return [node];
@@ -119,6 +122,32 @@ export function foldModel(
   }
   graph.initializer = [...weights.values()].filter((tensor) => used.has(tensor.name));
   return files;
+}
+
+/** The weight of a node that holds it in blocks. */
+interface PackedWeight {
+  /** Same key, same matrix. */
+  readonly key: string;
+  readonly rows: number;
+  readonly columns: number;
+  readonly unfold: (read: ReadWeight, transposed: boolean) => Float32Array<ArrayBuffer>;
+}
+
+function isGather({ opType }: NodeProto): boolean {
+  return opType === 'GatherBlockQuantized' || opType === GGUF_GATHER;
+}
+
+function packedWeight(node: NodeProto, find: FindWeight): PackedWeight {
+  if (isGgufNode(node)) {
+    const { tensor, type, rows, columns } = ggufWeight(node, find);
+    const unfold: PackedWeight['unfold'] = (read, transposed) =>
+      unfoldMatrix(ggufMatrix(type, read(tensor), rows, columns), transposed);
+    return { key: tensor.name, rows, columns, unfold };
+  }
+  const weight = quantizedWeight(node, find);
+  const { rows, columns } = weight;
+  const unfold: PackedWeight['unfold'] = (read, transposed) => dequantize(readMatrix(weight, read), transposed);
+  return { key: weightKey(weight), rows, columns, unfold };
 }
 
 /** x · tableᵀ for a table of [out, in]. */

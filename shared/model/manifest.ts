@@ -18,6 +18,12 @@ export type BlobRef = z.infer<typeof blobRefSchema>;
 export const tensorTypes = ['float32', 'float16', 'uint8', 'int8', 'uint4', 'int4', 'int32', 'int64'] as const;
 export type TensorType = (typeof tensorTypes)[number];
 
+/** As published graphs name what their weights are made of, and then the types of GGUF files: that of most of the bytes. */
+const quantizations = [
+  ...(['fp32', 'fp16', 'q4', 'q4f16', 'q8', 'bf16'] as const),
+  ...(['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const),
+] as const;
+
 /** Where a weight lies inside its blob, little-endian, row-major. */
 const weightSchema = z.strictObject({
   name: z.string().min(1).max(512),
@@ -60,7 +66,7 @@ export const manifestSchema = z.strictObject({
   pins: z.strictObject({
     runtime: z.literal('onnxruntime-web'),
     runtimeVersion: z.string(),
-    quantization: z.enum(['fp32', 'fp16', 'q4', 'q4f16', 'q8']),
+    quantization: z.enum(quantizations),
     blockSize: z.int().min(0),
     accuracyLevel: z.int().min(0).max(3),
     accumulation: z.literal('f32'),
@@ -68,6 +74,8 @@ export const manifestSchema = z.strictObject({
     boundary: z.enum(['f16', 'f32']),
     /** Element type of the KV tensors in the graph. */
     kv: z.enum(['float32', 'float16']),
+    /** The one backend that holds the weights exactly; absent where all do. Volunteers never compute with different weights. */
+    onlyOn: z.literal('wasm').optional(),
   }),
   /** A route never has fewer stages. */
   minStages: z.int().min(1).max(64),

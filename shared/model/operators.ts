@@ -1,8 +1,8 @@
 import type { NodeProto } from 'onnx-buf';
 import { ChorusError } from '../errors.ts';
 
-/** Where an operator runs on a backend: in its own kernels, or (few, tiny, integer) on the CPU beside a GPU. */
-export type Placement = 'native' | 'cpu';
+/** Where an operator runs on a backend: in its own kernels, or (few, tiny, integer) on the CPU beside a GPU, or not at all. */
+export type Placement = 'native' | 'cpu' | 'none';
 export interface OperatorSupport {
   readonly wasm: Placement;
   readonly webgpu: Placement;
@@ -13,7 +13,8 @@ const beside: OperatorSupport = { wasm: 'native', webgpu: 'cpu' };
 
 /**
  * Every operator a model may use: those that the builder family needs and that onnxruntime-web 1.30 runs on both
- * backends. `Shape` gives its result on the CPU wherever it runs.
+ * backends, and products with blocks of GGUF files, which the engine alone holds as they are. `Shape` gives its result on
+ * the CPU wherever it runs.
  */
 const supported: ReadonlyMap<string, OperatorSupport> = new Map([
   ...['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Pow', 'Sqrt', 'Sigmoid', 'Tanh', 'Relu', 'Gelu', 'Clip', 'Softmax'].map(
@@ -28,6 +29,7 @@ const supported: ReadonlyMap<string, OperatorSupport> = new Map([
   ...['MatMulNBits', 'GatherBlockQuantized', 'GroupQueryAttention', 'RotaryEmbedding', 'QuickGelu', 'FastGelu', 'Gelu']
     .concat(['SkipSimplifiedLayerNormalization'])
     .map((name) => entry(both)(`com.microsoft.${name}`)),
+  ...['GgufMatMul', 'GgufGather'].map((name) => entry({ wasm: 'native', webgpu: 'none' })(`chorus.${name}`)),
 ]);
 
 function entry(support: OperatorSupport): (name: string) => [string, OperatorSupport] {

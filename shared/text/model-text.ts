@@ -9,6 +9,7 @@ import { StopStrings } from './stop-strings.ts';
 import { decodeAfter, TokenDecoder } from './token-decoder.ts';
 import { tokenFloorOf } from './token-floor.ts';
 import { markerTexts, tokenizerSchema, withMarkerNames } from './tokenizer-files.ts';
+import { asReferenceCuts } from './word-cuts.ts';
 
 export type { ChatMessage };
 
@@ -110,10 +111,14 @@ function open(tokenizerFile: Uint8Array<ArrayBuffer>, configFile: Uint8Array<Arr
     const config = parseForm(configSchema, parseJson(configFile), 'its configuration', 'bad-model');
     const file = parseForm(tokenizerSchema, parseJson(tokenizerFile), 'its file', 'bad-model');
     const markers = new Markers(markerTexts(file, config.additional_special_tokens));
-    const tokenizer = new Tokenizer(withMarkerNames(file, markers), {
-      ...config,
-      additional_special_tokens: config.additional_special_tokens.map((token) => markers.nameOf(token)),
-    });
+    const named = withMarkerNames(file, markers);
+    const tokenizer = new Tokenizer(
+      { ...named, pre_tokenizer: asReferenceCuts(file.pre_tokenizer) },
+      {
+        ...config,
+        additional_special_tokens: config.additional_special_tokens.map((token) => markers.nameOf(token)),
+      },
+    );
     const template = config.chat_template === null ? null : new Template(config.chat_template);
     return { tokenizer, markers, leastTokens: tokenFloorOf(file), config, template };
   } catch (error) {

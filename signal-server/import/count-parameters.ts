@@ -1,4 +1,5 @@
 import type { Anatomy } from '#shared/model/anatomy.ts';
+import { ggufWeight, isGgufNode } from '#shared/model/gguf-weight.ts';
 import { quantizedWeight, weightFinder, weightKey } from '#shared/model/quantized-weights.ts';
 import { tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
 import type { ModelConfig } from './model-folder.ts';
@@ -14,6 +15,10 @@ export function countParameters(anatomy: Anatomy, config: ModelConfig): number {
       const weight = quantizedWeight(node, find);
       counted.set(weightKey(weight), weight.rows * weight.columns);
       for (const tensor of [weight.quants, weight.scales, weight.zeroPoints]) if (tensor) derived.add(tensor.name);
+    }
+    if (isGgufNode(node)) {
+      const { tensor, rows, columns } = ggufWeight(node, find);
+      counted.set(tensor.name, rows * columns);
     }
     if (node.opType === 'RotaryEmbedding') for (const name of node.input.slice(2)) derived.add(name);
     if (node.opType === 'GroupQueryAttention') for (const name of node.input.slice(7)) derived.add(name);

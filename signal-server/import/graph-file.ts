@@ -3,13 +3,13 @@ import { dirname, join } from 'node:path';
 import type { TensorProto } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
 import { MAX_BLOB_BYTES } from '#shared/limits.ts';
-import type { Manifest } from '#shared/model/manifest.ts';
 import { decodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData, tensorByteLength } from '#shared/model/tensor-bytes.ts';
 import { MAX_GRAPH_BYTES, readInside, resolveInside, type ModelFolder } from './model-folder.ts';
 
-export type Quantization = Manifest['pins']['quantization'];
+/** What published graphs are quantized to. */
+export type Quantization = 'q4' | 'q8' | 'q4f16' | 'fp16' | 'fp32';
 
 /** How the public exports name their files; the first that is there is taken. */
 const suffixes: Readonly<Record<Quantization, readonly string[]>> = {
@@ -33,7 +33,13 @@ export interface ChosenGraph {
 }
 
 /** Throws `unsupported-model` if the folder has no file of that kind. */
-export function chooseGraph(folder: ModelFolder, wish: Quantization | undefined): ChosenGraph {
+export function chooseGraph(folder: Pick<ModelFolder, 'graphs'>, wish: string | undefined): ChosenGraph {
+  if (wish !== undefined && !isQuantization(wish)) {
+    throw new ChorusError(
+      'unsupported-model',
+      `--quant ${wish.slice(0, 40)} is no kind of a graph; ${Object.keys(suffixes).join(', ')} are`,
+    );
+  }
   const find = (quantization: Quantization): string | undefined =>
     suffixes[quantization]
       .flatMap((suffix) => folder.graphs.filter((path) => /(^|[/\\])model([^/\\]*)\.onnx$/.exec(path)?.[2] === suffix))
@@ -51,6 +57,10 @@ export function chooseGraph(folder: ModelFolder, wish: Quantization | undefined)
     'unsupported-model',
     `the folder has no ${wish ?? ''} graph that is understood; it has ${there}`,
   );
+}
+
+function isQuantization(name: string): name is Quantization {
+  return Object.hasOwn(suffixes, name);
 }
 
 /** A model's graph with a way to its weights, inside it or in files beside it. */

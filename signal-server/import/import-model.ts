@@ -6,21 +6,17 @@ import { firstFault, formWords } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy, type Anatomy } from '#shared/model/anatomy.ts';
-import { foldModel } from '#shared/model/fold.ts';
 import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
-import { encodeModel, type OnnxModel } from '#shared/model/onnx-file.ts';
+import { encodeModel } from '#shared/model/onnx-file.ts';
 import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
-import type { ReadWeight } from '#shared/model/quantized-weights.ts';
-import { externalData } from '#shared/model/tensor-bytes.ts';
 import { openModelText } from '#shared/text/model-text.ts';
 import { addProbe } from './add-probe.ts';
 import { BlobWriter } from './blob-writer.ts';
 import { countParameters } from './count-parameters.ts';
-import { chooseGraph, openGraphFile, type Quantization } from './graph-file.ts';
 import { readCard } from './model-card.ts';
-import { locateFolder, readModelFolder, type ModelFolder } from './model-folder.ts';
-import { openSource } from './model-source.ts';
+import type { ModelFolder } from './model-folder.ts';
 import { normalizeGraph } from './normalize-graph.ts';
+import { describePlace, openModel } from './open-model.ts';
 import { countOperators, type ImportReport } from './report.ts';
 import { writeParts } from './write-parts.ts';
 
@@ -32,8 +28,10 @@ const PROBE_TOLERANCE = { float32: 1e-3, float16: 3e-2 };
 export const DEFAULT_MAX_POSITIONS = 4096;
 
 export interface ImportOptions {
-  /** Which of the folder's files; without it the smallest with f32 arithmetic. `fp32` converts if there is no such file. */
-  readonly quant?: Quantization | undefined;
+  /** Which of the files; without it the smallest with f32 arithmetic. `fp32` converts if there is no such graph. */
+  readonly quant?: string | undefined;
+  /** The model's name, whatever its files are called. */
+  readonly name?: string | undefined;
   /** Blobs go to its folder `blobs`. */
   readonly dataFolder: string;
   readonly onProgress: (progress: ImportProgress) => void;
@@ -60,28 +58,20 @@ export interface ImportedModel {
 }
 
 /**
- * Imports a Hugging Face style folder: writes the weightless graph, one blob for each part of the model, the
- * tokenizer and the probe's values, and gives the manifest that names them. Everything in the folder may be hostile.
+ * Imports a Hugging Face style folder or a GGUF file: writes the weightless graph, one blob for each part of the model, the
+ * tokenizer and the probe's values, and gives the manifest that names them. Everything in it may be hostile.
  * Throws `bad-model` or `unsupported-model`, naming file or node and why; for a `model.sig` that is wrong also
  * `bad-message`, `unsupported`, `digest-mismatch` and `bad-signature`.
  */
 export async function importModel(path: string, options: ImportOptions): Promise<ImportedModel> {
   const { dataFolder, onProgress, maxPositions = DEFAULT_MAX_POSITIONS } = options;
   const warnings: string[] = [];
-  const located = await locateFolder(path);
-  const openedSource = await openSource(located);
-  const folder = await readModelFolder(located);
-  const chosen = chooseGraph(folder, options.quant);
-  onProgress({ label: `reading ${chosen.path}`, done: 0, total: 1 });
-  const file = await openGraphFile(folder, chosen.path);
+  const onReading = (name: string) => onProgress({ label: `reading ${name}`, done: 0, total: 1 });
+  const opened = await openModel(path, { quant: options.quant, maxPositions, onReading }, warnings);
+  const { folder, file, onlyOn } = opened;
   try {
-    let read = file.read;
-    if (chosen.from !== null) {
-      warnings.push(`there is no fp32 file: the weights of ${chosen.path} (${chosen.from}) were converted, exactly`);
-      read = convertToFloat(file.model, file.read);
-    }
     const positions = Math.min(folder.config.max_position_embeddings, maxPositions);
-    const normalized = normalizeGraph(file.model, read, positions, warnings);
+    const normalized = normalizeGraph(file.model, file.read, positions, warnings);
     const anatomy = readAnatomy(normalized.model);
     checkConfig(folder, anatomy);
     if (normalized.maxPositions < folder.config.max_position_embeddings) {
@@ -96,7 +86,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
     const card = readCard(folder.card);
     if (card.licence === '') warnings.push('the model card names no licence');
     warnings.push(...textWarnings(folder));
-    const source = await openedSource.seal(
+    const source = await opened.source.seal(
       [...folder.textFiles, ...file.paths],
       { signer: options.signer ?? null, publisherKey: options.publisherKey, origin: options.origin ?? card.origin },
       (done, total) => onProgress({ label: 'hashing the folder', done, total }),
@@ -105,7 +95,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
       warnings.push('model.sig lists these files, but who signed it was not checked: there is no key to check it with');
     const drafted: Manifest = {
       format: 'chorus-manifest/3',
-      name: folder.name,
+      name: options.name ?? folder.name,
       description: card.description,
       licence: card.licence || 'unknown',
       parameters: countParameters(anatomy, folder.config),
@@ -123,12 +113,13 @@ export async function importModel(path: string, options: ImportOptions): Promise
       pins: {
         runtime: 'onnxruntime-web',
         runtimeVersion: '',
-        quantization: chosen.quantization,
+        quantization: opened.quantization,
         blockSize: normalized.blockSize,
         accuracyLevel: 0,
         accumulation: 'f32',
         boundary: 'f16',
         kv: anatomy.kvType,
+        ...(onlyOn !== null && { onlyOn }),
       },
       minStages: 2,
       graph,
@@ -154,7 +145,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
     onProgress({ label: 'imported', done: 1, total: 1 });
     const report: ImportReport = {
       name: manifest.name,
-      source: join(folder.path, chosen.path),
+      source: describePlace(opened),
       root: source.root,
       parameters: manifest.parameters,
       operators: countOperators(normalized.model.graph.node),
@@ -167,13 +158,6 @@ export async function importModel(path: string, options: ImportOptions): Promise
   } finally {
     file.close();
   }
-}
-
-/** Rewrites the model to plain fp32 operators that every backend has; answers how to read its weights now. */
-function convertToFloat(model: OnnxModel, read: ReadWeight): ReadWeight {
-  readAnatomy(model);
-  const files = new Map(foldModel(model, read, 'plain', 'converted/').map((file) => [file.path, file.data]));
-  return (tensor) => files.get(externalData(tensor)?.location ?? '') ?? read(tensor);
 }
 
 /** config.json and the graph must tell of the same model. */

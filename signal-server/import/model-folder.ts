@@ -6,7 +6,7 @@ import { ChorusError } from '#shared/errors.ts';
 import { describeFault, formWords } from '#shared/form-words.ts';
 import { MAX_POSITIONS } from '#shared/limits.ts';
 
-const MAX_CONFIG_BYTES = 1024 * 1024;
+export const MAX_CONFIG_BYTES = 1024 * 1024;
 const MAX_TOKENIZER_BYTES = 64 * 1024 * 1024;
 export const MAX_GRAPH_BYTES = 2 ** 31 - 1;
 
@@ -76,7 +76,7 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
   await readJson(path, 'tokenizer.json');
   return {
     path,
-    name: modelName(basename(path)),
+    name: modelNameOf(path),
     config: config.data,
     endTokens: generation.data.eos_token_id ?? config.data.eos_token_id ?? [],
     tokenizer: await readInside(path, 'tokenizer.json', MAX_TOKENIZER_BYTES),
@@ -113,8 +113,13 @@ async function onnxFiles(path: string, folder: string): Promise<string[]> {
   return names.filter((name) => name.endsWith('.onnx')).map((name) => join(folder, name));
 }
 
+/** The name of a model that a folder or file is imported as. */
+export function modelNameOf(path: string): string {
+  return modelName(basename(path).replace(/\.gguf$/i, ''));
+}
+
 /** A manifest's name: lower case, with dashes for what it may not hold. */
-function modelName(text: string): string {
+export function modelName(text: string): string {
   const name = text
     .toLowerCase()
     .replaceAll(/[^a-z0-9._-]+/g, '-')
@@ -131,11 +136,18 @@ export async function resolveInside(folder: string, path: string): Promise<strin
   const real = await realpath(join(folder, path)).catch(() => {
     throw new ChorusError('bad-model', `the file ${path.slice(0, 200)} is missing`, { missing: true });
   });
-  const fromFolder = relative(await realpath(folder), real);
+  const fromFolder = relative(await outermost(folder), real);
   if (fromFolder.startsWith(`..${sep}`) || fromFolder === '..' || isAbsolute(fromFolder)) {
     throw new ChorusError('bad-model', `the link ${path.slice(0, 200)} leads outside the model folder`);
   }
   return real;
+}
+
+/** A snapshot in a cache of Hugging Face is a folder of links to the blobs beside it; any other folder is a world of its own. */
+async function outermost(folder: string): Promise<string> {
+  const real = await realpath(folder);
+  const [, repository] = /^(.*[\\/]models--[^\\/]+)[\\/]snapshots[\\/][0-9a-f]{40}$/.exec(real) ?? [];
+  return repository ?? real;
 }
 
 /** All bytes of a plain file under `folder`. Throws `bad-model` if it is missing, no file, or larger than `maxBytes`. */

@@ -8,9 +8,8 @@ import { needOf } from '../placement/model-fit.ts';
 import { planModel } from '../placement/planned-model.ts';
 import type { SizedManifest } from '../placement/stage-memory.ts';
 import { countParameters } from './count-parameters.ts';
-import { chooseGraph, openGraphFile } from './graph-file.ts';
 import { DEFAULT_MAX_POSITIONS, type ImportOptions } from './import-model.ts';
-import { locateFolder, readModelFolder } from './model-folder.ts';
+import { openModel } from './open-model.ts';
 import { normalizeGraph } from './normalize-graph.ts';
 import { planParts } from './split-parts.ts';
 
@@ -35,18 +34,19 @@ export function formatNeed(manifest: SizedManifest, isPlanned: boolean): string 
 }
 
 /**
- * What a model folder would need once it was imported, as text, from its sizes alone: nothing is written and no weights are
- * read. Throws as `importModel` does for a folder that is no model.
+ * What a model would need once it was imported, as text, from its sizes alone: nothing is written, and weights are read only
+ * where they have to be converted. Throws as `importModel` does for what is no model.
  */
 export async function planImport(
   path: string,
   { quant, maxPositions }: Pick<ImportOptions, 'quant' | 'maxPositions'>,
 ): Promise<string> {
-  const folder = await readModelFolder(await locateFolder(path));
-  const chosen = chooseGraph(folder, quant);
-  const file = await openGraphFile(folder, chosen.path);
+  const warnings: string[] = [];
+  const longest = maxPositions ?? DEFAULT_MAX_POSITIONS;
+  const opened = await openModel(path, { quant, maxPositions: longest, onReading: () => undefined }, warnings);
+  const { folder, file, quantization, onlyOn } = opened;
   try {
-    const most = Math.min(folder.config.max_position_embeddings, maxPositions ?? DEFAULT_MAX_POSITIONS);
+    const most = Math.min(folder.config.max_position_embeddings, longest);
     const normalized = normalizeGraph(file.model, file.read, most, []);
     const anatomy = readAnatomy(normalized.model);
     const { config } = folder;
@@ -74,18 +74,15 @@ export async function planImport(
       },
       pins: {
         ...{ runtime: 'onnxruntime-web', runtimeVersion: '', accuracyLevel: 0, accumulation: 'f32', boundary: 'f16' },
-        quantization: chosen.quantization,
+        quantization,
         blockSize: normalized.blockSize,
         kv: anatomy.kvType,
+        ...(onlyOn !== null && { onlyOn }),
       },
     };
     const parameters = countParameters(anatomy, config).toLocaleString('en');
-    const head = `${folder.name}: ${parameters} parameters, ${chosen.quantization}, from ${chosen.path}`;
-    const converted =
-      chosen.from === null
-        ? []
-        : [`its weights would be converted from ${chosen.from} to fp32, and be larger than said here`];
-    return [head, ...converted, formatNeed(model, whyNotPlanned(anatomy, config.vocab_size) === null)].join('\n');
+    const head = `${folder.name}: ${parameters} parameters, ${quantization}, from ${opened.name}`;
+    return [head, ...warnings, formatNeed(model, whyNotPlanned(anatomy, config.vocab_size) === null)].join('\n');
   } finally {
     file.close();
   }

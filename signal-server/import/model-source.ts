@@ -20,7 +20,7 @@ import {
   type SourceFile,
 } from '#shared/model/oms.ts';
 import { readInsideIfThere } from './model-folder.ts';
-import { hashSourceFiles, listSourceFiles, type SourceListing } from './source-files.ts';
+import { hashSourceFiles, listSourceFile, listSourceFiles, type SourceListing } from './source-files.ts';
 
 /** Paths that the reference signer leaves out unasked. */
 const GIT_PATHS = ['.git', '.gitattributes', '.github', '.gitignore'];
@@ -43,6 +43,11 @@ export class OpenSource {
   constructor(listing: SourceListing, bundle: OmsBundle | null) {
     this.#listing = listing;
     this.#bundle = bundle;
+  }
+
+  /** The files that count. */
+  get names(): readonly string[] {
+    return this.#listing.names;
   }
 
   /**
@@ -75,6 +80,11 @@ export async function openSource(folder: string): Promise<OpenSource> {
   const bundle = bytes && parseOmsBundle(bytes);
   const ignored = bundle === null ? IGNORED_PATHS : ignoredBy(bundle);
   return new OpenSource(await listSourceFiles(folder, ignored), bundle);
+}
+
+/** As `openSource`, of one file alone: a signature over its folder does not count. */
+export async function openSourceFile(folder: string, name: string): Promise<OpenSource> {
+  return new OpenSource(await listSourceFile(folder, name), null);
 }
 
 /** Paths that do not count for this signature: those it names, itself, and git's files unless it lists them. */

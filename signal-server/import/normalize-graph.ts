@@ -1,5 +1,6 @@
 import { TensorProto_DataLocation } from 'onnx-buf';
 import { ChorusError } from '#shared/errors.ts';
+import { ggufBlockColumns, isGgufNode } from '#shared/model/gguf-weight.ts';
 import { dropAttribute, intAttribute } from '#shared/model/node-attributes.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
@@ -21,11 +22,13 @@ export function normalizeGraph(
   const levels = new Set<number>();
   const blockSizes = new Set<number>();
   const caches = new Set<string>();
+  let blocksOfFile = 0;
   for (const node of graph.node) {
     node.docString = '';
     node.metadataProps = [];
     if (node.opType === 'RotaryEmbedding') for (const name of node.input.slice(2, 4)) caches.add(name);
     if (node.opType === 'GroupQueryAttention') for (const name of node.input.slice(7, 9)) caches.add(name);
+    if (isGgufNode(node)) blocksOfFile = Math.max(blocksOfFile, ggufBlockColumns(node));
     if (node.opType !== 'MatMulNBits') continue;
     blockSizes.add(intAttribute(node, 'block_size', 0));
     const level = intAttribute(node, 'accuracy_level', 0);
@@ -69,5 +72,5 @@ export function normalizeGraph(
     });
     Object.assign(tensor, { rawData: bytes, externalData: [], dataLocation: TensorProto_DataLocation.DEFAULT });
   }
-  return { model, read: readTrimmed, maxPositions, blockSize: Math.max(0, ...blockSizes) };
+  return { model, read: readTrimmed, maxPositions, blockSize: Math.max(blocksOfFile, ...blockSizes) };
 }

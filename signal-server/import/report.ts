@@ -1,4 +1,5 @@
 import type { NodeProto } from 'onnx-buf';
+import { whereItRuns } from './model-card.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { operatorName, operatorSupport, type OperatorSupport } from '#shared/model/operators.ts';
@@ -30,7 +31,7 @@ export function countOperators(nodes: readonly NodeProto[]): ImportReport['opera
 
 /** The report as text for a terminal. */
 export function formatReport(report: ImportReport): string {
-  const placement = { native: 'yes', cpu: 'on the CPU' };
+  const placement = { native: 'yes', cpu: 'on the CPU', none: 'no' };
   const operators = report.operators.map(({ name, count, wasm, webgpu }) => [
     name,
     `${count}`,
@@ -46,6 +47,7 @@ export function formatReport(report: ImportReport): string {
     table(['operator', 'nodes', 'wasm', 'webgpu'], operators),
     table(['part', 'weights', 'bytes'], [...parts, ['together', '', formatBytes(total)]]),
     table(['pin', ''], pins),
+    whereItRuns(report.pins.onlyOn ?? null),
     report.engine === null
       ? 'on a CPU the engine runs it'
       : `on a CPU onnxruntime runs it, unfolded to 32 bits: ${report.engine}`,
@@ -53,7 +55,8 @@ export function formatReport(report: ImportReport): string {
   ].join('\n\n');
 }
 
-function formatBytes(bytes: number): string {
+/** Bytes for people. */
+export function formatBytes(bytes: number): string {
   return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 

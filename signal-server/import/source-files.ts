@@ -51,6 +51,14 @@ export async function listSourceFiles(folder: string, ignoredPaths: readonly str
   return { folder, names: [...stamps.keys()], hasLinks, stamps };
 }
 
+/** Lists one file of a folder, as if it were there alone. Throws as `listSourceFiles`. */
+export async function listSourceFile(folder: string, name: string): Promise<SourceListing> {
+  if (!sourceFileSchema.shape.name.safeParse(name).success)
+    throw new ChorusError('bad-model', `no signature can carry the file name ${JSON.stringify(name.slice(0, 200))}`);
+  const stamps = new Map([[name, await stampOf(await resolveInside(folder, name), name)]]);
+  return { folder, names: [name], hasLinks: false, stamps };
+}
+
 /**
  * The SHA-256 of every listed file. Throws `bad-model` naming a file that was changed since it was listed: its digest
  * would not be that of the bytes that were read meanwhile.

@@ -115,6 +115,8 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null),
   /** Witnesses that cosign the log: `VKEY URL`, as `chorus witness` prints it. */
+  /** Sources of models that are imported at start where they are not there yet. */
+  models: z.array(z.string().max(4096)).max(64).default([]),
   witnesses: z.array(z.string().transform(witnessAddress)).max(16).superRefine(demandDistinct).default([]),
   /** True to take entries into the log before a witness was heard: for whoever knows that the folder is the newest. */
   unwitnessedStart: z.boolean().default(false),

@@ -1,5 +1,5 @@
 import { decodeF16 } from '#shared/model/f16.ts';
-import { GGUF_BLOCKS, type GgufType } from '../../worker/engine/gguf-matrix.ts';
+import { GGUF_BLOCKS, type GgufType } from '#shared/model/gguf-weight.ts';
 
 /**
  * The weights of GGUF blocks, from the format's definition, one by one: half-precision scales as f32, and each operation

@@ -1,5 +1,5 @@
 import { encodeF16 } from '#shared/model/f16.ts';
-import type { PackableMatrix } from '../../worker/engine/packed-matrix.ts';
+import type { PackableMatrix } from '#shared/model/packable-matrix.ts';
 import { randomValues } from './synthetic-weights.ts';
 
 export type Kind = Pick<PackableMatrix, 'bits' | 'groupColumns'> & {

@@ -1,7 +1,7 @@
 import type { TensorProto } from 'onnx-buf';
-import { matrixKey } from '#shared/model/engine/plan-stage.ts';
 import {
   BLOCK_COLUMNS,
+  matrixKey,
   type BinaryOperation,
   type Constant,
   type MatrixSource,

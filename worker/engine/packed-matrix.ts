@@ -1,6 +1,7 @@
 import { BLOCK_COLUMNS as BLOCK } from '#shared/model/engine/plan.ts';
 import { type QuantizedWeight, readMatrix, type ReadWeight } from '#shared/model/quantized-weights.ts';
 import { ONNX_FLOAT16 } from '#shared/model/tensor-bytes.ts';
+import type { PackableMatrix } from '#shared/model/packable-matrix.ts';
 import type { EngineMemory } from './engine-memory.ts';
 
 const TILE_ROWS = 4;
@@ -9,33 +10,6 @@ const MATRIX_WORDS = 14;
 
 const ScaleKind = { f32: 0, f16: 1, super: 2 } as const;
 const OffsetKind = { constant: 0, u8: 1, minimumF32: 2, minimumF16: 3, minimumSuper: 4 } as const;
-
-/**
- * A matrix as the engine packs it: block-quantized along its rows. A weight is (quant - zero) × scale, or quant × scale +
- * minimum. `scales` and `offsets` have an entry for each group of `groupColumns` columns, row after row.
- */
-export interface PackableMatrix {
-  readonly rows: number;
-  /** In blocks of 32. */
-  readonly columns: number;
-  readonly bits: 4 | 5 | 6 | 8;
-  /** 16, or 32 times a power of two. */
-  readonly groupColumns: number;
-  /** Quants of `row`, one a byte, into `to`. */
-  readonly quants: (row: number, to: Uint8Array) => void;
-  readonly scales:
-    | { readonly kind: 'f32'; readonly values: Float32Array }
-    | { readonly kind: 'f16'; readonly values: Uint16Array }
-    /** Product of a signed byte and a half that 256 columns share. */
-    | { readonly kind: 'super'; readonly values: Int8Array; readonly supers: Uint16Array };
-  readonly offsets:
-    | { readonly kind: 'constant'; readonly zero: number }
-    | { readonly kind: 'u8'; readonly values: Uint8Array }
-    | { readonly kind: 'minimumF32'; readonly values: Float32Array }
-    | { readonly kind: 'minimumF16'; readonly values: Uint16Array }
-    /** Minus the product of a byte and a half that 256 columns share. */
-    | { readonly kind: 'minimumSuper'; readonly values: Uint8Array; readonly supers: Uint16Array };
-}
 
 /** A matrix in the engine's memory. */
 export interface PackedMatrix {

@@ -1,10 +1,17 @@
 import type { TensorProto } from 'onnx-buf';
-import { NotPlanned, type Constant, type MatrixSource, type Plan, type Step } from '#shared/model/engine/plan.ts';
-import { matrixKey } from '#shared/model/engine/plan-stage.ts';
+import {
+  matrixKey,
+  NotPlanned,
+  type Constant,
+  type MatrixSource,
+  type Plan,
+  type Step,
+} from '#shared/model/engine/plan.ts';
+import { ggufMatrix } from '#shared/model/gguf-matrix.ts';
 import { toFloat32 } from '#shared/model/quantized-weights.ts';
 import { ONNX_FLOAT16, tensorByteLength, tensorDims } from '#shared/model/tensor-bytes.ts';
 import type { EngineMemory } from './engine-memory.ts';
-import { beginPacking, packableWeight, type PackedMatrix } from './packed-matrix.ts';
+import { beginPacking, packableWeight, packMatrix, type PackedMatrix } from './packed-matrix.ts';
 import type { WeightSource } from './weight-source.ts';
 
 /** Bytes of a matrix that are in JavaScript's memory at once. */
@@ -76,12 +83,23 @@ function constantsOf(step: Step): Constant[] {
 
 function tensorsOf(source: MatrixSource): TensorProto[] {
   if (source.kind === 'plain') return [source.tensor];
+  if (source.kind === 'gguf') return [source.weight.tensor];
   const { scales, zeroPoints, quants } = source.weight;
   return [scales, ...(zeroPoints === null ? [] : [zeroPoints]), quants];
 }
 
 function placeMatrix(memory: EngineMemory, source: MatrixSource, weights: WeightSource): Promise<PlacedMatrix> {
-  return source.kind === 'plain' ? placePlain(memory, source, weights) : placeQuantized(memory, source, weights);
+  if (source.kind === 'plain') return placePlain(memory, source, weights);
+  return source.kind === 'gguf' ? placeGguf(memory, source, weights) : placeQuantized(memory, source, weights);
+}
+
+/** Its scales lie among its quants, so that all of it is read at once. */
+async function placeGguf(
+  memory: EngineMemory,
+  { weight: { tensor, type, rows, columns } }: Extract<MatrixSource, { kind: 'gguf' }>,
+  weights: WeightSource,
+): Promise<PlacedMatrix> {
+  return { kind: 'packed', matrix: packMatrix(memory, ggufMatrix(type, await weights.read(tensor), rows, columns)) };
 }
 
 async function placeQuantized(

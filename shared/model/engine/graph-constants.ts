@@ -16,6 +16,12 @@ export class GraphConstants {
     return this.#weights.get(name);
   }
 
+  /** A weight, also through one Cast between floats. */
+  matrix(name: string): TensorProto | undefined {
+    const maker = this.#makers.get(name);
+    return this.#weights.get(maker?.opType === 'Cast' && castsToFloat(maker) ? (maker.input[0] ?? '') : name);
+  }
+
   /** A weight or a Constant node's value, also through one Cast between floats, which leaves its numbers as they are. */
   find(name: string): TensorProto | undefined {
     const maker = this.#makers.get(name);

@@ -1,12 +1,14 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
+import { ggufWeight, isGgufNode } from '../gguf-weight.ts';
 import { floatAttribute, intAttribute } from '../node-attributes.ts';
-import { quantizedWeight, weightFinder, weightKey, type FindWeight } from '../quantized-weights.ts';
+import { quantizedWeight, weightFinder, type FindWeight } from '../quantized-weights.ts';
 import { tensorDims } from '../tensor-bytes.ts';
 import { castsToFloat, elementCount, GraphConstants, isFloat } from './graph-constants.ts';
 import { attentionOf, partOf, swapsAxes, unaryOf } from './node-forms.ts';
 import {
   BLOCK_COLUMNS,
   NotPlanned,
+  whole,
   type Attention,
   type BinaryOperation,
   type MatrixSource,
@@ -122,9 +124,11 @@ class Planner {
       case 'Gather':
         return this.#isTable(node) ? [] : [input[0] ?? ''];
       case 'GatherBlockQuantized':
+      case 'GgufGather':
         return [];
       case 'MatMul':
       case 'MatMulNBits':
+      case 'GgufMatMul':
       case 'Gemm':
       case 'Reshape':
       case 'RotaryEmbedding':
@@ -180,13 +184,15 @@ class Planner {
     switch (opType) {
       case 'Gather':
         return this.#gather(node);
-      case 'GatherBlockQuantized': {
-        const weight = quantizedWeight(node, this.#find);
-        return this.#lookUp(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
+      case 'GatherBlockQuantized':
+      case 'GgufGather': {
+        const table = this.#packed(node);
+        return this.#lookUp(node, table, table.weight.rows, table.weight.columns);
       }
-      case 'MatMulNBits': {
-        const weight = quantizedWeight(node, this.#find);
-        return this.#product(node, { kind: 'quantized', weight }, weight.rows, weight.columns);
+      case 'MatMulNBits':
+      case 'GgufMatMul': {
+        const matrix = this.#packed(node);
+        return this.#product(node, matrix, matrix.weight.rows, matrix.weight.columns);
       }
       case 'MatMul':
       case 'Gemm':
@@ -207,6 +213,11 @@ class Planner {
     const binary = BINARY.get(opType);
     if (binary !== undefined) return this.#binary(node, binary);
     throw new NotPlanned(node, `the operator ${opType} is not one of the engine's`);
+  }
+
+  #packed(node: NodeProto): Exclude<MatrixSource, { kind: 'plain' }> {
+    if (isGgufNode(node)) return { kind: 'gguf', weight: ggufWeight(node, this.#find) };
+    return { kind: 'quantized', weight: quantizedWeight(node, this.#find) };
   }
 
   /** Rows as they are, cut into heads or joined again: a reshape that leaves each position's numbers together. */
@@ -265,14 +276,14 @@ class Planner {
   }
 
   #checkWidth(node: NodeProto, columns: number, matrix: MatrixSource): void {
-    const unit = matrix.kind === 'quantized' ? BLOCK_COLUMNS : 4;
+    const unit = matrix.kind === 'plain' ? 4 : BLOCK_COLUMNS;
     if (columns % unit !== 0) throw new NotPlanned(node, `${columns} columns are not in blocks of ${unit}`);
   }
 
   #plainProduct(node: NodeProto): void {
     const turned = this.#makers.get(node.input[1] ?? '');
     const isTransposed = turned !== undefined && swapsAxes(turned);
-    const tensor = this.#constants.weight(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
+    const tensor = this.#constants.matrix(isTransposed ? (turned.input[0] ?? '') : (node.input[1] ?? ''));
     if (tensor === undefined) throw new NotPlanned(node, 'multiplies rows with each other');
     const isGemm = node.opType === 'Gemm';
     const isScaled = floatAttribute(node, 'alpha', 1) !== 1 || floatAttribute(node, 'beta', 1) !== 1;
@@ -486,13 +497,4 @@ class Planner {
     }
     if (offset !== view.offset + view.width) throw new NotPlanned(node, 'its parts do not make up the rows');
   }
-}
-
-/** Same key, same matrix, which is packed once: a tied table is read by two steps. */
-export function matrixKey(source: MatrixSource): string {
-  return source.kind === 'quantized' ? weightKey(source.weight) : `${source.isTurned} ${source.tensor.name}`;
-}
-
-function whole(slot: Slot): View {
-  return { slot, offset: 0, width: slot.width };
 }

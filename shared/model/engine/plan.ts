@@ -1,7 +1,8 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
+import type { GgufWeight } from '../gguf-weight.ts';
 import type { StageIo } from '../stage-graph.ts';
 import type { OnnxModel } from '../onnx-file.ts';
-import type { QuantizedWeight } from '../quantized-weights.ts';
+import { weightKey, type QuantizedWeight } from '../quantized-weights.ts';
 
 /** Columns of a packed matrix that share one scale at most, and one of the rows that it is multiplied with. */
 export const BLOCK_COLUMNS = 32;
@@ -23,6 +24,7 @@ export interface View {
 /** A matrix whose rows are the outputs, or a table of rows. */
 export type MatrixSource =
   | { readonly kind: 'quantized'; readonly weight: QuantizedWeight }
+  | { readonly kind: 'gguf'; readonly weight: GgufWeight }
   /** Float, [rows, columns], or stored as [columns, rows] where `isTurned`. */
   | { readonly kind: 'plain'; readonly tensor: TensorProto; readonly isTurned: boolean };
 
@@ -113,4 +115,21 @@ export function viewsOf(step: Step): View[] {
     default:
       return [step.from];
   }
+}
+
+/** Same key, same matrix, which is packed once: a tied table is read by two steps. */
+export function matrixKey(source: MatrixSource): string {
+  switch (source.kind) {
+    case 'quantized':
+      return weightKey(source.weight);
+    case 'gguf':
+      return `gguf ${source.weight.tensor.name}`;
+    case 'plain':
+      return `${source.isTurned} ${source.tensor.name}`;
+  }
+}
+
+/** All columns of a slot. */
+export function whole(slot: Slot): View {
+  return { slot, offset: 0, width: slot.width };
 }

@@ -1,9 +1,45 @@
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import type { Manifest } from '#shared/model/manifest.ts';
+import { isHubSource, parseHubSource } from '../../import/hub/hub-source.ts';
+import { modelNameOf } from '../../import/model-folder.ts';
 import type { DataFolder } from '../../machine/data-folder.ts';
 import { isThere } from '../../machine/used-folder.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { importIntoFolder } from '../models/import-into-folder.ts';
 import { defaultModelFolder } from '../terminal/package-files.ts';
+
+/** Imports those of the operator's models that are not there yet; each of them comes as `chorus import-model` has it. */
+export async function importGivenModels(
+  dataFolder: DataFolder,
+  sources: readonly string[],
+  leastStages: number,
+): Promise<void> {
+  if (sources.length === 0) return;
+  const catalog = new ModelCatalog(dataFolder, leastStages);
+  for (const source of sources) {
+    await catalog.rescan();
+    const isSame = isHubSource(source) ? await fromHub(source) : named(modelNameOf(source));
+    if (catalog.entries.some(({ manifest, isWhole }) => isWhole && isSame(manifest))) continue;
+    process.stdout.write(`importing ${source}\n`);
+    const { report } = await importIntoFolder(dataFolder, isHubSource(source) ? source : resolve(source));
+    process.stdout.write(`${report}\n`);
+  }
+}
+
+type IsSame = (manifest: Manifest) => boolean;
+
+function named(name: string): IsSame {
+  return (manifest) => manifest.name === name;
+}
+
+/** A model of the same repository, and of the same commit where the source names one. */
+async function fromHub(source: string): Promise<IsSame> {
+  const { hubAccessOf } = await import('../../import/hub/fetch-model.ts');
+  const { repository, revision } = parseHubSource(source);
+  const pages = `${hubAccessOf(process.env).endpoint}/${repository}/tree/`;
+  const page = revision !== null && /^[0-9a-f]{40}$/.test(revision) ? pages + revision : pages;
+  return ({ source: { origin } }) => origin !== null && origin.startsWith(page);
+}
 
 /**
  * A first start has no model, a folder of an older version or of another key none that can be used, and one put back

@@ -12,6 +12,7 @@ export interface ServeOptions {
   readonly anchorPledge?: string;
   readonly anchorSlots?: string;
   readonly data?: string;
+  readonly model?: string[];
   readonly minStages?: string;
   readonly iceServers?: string;
   readonly turnUrls?: string[];
@@ -48,6 +49,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   data: 'dataFolder',
   allowOrigin: 'allowedOrigins',
   witness: 'witnesses',
+  model: 'models',
 };
 
 /** Options win over the environment, and that over the defaults. Throws UsageError that names what is wrong. */

@@ -27,7 +27,7 @@ import { runUntilStopped, stopSignal } from '../terminal/run-until-stopped.ts';
 import { announceReady } from './announce-ready.ts';
 import { checkPort, listenError } from './check-port.ts';
 import { companions } from './companions.ts';
-import { importDefaultModel } from './default-model.ts';
+import { importDefaultModel, importGivenModels } from './default-model.ts';
 import { adviceOn, configOf, type ServeOptions } from './serve-config.ts';
 
 export function defineServe(command: Command): void {
@@ -45,6 +45,7 @@ export function defineServe(command: Command): void {
     )
     .option('--anchor-slots <number>', 'answers that each works on at once (CHORUS_ANCHOR_SLOTS; 4)')
     .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
+    .option('--model <source...>', 'models to import where they are not there yet: as chorus import-model takes them')
     .option('--min-stages <number>', 'never split an answer over fewer volunteers')
     .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')
     .option('--turn-urls <url...>', 'TURN server that shares a secret with this one (CHORUS_TURN_URLS)')
@@ -103,6 +104,7 @@ async function serveFolder(
   const storage = new StorageState(databasePath, ({ message, isOver }) => log[isOver ? 'warn' : 'error'](message));
   const store = guardStore(opened, storage);
   try {
+    if (!stop.aborted) await importGivenModels(dataFolder, config.models, config.minStages);
     if (!stop.aborted) await importDefaultModel(dataFolder, config.minStages);
     const copyDatabase = (path: string): Promise<void> => opened.copyTo(path);
     if (!stop.aborted) await run(config, dataFolder, { store, storage, copyDatabase }, log, hasPage, stop);

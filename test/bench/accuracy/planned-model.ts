@@ -44,7 +44,7 @@ export function withFloats(model: PlannedModel): PlannedModel {
       const { plan, read } = model.plan(range);
       const made = new Map<string, Uint8Array<ArrayBuffer>>();
       const dense = (source: MatrixSource): MatrixSource => {
-        if (source.kind === 'plain') return source;
+        if (source.kind !== 'quantized') return source;
         const { weight } = source;
         const name = `floats of ${weight.quants.name}`;
         const values = dequantize(readMatrix(weight, read), false);

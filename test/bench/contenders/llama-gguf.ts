@@ -5,7 +5,7 @@ import { encodeF16 } from '#shared/model/f16.ts';
 import { quantizedWeight, readMatrix, toFloat32, weightFinder, weightKey } from '#shared/model/quantized-weights.ts';
 import { type GraphFile, openGraphFile } from '../../../signal-server/import/graph-file.ts';
 import { locateFolder, readInside, readModelFolder } from '../../../signal-server/import/model-folder.ts';
-import { writeGguf, type GgufTensor, type GgufValue } from './gguf.ts';
+import { writeGguf, type GgufTensor, type GgufValue } from '../../support/write-gguf.ts';
 import { letterVocabulary } from './prompt.ts';
 
 const BLOCK = 32;

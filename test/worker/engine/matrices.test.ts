@@ -5,8 +5,11 @@ import { dequantize } from '#shared/model/dequantize.ts';
 import { intOf } from '#shared/model/node-attributes.ts';
 import { quantizedWeight, readMatrix } from '#shared/model/quantized-weights.ts';
 import { tensorByteLength } from '#shared/model/tensor-bytes.ts';
-import { GGUF_BLOCKS, ggufMatrix, type GgufType } from '../../../worker/engine/gguf-matrix.ts';
-import { packableWeight, packMatrix, type PackableMatrix } from '../../../worker/engine/packed-matrix.ts';
+import { GGUF_BLOCKS, type GgufType } from '#shared/model/gguf-weight.ts';
+import { ggufMatrix } from '#shared/model/gguf-matrix.ts';
+import { unfoldMatrix } from '#shared/model/packable-matrix.ts';
+import type { PackableMatrix } from '#shared/model/packable-matrix.ts';
+import { packableWeight, packMatrix } from '../../../worker/engine/packed-matrix.ts';
 import { bitsOf, EngineStand } from '../../support/engine-stand.ts';
 import { ggufWeights } from '../../support/gguf-oracle.ts';
 import { randomBytes, randomHalves } from '../../support/random-matrices.ts';
@@ -158,8 +161,18 @@ describe.each(Object.keys(GGUF_BLOCKS) as GgufType[])('a GGUF tensor of type %s'
       [1, 768],
     ] as const) {
       const bytes = ggufBytes(type, (rows * columns) / GGUF_BLOCKS[type].columns);
-      const made = await packed(ggufMatrix(type, bytes, rows, columns));
-      expectSameBits(made.weights, ggufWeights(type, bytes), `${rows} × ${columns}`);
+      const matrix = ggufMatrix(type, bytes, rows, columns);
+      const made = await packed(matrix);
+      const weights = ggufWeights(type, bytes);
+      expectSameBits(made.weights, weights, `${rows} × ${columns}`);
+      expectSameBits(unfoldMatrix(matrix, false), weights, `${rows} × ${columns}, unfolded without the engine`);
+      const turned = unfoldMatrix(matrix, true);
+      const at = (i: number) => (i % rows) * columns + Math.floor(i / rows);
+      expectSameBits(
+        turned,
+        weights.map((_, i) => weights[at(i)]!),
+        `${rows} × ${columns}, transposed`,
+      );
       if (rows === 256) expect(made.bytes / bytes.length).toBeLessThan(1.1);
     }
   });

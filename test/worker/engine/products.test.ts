@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { decodeF16 } from '#shared/model/f16.ts';
-import { packMatrix, type PackableMatrix } from '../../../worker/engine/packed-matrix.ts';
+import type { PackableMatrix } from '#shared/model/packable-matrix.ts';
+import { packMatrix } from '../../../worker/engine/packed-matrix.ts';
 import { bitsOf, EngineStand, relativeError } from '../../support/engine-stand.ts';
 import { matrixKinds, randomHalves, randomMatrix } from '../../support/random-matrices.ts';
 import { createRandom, randomValues } from '../../support/synthetic-weights.ts';

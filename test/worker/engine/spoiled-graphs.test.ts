@@ -97,7 +97,7 @@ function expectSound(plan: Plan, { hiddenSize, vocabularySize }: SyntheticStages
     return 2 * tensorDims(cosines)[1]!;
   };
   const sizeOf = (source: MatrixSource): readonly [number, number] => {
-    if (source.kind === 'quantized') return [source.weight.rows, source.weight.columns];
+    if (source.kind !== 'plain') return [source.weight.rows, source.weight.columns];
     const [first, second] = tensorDims(source.tensor) as [number, number];
     return source.isTurned ? [second, first] : [first, second];
   };

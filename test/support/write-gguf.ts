@@ -7,23 +7,34 @@ export type GgufValue =
   | { readonly u32: number }
   | { readonly f32: number }
   | { readonly strings: readonly string[] }
-  | { readonly i32s: readonly number[] };
+  | { readonly i32s: readonly number[] }
+  | { readonly f32s: readonly number[] };
 
 const VERSION = 3;
 const ALIGNMENT = 32;
 /** ggml's numbers of its types, and how many bytes a block of so many values takes. */
 const types = {
   F32: { number: 0, values: 1, bytes: 4 },
+  F16: { number: 1, values: 1, bytes: 2 },
+  BF16: { number: 30, values: 1, bytes: 2 },
   Q4_0: { number: 2, values: 32, bytes: 18 },
+  Q4_1: { number: 3, values: 32, bytes: 20 },
+  Q5_0: { number: 6, values: 32, bytes: 22 },
+  Q5_1: { number: 7, values: 32, bytes: 24 },
   Q8_0: { number: 8, values: 32, bytes: 34 },
+  Q2_K: { number: 10, values: 256, bytes: 84 },
+  Q4_K: { number: 12, values: 256, bytes: 144 },
+  Q5_K: { number: 13, values: 256, bytes: 176 },
+  Q6_K: { number: 14, values: 256, bytes: 210 },
 } as const;
+export type GgufTensorType = keyof typeof types;
 const kinds = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 
 export interface GgufTensor {
   readonly name: string;
   /** The length of a row first. */
   readonly dims: readonly number[];
-  readonly type: keyof typeof types;
+  readonly type: GgufTensorType;
   /** Made when it is written, so that one is held at a time. */
   readonly bytes: () => Uint8Array;
 }
@@ -79,6 +90,7 @@ function valueBytes(value: GgufValue): Buffer[] {
   if ('strings' in value) {
     return [u32(kinds.array), u32(kinds.string), u64(value.strings.length), ...value.strings.map(text)];
   }
+  if ('f32s' in value) return [u32(kinds.array), u32(kinds.f32), u64(value.f32s.length), ...value.f32s.map(f32)];
   return [u32(kinds.array), u32(kinds.i32), u64(value.i32s.length), ...value.i32s.map(u32)];
 }
 
