@@ -1,6 +1,6 @@
 import { ChorusError } from '#shared/errors.ts';
 import type { SessionId } from '#shared/ids.ts';
-import { kvRoom } from '#shared/model/kv-room.ts';
+import { kvRoom } from '#shared/route/kv-room.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import type { RunRequest, RunResult, StageCompute } from '#shared/rows/compute.ts';

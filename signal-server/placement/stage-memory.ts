@@ -1,5 +1,5 @@
 import { stageParts } from '#shared/model/cut.ts';
-import { kvRoom } from '#shared/model/kv-room.ts';
+import { kvRoom } from '#shared/route/kv-room.ts';
 import type { Manifest, Weight } from '#shared/model/manifest.ts';
 import { rangeOf, type UnitSpan } from './stage-grid.ts';
 

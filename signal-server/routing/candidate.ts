@@ -1,7 +1,7 @@
 import type { PeerId } from '#shared/ids.ts';
 import { ENGINE_CLASS, isExactClass } from '#shared/judge/numeric-class.ts';
 import { thresholdFor, type ModelSize } from '#shared/judge/thresholds.ts';
-import { kvRoom } from '#shared/model/kv-room.ts';
+import { kvRoom } from '#shared/route/kv-room.ts';
 import type { Replica } from '#shared/route/route.ts';
 import type { Leases } from '../placement/leases.ts';
 import { networkOf } from '../placement/network.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { kvRoom } from '#shared/model/kv-room.ts';
+import { kvRoom } from '#shared/route/kv-room.ts';
 import { stageMemoryBytes, unitCosts } from '../../../signal-server/placement/stage-memory.ts';
 import { shapeManifest } from '../../support/shape-manifest.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
