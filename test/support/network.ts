@@ -29,7 +29,10 @@ export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
 }
 
 export async function startNetwork(options: Omit<ServerOptions, 'template' | 'dataFolder'>): Promise<TestNetwork> {
-  return networkAround(await startServer({ ...options, template: inject('dataTemplate') }), options.anchors);
+  // Sessions are counted here; that volunteers are tried without anchors has tests of its own.
+  const extraArguments = [...(options.extraArguments ?? []), '--stand-ins', '0'];
+  const server = await startServer({ ...options, extraArguments, template: inject('dataTemplate') });
+  return networkAround(server, options.anchors);
 }
 
 /** A network around a server that runs already, and is stopped with it. */

@@ -42,7 +42,8 @@ type Child = ReturnType<typeof fork>;
 /** Resolves once `count` volunteers are ready. */
 export async function startStallingNetwork(count: number): Promise<StallingNetwork> {
   const { manifest } = await importWren();
-  const server = await startServer({ anchors: 0 });
+  // Who is being tried takes no place of another.
+  const server = await startServer({ anchors: 0, extraArguments: ['--stand-ins', '0'] });
   const api = serverApiAt(new URL(server.url));
   const aborter = new AbortController();
   const { signal } = aborter;

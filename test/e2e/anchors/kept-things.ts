@@ -88,7 +88,7 @@ export function describeKeptThings(networkOf: () => TestNetwork): void {
       const { page } = tab;
       await page.route(/\/assets\/(join|network-chat)-/, (route) => route.fulfill({ status: 404, body: 'gone' }));
       await sendQuestion(tab, 'What is the capital of France?');
-      await page.getByText('A part of this page could not be loaded').waitFor();
+      await page.getByRole('status').filter({ hasText: 'A part of this page could not be loaded' }).waitFor();
       expect(await page.locator('main').innerText()).not.toContain('dynamically imported module');
       await page.getByRole('button', { name: 'Reload' }).click();
       await expect.poll(() => page.getByLabel('Your question').inputValue()).toBe('What is the capital of France?');
@@ -103,7 +103,7 @@ export function describeKeptThings(networkOf: () => TestNetwork): void {
       await page.route(/\.wasm\.gz$/, (route) => route.fulfill({ contentType: 'text/html', body: '<h1>Gone</h1>' }));
       await start.click();
       await failed.waitFor();
-      await page.getByText('A part of this page could not be loaded').waitFor();
+      await page.getByRole('status').filter({ hasText: 'A part of this page could not be loaded' }).waitFor();
       expect(await page.locator('main').innerText()).not.toMatch(/magic word|CompileError/);
       await page.reload();
       // The server has another build by now.
