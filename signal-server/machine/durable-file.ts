@@ -107,7 +107,8 @@ export async function readIfThere(path: string): Promise<Uint8Array<ArrayBuffer>
     (bytes) => new Uint8Array(bytes),
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null;
-      throw error;
+      // Of a folder, or of a disk that fails, the system does not say which file it was.
+      throw Object.assign(error, { path });
     },
   );
 }

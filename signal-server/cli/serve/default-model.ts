@@ -7,9 +7,14 @@ import { defaultModelFolder } from '../terminal/package-files.ts';
 
 /**
  * A first start has no model, a folder of an older version or of another key none that can be used, and one put back
- * without its blobs cannot load the package's own: that one is imported.
+ * without its blobs cannot load the package's own: that one is imported. Throws the signal's reason once it is aborted.
  */
-export async function importDefaultModel(dataFolder: DataFolder, leastStages: number): Promise<void> {
+export async function importDefaultModel(
+  dataFolder: DataFolder,
+  leastStages: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  signal?.throwIfAborted();
   const catalog = new ModelCatalog(dataFolder, leastStages);
   const { refused } = await catalog.rescan();
   const isCut = catalog.entries.some(
@@ -21,6 +26,6 @@ export async function importDefaultModel(dataFolder: DataFolder, leastStages: nu
   const why = refused.length === 0 ? none : 'No model here is of this version and of this server';
   const reason = isCut ? 'Blobs of the model that comes with Chorus are missing' : why;
   process.stdout.write(`${reason}: importing the model that comes with Chorus.\n`);
-  const { report } = await importIntoFolder(dataFolder, defaultModelFolder);
+  const { report } = await importIntoFolder(dataFolder, defaultModelFolder, {}, signal);
   process.stdout.write(`${report}\n`);
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
+import { toChorusError } from '#shared/errors.ts';
 import { BackupDesk } from '../../backup/backup-desk.ts';
 import { makeBackup, type BackupDeps } from '../../backup/make-backup.ts';
 import { openLogService } from '../../log/log-service.ts';
@@ -94,7 +95,9 @@ async function serveFolder(
   const storage = new StorageState(databasePath, ({ message, isOver }) => log[isOver ? 'warn' : 'error'](message));
   const store = guardStore(opened, storage);
   try {
-    if (!stop.aborted) await importDefaultModel(dataFolder, config.minStages);
+    await importDefaultModel(dataFolder, config.minStages, stop).catch((thrown: unknown) => {
+      if (!stop.aborted) throw thrown;
+    });
     const copyDatabase = (path: string): Promise<void> => opened.copyTo(path);
     if (!stop.aborted) await run(config, dataFolder, { store, storage, copyDatabase }, log, hasPage, stop);
   } finally {
@@ -153,8 +156,10 @@ async function run(
   }, stop);
   try {
     const { port } = await server.start();
-    await backups.open(reachableAt(config.host, port).local).catch((error: unknown) => log.warn(error));
-    announce(config, port, hasPage);
+    await backups.open(reachableAt(config.host, port).local).catch((thrown: unknown) => {
+      log.warn(`chorus backup finds no way to this server while it runs: ${toChorusError(thrown).message}`);
+    });
+    if (!stop.aborted) announce(config, port, hasPage);
     for (const advice of adviceOn(config)) log.warn(advice);
     announceReady(server, config.anchors, () => stop.aborted).catch((error: unknown) => log.error(error));
   } catch (error) {

@@ -180,6 +180,24 @@ describe('a server that runs', () => {
     expect(await orderBackup(dataFolder.path, join(root, 'other'), signal)).toBeNull();
   });
 
+  it('and cannot say where it is says why, stops all the same, and leaves nothing behind once it stops', async () => {
+    const path = join(dataFolder.path, 'running.json');
+    const desk = () => new BackupDesk(dataFolder.path, () => Promise.reject(new Error('never')));
+    await mkdir(path);
+    const refused = desk();
+    await expect(refused.open('http://127.0.0.1:1')).rejects.toThrow(`${path} cannot be used: something else lies there`);
+    await refused.close();
+    await expect(orderBackup(dataFolder.path, backup, signal)).rejects.toThrow(`${path} cannot be used`);
+    await rm(path, { recursive: true });
+    // Told to stop while it starts, it says so too late.
+    const late = desk();
+    const opening = late.open('http://127.0.0.1:1');
+    await late.close();
+    await opening;
+    await late.open('http://127.0.0.1:1');
+    expect(await readdir(dataFolder.path)).not.toContain('running.json');
+  });
+
   it('and was killed is taken for none', async () => {
     await new BackupDesk(dataFolder.path, () => Promise.reject(new Error('never'))).open('http://127.0.0.1:1');
     expect(await orderBackup(dataFolder.path, backup, signal)).toBeNull();

@@ -43,3 +43,8 @@ it('makes a folder whose name is on the disk, also where a killed process had ma
   await makeFolder(path);
   expect(opened.map(([of]) => of)).toEqual([dirname(path)]);
 });
+
+it('names the file that cannot be read', async () => {
+  await mkdir(join(folder, 'checkpoint'));
+  await expect(readIfThere(join(folder, 'checkpoint'))).rejects.toMatchObject({ path: join(folder, 'checkpoint') });
+});
