@@ -20,7 +20,9 @@ const MAX_BACKUP_MS = 60 * 60_000;
 const runningSchema = z.object({ url: z.url({ protocol: /^http$/ }), token: z.string().regex(/^[0-9a-f]{32}$/) });
 const orderSchema = z.strictObject({ folder: z.string().min(1).max(4096).refine(isAbsolute) });
 const madeSchema = z.object({ folder: z.string(), entries: z.number(), files: z.number(), bytes: z.number() });
-const refusalSchema = z.object({ error: z.object({ message: z.string().max(2000) }) });
+const refusalSchema = z.object({
+  error: z.object({ message: z.string().max(2000), exitStatus: z.literal(2).optional() }),
+});
 
 /** Makes backups of a running server for whoever can read its data folder. */
 export class BackupDesk {
@@ -69,8 +71,9 @@ export class BackupDesk {
         const { folder } = orderSchema.parse(incoming.body);
         response.json(await this.#makeOne(folder));
       } catch (thrown) {
-        const { code, message } = toChorusError(explainFileFault(thrown, this.#dataFolder));
-        response.status(code === 'internal' ? 500 : 400).json({ error: { code, message: message.slice(0, 2000) } });
+        const { code, message, details } = toChorusError(explainFileFault(thrown, this.#dataFolder));
+        const error = { code, message: message.slice(0, 2000), exitStatus: details['exitStatus'] };
+        response.status(code === 'internal' ? 500 : 400).json({ error });
       }
     });
     return router;
@@ -113,10 +116,9 @@ export async function orderBackup(dataFolder: string, folder: string, signal: Ab
   const said: unknown = JSON.parse(new TextDecoder().decode(answer.body));
   if (answer.status === 200) return madeSchema.parse(said);
   const refusal = refusalSchema.safeParse(said);
-  throw new ChorusError(
-    'internal',
-    refusal.success ? refusal.data.error.message : `the server answered ${answer.status}`,
-  );
+  if (!refusal.success) throw new ChorusError('internal', `the server answered ${answer.status}`);
+  const { message, exitStatus } = refusal.data.error;
+  throw new ChorusError('internal', message, { exitStatus });
 }
 
 function parseRunning(text: string): z.infer<typeof runningSchema> | null {

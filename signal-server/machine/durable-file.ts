@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, copyFile, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChorusError } from '#shared/errors.ts';
 
@@ -111,4 +111,17 @@ export async function readIfThere(path: string): Promise<Uint8Array<ArrayBuffer>
       throw Object.assign(error, { path });
     },
   );
+}
+
+/** The size of a file; null where there is none, or none that this user may read. */
+export async function bytesToRead(path: string): Promise<number | null> {
+  try {
+    await access(path, constants.R_OK);
+    const found = await stat(path);
+    return found.isFile() ? found.size : null;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    if (code === 'ENOENT' || code === 'EACCES') return null;
+    throw error;
+  }
 }
