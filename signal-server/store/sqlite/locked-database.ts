@@ -2,7 +2,6 @@ import { closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
-import { setupError } from '../../machine/file-fault.ts';
 
 /** SQLite's own default. */
 const CHECKPOINT_PAGES = 1000;
@@ -27,7 +26,7 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
     database.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) {
       const advice = 'Does a server run on this folder already? Stop it, or name another folder with --data';
-      throw setupError(`another program is using ${path}. ${advice}.`);
+      throw new ChorusError('internal', `another program is using ${path}. ${advice}.`, { exitStatus: 2 });
     }
     demandUsable(path);
     throw error;
