@@ -14,6 +14,7 @@ import { createDesks } from './desks/desks.ts';
 import { ProxySigns } from './gate/proxy-signs.ts';
 import type { AnswerShape } from './hidden/answer-shape.ts';
 import type { HiddenRunner } from './hidden/hidden-run.ts';
+import type { StandInRunner } from './hidden/stand-ins.ts';
 import { ShapeMemory } from './hidden/hidden-shape.ts';
 import { createHttpApp } from './http/http.ts';
 import { createLogRouter } from './log/log-router.ts';
@@ -25,7 +26,7 @@ import { isTold, type StorageState } from './machine/storage-state.ts';
 import type { DesksEnd } from './peer-router/control-router.ts';
 import { createInProcessRouter } from './peer-router/in-process-router.ts';
 import type { ModelCatalog } from './placement/model-catalog.ts';
-import type { Registry } from './placement/registry.ts';
+import type { Member } from './placement/registry.ts';
 import { openReceipts } from './receipts/open-receipts.ts';
 import type { ReceiptDesk } from './receipts/receipt-desk.ts';
 import { Draw } from './routing/draw.ts';
@@ -94,6 +95,8 @@ export interface ServerDeps {
   readonly startHidden?: (
     context: CompanionContext & { readonly shapes: Pick<ShapeMemory, 'draw'> },
   ) => Promise<Companion & HiddenRunner>;
+  /** Called once the server listens: volunteers for hidden sessions where no anchors are. Without it there are none. */
+  readonly startStandIns?: (context: CompanionContext) => Companion & StandInRunner;
   /** Called once the server listens. */
   readonly startAnchors?: (context: CompanionContext & { readonly count: number }) => Promise<Companion>;
 }
@@ -127,10 +130,10 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   /** Until then, requests wait for the server's own anchors. */
   let anchorsDueMs = -Infinity;
   const readyAnchors = (): number =>
-    registry.members.filter(({ kind, volunteer }) => kind === 'anchor' && volunteer?.state === 'ready').length;
+    shownMembers().filter(({ kind, volunteer }) => kind === 'anchor' && volunteer?.state === 'ready').length;
 
   const metrics = createMetrics({
-    volunteers: () => countStates(registry),
+    volunteers: () => countStates(shownMembers()),
     running: () => leases.size,
     queued: () => routes.queued,
     sockets: () => edge?.open ?? 0,
@@ -162,7 +165,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   });
   const { registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers } =
     desks;
-  const { hidden, hiddenFigures, standings } = desks;
+  const { hidden, hiddenFigures, standings, standIns } = desks;
   const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
   const server = createServer();
   const edge =
@@ -223,6 +226,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     return recent.snapshot;
   }
 
+  /** All but those that exist for hidden sessions, whose coming would tell of these. */
+  function shownMembers(): readonly Member[] {
+    return registry.members.filter(({ id }) => !standIns.isStandIn(id));
+  }
+
   function snapshot(): NetworkSnapshot {
     const { finished, failed } = finishedSessions.totals;
     return networkSnapshot({
@@ -231,7 +239,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       startedAtMs,
       version: deps.version,
       publicUrl: config.publicUrl,
-      registry,
+      members: shownMembers(),
       leases,
       trust,
       gateOf: (member) => hidden.gateOf(member),
@@ -270,7 +278,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   }
 
   function addHistory(): void {
-    const volunteers = registry.members.filter((member) => member.volunteer?.state === 'ready').length;
+    const volunteers = shownMembers().filter((member) => member.volunteer?.state === 'ready').length;
     history.add(clock.nowMs(), clock.wallMs(), { volunteers, sessions: leases.size });
   }
 
@@ -340,6 +348,11 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       hidden.attach(started);
       signal.throwIfAborted();
     }
+    if (deps.startStandIns) {
+      const started = deps.startStandIns(context);
+      companions.push(started);
+      standIns.attach(started);
+    }
     if (deps.startAnchors && config.anchors > 0) {
       anchorsDueMs = clock.nowMs() + times.anchorsMs;
       companions.push(await deps.startAnchors({ ...context, count: config.anchors }));
@@ -390,8 +403,8 @@ function ownHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function countStates(registry: Registry): Record<'idle' | 'loading' | 'ready' | 'paused', number> {
+function countStates(members: readonly Member[]): Record<'idle' | 'loading' | 'ready' | 'paused', number> {
   const counts = { idle: 0, loading: 0, ready: 0, paused: 0 };
-  for (const { volunteer } of registry.members) if (volunteer) counts[volunteer.state] += 1;
+  for (const { volunteer } of members) if (volunteer) counts[volunteer.state] += 1;
   return counts;
 }

@@ -18,7 +18,7 @@ import { keepAwake } from './browser/keep-awake.ts';
 import type { StorageFault } from './browser/not-kept.ts';
 import { Membership } from './network/membership.ts';
 import { oneTabAtATime } from './browser/one-tab-at-a-time.ts';
-import { fetchProgram, programOf } from './browser/page-program.ts';
+import { fetchProgram, loadedPart, programOf } from './browser/page-program.ts';
 import { pageStorage } from './browser/page-storage.ts';
 import { StorageHealth } from './browser/storage-health.ts';
 import { surviveTranslation } from './browser/translated-text.ts';
@@ -86,7 +86,8 @@ function start(target: HTMLElement): void {
   });
   const log = new LogWatch({
     fetchLog,
-    openClient: async (vkey, memory) => (await import('./network/open-log-client.ts')).openLogClient(vkey, memory),
+    openClient: async (vkey, memory) =>
+      (await loadedPart(import('./network/open-log-client.ts'))).openLogClient(vkey, memory),
     storage,
     clock,
   });
@@ -103,7 +104,7 @@ function start(target: HTMLElement): void {
   const gauge = new ContextGauge({
     clock,
     openMeter: async (model) =>
-      (await import('./network/prompt-meters.ts')).openPromptMeter(
+      (await loadedPart(import('./network/prompt-meters.ts'))).openPromptMeter(
         model,
         storageOf('files'),
         new AbortController().signal,
@@ -125,7 +126,7 @@ function start(target: HTMLElement): void {
     openChat: async (model, signal) => {
       const [joined, { openNetworkChat }] = await Promise.all([
         membership.join(signal),
-        import('./network/network-chat.ts'),
+        loadedPart(import('./network/network-chat.ts')),
       ]);
       return openNetworkChat(joined, model, { storage: storageOf('files'), random, holdProof }, signal);
     },
@@ -136,7 +137,7 @@ function start(target: HTMLElement): void {
     exclusively: (work) => oneTabAtATime('chorus-served', work, { health, clock }),
   });
   const createClient = async () =>
-    (await import('./network/worker-client.ts')).createTabWorker(clock, () => void update.check(true));
+    (await loadedPart(import('./network/worker-client.ts'))).createTabWorker(clock, () => void update.check(true));
   const thread = new ComputeThread({ createClient, clock });
   const volunteer = new VolunteerPanel({
     settings,
@@ -151,17 +152,17 @@ function start(target: HTMLElement): void {
         () => import('./network/tab-volunteer.ts'),
       ),
     prepareThread: (backend) => thread.prepare(backend),
-    createVolunteer: async (chosen, held, signal) => {
+    createVolunteer: async (chosen, past, signal) => {
       // Which backend `auto` takes is known when the thread has looked for a graphics adapter.
-      thread.prepare(chosen.backend === 'wasm' ? 'wasm' : null).catch(() => undefined);
+      thread.prepare(chosen.backend === 'wasm' || past.deviceFault !== null ? 'wasm' : null).catch(() => undefined);
       const taken = thread.take();
       try {
         const [joined, worker, { createTabVolunteer }] = await Promise.all([
           membership.join(signal),
           taken,
-          import('./network/tab-volunteer.ts'),
+          loadedPart(import('./network/tab-volunteer.ts')),
         ]);
-        const made = createTabVolunteer(joined, worker, chosen, held, storageOf('files'), signal);
+        const made = createTabVolunteer(joined, worker, chosen, past, storageOf('files'), signal);
         served.follow(made);
         return made;
       } catch (thrown) {
@@ -173,12 +174,14 @@ function start(target: HTMLElement): void {
       }
     },
   });
-  const kept = new KeptFiles(async () => (await import('./browser/blob-store.ts')).openBlobStore(storageOf('files')));
-  const verifier = new Verifier(async () => (await import('./receipts/verify-here.ts')).verifyHere);
+  const kept = new KeptFiles(async () =>
+    (await loadedPart(import('./browser/blob-store.ts'))).openBlobStore(storageOf('files')),
+  );
+  const verifier = new Verifier(async () => (await loadedPart(import('./receipts/verify-here.ts'))).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
   const model = new ModelPage(async (digest, signal) => {
-    const { openModel } = await import('./receipts/open-model.ts');
+    const { openModel } = await loadedPart(import('./receipts/open-model.ts'));
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
   });
   const verify = new VerifyForm(verifier);
@@ -187,6 +190,7 @@ function start(target: HTMLElement): void {
     fetchProgram,
     reload: () => {
       conversation.takeBackUnanswered();
+      verify.leaveIn(tabStorage);
       tabStorage.setItem(RELOADED, programOf(document) ?? '');
       void conversation.flush().then(() => location.reload());
     },
@@ -206,6 +210,7 @@ function start(target: HTMLElement): void {
   });
   // Another tab has stored something.
   window.addEventListener('storage', () => served.reread());
+  void verify.resume(tabStorage);
   void network.refresh();
   surviveTranslation(target);
   mount(App, {

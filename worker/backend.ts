@@ -34,16 +34,25 @@ const LIMITS = [
   'maxComputeWorkgroupsPerDimension',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
-/**
- * The processor; `fallbackReason` says for people why WebGPU was not taken. Without the engine everything runs as graphs do
- * that it does not know.
- */
-export function openWasm(runtimes: Runtimes, fallbackReason: string, withEngine = true): OpenBackend {
+interface ProcessorOptions {
+  /** As in `BackendInfo`. */
+  readonly isDeviceFaulty?: boolean;
+  /** Without the engine everything runs as graphs do that it does not know. */
+  readonly withEngine?: boolean;
+}
+
+/** The processor; `fallbackReason` says for people why WebGPU was not taken. */
+export function openWasm(
+  runtimes: Runtimes,
+  fallbackReason: string,
+  { isDeviceFaulty = false, withEngine = true }: ProcessorOptions = {},
+): OpenBackend {
   const info: BackendInfo = {
     backend: 'wasm',
     numericClass: withEngine ? ENGINE_CLASS : RUNTIME_CLASS,
     runtimeVersion: RUNTIME_VERSION,
     fallbackReason,
+    isDeviceFaulty,
   };
   const runtime = () => runtimes.get('wasm');
   const engine = withEngine ? () => runtimes.engine() : null;
@@ -91,6 +100,7 @@ export async function openWebGpu(
       numericClass: hasSubgroups ? `${name}-subgroups` : name,
       runtimeVersion: RUNTIME_VERSION,
       fallbackReason: null,
+      isDeviceFaulty: false,
     },
     close() {
       isClosed = true;
@@ -123,7 +133,8 @@ function answered<Value>(opening: Promise<Value>, clock: Clock, drop: (late: Val
     let isLate = false;
     const stopTimer = clock.setTimer(() => {
       isLate = true;
-      reject(new ChorusError('unsupported', `the graphics device did not answer within ${OPEN_DEVICE_MS / 1000} s`));
+      const why = `the graphics device did not answer within ${OPEN_DEVICE_MS / 1000} s`;
+      reject(new ChorusError('unsupported', why, { isDeviceFaulty: true }));
     }, OPEN_DEVICE_MS);
     opening.finally(stopTimer).then((value) => (isLate ? drop(value) : resolve(value)), reject);
   });

@@ -90,12 +90,17 @@ export class ComputeHost {
           this.#replaceBackend(openWasm(this.#runtimes, faster));
         } catch (thrown) {
           const error = toChorusError(thrown);
-          const next = error.code === 'probe-failed' ? await this.#openNext(backend, error) : null;
+          const next = this.#isOfDevice(error) ? await this.#openNext(backend, error) : null;
           if (next === null) throw error;
           this.#replaceBackend(next);
         }
       }
     });
+  }
+
+  /** Where the processor may be taken, what the runtime cannot load on a graphics device says nothing of the model. */
+  #isOfDevice({ code, details }: ChorusError): boolean {
+    return code === 'probe-failed' || (details['isOfRuntime'] === true && this.#request?.backend === 'auto');
   }
 
   unload(): Promise<void> {
@@ -154,16 +159,21 @@ export class ComputeHost {
   }
 
   async #openFirst({ backend, fallbackReason }: WorkerCalls['start']['request']): Promise<OpenBackend> {
-    if (backend === 'wasm') return openWasm(this.#runtimes, fallbackReason ?? 'WASM was asked for');
+    if (backend === 'wasm') {
+      const isDeviceFaulty = fallbackReason !== undefined;
+      return openWasm(this.#runtimes, fallbackReason ?? 'WASM was asked for', { isDeviceFaulty });
+    }
     try {
       return await this.#openWebGpu(true, backend === 'auto');
     } catch (thrown) {
       if (backend === 'webgpu') throw toChorusError(thrown, 'unsupported');
-      return openWasm(this.#runtimes, toChorusError(thrown).own ?? 'the browser could not open the graphics device');
+      const { own, details } = toChorusError(thrown);
+      const isDeviceFaulty = details['isDeviceFaulty'] === true;
+      return openWasm(this.#runtimes, own ?? 'the browser could not open the graphics device', { isDeviceFaulty });
     }
   }
 
-  /** The backend to try after `backend` failed the probe; null if none is left. */
+  /** The backend to try after `backend` could not load a stage or failed the probe; null if none is left. */
   async #openNext(backend: OpenBackend, error: ChorusError): Promise<OpenBackend | null> {
     if (backend.hasSubgroups && this.#request?.keepSubgroups === false) {
       try {
@@ -173,7 +183,7 @@ export class ComputeHost {
       }
     }
     if (backend.info.backend === 'webgpu' && this.#request?.backend === 'auto')
-      return openWasm(this.#runtimes, error.message);
+      return openWasm(this.#runtimes, error.message, { isDeviceFaulty: true });
     return null;
   }
 

@@ -143,14 +143,17 @@ function floatsOf(tensor: Tensor): Float32Array {
 /** A failed run. On a GPU the runtime keeps half-made bindings after one, so that nothing there can be used again. */
 function runError(thrown: unknown, isOnDevice: boolean): ChorusError {
   const error = runtimeError(thrown, 'internal');
-  return isOnDevice ? new ChorusError('device-lost', `the graphics device failed: ${error.message}`) : error;
+  return isOnDevice ? new ChorusError('device-lost', 'the graphics device failed', {}, error.raw) : error;
 }
 
 /** A failure of the runtime as a ChorusError. After an abort its memory is in no known state: the thread is lost. */
 function runtimeError(thrown: unknown, otherwise: 'internal' | 'bad-model'): ChorusError {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const isAbort = thrown instanceof WebAssembly.RuntimeError || /\baborted\b/i.test(message);
-  if (isAbort) return new ChorusError('worker-lost', message);
+  if (isAbort) return new ChorusError('worker-lost', 'the runtime has ended', {}, message);
   const isMemory = thrown instanceof RangeError || /bad_alloc|out of memory|allocation failed/i.test(message);
-  return new ChorusError(isMemory ? 'out-of-memory' : otherwise, message);
+  if (isMemory) return new ChorusError('out-of-memory', 'the runtime found no more memory', {}, message);
+  const ours =
+    otherwise === 'bad-model' ? 'the runtime could not load the stage' : 'the runtime could not run the stage';
+  return new ChorusError(otherwise, ours, { isOfRuntime: true }, message);
 }

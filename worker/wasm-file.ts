@@ -32,7 +32,9 @@ function programGone(message: string, raw: string | null = null): ChorusError {
 }
 
 async function fetchBytes(url: string, onProgress: (done: number, total: number) => void): Promise<Blob> {
-  const response = await fetch(url);
+  const response = await fetch(url).catch((thrown: unknown) => {
+    throw programGone('the runtime could not be loaded: the server was not reached', String(thrown));
+  });
   if (!response.ok || response.body === null) {
     throw programGone(`the runtime could not be loaded: HTTP ${response.status}`);
   }
@@ -40,7 +42,9 @@ async function fetchBytes(url: string, onProgress: (done: number, total: number)
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let done = 0;
   for (const reader = response.body.getReader(); ;) {
-    const part = await reader.read();
+    const part = await reader.read().catch((thrown: unknown) => {
+      throw programGone('the runtime could not be loaded: it came in part only', String(thrown));
+    });
     if (part.done) return new Blob(parts);
     parts.push(part.value);
     done += part.value.length;

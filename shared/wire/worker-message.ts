@@ -51,6 +51,8 @@ export interface BackendInfo {
   readonly runtimeVersion: string;
   /** Why WebGPU was not taken, in words for people; null if it was. */
   readonly fallbackReason: string | null;
+  /** True where that is a fault of the graphics device which another start would have to find out again. */
+  readonly isDeviceFaulty: boolean;
 }
 
 export interface LoadedStage extends BackendInfo {

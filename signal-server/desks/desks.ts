@@ -9,6 +9,7 @@ import type { DesksEnd } from '../peer-router/control-router.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
 import { StandingDesk } from '../hidden/standing-desk.ts';
+import { StandIns } from '../hidden/stand-ins.ts';
 import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { Registry, type Member } from '../placement/registry.ts';
@@ -66,6 +67,7 @@ export interface Desks {
   readonly hidden: HiddenDesk;
   readonly hiddenFigures: HiddenFigures;
   readonly standings: StandingDesk;
+  readonly standIns: StandIns;
 }
 
 /** Opens the desks: from here on they answer what the router brings. */
@@ -86,9 +88,14 @@ export function createDesks(deps: DesksDeps): Desks {
   const isAnchor = (id: PeerId): boolean => companionKeys.isAnchor(id);
   const send: DesksEnd['send'] = (to, message) => router.send(to, message);
   const models = (): ReturnType<RouteDeskDeps['models']> => catalog.planned;
+  const standIns = new StandIns({
+    ...{ clock, registry, log, mostBytes: deps.hidden.standInBytes },
+    models: () => catalog.entries.filter(({ isWhole }) => isWhole).map(({ planned }) => planned),
+  });
+  const isStandIn = (id: PeerId): boolean => standIns.isStandIn(id);
   const hidden: HiddenDesk = new HiddenDesk({
     ...deps,
-    ...{ registry, leases, trust, models, isAnchor },
+    ...{ registry, leases, trust, models, isAnchor, standIns },
     isBusy: () => routes.queued > 0,
     silenceMs: deps.times.heartbeatTimeoutMs + 2 * deps.times.heartbeatMs,
     onResult: ({ id, kind, result, isSteerer, tokens, tookMs }) => {
@@ -116,6 +123,8 @@ export function createDesks(deps: DesksDeps): Desks {
     models,
     gateOf: (member: Member) => hidden.gateOf(member),
     isAnchor,
+    isStandIn,
+    standIns,
     measuresSpeed: () => hidden.isOn,
     sign: signGrantWith(identity),
   };
@@ -173,6 +182,7 @@ export function createDesks(deps: DesksDeps): Desks {
     isOwn,
     onSilent: (id) => hidden.silent(id),
     onVolunteer: (id, kind) => {
+      if (isStandIn(id)) return;
       log.info({ volunteer: id, kind }, 'volunteer');
       store.history.volunteerSeen(id, kind, clock.wallMs()).catch(onError);
     },
@@ -185,6 +195,6 @@ export function createDesks(deps: DesksDeps): Desks {
   );
   return {
     ...{ registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers },
-    ...{ hidden, hiddenFigures, standings },
+    ...{ hidden, hiddenFigures, standings, standIns },
   };
 }

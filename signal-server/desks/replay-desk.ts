@@ -55,7 +55,7 @@ export class ReplayDesk {
   }
 
   #find(member: Member, request: ReplayRequest): Grant | Refusal {
-    const { leases, models, limits, isAnchor } = this.#deps;
+    const { leases, models, limits, isAnchor, isStandIn } = this.#deps;
     const lease = leases.get(request.session);
     // A stranger's session is treated as one that does not exist, which is all that a stranger should learn.
     if (lease?.requester !== member.id || lease.role !== 'answer') {
@@ -69,7 +69,11 @@ export class ReplayDesk {
     }
     const model = models().find((planned) => planned.digest === lease.route.model);
     if (model === undefined) return { code: 'unknown-model', message: 'this server no longer has the model' };
-    const candidates = candidatesFor(model, () => false, this.#deps);
+    const candidates = candidatesFor(model, () => false, {
+      ...this.#deps,
+      // In a session that one of them works in, it may be the referee.
+      isStandIn: (id) => isStandIn(id) && !lease.volunteers.includes(id),
+    });
     const hasOnePrefix = sharesOnePrefix(candidates);
     const exclude = excludable(lease, request);
     const networks = hasOnePrefix ? new Map<PeerId, string>() : lease.prefixes;

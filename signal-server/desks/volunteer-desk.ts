@@ -10,6 +10,7 @@ import { chooseMoves } from '../placement/placement-moves.ts';
 import { choosePlace, whyIdle, type Choice, type Hand } from '../placement/placement.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import { heldPlaces, type Member, type RegisteredVolunteer, type Registry } from '../placement/registry.ts';
+import type { StandIns } from '../hidden/stand-ins.ts';
 import { GivenPlaces } from '../placement/given-places.ts';
 import { haveOneNetwork, placeLots } from '../placement/place-lots.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
@@ -32,6 +33,8 @@ export interface VolunteerDeskDeps {
   };
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
+  /** Volunteers of the server's own that placement does not count, and the stage that each of them is to have. */
+  readonly standIns: Pick<StandIns, 'placeOf' | 'isStandIn' | 'failed'>;
   readonly models: () => readonly PlannedModel[];
   readonly send: DesksEnd['send'];
   /** As of `CandidateSources`: a stage whose holder may not be given work counts as one that nobody holds. */
@@ -145,7 +148,8 @@ export class VolunteerDesk {
         : fault.code === 'unsupported'
           ? `this device cannot run the model: ${fault.message}`
           : null;
-    const { registry } = this.#deps;
+    const { registry, standIns } = this.#deps;
+    standIns.failed(member.id, fault.message);
     const isPassing =
       PASSING.has(fault.code) || (fault.code === 'internal' && (volunteer.resting?.failures ?? 0) < MAX_UNCLEAR);
     const isTaken = isPassing
@@ -159,6 +163,8 @@ export class VolunteerDesk {
   #placeIdle(member: Member, isRetry = false): void {
     const volunteer = member.volunteer!;
     const { resting } = volunteer;
+    const fixed = this.#deps.standIns.placeOf(member.id);
+    if (fixed !== null) return this.#assign(member, { ...fixed, reason: 'hidden sessions need somebody here' });
     const isResting = resting !== null && this.#deps.clock.nowMs() < resting.untilMs;
     const models = this.#deps.models().filter(({ digest }) => !isResting || digest !== resting.model);
     const hand = this.#handOf(member, volunteer);
@@ -198,6 +204,7 @@ export class VolunteerDesk {
   #hands(): Hand[] {
     return this.#deps.registry.members.flatMap((member) => {
       const { volunteer } = member;
+      if (this.#deps.standIns.isStandIn(member.id)) return [];
       const isThere = volunteer !== null && volunteer.state !== 'paused' && this.#deps.gateOf(member) !== 'closed';
       return isThere ? [this.#handOf(member, volunteer)] : [];
     });

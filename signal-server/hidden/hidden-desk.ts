@@ -17,6 +17,7 @@ import { HiddenSchedule, type HiddenKind } from './hidden-schedule.ts';
 import { HiddenWatch, type HiddenResult } from './hidden-watch.ts';
 import { LostDraws } from './lost-draws.ts';
 import { References } from './references.ts';
+import type { StandIns } from './stand-ins.ts';
 
 /** Milliseconds per layer: no lap is taken for shorter, whatever the others took. */
 const LEAST_LAYER_MS = 0.01;
@@ -24,12 +25,14 @@ const LEAST_LAYER_MS = 0.01;
 const STEERED =
   'more of its tokens were other than an anchor draws than chance explains: it seems to choose between near ties';
 
-export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'measuresSpeed' | 'trust'> {
+export interface HiddenDeskDeps extends Omit<CandidateSources, 'gateOf' | 'isStandIn' | 'measuresSpeed' | 'trust'> {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly registry: Registry;
   readonly models: () => readonly PlannedModel[];
   readonly isAnchor: (id: PeerId) => boolean;
+  /** What takes the place of anchors where none hold a volunteer's stage. */
+  readonly standIns: StandIns;
   /** True while anchors are on their way for the first time. */
   readonly isFilling: () => boolean;
   /** True while somebody waits for a route. */
@@ -110,7 +113,7 @@ export class HiddenDesk {
   gateOf({ id, volunteer }: Member): Gate {
     if (volunteer === null || volunteer.tried !== null || this.#deps.isAnchor(id)) return 'open';
     if (this.#schedule.restsUntilMs(id, this.#deps.clock.nowMs()) !== null) return 'closed';
-    return volunteer.assignment !== null && this.isOn && this.#references.hold(volunteer.assignment) ? 'trial' : 'open';
+    return volunteer.assignment !== null && this.isOn && this.#canCompare(volunteer.assignment) ? 'trial' : 'open';
   }
 
   /** Why a volunteer failed its last hidden session, and until when it rests for it (monotonic milliseconds); null if it did not. */
@@ -122,9 +125,11 @@ export class HiddenDesk {
 
   /** A volunteer says that it is ready: it is tried at once. */
   ready({ id, prefix, volunteer }: Member): void {
+    const { clock, isAnchor, standIns } = this.#deps;
+    standIns.ready(id);
+    if (standIns.isStandIn(id)) this.#begin();
     const assignment = volunteer?.assignment ?? null;
-    if (volunteer === null || assignment === null || this.#deps.isAnchor(id)) return;
-    const { clock } = this.#deps;
+    if (volunteer === null || assignment === null || isAnchor(id)) return;
     this.#known.set(id, assignment.number);
     this.#speeds.delete(id);
     this.#schedule.ready(id, prefix, !isExactClass(volunteer.offer.numericClass), clock.nowMs());
@@ -160,6 +165,7 @@ export class HiddenDesk {
       }
     }
     this.#judgeLate();
+    this.#deps.standIns.tick();
     for (const id of this.#reasons.keys()) if (this.failureOf(id) === null) this.#reasons.delete(id);
     this.#begin();
   }
@@ -179,13 +185,16 @@ export class HiddenDesk {
       shadows: request.policy.shadows,
       exclude: new Set(request.exclude),
     };
-    const { isAnchor } = this.#deps;
+    const { isAnchor, standIns } = this.#deps;
     const wish = {
       target: session?.target ?? null,
       role: session?.role ?? ('primary' as const),
       isAmongAnchors: session?.kind !== 'later',
     };
-    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, isAnchor, this.#draw);
+    const planned = planHidden(model.layers, demand, this.#candidates(model), wish, this.#draw, {
+      isAnchor,
+      isStandIn: (id) => standIns.isStandIn(id),
+    });
     if (session === null || planned.type !== 'route') return planned;
     const others = planned.stages.filter(({ primary }) => primary.id !== session.target);
     session.othersMs = others.reduce(
@@ -215,8 +224,14 @@ export class HiddenDesk {
     return candidatesFor(model, () => false, {
       ...this.#deps,
       gateOf: (member) => this.gateOf(member),
+      isStandIn: () => false,
       measuresSpeed: () => this.isOn,
     });
+  }
+
+  /** True where the server has, or can have, somebody of its own to hold this stage and all beside it. */
+  #canCompare(assignment: Assignment): boolean {
+    return this.#references.hold(assignment) || this.#deps.standIns.canHold(assignment);
   }
 
   #begin(): void {
@@ -232,12 +247,13 @@ export class HiddenDesk {
     }
   }
 
-  /** True if an anchor is free beside this volunteer. */
+  /** True if an anchor is free beside this volunteer; where none hold its stage, stand-ins are asked for. */
   #canBegin(id: PeerId): boolean {
-    const { models, isAnchor, registry } = this.#deps;
+    const { models, isAnchor, registry, standIns } = this.#deps;
     const volunteer = registry.get(id)?.volunteer;
     const assignment = volunteer?.assignment ?? null;
-    if (volunteer?.state !== 'ready' || assignment === null || !this.#references.hold(assignment)) return false;
+    if (volunteer?.state !== 'ready' || assignment === null) return false;
+    if (!this.#references.hold(assignment) && !standIns.isReadyFor(assignment)) return false;
     const model = models().find((planned) => planned.digest === assignment.model);
     if (model === undefined) return false;
     const candidates = this.#candidates(model);
@@ -253,14 +269,15 @@ export class HiddenDesk {
     assignment: Assignment,
     kind: HiddenKind,
   ): Promise<void> {
-    const { clock, hidden, isAnchor } = this.#deps;
+    const { clock, hidden, isAnchor, standIns } = this.#deps;
     const beganMs = clock.nowMs();
+    const letGo = standIns.use(assignment);
     const session: HiddenSession = {
       ...{ target: id, kind, model: assignment.model, othersMs: null, onPlanned: () => undefined },
       role: kind === 'trial' || this.#draw.uniform() < 0.5 ? 'primary' : 'shadow',
       watch: new HiddenWatch({ target: id, isAnchor }),
     };
-    const result = await carryOut(session, { runner, clock, askers: this.#askers, hidden });
+    const result = await carryOut(session, { runner, clock, askers: this.#askers, hidden }).finally(letGo);
     this.#conclude(id, volunteer, assignment, session, result, clock.nowMs() - beganMs);
     this.#begin();
   }

@@ -15,6 +15,12 @@ export interface HiddenWish {
   readonly isAmongAnchors: boolean;
 }
 
+/** Which volunteers are the server's own, and which of these exist for hidden sessions alone. */
+export interface OwnVolunteers {
+  readonly isAnchor: (id: PeerId) => boolean;
+  readonly isStandIn: (id: PeerId) => boolean;
+}
+
 /** Anchors that stand beside the target at most: as many replicas of a stage as a route with a new key has. */
 const MOST_REFERENCES = 2;
 
@@ -28,8 +34,8 @@ export function planHidden(
   demand: Demand,
   candidates: readonly Candidate[],
   wish: HiddenWish,
-  isAnchor: (id: PeerId) => boolean,
   draw: Draw,
+  { isAnchor, isStandIn }: OwnVolunteers,
 ): Planned {
   const anchors = candidates.filter(({ id }) => isAnchor(id));
   if (wish.target === null) return planRoute(layers, demand, anchors, draw);
@@ -43,7 +49,11 @@ export function planHidden(
   if (references.length === 0) return { type: 'wait' };
   const beside = references.slice(0, MOST_REFERENCES);
   const elsewhere = (wish.isAmongAnchors ? anchors : candidates).filter(({ span }) => !overlap(span, target.span));
-  const planned = planRoute(layers, demand, [target, ...beside, ...elsewhere], draw);
+  const plan = (others: readonly Candidate[]): Planned =>
+    planRoute(layers, demand, [target, ...beside, ...others], draw);
+  // A neighbour that no answer of a person ever has would tell the target what this is.
+  const usual = wish.isAmongAnchors ? null : plan(elsewhere.filter(({ id }) => !isStandIn(id)));
+  const planned = usual?.type === 'route' ? usual : plan(elsewhere);
   if (planned.type !== 'route') return planned;
   const stages = planned.stages.map((stage) =>
     isSame(stage.primary.span, target.span) ? withTarget(stage, target, beside, wish.role) : stage,

@@ -2,6 +2,7 @@ import type { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { CheckFailure, Finding, SpanCheck, StageCheck } from '#shared/judge/finding.ts';
 import { isExactPair } from '#shared/judge/numeric-class.ts';
+import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { UNSETTLED } from '#shared/requester/engine/session-loss.ts';
 import { CONTRADICTION } from '#shared/requester/session/told-fault.ts';
@@ -46,6 +47,7 @@ const TARDY: ReadonlySet<CheckFailure> = new Set([
   'reveal-late',
   'too-slow',
 ]);
+const UNSIGNED = 'it did not sign at the end what it had computed';
 const CONTRADICTED = 'it said of rows what anchors did not, or differed from them';
 const DIFFERED = 'its numbers lay further from an anchor’s than honest devices of its class do';
 const FARTHER = 'its numbers lay further from an anchor’s than is let pass while its class has not been measured';
@@ -131,6 +133,8 @@ export class HiddenWatch {
       }
       case 'checked':
         return this.#onChecked(event.check);
+      case 'end':
+        return this.#onEvidence(event.evidence);
       default:
         return;
     }
@@ -157,6 +161,12 @@ export class HiddenWatch {
     this.#isAmongAnchors = ids.every((id) => id === target || isAnchor(id));
     this.#isPrimary = stages.some(({ primary }) => primary.id === target);
     this.#isThere = ids.includes(target);
+  }
+
+  #onEvidence(evidence: Evidence | null): void {
+    const { target } = this.#deps;
+    if (evidence === null || !this.#isThere) return;
+    if (evidence.attestations.every(({ replica }) => replica !== target)) this.#fail(UNSIGNED, 'late');
   }
 
   #onChecked({ stages }: SpanCheck): void {

@@ -202,6 +202,11 @@ export const configSchema = z.strictObject({
       againMs: z.int().positive().default(3_000),
       /** Volunteers that are tried at once before their first work. */
       trialsAtOnce: z.int().positive().default(4),
+      /** Memory of the volunteers that stand in where no anchors hold a stage that is to be tried; 0 for none. */
+      standInBytes: z
+        .int()
+        .min(0)
+        .default(2048 * MIB),
       /** The part of the time that later ones may take together. */
       share: z.number().positive().max(1).default(0.1),
       /** How long one may take to open its first, and to get through it. */

@@ -59,13 +59,15 @@ const UNKNOWN_LAYER_MS = 5;
 export type Gate = 'open' | 'trial' | 'closed';
 
 export interface CandidateSources {
-  /** `open` also where there is no anchor to try it beside. */
+  /** `open` also where the server has nobody to try it beside. */
   readonly gateOf: (member: Member) => Gate;
   readonly registry: Registry;
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
   /** True for the server's own anchors. */
   readonly isAnchor: (id: PeerId) => boolean;
+  /** True for volunteers that are not to be drawn: those of the server that exist for hidden sessions alone. */
+  readonly isStandIn: (id: PeerId) => boolean;
   /** True while the server gives hidden sessions. Without them all count as equally fast and of their class. */
   readonly measuresSpeed: () => boolean;
 }
@@ -77,12 +79,12 @@ export interface CandidateSources {
 export function candidatesFor(
   model: PlannedModel,
   failedLately: (volunteer: PeerId) => boolean,
-  { registry, leases, trust, isAnchor, gateOf, measuresSpeed }: CandidateSources,
+  { registry, leases, trust, isAnchor, isStandIn, gateOf, measuresSpeed }: CandidateSources,
   kept: ReadonlySet<PeerId> = new Set(),
 ): Candidate[] {
   return registry.members.flatMap((member): Candidate[] => {
     const { volunteer } = member;
-    if (volunteer?.assignment?.model !== model.digest) return [];
+    if (volunteer?.assignment?.model !== model.digest || isStandIn(member.id)) return [];
     const { numericClass, webrtc, slots } = volunteer.offer;
     const { isNew, isLongTrusted, suspendedUntilMs } = trust.standing(member.id, numericClass);
     const gate = gateOf(member);

@@ -2,7 +2,7 @@ import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import type { Leases } from '../placement/leases.ts';
 import type { CatalogEntry } from '../placement/model-catalog.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
-import type { Member, Registry } from '../placement/registry.ts';
+import type { Member } from '../placement/registry.ts';
 import { coverageOf, rangeOf } from '../placement/stage-grid.ts';
 import type { KeptFault } from '../store/trust-store.ts';
 import type { Standing, Trust } from '../trust/trust.ts';
@@ -13,7 +13,7 @@ export interface SnapshotParts {
   readonly startedAtMs: number;
   readonly version: string;
   readonly publicUrl: string | null;
-  readonly registry: Registry;
+  readonly members: readonly Member[];
   readonly leases: Leases;
   readonly trust: Pick<Trust, 'standing'>;
   readonly gateOf: (member: Member) => NetworkSnapshot['volunteers'][number]['gate'];
@@ -35,8 +35,8 @@ export interface SnapshotParts {
 
 /** The answer of `GET /api/network`. */
 export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
-  const { registry, models } = parts;
-  const volunteers = registry.members.filter((member) => member.volunteer !== null);
+  const { members, models } = parts;
+  const volunteers = members.filter((member) => member.volunteer !== null);
   const prefixes = new Set(volunteers.map((member) => member.prefix));
   return {
     serverTimeMs: parts.serverTimeMs,
@@ -58,9 +58,9 @@ export function networkSnapshot(parts: SnapshotParts): NetworkSnapshot {
 
 function modelState(
   { digest, manifest, planned }: CatalogEntry,
-  { registry, gateOf, reasonNotServable }: SnapshotParts,
+  { members, gateOf, reasonNotServable }: SnapshotParts,
 ): NetworkSnapshot['models'][number] {
-  const spans = registry.members.flatMap((member) => {
+  const spans = members.flatMap((member) => {
     const { volunteer } = member;
     const isHolder = volunteer?.state === 'ready' && volunteer.assignment?.model === digest;
     return isHolder && gateOf(member) === 'open' ? [volunteer.assignment!.span] : [];

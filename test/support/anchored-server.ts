@@ -7,6 +7,7 @@ import { startHidden } from '../../signal-server/gateway/start-hidden.ts';
 import type { ConfigInput } from '../../signal-server/machine/config.ts';
 import { startGateway } from '../../signal-server/gateway/start-gateway.ts';
 import { startAnchors } from '../../signal-server/node-peer/anchors.ts';
+import { startStandIns } from '../../signal-server/node-peer/stand-in-volunteers.ts';
 import { spawnWorkerThread } from '../../signal-server/node-peer/worker-thread.ts';
 import { importWren } from './imported-wren.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from './signal-server.ts';
@@ -45,14 +46,15 @@ export async function startAnchoredServer(
   };
   const server = await startTestServer({
     ...options,
-    config: { anchors, ...(options.hidden && { hidden: options.hidden }) },
+    // The blobs come after the first look at the folder, and without them nobody stands in for anchors.
+    config: { anchors, times: { rescanMs: 200 }, ...(options.hidden && { hidden: options.hidden }) },
     manifests: [wren.manifest],
     companions: {
       async startGateway(context) {
         await cp(join(wren.dataFolder, 'blobs'), context.dataFolder.blobsPath, { recursive: true });
         return startGateway(context);
       },
-      ...(options.hidden && { startHidden }),
+      ...(options.hidden && { startHidden, startStandIns }),
       startAnchors: (context) => startAnchors(context, { pledgeBytes: 2 ** 30, slots: 4, spawnWorker }),
     },
   });

@@ -20,7 +20,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   if (!existsSync(join(root, 'dist/web/index.html')))
     await build({ configFile: join(root, 'vite.config.ts'), logLevel: 'warn' });
   const dataFolder = await mkdtemp(join(tmpdir(), 'chorus-template-'));
-  const server = await startServer({ anchors: 0, dataFolder });
+  const server = await startServer({ anchors: 0, dataFolder, extraArguments: ['--stand-ins', '0'] });
   await server.stop();
   project.provide('dataTemplate', dataFolder);
   return () => rm(dataFolder, { recursive: true, force: true });

@@ -32,7 +32,7 @@ export interface TestServerOptions {
   readonly config?: ConfigInput;
   readonly manifests?: readonly Manifest[];
   readonly clock?: Clock;
-  readonly companions?: Pick<ServerDeps, 'startGateway' | 'startHidden' | 'startAnchors'>;
+  readonly companions?: Pick<ServerDeps, 'startGateway' | 'startHidden' | 'startStandIns' | 'startAnchors'>;
   /** A data folder that outlives the server; its own if left out. */
   readonly folder?: string;
   /** To sockets in another process; without it, the server has its own. */

@@ -51,9 +51,16 @@ export class ToyWorker implements WorkerClient {
     this.starts.push(request);
     const backend = request.backend === 'auto' ? 'webgpu' : request.backend;
     const { fallbackReason = null } = request;
+    const isDeviceFaulty = fallbackReason !== null;
     this.#stage = null;
     this.#share = request.dutyShare ?? 1;
-    this.#info = { backend, numericClass: backend, runtimeVersion: this.runtimeVersion, fallbackReason };
+    this.#info = {
+      backend,
+      numericClass: backend,
+      runtimeVersion: this.runtimeVersion,
+      fallbackReason,
+      isDeviceFaulty,
+    };
     return this.#info;
   }
 

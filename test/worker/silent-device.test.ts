@@ -35,6 +35,7 @@ it.each(silent)('the processor takes the place of %s that does not answer, withi
     backend: 'wasm',
     numericClass: ENGINE_CLASS,
     fallbackReason: 'the graphics device did not answer within 5 s',
+    isDeviceFaulty: true,
   });
   expect(clock.pendingTimers).toBe(0);
 });
@@ -68,6 +69,7 @@ it.each([
   ['has something that is none', () => Promise.resolve({ features: new Set() }), 'could not open'],
 ] as const)('a browser that %s has the processor compute, and says so in our words', async (_what, request, words) => {
   const { started, clock } = await startWith(request, 'auto', 0);
-  expect(await started).toMatchObject({ backend: 'wasm', fallbackReason: expect.stringContaining(words) as string });
+  const fallbackReason = expect.stringContaining(words) as string;
+  expect(await started).toMatchObject({ backend: 'wasm', fallbackReason, isDeviceFaulty: false });
   expect(clock.pendingTimers).toBe(0);
 });

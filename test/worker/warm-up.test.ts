@@ -13,11 +13,17 @@ let url: string;
 
 beforeAll(async () => {
   server = createServer((request, response) => {
+    // One that is kept open may be closed just when it is used again.
+    response.setHeader('connection', 'close');
     if (request.url === '/packed') response.end(packed);
     else if (request.url === '/plain') response.end(binary);
     else if (request.url === '/page') response.end('<!doctype html><title>Not here</title>');
     else if (request.url === '/cut') response.end(packed.subarray(0, 100));
-    else response.writeHead(503).end();
+    else if (request.url === '/unreached') request.socket.destroy();
+    else if (request.url === '/broken') {
+      response.writeHead(200, { 'content-length': packed.length });
+      response.write(packed.subarray(0, 100), () => request.socket.destroy());
+    } else response.writeHead(503).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -50,6 +56,8 @@ test.each([
   ['that cannot be had', '/absent', undefined],
   ['that is a page in its place', '/page', undefined],
   ['that was cut off', '/cut', undefined],
+  ['whose server is not reached', '/unreached', undefined],
+  ['whose connection breaks', '/broken', undefined],
   ['that does not run', '/plain', new Error('Aborted(CompileError)')],
 ])('a binary %s loses the thread', async (_, path, failure) => {
   const { runtime } = keepingRuntime(path, failure);

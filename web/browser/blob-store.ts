@@ -98,8 +98,9 @@ export class IdbBlobStore implements BlobStore {
   /** Everything that the browser keeps; rejects with `unsupported` where it keeps nothing for this page. */
   async list(): Promise<StoredBlob[]> {
     const blobs = new Map<Digest, StoredBlob>();
-    for (const { blob, bytes, totalBytes } of await this.#orUnsupported((database) => database.getAll('pieces'))) {
-      const storedBytes = (blobs.get(blob)?.storedBytes ?? 0) + bytes.size;
+    for (const piece of await this.#orUnsupported((database) => database.getAll('pieces'))) {
+      const { blob, totalBytes } = piece;
+      const storedBytes = (blobs.get(blob)?.storedBytes ?? 0) + sizeOf(piece);
       blobs.set(blob, { digest: blob, storedBytes, totalBytes });
     }
     return [...blobs.values()];
@@ -188,7 +189,7 @@ export class IdbBlobStore implements BlobStore {
     for (const [index, digest] of ref.pieces.entries()) {
       const piece = this.#memory.get(nameOf(ref.digest, index)) ?? stored.get(index);
       const { start, end } = pieceRange(ref, index);
-      if (piece?.digest === digest && piece.bytes.size === end - start) right.push(piece);
+      if (piece?.digest === digest && sizeOf(piece) === end - start) right.push(piece);
     }
     return right;
   }
@@ -230,6 +231,11 @@ export function openBlobDatabase(
   const upgrade = (database: IDBPDatabase<BlobSchema>) =>
     void database.createObjectStore('pieces', { keyPath: ['blob', 'index'] });
   return new KeptDatabase<BlobSchema>({ name, version: 1, upgrade, health, clock });
+}
+
+/** 0 for a record whose bytes are gone, as a browser that was repaired may leave it. */
+function sizeOf({ bytes }: { readonly bytes: unknown }): number {
+  return bytes instanceof Blob ? bytes.size : 0;
 }
 
 function nameOf(digest: Digest, index: number): string {

@@ -14,7 +14,13 @@ export function pageStorage(
   return {
     getItem(key) {
       const held = memory.get(key);
-      return held ?? storage?.getItem(key) ?? null;
+      if (held !== undefined) return held;
+      try {
+        return storage?.getItem(key) ?? null;
+      } catch (thrown) {
+        onNotKept(toNotKept(thrown).fault);
+        return null;
+      }
     },
     setItem(key, value) {
       memory.set(key, value);

@@ -56,7 +56,7 @@ const answerSchema = z.object({
 });
 export type KeptAnswer = z.infer<typeof answerSchema>;
 
-const turnSchema = z.object({
+export const keptTurnSchema = z.object({
   id: keptIdSchema,
   parent: keptIdSchema.nullable(),
   question: z.string().max(MAX_TEXT),
@@ -65,7 +65,7 @@ const turnSchema = z.object({
   leftOut: count,
   answer: answerSchema,
 });
-export type KeptTurn = z.infer<typeof turnSchema>;
+export type KeptTurn = z.infer<typeof keptTurnSchema>;
 
 export const keptConversationSchema = z.object({
   id: keptIdSchema,
@@ -74,7 +74,7 @@ export const keptConversationSchema = z.object({
   updatedAtMs: timeMs,
   /** The last turn of the branch that was shown last. */
   leaf: keptIdSchema,
-  turns: z.array(turnSchema).min(1).max(MAX_TURNS),
+  turns: z.array(keptTurnSchema).min(1).max(MAX_TURNS),
 });
 export type KeptConversation = z.infer<typeof keptConversationSchema>;
 

@@ -3,6 +3,7 @@ import type { ControlState } from '#shared/peer/control/control-client.ts';
 import type { TransportNotice } from '#shared/peer/link/link-pool.ts';
 import type { IdentityDeps } from '../browser/identity.ts';
 import { orAborted } from '../browser/or-aborted.ts';
+import { loadedPart } from '../browser/page-program.ts';
 import type { PageConnection } from '../state/connection.svelte.ts';
 import type { PathChoice } from '../state/path-choice.svelte.ts';
 import type { Joined } from './join.ts';
@@ -43,7 +44,7 @@ export class Membership {
     connection.status = 'connecting';
     try {
       // The peer code comes with the first question or the first Start, not with the page.
-      const { joinNetwork } = await import('./join.ts');
+      const { joinNetwork } = await loadedPart(import('./join.ts'));
       const joined = await joinNetwork({
         ...deps,
         isRelayOnly: () => path.isRelayOnly,

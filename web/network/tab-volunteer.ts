@@ -1,9 +1,9 @@
 import { randomBytes as random, verifySignature as verify } from '#shared/crypto/web-crypto.ts';
-import { Volunteer, type HeldStage } from '#shared/peer/volunteer/volunteer.ts';
+import { Volunteer } from '#shared/peer/volunteer/volunteer.ts';
 import type { WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import { openBlobStore, type BlobStoreOptions } from '../browser/blob-store.ts';
 import { lendingOf, type VolunteerSettings } from '../state/settings.svelte.ts';
-import type { VolunteerHandle } from '../state/volunteer-panel.svelte.ts';
+import type { PastWork, VolunteerHandle } from '../state/volunteer-panel.svelte.ts';
 import { fetchManifest, fetchRange } from './api.ts';
 import { blobsOfStages } from './held-blobs.ts';
 import type { Joined } from './join.ts';
@@ -16,7 +16,7 @@ export function createTabVolunteer(
   { identity, control, links }: Joined,
   worker: WorkerClient,
   chosen: VolunteerSettings,
-  held: readonly HeldStage[],
+  { held, deviceFault }: PastWork,
   storage: Omit<BlobStoreOptions, 'neededLater'>,
   signal: AbortSignal,
 ): VolunteerHandle {
@@ -43,6 +43,7 @@ export function createTabVolunteer(
         return links.isDirect;
       },
       held,
+      deviceFault,
       isHidden: () => document.hidden,
     },
   });

@@ -1,11 +1,24 @@
+import { z } from 'zod';
 import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import { parseReceiptSecrets, parseSalt, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import type { ExportedAnswer } from '../conversations/exported-answers.ts';
-import { readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
+import { MAX_GIVEN_BYTES, readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
 import type { VerifyRequest } from '../receipts/verify-here.ts';
+import { Stored, type KeyValueStorage } from './stored.svelte.ts';
 import type { Verifier } from './verifier.svelte.ts';
+
+/** Where a tab keeps what was given. */
+const LEFT = 'chorus.verify';
+
+const MAX_FILES = 16;
+const text = z.string().max(MAX_GIVEN_BYTES);
+const leftSchema = z.object({
+  files: z.array(z.object({ name: z.string(), text })).max(MAX_FILES),
+  chosen: z.int().min(0),
+  fields: z.object({ answer: text, prompt: text, salt: text, policy: text }),
+});
 
 /** The files and texts that somebody wants verified, and the outcome. It lives outside its view, so that looking elsewhere loses nothing. */
 export class VerifyForm {
@@ -30,6 +43,8 @@ export class VerifyForm {
   readonly #verifier: Verifier;
   #proof: string | null = null;
   #manifest: Uint8Array<ArrayBuffer> | null = null;
+  /** As they were read. */
+  #files: readonly { readonly name: string; readonly text: string }[] = [];
   #round = 0;
 
   constructor(verifier: Verifier) {
@@ -40,21 +55,25 @@ export class VerifyForm {
     this.#verifier.prepare();
   }
 
-  get isReady(): boolean {
-    return this.#verifier.status === 'ready';
+  /** Of the code for it. */
+  get status(): Verifier['status'] {
+    return this.#verifier.status;
   }
 
   /** Takes files in by what they are, and verifies. Failures end in `error`. */
   async take(files: readonly Pick<File, 'name' | 'size' | 'arrayBuffer'>[]): Promise<void> {
     try {
       const read = await Promise.all(
-        files.map(async (file) => ({ name: file.name, given: recognize(await readGivenFile(file)) })),
+        files.map(async (file) => {
+          const text = await readGivenFile(file);
+          return { name: file.name, text, given: recognize(text) };
+        }),
       );
       const receipts = read.filter(({ given }) => given.kind === 'receipt' || given.kind === 'conversation');
       if (receipts.length > 0 && this.receipt !== null) this.#begin();
       // The receipt first: what else comes with it is about it, in whatever order they were chosen.
       const others = read.filter((each) => !receipts.includes(each));
-      for (const { name, given } of [...receipts, ...others]) this.#take(name, given);
+      for (const { name, text, given } of [...receipts, ...others]) this.#takeText(name, text, given);
     } catch (thrown) {
       this.result = null;
       this.error = toChorusError(thrown);
@@ -67,7 +86,9 @@ export class VerifyForm {
   async choose(index: number): Promise<void> {
     const { offered, receipt } = this;
     if (receipt === null || offered[index] === undefined) return;
+    const files = this.#files.filter(({ name }) => name === receipt.name);
     this.#begin();
+    this.#files = files;
     try {
       this.#takeAnswer(receipt.name, offered, index);
     } catch (thrown) {
@@ -95,6 +116,31 @@ export class VerifyForm {
     }
   }
 
+  /** Puts what was given where it outlives a reload of the tab: the files too, unless they are too large for that. */
+  leaveIn(tabStorage: KeyValueStorage): void {
+    const { chosen, answer, prompt, salt, policy } = this;
+    const fields = { answer, prompt, salt, policy };
+    for (const files of [[], this.#files]) tabStorage.setItem(LEFT, JSON.stringify({ files, chosen, fields }));
+  }
+
+  /** Takes up, once, what was given before a reload, and verifies it. Never rejects. */
+  async resume(tabStorage: KeyValueStorage): Promise<void> {
+    const stored = new Stored(tabStorage, LEFT, leftSchema.nullable(), null);
+    const left = stored.value;
+    if (left === null) return;
+    stored.value = null;
+    const { files, chosen, fields } = left;
+    try {
+      for (const { name, text } of files) this.#takeText(name, text, recognize(text));
+      const { receipt, offered } = this;
+      if (receipt !== null && offered[chosen] !== undefined) this.#takeAnswer(receipt.name, offered, chosen);
+    } catch (thrown) {
+      this.error = toChorusError(thrown);
+    }
+    Object.assign(this, fields);
+    await this.verify();
+  }
+
   /** Forgets everything. */
   clear(): void {
     this.#begin();
@@ -116,6 +162,12 @@ export class VerifyForm {
     this.error = null;
     this.#proof = null;
     this.#manifest = null;
+    this.#files = [];
+  }
+
+  #takeText(name: string, text: string, given: Given): void {
+    this.#take(name, given);
+    this.#files = [...this.#files, { name, text }];
   }
 
   #take(name: string, given: Given): void {

@@ -18,11 +18,19 @@ export type VolunteerAct = 'start' | 'pause' | 'resume' | 'finish' | 'stop';
 const heldSchema = z.array(z.object({ model: digestSchema, range: stageRangeSchema })).max(8);
 export type HeldStages = z.infer<typeof heldSchema>;
 
+/** What this device is known for from before. */
+export interface PastWork {
+  /** Stages it held, best first. */
+  readonly held: HeldStages;
+  /** Why its graphics device is not tried again by itself; null where it may be. */
+  readonly deviceFault: string | null;
+}
+
 export interface VolunteerPanelDeps {
   /** Connects and makes a volunteer that has not started yet. Rejects once `signal` aborts. */
   readonly createVolunteer: (
     settings: VolunteerSettings,
-    held: HeldStages,
+    past: PastWork,
     signal: AbortSignal,
   ) => Promise<VolunteerHandle>;
   /** Loads the code that `createVolunteer` needs, without connecting or computing. */
@@ -46,6 +54,7 @@ export interface LogEntry {
 
 const MAX_LOG_ENTRIES = 60;
 const MAX_HELD = 4;
+const MAX_FAULT = 500;
 /** Browsers take two clicks within this for a double one. */
 const DOUBLE_TAP_MS = 500;
 /** A slider that is being drawn passes many values. */
@@ -64,6 +73,8 @@ export class VolunteerPanel {
   readonly #held: Stored<HeldStages>;
   /** The backend this tab works with, or worked with when it was reloaded. */
   readonly #working: Stored<'webgpu' | 'wasm' | null>;
+  /** Why the graphics device failed in this visit, until another backend is chosen. */
+  readonly #deviceFault: Stored<string | null>;
   #handle: VolunteerHandle | null = null;
   /** Aborts when the person stops before there is a volunteer. */
   #starting: AbortController | null = null;
@@ -75,6 +86,7 @@ export class VolunteerPanel {
     this.#deps = deps;
     this.#held = new Stored<HeldStages>(deps.storage, 'chorus.held', heldSchema, []);
     this.#working = new Stored(deps.tabStorage, 'chorus.working', z.enum(['webgpu', 'wasm']).nullable(), null);
+    this.#deviceFault = new Stored(deps.tabStorage, 'chorus.gpu', z.string().max(MAX_FAULT).nullable(), null);
   }
 
   get isOff(): boolean {
@@ -84,6 +96,11 @@ export class VolunteerPanel {
   /** True where this tab worked until it was reloaded. */
   get wasWorking(): boolean {
     return this.isOff && this.#working.value !== null;
+  }
+
+  get #past(): PastWork {
+    const isFree = this.#deps.settings.volunteer.value.backend === 'auto';
+    return { held: this.#held.reread(), deviceFault: isFree ? this.#deviceFault.value : null };
   }
 
   /** Called when a start is likely to come. Where this tab worked until it was reloaded, it is all but certain. */
@@ -108,6 +125,7 @@ export class VolunteerPanel {
   change(change: Partial<VolunteerSettings>): void {
     const { settings, clock } = this.#deps;
     settings.volunteer.update(change);
+    if (change.backend !== undefined) this.#deviceFault.value = null;
     this.#stopSettling();
     this.#stopSettling = clock.setTimer(() => this.#apply(), SETTLE_MS);
   }
@@ -129,7 +147,7 @@ export class VolunteerPanel {
     this.#show({ ...STATE_OFF, phase: 'connecting', message: 'Connecting to the signal server' });
     try {
       const { settings, createVolunteer } = this.#deps;
-      const handle = await createVolunteer(settings.volunteer.value, this.#held.reread(), starting.signal);
+      const handle = await createVolunteer(settings.volunteer.value, this.#past, starting.signal);
       starting.signal.throwIfAborted();
       this.#starting = null;
       this.#handle = handle;
@@ -186,6 +204,7 @@ export class VolunteerPanel {
   #follow(handle: VolunteerHandle): void {
     if (this.#handle !== handle) return;
     const state = handle.state;
+    if (state.backend !== this.state.backend) this.#judgeDevice(state);
     this.#show(state);
     if (state.phase === 'serving') this.#remember(state);
     if (['paused', 'finishing', 'off', 'failed'].includes(state.phase)) this.#working.value = null;
@@ -200,6 +219,13 @@ export class VolunteerPanel {
       const entry = { id: this.#nextId++, atMs: this.#deps.clock.wallMs(), text: state.message };
       this.log = [entry, ...this.log].slice(0, MAX_LOG_ENTRIES);
     }
+  }
+
+  /** What is known of the device changes with each backend that is opened, never in between. */
+  #judgeDevice({ backend }: VolunteerState): void {
+    if (backend === null || this.#deps.settings.volunteer.value.backend !== 'auto') return;
+    const { isDeviceFaulty, fallbackReason } = backend;
+    this.#deviceFault.value = isDeviceFaulty ? (fallbackReason?.slice(0, MAX_FAULT) ?? null) : null;
   }
 
   #remember({ model, range, backend }: VolunteerState): void {

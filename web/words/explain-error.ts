@@ -157,6 +157,14 @@ const KNOWN: Partial<Record<ErrorCode, Known>> = {
   },
 };
 
+/** Of code that this page had not loaded before it went. */
+const PROGRAM_GONE: Explanation = {
+  title: 'A part of this page could not be loaded',
+  text: 'The page was probably updated while it was open: load it again. If this stays, the server cannot be reached.',
+  goTo: null,
+  canRetry: true,
+};
+
 /** For codes without an entry. */
 const UNKNOWN: Known = {
   title: 'Something went wrong',
@@ -171,6 +179,7 @@ export function explainError(error: ChorusError): Explanation {
     const title = 'This question is too long for this model';
     return { title, text: `${lengthOf(error)}Edit it, to ask something shorter.`, goTo: null, canRetry: false };
   }
+  if (error.code === 'internal' && error.details['isProgramGone'] === true) return PROGRAM_GONE;
   const known = KNOWN[error.code] ?? UNKNOWN;
   const own = toSentence(error.own ?? '');
   return { ...known, text: (typeof known.text === 'string' ? known.text : known.text(own, error)).trim() };

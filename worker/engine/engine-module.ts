@@ -124,7 +124,7 @@ export interface EngineFunctions {
 
 /** The compiled module. Throws `worker-lost` where it cannot be read. */
 export async function loadEngineModule(): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await moduleBytes());
+  return orProgramGone(WebAssembly.compile(await moduleBytes()));
 }
 
 /** Bytes of engine.wasm, in a browser and in Node. */

@@ -3,6 +3,8 @@ import { sameRange, type StageRange } from '../../model/stage.ts';
 
 export interface LendingSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
+  /** Why `auto` is not to try the graphics device, which failed before; null, or left out, where it did not. */
+  readonly deviceFault?: string | null;
   /** Test only: keep the device's `subgroups` feature. */
   readonly keepSubgroups: boolean;
   /** Memory the person lends. */

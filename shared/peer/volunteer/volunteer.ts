@@ -96,8 +96,9 @@ export class Volunteer {
     if (this.#sitting !== null) return this.resume();
     const { control, worker, clock } = this.#deps;
     const sitting = new AbortController();
-    this.#wanted = this.#settings.backend;
-    this.#whyProcessor = null;
+    const { backend, deviceFault = null } = this.#settings;
+    this.#whyProcessor = backend === 'auto' ? deviceFault : null;
+    this.#wanted = this.#whyProcessor === null ? backend : 'wasm';
     this.#sitting = sitting;
     this.#isPaused = false;
     this.#history = new ServingHistory();
@@ -361,8 +362,8 @@ export class Volunteer {
   }
 
   /** The thread may have chosen another backend for a stage than it started with. */
-  #adopt({ backend, runtimeVersion, fallbackReason, numericClass }: LoadedStage): void {
-    this.#backend = { backend, runtimeVersion, fallbackReason, numericClass };
+  #adopt({ backend, runtimeVersion, fallbackReason, isDeviceFaulty, numericClass }: LoadedStage): void {
+    this.#backend = { backend, runtimeVersion, fallbackReason, isDeviceFaulty, numericClass };
     this.#update({ backend: this.#backend });
   }
 

@@ -96,6 +96,11 @@ export class RecordCollector {
     );
   }
 
+  /** Replicas that were asked, over a link that holds, and have signed nothing. */
+  get withholding(): readonly RecordSource[] {
+    return [...this.#asked.values()].filter(({ step }) => step === 'asked').map(({ source }) => source);
+  }
+
   /** The claims that came with these records. */
   get claims(): readonly CollectedClaim[] {
     return [...this.#asked.values()].flatMap(({ step, claim }) => (step === 'over' && claim !== null ? [claim] : []));

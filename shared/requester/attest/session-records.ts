@@ -13,6 +13,8 @@ import { RecordCollector } from './record-collector.ts';
 export interface RecordsNews {
   /** A replica signed something else than it was asked for, or than it committed to. */
   wrong(source: RecordSource, code: CheckFailure): void;
+  /** A replica was asked to sign what it did, and has not in time. */
+  withheld(source: RecordSource): void;
   /** Nothing more is waited for. */
   recorded(): void;
 }
@@ -73,6 +75,7 @@ export class SessionRecords {
   /** Hands the server what replicas claim credit for, stage by stage: it believes nothing that their requester says of them. */
   #end(collector: RecordCollector): void {
     const { id: session, route } = this.#host.session;
+    for (const source of collector.withholding) this.#news.withheld(source);
     route.stages.forEach((_, stage) => {
       const claims = collector.claims.filter((claim) => claim.stage === stage);
       // One alone is held against nothing.

@@ -8,7 +8,7 @@ import {
   type CheckCounts,
   type SpanCheck,
 } from '../../judge/finding.ts';
-import { MAX_REROUTES } from '../../limits.ts';
+import { COMMIT_TIMEOUT_MS, MAX_REROUTES, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import type { Sampling } from '../../rows/sampler.ts';
 import type { AnswerEvent, GenerateRequest, Usage } from '../answer-event.ts';
@@ -17,6 +17,8 @@ type EndEvent = Extract<AnswerEvent, { type: 'end' }>;
 /** Why nothing more is fed: the answer is whole, or goes on over another route whose lease is longer. */
 export type Closing = 'stop' | 'length' | 'renew';
 
+/** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
+export const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 const MIN_CAPACITY = 512;
 /** The most faults that a receipt may name. */
 const MAX_FAULTS = 256;

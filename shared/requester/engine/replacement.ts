@@ -11,8 +11,11 @@ const MAX_REPLACEMENTS = 16;
 /** Another route that is asked for while the answer goes on in its session as well as it can. */
 export interface Replacement {
   readonly session: LiveSession;
-  /** `bare`: a stage has nobody who checks it; `slow`: too slow, as far as can be told; `lost`: nothing comes any more. */
-  readonly why: 'bare' | 'slow' | 'lost';
+  /**
+   * `bare`: a stage has nobody who checks it; `slow`: too slow, as far as can be told; `lost`: nothing comes any more; `unsigned`:
+   * the answer is complete, and a record of it is withheld.
+   */
+  readonly why: 'bare' | 'slow' | 'lost' | 'unsigned';
   readonly error: ChorusError;
   readonly blamed: readonly PeerId[];
 }

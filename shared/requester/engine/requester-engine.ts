@@ -2,29 +2,24 @@ import type { Reply } from '../../ask.ts';
 import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
-import { COMMIT_TIMEOUT_MS, REVEAL_TIMEOUT_MS } from '../../limits.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
-import { sampleToken, type Sample } from '../../rows/sampler.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
 import type { TokenRedraw } from '../audit/span-audit.ts';
 import type { Lap } from '../feed/returns.ts';
-import type { FoundFault } from '../found-fault.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseMessage, releaseOfReplay } from '../route-release.ts';
 import { LiveSession } from '../session/live-session.ts';
 import { isEffect, type SessionNews, type SessionOut, type Stall } from '../session/session-news.ts';
-import { Answer, type Closing } from './answer.ts';
-import { DrawnAgain } from './drawn-again.ts';
+import { Answer, END_TIMEOUT_MS, type Closing } from './answer.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
-import { faultEvent, FaultReports } from './fault-reports.ts';
+import { FaultReports } from './fault-reports.ts';
 import { isBarer, isBetter, reroutedBy, Replacements, type Replacement } from './replacement.ts';
 import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 import { lossOfBare, lossOfBroken, Tellers, type SessionLoss } from './session-loss.ts';
-
-/** The longest wait between two verdicts of a complete answer; the check itself has shorter limits. */
-const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
+import { SigningAgain } from './signing-again.ts';
+import { TokenDraws } from './token-draws.ts';
 
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
@@ -36,13 +31,17 @@ const END_TIMEOUT_MS = COMMIT_TIMEOUT_MS + REVEAL_TIMEOUT_MS + 5_000;
 export class RequesterEngine {
   readonly #config: RequesterConfig;
   readonly #search: RouteSearch;
-  readonly #reports = new FaultReports();
+  readonly #reports = new FaultReports({
+    nextTicket: () => ++this.#lastTicket,
+    push: (effect) => this.#effects.push(effect),
+    emit: (event) => this.#emit(event),
+  });
   readonly #tellers = new Tellers();
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
   readonly #replacements = new Replacements();
-  readonly #drawnAgain = new DrawnAgain();
+  readonly #draws: TokenDraws;
   #session: LiveSession | null = null;
   /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
   #isAlignDue = false;
@@ -51,22 +50,32 @@ export class RequesterEngine {
   #lastTicket = 0;
   /** The evidence of a complete answer, while its replicas' records come in. */
   #draft: EvidenceDraft | null = null;
+  #signing = new SigningAgain();
 
   constructor(config: RequesterConfig) {
     this.#config = config;
     this.#search = new RouteSearch(config.self);
+    this.#draws = new TokenDraws({
+      endTokens: config.manifest.config.endTokens,
+      now: () => this.#now,
+      emit: (event) => this.#emit(event),
+      perform: (session, out) => this.#perform(session, out),
+      align: (session) => this.#align(session),
+      feed: (session) => this.#feed(session),
+      close: (session, answer, closing) => this.#closeWith(session, answer, closing),
+    });
   }
 
   /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   get deadlineMs(): number {
-    const waits = [this.#search, this.#reports, this.#session];
+    const waits = [this.#search, this.#reports, this.#session, this.#signing];
     return Math.min(this.#isEnding ? this.#endByMs : Infinity, ...waits.map((each) => each?.deadlineMs ?? Infinity));
   }
 
   /** True if a complete answer waits for nothing but its last verdicts; every other wait has a limit of its own. */
   get #isEnding(): boolean {
     const closing = this.#answer?.closing ?? null;
-    if (closing === null || this.#session?.isSettling === true) return false;
+    if (closing === null || this.#session?.isSettling === true || this.#signing.isOpen) return false;
     return closing === 'renew' || (!this.#reports.isWaiting && this.#draft?.isOpen !== true);
   }
 
@@ -105,7 +114,8 @@ export class RequesterEngine {
         if (this.#search.isOn) this.#requestRoute(this.#replacements.sought?.session);
         return;
       case 'reported':
-        return this.#onReported(event.ticket, event.isAccepted);
+        this.#reports.reported(event.ticket, event.isAccepted);
+        return this.#endIfWhole();
       case 'time':
         return this.#onTime();
       default:
@@ -134,8 +144,8 @@ export class RequesterEngine {
 
   #take(step: SearchStep, before?: LiveSession): void {
     if (step.type === 'fail') return this.#fail(step.error);
-    const after = before?.route.session ?? null;
-    this.#effects.push({ type: 'request-route', capacity: this.#answer?.capacity ?? 1, exclude: step.exclude, after });
+    const [capacity, after] = [this.#answer?.capacity ?? 1, before?.route.session ?? null];
+    this.#effects.push({ type: 'request-route', capacity, exclude: step.exclude, after });
   }
 
   #onRouted(signed: SignedRoute): void {
@@ -165,7 +175,8 @@ export class RequesterEngine {
       if (sought !== null) this.#bear(sought);
       else this.#take(step);
     }
-    for (const event of this.#reports.expire(nowMs)) this.#emit(event);
+    this.#reports.expire(nowMs);
+    if (nowMs >= this.#signing.deadlineMs) this.#giveUpSigning();
     if (nowMs >= (this.#session?.deadlineMs ?? Infinity)) this.#toSession({ type: 'time' });
     this.#endIfWhole();
   }
@@ -175,7 +186,7 @@ export class RequesterEngine {
     for (const each of out) {
       const isCurrent = this.#session === session;
       if (each.type === 'ask') this.#ask(session, each);
-      else if (each.type === 'fault') this.#report(each.fault);
+      else if (each.type === 'fault') this.#reports.report(each.fault, this.#answer !== null, this.#now.nowMs);
       else if (isEffect(each)) {
         if (isCurrent || each.type !== 'connect') this.#effects.push(each);
       } else if (isCurrent) this.#onNews(session, each);
@@ -185,9 +196,11 @@ export class RequesterEngine {
   /** A session that is gone hears no reply. */
   #ask(session: LiveSession, { what, then }: Extract<SessionOut, { type: 'ask' }>): void {
     const hear = (reply: Reply): void => {
-      const isCurrent = this.#session === session;
-      const out = isCurrent ? session.hear(() => then(reply), this.#now) : [];
-      this.#perform(session, out);
+      if (this.#session === session)
+        this.#perform(
+          session,
+          session.hear(() => then(reply), this.#now),
+        );
     };
     this.#effects.push({ type: 'ask', what, then: (reply, now) => this.#act(now, () => hear(reply)) });
   }
@@ -196,13 +209,14 @@ export class RequesterEngine {
   #align(session: LiveSession): void {
     this.#isAlignDue = this.#answer !== null && session.isSettling;
     if (this.#answer === null || this.#isAlignDue) return;
-    this.#drawnAgain.forget();
+    this.#draws.forget();
     this.#perform(session, session.align(this.#answer.history, this.#now));
     this.#feed(session);
   }
 
   #feed(session: LiveSession): void {
     const answer = this.#answer;
+    if (this.#signing.isRunning) return this.#perform(session, session.feed(this.#signing.rows, this.#now));
     if (this.#session !== session || answer === null || answer.closing !== null || session.isHalted) return;
     if (this.#isAlignDue) return this.#align(session);
     this.#perform(session, session.feed(answer.history, this.#now, answer.drawnEnd - 1));
@@ -211,47 +225,17 @@ export class RequesterEngine {
   #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const answer = this.#answer;
     if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
-    const { prompt, lapMs } = lap;
-    if (prompt !== null) this.#emit({ type: 'prompt', ...prompt });
-    const candidates = this.#drawnAgain.take(session, answer, lap);
-    const position = answer.history.length;
-    if (candidates === 'waiting') return this.#feed(session);
-    if (candidates === 'differs') {
-      const reason = 'other volunteers draw another token';
-      this.#emit({ type: 'rerouted', reason, volunteer: null, from: position });
-      return this.#align(session);
-    }
-    const sample = sampleToken(candidates, answer.sampling, position);
-    session.drew(sample.token, position, answer.sampling);
-    this.#goOn(session, answer, sample, { lapMs, hops });
+    if (this.#signing.isRunning) return this.#perform(session, session.closeSpan(this.#now));
+    this.#draws.take(session, answer, lap, hops);
   }
 
-  /** Goes on with the token for the end of the history, or ends with it; it came with a lap, or with another's check. */
-  #goOn(
-    session: LiveSession,
-    answer: Answer,
-    { token, logprob }: Sample,
-    lap: { readonly lapMs: number; readonly hops: readonly HopTiming[] } | null,
-  ): void {
-    if (this.#config.manifest.config.endTokens.includes(token)) return this.#closeWith(session, answer, 'stop');
-    const position = answer.history.length;
-    if (lap !== null) session.count(lap.lapMs);
-    const whole = answer.push(token);
-    this.#emit({ type: 'token', token, logprob, position, lapMs: lap?.lapMs ?? 0, hops: lap?.hops ?? [] });
-    const closing = whole ?? (session.isEnding(this.#now.nowMs) ? 'renew' : null);
-    if (closing === null) this.#feed(session);
-    else this.#closeWith(session, answer, closing);
-  }
-
-  /** Takes another replica's draw in place of the primary's, and back what came after it. */
+  /** Takes another replica's draw in place of the primary's. */
   #onRedrawn(session: LiveSession, redraw: TokenRedraw): void {
-    const [answer, { stage, by: volunteer, position: from }] = [this.#answer, redraw];
+    if (this.#signing.isRunning) return this.#giveUpSigning();
+    const answer = this.#answer;
+    if (answer !== null && !this.#isAlignDue) return this.#draws.redraw(session, answer, redraw);
     // Of an answer that is over the token stays as its prompt has it; the session is cut, for its check waits for that.
-    if (answer === null || this.#isAlignDue) return this.#perform(session, session.redraw(redraw, null, this.#now));
-    answer.takeBack(from);
-    this.#emit({ type: 'redrawn', stage, volunteer, from });
-    this.#perform(session, session.redraw(redraw, answer.sampling, this.#now));
-    this.#goOn(session, answer, redraw, null);
+    this.#perform(session, session.redraw(redraw, null, this.#now));
   }
 
   #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
@@ -265,11 +249,14 @@ export class RequesterEngine {
   #endIfWhole(): void {
     const [answer, session] = [this.#answer, this.#session];
     if (answer === null || answer.closing === null) return;
-    if (answer.closing !== 'renew' && answer.isWhole && session !== null) this.#record(session, answer);
+    const mayRecord = this.#signing.isOpen ? this.#signing.isChecked : answer.isWhole;
+    if (answer.closing !== 'renew' && mayRecord && session !== null) this.#record(session, answer);
     if (!this.#isEnding) return;
     if (!answer.isWhole && this.#now.nowMs < this.#endByMs) return;
     const evidence = this.#draft?.finish(answer, this.#now.wallMs) ?? null;
-    if (answer.closing !== 'renew') this.#finish(answer, answer.closing, answer.isWhole, evidence);
+    if (session !== null && evidence !== null && this.#signAgain(session, evidence)) return;
+    if (answer.closing !== 'renew')
+      this.#finish(answer, answer.closing, answer.isWhole, this.#signing.better(evidence));
     else if (session !== null) this.#renew(session, answer);
   }
 
@@ -278,6 +265,23 @@ export class RequesterEngine {
     if (this.#draft !== null) return;
     this.#draft = new EvidenceDraft(session, answer, this.#config.random(SALT_BYTES));
     this.#perform(session, session.record(this.#draft.salt, this.#now));
+  }
+
+  /** Looks for others to sign a complete answer where a record that its verdict rests on is withheld; false where that is over. */
+  #signAgain(session: LiveSession, evidence: Evidence): boolean {
+    const sought = this.#replacements.isSpent ? null : this.#signing.seek(session, evidence, this.#now.nowMs);
+    if (sought === null) return false;
+    this.#search.doubt(sought.blamed);
+    this.#seek(sought);
+    return true;
+  }
+
+  #giveUpSigning(): void {
+    const [session, { sought }, isRunning] = [this.#session, this.#replacements, this.#signing.isRunning];
+    this.#signing.end();
+    if (isRunning && session !== null) this.#drop(session, 'cancelled');
+    if (sought !== null) this.#bear(sought);
+    else this.#endIfWhole();
   }
 
   #finish(answer: Answer, reason: 'stop' | 'length' | 'cancelled', isWhole: boolean, evidence: Evidence | null): void {
@@ -291,6 +295,7 @@ export class RequesterEngine {
     this.#replacements.forget();
     this.#search.forgetAnswer();
     this.#draft = null;
+    this.#signing = new SigningAgain();
     this.#answer = null;
     this.#isAlignDue = false;
   }
@@ -299,7 +304,7 @@ export class RequesterEngine {
     const answer = this.#answer;
     if (answer === null) return;
     this.#stopRouting();
-    for (const event of this.#reports.expire(Infinity)) this.#emit(event);
+    this.#reports.expire(Infinity);
     if (this.#session?.isOpen === false) this.#drop(this.#session, 'cancelled');
     const session = this.#session;
     this.#finish(answer, 'cancelled', session !== null && answer.verdictEnd >= session.length, null);
@@ -332,6 +337,7 @@ export class RequesterEngine {
       case 'checked':
         // Until the session is cut back, its verdicts are on the tokens of the answer before.
         if (!this.#isAlignDue) this.#accept(news.check);
+        if (this.#signing.isRunning) this.#signing.checked(news.check.end);
         return this.#endIfWhole();
       case 'redrawn':
         return this.#onRedrawn(session, news.redraw);
@@ -341,6 +347,7 @@ export class RequesterEngine {
         this.#endIfWhole();
         return this.#feed(session);
       case 'recorded':
+        if (this.#signing.isRunning) this.#signing.end();
         return this.#endIfWhole();
       case 'bare':
         return this.#onBare(session, news);
@@ -374,6 +381,7 @@ export class RequesterEngine {
 
   /** Goes on without these as soon as there is a route. A volunteer that is only slow may be drawn again for the next answer. */
   #onStalled(session: LiveSession, { why, volunteers: blamed, error }: Stall): void {
+    if (this.#signing.isRunning) return this.#giveUpSigning();
     if (this.#answer === null || this.#replacements.isSpent) return this.#stay(session);
     this.#search.leaveOut(blamed, why, this.#now.nowMs);
     this.#seek({ session, why: why === 'slow' ? 'slow' : 'lost', error, blamed });
@@ -387,26 +395,31 @@ export class RequesterEngine {
 
   /** Gives up the session for this route; false if the answer is better off where it is. */
   #replace(replacement: Replacement, { route }: SignedRoute): boolean {
-    const [answer, { session, blamed }] = [this.#answer, replacement];
+    const [answer, { session, why, blamed }] = [this.#answer, replacement];
     const isForgiving = answer?.isDone === false && isBarer(route, session.route) && this.#search.forgive(blamed);
-    if (answer === null || answer.isDone || isForgiving || !isBetter(route, replacement)) {
+    if (answer === null || answer.isDone !== (why === 'unsigned') || isForgiving || !isBetter(route, replacement)) {
       this.#effects.push({ type: 'release', release: releaseMessage(route.session, 'cancelled') });
       if (isForgiving) this.#requestRoute(session);
       else this.#bear(replacement);
       return false;
     }
     this.#replacements.take(replacement);
-    if (replacement.why === 'bare') answer.reroute();
+    const isUnsigned = why === 'unsigned';
+    if (why === 'bare') answer.reroute();
+    if (isUnsigned) this.#signing.run();
+    this.#draft = null;
     this.#settleUnchecked(session);
-    const news = reroutedBy(replacement, answer.keepToDraw());
-    this.#drop(session, 'failed');
+    // Of an answer that is only signed anew no token is taken back.
+    const news = reroutedBy(replacement, isUnsigned ? answer.history.length + 1 : answer.keepToDraw());
+    this.#drop(session, isUnsigned ? 'done' : 'failed');
     this.#emit(news);
     return true;
   }
 
   /** Nothing is better than the session that stalls. */
-  #bear({ session, blamed }: Replacement): void {
+  #bear({ session, why, blamed }: Replacement): void {
     this.#stopRouting();
+    if (why === 'unsigned') this.#signing.end();
     this.#search.readmit(blamed);
     this.#stay(session);
   }
@@ -421,6 +434,7 @@ export class RequesterEngine {
   #stopReplacing(): void {
     if (this.#replacements.sought !== null) this.#stopRouting();
     this.#replacements.drop();
+    this.#signing.end();
   }
 
   /** An answer that nobody checks keeps its tokens: they never become better than they are now. */
@@ -432,20 +446,6 @@ export class RequesterEngine {
     const { disputed } = news;
     if (disputed !== null && this.#answer?.mayReroute === false) this.#emit({ type: 'checked', check: disputed });
     this.#reroute(session, lossOfBroken(news));
-  }
-
-  /** Reports a provable fault to the server; people hear of it once the server has answered. */
-  #report(fault: FoundFault): void {
-    if (fault.proof === null) return this.#emit(faultEvent(fault, false));
-    const ticket = ++this.#lastTicket;
-    this.#effects.push({ type: 'report', ticket, proof: fault.proof });
-    if (this.#answer !== null) this.#reports.add(ticket, fault, this.#now.nowMs);
-  }
-
-  #onReported(ticket: number, isAccepted: boolean): void {
-    const event = this.#reports.reported(ticket, isAccepted);
-    if (event !== null) this.#emit(event);
-    this.#endIfWhole();
   }
 
   /** Goes on in another session, in place of one that nobody failed. */
@@ -488,7 +488,7 @@ export class RequesterEngine {
   }
 
   #fail(error: ChorusError): void {
-    for (const event of this.#reports.expire(Infinity)) this.#emit(event);
+    this.#reports.expire(Infinity);
     this.#forgetAnswer();
     this.#effects.push({ type: 'fail', error });
   }

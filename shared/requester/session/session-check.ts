@@ -103,6 +103,7 @@ export class SessionCheck {
   record(salt: Uint8Array<ArrayBuffer>): void {
     this.#records ??= new SessionRecords(this.#host, {
       wrong: (source, code) => this.#onWrongRecord(source, code),
+      withheld: ({ id }) => this.#complainOf(id),
       recorded: () => this.#host.tell({ type: 'recorded' }),
     });
     this.#records.start(salt, this.#audit.live);
@@ -209,6 +210,13 @@ export class SessionCheck {
 
   #onWrongRecord({ id: volunteer, stage, role }: RecordSource, code: CheckFailure): void {
     this.#blame({ volunteer, stage, role, code, start: 0, end: this.#session.length, proof: null });
+  }
+
+  /** The server looks for itself; to people nobody is named for what may have been lost on the way. */
+  #complainOf(volunteer: PeerId): void {
+    if (this.#withholding.has(volunteer)) return;
+    this.#withholding.add(volunteer);
+    this.#session.faults.push({ volunteer, code: 'timeout' });
   }
 
   #onFailed({ peer, partner, stage, role, code, span, proof, isStageBare }: AuditFailure): void {

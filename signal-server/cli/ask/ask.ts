@@ -20,7 +20,7 @@ import { numberWithin, serverOption } from '../terminal/option-values.ts';
 import { reachServer } from '../terminal/reach-server.ts';
 import { UsageError } from '../terminal/usage-error.ts';
 import { keepReceipt, makeAskedReceipt } from './ask-receipt.ts';
-import { describeChecks } from './describe-checks.ts';
+import { countReaders, describeChecks, describeReaders } from './describe-checks.ts';
 import { RouteReport } from './route-report.ts';
 
 interface AskOptions {
@@ -32,6 +32,7 @@ interface AskOptions {
   readonly topP: number;
   readonly seed?: number;
   readonly route?: true;
+  readonly json?: true;
   readonly early?: true;
   readonly receipt?: string;
   readonly secrets?: string;
@@ -60,6 +61,7 @@ export function defineAsk(command: Command): void {
     .option('--seed <number>', 'makes a choice by chance repeatable', numberWithin(0, Number.MAX_SAFE_INTEGER, 'whole'))
     .option('--early', 'print each token at once, before its check')
     .option('--route', 'say on standard error who answers and where the time goes')
+    .option('--json', 'print answer, verdict, receipt and how many could read the prompt as JSON once it is over')
     .option('--receipt <file>', 'write the receipt of the answer, which chorus verify reads')
     .option(
       '--secrets <file>',
@@ -128,13 +130,14 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     const report = new RouteReport(performance.now());
     let answer = '';
     let ended: Extract<AnswerEvent, { type: 'end' }> | null = null;
+    const routes: Extract<AnswerEvent, { type: 'routed' }>[] = [];
     for await (const event of requester.openConversation({ manifest, digest }).generate(request)) {
       report.add(event, performance.now());
       const piece = released.take(event);
       answer += piece;
-      process.stdout.write(piece);
-      if (event.type === 'end') process.stdout.write('\n');
+      if (!options.json) process.stdout.write(event.type === 'end' ? `${piece}\n` : piece);
       if (options.route) for (const line of describe(event, report)) process.stderr.write(`${line}\n`);
+      if (event.type === 'routed') routes.push(event);
       if (event.type === 'end') ended = event;
     }
     if (ended === null) return;
@@ -146,6 +149,13 @@ async function askNetwork(prompt: string, options: AskOptions, signal: AbortSign
     // The verdict that others will read in the receipt, where there is one.
     const verdict = made instanceof ChorusError ? ended : { ...made.verdict, reason: ended.reason };
     process.stderr.write(`${describeChecks(verdict, released.summary)}\n`);
+    const readers = countReaders(routes, released.summary);
+    process.stderr.write(`${describeReaders(readers, routes)}\n`);
+    if (options.json) {
+      const { tier, counts } = verdict;
+      const receipt = made instanceof ChorusError ? null : made.id;
+      process.stdout.write(`${JSON.stringify({ answer, tier, counts, readers, receipt }, null, 2)}\n`);
+    }
     const memoryFolder = options.remember ? options.memory : null;
     const hold =
       memoryFolder === null ? null : (note: string) => holdNewHead(note, serverUrl, { memoryFolder, signal });

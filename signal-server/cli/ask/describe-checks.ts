@@ -1,8 +1,29 @@
 import { chunksOf, sayUnchecked } from '#shared/judge/describe-unchecked.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import { readersOf } from '#shared/route/readers.ts';
 import type { CheckSummary } from '#shared/requester/engine/check-summary.ts';
 
 type End = Extract<AnswerEvent, { type: 'end' }>;
+
+type Routed = Extract<AnswerEvent, { type: 'routed' }>;
+
+/** How many volunteers of these routes could read what was asked, settling ones included. */
+export function countReaders(
+  routes: readonly Pick<Routed, 'route'>[],
+  { thirds }: Pick<CheckSummary, 'thirds'>,
+): number {
+  return readersOf(
+    routes.map(({ route }) => route),
+    thirds,
+  ).size;
+}
+
+/** Who could read what was asked, in one line for people. */
+export function describeReaders(count: number, routes: readonly Pick<Routed, 'links'>[]): string {
+  const isRelayed = routes.some(({ links }) => links.some(({ transport }) => transport === 'relay'));
+  const server = isRelayed ? ', and so could the server, whose relay passed it on' : '';
+  return `${count} ${count === 1 ? 'volunteer' : 'volunteers'} could read this prompt${server}`;
+}
 
 /** The checks of an answer, in one line for people. */
 export function describeChecks(end: Pick<End, 'tier' | 'counts' | 'reason'>, summary: CheckSummary): string {

@@ -8,6 +8,7 @@ export interface ServeOptions {
   readonly port?: string;
   readonly host?: string;
   readonly anchors?: string;
+  readonly standIns?: string;
   readonly data?: string;
   readonly minStages?: string;
   readonly iceServers?: string;
@@ -63,13 +64,17 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
     given[name] = value;
   }
   given['turnUrls'] ??= env['CHORUS_TURN_URLS']?.split(/[\s,]+/);
-  const { turnUrls, turnSecret, iceServers, ...rest } = given;
+  const { turnUrls, turnSecret, iceServers, standIns, ...rest } = given;
+  if (typeof standIns === 'string' && !/^\d{1,7}$/.test(standIns)) {
+    throw new UsageError(`--stand-ins '${standIns.slice(0, 100)}': a whole number of MiB, 0 for none`);
+  }
   if ((turnUrls === undefined) !== (turnSecret === undefined)) {
     throw new UsageError('half a TURN server: give both --turn-urls and its secret');
   }
   const named = {
     ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [RENAMED[name] ?? name, value])),
     ...(typeof iceServers === 'string' && { iceServers: parseJson(iceServers, sources.get('iceServers')!) }),
+    ...(standIns !== undefined && { hidden: { standInBytes: 2 ** 20 * Number(standIns) } }),
     ...(turnUrls !== undefined && { turn: { urls: turnUrls, secret: turnSecret } }),
   };
   const parsed = configSchema.safeParse(named, { error: formWords });

@@ -36,6 +36,10 @@ export function defineServe(command: Command): void {
     .option('--port <number>', 'port to listen on, 0 for any (PORT; 8787)')
     .option('--host <address>', 'address to listen on (HOST; 0.0.0.0)')
     .option('--anchors <number>', 'built-in volunteers (CHORUS_ANCHORS; 4)')
+    .option(
+      '--stand-ins <MiB>',
+      'memory for volunteers of its own where no anchors can try a newcomer, 0 for none (2048)',
+    )
     .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
     .option('--min-stages <number>', 'never split an answer over fewer volunteers')
     .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')

@@ -49,7 +49,8 @@ export async function attackAnswers(liar: AnswerLiar, answers: number): Promise<
       truths.set(question, truth);
       honest.push(truth.ms);
     }
-    const keys = new Keys(stand, liar.lies);
+    const keys = new Keys(stand, () => liar.lies(stand));
+    const mischief = (await liar.besides?.(stand.url)) ?? null;
     await keys.fill(liar.keys);
     const given: { readonly question: Question; readonly answer: AskedAnswer | FailedAnswer }[] = [];
     for (const question of asked) {
@@ -57,6 +58,7 @@ export async function attackAnswers(liar: AnswerLiar, answers: number): Promise<
       await keys.fill(liar.keys);
     }
     await keys.stop();
+    await mischief?.stop();
     return rowOf(liar.name, given, truths, honest, keys.ids);
   } finally {
     await stand.stop();

@@ -1,18 +1,21 @@
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
 import type { Candidates } from '#shared/rows/logits-row.ts';
 import { splitRows } from '#shared/rows/row-chain.ts';
-import type { RunResult } from '#shared/rows/compute.ts';
+import type { RunRequest, RunResult } from '#shared/rows/compute.ts';
 import { joined } from '../../support/traces/span-comparison.ts';
 import { decodeCandidateRow, encodeCandidateRow } from '../logits-rows.ts';
-import type { MetRun, ThreadLies, Told } from './hostile-thread.ts';
+import { startForger, type Mischief } from './forgers.ts';
+import type { MetRun, ThreadLies, Told, Twin } from './hostile-thread.ts';
 
 /** A liar among the volunteers of a whole network. */
 export interface AnswerLiar {
   readonly name: string;
   /** Keys that lie at once, each in this way. */
   readonly keys: number;
-  /** Made anew for each key. */
-  readonly lies: () => ThreadLies;
+  /** Made anew for each key; `stand` tells what no liar can know. */
+  readonly lies: (stand: { readonly isAsking: boolean }) => ThreadLies;
+  /** What it does besides lending. */
+  readonly besides?: (url: string) => Promise<Mischief>;
   /** The temperature at which it is asked. */
   readonly temperature: number;
 }
@@ -84,6 +87,49 @@ const bend = (result: RunResult) =>
 const atBoth = (liar: Omit<AnswerLiar, 'temperature'>): AnswerLiar[] =>
   [0, 1].map((temperature) => ({ ...liar, name: `${liar.name}, temperature ${temperature}`, temperature }));
 
+/** What its second thread computes, from a run of each session on, once the key was tried. */
+const asTwin = (twin: Twin, from: number) =>
+  after(
+    1,
+    ({ runs, result, other }) => {
+      if (other === null) throw new Error('the second thread of the liar computes nothing');
+      return { result: runs < from ? result : other };
+    },
+    { twin },
+  );
+
+/** One stretch of weights, in the middle of a layer, off by one step each. */
+function oneMatrix(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (bytes.length < 2 ** 15) return bytes;
+  const [start, length] = [bytes.length >> 1, Math.min(2 ** 13, bytes.length >> 3)];
+  return bytes.map((byte, at) => (at >= start && at < start + length ? byte ^ 0x11 : byte));
+}
+
+/** Other keys and values of the first chunk than its rows have. */
+function otherFirst(request: RunRequest, runs: number): RunRequest {
+  const { input } = request;
+  if (runs > 1 || input.count < 2) return request;
+  const rows = splitRows(input.bytes, input.count);
+  return { ...request, input: { ...input, bytes: joined([rows[1]!, rows[0]!, ...rows.slice(2)]) } };
+}
+
+/** Lies only where another key of the same liar computes the same stage of the same session. */
+function selectivePair(): (stand: unknown) => ThreadLies {
+  const holders = new Map<string, Set<symbol>>();
+  return () => {
+    const self = Symbol('key');
+    return {
+      layerMs: 0.001,
+      tell({ request: { session, input }, result }) {
+        const place = `${session} ${input.kind}`;
+        const held = (holders.get(place) ?? new Set()).add(self);
+        holders.set(place, held);
+        return { result: held.size > 1 ? flip(result) : result };
+      },
+    };
+  };
+}
+
 export const answerLiars: readonly AnswerLiar[] = [
   ...[0.01, 0.1, 0.5].flatMap((gap) =>
     atBoth({
@@ -128,6 +174,44 @@ export const answerLiars: readonly AnswerLiar[] = [
     name: 'tarpit of 1.5 s a run once it was tried',
     keys: 1,
     lies: after(1, ({ result }) => ({ result, delayMs: 1500 })),
+    temperature: 0,
+  },
+  {
+    name: 'a pair that lies alike once it was tried',
+    keys: 2,
+    lies: after(1, ({ result }) => ({ result: flip(result) }), { layerMs: 0.001 }),
+    temperature: 0,
+  },
+  { name: 'a pair that lies only in each other’s company', keys: 2, lies: selectivePair(), temperature: 0 },
+  {
+    name: 'one matrix of its layers is another, once it was tried',
+    keys: 1,
+    lies: asTwin({ weights: oneMatrix }, 1),
+    temperature: 0,
+  },
+  {
+    name: 'other keys and values of the first chunk, once it was tried',
+    keys: 1,
+    lies: asTwin({ feed: otherFirst }, 2),
+    temperature: 0,
+  },
+  {
+    name: 'claims to take no time and takes 300 ms a run',
+    keys: 1,
+    lies: () => ({ layerMs: 0.001, tell: ({ result }) => ({ result, delayMs: 300 }) }),
+    temperature: 0,
+  },
+  {
+    name: 'honest in hidden sessions alone, as if it knew',
+    keys: 1,
+    lies: (stand) => ({ tell: ({ result }) => ({ result: stand.isAsking ? flip(result) : result }) }),
+    temperature: 0,
+  },
+  {
+    name: 'forged credit and complaints of fresh requesters',
+    keys: 0,
+    lies: () => ({ tell: honest }),
+    besides: startForger,
     temperature: 0,
   },
   {

@@ -48,6 +48,8 @@ const ASK_LIMIT_MS = 120_000;
 export class AnswerStand {
   readonly #server: ServerProcess;
   readonly #client: OpenAI;
+  /** True while a real question is asked: what a liar would give much to know. */
+  isAsking = false;
 
   constructor(server: ServerProcess) {
     this.#server = server;
@@ -69,6 +71,7 @@ export class AnswerStand {
   }
 
   async ask({ content, temperature, seed }: Question): Promise<AskedAnswer | FailedAnswer> {
+    this.isAsking = true;
     const startedAtMs = performance.now();
     const tookMs = () => performance.now() - startedAtMs;
     const messages = [{ role: 'user' as const, content }];
@@ -87,7 +90,13 @@ export class AnswerStand {
       };
     } catch (error) {
       return { failure: String(error).slice(0, 120), ms: tookMs() };
+    } finally {
+      this.isAsking = false;
     }
+  }
+
+  get url(): string {
+    return this.#server.url;
   }
 
   /** A volunteer under a fresh key, whose thread tells `lies`; an honest one without them. */

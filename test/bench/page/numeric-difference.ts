@@ -29,7 +29,7 @@ export async function measureDifferences(
   const onLost = (reason: string): void => console.error(`device lost: ${reason}`);
   const manifest = await readManifest(url);
   const runtimes = new Runtimes();
-  const wasm = openWasm(runtimes, 'compared with', false);
+  const wasm = openWasm(runtimes, 'compared with', { withEngine: false });
   const options = { refuseSoftware: false, clock: pageClock(), onLost };
   const gpu = await openWebGpu(navigator.gpu, runtimes, { ...options, subgroups: false });
   const gpuWithSubgroups = await openWebGpu(navigator.gpu, runtimes, { ...options, subgroups: true });

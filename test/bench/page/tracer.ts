@@ -30,7 +30,7 @@ export async function traceInPage(
   const onLost = (reason: string): void => void lost.push(reason);
   const backend =
     kind === 'wasm' || kind === 'engine'
-      ? openWasm(runtimes, 'asked for', kind === 'engine')
+      ? openWasm(runtimes, 'asked for', { withEngine: kind === 'engine' })
       : await openWebGpu(navigator.gpu, runtimes, {
           subgroups: kind === 'gpu',
           refuseSoftware: kind === 'gpu',

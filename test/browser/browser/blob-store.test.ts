@@ -142,6 +142,17 @@ describe('where the browser’s room is used up', () => {
   });
 });
 
+it.each([null, undefined, 'bytes'])('a record whose bytes are %s is a piece that is not here', async (bytes) => {
+  const { ref } = makeBlob(10);
+  const store = openStore();
+  const database = openBlobDatabase(options(), DATABASE);
+  open.push(database);
+  const piece = { blob: ref.digest, index: 0, digest: ref.pieces[0]!, totalBytes: ref.bytes, bytes: bytes as never };
+  await database.run((opened) => opened.put('pieces', piece));
+  expect([await store.get(ref), (await store.pieces(ref)).size]).toEqual([null, 0]);
+  expect(await store.list()).toEqual([{ digest: ref.digest, storedBytes: 0, totalBytes: ref.bytes }]);
+});
+
 it('where the browser keeps nothing, blobs are in memory until the store is closed', async () => {
   const deny = () => {
     throw new DOMException('the browser’s own words', 'SecurityError');

@@ -24,3 +24,15 @@ test.each<[string, () => Pick<Storage, 'getItem' | 'setItem'> | null, StorageFau
   storage.setItem('test.kept', 'one');
   expect([storage.getItem('test.kept'), faults]).toEqual(['one', [fault]]);
 });
+
+test('a storage that cannot be read is empty, and told', () => {
+  const faults: StorageFault[] = [];
+  const unreadable = { getItem: refusing('SecurityError'), setItem: refusing('SecurityError') };
+  const storage = pageStorage(
+    () => unreadable,
+    (told) => faults.push(told),
+  );
+  expect(storage.getItem('test.kept')).toBeNull();
+  storage.setItem('test.kept', 'one');
+  expect([storage.getItem('test.kept'), faults]).toEqual(['one', ['denied', 'denied']]);
+});

@@ -102,6 +102,22 @@ test('beside the talk is the list: a search narrows it, a link opens one, and it
   await expect.element(screen.getByRole('heading', { level: 1, name: 'How do wrens' })).toBeVisible();
 });
 
+test('the bare address begins a new conversation beside one, and leads back to it from another view', async () => {
+  const { conversation } = await show(1440);
+  await conversation.send('What is a wren?');
+  const address = `#/chats/${conversation.id}`;
+  await expect.poll(() => location.hash).toBe(address);
+  location.hash = '#/verify';
+  await expect.element(screen.getByRole('heading', { name: 'Verify a receipt' })).toBeVisible();
+  await screen.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Ask' }).click();
+  await expect.poll(() => location.hash).toBe(address);
+  await screen.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Ask' }).click();
+  await expect.element(screen.getByRole('heading', { name: 'Ask the chorus' })).toBeVisible();
+  expect([location.hash, conversation.turns.length]).toEqual(['#/', 0]);
+  history.back();
+  await expect.element(screen.getByRole('heading', { level: 1, name: 'What is a wren?' })).toBeVisible();
+});
+
 test('one is renamed, and deleted once that was said twice', async () => {
   const { conversation } = await show(1440);
   const list = screen.getByRole('navigation', { name: 'Conversations' });

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { fetchProgram, programOf } from '../../../web/browser/page-program.ts';
+import type { ChorusError } from '#shared/errors.ts';
+import { explainError } from '../../../web/words/explain-error.ts';
+import { fetchProgram, loadedPart, programOf } from '../../../web/browser/page-program.ts';
 import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
@@ -97,4 +99,12 @@ test.each<[string, Response, string | null]>([
 test('two builds of one page have the same program', () => {
   const parse = () => new DOMParser().parseFromString(page('/assets/index-old.js'), 'text/html');
   expect(programOf(parse())).toBe(programOf(parse()));
+});
+
+test('code that is gone is told in our words, the browser’s own apart', async () => {
+  const gone = new TypeError('Failed to fetch dynamically imported module: /assets/join-x.js');
+  const error = await loadedPart(Promise.reject(gone)).catch((thrown: unknown) => thrown as ChorusError);
+  expect(explainError(error).title).toBe('A part of this page could not be loaded');
+  expect(error).toMatchObject({ details: { isProgramGone: true }, raw: String(gone) });
+  expect(await loadedPart(Promise.resolve('here'))).toBe('here');
 });

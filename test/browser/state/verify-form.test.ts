@@ -85,7 +85,7 @@ test('says why nothing could be read or loaded', async () => {
   const offline = form(() => Promise.reject(new TypeError('no network')));
   await offline.take(givenFiles()['verify-alone']!);
   expect(offline.error?.code).toBe('server-lost');
-  expect(offline.isReady).toBe(false);
+  expect(offline.status).toBe('failed');
 });
 
 test('a conversation’s file gives its last answer, and any other that is chosen, each with its own secrets', async () => {
@@ -103,4 +103,41 @@ test('a conversation’s file gives its last answer, and any other that is chose
   expect([talk.result?.id, failures(talk), talk.salt]).toEqual([made.id, [], made.salt]);
   await talk.take(givenFiles()['verify-alone']!);
   expect([talk.offered, talk.answer, talk.salt]).toEqual([[], '', '']);
+});
+
+test('what was given is there after a reload that the page offered, and once', async () => {
+  sessionStorage.clear();
+  const before = form();
+  await before.take(givenFiles()['verify-all']!);
+  before.salt = `${before.salt.slice(0, -1)}x`;
+  before.leaveIn(sessionStorage);
+  const after = form();
+  await after.resume(sessionStorage);
+  for (const part of ['receipt', 'others', 'answer', 'prompt', 'salt', 'policy', 'tokens'] as const) {
+    expect(after[part], part).toEqual(before[part]);
+  }
+  expect(after.error?.code).toBe('bad-message');
+  after.salt = '';
+  await after.verify();
+  expect(after.result?.id).toBe(made.id);
+  const again = form();
+  await again.resume(sessionStorage);
+  expect(again.receipt).toBeNull();
+});
+
+test('files that are too large to outlive a reload leave the texts that were typed', async () => {
+  const stored = new Map<string, string>();
+  const small = {
+    getItem: (key: string) => stored.get(key) ?? null,
+    setItem(key: string, value: string) {
+      if (value.length < 1_000) stored.set(key, value);
+    },
+  };
+  const before = form();
+  await before.take(givenFiles()['verify-alone']!);
+  before.answer = 'as I was told';
+  before.leaveIn(small);
+  const after = form();
+  await after.resume(small);
+  expect([after.receipt, after.answer]).toEqual([null, 'as I was told']);
 });

@@ -20,6 +20,7 @@ function setUp(options: { fails?: boolean; until?: Promise<void>; clock?: Clock 
   let listener = (): void => undefined;
   const seen = {
     held: [] as HeldStages,
+    faults: [] as (string | null)[],
     slept: 0,
     calls: [] as string[],
     prepared: [] as string[],
@@ -38,10 +39,11 @@ function setUp(options: { fails?: boolean; until?: Promise<void>; clock?: Clock 
     prefetch: () => undefined,
     prepareThread: async (backend) => void seen.prepared.push(backend),
     keepAwake: () => Promise.resolve(() => seen.slept++),
-    createVolunteer: async (_settings, held) => {
+    createVolunteer: async (_settings, past) => {
       await options.until;
       if (options.fails === true) return Promise.reject(new ChorusError('server-lost', 'no server'));
-      seen.held = held;
+      seen.held = past.held;
+      seen.faults.push(past.deviceFault);
       return Promise.resolve({
         get state() {
           return state;
@@ -122,6 +124,52 @@ test('what was held is offered again after a reload, once each, newest first', a
   const reloaded = setUp();
   await reloaded.panel.start();
   expect(reloaded.seen.held.map(({ range }) => range.start)).toEqual([0, 4]);
+});
+
+const onProcessor = (isDeviceFaulty: boolean): VolunteerState => {
+  const state = servingState(0);
+  const fallbackReason = 'the graphics device did not answer within 5 s';
+  return { ...state, backend: { ...state.backend!, backend: 'wasm', fallbackReason, isDeviceFaulty } };
+};
+const working = servingState(0);
+const inMotion = (state: VolunteerState): VolunteerState => ({ ...state, phase: 'loading' });
+
+test('a graphics device that failed is remembered over Stop and Start and over a reload of the tab', async () => {
+  const first = setUp();
+  await first.panel.start();
+  first.show(onProcessor(true));
+  first.panel.stop();
+  await first.panel.start();
+  const reloaded = setUp();
+  await reloaded.panel.start();
+  const fault = 'the graphics device did not answer within 5 s';
+  expect([first.seen.faults, reloaded.seen.faults]).toEqual([[null, fault], [fault]]);
+});
+
+test.each(['webgpu', 'auto'] as const)('choosing %s has a graphics device that failed tried again', async (backend) => {
+  const { panel, seen, show } = setUp();
+  await panel.start();
+  const failed = onProcessor(true);
+  show(failed);
+  panel.change({ backend: 'webgpu' });
+  panel.change({ backend });
+  // What it works with until it has changed is no news.
+  show(inMotion(failed));
+  panel.stop();
+  await panel.start();
+  expect(seen.faults).toEqual([null, null]);
+});
+
+test.each([
+  ['works after all', working],
+  ['is no faster than the processor', onProcessor(false)],
+])('nothing is held against a graphics device that %s', async (_, state) => {
+  const { panel, seen, show } = setUp();
+  await panel.start();
+  show(state);
+  panel.stop();
+  await panel.start();
+  expect(seen.faults).toEqual([null, null]);
 });
 
 test('a failed start says why and lets the person start again', async () => {

@@ -81,6 +81,7 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     expect(asked.output.out).toBe('The capital of France is Paris.\n');
     expect(asked.output.err).toMatch(/^session [0-9a-f]{8}, 2 stages:/);
     expect(asked.output.err).toMatch(/first token after \d+ ms/);
+    expect(asked.output.err).toMatch(/\n2 volunteers could read this prompt, and so could the server, whose relay /);
     expect(asked.output.err).toMatch(/\nreceipt [0-9a-f]{64}, entry 0 of \S+\n$/);
 
     const answer = join(folder, 'answer.txt');
@@ -101,8 +102,12 @@ describe('chorus ask and chorus volunteer', { timeout: 3 * waitMs }, () => {
     const alarmed = await ask();
     expect([alarmed.code, alarmed.out]).toEqual([1, 'The capital of France is Paris.\n']);
     expect(alarmed.err).toMatch(/\nlog: The log shows 2 entries, but it had signed 99 entries before\./);
-    const unasked = await ask('--no-remember');
+    const unasked = await ask('--no-remember', '--json');
     expect([unasked.code, unasked.err.match(/^log: /m)]).toEqual([0, null]);
+    expect(JSON.parse(unasked.out)).toMatchObject({
+      ...{ answer: 'The capital of France is Paris.', tier: 'unchecked', readers: 2 },
+      receipt: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+    });
 
     volunteers.forEach(({ child }) => child.kill('SIGINT'));
     expect(await Promise.all(volunteers.map(({ exitCode }) => exitCode))).toEqual([0, 0]);

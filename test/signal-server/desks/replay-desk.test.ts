@@ -30,6 +30,7 @@ describe('the replay desk', () => {
   let me: Member;
   let anchors: Set<PeerId>;
   let fresh: Set<PeerId>;
+  let standIns: Set<PeerId>;
   let suspended: Set<PeerId>;
   let messages: ServerMessage[];
   let routes: Route[];
@@ -41,7 +42,7 @@ describe('the replay desk', () => {
     clock = new FakeClock();
     registry = new Registry(clock);
     leases = new Leases(clock);
-    [anchors, fresh, suspended] = [new Set(), new Set(), new Set()];
+    [anchors, fresh, standIns, suspended] = [new Set(), new Set(), new Set(), new Set()];
     [messages, routes, refused, signFails] = [[], [], [], false];
     open();
     volunteer(primary, left);
@@ -82,6 +83,7 @@ describe('the replay desk', () => {
         return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isAnchor: (id) => anchors.has(id),
+      isStandIn: (id) => standIns.has(id),
       measuresSpeed: () => false,
       onRefused: (role) => refused.push(role),
       onError: () => undefined,
@@ -115,6 +117,22 @@ describe('the replay desk', () => {
     });
     expect(route!.session).not.toBe(session);
     expect(route!.expiresAtMs - route!.issuedAtMs).toBe(2 * 60_000);
+  });
+
+  it('has a stand-in as a referee only in a session that it works in', async () => {
+    const elsewhere = idOf('4');
+    volunteer(elsewhere, left);
+    for (const id of [shadow, elsewhere]) anchors.add(id);
+    standIns.add(elsewhere);
+    const referee = async () => {
+      await ask({ role: 'referee' });
+      return routes.at(-1)?.stages[0]!.primary.id;
+    };
+    anchors.delete(shadow);
+    expect(await referee()).toBeUndefined();
+    anchors.add(shadow);
+    standIns.add(shadow);
+    expect(await referee()).toBe(shadow);
   });
 
   it('takes a slot for it, until it is given back', async () => {

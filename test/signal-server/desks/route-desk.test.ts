@@ -83,6 +83,7 @@ describe('the route desk', () => {
       planHidden: (asker) => hidden.get(asker) ?? null,
       trust: { standing: (id) => standings.get(id) ?? trusted },
       isAnchor: () => false,
+      isStandIn: () => false,
       measuresSpeed: () => false,
       models: () => [model],
       send(to, message) {

@@ -4,6 +4,7 @@ import type { Offer, ServerMessage } from '#shared/wire/control-message.ts';
 import { VolunteerDesk } from '../../../signal-server/desks/volunteer-desk.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
+import type { Placed } from '../../../signal-server/placement/placement.ts';
 import { planModel, type PlannedModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../../signal-server/placement/registry.ts';
 import type { Gate } from '../../../signal-server/routing/candidate.ts';
@@ -26,6 +27,7 @@ describe('the volunteer desk', () => {
   let gates: Map<PeerId, Gate>;
   let loaded: PeerId[];
   let fresh: Set<PeerId>;
+  let standIns: Map<PeerId, Placed>;
   let sent: { to: PeerId; message: ServerMessage }[];
 
   beforeEach(() => {
@@ -37,6 +39,7 @@ describe('the volunteer desk', () => {
     loaded = [];
     suspensions = new Map();
     fresh = new Set();
+    standIns = new Map();
     open(1);
   });
 
@@ -51,6 +54,11 @@ describe('the volunteer desk', () => {
         standing: (id) => ({ isNew: fresh.has(id) }),
       },
       isAnchor: () => false,
+      standIns: {
+        placeOf: (id) => standIns.get(id) ?? null,
+        isStandIn: (id) => standIns.has(id),
+        failed: () => undefined,
+      },
       models: () => models,
       send: ({ id: to }, message) => sent.push({ to, message }),
       gateOf: ({ id }) => gates.get(id) ?? 'open',
@@ -90,6 +98,14 @@ describe('the volunteer desk', () => {
     for (const name of ['1', '2', '3']) join(name);
     expect(['1', '2', '3'].map(startOf)).toEqual([0, 5, 0]);
     expect(sent.map(({ message }) => message.type)).toEqual(['assign', 'assign', 'assign']);
+  });
+
+  it('gives a stand-in the stage that it is there for, and counts it nowhere', () => {
+    const back = model.grid.find(({ start }) => start === 5)!;
+    standIns.set(idOf('7'), { model: model.digest, span: back });
+    standIns.set(idOf('8'), { model: model.digest, span: back });
+    for (const name of ['7', '8', '1', '2']) join(name);
+    expect(['7', '8', '1', '2'].map(startOf)).toEqual([5, 5, 0, 5]);
   });
 
   /** Where a new key is put beside two volunteers of each half. */

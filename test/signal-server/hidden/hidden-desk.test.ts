@@ -6,6 +6,7 @@ import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { Route } from '#shared/route/route.ts';
 import { HiddenDesk, type HiddenEnd } from '../../../signal-server/hidden/hidden-desk.ts';
 import type { HiddenRun } from '../../../signal-server/hidden/hidden-run.ts';
+import { StandIns } from '../../../signal-server/hidden/stand-ins.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { systemRandom } from '../../../signal-server/machine/system-clock.ts';
 import { Leases } from '../../../signal-server/placement/leases.ts';
@@ -28,16 +29,20 @@ describe('the desk of hidden sessions', () => {
   let clock: FakeClock;
   let registry: Registry;
   let desk: HiddenDesk;
+  let standIns: StandIns;
   let runs: (HiddenRun & { end: (error?: ChorusError) => void })[];
   let results: HiddenEnd[];
   let kept: string[];
   let isBusy: boolean;
+  let isOwn: (one: PeerId) => boolean;
   let suspended: Suspension | null;
 
   beforeEach(() => {
     clock = new FakeClock();
     registry = new Registry(clock);
-    [runs, results, kept, isBusy, suspended] = [[], [], [], false, null];
+    [runs, results, kept, isBusy, isOwn, suspended] = [[], [], [], false, () => false, null];
+    const standInLog = { info: () => undefined, warn: () => undefined };
+    standIns = new StandIns({ clock, registry, mostBytes: 2 ** 40, log: standInLog, models: () => [model] });
     desk = new HiddenDesk({
       ...{ clock, registry, hidden, leases: new Leases(clock), random: systemRandom, log: { info: () => undefined } },
       trust: {
@@ -48,7 +53,8 @@ describe('the desk of hidden sessions', () => {
         failHidden: async (one, _class, reason) => void kept.push(`${one[0]} failed: ${reason}`),
       },
       models: () => [model],
-      isAnchor: (one) => one === id('1') || one === id('2'),
+      standIns,
+      isAnchor: (one) => one === id('1') || one === id('2') || isOwn(one),
       isFilling: () => false,
       isBusy: () => isBusy,
       silenceMs: SILENCE_MS,
@@ -313,9 +319,36 @@ describe('the desk of hidden sessions', () => {
     expect(desk.gateOf(before)).toBe('trial');
   });
 
-  it('cannot try a stage that no anchor holds just so', () => {
+  const half = model.grid.find(({ start, end }) => start === 5 && end < 10)!;
+
+  it('cannot try a stage that no anchor holds just so, where nobody stands in for one', () => {
     attach();
-    const half = model.grid.find(({ start, end }) => start === 5 && end < 10)!;
     expect(desk.gateOf(join('3', half))).toBe('open');
+    expect(runs).toEqual([]);
+  });
+
+  it('has stand-ins compute beside a volunteer whose stage no anchor holds just so, and tries it once they can', () => {
+    const keys: PeerId[] = [];
+    standIns.attach({
+      run(onKey) {
+        keys.push(id('789'[keys.length]!));
+        onKey(keys.at(-1)!);
+        return new Promise(() => undefined);
+      },
+    });
+    attach();
+    const member = join('3', half);
+    expect(desk.gateOf(member)).toBe('trial');
+    expect(runs).toEqual([]);
+    isOwn = (one) => keys.includes(one);
+    for (const key of keys) join(key[0]!, standIns.placeOf(key)!.span);
+    expect(runs).toMatchObject([{ kind: 'trial' }]);
+    runs[0]!.onAsker(asker, true);
+    const planned = desk.planFor(asker, model, request);
+    if (planned?.type !== 'route') throw new Error(JSON.stringify(planned));
+    const replicas = planned.stages.flatMap(({ primary, shadows }) => [primary, ...shadows]);
+    expect(replicas.find(({ id: one }) => one === id('3'))!.span).toEqual(half);
+    expect(replicas.every(({ id: one }) => one === id('3') || keys.includes(one) || one === id('1'))).toBe(true);
+    expect(replicas.filter(({ span }) => span === half || span.start === half.start)).toHaveLength(2);
   });
 });

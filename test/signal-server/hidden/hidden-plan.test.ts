@@ -30,7 +30,8 @@ const others = [candidate('other 1', 0, 5), candidate('other 2', 5, 10)];
 function plan(candidates: Candidate[], wish: Partial<HiddenWish> = {}) {
   const whole: HiddenWish = { target: id('target'), role: 'primary', isAmongAnchors: true, ...wish };
   const isAnchor = (one: PeerId): boolean => one.startsWith('anchor');
-  return planHidden(LAYERS, demand, candidates, whole, isAnchor, new Draw(systemRandom));
+  const isStandIn = (one: PeerId): boolean => one.startsWith('anchor stand-in');
+  return planHidden(LAYERS, demand, candidates, whole, new Draw(systemRandom), { isAnchor, isStandIn });
 }
 
 function stagesOf(planned: ReturnType<typeof plan>) {
@@ -64,6 +65,17 @@ describe('the route of a hidden session', () => {
       const beside = stagesOf(plan(candidates, { isAmongAnchors: false }))[0]!;
       expect(beside.filter((name) => name !== 'target').every((name) => name.startsWith('anchor'))).toBe(true);
     }
+  });
+
+  it('has a stand-in beside the target alone once others can hold the rest, and elsewhere where nobody can', () => {
+    const standIns = [anchor('stand-in 1', 0, 5), anchor('stand-in 2', 5, 10)];
+    const target = candidate('target', 5, 10);
+    for (let i = 0; i < 16; i++) {
+      const stages = stagesOf(plan([...standIns, ...others, target], { isAmongAnchors: false }));
+      expect(stages[0]).toEqual(['other 1']);
+      expect(stages[1]).toEqual(['target', 'anchor stand-in 2']);
+    }
+    expect(stagesOf(plan([...standIns, target], { isAmongAnchors: false }))[0]).toEqual(['anchor stand-in 1']);
   });
 
   it('predicts of the primary that it names, as every route does', () => {

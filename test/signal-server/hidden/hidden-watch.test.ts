@@ -3,12 +3,13 @@ import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import type { CheckFailure, Finding } from '#shared/judge/finding.ts';
+import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { UNSETTLED } from '#shared/requester/engine/session-loss.ts';
 import { CONTRADICTION } from '#shared/requester/session/told-fault.ts';
 import type { Route } from '#shared/route/route.ts';
 import { HiddenWatch } from '../../../signal-server/hidden/hidden-watch.ts';
-import { findingOf, spanOf, tokenEvent } from '../../support/verdicts.ts';
+import { endEvent, findingOf, spanOf, tokenEvent } from '../../support/verdicts.ts';
 
 const [target, anchor, other] = ['1', '3', '5'].map((digit) => digit.repeat(64) as PeerId) as [PeerId, PeerId, PeerId];
 
@@ -75,6 +76,20 @@ describe('what a hidden session shows of its target', () => {
         isMeasured,
       });
     }
+  });
+
+  it('is a failure where it signs nothing at the end, and nothing of one that is not there any more', () => {
+    const over = (...signers: PeerId[]): AnswerEvent => {
+      const attestations = signers.map((replica) => ({ replica }));
+      return { ...endEvent(3), evidence: { attestations } as unknown as Evidence };
+    };
+    expect(watch(routed(target, anchor), checked(exact), over(target, anchor)).end(null).type).toBe('passed');
+    const silent = watch(routed(target, anchor), checked(exact), over(anchor));
+    expect(silent.end(null)).toMatchObject({
+      ...{ type: 'failed', how: 'late', reason: 'it did not sign at the end what it had computed' },
+    });
+    const gone = watch(routed(target, anchor), checked(exact), rerouted(other), routed(anchor, other), over(anchor));
+    expect(gone.end(null).type).toBe('passed');
   });
 
   it('is a failure where one span differs, however many agreed, and says whether its class was measured', () => {

@@ -42,6 +42,7 @@ describe('a volunteer in the draw', () => {
         }),
       },
       isAnchor: (id) => id === idOf('a') || id === idOf('b'),
+      isStandIn: (id) => id === idOf('f'),
       gateOf: ({ volunteer }) => gate ?? (volunteer?.tried === null ? 'trial' : 'open'),
       measuresSpeed: () => true,
     };
@@ -76,6 +77,12 @@ describe('a volunteer in the draw', () => {
       [5, true],
       [5, true],
     ]);
+  });
+
+  it('is nobody that exists for hidden sessions alone', () => {
+    volunteer('f');
+    expect(candidatesFor(model, () => false, sources)).toEqual([]);
+    expect(only({ isStandIn: () => false })).toMatchObject({ id: idOf('f') });
   });
 
   it('is not drawn before it has passed, nor at all after it failed, and is what it says where nobody can try it', () => {

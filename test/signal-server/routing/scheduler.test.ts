@@ -440,6 +440,14 @@ describe('a class that nobody has measured', () => {
     expect(firsts([invented, { ...exact, freeSlots: 0 }, end], { shadows: 1 })).toEqual({ invented: 200 });
   });
 
+  it('gives its place to a replica of an exact class in a route that takes the place of its own, and stays as its shadow', () => {
+    const kept = { ...invented, isKept: true };
+    for (const planned of plans([kept, candidate('exact', 0, 5, { layerMs: 90 }), end], { shadows: 1 })) {
+      expect(primaries(planned)[0]).toBe('exact');
+      expect(shadowsOf(planned)[0]).toEqual(['invented']);
+    }
+  });
+
   it('is not made exact by a name: a key that was not found to compute in its exact class comes no sooner', () => {
     const named = candidate('named', 0, 5, { isMeasured: false });
     expect(firsts([named, candidate('exact', 0, 5, { layerMs: 90 }), end], { shadows: 1 })).toEqual({ exact: 200 });

@@ -119,6 +119,7 @@ export function servingState(atMs: number): VolunteerState {
       numericClass: 'webgpu/nvidia/ampere',
       runtimeVersion: '1.30.0',
       fallbackReason: null,
+      isDeviceFaulty: false,
     },
     model: { name: 'wren', digest: WREN.digest },
     range: SECOND,

@@ -271,7 +271,8 @@ if (show === 'talk') {
 }
 if (show === 'editing') {
   await conversation.send('And another one, with an owl in it?');
-  conversation.editing = conversation.turns[0]!.id;
+  const { id: turn, question: text } = conversation.turns[0]!;
+  conversation.edited = { turn, text };
 }
 if (show === 'context') {
   await conversation.send('And another one, with an owl in it?');

@@ -16,7 +16,7 @@ import { createRandom, randomValues } from '../../support/synthetic-weights.ts';
 const TOLERANCE = 2e-4;
 const runtimes = new Runtimes();
 const engine = openWasm(runtimes, 'a test');
-const runtime = openWasm(runtimes, 'a test', false);
+const runtime = openWasm(runtimes, 'a test', { withEngine: false });
 const random = createRandom(23);
 
 /** A stage in the engine and in the runtime. */

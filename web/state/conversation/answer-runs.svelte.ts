@@ -7,7 +7,8 @@ import type { KeptId } from '../../conversations/kept-conversation.ts';
 import { pathTo } from '../../conversations/turn-tree.ts';
 import type { Chat, OpenChat, SamplingWishes } from './chat.ts';
 import type { ConversationSaver } from './conversation-saver.ts';
-import type { Turn, TurnTree } from './turn-tree.svelte.ts';
+import type { UnwrittenTurn } from './kept-conversations.svelte.ts';
+import { keptTurn, type Turn, type TurnTree } from './turn-tree.svelte.ts';
 
 export interface AnswerRunsDeps {
   readonly openChat: OpenChat;
@@ -46,6 +47,13 @@ export class AnswerRuns {
   /** Conversations with an answer or a receipt being made. */
   get trees(): readonly TurnTree[] {
     return this.#runs.map(({ tree }) => tree);
+  }
+
+  /** The answers being made, as far as they have come. */
+  get unwritten(): readonly UnwrittenTurn[] {
+    return this.#runs
+      .filter(({ turn }) => turn.answer.isRunning)
+      .map(({ tree, turn }) => ({ conversation: tree.id, turn: keptTurn(turn) }));
   }
 
   /** True while an answer is being made in this conversation. */

@@ -6,13 +6,22 @@ import { AnswerRuns, type AnswerRunsDeps } from './answer-runs.svelte.ts';
 import { ShownAnswer } from './answer.svelte.ts';
 import type { SamplingWishes } from './chat.ts';
 import { ConversationSaver } from './conversation-saver.ts';
-import type { KeptConversations } from './kept-conversations.svelte.ts';
+import type { KeptConversations, UnwrittenTurn } from './kept-conversations.svelte.ts';
 import { TurnTree, type Turn } from './turn-tree.svelte.ts';
 
 /** What one tab has open, kept where it outlives a reload of the tab. */
 export interface OpenInTab {
   readonly conversation: KeptId | null;
   readonly draft: string;
+  /** The question that is being edited, as it stands. */
+  readonly edited: EditedQuestion | null;
+  /** Answers that were being made when the page was left: the device may have less of them. */
+  readonly unwritten: readonly UnwrittenTurn[];
+}
+
+export interface EditedQuestion {
+  readonly turn: KeptId;
+  readonly text: string;
 }
 
 export interface DialogueDeps extends Omit<AnswerRunsDeps, 'saver'> {
@@ -32,13 +41,14 @@ const DRAFT_MS = 300;
 export class Dialogue {
   /** `missing` where the conversation that was wanted is not on this device. */
   status: 'shown' | 'opening' | 'missing' = $state('shown');
-  /** The turn whose question is being edited. */
-  editing: KeptId | null = $state(null);
   readonly kept: KeptConversations;
 
   readonly #deps: DialogueDeps;
   #tree: TurnTree = $state.raw() as TurnTree;
   #draft = $state('');
+  #edited: EditedQuestion | null = $state.raw(null);
+  /** True until this tab's conversation is opened, or another. */
+  #isUntouched = true;
   /** Oldest turns that the next question leaves out; null: as many as the last one did. */
   #leaveOut: number | null = $state(null);
   readonly #saver: ConversationSaver;
@@ -51,7 +61,9 @@ export class Dialogue {
     this.#saver = new ConversationSaver(deps.kept, deps.clock);
     this.#runs = new AnswerRuns({ ...deps, saver: this.#saver });
     this.#tree = this.#newTree();
-    this.#draft = deps.tab.value.draft;
+    const { draft, unwritten } = deps.tab.value;
+    this.#draft = draft;
+    void this.kept.recover(unwritten);
   }
 
   get id(): KeptId {
@@ -86,8 +98,17 @@ export class Dialogue {
 
   set draft(draft: string) {
     this.#draft = draft;
-    this.#stopDraft?.();
-    this.#stopDraft = this.#deps.clock.setTimer(() => this.#keepTab(), DRAFT_MS);
+    this.#keepTabSoon();
+  }
+
+  /** The question that is being edited, as it stands; null while none is. */
+  get edited(): EditedQuestion | null {
+    return this.#edited;
+  }
+
+  set edited(edited: EditedQuestion | null) {
+    this.#edited = edited;
+    this.#keepTabSoon();
   }
 
   /** Oldest turns that the next question leaves out. */
@@ -121,11 +142,13 @@ export class Dialogue {
     if (running !== undefined) return this.#show(running);
     const tree = new TurnTree(id);
     tree.title = this.kept.titleOf(id);
+    const { edited } = this.#deps.tab.value;
     this.#show(tree, 'opening');
     const opened = await this.kept.open(id);
     if (this.#tree !== tree) return;
-    if (opened === null) this.status = 'missing';
-    else this.#show(TurnTree.restored(opened.kept, opened.evidenceOf));
+    if (opened === null) return void (this.status = 'missing');
+    this.#show(TurnTree.restored(opened.kept, opened.evidenceOf));
+    if (this.turns.some((turn) => turn.id === edited?.turn)) this.edited = edited;
   }
 
   /** Shows an empty conversation. The one before is kept, and an answer that is being made in it goes on. */
@@ -163,7 +186,7 @@ export class Dialogue {
   async sendEdited(turn: Turn, question: string): Promise<void> {
     const text = question.trim();
     if (text === '' || this.isRunning) return;
-    this.editing = null;
+    this.edited = null;
     await this.#ask(turn.parent, text, turn.leftOut);
   }
 
@@ -184,7 +207,7 @@ export class Dialogue {
   choose(turn: Turn): void {
     if (this.isRunning) return;
     this.#tree.choose(turn);
-    this.editing = null;
+    this.edited = null;
     this.#leaveOut = null;
     this.#saver.now(this.#tree);
   }
@@ -224,7 +247,8 @@ export class Dialogue {
 
   /** Puts on the device what waits for its turn, since the page may be about to go; resolves once that is done. */
   async flush(): Promise<void> {
-    this.#keepTab();
+    // At once, since the page may be gone before the device has written anything.
+    this.#keepTab(this.#runs.unwritten);
     for (const tree of this.#runs.trees) this.#saver.now(tree);
     await this.kept.written;
   }
@@ -236,7 +260,8 @@ export class Dialogue {
   #show(tree: TurnTree, status: Dialogue['status'] = 'shown'): void {
     this.#tree = tree;
     this.status = status;
-    this.editing = null;
+    this.#isUntouched = false;
+    this.#edited = null;
     this.#leaveOut = null;
     this.#keepTab();
     this.#runs.lookAt(tree);
@@ -245,6 +270,7 @@ export class Dialogue {
   async #ask(parent: KeptId | null, question: string, leftOut: number, temperature?: number): Promise<void> {
     const { clock } = this.#deps;
     const [tree, before] = [this.#tree, this.last];
+    this.#isUntouched = false;
     const answer = new ShownAnswer(clock.nowMs());
     if (before !== null && this.#runs.hasChat(tree)) answer.continueOn(before.answer);
     const turn: Turn = { id: this.#freshId(), parent, question, askedAtMs: clock.wallMs(), leftOut, answer };
@@ -255,11 +281,23 @@ export class Dialogue {
     await this.#runs.answer(tree, turn, temperature);
   }
 
-  #keepTab(): void {
+  #keepTabSoon(): void {
+    this.#stopDraft?.();
+    this.#stopDraft = this.#deps.clock.setTimer(() => this.#keepTab(), DRAFT_MS);
+  }
+
+  #keepTab(unwritten: readonly UnwrittenTurn[] = []): void {
     this.#stopDraft?.();
     this.#stopDraft = null;
+    const { tab } = this.#deps;
     const isThere = this.turns.length > 0 || this.status === 'opening';
-    this.#deps.tab.value = { conversation: isThere ? this.id : null, draft: this.#draft };
+    const before = this.#isUntouched ? tab.value : null;
+    tab.value = {
+      conversation: isThere ? this.id : (before?.conversation ?? null),
+      draft: this.#draft,
+      edited: before?.edited ?? this.#edited,
+      unwritten,
+    };
   }
 
   #freshId(): KeptId {

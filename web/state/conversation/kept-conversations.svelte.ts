@@ -1,6 +1,12 @@
 import type { ConversationStore } from '../../conversations/conversation-store.ts';
 import { exportConversation } from '../../conversations/export-conversation.ts';
-import { isFoundIn, titleOf, type KeptConversation, type KeptId } from '../../conversations/kept-conversation.ts';
+import {
+  isFoundIn,
+  titleOf,
+  type KeptConversation,
+  type KeptId,
+  type KeptTurn,
+} from '../../conversations/kept-conversation.ts';
 import type { KeptEvidence } from '../../conversations/kept-evidence.ts';
 import { mergeTurns } from '../../conversations/turn-tree.ts';
 
@@ -12,6 +18,12 @@ export interface ConversationSummary {
 
 /** How the answer of a turn was made; null where that is not kept. */
 export type EvidenceOf = (turn: KeptId) => KeptEvidence | null;
+
+/** A turn whose answer was being made when the page was left. */
+export interface UnwrittenTurn {
+  readonly conversation: KeptId;
+  readonly turn: KeptTurn;
+}
 
 /** The conversations that this device keeps, newest first. */
 export class KeptConversations {
@@ -89,6 +101,18 @@ export class KeptConversations {
     });
   }
 
+  /** Takes up what had come of answers when the page was left, where the device has less of them. */
+  async recover(unwritten: readonly UnwrittenTurn[]): Promise<void> {
+    for (const { conversation, turn } of unwritten) {
+      await this.#write(async () => {
+        const there = await this.#store.conversations.get(conversation);
+        const kept = there?.turns.find(({ id }) => id === turn.id);
+        if (there === null || (kept !== undefined && !isMore(turn, kept))) return;
+        await this.#put({ ...there, turns: mergeTurns([turn], there.turns) });
+      });
+    }
+  }
+
   /** Keeps how an answer was made. */
   async saveEvidence(conversation: KeptId, turn: KeptId, evidence: KeptEvidence): Promise<void> {
     if (!this.isDeleted(conversation)) await this.#store.evidence.put(turn, evidence);
@@ -150,4 +174,9 @@ export class KeptConversations {
       .sort((a, b) => b.updatedAtMs - a.updatedAtMs)
       .map(({ id, title, updatedAtMs }) => ({ id, title, updatedAtMs }));
   }
+}
+
+/** True where more of the same answer is in `turn`. One that has ended, or is written in another tab, goes before. */
+function isMore(turn: KeptTurn, kept: KeptTurn): boolean {
+  return kept.answer.state === 'running' && turn.answer.tokens > kept.answer.tokens;
 }

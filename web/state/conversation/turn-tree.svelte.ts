@@ -1,4 +1,10 @@
-import { MAX_TEXT, titleOf, type KeptConversation, type KeptId } from '../../conversations/kept-conversation.ts';
+import {
+  MAX_TEXT,
+  titleOf,
+  type KeptConversation,
+  type KeptId,
+  type KeptTurn,
+} from '../../conversations/kept-conversation.ts';
 import type { KeptEvidence } from '../../conversations/kept-evidence.ts';
 import { branchesAt, lastBelow, pathTo } from '../../conversations/turn-tree.ts';
 import { ShownAnswer } from './answer.svelte.ts';
@@ -80,12 +86,13 @@ export class TurnTree {
   /** As it is kept; null before the first question. */
   get kept(): KeptConversation | null {
     if (this.#leaf === null) return null;
-    const turns = this.turns.map(({ answer, question, ...turn }) => ({
-      ...turn,
-      question: question.slice(0, MAX_TEXT),
-      answer: answer.kept,
-    }));
+    const turns = this.turns.map(keptTurn);
     const [createdAtMs, updatedAtMs] = [this.#createdAtMs, this.#updatedAtMs];
     return { id: this.id, title: this.title, createdAtMs, updatedAtMs, leaf: this.#leaf, turns };
   }
+}
+
+/** A turn as it is kept. */
+export function keptTurn({ answer, question, ...turn }: Turn): KeptTurn {
+  return { ...turn, question: question.slice(0, MAX_TEXT), answer: answer.kept };
 }

@@ -245,6 +245,72 @@ test('a reload in mid-answer shows what had come, unchecked where it was not che
   before.stop();
 });
 
+test('a reload that leaves the device no time to write loses no word of an answer', async () => {
+  let goOn = (): void => undefined;
+  const { conversation: before } = setUp(async function* ({ options }) {
+    yield* storyEvents().slice(0, 5);
+    await new Promise<void>((resolve) => (goOn = resolve));
+    yield* storyEvents().slice(5, 9);
+    yield* untilStopped({ messages: [], options });
+  });
+  void before.send('one');
+  await expect.poll(() => before.last?.answer.text ?? '').not.toBe('');
+  await before.flush();
+  // What the device has from now on is not what that page writes.
+  const written = (await store.conversations.get(before.id))!;
+  store = memoryConversationStore();
+  await store.conversations.put(before.id, written);
+  const { tokens } = before.last!.answer;
+  goOn();
+  await expect.poll(() => before.last!.answer.tokens).toBeGreaterThan(tokens);
+  void before.flush();
+  const { conversation } = setUp(story);
+  await conversation.reopen();
+  const { answer } = conversation.last!;
+  expect([answer.text, answer.endReason]).toEqual([before.last!.answer.text, 'interrupted']);
+  before.stop();
+});
+
+test('what this tab had of an answer goes neither before its end nor before its deletion', async () => {
+  const tab = setUp(story).conversation;
+  await tab.send('one');
+  await tab.send('two');
+  await tab.flush();
+  const { turns } = (await store.conversations.get(tab.id))!;
+  const late = turns.map((turn) => ({ ...turn, answer: { ...turn.answer, state: 'running' as const, tokens: 999 } }));
+  await tab.kept.recover(late.map((turn) => ({ conversation: tab.id, turn })));
+  expect((await store.conversations.get(tab.id))?.turns).toEqual(turns);
+  await tab.delete(tab.id);
+  await tab.kept.recover(late.map((turn) => ({ conversation: tab.id, turn })));
+  expect((await store.conversations.all()).size).toBe(0);
+});
+
+test('a question that is being edited is there after a reload, as it stood', async () => {
+  const { conversation: before } = setUp(story);
+  await before.send('one');
+  await before.send('two');
+  before.edited = { turn: before.turns[0]!.id, text: 'one, but bet' };
+  await before.flush();
+  const { conversation } = setUp(story);
+  await conversation.reopen();
+  expect(conversation.edited).toEqual(before.edited);
+  conversation.startNew();
+  await conversation.open(before.id);
+  expect(conversation.edited).toBeNull();
+});
+
+test('a page that is reloaded on another view still has its conversation when it comes back to it', async () => {
+  const { conversation: before } = setUp(story);
+  await before.send('one');
+  await before.flush();
+  const { conversation: elsewhere } = setUp(story);
+  await elsewhere.flush();
+  elsewhere.draft = 'half';
+  await elsewhere.flush();
+  await elsewhere.reopen();
+  expect(questionsOf(elsewhere)).toEqual(['one']);
+});
+
 test('what was not sent yet is there after a reload', async () => {
   const { conversation: before } = setUp(story);
   before.draft = 'half a ques';

@@ -15,11 +15,14 @@ let control: ToyControl;
 let worker: ToyWorker;
 let volunteer: Volunteer;
 
-async function make(backend: LendingSettings['backend']): Promise<void> {
+async function make(
+  backend: LendingSettings['backend'],
+  deviceFault: LendingSettings['deviceFault'] = null,
+): Promise<void> {
   network = new ToyNetwork();
   isDirect = true;
   ({ volunteer, control, worker } = await toyVolunteer(network, {
-    ...{ ...toyLending, backend },
+    ...{ ...toyLending, backend, deviceFault },
     get webrtc() {
       return isDirect;
     },
@@ -105,6 +108,24 @@ it.each(['webgpu', 'wasm'] as const)(
     expect(volunteer.state).toMatchObject({ phase: 'failed', error: { code: 'device-lost' } });
   },
 );
+
+it.each([
+  ['auto', 'wasm', 'it was lost again and again'],
+  ['webgpu', 'webgpu', undefined],
+] as const)('told that its graphics device failed before, one that may take %s begins with %s', async (...given) => {
+  const [backend, taken, fallbackReason] = given;
+  await make(backend, 'it was lost again and again');
+  expect(worker.starts).toMatchObject([{ backend: taken }]);
+  expect(worker.starts[0]?.fallbackReason).toBe(fallbackReason);
+});
+
+it('a volunteer whose graphics device failed before tries it when WebGPU is chosen', async () => {
+  await make('auto', 'it was lost again and again');
+  const { pledgeBytes, slots, dutyShare } = toyLending;
+  volunteer.configure({ backend: 'webgpu', pledgeBytes, slots, dutyShare });
+  await network.clock.advance(100);
+  expect(backends()).toEqual(['wasm', 'webgpu']);
+});
 
 it('a volunteer that is not to be reached directly any more offers itself anew, and keeps its stage', async () => {
   await make('wasm');

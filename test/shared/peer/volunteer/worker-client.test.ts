@@ -7,7 +7,13 @@ import { FakeClock, settle } from '../../../support/fake-clock.ts';
 
 const session = '0123456789abcdef0123456789abcdef' as SessionId;
 const startRequest = { backend: 'wasm', keepSubgroups: false } as const;
-const info = { backend: 'wasm', numericClass: 'wasm', runtimeVersion: '1.30.0', fallbackReason: 'asked for' } as const;
+const info = {
+  backend: 'wasm',
+  numericClass: 'wasm',
+  runtimeVersion: '1.30.0',
+  fallbackReason: 'asked for',
+  isDeviceFaulty: false,
+} as const;
 const loadRequest = { probe: true } as WorkerCalls['load']['request'];
 
 /** The thread's end of a port, answering only what a test tells it to. */

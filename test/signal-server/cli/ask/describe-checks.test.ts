@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
+import type { Route } from '#shared/route/route.ts';
 import { CheckSummary } from '#shared/requester/engine/check-summary.ts';
-import { describeChecks } from '../../../../signal-server/cli/ask/describe-checks.ts';
+import { countReaders, describeChecks, describeReaders } from '../../../../signal-server/cli/ask/describe-checks.ts';
 import { checkedEvent, endEvent, findingOf } from '../../../support/verdicts.ts';
 
 function describeAll(events: readonly AnswerEvent[], ...end: Parameters<typeof endEvent>): string {
@@ -38,4 +39,19 @@ it('who failed is counted', () => {
   const fault = { volunteer: '1'.repeat(64) as PeerId, stage: 0, role: 'primary', code: 'disagreement' } as const;
   const events = [{ type: 'fault', ...fault, start: 0, end: 5, isProven: true } as const, checkedEvent(0, 5)];
   expect(describeAll(events, 1)).toMatch(/bit for bit, 1 failed the check$/);
+});
+
+it('everybody who was given rows of the prompt is counted once, thirds too, and the server where it relayed', () => {
+  const peer = (digit: string) => ({ id: digit.repeat(64) as PeerId, webrtc: true, numericClass: 'wasm' });
+  const range = { start: 0, end: 8, embedding: true, head: true };
+  const routed = (primary: string, shadow: string, transport: 'relay' | 'webrtc') => ({
+    route: { stages: [{ range, primary: peer(primary), shadows: [peer(shadow)], predictedMs: 0 }] } as unknown as Route,
+    links: [{ stage: 0, transport, rttMs: null }] as unknown as Extract<AnswerEvent, { type: 'routed' }>['links'],
+  });
+  const routes = [routed('1', '2', 'webrtc'), routed('2', '3', 'webrtc')];
+  const count = countReaders(routes, { thirds: new Set([peer('3').id, peer('4').id]) });
+  expect(describeReaders(count, routes)).toBe('4 volunteers could read this prompt');
+  expect(describeReaders(1, [...routes, routed('1', '2', 'relay')])).toBe(
+    '1 volunteer could read this prompt, and so could the server, whose relay passed it on',
+  );
 });
