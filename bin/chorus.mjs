@@ -31,16 +31,22 @@ try {
   process.stderr.write('chorus: the current folder is not there any more. Change to another one.\n');
   process.exit(2);
 }
-run().catch((error) => {
-  process.stderr.write(`chorus: the program cannot be loaded: ${error.message}\n`);
-  process.exitCode = 2;
-});
+// What the loader starts may fail where nobody waits for it.
+process.on('uncaughtException', refuse);
+run().catch(refuse);
+
+function refuse(error) {
+  const advice = error.code === 'EMFILE' ? '. Raise the limit of open files (ulimit -n)' : '';
+  process.stderr.write(`chorus: the program cannot be loaded: ${error.message}${advice}\n`);
+  process.exit(2);
+}
 
 async function run() {
   // The program is TypeScript and runs from source: this registers the loader, for threads it starts as well.
   const { register } = await import('tsx/esm/api');
   register();
   const { runCommandLine } = await import('../signal-server/cli/main.ts');
+  process.off('uncaughtException', refuse);
   await runCommandLine(process.argv);
 }
 

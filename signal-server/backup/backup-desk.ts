@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import express, { type Router } from 'express';
 import { z } from 'zod';
 import { toHex, utf8 } from '#shared/bytes.ts';
@@ -20,7 +20,9 @@ const MAX_BACKUP_MS = 60 * 60_000;
 const runningSchema = z.object({ url: z.url({ protocol: /^http$/ }), token: z.string().regex(/^[0-9a-f]{32}$/) });
 const orderSchema = z.strictObject({ folder: z.string().min(1).max(4096).refine(isAbsolute) });
 const madeSchema = z.object({ folder: z.string(), entries: z.number(), files: z.number(), bytes: z.number() });
-const refusalSchema = z.object({ error: z.object({ message: z.string().max(2000) }) });
+const refusalSchema = z.object({
+  error: z.object({ message: z.string().max(2000), exitStatus: z.literal(2).optional() }),
+});
 
 /** Makes backups of a running server for whoever can read its data folder. */
 export class BackupDesk {
@@ -28,20 +30,33 @@ export class BackupDesk {
   readonly #make: (folder: string) => Promise<MadeBackup>;
   readonly #token = toHex(systemRandom(16));
   #isMaking = false;
+  #opening: Promise<void> | null = null;
+  #isClosed = false;
 
   constructor(dataFolder: string, make: (folder: string) => Promise<MadeBackup>) {
     this.#dataFolder = dataFolder;
     this.#make = make;
   }
 
-  /** Says where the server is. */
+  /** Says where the server is, unless it stops already. Throws where that cannot be written: then nobody can order. */
   async open(url: string): Promise<void> {
+    if (this.#isClosed) return;
+    const path = join(this.#dataFolder, RUNNING_FILE);
     const text = `${JSON.stringify({ url, token: this.#token })}\n`;
-    await writeDurably(join(this.#dataFolder, RUNNING_FILE), utf8(text), 0o600);
+    this.#opening = writeDurably(path, utf8(text), 0o600);
+    await this.#opening.catch((thrown: unknown) => {
+      throw explainFileFault(thrown, path);
+    });
   }
 
+  /** Never throws: a file that stays is taken for that of a server that was killed. */
   async close(): Promise<void> {
-    await rm(join(this.#dataFolder, RUNNING_FILE), { force: true });
+    this.#isClosed = true;
+    const isWritten = await this.#opening?.then(
+      () => true,
+      () => false,
+    );
+    if (isWritten === true) await rm(join(this.#dataFolder, RUNNING_FILE), { force: true }).catch(() => undefined);
   }
 
   /** `POST /api/backup`, for this server's user. For all others there is nothing. To be mounted at the root. */
@@ -56,8 +71,9 @@ export class BackupDesk {
         const { folder } = orderSchema.parse(incoming.body);
         response.json(await this.#makeOne(folder));
       } catch (thrown) {
-        const { code, message } = toChorusError(explainFileFault(thrown, this.#dataFolder));
-        response.status(code === 'internal' ? 500 : 400).json({ error: { code, message: message.slice(0, 2000) } });
+        const { code, message, details } = toChorusError(explainFileFault(thrown, this.#dataFolder));
+        const error = { code, message: message.slice(0, 2000), exitStatus: details['exitStatus'] };
+        response.status(code === 'internal' ? 500 : 400).json({ error });
       }
     });
     return router;
@@ -81,9 +97,10 @@ export class BackupDesk {
 
 /** Has the server that runs on this data folder make a backup; null where none runs. Throws what the server refuses it with. */
 export async function orderBackup(dataFolder: string, folder: string, signal: AbortSignal): Promise<MadeBackup | null> {
-  const text = await readFile(join(dataFolder, RUNNING_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const path = resolve(dataFolder, RUNNING_FILE);
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
-    throw error;
+    throw explainFileFault(error, path);
   });
   const running = text === null ? null : parseRunning(text);
   if (running === null) return null;
@@ -99,10 +116,9 @@ export async function orderBackup(dataFolder: string, folder: string, signal: Ab
   const said: unknown = JSON.parse(new TextDecoder().decode(answer.body));
   if (answer.status === 200) return madeSchema.parse(said);
   const refusal = refusalSchema.safeParse(said);
-  throw new ChorusError(
-    'internal',
-    refusal.success ? refusal.data.error.message : `the server answered ${answer.status}`,
-  );
+  if (!refusal.success) throw new ChorusError('internal', `the server answered ${answer.status}`);
+  const { message, exitStatus } = refusal.data.error;
+  throw new ChorusError('internal', message, { exitStatus });
 }
 
 function parseRunning(text: string): z.infer<typeof runningSchema> | null {

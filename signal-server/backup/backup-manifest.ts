@@ -4,6 +4,8 @@ import { openEnvelope, signEnvelope } from '#shared/crypto/dsse.ts';
 import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
+import { ChorusError } from '#shared/errors.ts';
+import { parseForm } from '#shared/form-words.ts';
 import { digestSchema } from '#shared/ids.ts';
 
 const PAYLOAD_TYPE = 'application/vnd.chorus.backup+json';
@@ -35,9 +37,18 @@ export function signManifest(manifest: BackupManifest, identity: Identity): Prom
   return signEnvelope(identity, PAYLOAD_TYPE, utf8(JSON.stringify(manifest)));
 }
 
-/** Reads the text of a signed manifest. Throws `bad-signature` if it is not by this key, and for what is none. */
+/** Reads the text of a signed manifest. Throws `bad-signature` if it is not by this key, and `bad-message` for what is none. */
 export async function openManifest(text: string, publicKey: Uint8Array<ArrayBuffer>): Promise<BackupManifest> {
-  const envelope = envelopeSchema.parse(JSON.parse(text));
+  const envelope = parseForm(envelopeSchema, parseJson(text), 'the envelope', 'bad-message');
   const payload = await openEnvelope(envelope, PAYLOAD_TYPE, publicKey, verifySignature);
-  return manifestSchema.parse(JSON.parse(new TextDecoder().decode(payload)));
+  const signed = parseJson(new TextDecoder().decode(payload));
+  return parseForm(manifestSchema, signed, 'what was signed', 'bad-message');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ChorusError('bad-message', 'it is not JSON');
+  }
 }

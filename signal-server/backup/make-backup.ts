@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
@@ -31,10 +31,13 @@ export interface MadeBackup {
 
 /**
  * Copies a data folder that is in use, but for blobs, into a new folder: as it is at one moment, whole or not at all. The
- * database may lag behind the log, never lead it. Throws `bad-message` if there is something already.
+ * database may lag behind the log, never lead it. Throws `bad-message` if there is something
+ * already, and for a folder in the data folder.
  */
 export async function makeBackup(to: string, deps: BackupDeps): Promise<MadeBackup> {
   const folder = resolve(to);
+  if (isInside(folder, deps.dataFolder.path))
+    throw wrongFolder(`${folder} is in the data folder: whatever takes the one takes both. Name a folder elsewhere`);
   await demandNothingThere(folder);
   const unfinished = `${folder}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
@@ -60,8 +63,16 @@ export async function demandNothingThere(folder: string): Promise<void> {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  if (names.length > 0)
-    throw new ChorusError('bad-message', `${folder} is not empty: name another folder, or move it away`);
+  if (names.length > 0) throw wrongFolder(`${folder} is not empty: name another folder, or move it away`);
+}
+
+export function isInside(path: string, folder: string): boolean {
+  return `${path}${sep}`.startsWith(`${folder}${sep}`);
+}
+
+/** A folder that whoever called should not have named: it ends a program with status 2. */
+export function wrongFolder(message: string): ChorusError {
+  return new ChorusError('bad-message', message, { exitStatus: 2 });
 }
 
 async function fill(to: string, deps: BackupDeps): Promise<BackupManifest> {

@@ -4,12 +4,12 @@ import { utf8 } from '#shared/bytes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { toChorusError } from '#shared/errors.ts';
 import { RESTORED_FILE } from '../log/restored-log.ts';
-import { copyDurably, makeFolder, syncFolder, writeDurably } from '../machine/durable-file.ts';
+import { bytesToRead, copyDurably, makeFolder, syncFolder, writeDurably } from '../machine/durable-file.ts';
 import { setupError } from '../machine/file-fault.ts';
 import { openKeyFile } from '../machine/key-file.ts';
 import { isThere } from '../machine/used-folder.ts';
 import { MANIFEST_FILE, openManifest, type BackupFile, type BackupManifest } from './backup-manifest.ts';
-import { demandNothingThere, digestOfFile } from './make-backup.ts';
+import { demandNothingThere, digestOfFile, isInside, wrongFolder } from './make-backup.ts';
 
 /**
  * Puts a backup where a data folder shall be, whole or not at all, once all of it was found to be what was signed. Throws
@@ -17,6 +17,8 @@ import { demandNothingThere, digestOfFile } from './make-backup.ts';
  */
 export async function restoreBackup(from: string, to: string, clock: Pick<Clock, 'wallMs'>): Promise<BackupManifest> {
   const [backup, folder] = [resolve(from), resolve(to)];
+  if (isInside(folder, backup))
+    throw wrongFolder(`${folder} is in the backup, which stays as it is. Name a folder elsewhere with --data`);
   await demandNothingThere(folder);
   const manifest = await readBackup(backup);
   const unfinished = `${folder}.unfinished`;
@@ -25,7 +27,7 @@ export async function restoreBackup(from: string, to: string, clock: Pick<Clock,
   try {
     for (const file of manifest.files) {
       const [source, target] = [join(backup, file.path), join(unfinished, file.path)];
-      if (!(await isThere(source)))
+      if ((await bytesToRead(source)) === null)
         throw setupError(`${source} is missing: the backup is not whole. Take another one.`);
       await makeFolder(dirname(target));
       await copyDurably(source, target);

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { BLOB_PIECE_BYTES, MAX_BLOB_BYTES } from '#shared/limits.ts';
 import type { BlobRef } from '#shared/model/manifest.ts';
+import { bytesToRead } from '../machine/durable-file.ts';
 
 /** Writes blobs named by their digest into one folder; a blob is there whole or not at all. */
 export class BlobWriter {
@@ -18,8 +19,7 @@ export class BlobWriter {
   async write(bytes: Uint8Array): Promise<BlobRef> {
     const blob = describeBlob(bytes);
     const path = join(this.#folder, blob.digest);
-    const present = await stat(path).catch(() => null);
-    if (present?.size === blob.bytes) return blob;
+    if ((await bytesToRead(path)) === blob.bytes) return blob;
     await mkdir(this.#folder, { recursive: true });
     const unfinished = join(this.#folder, `.${randomUUID()}.part`);
     const file = await open(unfinished, 'wx');

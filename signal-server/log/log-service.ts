@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
@@ -94,6 +94,7 @@ export async function openLogService(options: LogServiceOptions): Promise<LogSer
     leastSize: acknowledged.read(origin),
     onUnwritable: (reason, cause) => service.stall(reason, toChorusError(cause).message),
   });
+  await access(folder, constants.W_OK);
   const behind = log.head.size - acknowledged.read(origin);
   if (behind > MOST_BEHIND) options.onDatabaseBehind?.(behind);
   const { mtimeMs } = await stat(join(folder, 'checkpoint'));

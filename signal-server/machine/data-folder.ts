@@ -1,10 +1,10 @@
-import { access, constants, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { access, constants, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { toHex } from '#shared/bytes.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
 import type { Digest } from '#shared/ids.ts';
-import { makeFolder } from './durable-file.ts';
+import { bytesToRead, makeFolder } from './durable-file.ts';
 import { openKeyFile } from './key-file.ts';
 import { sweepDrafts } from './sweep-drafts.ts';
 import { systemRandom } from './system-clock.ts';
@@ -29,7 +29,7 @@ export interface DataFolder {
   listModels(): Promise<Digest[]>;
   /** The file's text as it lies there, unchecked. */
   readModel(digest: Digest): Promise<string>;
-  /** Of the file of a blob, whole or not; null where there is none. */
+  /** Of the file of a blob, whole or not; null where there is none that this user may read. */
   blobBytes(digest: Digest): Promise<number | null>;
   /** Puts a signed manifest there whole or not at all. */
   writeModel(digest: Digest, envelope: Envelope): Promise<void>;
@@ -64,18 +64,16 @@ export async function openDataFolder(folder: string, { newServerKey }: DataFolde
       return order.sort((a, b) => a.timeMs - b.timeMs).map(({ digest }) => digest);
     },
     readModel: (digest) => readFile(join(modelsPath, `${digest}.json`), 'utf8'),
-    blobBytes: (digest) =>
-      stat(join(blobsPath, digest)).then(
-        ({ size }) => size,
-        (error: NodeJS.ErrnoException) => {
-          if (error.code === 'ENOENT') return null;
-          throw error;
-        },
-      ),
+    blobBytes: (digest) => bytesToRead(join(blobsPath, digest)),
     async writeModel(digest, envelope) {
       const unfinished = join(modelsPath, `.${toHex(systemRandom(8))}.part`);
-      await writeFile(unfinished, JSON.stringify(envelope), { flush: true });
-      await rename(unfinished, join(modelsPath, `${digest}.json`));
+      try {
+        await writeFile(unfinished, JSON.stringify(envelope), { flush: true });
+        await rename(unfinished, join(modelsPath, `${digest}.json`));
+      } catch (error) {
+        await rm(unfinished, { force: true });
+        throw error;
+      }
     },
   };
 }

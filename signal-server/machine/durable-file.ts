@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, copyFile, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChorusError } from '#shared/errors.ts';
 
@@ -107,7 +107,21 @@ export async function readIfThere(path: string): Promise<Uint8Array<ArrayBuffer>
     (bytes) => new Uint8Array(bytes),
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null;
-      throw error;
+      // Of a folder, or of a disk that fails, the system does not say which file it was.
+      throw Object.assign(error, { path });
     },
   );
+}
+
+/** The size of a file; null where there is none, or none that this user may read. */
+export async function bytesToRead(path: string): Promise<number | null> {
+  try {
+    await access(path, constants.R_OK);
+    const found = await stat(path);
+    return found.isFile() ? found.size : null;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    if (code === 'ENOENT' || code === 'EACCES') return null;
+    throw error;
+  }
 }

@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path';
 import { ChorusError } from '#shared/errors.ts';
 
 /** What is wrong with a file or the disk below it, in words for people. */
@@ -24,6 +25,9 @@ const FAULTS: readonly (readonly [RegExp, FileFault])[] = [
   [/^ENAMETOOLONG/, { what: 'its name is too long', advice: 'Choose a shorter --data' }],
 ];
 
+/** As all drafts of files here are called. */
+const DRAFT_NAME = /\.(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16})(?:\.part)?$/;
+
 /** Null where it is no fault of a file or a disk. */
 export function fileFaultOf(thrown: unknown): FileFault | null {
   const code = codeOf(thrown);
@@ -35,8 +39,17 @@ export function explainFileFault(thrown: unknown, path: string): unknown {
   const cause = thrown instanceof ChorusError ? thrown.details['cause'] : thrown;
   const fault = fileFaultOf(cause);
   if (fault === null) return thrown;
-  const place = cause instanceof Error && 'path' in cause ? String(cause.path) : path;
+  const place = placeOf(cause) ?? path;
   return setupError(`${place} cannot be used: ${fault.what} (${reasonOf(cause)}). ${fault.advice}, then start again.`);
+}
+
+/** The file that a person knows: a draft stands for what it would have become, or for its folder. */
+function placeOf(cause: unknown): string | null {
+  if (!(cause instanceof Error)) return null;
+  if ('dest' in cause) return String(cause.dest);
+  if (!('path' in cause)) return null;
+  const path = String(cause.path);
+  return DRAFT_NAME.test(basename(path)) ? dirname(path) : path;
 }
 
 /** The system's own reason, on one line. */

@@ -13,15 +13,18 @@ export type ImportWishes = Pick<ImportOptions, 'quant' | 'name' | 'maxPositions'
 
 /**
  * Imports a model from a folder, a file or a hub with its progress on the terminal; signs its files and manifest with the server's
- * key, and stores the latter. What was fetched for it is gone once it is imported.
+ * key, and stores the latter. What was fetched for it is gone once it is imported. Between two steps it throws the signal's
+ * reason where that is aborted.
  */
 export async function importIntoFolder(
   dataFolder: DataFolder,
   source: string,
   wishes: ImportWishes = {},
+  signal?: AbortSignal,
 ): Promise<{ digest: Digest; report: string }> {
   const bar = new SingleBar({ format: '[{bar}] {percentage}%  {label}', noTTYOutput: false }, Presets.shades_classic);
   const onProgress = ({ label, done, total }: ImportProgress): void => {
+    signal?.throwIfAborted();
     bar.setTotal(Math.max(1, total));
     bar.update(done, { label });
   };

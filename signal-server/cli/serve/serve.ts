@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { renderUnicodeCompact } from 'uqr';
+import { toChorusError } from '#shared/errors.ts';
 import { BackupDesk } from '../../backup/backup-desk.ts';
 import { makeBackup, type BackupDeps } from '../../backup/make-backup.ts';
 import { openLogService } from '../../log/log-service.ts';
@@ -27,7 +28,7 @@ import { runUntilStopped, stopSignal } from '../terminal/run-until-stopped.ts';
 import { announceReady } from './announce-ready.ts';
 import { checkPort, listenError } from './check-port.ts';
 import { companions } from './companions.ts';
-import { importDefaultModel, importGivenModels } from './default-model.ts';
+import { importModels } from './default-model.ts';
 import { adviceOn, configOf, type ServeOptions } from './serve-config.ts';
 
 export function defineServe(command: Command): void {
@@ -104,8 +105,9 @@ async function serveFolder(
   const storage = new StorageState(databasePath, ({ message, isOver }) => log[isOver ? 'warn' : 'error'](message));
   const store = guardStore(opened, storage);
   try {
-    if (!stop.aborted) await importGivenModels(dataFolder, config.models, config.minStages);
-    if (!stop.aborted) await importDefaultModel(dataFolder, config.minStages);
+    await importModels(dataFolder, config, stop).catch((thrown: unknown) => {
+      if (!stop.aborted) throw thrown;
+    });
     const copyDatabase = (path: string): Promise<void> => opened.copyTo(path);
     if (!stop.aborted) await run(config, dataFolder, { store, storage, copyDatabase }, log, hasPage, stop);
   } finally {
@@ -164,8 +166,10 @@ async function run(
   }, stop);
   try {
     const { port } = await server.start();
-    await backups.open(reachableAt(config.host, port).local).catch((error: unknown) => log.warn(error));
-    announce(config, port, hasPage);
+    await backups.open(reachableAt(config.host, port).local).catch((thrown: unknown) => {
+      log.warn(`chorus backup finds no way to this server while it runs: ${toChorusError(thrown).message}`);
+    });
+    if (!stop.aborted) announce(config, port, hasPage);
     for (const advice of adviceOn(config)) log.warn(advice);
     announceReady(server, config.anchors, () => stop.aborted).catch((error: unknown) => log.error(error));
   } catch (error) {

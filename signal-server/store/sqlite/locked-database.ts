@@ -25,8 +25,10 @@ export function openLocked(path: string, migrate: (database: Database.Database) 
   } catch (error) {
     database.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) {
-      throw new ChorusError('internal', `another program is using ${path}`);
+      const advice = 'Does a server run on this folder already? Stop it, or name another folder with --data';
+      throw new ChorusError('internal', `another program is using ${path}. ${advice}.`, { exitStatus: 2 });
     }
+    demandUsable(path);
     throw error;
   }
   return database;
@@ -37,9 +39,14 @@ function openFile(path: string): Database.Database {
   try {
     return new Database(path);
   } catch (error) {
-    if (existsSync(path)) closeSync(openSync(path, 'r+'));
+    demandUsable(path);
     throw Object.assign(new Error('unable to open database file', { cause: error }), { code: 'SQLITE_CANTOPEN' });
   }
+}
+
+/** Throws the system's own reason where it does not let this process have one of the database's files. */
+function demandUsable(path: string): void {
+  for (const each of [path, `${path}-wal`, `${path}-journal`]) if (existsSync(each)) closeSync(openSync(each, 'r+'));
 }
 
 /** Throws as SQLite does where it comes upon a damaged page. */

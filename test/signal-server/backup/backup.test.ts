@@ -112,6 +112,15 @@ describe('a backup', () => {
     await restoreBackup(backup, restored, realClock);
   });
 
+  it('is neither made in the folder that it is of, nor put back into itself', async () => {
+    const within = { code: 'bad-message', details: { exitStatus: 2 } };
+    await expect(makeBackup(join(dataFolder.path, 'backup'), deps)).rejects.toMatchObject(within);
+    await makeBackup(backup, deps);
+    await expect(restoreBackup(backup, join(backup, 'data'), realClock)).rejects.toMatchObject(within);
+    expect(await readdir(dataFolder.path)).not.toContain('backup');
+    expect(await readdir(backup)).not.toContain('data');
+  });
+
   it('of which two are asked for at once is made once', async () => {
     const [first, second] = await Promise.allSettled([makeBackup(backup, deps), makeBackup(join(root, 'other'), deps)]);
     expect([first.status, second.status].sort()).toEqual(['fulfilled', 'rejected']);
@@ -129,6 +138,12 @@ describe('a backup that is not whole', () => {
     ['a file is longer', 'is not what was backed up', () => appendFile(join(backup, 'chorus.sqlite'), 'x')],
     ['a byte is another', 'is not what was backed up', () => writeFile(join(backup, 'keys/anchor-1.key'), 'A key')],
     ['a file is missing', 'is missing: the backup is not whole', () => rm(join(backup, 'log/checkpoint'))],
+    ['a folder stands for a file', 'is missing: the backup is not whole', () => folderAt('log/checkpoint')],
+    [
+      'its manifest is of another form',
+      'the envelope is not in its form',
+      () => writeFile(join(backup, MANIFEST_FILE), '{}'),
+    ],
     ['its key is missing', 'server.key is missing', () => rm(join(backup, 'server.key'))],
     ['it was cut off', 'is no backup, or one that was cut off', () => rm(join(backup, MANIFEST_FILE))],
     ['its manifest is cut', 'is not what was signed', () => writeFile(join(backup, MANIFEST_FILE), '{"payload')],
@@ -140,6 +155,11 @@ describe('a backup that is not whole', () => {
     await expect(restoreBackup(backup, restored, realClock)).rejects.toThrow(reason);
     expect(await readdir(root)).toEqual(['backup', 'data']);
   });
+
+  async function folderAt(path: string): Promise<void> {
+    await rm(join(backup, path));
+    await mkdir(join(backup, path));
+  }
 
   async function edited(): Promise<void> {
     const path = join(backup, MANIFEST_FILE);
@@ -175,9 +195,32 @@ describe('a server that runs', () => {
       expect((await fetch(new URL('/api/backup', server.url), init)).status).toBe(404);
     }
     expect(await orderBackup(dataFolder.path, backup, signal)).toMatchObject({ folder: backup, entries: 0 });
-    await expect(orderBackup(dataFolder.path, backup, signal)).rejects.toThrow('is not empty');
+    await expect(orderBackup(dataFolder.path, backup, signal)).rejects.toMatchObject({
+      message: expect.stringContaining('is not empty') as string,
+      details: { exitStatus: 2 },
+    });
     await desk.close();
     expect(await orderBackup(dataFolder.path, join(root, 'other'), signal)).toBeNull();
+  });
+
+  it('and cannot say where it is says why, stops all the same, and leaves nothing behind once it stops', async () => {
+    const path = join(dataFolder.path, 'running.json');
+    const desk = () => new BackupDesk(dataFolder.path, () => Promise.reject(new Error('never')));
+    await mkdir(path);
+    const refused = desk();
+    await expect(refused.open('http://127.0.0.1:1')).rejects.toThrow(
+      `${path} cannot be used: something else lies there`,
+    );
+    await refused.close();
+    await expect(orderBackup(dataFolder.path, backup, signal)).rejects.toThrow(`${path} cannot be used`);
+    await rm(path, { recursive: true });
+    // Told to stop while it starts, it says so too late.
+    const late = desk();
+    const opening = late.open('http://127.0.0.1:1');
+    await late.close();
+    await opening;
+    await late.open('http://127.0.0.1:1');
+    expect(await readdir(dataFolder.path)).not.toContain('running.json');
   });
 
   it('and was killed is taken for none', async () => {

@@ -42,6 +42,19 @@ describe('the program, before anything of it is loaded', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('says why what loads it could not be started, and makes nothing', async () => {
+    const { code, err } = await serveAfter(`
+      const { on } = process;
+      process.on = function (name, ...given) {
+        const fail = () => { throw Object.assign(new Error('EMFILE: spawn'), { code: 'EMFILE' }); };
+        if (name === 'uncaughtException') setImmediate(fail);
+        return on.call(this, name, ...given);
+      };`);
+    const sentence = 'chorus: the program cannot be loaded: EMFILE: spawn. Raise the limit of open files (ulimit -n)\n';
+    expect([code, err]).toEqual([2, sentence]);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   // By its own exit, which is what counts for the first process of a container: nothing else ends that one.
   it.each([
     ['SIGTERM', 143],

@@ -1,5 +1,5 @@
 import type * as fileSystem from 'node:fs/promises';
-import { mkdir, open, readdir } from 'node:fs/promises';
+import { access, mkdir, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { utf8 } from '#shared/bytes.ts';
@@ -7,11 +7,12 @@ import { newFolder, removeFolder } from '../../support/log-stand.ts';
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof fileSystem>();
-  return { ...real, open: vi.fn(real.open) };
+  return { ...real, open: vi.fn(real.open), access: vi.fn(real.access) };
 });
 // Tests before this one may have loaded it with the real file system.
 vi.resetModules();
-const { makeFolder, readIfThere, writeDurably } = await import('../../../signal-server/machine/durable-file.ts');
+const { bytesToRead, makeFolder, readIfThere, writeDurably } =
+  await import('../../../signal-server/machine/durable-file.ts');
 
 let folder: string;
 beforeEach(async () => {
@@ -42,4 +43,18 @@ it('makes a folder whose name is on the disk, also where a killed process had ma
   opened.length = 0;
   await makeFolder(path);
   expect(opened.map(([of]) => of)).toEqual([dirname(path)]);
+});
+
+it('names the file that cannot be read', async () => {
+  await mkdir(join(folder, 'checkpoint'));
+  await expect(readIfThere(join(folder, 'checkpoint'))).rejects.toMatchObject({ path: join(folder, 'checkpoint') });
+});
+
+it('counts only a file that can be read as there', async () => {
+  await writeDurably(join(folder, 'blob'), utf8('one'));
+  await mkdir(join(folder, 'other'));
+  const sizes = await Promise.all(['blob', 'other', 'none'].map((name) => bytesToRead(join(folder, name))));
+  expect(sizes).toEqual([3, null, null]);
+  vi.mocked(access).mockRejectedValueOnce(Object.assign(new Error(), { code: 'EACCES' }));
+  expect(await bytesToRead(join(folder, 'blob'))).toBeNull();
 });

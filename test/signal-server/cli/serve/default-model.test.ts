@@ -1,7 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { publicKeyPem } from '#shared/crypto/public-key-pem.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
@@ -51,4 +51,18 @@ test('a folder that has a model is left as it is', async () => {
   await storeManifest(folder, smallManifest());
   await importDefaultModel(folder, 1);
   expect(await namesOfModels()).toEqual(['small']);
+});
+
+test('an import that is told to stop ends before its next step, and leaves nothing half made', async () => {
+  const stop = new AbortController();
+  const writing = vi.spyOn(process.stdout, 'write').mockImplementation(() => {
+    stop.abort();
+    return true;
+  });
+  try {
+    await expect(importDefaultModel(folder, 1, stop.signal)).rejects.toThrow('aborted');
+  } finally {
+    writing.mockRestore();
+  }
+  expect(await readdir(folder.path, { recursive: true })).toEqual(['blobs', 'models', 'server.key']);
 });

@@ -26,6 +26,10 @@ describe('a store in SQLite', () => {
   it('is not opened twice at once', async () => {
     const store = await openSqliteStore(folder);
     expect(await codeOfAsync(openSqliteStore(folder))).toBe('internal');
+    await expect(openSqliteStore(folder)).rejects.toMatchObject({
+      message: expect.stringContaining(`another program is using ${path}. Does a server run on this folder`) as string,
+      details: { exitStatus: 2 },
+    });
     await store.close();
     await (await openSqliteStore(folder)).close();
   });
@@ -50,6 +54,9 @@ describe('a store in SQLite', () => {
   it('says with the system’s code why its file cannot be opened', async () => {
     await mkdir(path);
     await expect(openSqliteStore(folder)).rejects.toMatchObject({ code: 'EISDIR', path });
+    await rm(path, { recursive: true });
+    await mkdir(`${path}-wal`);
+    await expect(openSqliteStore(folder)).rejects.toMatchObject({ code: 'EISDIR', path: `${path}-wal` });
     await expect(openSqliteStore(join(folder, 'none'))).rejects.toMatchObject({ code: 'SQLITE_CANTOPEN' });
   });
 
