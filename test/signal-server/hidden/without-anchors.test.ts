@@ -40,7 +40,9 @@ describe('hidden sessions of a server without anchors', { timeout: 60_000 }, () 
     const [honest, liar] = await join({}, { result: lieOf });
     await expect.poll(() => outcomesOf(liar!), { timeout: 30_000 }).toContain('trial failed');
     await expect.poll(() => outcomesOf(honest!), { timeout: 30_000 }).toContain('later passed');
-    expect(outcomesOf(honest!)[0]).toBe('trial passed');
+    // Nothing comes of a trial for which no stand-in was free.
+    const decided = outcomesOf(honest!).filter((outcome) => outcome !== 'trial unclear');
+    expect(decided.slice(0, 2)).toEqual(['trial passed', 'later passed']);
     expect(shown().find(({ id }) => id === honest)).toMatchObject({ gate: 'open', measuredClass: true });
     expect(shown().find(({ id }) => id === liar)).toMatchObject({ gate: 'closed' });
     expect(
