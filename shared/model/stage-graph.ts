@@ -173,7 +173,8 @@ function onnxType(type: FloatType): number {
   return type === 'float32' ? ONNX_FLOAT32 : ONNX_FLOAT16;
 }
 
-function tensorInfo(name: string, elemType: number, dims: readonly (string | number)[]): ValueInfoProto {
+/** An input or output of a graph: a tensor of this type, each dimension a number or a name. */
+export function tensorInfo(name: string, elemType: number, dims: readonly (string | number)[]): ValueInfoProto {
   const dim = dims.map((size) => ({
     value:
       typeof size === 'number'

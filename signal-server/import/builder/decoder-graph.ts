@@ -2,6 +2,7 @@ import { ATTENTION_MASK, LOGITS, TOKENS } from '#shared/model/anatomy.ts';
 import type { OnnxModel } from '#shared/model/onnx-file.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { GGUF_BLOCKS } from '#shared/model/gguf-weight.ts';
+import { tensorInfo } from '#shared/model/stage-graph.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32, ONNX_INT64 } from '#shared/model/tensor-bytes.ts';
 import {
   EMBEDDING,
@@ -12,7 +13,7 @@ import {
   type MatrixWeight,
   type PackedBits,
 } from './decoder-shape.ts';
-import { GraphWriter, valueInfo } from './graph-writer.ts';
+import { GraphWriter } from './graph-writer.ts';
 
 const ONNX_UINT8 = 2;
 const ONNX_INT32 = 6;
@@ -57,14 +58,14 @@ class DecoderBuilder {
     const kv = (prefix: string, length: string) =>
       Array.from({ length: layers }, (_, i) => ['key', 'value'].map((part) => `${prefix}.${i}.${part}`))
         .flat()
-        .map((name) => valueInfo(name, ONNX_FLOAT32, ['batch_size', kvHeads, length, headSize]));
+        .map((name) => tensorInfo(name, ONNX_FLOAT32, ['batch_size', kvHeads, length, headSize]));
     return graph.finish(
       [
-        valueInfo(TOKENS, ONNX_INT64, sequence),
-        valueInfo(ATTENTION_MASK, ONNX_INT64, ['batch_size', 'total_sequence_length']),
+        tensorInfo(TOKENS, ONNX_INT64, sequence),
+        tensorInfo(ATTENTION_MASK, ONNX_INT64, ['batch_size', 'total_sequence_length']),
         ...kv('past_key_values', 'past_sequence_length'),
       ],
-      [valueInfo(LOGITS, ONNX_FLOAT32, [...sequence, vocabularySize]), ...kv('present', 'total_sequence_length')],
+      [tensorInfo(LOGITS, ONNX_FLOAT32, [...sequence, vocabularySize]), ...kv('present', 'total_sequence_length')],
     );
   }
 

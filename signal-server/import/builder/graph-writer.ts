@@ -4,7 +4,6 @@ import {
   AttributeProtoSchema,
   ModelProtoSchema,
   TensorProtoSchema,
-  ValueInfoProtoSchema,
   type AttributeProto,
   type NodeProto,
   type TensorProto,
@@ -99,17 +98,4 @@ function attributeOf(name: string, value: AttributeValue): AttributeProto {
   if ('float' in value) return floatOf(name, value.float);
   const type = AttributeProto_AttributeType.STRING;
   return create(AttributeProtoSchema, { name, type, s: new TextEncoder().encode(value.text) });
-}
-
-export function valueInfo(name: string, elemType: number, dims: readonly (string | number)[]): ValueInfoProto {
-  const dim = dims.map((size) => ({
-    value:
-      typeof size === 'number'
-        ? { case: 'dimValue' as const, value: BigInt(size) }
-        : { case: 'dimParam' as const, value: size },
-  }));
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },
-  });
 }

@@ -27,7 +27,7 @@ const { values, positionals } = parseArgs({
 /** Loads the stage in a process of its own. */
 function load(order: LoadingOrder): Promise<Loading> {
   const program = new URL('./volunteer-main.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(order)], {
+  const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', program, JSON.stringify(order)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
