@@ -11,6 +11,8 @@ import type { PeerMessage } from '../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from './answer-event.ts';
 
 export type Release = Extract<PeerControlMessage, { type: 'release' }>;
+/** Volunteers of a session, as the server is told of them at its end. */
+export type Told = Pick<Release, 'faults' | 'stalled'>;
 export type Rest = Extract<PeerControlMessage, { type: 'rest' }>;
 export type Claims = Extract<PeerControlMessage, { type: 'claims' }>;
 

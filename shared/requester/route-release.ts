@@ -12,6 +12,7 @@ export function releaseMessage(session: SessionId, outcome: Release['outcome']):
     positions: 0,
     tokensPerSecond: null,
     faults: [],
+    stalled: [],
     checks: noCounts(),
   };
 }

@@ -137,6 +137,8 @@ const sessionFigures = {
   }),
   /** Volunteers that failed it: for this requester's next routes. */
   faults: z.array(z.strictObject({ volunteer: peerIdSchema, code: errorCode })).max(64),
+  /** Volunteers that it went on without because they were slow or silent. */
+  stalled: z.array(peerIdSchema).max(64),
 };
 
 export const peerControlMessageSchema = z.discriminatedUnion('type', [

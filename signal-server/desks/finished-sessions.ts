@@ -44,7 +44,7 @@ export class FinishedSessions {
 
   #addAnswer(finished: FinishedSession): void {
     const { clock, history, log, metrics, onError, complaints } = this.#deps;
-    const { lease, outcome, tokens, positions, tokensPerSecond, faults } = finished;
+    const { lease, outcome, tokens, positions, tokensPerSecond, faults, stalled } = finished;
     const { session, model, issuedAtMs, stages } = lease.route;
     const endedMs = Math.floor(clock.wallMs());
     const checks = countsOf(finished);
@@ -74,11 +74,12 @@ export class FinishedSessions {
       if (code === 'link-lost') complaints.unreached(...words);
       else complaints.hear(...words);
     }
+    for (const volunteer of stalled) complaints.hear(lease.requester, session, volunteer);
     const blamed = faults.map(({ volunteer, code }) => ({ volunteer, code }));
     log.info(
       {
         ...{ session, outcome, tookMs: Math.max(0, endedMs - issuedAtMs), waitedMs: Math.round(lease.waitedMs) },
-        ...{ tokens, tokensPerSecond, stages: stages.length, checks, faults: blamed },
+        ...{ tokens, tokensPerSecond, stages: stages.length, checks, faults: blamed, stalled },
       },
       'session ended',
     );

@@ -27,7 +27,7 @@ type Missing = Extract<ServerMessage, { type: 'refused' }>['missing'];
 /** Stands for every key of the server's own gateway; no peer has this id. */
 const GATEWAY = 'gateway' as PeerId;
 
-export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDeps, 'onFault'> {
+export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDeps, 'onFault' | 'onStall'> {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly models: () => readonly PlannedModel[];
@@ -61,14 +61,15 @@ export class RouteDesk {
   constructor(deps: RouteDeskDeps) {
     this.#deps = deps;
     this.#queue = new RouteQueue(deps.limits.queueLength);
-    const faults = new FaultMemory(deps.clock, deps.times.faultMemoryMs);
+    const faults = new FaultMemory(deps.clock, deps.times);
     this.#faults = faults;
     const failedLately: FaultMemory['failedLately'] = (requester, volunteer) =>
       faults.failedLately(this.#memoryOf(requester), volunteer);
     this.#planner = new RoutePlanner({ ...deps, faults: { failedLately } });
     this.#sessions = new RunningSessions({
       ...deps,
-      onFault: (requester, volunteer) => faults.remember(this.#memoryOf(requester), volunteer),
+      onFault: (requester, volunteer) => faults.failed(this.#memoryOf(requester), volunteer),
+      onStall: (requester, volunteer) => faults.stalled(this.#memoryOf(requester), volunteer),
     });
   }
 

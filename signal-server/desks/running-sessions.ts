@@ -17,6 +17,8 @@ export interface FinishedSession {
   readonly tokensPerSecond: number | null;
   /** The requester's word, one for each volunteer of the lease that it blames. */
   readonly faults: readonly Release['faults'][number][];
+  /** The requester's word: volunteers of the lease that it went on without, because they were slow or silent. */
+  readonly stalled: readonly PeerId[];
   /** The requester's word; null where it has said nothing. */
   readonly checks: Release['checks'] | null;
 }
@@ -28,7 +30,7 @@ const MOST_ROUNDS = 64;
 
 /** The figures of sessions whose requester never told any. */
 const UNHEARD_OF: Figures = {
-  ...{ outcome: 'failed', tokens: 0, positions: 0, tokensPerSecond: null, faults: [], checks: null },
+  ...{ outcome: 'failed', tokens: 0, positions: 0, tokensPerSecond: null, faults: [], stalled: [], checks: null },
 };
 const FORSAKEN: Figures = { ...UNHEARD_OF, outcome: 'cancelled' };
 
@@ -40,6 +42,8 @@ export interface RunningSessionsDeps {
   readonly onTokens: (lease: Lease, tokens: number, tokensPerSecond: number | null) => void;
   /** The requester of a session blames a volunteer of its route for the session's end. */
   readonly onFault: (requester: PeerId, volunteer: PeerId) => void;
+  /** It went on without a volunteer of its route that was slow or silent. */
+  readonly onStall: (requester: PeerId, volunteer: PeerId) => void;
   readonly times: Pick<Config['times'], 'resumeMs'>;
 }
 
@@ -74,7 +78,8 @@ export class RunningSessions {
     const lease = this.#deps.leases.get(session);
     if (lease?.requester !== requester) return false;
     const figures = figuresOf(lease, release, outcome);
-    figures.faults.forEach(({ volunteer }) => this.#deps.onFault(requester, volunteer));
+    for (const { volunteer } of figures.faults) this.#deps.onFault(requester, volunteer);
+    for (const volunteer of figures.stalled) this.#deps.onStall(requester, volunteer);
     this.#tellTokens(lease, figures);
     this.#rested.delete(session);
     this.#end(session, figures);
@@ -155,7 +160,7 @@ export class RunningSessions {
 /** The figures that a requester tells of its session, as far as its lease allows. */
 function figuresOf(
   { route, volunteers }: Lease,
-  { tokens, positions, tokensPerSecond, faults, checks }: Release | Rest,
+  { tokens, positions, tokensPerSecond, faults, stalled, checks }: Release | Rest,
   outcome: Figures['outcome'],
 ): Figures {
   const blamed = faults.filter(
@@ -168,5 +173,6 @@ function figuresOf(
     tokens: Math.min(tokens, capacity),
     positions: Math.min(positions, MOST_ROUNDS * capacity),
     ...{ tokensPerSecond, faults: blamed, checks },
+    stalled: [...new Set(stalled)].filter((volunteer) => volunteers.includes(volunteer)),
   };
 }

@@ -186,6 +186,8 @@ export const configSchema = z.strictObject({
       anchorsMs: z.int().positive().default(45_000),
       /** How long a volunteer that failed a requester comes last for that requester. */
       faultMemoryMs: z.int().positive().default(60_000),
+      /** The same of one that stalled, doubled with each stall up to that. */
+      stallMemoryMs: z.int().positive().default(5_000),
       /** A volunteer is not moved again before this. */
       moveCooldownMs: z.int().min(0).default(60_000),
       /** How often placement looks for a move that clearly helps. */

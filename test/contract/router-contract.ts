@@ -37,6 +37,7 @@ const figures = {
   positions: 9,
   tokensPerSecond: 1e-7,
   faults: [{ volunteer: a.id, code: 'gap' as const }],
+  stalled: [a.id],
   checks,
 };
 

@@ -100,6 +100,7 @@ describe('a server with its sockets in one process and its desks in another', ()
       positions: 10,
       tokensPerSecond: 5,
       faults: [],
+      stalled: [],
       checks,
     });
   }

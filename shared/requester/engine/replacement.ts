@@ -3,7 +3,9 @@ import type { PeerId } from '../../ids.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import type { Route } from '../../route/route.ts';
 import type { AnswerEvent } from '../answer-event.ts';
+import type { Told } from '../requester-event.ts';
 import type { LiveSession } from '../session/live-session.ts';
+import type { Stall } from '../session/session-news.ts';
 
 /** Other routes that are taken for one answer without its getting on. */
 const MAX_REPLACEMENTS = 16;
@@ -18,6 +20,8 @@ export interface Replacement {
   readonly why: 'bare' | 'slow' | 'lost' | 'unsigned';
   readonly error: ChorusError;
   readonly blamed: readonly PeerId[];
+  /** Of those, whom the server is told to have been slow or silent. */
+  readonly stalled?: Told['stalled'];
 }
 
 /** The routes that one answer seeks while its session goes on, and the verdicts that wait for what becomes of that. */
@@ -85,6 +89,17 @@ export class Replacements {
     this.#taken = 0;
     this.#patience = 1;
   }
+}
+
+/** The route to seek without those that stall. The server hears of them, but for two that contradict each other: one of them is not why. */
+export function replacementFor(session: LiveSession, { why, volunteers: blamed, error }: Stall): Replacement {
+  return {
+    session,
+    why: why === 'slow' ? 'slow' : 'lost',
+    error,
+    blamed,
+    stalled: why === 'unclear' ? [] : [...blamed],
+  };
 }
 
 /** The news that a route was taken in place of another, from this position on. */

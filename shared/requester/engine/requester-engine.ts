@@ -15,7 +15,7 @@ import { isEffect, type SessionNews, type SessionOut, type Stall } from '../sess
 import { Answer, END_TIMEOUT_MS, type Closing } from './answer.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { FaultReports } from './fault-reports.ts';
-import { isBarer, isBetter, reroutedBy, Replacements, type Replacement } from './replacement.ts';
+import { isBarer, isBetter, replacementFor, reroutedBy, Replacements, type Replacement } from './replacement.ts';
 import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 import { lossOfBare, lossOfBroken, Tellers, type SessionLoss } from './session-loss.ts';
 import { SigningAgain } from './signing-again.ts';
@@ -379,12 +379,12 @@ export class RequesterEngine {
     else this.#search.doubt(blamed);
   }
 
-  /** Goes on without these as soon as there is a route. A volunteer that is only slow may be drawn again for the next answer. */
-  #onStalled(session: LiveSession, { why, volunteers: blamed, error }: Stall): void {
+  /** Goes on without these as soon as there is a route. */
+  #onStalled(session: LiveSession, stall: Stall): void {
     if (this.#signing.isRunning) return this.#giveUpSigning();
     if (this.#answer === null || this.#replacements.isSpent) return this.#stay(session);
-    this.#search.leaveOut(blamed, why, this.#now.nowMs);
-    this.#seek({ session, why: why === 'slow' ? 'slow' : 'lost', error, blamed });
+    this.#search.leaveOut(stall.volunteers, stall.why, this.#now.nowMs);
+    this.#seek(replacementFor(session, stall));
   }
 
   /** Asks for a route to go on with, while the session goes on. */
@@ -411,7 +411,7 @@ export class RequesterEngine {
     this.#settleUnchecked(session);
     // Of an answer that is only signed anew no token is taken back.
     const news = reroutedBy(replacement, isUnsigned ? answer.history.length + 1 : answer.keepToDraw());
-    this.#drop(session, isUnsigned ? 'done' : 'failed');
+    this.#drop(session, isUnsigned ? 'done' : 'failed', replacement);
     this.#emit(news);
     return true;
   }
@@ -473,7 +473,7 @@ export class RequesterEngine {
     const goesOn = answer !== null && !isDone && (isFree || answer.reroute());
     // The server hears of the next route before it forgets who was on this one.
     if (goesOn) this.#requestRoute(session);
-    this.#drop(session, answer === null ? 'done' : 'failed', faults);
+    this.#drop(session, answer === null ? 'done' : 'failed', { faults: faults ?? [] });
     if (answer === null) return this.#search.forgetAnswer();
     // The answer is there, and so are all its verdicts.
     if (isDone) return this.#endIfWhole();
@@ -482,9 +482,9 @@ export class RequesterEngine {
     this.#emit({ type: 'rerouted', reason: error.message, volunteer, from });
   }
 
-  #drop(session: LiveSession, outcome: Release['outcome'], faults: Release['faults'] | null = []): void {
+  #drop(session: LiveSession, outcome: Release['outcome'], told: Parameters<LiveSession['drop']>[1] = {}): void {
     this.#session = null;
-    this.#perform(session, session.drop(outcome, faults ?? []));
+    this.#perform(session, session.drop(outcome, told));
   }
 
   #fail(error: ChorusError): void {

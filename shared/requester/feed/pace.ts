@@ -10,16 +10,17 @@ const USUAL_MARGIN = 3;
 const PREDICTED_MARGIN = 4;
 /** The least that each link of a lap is given, besides its stages' own work. */
 const HOP_MS = 100;
-/** The first run of a size, in which a graphics processor may have to compile; a class that compiles nothing needs less. */
+/** The first run of a size, in which a graphics processor may have to compile. */
 const FIRST_RUN_MS = 5_000;
-const FIRST_EXACT_RUN_MS = 2_000;
+/** The first run of all of classes that compile nothing; of another size it is like any other. */
+const FIRST_EXACT_RUN_MS = 1_000;
 const MAX_PATIENCE = 32;
 
 /** How long laps of one session take, and how long one may take before its volunteers are slower than they were measured to be. */
 export class Pace {
   readonly #stages: Route['stages'];
   #patience: number;
-  readonly #firstRunMs: number;
+  readonly #isExact: boolean;
   /** The last laps of runs of so many positions. */
   readonly #laps = new Map<number, number[]>();
 
@@ -27,8 +28,7 @@ export class Pace {
   constructor(stages: Route['stages'], patience = 1) {
     this.#stages = stages;
     this.#patience = patience;
-    const isExact = stages.every(({ primary }) => isExactClass(primary.numericClass));
-    this.#firstRunMs = isExact ? FIRST_EXACT_RUN_MS : FIRST_RUN_MS;
+    this.#isExact = stages.every(({ primary }) => isExactClass(primary.numericClass));
   }
 
   /** Its volunteers are given twice the time from now on: there are no others. */
@@ -52,9 +52,10 @@ export class Pace {
     return this.#patience * Math.max(predictedMs, mayCompile ? FIRST_RUN_MS : 0);
   }
 
-  /** When to ask where a run of `count` positions is. */
-  askMs(count: number): number {
-    return Math.max(PROGRESS_ASK_MS, 1.5 * (this.#usualMs(count) ?? 0));
+  /** When to ask where a run of `count` positions is: well before it has taken too long, however slow it was from the start. */
+  askMs(count: number, distanceMs: number): number {
+    const usualMs = 1.5 * (this.#usualMs(count) ?? 0);
+    return Math.max(PROGRESS_ASK_MS, Math.min(usualMs, this.limitMs(count, distanceMs) / 2));
   }
 
   /**
@@ -67,9 +68,15 @@ export class Pace {
     const usualMs = this.#usualMs(count);
     const limitMs =
       usualMs === null
-        ? Math.max(this.#firstRunMs, predictedMs)
+        ? Math.max(this.#firstMs, predictedMs)
         : Math.max(LAP_FLOOR_MS, Math.min(USUAL_MARGIN * usualMs, predictedMs));
     return this.#patience * limitMs;
+  }
+
+  /** What the first run of a size is given at least. */
+  get #firstMs(): number {
+    if (!this.#isExact) return FIRST_RUN_MS;
+    return this.#laps.size === 0 ? FIRST_EXACT_RUN_MS : LAP_FLOOR_MS;
   }
 
   #predictedMs(count: number, distanceMs: number): number {

@@ -51,6 +51,8 @@ export class RequesterSession {
   readonly shadows: ShadowFeed;
   /** Volunteers that failed in this session, for the server to hear at its end. */
   readonly faults: Release['faults'] = [];
+  /** Volunteers that it is given up for, because they were slow or silent. */
+  readonly stalled: PeerId[] = [];
   #step: 'connecting' | 'opening' | 'open' = 'connecting';
   /** When the session must be open; then when it has rested too long. */
   #stepByMs: number;
@@ -314,7 +316,8 @@ export class RequesterSession {
   figures(checks: Release['checks']): Omit<Rest, 'type'> {
     const tokensPerSecond = this.#tokens < 2 || this.#lapsMs <= 0 ? null : (1000 * this.#tokens) / this.#lapsMs;
     const [tokens, positions] = [this.#tokens, this.#positions];
-    return { session: this.id, tokens, positions, tokensPerSecond, checks, faults: this.faults.slice(0, 64) };
+    const [faults, stalled] = [this.faults.slice(0, 64), this.stalled.slice(0, 64)];
+    return { session: this.id, tokens, positions, tokensPerSecond, checks, faults, stalled };
   }
 
   release(outcome: Release['outcome'], checks: Release['checks']): Release {

@@ -9,7 +9,14 @@ import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import type { TokenRedraw } from '../audit/span-audit.ts';
 import { SpanBook } from '../audit/span-book.ts';
 import { RequesterSession } from '../feed/requester-session.ts';
-import type { Release, RequesterConfig, RequesterEvent, RequesterEventOf, SignedRoute } from '../requester-event.ts';
+import type {
+  Release,
+  RequesterConfig,
+  RequesterEvent,
+  RequesterEventOf,
+  SignedRoute,
+  Told,
+} from '../requester-event.ts';
 import { liveHost } from './live-host.ts';
 import type { ProgressQuestion } from './progress-board.ts';
 import { SessionCheck, type CheckHost } from './session-check.ts';
@@ -188,10 +195,11 @@ export class LiveSession {
     return [{ type: 'rest', rest }];
   }
 
-  /** Ends it; `faults` add to those its check has found. */
-  drop(outcome: Release['outcome'], faults: Release['faults']): SessionOut[] {
+  /** Ends it; what is told of its volunteers adds to what its check has found. */
+  drop(outcome: Release['outcome'], { faults = [], stalled = [] }: Partial<Told>): SessionOut[] {
     const session = this.#session;
     session.faults.push(...faults);
+    session.stalled.push(...stalled);
     this.#isDropped = true;
     return this.#collect(this.#now, () => {
       this.#check?.stop();

@@ -93,8 +93,9 @@ export class SessionWatch {
     const { awaited, pace, step } = this.#session;
     if (step !== 'open' || awaited === null) return null;
     const { count, sinceMs } = awaited;
+    const { distanceMs } = this.#board;
     const limitMs = (): number => pace.limitMs(count, this.#board.distanceMs);
-    return { sinceMs, awaited, askMs: pace.askMs(count), limitMs };
+    return { sinceMs, awaited, askMs: pace.askMs(count, distanceMs), limitMs };
   }
 
   #wordWait(nowMs: number): Wait | null {

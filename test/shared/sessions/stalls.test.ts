@@ -217,7 +217,7 @@ describe('two neighbours that contradict each other', () => {
     expect(only(events, 'fault')).toEqual([]);
     expect(only(events, 'rerouted')).toMatchObject([{ volunteer: null }]);
     for (const { id } of pair) expect(JSON.stringify(network.routes[1])).not.toContain(id);
-    expect(network.releases.flatMap(({ faults }) => faults)).toEqual([]);
+    expect(network.releases.flatMap(({ faults, stalled }) => [...faults, ...stalled])).toEqual([]);
     network.links.fate = () => [1];
     network.links.rewrite = (message) => message;
     pair[1]!.compute.runMs = 2;
@@ -238,6 +238,8 @@ describe('a volunteer that is only slow', () => {
     });
     expect(only(first.events, 'rerouted')).toMatchObject([{ volunteer: null }]);
     expect(network.releases.flatMap(({ faults }) => faults)).toEqual([]);
+    // The server hears of it, for the routes that it gives this requester.
+    expect(network.releases.flatMap(({ stalled }) => stalled)).toEqual([slow.id]);
     conversation.close();
     slow.compute.runMs = 2;
     await network.ask(network.conversation(), greedy(prompt(40)));

@@ -107,7 +107,16 @@ describe.each(STORE_KINDS)('credit for work, over real sockets, with a store in 
 
   const release = (peer: ProvenPeer, { session }: Pick<Route, 'session'>, change: Partial<Release> = {}): void =>
     peer.send({
-      ...{ type: 'release', session, outcome: 'done', tokens: 40, positions: 40, tokensPerSecond: 5, faults: [] },
+      ...{
+        type: 'release',
+        session,
+        outcome: 'done',
+        tokens: 40,
+        positions: 40,
+        tokensPerSecond: 5,
+        faults: [],
+        stalled: [],
+      },
       checks: { checked: 10, settled: 0, unchecked: 0, disputed: 0 },
       ...change,
     });

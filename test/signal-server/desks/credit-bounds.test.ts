@@ -63,6 +63,7 @@ class Standings {
       onFinished: (session) => finished.add(session),
       onTokens: () => undefined,
       onFault: () => undefined,
+      onStall: () => undefined,
     });
     this.#claims = new ClaimDesk({
       ...{ clock, leases, trust, limits },
@@ -164,7 +165,7 @@ async function play(
   }
   const faults = step.blamed.map((i) => ({ volunteer: everybody[i]!.id, code: 'timeout' as const }));
   const checks = { checked: 1_000, settled: 0, unchecked: 0, disputed: 0 };
-  const figures = { session, tokens: 1_000, positions: 1_000, tokensPerSecond: 9, faults, checks };
+  const figures = { session, tokens: 1_000, positions: 1_000, tokensPerSecond: 9, faults, stalled: [], checks };
   if (step.end === 'rest') await standings.receive(requester, { type: 'rest', ...figures });
   await standings.receive(requester, { type: 'release', outcome: 'failed', ...figures });
 }

@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '#shared/errors.ts';
+import type { PeerId } from '#shared/ids.ts';
 import { FinishedSessions } from '../../../signal-server/desks/finished-sessions.ts';
 import { createMemoryHistoryStore } from '../../../signal-server/store/memory/memory-history-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -8,8 +9,8 @@ import { idOf, leaseOf } from '../../support/leases.ts';
 
 const [requester, primary, shadow] = [idOf('a'), idOf('1'), idOf('2')];
 
-/** What is said of volunteers where a session of this role ends with these faults. */
-function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[], waitedMs = 0) {
+/** What is said of volunteers where a session of this role ends with these faults, and without those that stalled. */
+function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[], waitedMs = 0, stalled: PeerId[] = []) {
   const heard: unknown[] = [];
   const unreached: unknown[] = [];
   const logged: unknown[] = [];
@@ -23,7 +24,16 @@ function complaintsOf(role: 'answer' | 'referee', codes: readonly ErrorCode[], w
   });
   const lease = { ...leaseOf({ requester, stages: [[primary, shadow]], role }), waitedMs };
   const faults = codes.map((code, i) => ({ volunteer: [primary, shadow][i]!, code }));
-  finished.add({ lease, outcome: 'failed', tokens: 3, positions: 3, tokensPerSecond: null, faults, checks: null });
+  finished.add({
+    lease,
+    outcome: 'failed',
+    tokens: 3,
+    positions: 3,
+    tokensPerSecond: null,
+    faults,
+    stalled,
+    checks: null,
+  });
   const { session } = lease.route;
   return { heard, unreached, logged, about: (id: string) => [requester, session, id] };
 }
@@ -39,6 +49,11 @@ describe('the end of a session', () => {
     expect(heard).toEqual([about(shadow)]);
     // Whom several lose is another matter.
     expect(unreached).toEqual([about(primary)]);
+  });
+
+  it('brings to its ear, too, who was slow or silent', () => {
+    const { heard, about } = complaintsOf('answer', [], 0, [shadow]);
+    expect(heard).toEqual([about(shadow)]);
   });
 
   it('is logged with how long it took, and how long its requester had waited', () => {

@@ -113,6 +113,7 @@ describe.each(STORE_KINDS)('a network that checks, over real sockets, with a sto
       positions: 10,
       tokensPerSecond: 5,
       faults: [],
+      stalled: [],
       checks: { checked: 3, settled: 1, unchecked: 0, disputed: 0 },
     });
   }

@@ -27,9 +27,17 @@ const trusted: Standing = {
 };
 const noChecks = { checked: 0, settled: 0, unchecked: 0, disputed: 0 };
 
-const figures = { outcome: 'done' as const, tokens: 7, positions: 7, tokensPerSecond: 2, faults: [], checks: noChecks };
+const figures = {
+  outcome: 'done' as const,
+  tokens: 7,
+  positions: 7,
+  tokensPerSecond: 2,
+  faults: [],
+  stalled: [],
+  checks: noChecks,
+};
 const figuresOf = (count: number) => ({
-  ...{ tokens: count, positions: count, tokensPerSecond: 2, faults: [] },
+  ...{ tokens: count, positions: count, tokensPerSecond: 2, faults: [], stalled: [] },
   checks: { ...noChecks, checked: count },
 });
 
@@ -195,34 +203,38 @@ describe('the route desk', () => {
     expect(desk.queued).toBe(0);
   });
 
-  it('remembers for all keys of the gateway which volunteer failed one of them', async () => {
-    const twin = '8'.repeat(64) as PeerId;
-    const volunteer = registry.offer(registry.join(twin, 'tab', 'loopback', 1), offerOf());
-    registry.ready(volunteer, {
-      assignment: registry.assign(volunteer, { model: model.digest, span: model.grid[0]! }).number,
-      layerMs: 1,
-    });
-    const other = registry.join('e'.repeat(64) as PeerId, 'gateway', 'loopback', 1);
-    gateways.add(requester.id).add(other.id);
-    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
-    await settle();
-    const first = routes[0]!.stages[0]!.primary.id;
-    const faults = [{ volunteer: first, code: 'timeout' as const }];
-    desk.receive(requester, { ...figures, faults, type: 'release', session: routes[0]!.session });
-    const primariesFor = async (asker: Member): Promise<Set<PeerId>> => {
-      const primaries = new Set<PeerId>();
-      for (let request = 0; request < 64; request++) {
-        desk.receive(asker, routeRequest(model.digest, { request }));
-        await settle();
-        primaries.add(routes.at(-1)!.stages[0]!.primary.id);
-        desk.receive(asker, { ...figures, type: 'release', session: routes.at(-1)!.session });
-      }
-      return primaries;
-    };
-    const second = first === twin ? ('0'.repeat(64) as PeerId) : twin;
-    expect([...(await primariesFor(other))]).toEqual([second]);
-    expect(await primariesFor(registry.join('d'.repeat(64) as PeerId, 'cli', 'loopback', 1))).toContain(first);
-  });
+  it.each(['failed', 'stalled in'] as const)(
+    'remembers for all keys of the gateway which volunteer %s one of them',
+    async (how) => {
+      const twin = '8'.repeat(64) as PeerId;
+      const volunteer = registry.offer(registry.join(twin, 'tab', 'loopback', 1), offerOf());
+      registry.ready(volunteer, {
+        assignment: registry.assign(volunteer, { model: model.digest, span: model.grid[0]! }).number,
+        layerMs: 1,
+      });
+      const other = registry.join('e'.repeat(64) as PeerId, 'gateway', 'loopback', 1);
+      gateways.add(requester.id).add(other.id);
+      desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+      await settle();
+      const first = routes[0]!.stages[0]!.primary.id;
+      const told =
+        how === 'failed' ? { faults: [{ volunteer: first, code: 'timeout' as const }] } : { stalled: [first] };
+      desk.receive(requester, { ...figures, ...told, type: 'release', session: routes[0]!.session });
+      const primariesFor = async (asker: Member): Promise<Set<PeerId>> => {
+        const primaries = new Set<PeerId>();
+        for (let request = 0; request < 64; request++) {
+          desk.receive(asker, routeRequest(model.digest, { request }));
+          await settle();
+          primaries.add(routes.at(-1)!.stages[0]!.primary.id);
+          desk.receive(asker, { ...figures, type: 'release', session: routes.at(-1)!.session });
+        }
+        return primaries;
+      };
+      const second = first === twin ? ('0'.repeat(64) as PeerId) : twin;
+      expect([...(await primariesFor(other))]).toEqual([second]);
+      expect(await primariesFor(registry.join('d'.repeat(64) as PeerId, 'cli', 'loopback', 1))).toContain(first);
+    },
+  );
 
   it('has a request wait for volunteers on their way, and refuses it once none are', async () => {
     registry.leave('0'.repeat(64) as PeerId);
@@ -438,10 +450,11 @@ describe('the route desk', () => {
         code: 'timeout' as const,
       }));
       const faults = [fault!, other!, fault!];
-      desk.receive(requester, { ...figuresOf(3), faults, type: 'rest', session: routes[0]!.session });
+      const stalled = faults.map(({ volunteer }) => volunteer);
+      desk.receive(requester, { ...figuresOf(3), faults, stalled, type: 'rest', session: routes[0]!.session });
       await clock.advance(times.resumeMs);
       desk.tick();
-      expect(finished).toMatchObject([{ outcome: 'done', faults: [fault] }]);
+      expect(finished).toMatchObject([{ outcome: 'done', faults: [fault], stalled: [fault!.volunteer] }]);
     });
 
     it('and takes its last word where it comes back to say it', () => {

@@ -49,6 +49,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
       positions: 20,
       tokensPerSecond: 5,
       faults: [],
+      stalled: [],
       checks: { checked: 0, settled: 0, unchecked: 0, disputed: 0 },
       ...overrides,
     });
@@ -256,7 +257,7 @@ describe.each(STORE_KINDS)('routes over real sockets, with a store in %s', (stor
     requester.send(routeRequest(model));
     const route = await routed(requester, 1);
     const checks = { checked: 2, settled: 0, unchecked: 1, disputed: 0 };
-    const figures = { tokens: 40, positions: 100, tokensPerSecond: 5, faults: [] };
+    const figures = { tokens: 40, positions: 100, tokensPerSecond: 5, faults: [], stalled: [] };
     const tokensOf = () => server.server.snapshot().volunteers.map(({ tokens }) => tokens);
     requester.send({ type: 'rest', session: route.session, ...figures, checks });
     // Messages are taken in order.

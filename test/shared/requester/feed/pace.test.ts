@@ -36,11 +36,17 @@ describe('the time that a lap may take', () => {
   });
 
   it('is generous for the first run of a size: more so where a graphics processor may have to compile', () => {
-    expect(new Pace(stages(1)).limitMs(1, 0)).toBe(2_000);
+    expect(new Pace(stages(1)).limitMs(1, 0)).toBe(1_000);
     const compiling = new Pace(stages(1, 'webgpu/nvidia/ampere'));
     expect(compiling.limitMs(32, 0)).toBe(5_000);
     compiling.note(32, 100);
     expect([compiling.limitMs(32, 0), compiling.limitMs(1, 0)]).toEqual([500, 5_000]);
+  });
+
+  it('is not longer for another size where nothing has to be compiled', () => {
+    const pace = new Pace(stages(1));
+    pace.note(15, 100);
+    expect([pace.limitMs(15, 0), pace.limitMs(1, 0)]).toEqual([500, 500]);
   });
 
   it('grows with the positions of a run, and is no longer for what shorter ones took', () => {
@@ -48,7 +54,19 @@ describe('the time that a lap may take', () => {
     expect(pace.limitMs(32, 0)).toBe(4 * 60 * 32 + 400);
     const measured = new Pace(stages(0));
     measured.note(8, 600);
-    expect(measured.limitMs(32, 0)).toBe(2_000);
+    expect(measured.limitMs(32, 0)).toBe(500);
+  });
+
+  it('is asked about before it is over, also where volunteers were slow from the start', () => {
+    const pace = new Pace(stages(10));
+    for (let lap = 0; lap < 20; lap++) pace.note(1, 1_500);
+    expect(pace.askMs(1, 0)).toBe(pace.limitMs(1, 0) / 2);
+    const quick = new Pace(stages(1));
+    quick.note(1, 8);
+    expect(quick.askMs(1, 0)).toBe(250);
+    const steady = new Pace(stages(1_000));
+    steady.note(1, 3_000);
+    expect(steady.askMs(1, 0)).toBe(4_500);
   });
 
   it('is never over after laps that vary up to 2.5 times, where these are as predicted', () => {
