@@ -18,6 +18,8 @@ interface StockText {
 const MARK = 'the-place-of-a-message';
 /** Texts kept for one model. */
 const MAX_TEXTS = 8;
+/** Conversations that may go on. */
+const MAX_CONVERSATIONS = 6;
 
 /** How much longer than asked for a conversation may be that goes on. */
 const LONGER = 1.25;
@@ -31,8 +33,8 @@ export class PromptStock {
   readonly #vocabularySize: number;
   readonly #chance: () => number;
   #texts: string[] = [];
-  /** The conversation so far. */
-  #turns: readonly ChatMessage[] = [];
+  /** The conversations so far, the last one at the end; one that waits for its answer ends with a question. */
+  #conversations: readonly (readonly ChatMessage[])[] = [];
 
   constructor(text: StockText, vocabularySize: number, chance: () => number) {
     this.#text = text;
@@ -57,23 +59,33 @@ export class PromptStock {
   }
 
   /**
-   * A prompt with a text that is not used again: after the conversation so far where that comes to about `length` tokens, else
-   * as the first of a new one. Tokens by chance where there is no text.
+   * A prompt with a text that is not used again: after the conversation with which it comes nearest to `length` tokens, and not
+   * far beyond, or as the first of a new one. Tokens by chance where there is no text.
    */
   async take(length: number): Promise<StockPrompt> {
     const content = this.#texts.shift();
     if (content === undefined) return { prompt: null, promptTokens: this.randomTokens(length) };
     const message = { role: 'user', content };
-    const onward = this.#turns.at(-1)?.role === 'assistant' ? await this.#chat([...this.#turns, message]) : null;
-    const goesOn = onward !== null && onward.promptTokens.length <= LONGER * length;
-    this.#turns = [...(goesOn ? this.#turns : []), message];
-    const chat = goesOn ? onward : await this.#chat([message]);
+    const open = this.#conversations.filter((turns) => turns.at(-1)!.role === 'assistant');
+    let chosen: { readonly before: readonly ChatMessage[]; readonly chat: StockPrompt | null } | null = null;
+    let leastTokens = Infinity;
+    for (const before of [[], ...open]) {
+      const chat = await this.#chat([...before, message]);
+      const tokens = chat?.promptTokens.length ?? Infinity;
+      const isTooLong = before.length > 0 && tokens > LONGER * length;
+      if (chosen !== null && (isTooLong || Math.abs(tokens - length) >= leastTokens)) continue;
+      [chosen, leastTokens] = [{ before, chat }, Math.abs(tokens - length)];
+    }
+    const { before, chat } = chosen!;
+    this.#conversations = [...open.filter((turns) => turns !== before), [...before, message]].slice(-MAX_CONVERSATIONS);
     return chat ?? this.#encode({ type: 'text', text: content, hasMarkers: false });
   }
 
   /** What the model said to the last prompt. */
   answered(content: string): void {
-    if (this.#turns.at(-1)?.role === 'user') this.#turns = [...this.#turns, { role: 'assistant', content }];
+    const last = this.#conversations.at(-1);
+    if (last?.at(-1)?.role !== 'user') return;
+    this.#conversations = [...this.#conversations.slice(0, -1), [...last, { role: 'assistant', content }]];
   }
 
   /** Tokens by chance: never the same twice, and good enough where everybody knows that nobody asks. */

@@ -25,7 +25,7 @@ const provenanceSchema = z.object({ chorus: z.object({ session: sessionIdSchema 
 
 const wren = await importWren();
 const server = await startTestServer({
-  config: { anchors: ANCHORS, hidden: { meanMs: 400, share: 1 } },
+  config: { anchors: ANCHORS, hidden: { meanMs: 400, share: 0.3 } },
   manifests: [wren.manifest],
   companions: {
     async startGateway(context) {

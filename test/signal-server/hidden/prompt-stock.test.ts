@@ -47,6 +47,24 @@ describe('prompts of hidden sessions', () => {
     expect((await one.take(15)).prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content: turns[2]! }]));
   });
 
+  it('go on with that conversation with which they come nearest to the length asked for', async () => {
+    const one = stock();
+    const ask = async (content: string, answer: string, length: number) => {
+      one.add(content);
+      const { prompt } = await one.take(length);
+      one.answered(answer);
+      return prompt;
+    };
+    await ask('Owls?', 'Yes.', 10);
+    const long = 'Wrens build several nests of moss and leaves in spring, and the hen chooses one of them.';
+    await ask('Tell me of nests.', long, 10);
+    const chat = (...contents: string[]) =>
+      wrenText.chatPrompt(contents.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content })));
+    expect(await ask('And?', 'More.', 100)).toEqual(chat('Tell me of nests.', long, 'And?'));
+    expect(await ask('When?', 'At night.', 24)).toEqual(chat('Owls?', 'Yes.', 'When?'));
+    expect(await ask('Again?', 'Once.', 200)).toEqual(chat('Tell me of nests.', long, 'And?', 'More.', 'Again?'));
+  });
+
   it('go on only with a conversation that was answered', async () => {
     const one = stock();
     one.answered('Nobody asked.');
