@@ -87,7 +87,8 @@ export function startHidden(context: HiddenContext): Promise<Companion & HiddenR
     const { maxPositions } = model.manifest.config;
     const { temperature, topP, ...shape } = shapes.draw();
     const most = Math.floor(maxPositions / 2);
-    if (stock.isEmpty) {
+    // Two for the one that is used, until there are enough.
+    for (let i = 0; i < 2 && stock.isShort; i++) {
       const promptTokens = await stock.opening();
       const maxNewTokens = Math.min(MESSAGE_TOKENS, most);
       const plan = { prompt: null, promptTokens, maxNewTokens, temperature: 1, topP: 1 };

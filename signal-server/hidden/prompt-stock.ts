@@ -16,10 +16,11 @@ interface StockText {
 
 /** Stands for a message in a rendered chat. */
 const MARK = 'the-place-of-a-message';
-/** Texts kept for one model. */
+/** Texts kept for one model, and how many of them are enough. */
 const MAX_TEXTS = 8;
+const ENOUGH_TEXTS = 4;
 /** Conversations that may go on. */
-const MAX_CONVERSATIONS = 6;
+const MAX_CONVERSATIONS = 8;
 
 /** How much longer than asked for a conversation may be that goes on. */
 const LONGER = 1.25;
@@ -42,8 +43,9 @@ export class PromptStock {
     this.#chance = chance;
   }
 
-  get isEmpty(): boolean {
-    return this.#texts.length === 0;
+  /** True where there is little to choose from. */
+  get isShort(): boolean {
+    return this.#texts.length < ENOUGH_TEXTS;
   }
 
   /** What to go on from for a new text: a chat as far as where a person's message begins. */
@@ -59,26 +61,27 @@ export class PromptStock {
   }
 
   /**
-   * A prompt with a text that is not used again: after the conversation with which it comes nearest to `length` tokens, and not
-   * far beyond, or as the first of a new one. Tokens by chance where there is no text.
+   * A prompt with a text that is not used again: that text, after that conversation or as the first of a new one, with which it
+   * comes nearest to `length` tokens. Tokens by chance where there is no text.
    */
   async take(length: number): Promise<StockPrompt> {
-    const content = this.#texts.shift();
-    if (content === undefined) return { prompt: null, promptTokens: this.randomTokens(length) };
-    const message = { role: 'user', content };
     const open = this.#conversations.filter((turns) => turns.at(-1)!.role === 'assistant');
-    let chosen: { readonly before: readonly ChatMessage[]; readonly chat: StockPrompt | null } | null = null;
-    let leastTokens = Infinity;
-    for (const before of [[], ...open]) {
-      const chat = await this.#chat([...before, message]);
-      const tokens = chat?.promptTokens.length ?? Infinity;
-      const isTooLong = before.length > 0 && tokens > LONGER * length;
-      if (chosen !== null && (isTooLong || Math.abs(tokens - length) >= leastTokens)) continue;
-      [chosen, leastTokens] = [{ before, chat }, Math.abs(tokens - length)];
+    const prompts: { readonly turns: readonly ChatMessage[]; readonly before: object; readonly chat: StockPrompt }[] =
+      [];
+    for (const content of this.#texts) {
+      for (const before of [[], ...open]) {
+        const turns = [...before, { role: 'user', content }];
+        const chat = await this.#chat(turns);
+        const isTooLong = before.length > 0 && chat !== null && chat.promptTokens.length > LONGER * length;
+        if (chat !== null && !isTooLong) prompts.push({ turns, before, chat });
+      }
     }
-    const { before, chat } = chosen!;
-    this.#conversations = [...open.filter((turns) => turns !== before), [...before, message]].slice(-MAX_CONVERSATIONS);
-    return chat ?? this.#encode({ type: 'text', text: content, hasMarkers: false });
+    if (prompts.length === 0) return this.#withoutChat(length);
+    const distance = ({ chat }: (typeof prompts)[number]): number => Math.abs(chat.promptTokens.length - length);
+    const { turns, before, chat } = prompts.reduce((best, one) => (distance(one) < distance(best) ? one : best));
+    this.#texts = this.#texts.filter((text) => text !== turns.at(-1)!.content);
+    this.#conversations = [...open.filter((other) => other !== before), turns].slice(-MAX_CONVERSATIONS);
+    return chat;
   }
 
   /** What the model said to the last prompt. */
@@ -91,6 +94,13 @@ export class PromptStock {
   /** Tokens by chance: never the same twice, and good enough where everybody knows that nobody asks. */
   randomTokens(count: number): number[] {
     return Array.from({ length: count }, () => Math.floor(this.#chance() * this.#vocabularySize));
+  }
+
+  /** For a model without a chat template. */
+  async #withoutChat(length: number): Promise<StockPrompt> {
+    const text = this.#texts.shift();
+    if (text === undefined) return { prompt: null, promptTokens: this.randomTokens(length) };
+    return this.#encode({ type: 'text', text, hasMarkers: false });
   }
 
   /** Null where the model has no chat template, or one that does not take these. */

@@ -21,6 +21,8 @@ const [SESSIONS, FILE] = [Number(process.argv[2] ?? 400), process.argv[3] ?? 'hi
 /** Sessions of one volunteer, whose messages are all kept until it leaves. */
 const BATCH = 120;
 const ANCHORS = 4;
+/** Mean time from one question to the next. */
+const MEAN_PAUSE_MS = 1_000;
 const provenanceSchema = z.object({ chorus: z.object({ session: sessionIdSchema }) });
 
 const wren = await importWren();
@@ -79,18 +81,25 @@ async function batch(): Promise<[boolean, number[]][]> {
     return own?.gate === 'open' && own.state === 'ready';
   });
   const asked = new Set<SessionId>();
-  let turns: OpenAI.ChatCompletionMessageParam[] = [];
-  for (const content of messages) {
+  let answered: OpenAI.ChatCompletionMessageParam[] = [];
+  const ask = async (content: string): Promise<void> => {
     // A third goes on with the conversation before, as clients of the API do.
-    turns = [...(chance() < 0.33 && turns.length < 6 ? turns : []), { role: 'user', content }];
+    const before = chance() < 0.33 && answered.length < 6 ? answered : [];
+    const turns: OpenAI.ChatCompletionMessageParam[] = [...before, { role: 'user', content }];
     const answer = await client.chat.completions.create({
       ...{ model: 'wren', temperature: chance() < 0.3 ? 0 : 1, seed: Math.floor(chance() * 2 ** 32), messages: turns },
       ...(chance() < 0.4 && { max_tokens: 16 + Math.floor(80 * chance()) }),
     });
-    turns = [...turns, { role: 'assistant', content: answer.choices[0]!.message.content }];
+    answered = [...turns, { role: 'assistant', content: answer.choices[0]!.message.content }];
     asked.add(provenanceSchema.parse(answer).chorus.session);
-    await sleep(-150 * Math.log(1 - chance()));
+  };
+  const answers: Promise<void>[] = [];
+  for (const content of messages) {
+    // People do not wait for each other.
+    await sleep(-MEAN_PAUSE_MS * Math.log(1 - chance()));
+    answers.push(ask(content));
   }
+  await Promise.all(answers);
   const seen = [...proxy.sessions()].filter(
     ([, { seat, messages }]) => seat !== null && messages.some(({ message }) => message.type === 'close'),
   );

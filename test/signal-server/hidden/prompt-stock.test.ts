@@ -26,13 +26,13 @@ describe('prompts of hidden sessions', () => {
     expect(textOf((await one.take(100)).prompt!)).toContain('second');
     const { prompt, promptTokens } = await one.take(20);
     expect([prompt, promptTokens.length]).toEqual([null, 20]);
-    expect(one.isEmpty).toBe(true);
+    expect(one.isShort).toBe(true);
   });
 
   it('are whole messages, and longer ones go on with the conversation before', async () => {
     const one = stock();
     const turns = ['What do wrens eat?', 'Where do they live in winter?', 'And owls?'];
-    for (const text of turns) one.add(text);
+    one.add(turns[0]!);
     const { prompt } = await one.take(15);
     expect(prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content: turns[0]! }]));
     one.answered('Insects.');
@@ -41,8 +41,10 @@ describe('prompts of hidden sessions', () => {
       { role: 'assistant', content: 'Insects.' },
       { role: 'user', content: turns[1]! },
     ];
+    one.add(turns[1]!);
     expect((await one.take(100)).prompt).toEqual(wrenText.chatPrompt(chat));
     one.answered('Near houses.');
+    one.add(turns[2]!);
     // There is no room for so much.
     expect((await one.take(15)).prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content: turns[2]! }]));
   });
@@ -65,6 +67,15 @@ describe('prompts of hidden sessions', () => {
     expect(await ask('Again?', 'Once.', 200)).toEqual(chat('Tell me of nests.', long, 'And?', 'More.', 'Again?'));
   });
 
+  it('have that text of several with which they come nearest to it', async () => {
+    const one = stock();
+    const texts = ['Why?', 'How do wrens keep warm in the long nights of winter?', 'What is a nest made of?'];
+    for (const text of texts) one.add(text);
+    const length = wrenText.encodePrompt(wrenText.chatPrompt([{ role: 'user', content: texts[1]! }])).length;
+    for (const content of [texts[1]!, texts[2]!, texts[0]!])
+      expect((await one.take(length)).prompt).toEqual(wrenText.chatPrompt([{ role: 'user', content }]));
+  });
+
   it('go on only with a conversation that was answered', async () => {
     const one = stock();
     one.answered('Nobody asked.');
@@ -77,8 +88,10 @@ describe('prompts of hidden sessions', () => {
 
   it('keep no empty text', () => {
     const one = stock();
-    one.add(' \n');
-    expect(one.isEmpty).toBe(true);
+    for (let i = 0; i < 4; i++) one.add(' \n');
+    expect(one.isShort).toBe(true);
+    for (let i = 0; i < 4; i++) one.add(`text ${i}`);
+    expect(one.isShort).toBe(false);
   });
 });
 
