@@ -8,6 +8,9 @@ import { startWrenVolunteer, type WrenVolunteer } from '../../support/wren-volun
 
 const provenanceSchema = z.object({ chorus: z.object({ session: sessionIdSchema }) });
 const ANSWERS = 40;
+/** Asked at most, where stalls of the machine keep the volunteer out of answers. */
+const MOST_ANSWERS = 160;
+const [LEAST_REAL, LEAST_HIDDEN] = [12, 5];
 
 let network: AnchoredServer;
 let proxy: RecordingProxy;
@@ -25,20 +28,27 @@ beforeAll(async () => {
     interval: 100,
   });
   const asked = new Set<SessionId>();
-  for (let i = 0; i < ANSWERS; i++) {
+  const split = (): void => {
+    const seen = [...proxy.sessions()].filter(
+      ([, { seat, messages }]) => seat !== null && messages.some(({ message }) => message.type === 'close'),
+    );
+    real = seen.flatMap(([id, session]) => (asked.has(id) ? [session] : []));
+    // The first is known to be hidden, and need not look like others.
+    hidden = seen.flatMap(([id, session]) => (asked.has(id) ? [] : [session])).slice(1);
+  };
+  for (
+    let i = 0;
+    i < ANSWERS || (i < MOST_ANSWERS && (real.length <= LEAST_REAL || hidden.length <= LEAST_HIDDEN));
+    i++
+  ) {
     const answer = await network.client.chat.completions.create({
       ...{ model: 'wren', temperature: i % 2 },
       ...(i % 3 > 0 && { max_tokens: 8 + i }),
       messages: [{ role: 'user', content: 'Tell me what a wren eats in winter.' }],
     });
     asked.add(provenanceSchema.parse(answer).chorus.session);
+    split();
   }
-  const seen = [...proxy.sessions()].filter(
-    ([, { seat, messages }]) => seat !== null && messages.some(({ message }) => message.type === 'close'),
-  );
-  real = seen.flatMap(([id, session]) => (asked.has(id) ? [session] : []));
-  // The first is known to be hidden, and need not look like others.
-  hidden = seen.flatMap(([id, session]) => (asked.has(id) ? [] : [session])).slice(1);
 }, 240_000);
 afterAll(async () => {
   await volunteer.leave();
@@ -74,8 +84,8 @@ const setOf = (sessions: SeenSession[], of: (session: SeenSession) => string): S
 
 describe('what a volunteer sees of a hidden session and of an answer of the gateway', { timeout: 60_000 }, () => {
   it('is enough of both to compare', () => {
-    expect(real.length).toBeGreaterThan(12);
-    expect(hidden.length).toBeGreaterThan(5);
+    expect(real.length).toBeGreaterThan(LEAST_REAL);
+    expect(hidden.length).toBeGreaterThan(LEAST_HIDDEN);
   });
 
   it('is a requester that it never met before, each time', () => {
