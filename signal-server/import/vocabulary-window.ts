@@ -2,7 +2,6 @@ import { create } from '@bufbuild/protobuf';
 import { TensorProtoSchema, type NodeProto, type TensorProto } from 'onnx-buf';
 import { utf8 } from '#shared/bytes.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
-import type { Digest } from '#shared/ids.ts';
 import { LOGITS, TOKENS } from '#shared/model/anatomy.ts';
 import { stageParts } from '#shared/model/cut.ts';
 import { externalTensor } from '#shared/model/fold.ts';
@@ -73,7 +72,7 @@ export async function windowModel(
       pieces.push({ weight: { ...weight, ...(table && { dims: table }) }, bytes: Buffer.concat(read) });
     }
     const data = new Uint8Array(Buffer.concat(pieces.map(({ bytes }) => bytes)));
-    const digest = digestOf(utf8(`${part.blob.digest} of ${JSON.stringify(runs)}`)) as Digest;
+    const digest = digestOf(utf8(`${part.blob.digest} of ${JSON.stringify(runs)}`));
     let end = 0;
     const weights = pieces.map(({ weight, bytes }) => {
       const placed = { ...weight, offset: end, bytes: bytes.length };

@@ -1,6 +1,7 @@
 import { readAnatomy } from '#shared/model/anatomy.ts';
 import type { CutStage } from '#shared/model/cut.ts';
 import { planStage } from '#shared/model/engine/plan-stage.ts';
+import { ONNX_FLOAT32 } from '#shared/model/tensor-bytes.ts';
 import { cutStageGraph } from '#shared/model/stage-graph.ts';
 import { normalizeGraph } from '../../signal-server/import/normalize-graph.ts';
 import type { OpenedModel } from '../../signal-server/import/open-model.ts';
@@ -17,8 +18,17 @@ export function wholeStage(
   const { model, read } = normalizeGraph(file.model, file.read, positions, []);
   const range = { start: 0, end: folder.config.num_hidden_layers, embedding: true, head: true };
   const heads = folder.config.num_attention_heads;
+  const cut = (): CutStage => {
+    const stage = cutStageGraph(readAnatomy(model), range);
+    // Folding leaves floats where they are, and there is no file that a runtime could find them in.
+    for (const tensor of stage.model.graph.initializer) {
+      if (tensor.dataType === ONNX_FLOAT32)
+        Object.assign(tensor, { rawData: read(tensor), externalData: [], dataLocation: 0 });
+    }
+    return { ...stage, read, place: read, blobs: new Map() };
+  };
   return {
-    cut: () => ({ ...cutStageGraph(readAnatomy(model), range), read, place: read, blobs: new Map() }),
+    cut,
     sizes: {
       hiddenSize: folder.config.hidden_size,
       vocabularySize: folder.config.vocab_size,

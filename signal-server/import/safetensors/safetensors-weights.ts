@@ -6,7 +6,7 @@ import { emptyBits, regroupBlocks } from '../builder/block-bits.ts';
 import { EMBEDDING, HEAD, type DecoderWeights, type MatrixWeight } from '../builder/decoder-shape.ts';
 import type { DecoderFacts } from './decoder-config.ts';
 import { BLOCK_COLUMNS, quantizeBlocks, type RoundedType, type RoundingError } from './quantize-blocks.ts';
-import type { KeptForm, Rounding } from './rounding.ts';
+import type { Rounding } from './rounding.ts';
 import { SAFETENSORS_TYPES, type SafetensorsTensor } from './safetensors-file.ts';
 import type { SafetensorsFolder } from './safetensors-folder.ts';
 
@@ -94,6 +94,8 @@ export class SafetensorsWeights implements DecoderWeights {
   }
 
   #halves(tensor: SafetensorsTensor, rows: number, columns: number): MatrixWeight {
+    if (tensor.type === 'F16')
+      return { form: 'float16', rows, columns, read: () => this.#files.read(tensor, 0, tensor.bytes) };
     const error = new MeasuredError(tensor);
     const read = () => {
       const all = new Uint8Array(2 * rows * columns);

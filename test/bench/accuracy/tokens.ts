@@ -87,7 +87,7 @@ async function writeVocabulary(
     path,
     {
       'general.architecture': 'llama',
-      ...Object.fromEntries([...ones, ...widths]),
+      ...(Object.fromEntries([...ones, ...widths]) as Record<string, { u32: number }>),
       'llama.attention.layer_norm_rms_epsilon': { f32: 1e-5 },
       'llama.rope.dimension_count': { u32: 32 },
       'tokenizer.ggml.model': 'gpt2',
