@@ -1,7 +1,7 @@
 import { ChorusError } from '#shared/errors.ts';
 import { buildDecoder } from './builder/decoder-graph.ts';
 import type { OpenedWeights } from './open-gguf-model.ts';
-import { readJson, readModelFolder, resolveInside } from './model-folder.ts';
+import { MAX_CONFIG_BYTES, readJson, readModelFolder, resolveInside } from './model-folder.ts';
 import { parseDecoderConfig } from './safetensors/decoder-config.ts';
 import { roundingWished } from './safetensors/rounding.ts';
 import {
@@ -24,7 +24,7 @@ export async function openSafetensorsModel(
 ): Promise<OpenedWeights> {
   const rounding = roundingWished(wish);
   const folder = await readModelFolder(path);
-  const facts = parseDecoderConfig(await readJson(path, 'config.json'), maxPositions);
+  const facts = parseDecoderConfig(await readJson(path, 'config.json', false, MAX_CONFIG_BYTES), maxPositions);
   const index = await readJson(path, INDEX_FILE, true, MAX_INDEX_BYTES);
   const places = index === null ? null : parseIndex(index);
   const names = places === null ? [SINGLE_FILE] : [...new Set(places.values())];
