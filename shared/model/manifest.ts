@@ -31,6 +31,11 @@ const weightSchema = z.strictObject({
   dims: z.array(z.int().min(0)).max(8),
   offset: z.int().min(0),
   bytes: z.int().min(0),
+  /**
+   * Root mean square of what the importer's rounding did to its numbers, as a share of that of the numbers themselves. Absent where
+   * they are as they were published.
+   */
+  relativeError: z.number().min(0).max(1e6).optional(),
 });
 export type Weight = z.infer<typeof weightSchema>;
 
@@ -117,3 +122,21 @@ export const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.chorus.manifest+json';
+
+/** What the importer's rounding did to a part's tensors, by the last word of each name. */
+export interface PartRounding {
+  readonly part: string;
+  readonly tensors: readonly { readonly label: string; readonly relativeError: number }[];
+}
+
+/** The parts that have rounded tensors, in order. */
+export function roundingOf(parts: readonly Pick<Part, 'name' | 'weights'>[]): PartRounding[] {
+  return parts
+    .map(({ name, weights }) => ({
+      part: name,
+      tensors: weights.flatMap(({ name: weight, relativeError }) =>
+        relativeError === undefined ? [] : [{ label: /([^.]+)\.weight/.exec(weight)?.[1] ?? weight, relativeError }],
+      ),
+    }))
+    .filter(({ tensors }) => tensors.length > 0);
+}

@@ -70,6 +70,8 @@ export interface GraphFile {
   readonly read: ReadWeight;
   /** Paths, relative to the model folder, of all files that it lies in. */
   readonly paths: readonly string[];
+  /** How far the import's rounding took a weight, once it was read (`MatrixWeight`); null where it was not rounded. */
+  readonly relativeError: (name: string) => number | null;
   readonly close: () => void;
 }
 
@@ -93,7 +95,7 @@ export async function openGraphFile(folder: ModelFolder, path: string): Promise<
     throw error;
   }
   const paths = [path, ...[...files.keys()].map((location) => join(dirname(path), location))];
-  return { model, read: (tensor) => readWeight(tensor, files), paths, close };
+  return { model, read: (tensor) => readWeight(tensor, files), paths, relativeError: () => null, close };
 }
 
 function readWeight(tensor: TensorProto, files: ReadonlyMap<string, number>): Uint8Array {

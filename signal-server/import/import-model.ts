@@ -6,7 +6,7 @@ import { firstFault, formWords } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
 import { readAnatomy, type Anatomy } from '#shared/model/anatomy.ts';
-import { manifestSchema, type Manifest } from '#shared/model/manifest.ts';
+import { manifestSchema, roundingOf, type Manifest } from '#shared/model/manifest.ts';
 import { encodeModel } from '#shared/model/onnx-file.ts';
 import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
 import { openModelText } from '#shared/text/model-text.ts';
@@ -58,7 +58,7 @@ export interface ImportedModel {
 }
 
 /**
- * Imports a Hugging Face style folder or a GGUF file: writes the weightless graph, one blob for each part of the model, the
+ * Imports a Hugging Face style folder, of ONNX graphs or safetensors, or a GGUF file: writes the weightless graph, one blob for each part of the model, the
  * tokenizer and the probe's values, and gives the manifest that names them. Everything in it may be hostile.
  * Throws `bad-model` or `unsupported-model`, naming file or node and why; for a `model.sig` that is wrong also
  * `bad-message`, `unsupported`, `digest-mismatch` and `bad-signature`.
@@ -79,7 +79,8 @@ export async function importModel(path: string, options: ImportOptions): Promise
     }
 
     const writer = new BlobWriter(join(dataFolder, 'blobs'));
-    const parts = await writeParts(anatomy, normalized.read, writer, (done, total, name) =>
+    const weights = { read: normalized.read, relativeError: file.relativeError };
+    const parts = await writeParts(anatomy, weights, writer, (done, total, name) =>
       onProgress({ label: `writing ${name}`, done, total }),
     );
     const graph = await writer.write(encodeModel(normalized.model));
@@ -138,9 +139,10 @@ export async function importModel(path: string, options: ImportOptions): Promise
         channelScale: '',
       },
     };
-    const probed = await addProbe(drafted, dataFolder, writer, (done, total) =>
-      onProgress({ label: 'computing probe values', done, total }),
-    );
+    const probed = await addProbe(drafted, writer, {
+      dataFolder,
+      onProgress: (done, total) => onProgress({ label: 'computing probe values', done, total }),
+    });
     const manifest = checkManifest(probed);
     onProgress({ label: 'imported', done: 1, total: 1 });
     const report: ImportReport = {
@@ -150,6 +152,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
       parameters: manifest.parameters,
       operators: countOperators(normalized.model.graph.node),
       parts: parts.map(({ name, blob, weights }) => ({ name, bytes: blob.bytes, weights: weights.length })),
+      rounding: roundingOf(parts),
       pins: manifest.pins,
       engine: whyNotPlanned(anatomy, folder.config.vocab_size),
       warnings,

@@ -179,8 +179,14 @@ export async function readInsideIfThere(
   return readInside(folder, path, maxBytes).catch(ifMissing);
 }
 
-async function readJson(folder: string, path: string, isOptional = false): Promise<unknown> {
-  const reading = readInside(folder, path, MAX_TOKENIZER_BYTES);
+/** What a JSON file under `folder` says; null where `isOptional` and there is none. Throws `bad-model` as `readInside`, and for what is no JSON. */
+export async function readJson(
+  folder: string,
+  path: string,
+  isOptional = false,
+  maxBytes = MAX_TOKENIZER_BYTES,
+): Promise<unknown> {
+  const reading = readInside(folder, path, maxBytes);
   const bytes = await (isOptional ? reading.catch(ifMissing) : reading);
   if (bytes === null) return null;
   try {

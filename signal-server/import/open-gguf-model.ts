@@ -20,7 +20,8 @@ const ARCHITECTURES = new Map([
 ]);
 const ROPE_FACTORS = 'rope_freqs.weight';
 
-export interface OpenedGguf {
+/** A model whose graph was written for its weights. */
+export interface OpenedWeights {
   readonly folder: ModelFolder;
   readonly file: GraphFile;
   readonly quantization: Manifest['pins']['quantization'];
@@ -36,7 +37,7 @@ export async function openGgufModel(
   name: string,
   maxPositions: number,
   card: Uint8Array<ArrayBuffer> | null,
-): Promise<OpenedGguf> {
+): Promise<OpenedWeights> {
   const gguf = await openGguf(await resolveInside(path, name));
   try {
     const facts = parseFacts(gguf.metadata, refuseArchitecture);
@@ -48,7 +49,7 @@ export async function openGgufModel(
     const architecture = ARCHITECTURES.get(facts.general['general.architecture'])!;
     const shape = shapeOf(facts, gguf, architecture.hasHeadNorms, maxPositions);
     const weights = new GgufWeights(gguf, { turnBack: architecture.isTurned ? { headSize: shape.headSize } : null });
-    const { model, read } = buildDecoder(shape, weights);
+    const graph = buildDecoder(shape, weights);
     const left = weights.unused.filter((tensor) => tensor !== ROPE_FACTORS);
     if (left.length > 0)
       throw new ChorusError(
@@ -83,7 +84,7 @@ export async function openGgufModel(
       graphs: [],
       textFiles: [],
     };
-    return { folder, file: { model, read, paths: [name], close: gguf.close }, quantization, onlyOn };
+    return { folder, file: { ...graph, paths: [name], close: gguf.close }, quantization, onlyOn };
   } catch (error) {
     gguf.close();
     throw error;

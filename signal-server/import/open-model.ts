@@ -9,6 +9,8 @@ import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { externalData } from '#shared/model/tensor-bytes.ts';
 import { chooseGguf } from './gguf/choose-gguf.ts';
 import { openGgufModel } from './open-gguf-model.ts';
+import { openSafetensorsModel } from './open-safetensors-model.ts';
+import { hasSafetensors } from './safetensors/safetensors-folder.ts';
 import { chooseGraph, openGraphFile, type GraphFile } from './graph-file.ts';
 import {
   locateFolder,
@@ -38,17 +40,18 @@ export interface OpenModelOptions {
 }
 
 /**
- * Opens a GGUF file, or a folder with ONNX graphs or GGUF files. Throws `bad-model` or `unsupported-model`, naming file, node or
- * tensor and why.
+ * Opens a GGUF file, or a folder with ONNX graphs, GGUF files or safetensors, the first of these that is there. Throws `bad-model`
+ * or `unsupported-model`, naming file, node or tensor and why.
  */
 export async function openModel(path: string, options: OpenModelOptions, warnings: string[]): Promise<OpenedModel> {
   if (await isFile(path)) return openFile(path, options);
   const located = await locateFolder(path);
   const names = await readdir(located);
-  if (hasGgufAlone(names)) {
+  if (hasGgufAlone(names) || (hasGguf(names) && !(await hasGraphs(located, names)))) {
     const source = await openSource(located);
     return openGgufIn(located, chooseGguf(names.sort(), options.quant), source, options);
   }
+  if (hasSafetensors(names) && !(await hasGraphs(located, names))) return openSafetensorsIn(located, options);
   return openGraph(located, options, warnings);
 }
 
@@ -72,7 +75,11 @@ function demandGguf(path: string): void {
 }
 
 function hasGgufAlone(names: readonly string[]): boolean {
-  return !names.includes('config.json') && names.some((name) => /\.gguf$/i.test(name));
+  return !names.includes('config.json') && hasGguf(names);
+}
+
+function hasGguf(names: readonly string[]): boolean {
+  return names.some((name) => /\.gguf$/i.test(name));
 }
 
 async function openFile(path: string, options: OpenModelOptions): Promise<OpenedModel> {
@@ -93,6 +100,21 @@ async function openGgufIn(
   const isWhole = source.names.length > 1;
   const card = isWhole ? await readInsideIfThere(located, 'README.md', MAX_CONFIG_BYTES) : null;
   return { ...(await openGgufModel(located, name, maxPositions, card)), name, source };
+}
+
+async function hasGraphs(located: string, names: readonly string[]): Promise<boolean> {
+  const inner = names.includes('onnx') ? await readdir(join(located, 'onnx')).catch(() => []) : [];
+  return [...names, ...inner].some((name) => name.endsWith('.onnx'));
+}
+
+async function openSafetensorsIn(
+  located: string,
+  { quant, maxPositions, onReading }: OpenModelOptions,
+): Promise<OpenedModel> {
+  const source = await openSource(located);
+  onReading('safetensors');
+  const opened = await openSafetensorsModel(located, quant, maxPositions);
+  return { ...opened, name: opened.file.paths[0]!, source };
 }
 
 async function openGraph(located: string, options: OpenModelOptions, warnings: string[]): Promise<OpenedModel> {

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 10 * 60_000;
 
 /** A thread that computes stages on the WASM backend, for values that other devices are compared with. */
 export interface Reference {
-  /** Rejects with the stage's ChorusError, or `worker-lost` or `timeout`. One call at a time. */
+  /** Rejects with the stage's ChorusError, or `worker-lost` or `timeout`. One call at a time. The blobs are handed over: they are empty after it. */
   compute(request: ReferenceRequest): Promise<Extract<ReferenceReply, { type: 'values' }>>;
   stop(): Promise<void>;
 }
@@ -31,7 +31,10 @@ export function startReference(): Reference {
           // A failure of the runtime is the graph's fault here: the thread is fresh, the input ours.
           else reject(new ChorusError(reply.code === 'internal' ? 'bad-model' : reply.code, reply.message));
         };
-        worker.postMessage(request);
+        worker.postMessage(
+          request,
+          [...request.blobs.values()].map(({ buffer }) => buffer),
+        );
       });
     },
     async stop() {

@@ -1,7 +1,7 @@
 import type { NodeProto } from 'onnx-buf';
 import { whereItRuns } from './model-card.ts';
 import type { Digest } from '#shared/ids.ts';
-import type { Manifest } from '#shared/model/manifest.ts';
+import type { Manifest, PartRounding } from '#shared/model/manifest.ts';
 import { operatorName, operatorSupport, type OperatorSupport } from '#shared/model/operators.ts';
 
 /** The facts that an operator should know before offering the model. */
@@ -13,6 +13,8 @@ export interface ImportReport {
   readonly parameters: number;
   readonly operators: readonly (OperatorSupport & { name: string; count: number })[];
   readonly parts: readonly { name: string; bytes: number; weights: number }[];
+  /** What the import's rounding did to each tensor; empty where nothing was rounded. */
+  readonly rounding: readonly PartRounding[];
   readonly pins: Manifest['pins'];
   /** Why the CPU engine does not run the model, so that onnxruntime does; null where it does. */
   readonly engine: string | null;
@@ -46,6 +48,7 @@ export function formatReport(report: ImportReport): string {
     `root ${report.root}`,
     table(['operator', 'nodes', 'wasm', 'webgpu'], operators),
     table(['part', 'weights', 'bytes'], [...parts, ['together', '', formatBytes(total)]]),
+    ...(report.rounding.length > 0 ? [formatRounding(report.rounding)] : []),
     table(['pin', ''], pins),
     whereItRuns(report.pins.onlyOn ?? null),
     report.engine === null
@@ -53,6 +56,14 @@ export function formatReport(report: ImportReport): string {
       : `on a CPU onnxruntime runs it, unfolded to 32 bits: ${report.engine}`,
     ...(report.warnings.length > 0 ? [report.warnings.map((warning) => `warning: ${warning}`).join('\n')] : []),
   ].join('\n\n');
+}
+
+function formatRounding(rounding: readonly PartRounding[]): string {
+  const rows = rounding.map(({ part, tensors }) => [
+    part,
+    tensors.map(({ label, relativeError }) => `${label} ${(100 * relativeError).toFixed(2)} %`).join('  '),
+  ]);
+  return `rounding, as a share of each tensor's root mean square:\n${table(['part', 'tensors'], rows)}`;
 }
 
 /** Bytes for people. */

@@ -8,17 +8,21 @@ import type { Part } from '#shared/model/manifest.ts';
 import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { tensorByteLength, tensorDims, tensorType } from '#shared/model/tensor-bytes.ts';
 import type { BlobWriter } from './blob-writer.ts';
+import type { GraphFile } from './graph-file.ts';
 import { planParts } from './split-parts.ts';
 
 const WEIGHT_ALIGNMENT = 64;
 
+/** A way to a model's weights. */
+export type WeightsToWrite = Pick<GraphFile, 'read' | 'relativeError'>;
+
 /**
- * Writes one blob a part and makes every weight of `anatomy`'s graph point into it. Throws `bad-model` for a part that
- * is larger than a blob may be, before it reads any of it: many weights may point at the same bytes of a file.
+ * Writes one blob a part, a weight at a time, and makes every weight of `anatomy`'s graph point into it. Throws `bad-model` for a
+ * part that is larger than a blob may be, before it reads any of it: many weights may point at the same bytes of a file.
  */
 export async function writeParts(
   anatomy: Anatomy,
-  read: ReadWeight,
+  { read, relativeError }: WeightsToWrite,
   writer: BlobWriter,
   onProgress: (done: number, total: number, name: string) => void,
 ): Promise<Part[]> {
@@ -31,27 +35,25 @@ export async function writeParts(
     let length = 0;
     for (const weight of weights) {
       offsets.push(length);
-      length += Math.ceil(tensorByteLength(weight) / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT;
+      length += paddedLength(weight);
     }
     if (length > MAX_BLOB_BYTES) throw new ChorusError('bad-model', `${name} with its ${length} bytes is too large`);
-    const data = weights.map(read);
-    const bytes = new Uint8Array(length);
-    for (const [i, weight] of data.entries()) bytes.set(weight, offsets[i]);
-    const blob = await writer.write(bytes);
-    for (const [i, tensor] of weights.entries()) {
-      external.push(
-        externalTensor(tensor.name, tensor.dataType, tensorDims(tensor), blob.digest, offsets[i]!, data[i]!.length),
-      );
-    }
+    const blob = await writer.writeAll(weightsInOrder(weights, read));
     const listed = weights.map((tensor, i) => {
+      const error = relativeError(tensor.name);
       return {
         name: tensor.name,
         type: tensorType(tensor),
         dims: tensorDims(tensor),
         offset: offsets[i]!,
-        bytes: data[i]!.length,
+        bytes: tensorByteLength(tensor),
+        ...(error !== null && { relativeError: error }),
       };
     });
+    for (const [i, { dims, offset, bytes }] of listed.entries()) {
+      const { name: weight, dataType } = weights[i]!;
+      external.push(externalTensor(weight, dataType, dims, blob.digest, offset, bytes));
+    }
     written.push({ name, blob, weights: listed, uses });
   }
   const { graph } = anatomy.index.model;
@@ -59,4 +61,16 @@ export async function writeParts(
   graph.node = sortNodes(anatomy.index, anatomy.index.outputs.keys());
   graph.initializer = [...inline, ...external];
   return written;
+}
+
+function paddedLength(weight: TensorProto): number {
+  return Math.ceil(tensorByteLength(weight) / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT;
+}
+
+function* weightsInOrder(weights: readonly TensorProto[], read: ReadWeight): Generator<Uint8Array> {
+  for (const weight of weights) {
+    const bytes = tensorByteLength(weight);
+    yield read(weight).subarray(0, bytes);
+    yield new Uint8Array(paddedLength(weight) - bytes);
+  }
 }

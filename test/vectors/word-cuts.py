@@ -43,15 +43,25 @@ alphabet = pre_tokenizers.ByteLevel.alphabet()
 trained.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=420, initial_alphabet=sorted(alphabet), show_progress=False))
 file = json.loads(trained.to_str())
 by_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+split = lambda digits: {
+    "type": "Split",
+    "pattern": {"Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"},
+    "behavior": "Isolated",
+    "invert": False,
+}
+plain = {**by_bytes, "use_regex": False}
 cuts = {
     "digits": [{"type": "Digits", "individual_digits": True}, by_bytes],
     "runs of digits": [{"type": "Digits", "individual_digits": False}, by_bytes],
     "bytes": [by_bytes],
+    "Llama 3": [split("{1,3}"), plain],
+    "Qwen2": [split(""), plain],
 }
 known = ["12345 67,890.12", "٣٤٥ १२३", "ﬀ ligature ½ ²", "𝕳𝖊𝖑𝖑𝖔", "a\u0085 b", "a \ufeff b", "x  ²  ½³", "Ⅳ Ⅴ", " 1 2  3", "it's we'LL"]
-shown = known + [each for each in texts if len(each) < 30][:30]
+short = [each for each in texts if len(each) < 30]
 cases = []
 for name, steps in cuts.items():
+    shown = known + short[: 100 if name in ("Llama 3", "Qwen2") else 30]
     file["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
     tokenizer = Tokenizer.from_str(json.dumps(file))
     answers = [[each, tokenizer.encode(each).ids] for each in shown]

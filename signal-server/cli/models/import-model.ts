@@ -24,8 +24,8 @@ interface ImportModelOptions {
 
 export function defineImportModel(command: Command): void {
   command
-    .argument('<source>', 'hf:OWNER/NAME[@REVISION], a GGUF file, or a folder with config.json, tokenizer.json and onnx/, or with GGUF files')
-    .option('--quant <kind>', 'which of the variants: q4, q8, q4f16, fp16 or fp32, or of GGUF files Q4_K_M and the like')
+    .argument('<source>', 'hf:OWNER/NAME[@REVISION], a GGUF file, or a folder with config.json, tokenizer.json and onnx/ or safetensors, or with GGUF files')
+    .option('--quant <kind>', 'which of the variants: q4, q8, q4f16, fp16 or fp32, or of GGUF files Q4_K_M and the like; what safetensors are rounded to: q8, q4, q4_1, q5_0, q5_1, fp16 or fp32 (default: q8)')
     .addOption(new Option('--name <name>', 'name of the model (default: that of its files)').argParser(modelNameOf))
     .addOption(
       new Option('--max-positions <count>', 'tokens of the longest conversation (default: 4096)').argParser(positions),

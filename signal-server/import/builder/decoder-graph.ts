@@ -1,6 +1,4 @@
 import { ATTENTION_MASK, LOGITS, TOKENS } from '#shared/model/anatomy.ts';
-import type { OnnxModel } from '#shared/model/onnx-file.ts';
-import type { ReadWeight } from '#shared/model/quantized-weights.ts';
 import { GGUF_BLOCKS } from '#shared/model/gguf-weight.ts';
 import { tensorInfo } from '#shared/model/stage-graph.ts';
 import { ONNX_FLOAT16, ONNX_FLOAT32, ONNX_INT64 } from '#shared/model/tensor-bytes.ts';
@@ -13,7 +11,7 @@ import {
   type MatrixWeight,
   type PackedBits,
 } from './decoder-shape.ts';
-import { GraphWriter } from './graph-writer.ts';
+import { GraphWriter, type WrittenGraph } from './graph-writer.ts';
 
 const ONNX_UINT8 = 2;
 const ONNX_INT32 = 6;
@@ -23,7 +21,7 @@ const BLOCK = 32;
  * The graph of a llama-like decoder as the onnxruntime-genai model builder writes it, so that all that is done with published
  * graphs is done with this one. Throws `bad-model` for a weight that is missing or of another size.
  */
-export function buildDecoder(shape: DecoderShape, weights: DecoderWeights): { model: OnnxModel; read: ReadWeight } {
+export function buildDecoder(shape: DecoderShape, weights: DecoderWeights): WrittenGraph {
   return new DecoderBuilder(shape, weights).build();
 }
 
@@ -43,7 +41,7 @@ class DecoderBuilder {
     this.#weights = weights;
   }
 
-  build(): { model: OnnxModel; read: ReadWeight } {
+  build(): WrittenGraph {
     const { layers, hiddenSize, vocabularySize, kvHeads, headSize } = this.#shape;
     const graph = this.#graph;
     const table = this.#place(EMBEDDING, vocabularySize, hiddenSize);
@@ -191,16 +189,17 @@ class DecoderBuilder {
   #place(name: string, rows: number, columns: number): PlacedMatrix {
     const graph = this.#graph;
     const weight = this.#weights.matrix(name, rows, columns);
+    const { relativeError } = weight;
     switch (weight.form) {
       case 'float32':
       case 'float16': {
         const type = weight.form === 'float16' ? ONNX_FLOAT16 : ONNX_FLOAT32;
-        return { weight, names: [graph.weight(name, type, [rows, columns], weight.read)] };
+        return { weight, names: [graph.weight(name, type, [rows, columns], weight.read, relativeError)] };
       }
       case 'blocks': {
         const { type, read } = weight;
         const rowBytes = (columns / GGUF_BLOCKS[type].columns) * GGUF_BLOCKS[type].bytes;
-        return { weight, names: [graph.weight(`${name}_${type}`, ONNX_UINT8, [rows, rowBytes], read)] };
+        return { weight, names: [graph.weight(`${name}_${type}`, ONNX_UINT8, [rows, rowBytes], read, relativeError)] };
       }
       case 'bits': {
         const { bits } = weight;
@@ -211,7 +210,7 @@ class DecoderBuilder {
         return {
           weight,
           names: [
-            graph.weight(`${name}_Q${bits}`, ONNX_UINT8, [rows, blocks, (BLOCK * bits) / 8], quants),
+            graph.weight(`${name}_Q${bits}`, ONNX_UINT8, [rows, blocks, (BLOCK * bits) / 8], quants, relativeError),
             graph.weight(`${name}_scales`, ONNX_FLOAT32, [rows * blocks], scales),
           ],
         };

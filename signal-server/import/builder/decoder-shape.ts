@@ -23,6 +23,8 @@ export interface DecoderShape {
 export type MatrixWeight = {
   readonly rows: number;
   readonly columns: number;
+  /** How far rounding took it from its file, as a share of its root mean square; null before it is read. Absent where nothing is rounded. */
+  readonly relativeError?: () => number | null;
 } & (
   | { readonly form: 'float32' | 'float16'; readonly read: () => Uint8Array }
   /** Blocks of a GGUF file, for the engine alone. */

@@ -27,11 +27,20 @@ const contrib = new Set([
 const domainOf = (opType: string): string =>
   opType.startsWith('Gguf') ? GGUF_DOMAIN : contrib.has(opType) ? 'com.microsoft' : '';
 
+/** A graph with a way to its weights. */
+export interface WrittenGraph {
+  readonly model: OnnxModel;
+  readonly read: ReadWeight;
+  /** How far rounding took a weight from its file (`MatrixWeight`), once it was read; null where it was not rounded. */
+  readonly relativeError: (name: string) => number | null;
+}
+
 /** An ONNX graph, written node by node; its weights are read when they are asked for. */
 export class GraphWriter {
   readonly #nodes: NodeProto[] = [];
   readonly #weights: TensorProto[] = [];
   readonly #readers = new Map<string, () => Uint8Array>();
+  readonly #errors = new Map<string, () => number | null>();
 
   /** Adds a node; answers the name of its first output. */
   node(
@@ -49,7 +58,13 @@ export class GraphWriter {
   }
 
   /** Adds a weight whose bytes are read later, as many as its shape says. */
-  weight(name: string, dataType: number, dims: readonly number[], read: () => Uint8Array): string {
+  weight(
+    name: string,
+    dataType: number,
+    dims: readonly number[],
+    read: () => Uint8Array,
+    relativeError?: () => number | null,
+  ): string {
     const tensor = externalTensor(name, dataType, dims, 'built', 0, 0);
     this.#weights.push(tensor);
     this.#readers.set(name, () => {
@@ -58,6 +73,7 @@ export class GraphWriter {
         throw new RangeError(`${name} has ${bytes.length} bytes, its shape asks for ${tensorByteLength(tensor)}`);
       return bytes;
     });
+    if (relativeError !== undefined) this.#errors.set(name, relativeError);
     return name;
   }
 
@@ -71,7 +87,7 @@ export class GraphWriter {
     return name;
   }
 
-  finish(input: readonly ValueInfoProto[], output: readonly ValueInfoProto[]): { model: OnnxModel; read: ReadWeight } {
+  finish(input: readonly ValueInfoProto[], output: readonly ValueInfoProto[]): WrittenGraph {
     const graph = {
       name: 'main_graph',
       node: this.#nodes,
@@ -88,6 +104,7 @@ export class GraphWriter {
     return {
       model: Object.assign(model, { graph: model.graph! }),
       read: (tensor) => this.#readers.get(tensor.name)?.() ?? tensor.rawData,
+      relativeError: (name) => this.#errors.get(name)?.() ?? null,
     };
   }
 }

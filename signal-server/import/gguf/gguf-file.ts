@@ -1,8 +1,8 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { gguf, GGMLQuantizationType } from '@huggingface/gguf';
 import { ChorusError } from '#shared/errors.ts';
 import { MAX_BLOB_BYTES } from '#shared/limits.ts';
 import { GGUF_BLOCKS, isGgufType, type GgufType } from '#shared/model/gguf-weight.ts';
+import { openPlainFile } from '../../machine/plain-file.ts';
 
 /** Vocabulary and merges of the largest models take about 16 MB. */
 const MAX_HEADER_BYTES = 32 * 2 ** 20;
@@ -34,25 +34,21 @@ export interface GgufFile {
 
 /** Opens a plain file, of which everything may be hostile. Throws `bad-model`, `unsupported-model` for types and versions that are not read. */
 export async function openGguf(path: string): Promise<GgufFile> {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const file = openPlainFile(path);
   try {
-    const stat = fstatSync(file);
-    if (!stat.isFile()) throw new ChorusError('bad-model', `${path} is not a file`);
-    const { size } = stat;
-    const readAt = (offset: number, length: number) => readBytes(file, offset, length);
-    const { metadata, tensors } = await readHeader(readAt, size);
+    const { metadata, tensors } = await readHeader(file.readAt, file.size);
     return {
       metadata,
       tensors,
       read: ({ offset, bytes }) => {
-        const data = readAt(offset, bytes);
+        const data = file.readAt(offset, bytes);
         if (data.length !== bytes) throw new ChorusError('bad-model', 'the GGUF file shrank while it was read');
         return data;
       },
-      close: () => closeSync(file),
+      close: file.close,
     };
   } catch (error) {
-    closeSync(file);
+    file.close();
     throw error;
   }
 }
@@ -112,7 +108,10 @@ async function parseHeader(readAt: (offset: number, length: number) => Uint8Arra
     const [from, to] = [Number(first), Math.min(most, Number(last) + 1)];
     if (from > most + MOST_BEYOND)
       throw new ChorusError('bad-model', `the GGUF file has no end of its header within ${most} bytes`);
-    return new Response(to > from ? readAt(from, to - from) : null, {
+    // A length that is read from beyond the end is one that no file has, so that nothing is made of what is not there.
+    const bytes = new Uint8Array(Number(last) + 1 - from).fill(0xff);
+    if (to > from) bytes.set(readAt(from, to - from));
+    return new Response(bytes, {
       headers: { 'content-range': `bytes ${first}-${last}/${size}` },
     });
   };
@@ -123,15 +122,4 @@ async function parseHeader(readAt: (offset: number, length: number) => Uint8Arra
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     throw new ChorusError('bad-model', `the GGUF file cannot be read: ${reason.slice(0, 300)}`);
   }
-}
-
-function readBytes(file: number, offset: number, length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const count = readSync(file, bytes, done, Math.min(length - done, 2 ** 30), offset + done);
-    if (count === 0) return bytes.subarray(0, done);
-    done += count;
-  }
-  return bytes;
 }

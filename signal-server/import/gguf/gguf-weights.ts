@@ -3,6 +3,7 @@ import { decodeF16 } from '#shared/model/f16.ts';
 import { GGUF_BLOCKS, isGgufType } from '#shared/model/gguf-weight.ts';
 import type { DecoderWeights, MatrixWeight, PackedBits } from '../builder/decoder-shape.ts';
 import { widenBf16 } from '../builder/bf16.ts';
+import { emptyBits, regroupBlocks } from '../builder/block-bits.ts';
 import type { GgufFile, GgufTensor } from './gguf-file.ts';
 
 /** The names of a layer's weights in GGUF files, by those that transformers gives them. */
@@ -134,26 +135,8 @@ function floatBytes({ type }: GgufTensor, bytes: Uint8Array<ArrayBuffer>): Uint8
   return type === 'BF16' ? widenBf16(bytes) : bytes;
 }
 
-/** Blocks of Q4_0 or Q8_0 as MatMulNBits has them: neighbours share a byte, 8 bits are above 128, and scales are f32, each exact. */
 function regrouped(bits: 4 | 8, bytes: Uint8Array): PackedBits {
-  const block = GGUF_BLOCKS[bits === 4 ? 'Q4_0' : 'Q8_0'];
-  const blocks = bytes.length / block.bytes;
-  const packed = block.bytes - 2;
-  const quants = new Uint8Array(blocks * packed);
-  const halves = new Uint8Array(2 * blocks);
-  for (let i = 0; i < blocks; i++) {
-    const [from, to] = [i * block.bytes, i * packed];
-    halves.set(bytes.subarray(from, from + 2), 2 * i);
-    if (bits === 8) {
-      for (let j = 0; j < packed; j++) quants[to + j] = bytes[from + 2 + j]! ^ 128;
-      continue;
-    }
-    for (let j = 0; j < packed; j++) {
-      const pair = 2 * (j & 7);
-      const shift = j < 8 ? 0 : 4;
-      const at = from + 2 + pair;
-      quants[to + j] = ((bytes[at]! >> shift) & 15) | (((bytes[at + 1]! >> shift) & 15) << 4);
-    }
-  }
-  return { quants, scales: decodeF16(halves) };
+  const packed = emptyBits(bits, bytes.length / GGUF_BLOCKS[bits === 4 ? 'Q4_0' : 'Q8_0'].bytes);
+  regroupBlocks(bits, bytes, packed);
+  return packed;
 }

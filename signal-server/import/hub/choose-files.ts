@@ -1,6 +1,8 @@
 import { ChorusError } from '#shared/errors.ts';
 import { chooseGguf } from '../gguf/choose-gguf.ts';
 import { chooseGraph } from '../graph-file.ts';
+import { roundingWished } from '../safetensors/rounding.ts';
+import { hasSafetensors, INDEX_FILE, SINGLE_FILE } from '../safetensors/safetensors-folder.ts';
 import type { HubFile } from './hub-repository.ts';
 
 const TEXTS = [
@@ -14,8 +16,8 @@ const TEXTS = [
 const NEEDED = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
 
 /**
- * The files that a model is made of: its ONNX graph of the wished kind with the weights beside it, or a GGUF file, with the texts
- * that belong to it. Throws `unsupported-model` naming what is there instead.
+ * The files that a model is made of: its ONNX graph of the wished kind with the weights beside it, or a GGUF file, or safetensors,
+ * with the texts that belong to it. Throws `unsupported-model` naming what is there instead.
  */
 export function chooseFiles(files: readonly HubFile[], wish: string | undefined): HubFile[] {
   const paths = files.map(({ path }) => path);
@@ -37,10 +39,16 @@ export function chooseFiles(files: readonly HubFile[], wish: string | undefined)
     );
     return named(files, [chosen, 'README.md']);
   }
+  if (hasTexts && hasSafetensors(paths)) {
+    roundingWished(wish);
+    // Names of shards begin with the model's; other files of tensors are other models.
+    const shards = paths.filter((path) => /^model(-\d+-of-\d+)?\.safetensors$/.test(path));
+    return named(files, [...(paths.includes(INDEX_FILE) ? [INDEX_FILE, ...shards] : [SINGLE_FILE]), ...TEXTS]);
+  }
   const there = paths.length === 0 ? 'no file' : paths.slice(0, 20).join(', ');
   throw new ChorusError(
     'unsupported-model',
-    `the repository has neither ONNX graphs with a tokenizer nor a GGUF file; it has ${there}`,
+    `the repository has neither ONNX graphs or safetensors with a tokenizer nor a GGUF file; it has ${there}`,
   );
 }
 

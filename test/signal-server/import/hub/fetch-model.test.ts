@@ -6,6 +6,8 @@ import { toBase64 } from '#shared/bytes.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { fetchModel, hubAccessOf, type FetchedModel } from '../../../../signal-server/import/hub/fetch-model.ts';
 import { parseHubSource } from '../../../../signal-server/import/hub/hub-source.ts';
+import { openModel } from '../../../../signal-server/import/open-model.ts';
+import { safetensorsModel, writeSafetensorsModel } from '../../../support/safetensors-model.ts';
 import { seededBytes } from '../../../support/seeded-bytes.ts';
 import { startHub, type HubDouble } from '../../../support/hub-double.ts';
 
@@ -97,6 +99,28 @@ test('a connection that is cut goes on where it was, and so does the next start'
   await writeFile(join(folder, 'model-Q4_K_M.gguf.part'), gguf.subarray(0, 1234));
   expect(await read(await fetchIt(), 'model-Q4_K_M.gguf')).toBe(toBase64(gguf));
   expect(rangesOf().at(-1)).toBe('bytes=1234-');
+});
+
+test('a repository of safetensors comes by its index, without other models’ tensors, and is rounded to what is wished', async () => {
+  await hub.stop();
+  const folder = join(dataFolder, 'published');
+  await writeSafetensorsModel(folder, safetensorsModel('qwen2', ['BF16'], true), 2);
+  const published = await Promise.all(
+    (await readdir(folder)).map(async (name) => [name, new Uint8Array(await readFile(join(folder, name)))] as const),
+  );
+  hub = await startHub('owner/name', {
+    ...Object.fromEntries(published),
+    'adapter_model.safetensors': seededBytes(1)(2000),
+    'original/model.safetensors': seededBytes(2)(2000),
+  });
+  const fetched = await fetchIt('hf:owner/name', { quant: 'q4' });
+  expect((await readdir(fetched.folder)).sort()).toEqual(published.map(([name]) => name).sort());
+  const opened = await openModel(fetched.folder, { quant: 'q4', maxPositions: 64, onReading: () => undefined }, []);
+  opened.file.close();
+  expect(opened).toMatchObject({ quantization: 'q4_0', onlyOn: null });
+  expect(await refusal(fetchIt('hf:owner/name', { quant: 'Q2_K' }))).toContain(
+    'unsupported-model: weights in safetensors',
+  );
 });
 
 test('a hub without ranges begins anew', async () => {
