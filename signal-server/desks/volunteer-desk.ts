@@ -248,6 +248,7 @@ export class VolunteerDesk {
       isAnchor,
       isNew,
       backend: offer.backend,
+      hasProcessor: offer.hasProcessor ?? true,
       runtimeVersion: offer.runtimeVersion,
       pledgeBytes: offer.pledgeBytes,
       slots: offer.slots,

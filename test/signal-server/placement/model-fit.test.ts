@@ -19,7 +19,15 @@ function hand(id: string, model: PlannedModel | null, span?: UnitSpan, pledgeByt
   const placed = model === null || span === undefined ? null : { model: model.digest, span };
   const state = { layerMs: 1, held: [], failed: [], placed, isReady: true, mayMove: true };
   const own = { id: id as PeerId, network: id, isAnchor: false, isNew: false };
-  return { ...own, backend: 'wasm', runtimeVersion: smol.runtimeVersion, pledgeBytes, slots: 2, ...state };
+  return {
+    ...own,
+    backend: 'wasm',
+    hasProcessor: true,
+    runtimeVersion: smol.runtimeVersion,
+    pledgeBytes,
+    slots: 2,
+    ...state,
+  };
 }
 
 it('a plan says how many default volunteers a model needs, and the least that one has to lend', () => {
