@@ -70,6 +70,19 @@ it('what is asked for takes room from what nobody asks for, and a model that is 
   expect(modelSupply(smol, hands)).toMatchObject({ isAsleep: true });
 });
 
+it('all that the pairs of a model need that is asked for are moved at once, of one that is not, one', () => {
+  const other = planned('smollm2', 'c');
+  const hands = [hand('a', smol, left), hand('b', smol, right), hand('c', other, left), hand('d', other, right)];
+  const moves = chooseMoves(hands, [other, smol], new Set([smol.digest]));
+  expect(moves.map(({ id, span }) => [id, span])).toEqual([
+    ['c', left],
+    ['d', right],
+  ]);
+  expect(chooseMoves(hands, [other, smol])).toEqual([]);
+  const spare = [...hands.slice(0, 2), ...['e', 'f', 'g'].map((id) => hand(id, smol, left))];
+  expect(chooseMoves(spare, [smol])).toHaveLength(1);
+});
+
 it('nobody leaves layers to nobody in order to hold others', () => {
   const part = smol.grid.find(({ start, end }) => start === left.start && end < left.end)!;
   const hands = [hand('a', smol, part, 300e6), hand('b', smol, { start: part.end, end: left.end }, 300e6)];
