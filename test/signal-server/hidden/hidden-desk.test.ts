@@ -56,7 +56,6 @@ describe('the desk of hidden sessions', () => {
       standIns,
       isAnchor: (one) => one === id('1') || one === id('2') || isOwn(one),
       isFilling: () => false,
-      isAsleep: () => false,
       isBusy: () => isBusy,
       silenceMs: SILENCE_MS,
       onResult: (ended) => results.push(ended),
