@@ -108,6 +108,8 @@ export const offerSchema = z.strictObject({
   backend: z.enum(['webgpu', 'wasm']),
   numericClass,
   runtimeVersion: z.string().max(40),
+  /** False where its owner chose the graphics device: what processors alone hold exactly is not for it. */
+  hasProcessor: z.boolean().optional(),
   /** Memory the person lends, in bytes. */
   pledgeBytes: z.int().min(0),
   /** False if only the relay reaches this peer. */

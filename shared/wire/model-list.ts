@@ -13,6 +13,20 @@ const modelSignerSchema = z.object({
 });
 export type ModelSigner = z.infer<typeof modelSignerSchema>;
 
+/** What a model takes of volunteers, as placement reckons it. */
+const modelNeedsSchema = z.object({
+  /** Bytes that one volunteer has to lend at the least: with less, no number of them is enough. */
+  leastPledgeBytes: z.number().min(0),
+  /** Of the fewest volunteers that answer, with keys and values. */
+  memoryBytes: z.number().min(0),
+  /** What a tab lends where nobody changed its settings. */
+  tabBytes: z.number().min(0),
+  /** So many of these until it answers, and until answers are checked; null where no number is enough. */
+  tabsToAnswer: z.int().min(0).nullable(),
+  tabsToCheck: z.int().min(0).nullable(),
+});
+export type ModelNeeds = z.infer<typeof modelNeedsSchema>;
+
 /** The answer of `GET /api/models`: the models this server has manifests of, the default one first. */
 export const modelListSchema = z.object({
   models: z
@@ -33,6 +47,7 @@ export const modelListSchema = z.object({
         root: digestSchema,
         origin: webAddressSchema.nullable(),
         signedBy: modelSignerSchema.nullable(),
+        needs: modelNeedsSchema,
       }),
     )
     .max(1000),

@@ -135,6 +135,7 @@ export function createDesks(deps: DesksDeps): Desks {
     isGateway: (id) => companionKeys.isGateway(id),
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
     onAsked: (model) => demand.note(model),
+    isAsleep: (model) => volunteers.supplyOf(model).isAsleep,
     onRefused: (code) => metrics.refusals.inc({ code }),
     onFinished: (session) => {
       finishedSessions.add(session);

@@ -35,6 +35,7 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   readonly sign: SignGrant;
   /** As of `RoutePlanner`. */
   readonly isFilling: () => boolean;
+  readonly isAsleep: (model: PlannedModel) => boolean;
   /** True for requesters of the server's own. */
   readonly isGateway: (id: PeerId) => boolean;
   /** The route of a hidden session's request; null for all others. */

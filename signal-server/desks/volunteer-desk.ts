@@ -128,8 +128,8 @@ export class VolunteerDesk {
     const hands = this.#hands();
     const key = hands
       .map(
-        ({ id, placed, pledgeBytes }) =>
-          `${id} ${pledgeBytes} ${placed?.model} ${placed?.span.start} ${placed?.span.end}`,
+        ({ id, placed, pledgeBytes, backend, hasProcessor, slots }) =>
+          `${id} ${pledgeBytes} ${backend} ${hasProcessor} ${slots} ${placed?.model} ${placed?.span.start} ${placed?.span.end}`,
       )
       .join();
     const known = this.#supplies.get(model.digest);
@@ -248,6 +248,7 @@ export class VolunteerDesk {
       isAnchor,
       isNew,
       backend: offer.backend,
+      hasProcessor: offer.hasProcessor ?? true,
       runtimeVersion: offer.runtimeVersion,
       pledgeBytes: offer.pledgeBytes,
       slots: offer.slots,

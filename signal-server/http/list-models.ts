@@ -5,12 +5,12 @@ import type { CatalogEntry } from '../placement/model-catalog.ts';
 
 /** The models with the facts that people choose by, and where each comes from. */
 export function listModels(
-  entries: readonly Pick<CatalogEntry, 'digest' | 'manifest'>[],
+  entries: readonly Pick<CatalogEntry, 'digest' | 'manifest' | 'need'>[],
   operatorKey: Uint8Array,
 ): ModelList {
   const operatorPem = publicKeyPem(operatorKey);
   return {
-    models: entries.map(({ digest, manifest }) => ({
+    models: entries.map(({ digest, manifest, need }) => ({
       name: manifest.name,
       digest,
       description: manifest.description,
@@ -23,6 +23,13 @@ export function listModels(
       root: manifest.source.root,
       origin: manifest.source.origin,
       signedBy: signerOf(manifest.source, operatorPem),
+      needs: {
+        leastPledgeBytes: need.leastPledge,
+        memoryBytes: need.memoryBytes,
+        tabBytes: need.device.pledgeBytes,
+        tabsToAnswer: need.servable,
+        tabsToCheck: need.checked,
+      },
     })),
   };
 }

@@ -15,6 +15,7 @@ import { decodeModel } from '#shared/model/onnx-file.ts';
 import { whyNotPlanned } from '#shared/model/engine/why-not-planned.ts';
 import type { DataFolder } from '../machine/data-folder.ts';
 import { fileFaultOf } from '../machine/file-fault.ts';
+import { needOf, type ModelNeed } from './model-fit.ts';
 import { planModel, type PlannedModel } from './planned-model.ts';
 
 export interface CatalogEntry {
@@ -22,6 +23,7 @@ export interface CatalogEntry {
   readonly manifest: Manifest;
   readonly envelope: Envelope;
   readonly planned: PlannedModel;
+  readonly need: ModelNeed;
   /** True if every blob that a volunteer or requester fetches was there when it was looked for last. */
   readonly isWhole: boolean;
 }
@@ -127,7 +129,8 @@ export class ModelCatalog {
       'bad-manifest',
     );
     const [isPlanned, isWhole] = [await this.#isPlanned(manifest), await this.#isWhole(manifest)];
-    return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages, isPlanned), isWhole };
+    const planned = planModel(digest, manifest, this.#leastStages, isPlanned);
+    return { digest, manifest, envelope, planned, need: needOf(planned), isWhole };
   }
 
   /** True if the CPU engine knows the graph; of one that cannot be read the larger need is taken. */

@@ -53,7 +53,7 @@ function atRest(hand: Hand): Hand {
 function newcomer({ backend, pledgeBytes, slots }: Device, model: PlannedModel, number: number): Hand {
   const own = { id: `newcomer ${number}` as PeerId, network: `network ${number}`, isAnchor: false, isNew: false };
   const state = { layerMs: null, held: [], failed: [], placed: null, isReady: true, mayMove: true };
-  return { ...own, backend, runtimeVersion: model.runtimeVersion, pledgeBytes, slots, ...state };
+  return { ...own, backend, hasProcessor: true, runtimeVersion: model.runtimeVersion, pledgeBytes, slots, ...state };
 }
 
 function settled(hands: readonly Hand[], model: PlannedModel): Hand[] {

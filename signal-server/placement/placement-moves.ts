@@ -23,7 +23,8 @@ export interface Move extends Choice {
 /**
  * The moves to make now, few and rare. While a model has a gap: the one move that closes most of it and opens none or, where
  * no single move helps, all that a fresh plan needs, if that leaves no gap. One that was asked for lately takes what it needs
- * for that, and for its pairs, from those that nobody asked for. Without gaps: one move that gives a stage its second holder;
+ * for that, and for its pairs, from those that nobody asked for. Without gaps: one move that gives a stage its second holder,
+ * or all that those asked for need;
  * else one to layers with at most half as many volunteers as those it leaves, and at least two fewer. Nobody with sessions is
  * moved, nobody on behalf of a model that these devices cannot hold, no ready cover is given up, no pair but to close a gap, and
  * no network gets more than its share of a stage but for that.
@@ -33,17 +34,33 @@ export function chooseMoves(
   models: readonly PlannedModel[],
   asked: ReadonlySet<Digest> = new Set(),
 ): Move[] {
-  const possible = models.filter((model) => heaviestUnit(model, hands) === null);
   // What is asked for comes first.
-  for (const model of [...possible].sort((a, b) => Number(asked.has(b.digest)) - Number(asked.has(a.digest)))) {
+  const possible = models
+    .filter((model) => heaviestUnit(model, hands) === null)
+    .sort((a, b) => Number(asked.has(b.digest)) - Number(asked.has(a.digest)));
+  for (const model of possible) {
     const hasGap = coverageOf(spansOn(model, hands), model.units).includes(0);
     const moves = hasGap ? closeGap(model, hands, asked) : [];
     if (moves.length > 0) return moves;
   }
-  const shares = new NetworkShares(hands);
-  const isSettled = hands.every((hand) => hand.placed === null || hand.isReady);
-  const move = isSettled ? (pairUp(hands, possible, shares, asked) ?? evenOut(hands, possible, shares, asked)) : null;
+  if (!hands.every((hand) => hand.placed === null || hand.isReady)) return [];
+  const pairs = pairAll(hands, possible, asked);
+  if (pairs.length > 0) return pairs;
+  const move = evenOut(hands, possible, new NetworkShares(hands), asked);
   return move === null ? [] : [move];
+}
+
+/** One move that makes up a pair or, of models that were asked for, all that their pairs need: else each would wait for the last one's load. */
+function pairAll(hands: readonly Hand[], models: readonly PlannedModel[], asked: ReadonlySet<Digest>): Move[] {
+  const moves: Move[] = [];
+  let all = hands;
+  for (;;) {
+    const move = pairUp(all, models, new NetworkShares(all), asked);
+    if (move === null || (moves.length > 0 && !asked.has(move.model))) return moves;
+    moves.push(move);
+    if (!asked.has(move.model)) return moves;
+    all = all.map((hand) => (hand.id === move.id ? { ...hand, placed: move, mayMove: false } : hand));
+  }
 }
 
 /** True for a volunteer on a model that nobody asked for, where others were. */

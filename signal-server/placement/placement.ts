@@ -26,6 +26,8 @@ export interface Hand {
   /** Its key has not earned trust yet. */
   readonly isNew: boolean;
   readonly backend: BackendName;
+  /** False where its processor is not to compute, whatever the model. */
+  readonly hasProcessor: boolean;
   readonly runtimeVersion: string;
   readonly pledgeBytes: number;
   readonly slots: number;
@@ -107,11 +109,12 @@ function isAsUrgent(option: Option, best: Option): boolean {
 /** A unit that none of these devices can hold, so that the model can never be whole with such, and the least that one would have to lend; null if there is none. */
 export function heaviestUnit(
   model: PlannedModel,
-  hands: readonly Pick<Hand, 'backend' | 'slots' | 'pledgeBytes' | 'runtimeVersion'>[],
+  hands: readonly Pick<Hand, 'backend' | 'hasProcessor' | 'slots' | 'pledgeBytes' | 'runtimeVersion'>[],
 ): { readonly unit: number; readonly bytes: number } | null {
   let heaviest: { unit: number; bytes: number } | null = null;
   // Devices of one kind are many, and need to be looked at once.
-  const kinds = new Map(hands.map((hand) => [`${hand.backend} ${hand.slots} ${hand.pledgeBytes}`, hand]));
+  const able = hands.filter((hand) => canCompute(hand, model));
+  const kinds = new Map(able.map((hand) => [`${hand.backend} ${hand.slots} ${hand.pledgeBytes}`, hand]));
   for (let unit = 0; unit < model.units; unit++) {
     const lacking = [...kinds.values()].map(({ backend, slots, pledgeBytes }) => {
       const bytes = model.memoryBytes({ start: unit, end: unit + 1 }, backend, slots);
@@ -132,17 +135,20 @@ export function whyIdle(hand: Hand, models: readonly PlannedModel[], others: rea
     const wanted = [...new Set(models.map((model) => model.runtimeVersion))].join(' or ');
     return `the models here need onnxruntime-web ${wanted}, this volunteer runs ${hand.runtimeVersion}: reload the page`;
   }
+  const able = usable.filter((model) => canCompute(hand, model));
+  if (able.length === 0)
+    return 'processors alone run the models here, and this volunteer lends its graphics device only: choose another backend';
   const least = Math.min(
-    ...usable.flatMap((model) => model.grid.map((span) => model.memoryBytes(span, hand.backend, hand.slots))),
+    ...able.flatMap((model) => model.grid.map((span) => model.memoryBytes(span, hand.backend, hand.slots))),
   );
   if (least > hand.pledgeBytes) return `the smallest stage needs ${Math.ceil(least / MB)} MB: lend more memory`;
-  for (const model of usable) {
+  for (const model of able) {
     const heavy = heaviestUnit(model, [...others, hand]);
     if (heavy === null) continue;
     const part = describeSpan({ start: heavy.unit, end: heavy.unit + 1 }, model.layers);
     return `nobody here lends enough for ${part} of ${model.name}, and the rest is of no use without: one volunteer has to lend ${Math.ceil(heavy.bytes / MB)} MB`;
   }
-  if (usable.some((model) => spansThatFit(hand, model).length > 0)) {
+  if (able.some((model) => spansThatFit(hand, model).length > 0)) {
     return 'your network already has its share of every stage that would fit: volunteers of others are needed beside it';
   }
   return 'every stage that would fit has failed on this device';
@@ -219,9 +225,17 @@ function compareModels(a: Option, b: Option): number {
   return gap || (a.gained > 0 ? a.missing - b.missing : 0) || a.meanCoverage - b.meanCoverage;
 }
 
+/** False for a model that another backend alone holds exactly. */
+function canCompute(
+  { backend, hasProcessor }: Pick<Hand, 'backend' | 'hasProcessor'>,
+  { onlyOn }: PlannedModel,
+): boolean {
+  return onlyOn === null || onlyOn === backend || (onlyOn === 'wasm' && hasProcessor);
+}
+
 /** The stages that this device can hold. */
 export function spansThatFit(hand: Hand, model: PlannedModel): UnitSpan[] {
-  if (model.runtimeVersion !== hand.runtimeVersion) return [];
+  if (model.runtimeVersion !== hand.runtimeVersion || !canCompute(hand, model)) return [];
   const bytesOf = (span: UnitSpan): number => model.memoryBytes(span, hand.backend, hand.slots);
   const failedBytes = hand.failed.filter((place) => place.model === model.digest).map((place) => bytesOf(place.span));
   const limitBytes = Math.min(hand.pledgeBytes, ...failedBytes.map((bytes) => bytes - 1));

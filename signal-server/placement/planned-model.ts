@@ -14,8 +14,11 @@ export interface PlannedModel {
   readonly minStages: number;
   readonly maxPositions: number;
   readonly runtimeVersion: string;
+  /** The one backend that computes it, on devices that have it; null where any does. */
+  readonly onlyOn: BackendName | null;
   /** Every stage that may be handed out, larger ones first. */
   readonly grid: readonly UnitSpan[];
+  /** What a stage takes of a device that offers this backend, on the one that it is computed by there. */
   memoryBytes(span: UnitSpan, backend: BackendName, slots: number): number;
 }
 
@@ -29,6 +32,7 @@ export function planModel(
   const { layers, maxPositions, hiddenSize } = manifest.config;
   const minStages = Math.min(layers + 2, Math.max(manifest.minStages, leastStages));
   const known = new Map<string, number>();
+  const onlyOn = manifest.pins.onlyOn ?? null;
   return {
     digest,
     name: manifest.name,
@@ -38,8 +42,10 @@ export function planModel(
     minStages,
     maxPositions,
     runtimeVersion: manifest.pins.runtimeVersion,
+    onlyOn,
     grid: stageGrid(unitCosts(manifest), minStages),
-    memoryBytes(span, backend, slots) {
+    memoryBytes(span, offered, slots) {
+      const backend = onlyOn ?? offered;
       const key = `${span.start}-${span.end} ${backend} ${slots}`;
       const bytes = known.get(key) ?? stageMemoryBytes(manifest, span, backend, slots, isPlanned);
       known.set(key, bytes);

@@ -12,6 +12,8 @@ export interface RoutePlannerDeps extends CandidateSources {
   readonly faults: Pick<FaultMemory, 'failedLately'>;
   /** True while volunteers are on their way that have not joined yet: what lacks volunteers waits for them. */
   readonly isFilling: () => boolean;
+  /** True for a model that volunteers who work for others could hold: whoever asks for it waits until they do. */
+  readonly isAsleep: (model: PlannedModel) => boolean;
   readonly times: { readonly shadowWaitMs: number };
 }
 
@@ -41,7 +43,8 @@ export class RoutePlanner {
       this.#candidates(model, request.capacity, requester, kept),
       this.#draw,
     );
-    return planned.type === 'refused' && this.#deps.isFilling() ? { type: 'wait' } : planned;
+    if (planned.type === 'refused' && (this.#deps.isFilling() || this.#deps.isAsleep(model))) return { type: 'wait' };
+    return planned;
   }
 
   /** An answer that could be checked in a moment is better than one at once, but not for ever. */
@@ -62,7 +65,10 @@ export class RoutePlanner {
     };
     const planned = planRoute(model.layers, demand, this.#candidates(model, 1, demand.requester), this.#draw);
     if (planned.type === 'route') return null;
-    return planned.type === 'wait' ? 'all volunteers are busy or loading' : planned.message;
+    if (planned.type === 'wait') return 'all volunteers are busy or loading';
+    return this.#deps.isAsleep(model)
+      ? 'the volunteers here work for other models, until somebody asks for this one'
+      : planned.message;
   }
 
   /** Those who stay of the session that the route takes the place of. It must leave somebody of it out, or there is no reason to. */

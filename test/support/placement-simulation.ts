@@ -1,7 +1,8 @@
-import type { Digest, PeerId } from '#shared/ids.ts';
+import type { PeerId } from '#shared/ids.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
 import { VolunteerDesk } from '../../signal-server/desks/volunteer-desk.ts';
 import { parseConfig } from '../../signal-server/machine/config.ts';
+import { ModelDemand } from '../../signal-server/placement/model-demand.ts';
 import { Leases } from '../../signal-server/placement/leases.ts';
 import type { PlannedModel } from '../../signal-server/placement/planned-model.ts';
 import { Registry } from '../../signal-server/placement/registry.ts';
@@ -40,50 +41,63 @@ const START_S = 2;
 const DOWNLOAD = 10 * MB;
 const READ = 100 * MB;
 
-/**
- * What the volunteer desk makes of volunteers that come one after the other, in a network of their own each, on a clock that
- * needs no time: when a model can answer, and when its answers can be checked.
- */
-export async function simulatePlacement({
-  model,
+/** How it went with one model. */
+export interface ModelRun extends Pick<Simulated, 'servableS' | 'checkedS' | 'opened'> {
+  /** For each time that somebody asked for it: seconds until it could answer, and be checked; null if that never came. */
+  readonly asked: readonly { readonly servableS: number | null; readonly checkedS: number | null }[];
+  /** As the page says it, in the end. */
+  readonly activity: 'loaded' | 'asleep' | 'lacking';
+}
+
+interface ManyOptions extends Omit<SimulationOptions, 'model'> {
+  readonly models: readonly PlannedModel[];
+  /** Somebody asks for a model, by its place in `models`. */
+  readonly asks?: readonly { readonly atS: number; readonly model: number }[];
+}
+
+/** As `simulatePlacement`, of several models of one server. */
+export async function simulateModels({
+  models,
   devices,
   everyS = 5,
   forS = 900,
-}: SimulationOptions): Promise<Simulated> {
+  asks = [],
+}: ManyOptions): Promise<{ readonly runs: readonly ModelRun[]; readonly moves: number; readonly idle: number }> {
   const clock = new FakeClock();
   const registry = new Registry(clock);
   const { times } = parseConfig({});
+  const demand = new ModelDemand(clock);
   const given: { readonly to: PeerId; readonly message: ServerMessage }[] = [];
   const desk = new VolunteerDesk({
     ...{ clock, registry, leases: new Leases(clock), random: seededBytes(1), times },
     trust: { suspension: () => null, standing: () => ({ isNew: false }) },
     isAnchor: () => false,
     standIns: { placeOf: () => null, isStandIn: () => false, failed: () => undefined },
-    models: () => [model],
-    asked: () => new Set<Digest>(),
+    models: () => models,
+    asked: () => demand.asked,
     send: ({ id: to }, message) => void given.push({ to, message }),
     gateOf: () => 'open',
     onReady: () => undefined,
     onSupply: () => undefined,
   });
-  /** Units that each has downloaded, and when it has its stage ready. */
-  const downloaded = new Map<PeerId, Set<number>>();
+  /** Units of each model that each has downloaded, and when it has its stage ready. */
+  const downloaded = new Map<PeerId, Set<string>>();
   const readyAtS = new Map<PeerId, { readonly atS: number; readonly assignment: number }>();
-  let [servableS, checkedS, moves, opened, before]: [number | null, number | null, number, number, number] = [
-    ...[null, null],
-    ...[0, 0, model.units],
-  ] as never;
+  const runs = models.map((model) => new WatchedModel(model));
+  let moves = 0;
 
   function take(nowS: number): void {
     for (const { to, message } of given.splice(0)) {
       if (message.type !== 'assign') continue;
+      const model = models.find(({ digest }) => digest === message.model)!;
       const span = spanOf(message.range);
       const has = downloaded.get(to) ?? new Set();
       if (readyAtS.has(to) || has.size > 0) moves += 1;
       const units = Array.from({ length: span.end - span.start }, (_, i) => span.start + i);
       const bytesOf = (some: readonly number[]): number => some.reduce((sum, unit) => sum + fileBytes(model, unit), 0);
-      const missing = bytesOf(units.filter((unit) => !has.has(unit)));
-      downloaded.set(to, new Set([...has, ...units]));
+      const nameOf = (unit: number): string => `${model.digest} ${unit}`;
+      const missing = bytesOf(units.filter((unit) => !has.has(nameOf(unit))));
+      downloaded.set(to, new Set([...has, ...units.map(nameOf)]));
       const atS = nowS + START_S + missing / DOWNLOAD + bytesOf(units) / READ;
       readyAtS.set(to, { atS, assignment: message.assignment });
     }
@@ -96,6 +110,10 @@ export async function simulatePlacement({
       const member = registry.join(id, 'tab', `network ${nowS}`, 1);
       desk.receive(member, offerOf({ pledgeBytes: KINDS[kind], slots: 2, layerMs: null }));
     }
+    for (const { model } of asks.filter(({ atS }) => atS === nowS)) {
+      demand.note(models[model]!.digest);
+      runs[model]!.ask(nowS);
+    }
     take(nowS);
     for (const [id, { atS, assignment }] of [...readyAtS]) {
       if (atS > nowS) continue;
@@ -104,20 +122,68 @@ export async function simulatePlacement({
     }
     if ((1000 * nowS) % times.rebalanceMs === 0) desk.tick();
     take(nowS);
-    const { uncovered, unpaired } = new StageCounts(readySpans(registry)).lacks(model.units);
-    if (uncovered === 0) servableS ??= nowS;
-    if (unpaired === 0) checkedS ??= nowS;
-    if (uncovered > before) opened += 1;
-    before = uncovered;
+    for (const run of runs) run.look(readySpans(registry, run.model), nowS);
     await clock.advance(1000);
   }
+  const activityOf = ({ model, isServable }: WatchedModel): ModelRun['activity'] =>
+    isServable ? 'loaded' : desk.supplyOf(model).isAsleep ? 'asleep' : 'lacking';
   const idle = registry.members.filter(({ volunteer }) => volunteer?.assignment === null).length;
+  return { runs: runs.map((run) => ({ ...run.result, activity: activityOf(run) })), moves, idle };
+}
+
+/** Whether a model can answer and be checked, second after second. */
+class WatchedModel {
+  readonly model: PlannedModel;
+  readonly #asked: { readonly atS: number; servableS: number | null; checkedS: number | null }[] = [];
+  #before: number;
+  #servableS: number | null = null;
+  #checkedS: number | null = null;
+  #opened = 0;
+
+  constructor(model: PlannedModel) {
+    this.model = model;
+    this.#before = model.units;
+  }
+
+  get isServable(): boolean {
+    return this.#before === 0;
+  }
+
+  get result(): Omit<ModelRun, 'activity'> {
+    const asked = this.#asked.map(({ servableS, checkedS }) => ({ servableS, checkedS }));
+    return { servableS: this.#servableS, checkedS: this.#checkedS, opened: this.#opened, asked };
+  }
+
+  ask(atS: number): void {
+    this.#asked.push({ atS, servableS: null, checkedS: null });
+  }
+
+  look(ready: readonly UnitSpan[], nowS: number): void {
+    const { uncovered, unpaired } = new StageCounts(ready).lacks(this.model.units);
+    if (uncovered === 0) this.#servableS ??= nowS;
+    if (unpaired === 0) this.#checkedS ??= nowS;
+    for (const ask of this.#asked) {
+      if (uncovered === 0) ask.servableS ??= nowS - ask.atS;
+      if (unpaired === 0) ask.checkedS ??= nowS - ask.atS;
+    }
+    if (uncovered > this.#before) this.#opened += 1;
+    this.#before = uncovered;
+  }
+}
+
+/**
+ * What the volunteer desk makes of volunteers that come one after the other, in a network of their own each, on a clock that
+ * needs no time: when a model can answer, and when its answers can be checked.
+ */
+export async function simulatePlacement({ model, ...rest }: SimulationOptions): Promise<Simulated> {
+  const { runs, moves, idle } = await simulateModels({ models: [model], ...rest });
+  const { servableS, checkedS, opened } = runs[0]!;
   return { servableS, checkedS, moves, idle, opened };
 }
 
-function readySpans(registry: Registry): UnitSpan[] {
+function readySpans(registry: Registry, { digest }: PlannedModel): UnitSpan[] {
   return registry.members.flatMap(({ volunteer }) =>
-    volunteer?.state === 'ready' && volunteer.assignment !== null ? [volunteer.assignment.span] : [],
+    volunteer?.state === 'ready' && volunteer.assignment?.model === digest ? [volunteer.assignment.span] : [],
   );
 }
 

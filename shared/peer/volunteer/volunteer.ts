@@ -224,12 +224,12 @@ export class Volunteer {
   /** Says what this device can do; the server answers with an assignment or with `idle`. */
   #offer(): void {
     const { control } = this.#deps;
-    const settings = this.#settings;
+    const { backend: chosen, pledgeBytes, slots, held: before } = this.#settings;
     const backend = this.#backend;
     if (backend === null) return;
     if (control.state.type !== 'open') return this.#onServerState(control.state);
     const now = this.#holding === null ? [] : [{ model: this.#holding.model, range: this.#holding.range }];
-    const before = settings.held.filter((held) => now.every((stage) => !isSameStage(stage, held)));
+    const others = before.filter((held) => now.every((stage) => !isSameStage(stage, held)));
     this.#update({ phase: 'connecting', message: 'Asking the server for work.', error: null });
     this.#toldClass = backend.numericClass;
     this.#tell({
@@ -237,11 +237,11 @@ export class Volunteer {
       backend: backend.backend,
       numericClass: backend.numericClass,
       runtimeVersion: backend.runtimeVersion,
-      pledgeBytes: settings.pledgeBytes,
+      ...(chosen === 'webgpu' && { hasProcessor: false }),
       // It may have been found out, or chosen, since.
       webrtc: this.#deps.settings.webrtc,
-      slots: settings.slots,
-      held: [...now, ...before].slice(0, 8),
+      ...{ pledgeBytes, slots },
+      held: [...now, ...others].slice(0, 8),
       layerMs: this.#layerMs,
     });
   }

@@ -1,13 +1,12 @@
 import { basename, join, resolve } from 'node:path';
-import type { Manifest } from '#shared/model/manifest.ts';
-import { isHubSource, parseHubSource } from '../../import/hub/hub-source.ts';
-import { modelNameOf } from '../../import/model-folder.ts';
+import { isHubSource } from '../../import/hub/hub-source.ts';
 import type { Config } from '../../machine/config.ts';
 import type { DataFolder } from '../../machine/data-folder.ts';
 import { isThere } from '../../machine/used-folder.ts';
 import { ModelCatalog } from '../../placement/model-catalog.ts';
 import { importIntoFolder } from '../models/import-into-folder.ts';
 import { defaultModelFolder } from '../terminal/package-files.ts';
+import { presentModel } from './present-model.ts';
 
 /** Imports what the folder lacks: the operator's models, and the package's own. Throws the signal's reason once it is aborted. */
 export async function importModels(
@@ -30,27 +29,16 @@ export async function importGivenModels(
   const catalog = new ModelCatalog(dataFolder, leastStages);
   for (const source of sources) {
     await catalog.rescan();
-    const isSame = isHubSource(source) ? await fromHub(source) : named(modelNameOf(source));
-    if (catalog.entries.some(({ manifest, isWhole }) => isWhole && isSame(manifest))) continue;
+    const present = await presentModel(source, catalog.entries);
+    if (present !== null) {
+      const { name, source: from } = present.manifest;
+      if (from.origin !== null) process.stdout.write(`${name} is here as it was imported: ${from.origin}\n`);
+      continue;
+    }
     process.stdout.write(`importing ${source}\n`);
     const { report } = await importIntoFolder(dataFolder, isHubSource(source) ? source : resolve(source), {}, signal);
     process.stdout.write(`${report}\n`);
   }
-}
-
-type IsSame = (manifest: Manifest) => boolean;
-
-function named(name: string): IsSame {
-  return (manifest) => manifest.name === name;
-}
-
-/** A model of the same repository, and of the same commit where the source names one. */
-async function fromHub(source: string): Promise<IsSame> {
-  const { hubAccessOf } = await import('../../import/hub/fetch-model.ts');
-  const { repository, revision } = parseHubSource(source);
-  const pages = `${hubAccessOf(process.env).endpoint}/${repository}/tree/`;
-  const page = revision !== null && /^[0-9a-f]{40}$/.test(revision) ? pages + revision : pages;
-  return ({ source: { origin } }) => origin !== null && origin.startsWith(page);
 }
 
 /**

@@ -16,7 +16,7 @@ import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import type { VolunteerPanel } from '../../../web/state/volunteer-panel.svelte.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { storyEvents } from '../../support/page-gallery/check-fixtures.ts';
-import { peer, servingState, WREN } from '../../support/page-gallery/fixtures.ts';
+import { downloadingState, peer, servingState, WREN } from '../../support/page-gallery/fixtures.ts';
 import { lostPage } from '../../support/page-state.ts';
 
 const shown: object[] = [];
@@ -94,6 +94,23 @@ test('the Volunteer view says how much is kept on this device, and clears it', a
   button?.click();
   await expect.poll(() => told(target)).toContain('Cleared 6.3 MB.');
   expect(document.activeElement).toBe(button);
+});
+
+test('what is kept is counted when a download begins and ends, and not with each of its pieces', async () => {
+  const open = vi.fn(() => Promise.reject(new ChorusError('unsupported', 'nothing is kept')));
+  const { target, page } = show('/volunteer', { kept: new KeptFiles(open) });
+  await expect.poll(() => target.innerText).toContain('Lend this device');
+  const before = open.mock.calls.length;
+  const downloading = downloadingState(0);
+  for (let done = 1; done <= 5; done++) {
+    page.volunteer.state = { ...downloading, progress: { ...downloading.progress!, done } };
+    flushSync();
+  }
+  expect(target.querySelector('progress')?.value).toBe(5);
+  expect(open.mock.calls.length).toBe(before + 1);
+  page.volunteer.state = servingState(0);
+  flushSync();
+  expect(open.mock.calls.length).toBe(before + 2);
 });
 
 test('why volunteering stopped is told to screen readers', async () => {

@@ -54,6 +54,7 @@ describe('the route desk', () => {
   let told: number[];
   let signFails: boolean;
   let isFilling: boolean;
+  let isAsleep: boolean;
   let standings: Map<PeerId, Standing>;
   let gates: Map<PeerId, Gate>;
   let gateways: Set<PeerId>;
@@ -64,7 +65,7 @@ describe('the route desk', () => {
     clock = new FakeClock();
     registry = new Registry(clock);
     leases = new Leases(clock);
-    [messages, routes, finished, told, signFails, isFilling] = [[], [], [], [], false, false];
+    [messages, routes, finished, told, signFails, isFilling, isAsleep] = [[], [], [], [], false, false, false];
     receivers = [];
     standings = new Map();
     gates = new Map();
@@ -106,6 +107,7 @@ describe('the route desk', () => {
         return Promise.resolve({ route: {} as Envelope, seats: [] });
       },
       isFilling: () => isFilling,
+      isAsleep: () => isAsleep,
       onAsked: (digest) => asked.push(digest),
       onRefused: () => undefined,
       onFinished: (session) => finished.push(session),
@@ -243,6 +245,18 @@ describe('the route desk', () => {
     expect(types()).toEqual(['queued']);
     isFilling = false;
     desk.tick();
+    await settle();
+    expect(messages.at(-1)).toMatchObject({ type: 'refused', code: 'no-coverage' });
+  });
+
+  it('has a request wait for a model that volunteers of others could take up, and its asking wake it', async () => {
+    registry.leave('0'.repeat(64) as PeerId);
+    isAsleep = true;
+    expect(desk.reasonNotServable(model)).toMatch(/work for other models/);
+    desk.receive(requester, routeRequest(model.digest));
+    expect([types(), asked]).toEqual([['queued'], [model.digest]]);
+    isAsleep = false;
+    desk.retry();
     await settle();
     expect(messages.at(-1)).toMatchObject({ type: 'refused', code: 'no-coverage' });
   });

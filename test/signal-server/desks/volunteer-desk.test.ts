@@ -231,6 +231,18 @@ describe('the volunteer desk', () => {
     expect(volunteer!.assignment?.number).not.toBe(again);
   });
 
+  it('gives a model of processors to a graphics device only where its owner left it the choice', () => {
+    const small = smallManifest();
+    models = [planModel(model.digest, { ...small, pins: { ...small.pins, onlyOn: 'wasm' } }, 1, true)];
+    join('1', { backend: 'webgpu', hasProcessor: false });
+    expect(sent.at(-1)!.message).toMatchObject({
+      type: 'idle',
+      reason: expect.stringContaining('processors alone') as string,
+    });
+    join('2', { backend: 'webgpu' });
+    expect(sent.at(-1)!.message).toMatchObject({ type: 'assign', model: model.digest });
+  });
+
   describe('where a device takes longer than others wait, and no smaller work fits it', () => {
     const smallest = Math.min(...model.grid.map((span) => model.memoryBytes(span, 'wasm', 1)));
     let number: number;

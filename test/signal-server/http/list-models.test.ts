@@ -6,6 +6,7 @@ import type { ModelSource } from '#shared/model/model-source.ts';
 import { omsStatement, signOms } from '#shared/model/oms.ts';
 import { modelListSchema } from '#shared/wire/model-list.ts';
 import { listModels } from '../../../signal-server/http/list-models.ts';
+import { DEFAULT_DEVICE } from '../../../signal-server/placement/model-fit.ts';
 import { unsignedSource } from '../../support/model-sources.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 import { makeIdentities } from '../../support/test-identity.ts';
@@ -28,6 +29,7 @@ test('the list says whose signature lies on a model: the operator’s, a publish
   const entries = sources.map((one, i) => ({
     digest: digestOf(utf8(`${i}`)),
     manifest: { ...smallManifest(), source: one },
+    need: { servable: 2, checked: null, leastPledge: 5e7, memoryBytes: 1e8, device: DEFAULT_DEVICE },
   }));
   const { models } = modelListSchema.parse(listModels(entries, operator.publicKey));
   expect(models.map((model) => model.signedBy)).toEqual([
@@ -37,4 +39,6 @@ test('the list says whose signature lies on a model: the operator’s, a publish
     null,
   ]);
   expect(models[0]).toMatchObject({ root: source.root, origin: source.origin, licence: 'none', card: null });
+  const needs = { leastPledgeBytes: 5e7, memoryBytes: 1e8, tabBytes: 512e6, tabsToAnswer: 2, tabsToCheck: null };
+  expect(models[0]!.needs).toEqual(needs);
 });

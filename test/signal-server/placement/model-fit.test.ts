@@ -19,7 +19,15 @@ function hand(id: string, model: PlannedModel | null, span?: UnitSpan, pledgeByt
   const placed = model === null || span === undefined ? null : { model: model.digest, span };
   const state = { layerMs: 1, held: [], failed: [], placed, isReady: true, mayMove: true };
   const own = { id: id as PeerId, network: id, isAnchor: false, isNew: false };
-  return { ...own, backend: 'wasm', runtimeVersion: smol.runtimeVersion, pledgeBytes, slots: 2, ...state };
+  return {
+    ...own,
+    backend: 'wasm',
+    hasProcessor: true,
+    runtimeVersion: smol.runtimeVersion,
+    pledgeBytes,
+    slots: 2,
+    ...state,
+  };
 }
 
 it('a plan says how many default volunteers a model needs, and the least that one has to lend', () => {
@@ -60,6 +68,19 @@ it('what is asked for takes room from what nobody asks for, and a model that is 
   const moves = chooseMoves(hands, [other, smol], new Set([smol.digest]));
   expect(moves.map(({ model }) => model)).toEqual([smol.digest, smol.digest]);
   expect(modelSupply(smol, hands)).toMatchObject({ isAsleep: true });
+});
+
+it('all that the pairs of a model need that is asked for are moved at once, of one that is not, one', () => {
+  const other = planned('smollm2', 'c');
+  const hands = [hand('a', smol, left), hand('b', smol, right), hand('c', other, left), hand('d', other, right)];
+  const moves = chooseMoves(hands, [other, smol], new Set([smol.digest]));
+  expect(moves.map(({ id, span }) => [id, span])).toEqual([
+    ['c', left],
+    ['d', right],
+  ]);
+  expect(chooseMoves(hands, [other, smol])).toEqual([]);
+  const spare = [...hands.slice(0, 2), ...['e', 'f', 'g'].map((id) => hand(id, smol, left))];
+  expect(chooseMoves(spare, [smol])).toHaveLength(1);
 });
 
 it('nobody leaves layers to nobody in order to hold others', () => {

@@ -23,6 +23,7 @@ function hand(id: string, overrides: Partial<Hand> = {}): Hand {
     isAnchor: false,
     isNew: false,
     backend: 'webgpu',
+    hasProcessor: true,
     runtimeVersion: '1.30.0',
     pledgeBytes: bytesOf(left),
     slots: 1,
@@ -48,6 +49,40 @@ function placed(count: number): UnitSpan[] {
   }
   return hands.map((one) => one.placed!.span);
 }
+
+describe('a model that processors alone hold exactly', () => {
+  const small = smallManifest();
+  const pinned = planModel(digest, { ...small, pins: { ...small.pins, onlyOn: 'wasm' } }, 1, true);
+  const graphics = hand('a', { pledgeBytes: 1e12 });
+
+  it('is charged as on a processor, whatever a device offers', () => {
+    for (const span of pinned.grid)
+      expect(pinned.memoryBytes(span, 'webgpu', 2)).toBe(model.memoryBytes(span, 'wasm', 2));
+    const charge = pinned.memoryBytes(left, 'wasm', 1);
+    expect(choosePlace(hand('a', { pledgeBytes: charge }), [hand('b', on(right))], [pinned])).toMatchObject({
+      span: left,
+    });
+    expect(choosePlace(hand('a', { pledgeBytes: charge - 1 }), [hand('b', on(right))], [pinned])?.span).not.toEqual(
+      left,
+    );
+  });
+
+  it('goes to no volunteer whose processor is not to compute, by no way', () => {
+    const only = hand('a', { pledgeBytes: 1e12, hasProcessor: false });
+    expect(choosePlace(graphics, [], [pinned])).not.toBeNull();
+    expect(choosePlace(only, [graphics], [pinned])).toBeNull();
+    expect(choosePlace(only, [], [pinned], null, new Set([digest]))).toBeNull();
+    expect(choosePlace({ ...only, held: [{ model: digest, span: left }] }, [graphics], [pinned])).toBeNull();
+    expect(choosePlace(only, [], [model])).not.toBeNull();
+    expect(whyIdle(only, [pinned])).toMatch('processors alone run the models here');
+    const others = planModel(other, smallManifest({ name: 'other' }), 1, true);
+    const idle = ['a', 'b', 'c', 'd'].map((id) => ({ ...only, id: id as PeerId, ...on(left, other) }));
+    const moves = chooseMoves(idle, [pinned, others], new Set([digest]));
+    expect(moves.filter((move) => move.model === digest)).toEqual([]);
+    const free = idle.map((one) => ({ ...one, hasProcessor: true }));
+    expect(chooseMoves(free, [pinned, others], new Set([digest]))[0]).toMatchObject({ model: digest });
+  });
+});
 
 describe('choosing a place', () => {
   it('gives the first volunteer the largest stage that fits, never the whole model', () => {

@@ -26,6 +26,7 @@ export const WREN: ModelSummary = {
   root: 'c0ffee'.padEnd(64, '1') as Digest,
   origin: 'https://example.com/wren',
   signedBy: { who: 'operator', keyHint: 'b'.repeat(64) },
+  needs: { leastPledgeBytes: 52.7e6, memoryBytes: 121e6, tabBytes: 512e6, tabsToAnswer: 2, tabsToCheck: 4 },
 };
 
 const FIRST: StageRange = { start: 0, end: 4, embedding: true, head: false };

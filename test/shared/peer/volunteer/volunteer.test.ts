@@ -87,6 +87,16 @@ describe('a volunteer', () => {
     expect(inHistory).toBe(volunteer.state.tokensServed);
   });
 
+  it('says so where its owner chose the graphics device, and nothing where it is free to take another', async () => {
+    volunteer.start();
+    await network.clock.advance(10);
+    expect(said('offer')[0]).not.toHaveProperty('hasProcessor');
+    await makeVolunteer({ backend: 'webgpu' });
+    volunteer.start();
+    await network.clock.advance(10);
+    expect(said('offer')).toMatchObject([{ backend: 'webgpu', hasProcessor: false }]);
+  });
+
   it('counts the spans that it stood for, its own and those that it ran again', async () => {
     await serve();
     const checker = new CheckDriver(network);
