@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
+import type { RepeatReport } from '#shared/peer/replay/repeat-answer.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { logPosition } from '#shared/receipt/verify/check-log.ts';
 import type { CheckName } from '#shared/receipt/verify/check.ts';
@@ -11,9 +12,10 @@ import type { Verification, VerifyReceipt } from '#shared/receipt/verify/verify-
 import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from '../log/hold-log.ts';
 import { memoryOption, NO_MEMORY, noRememberOption } from '../log/log-memory.ts';
 import { httpUrl } from '../terminal/option-values.ts';
-import { describeReplay, describeVerification } from './describe-verification.ts';
+import { describeReplay } from './describe-replay.ts';
+import { describeVerification } from './describe-verification.ts';
 import { readRequest, type GivenFiles } from './read-given.ts';
-import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
+import { replayFromFolder } from './replay-receipt.ts';
 
 interface VerifyOptions extends GivenFiles {
   readonly require: readonly Requirable[];
@@ -141,7 +143,8 @@ function hasPassed({ checks }: WithHistory, check: CheckName | 'log-history'): b
 async function replayOf(
   request: VerifyReceipt,
   { data, chunks, json }: VerifyOptions,
-): Promise<FolderReport | ChorusError> {
+): Promise<RepeatReport | ChorusError> {
+  let shown = -1;
   try {
     if (request.salt === undefined) throw new ChorusError('bad-message', 'the salt is missing; a replay needs it');
     return await replayFromFolder({
@@ -152,8 +155,10 @@ async function replayOf(
       prompt: request.prompt,
       answer: request.answer,
       chunks,
-      onProgress: (stage, stages) => {
-        if (!json) process.stderr.write(`computing stage ${stage + 1} of ${stages}\n`);
+      signal: new AbortController().signal,
+      onProgress: ({ stage, stages }) => {
+        if (!json && stage !== shown) process.stderr.write(`computing stage ${stage + 1} of ${stages}\n`);
+        shown = stage;
       },
     });
   } catch (error) {
