@@ -6,6 +6,7 @@ import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import { policyOfServer } from '../receipts/log-policy.ts';
 import { manifestBytes } from '../receipts/manifest-bytes.ts';
+import type { AnswerAtHand } from './repeat/answer-at-hand.ts';
 import type { Verifier } from './verifier.svelte.ts';
 
 export interface OpenedReceiptDeps {
@@ -37,8 +38,8 @@ export class OpenedReceipt {
     this.#deps = deps;
   }
 
-  /** Never rejects: what goes wrong is in `status` and `error`. */
-  async open(id: Digest): Promise<void> {
+  /** Opens it, and compares it with what its reader has. Never rejects: what goes wrong is in `status` and `error`. */
+  async open(id: Digest, atHand: AnswerAtHand = {}): Promise<void> {
     this.#opening.abort();
     const opening = new AbortController();
     this.#opening = opening;
@@ -58,7 +59,7 @@ export class OpenedReceipt {
       ]);
       if (opening.signal.aborted) return;
       const policy = log === null || file.proof === null ? null : policyOfServer(log);
-      const given = { receipt: file, ...(policy !== null && { policy, isPolicyOfServer: true }) };
+      const given = { receipt: file, ...atHand, ...(policy !== null && { policy, isPolicyOfServer: true }) };
       const first = await verifier.verify(given);
       if (opening.signal.aborted) return;
       if (first.id !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt');

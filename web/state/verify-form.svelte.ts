@@ -37,6 +37,8 @@ export class VerifyForm {
   others: readonly string[] = $state.raw([]);
   isWorking = $state(false);
   result: Verification | null = $state.raw(null);
+  /** What was given to it. */
+  verified: VerifyRequest | null = $state.raw(null);
   /** Why there is no result. */
   error: ChorusError | null = $state.raw(null);
 
@@ -105,8 +107,11 @@ export class VerifyForm {
     this.isWorking = true;
     this.error = null;
     try {
-      const result = await this.#verifier.verify(this.#request(this.receipt.value));
-      if (round === this.#round) this.result = result;
+      const request = this.#request(this.receipt.value);
+      const result = await this.#verifier.verify(request);
+      if (round !== this.#round) return;
+      this.result = result;
+      this.verified = request;
     } catch (thrown) {
       if (round !== this.#round) return;
       this.result = null;

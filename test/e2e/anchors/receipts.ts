@@ -122,6 +122,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
     describe('of an answer on the page', () => {
       let page: Page;
       let id = '';
+      let openLink = '';
 
       beforeAll(async () => {
         const tab = await networkOf().requester({ maxNewTokens, script: setClockAhead });
@@ -139,6 +140,14 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
           await page.getByRole('button', { name: button, exact: true }).click();
           await (await download).saveAs(at(name));
         }
+        await page.evaluate(() => {
+          navigator.clipboard.writeText = async (text) => sessionStorage.setItem('copied', text);
+        });
+        await page.getByRole('button', { name: 'Copy the link that opens it' }).click();
+        openLink = await until(
+          () => page.evaluate(() => sessionStorage.getItem('copied') ?? undefined),
+          async () => Promise.resolve('no link was copied'),
+        );
         const link = page.getByRole('link', { name: 'Look at it' });
         id = digestSchema.parse((await link.getAttribute('href'))?.slice(-64));
         await fetchReceipt(`/v1/receipts/${id}`);
@@ -157,6 +166,25 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
           /passed\s+the manifest says the same of wren \(q4\)[^]*signed by the key in it/,
         );
         expect(await statuses(page)).toEqual({ passed: 17, 'not checked': 3 });
+      });
+
+      test('are repeated where they were asked, and by whoever has a link that opens them, and nothing is sent', async () => {
+        await page.getByRole('button', { name: 'Repeat it here' }).click();
+        await page.getByText('Every number of this answer is the same here.').waitFor();
+
+        const url = new URL(openLink);
+        const { page: other, context } = await networkOf().requester({}, `/${url.hash}`);
+        const requests: string[] = [];
+        other.on('request', (request) => requests.push(`${request.method()} ${request.url()}`));
+        await other.getByText('This link shows the answer, and what was asked').waitFor();
+        expect(await statuses(other)).toEqual({ passed: 20 });
+        await other.getByRole('button', { name: 'Repeat it here' }).click();
+        await other.getByText('Every number of this answer is the same here.').waitFor();
+        expect(await other.getByText(`${maxNewTokens} of ${maxNewTokens} tokens`).count()).toBe(1);
+        const asked = new Set(requests.map((request) => request.replace(/[0-9a-f]{64}$/, '…')));
+        expect(asked).toContain(`GET ${server.url}/blobs/…`);
+        expect(requests.filter((request) => !request.startsWith('GET ') || /[?]|open=/.test(request))).toEqual([]);
+        await context.close();
       });
 
       test('lead to where their model comes from', async () => {
