@@ -56,10 +56,8 @@ export async function repeatAnswer(options: RepeatAnswer): Promise<RepeatReport>
     }
     const openStage = async (range: StageRange) => {
       const needed = new Map(stageBlobs(manifest, range).map(({ digest }) => [digest, blobs.get(digest)!]));
-      const { numericClass } = await worker.load(
-        { manifest, range, blobs: needed, probe: false, maxSessions: 1 },
-        signal,
-      );
+      const request = { manifest, range, blobs: needed, probe: false, warmUp: false, maxSessions: 1 };
+      const { numericClass } = await worker.load(request, signal);
       return { compute: worker.compute, numericClass };
     };
     const report = await replayReceipt({

@@ -50,12 +50,9 @@ function differences(report: ComparedText): string[] {
 function reasonsOf({ outputs }: ComparedText): string[] {
   const primaries = outputs.filter(({ role }) => role === 'primary');
   const equal = primaries.filter(({ outcome }) => outcome === 'equal').length;
+  const share = shareOf(equal, primaries.length);
   const said =
-    equal === 0
-      ? []
-      : [
-          `Of ${primaries.length} chains that the primaries signed, ${equal} are equal bit for bit to those computed here.`,
-        ];
+    equal === 0 ? [] : [`${share} chains that the primaries signed are equal bit for bit to those computed here.`];
   const reasons = new Map<string, Set<number>>();
   for (const { outcome, reason, stage } of primaries) {
     if (outcome === 'not-compared') reasons.set(reason, (reasons.get(reason) ?? new Set()).add(stage));
@@ -72,7 +69,8 @@ function tokensOf({ tokens }: ComparedText): string[] {
   const said: string[] = [];
   if (compared > 0) {
     const off = `; the others are off by ${largestGap.toPrecision(2)} at most, where ${limit} is allowed`;
-    said.push(`${equal} of ${compared} tokens are those that the sampler draws here${equal === compared ? '' : off}.`);
+    const share = shareOf(equal, compared);
+    said.push(`${share} tokens are those that the sampler draws here${equal === compared ? '' : off}.`);
   }
   if (undrawn > 0) {
     said.push(
@@ -80,4 +78,8 @@ function tokensOf({ tokens }: ComparedText): string[] {
     );
   }
   return said;
+}
+
+function shareOf(part: number, whole: number): string {
+  return part === whole ? `All ${whole}` : `${part} of ${whole}`;
 }

@@ -180,7 +180,9 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         expect(await statuses(other)).toEqual({ passed: 20 });
         await other.getByRole('button', { name: 'Repeat it here' }).click();
         await other.getByText('Every number of this answer is the same here.').waitFor();
-        expect(await other.getByText(`${maxNewTokens} of ${maxNewTokens} tokens`).count()).toBe(1);
+        expect(await other.getByText(`All ${maxNewTokens} tokens are those that the sampler draws here.`).count()).toBe(
+          1,
+        );
         const asked = new Set(requests.map((request) => request.replace(/[0-9a-f]{64}$/, '…')));
         expect(asked).toContain(`GET ${server.url}/blobs/…`);
         expect(requests.filter((request) => !request.startsWith('GET ') || /[?]|open=/.test(request))).toEqual([]);
