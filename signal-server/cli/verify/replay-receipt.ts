@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fromBase64 } from '#shared/bytes.ts';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { parseStrictJson } from '#shared/crypto/strict-json.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseForm } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -81,7 +82,7 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
 
 async function readManifest(dataFolder: string, digest: Digest): Promise<Manifest> {
   const bytes = await readManifestBytes(dataFolder, digest);
-  return parseForm(manifestSchema, JSON.parse(new TextDecoder().decode(bytes)), 'the manifest', 'bad-manifest');
+  return parseForm(manifestSchema, parseStrictJson(bytes), 'the manifest', 'bad-manifest');
 }
 
 /** The payload of a model's manifest in a data folder. Throws `unknown-model` or `digest-mismatch`. */
