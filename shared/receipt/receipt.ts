@@ -40,8 +40,11 @@ export const receiptPredicateSchema = z.object({
   requester: requesterSchema,
   model: modelSchema,
   request: z.object({
-    /** SHA-256(salt || the prompt in pieces, as text/prompt-bytes.ts writes it); null where the prompt came as token ids. */
-    prompt: sha256Schema.nullable(),
+    /**
+     * SHA-256(salt || the prompt in pieces, as text/prompt-bytes.ts writes it), and SHA-256(salt || UTF-8 of its whole text); null
+     * where the prompt came as token ids.
+     */
+    prompt: sha256Schema.extend({ text: sha256Schema.shape.sha256 }).nullable(),
     tokens: z.object({
       prompt: z.int().min(1).max(MAX_POSITIONS),
       answer: z.int().min(0).max(MAX_POSITIONS),
@@ -91,7 +94,7 @@ type FormerStage = Former['spans'][number]['stages'][number];
 
 /** What a predicate of any version says; what version 1 never bound is absent there. */
 export type ReceiptPredicate = Omit<Former, 'request' | 'spans'> & {
-  readonly request: Former['request'] & { tokens: { fed?: string } };
+  readonly request: Former['request'] & { prompt: { text?: string } | null; tokens: { fed?: string } };
   readonly record?: Written['record'];
   readonly spans: (Omit<Former['spans'][number], 'stages'> & {
     stages: (Omit<FormerStage, 'arbiter'> & { arbiter: (NonNullable<FormerStage['arbiter']> & ArbiterMore) | null })[];

@@ -12,7 +12,7 @@ import { routeSchema, isWithinRoute } from '../../route/route.ts';
 import { SAMPLER } from '../../rows/sampler.ts';
 import type { ModelText } from '../../text/model-text.ts';
 import { promptBytes } from '../../text/prompt-bytes.ts';
-import type { Prompt } from '../../text/prompt.ts';
+import { textOf, type Prompt } from '../../text/prompt.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
@@ -83,7 +83,10 @@ export async function buildReceipt(parts: ReceiptParts): Promise<WrittenStatemen
       requester: { id: requester.identity.id, publicKey: toBase64(requester.identity.publicKey), kind: requester.kind },
       model,
       request: {
-        prompt: parts.prompt === null ? null : { sha256: salted(salt, promptBytes(parts.prompt)) },
+        prompt:
+          parts.prompt === null
+            ? null
+            : { sha256: salted(salt, promptBytes(parts.prompt)), text: salted(salt, utf8(textOf(parts.prompt))) },
         tokens: {
           prompt: promptTokens,
           answer: tokens.length - promptTokens,

@@ -2,6 +2,7 @@ import { utf8 } from '../../bytes.ts';
 import { digestOf } from '../../crypto/identity.ts';
 import { MAX_POSITIONS } from '../../limits.ts';
 import { promptBytes } from '../../text/prompt-bytes.ts';
+import { textOf } from '../../text/prompt.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
 import { count, demand, type CheckReceipt, type Subject } from './check.ts';
 
@@ -15,24 +16,22 @@ export const checkAnswer: CheckReceipt = ({ statement, holdings: { answer } }) =
   return `the ${count(bytes.length, 'byte')} of the answer are those the receipt is about`;
 };
 
-/** The prompt at hand is the one that was asked; only whoever has the salt can tell. */
-export const checkPrompt: CheckReceipt = ({ version, predicate, holdings: { prompt, pieces, salt } }) => {
+/** The prompt at hand is the one that was asked; only whoever has the salt can tell. Its text alone does not tell its markers. */
+export const checkPrompt: CheckReceipt = ({ predicate, holdings: { prompt, pieces, salt } }) => {
   if (prompt === undefined && pieces === undefined) return { notChecked: 'no prompt was given' };
   const claimed = predicate.request.prompt;
   if (claimed === null) return { notChecked: 'the prompt came as token ids, the receipt has no text of it' };
   if (salt === undefined) return { notChecked: 'the prompt can only be compared with the salt' };
   const wrong = 'this prompt, with this salt, is not the one that was asked';
-  if (version > 1) {
-    const plain = { pieces: [{ text: prompt ?? '', isMarker: false }], isRendered: false };
-    const isSame = salted(salt, promptBytes(pieces ?? plain)) === claimed.sha256;
-    if (!isSame && pieces === undefined) {
-      return { notChecked: 'of this text nothing tells which of its markers were markers: the secrets, or a replay, do' };
-    }
-    demand(isSame, wrong);
-    return 'the prompt is the one that was asked';
+  const whole = prompt ?? textOf(pieces!);
+  // Version 1 has the hash of the text alone.
+  const { text = claimed.sha256 } = claimed;
+  demand(salted(salt, utf8(whole)) === text, wrong);
+  if (claimed.text === undefined || pieces === undefined) {
+    return 'the text is that of the prompt that was asked; which of its markers were markers, only its pieces tell';
   }
-  demand(prompt !== undefined && salted(salt, utf8(prompt)) === claimed.sha256, wrong);
-  return 'the prompt is the one that was asked';
+  demand(textOf(pieces) === whole && salted(salt, promptBytes(pieces)) === claimed.sha256, wrong);
+  return 'the prompt is the one that was asked, piece by piece';
 };
 
 /** The tokens at hand are those of the receipt, and those that the first stage signed that it was fed. */

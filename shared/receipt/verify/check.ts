@@ -57,12 +57,25 @@ export interface Holdings {
   readonly tokens?: readonly number[];
   /** The payload of the model's signed manifest: its bytes as they were hashed. */
   readonly manifest?: Uint8Array<ArrayBuffer>;
+  /** Keys that the reader knows, as ids or as raw keys in base64. */
+  readonly known?: { readonly servers?: readonly string[]; readonly requesters?: readonly string[] };
+  /** The outcome of computing the answer again, where that was done and nothing differed. */
+  readonly replayed?: Replayed;
   /** A tlog-policy: which log, and which witnesses (C2SP). */
   readonly policy?: string;
   /** True where the policy is made of the keys that a server names, so that it says nothing of whom its reader trusts. */
   readonly isPolicyOfServer?: boolean;
   readonly calibrations: readonly Calibration[];
   readonly verify: VerifySignature;
+}
+
+/** What a replay has shown. */
+export interface Replayed {
+  /** True where all chunks were computed, so that every token of the answer is what is drawn here. */
+  readonly isWhole: boolean;
+  /** Whether the tokens spell the answer at hand, and are those of the prompt at hand; null where there was none. */
+  readonly isSpelt: boolean | null;
+  readonly isPrompted: boolean | null;
 }
 
 /** A replica's place in the receipt, with what it signed where that can be read. */

@@ -30,6 +30,7 @@ import {
 import { claimsOf } from './receipt-claims.ts';
 import { summarize, type ReceiptSummary } from './receipt-summary.ts';
 import { takeApart } from './take-apart.ts';
+import { standingOf, type Standing } from './whose-word.ts';
 
 export interface VerifyReceipt extends Omit<Holdings, 'calibrations'> {
   /** A receipt file as JSON has it. */
@@ -50,6 +51,8 @@ export interface Verification {
   readonly notProved: readonly string[];
   /** Null where the statement cannot be read. */
   readonly summary: ReceiptSummary | null;
+  /** Its tier, and on whose word it rests; null where it does not hold. */
+  readonly standing: Standing | null;
 }
 
 /** In the order in which they are told. */
@@ -107,6 +110,7 @@ export async function verifyReceipt({
     checks,
     ...claims,
     summary: subject === null ? null : await summarize(subject),
+    standing: subject === null ? null : standingOf(subject, checks),
   };
 }
 

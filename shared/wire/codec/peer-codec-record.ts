@@ -3,7 +3,7 @@ import { concatBytes, fromHex, utf8 } from '../../bytes.ts';
 import { CLAIM_SEED_BYTES } from '../../credit/claim.ts';
 import { MAX_CLAIM_BYTES } from '../../credit/claim-codec.ts';
 import { envelopeSchema } from '../../crypto/envelope.ts';
-import { MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_RECORDS } from '../../limits.ts';
+import { MAX_ATTESTATION_BYTES, MAX_POSITIONS } from '../../limits.ts';
 import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
 import type { PeerMessage } from '../peer-message.ts';
 import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u32, viewOf } from './codec-bytes.ts';
@@ -46,7 +46,7 @@ export function decodeRecordMessage(type: RecordMessage['type'], bytes: Uint8Arr
     const end = viewOf(bytes).getUint32(HEADER_BYTES, true);
     if (end < 1 || end > MAX_POSITIONS) throw badMessage('no record of these positions');
     const number = bytes[SALT_OFFSET - 1]!;
-    if (number < 1 || number > MAX_RECORDS) throw badMessage('no number that a record may have');
+    if (number < 1) throw badMessage('records are numbered from 1 on');
     const [salt, seed] = [bytes.slice(SALT_OFFSET, SEED_OFFSET), bytes.slice(SEED_OFFSET)];
     return { type, session: sessionAt(bytes, 1), end, number, salt, seed };
   }

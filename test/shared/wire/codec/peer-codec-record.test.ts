@@ -4,7 +4,7 @@ import { concatBytes, utf8 } from '#shared/bytes.ts';
 import { MAX_CLAIM_BYTES } from '#shared/credit/claim-codec.ts';
 import { preAuthEncoding, sealEnvelope } from '#shared/crypto/dsse.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
+import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_RECORDS, MAX_STAGES } from '#shared/limits.ts';
 import { attestationStatement } from '#shared/receipt/evidence/attest.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
@@ -74,7 +74,8 @@ describe('the codec of records', () => {
 
 describe('hostile records', () => {
   it.each<[string, string, () => Uint8Array<ArrayBuffer>]>([
-    ['a request with a short seed', 'bad-message', () => encodePeerMessage(record).slice(0, 84)],
+    ['a request with a short seed', 'bad-message', () => encodePeerMessage(record).slice(0, 85)],
+    ['a request for record 0', 'bad-message', () => encodePeerMessage(record).fill(0, 21, 22)],
     ['a request with a byte too many', 'bad-message', () => concatBytes(encodePeerMessage(record), bytes(1))],
     ['a request for no positions', 'bad-message', () => encodePeerMessage(record).fill(0, 17, 21)],
     ['a request beyond the longest session', 'bad-message', () => encodePeerMessage(record).fill(255, 17, 21)],
