@@ -87,7 +87,7 @@ function serverOf(bytes = manifestBytes, instead = new Map<Digest, Uint8Array<Ar
 
 function repeat({ receipt, salt, tokens, answer }: Played, more: Partial<RepeatFromServers> = {}) {
   return repeatFromServers({
-    ...{ receipt, salt, tokens, answer, store, clock: realClock, prompt: undefined },
+    ...{ receipt, salt, tokens, answer, store, clock: realClock, prompt: undefined, pieces: undefined },
     ...{ servers: [serverOf()], worker: createWorker(), signal: new AbortController().signal },
     onProgress: () => undefined,
     ...more,

@@ -10,11 +10,11 @@ import { createTabWorker } from './worker-client.ts';
 /** Repeats answers in this tab, in a compute thread of its own. Weights come from this server, then from the one that the reader names. */
 export function createRepeatHere(storage: BlobStoreOptions, onGone: () => void): RepeatHere {
   return async ({ receipt, atHand, manifest, otherServer, onProgress, signal }) => {
-    const { salt, tokens, prompt, answer } = atHand;
+    const { salt, tokens, prompt, pieces, answer } = atHand;
     const store = openBlobStore(storage);
     try {
       return await repeatFromServers({
-        ...{ receipt: parseReceiptFile(receipt), salt, tokens, prompt, answer, onProgress, signal },
+        ...{ receipt: parseReceiptFile(receipt), salt, tokens, prompt, pieces, answer, onProgress, signal },
         ...(manifest && { manifest }),
         servers: [{ fetchManifest, fetchRange }, ...otherServers(otherServer)],
         store,

@@ -3,6 +3,7 @@ import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import { parseReceiptSecrets, parseSalt, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import { textOf, type Prompt } from '#shared/text/prompt.ts';
 import type { ExportedAnswer } from '../conversations/exported-answers.ts';
 import { MAX_GIVEN_BYTES, readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
 import type { VerifyRequest } from '../receipts/verify-here.ts';
@@ -30,6 +31,8 @@ export class VerifyForm {
   policy = $state('');
   /** From a file of secrets. */
   tokens: readonly number[] | null = $state.raw(null);
+  /** The prompt in pieces, from there too. */
+  pieces: Prompt | null = $state.raw(null);
   /** Of a conversation's file; one of them is verified. */
   offered: readonly ExportedAnswer[] = $state.raw([]);
   chosen = $state(0);
@@ -161,6 +164,7 @@ export class VerifyForm {
     this.prompt = '';
     this.salt = '';
     this.tokens = null;
+    this.pieces = null;
     this.others = [];
     this.offered = [];
     this.result = null;
@@ -215,20 +219,23 @@ export class VerifyForm {
     if (secrets !== null) this.#takeSecrets(parseReceiptSecrets(secrets));
   }
 
-  #takeSecrets({ salt, prompt, tokens }: ReceiptSecrets): void {
+  #takeSecrets({ salt, prompt, pieces, tokens }: ReceiptSecrets): void {
     this.salt = toHex(salt);
     this.prompt = prompt ?? '';
+    this.pieces = pieces;
     this.tokens = tokens;
   }
 
   #request(value: unknown): VerifyRequest {
-    const { answer, prompt, policy, tokens } = this;
+    const { answer, prompt, pieces, policy, tokens } = this;
     const salt = this.salt.trim().toLowerCase();
     const receipt = this.#proof !== null && typeof value === 'object' ? { ...value, proof: this.#proof } : value;
     return {
       receipt,
       ...(answer !== '' && { answer }),
       ...(prompt !== '' && { prompt }),
+      // Somebody may have typed another one over it.
+      ...(pieces !== null && textOf(pieces) === prompt && { pieces }),
       ...(salt !== '' && { salt: parseSalt(salt) }),
       ...(tokens !== null && { tokens }),
       ...(this.#manifest !== null && { manifest: this.#manifest }),

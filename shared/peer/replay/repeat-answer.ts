@@ -7,14 +7,17 @@ import { saltedTokens } from '../../receipt/evidence/salted.ts';
 import type { ReceiptPredicate } from '../../receipt/receipt.ts';
 import { replayReceipt, type ReplayOptions } from '../../receipt/replay/replay-receipt.ts';
 import type { ReplayReport } from '../../receipt/replay/replay-report.ts';
+import { comparePrompt } from '../../receipt/verify/compare-prompt.ts';
 import type { ModelText } from '../../text/model-text.ts';
-import { readingsOf } from '../../text/prompt.ts';
+import { readingsOf, type Prompt } from '../../text/prompt.ts';
 import type { WorkerClient } from '../volunteer/worker-client.ts';
 
 export interface RepeatAnswer extends Pick<ReplayOptions, 'predicate' | 'manifest' | 'salt' | 'chunks' | 'onProgress'> {
   /** Of prompt and answer; where they are left out, those that the texts encode to. */
   readonly tokens: readonly number[] | undefined;
   readonly prompt: string | undefined;
+  /** The prompt in pieces, where they are at hand. */
+  readonly pieces: Prompt | undefined;
   readonly answer: string | undefined;
   readonly text: ModelText;
   /** All that `repeatBlobs` lists. */
@@ -29,6 +32,8 @@ export interface RepeatReport extends ReplayReport {
   readonly isSpelt: boolean | null;
   /** Whether they spell more after it, as where a stop string ended it. */
   readonly goesOn: boolean;
+  /** Whether the prompt at hand encodes to the tokens that were fed; null without one. */
+  readonly isPrompted: boolean | null;
 }
 
 /** All blobs that a replay reads of a model, each once. Throws `bad-manifest` for stages that the model does not have. */
@@ -43,7 +48,7 @@ export function repeatBlobs(manifest: Manifest, { stages }: Pick<ReceiptPredicat
  * `pin-mismatch` for another runtime, `cancelled` once `signal` has aborted, and as `replayReceipt` and the thread do.
  */
 export async function repeatAnswer(options: RepeatAnswer): Promise<RepeatReport> {
-  const { predicate, manifest, salt, chunks, prompt, answer, text, blobs, worker, signal, onProgress } = options;
+  const { predicate, manifest, salt, chunks, prompt, blobs, worker, signal, onProgress } = options;
   const stop = (): void => worker.stop();
   signal.addEventListener('abort', stop);
   try {
@@ -64,8 +69,8 @@ export async function repeatAnswer(options: RepeatAnswer): Promise<RepeatReport>
       ...{ predicate, manifest, tokens, salt, chunks, openStage, signal, prompt: prompt ?? null },
       ...(onProgress && { onProgress }),
     });
-    const spelling = spellingOf(text, tokens, predicate.request.tokens.prompt, answer);
-    return { ...report, ...spelling, isValid: report.isValid && spelling.isSpelt !== false };
+    const texts = compareTexts(options, tokens);
+    return { ...report, ...texts, isValid: report.isValid && texts.isSpelt !== false && texts.isPrompted !== false };
   } catch (thrown) {
     if (signal.aborted) throw new ChorusError('cancelled', 'the replay was stopped');
     throw thrown;
@@ -75,24 +80,26 @@ export async function repeatAnswer(options: RepeatAnswer): Promise<RepeatReport>
   }
 }
 
-function spellingOf(
-  text: ModelText,
+function compareTexts(
+  { text, predicate, prompt, pieces, answer }: RepeatAnswer,
   tokens: readonly number[],
-  promptTokens: number,
-  answer: string | undefined,
-): Pick<RepeatReport, 'isSpelt' | 'goesOn'> {
-  if (answer === undefined) return { isSpelt: null, goesOn: false };
-  const [fed, drawn] = [tokens.slice(0, promptTokens), tokens.slice(promptTokens)];
+): Pick<RepeatReport, 'isSpelt' | 'goesOn' | 'isPrompted'> {
+  const { request, record } = predicate;
+  const [fed, drawn] = [tokens.slice(0, request.tokens.prompt), tokens.slice(request.tokens.prompt)];
+  const isPrompted = request.prompt === null ? null : comparePrompt(text, { prompt, pieces }, fed);
+  if (answer === undefined) return { isSpelt: null, goesOn: false, isPrompted };
   // A space that begins an answer was left out in receipts of before.
-  const spelt = [text.decode(drawn, fed), text.decode(drawn)].find((whole) => whole.startsWith(answer));
-  return { isSpelt: spelt !== undefined, goesOn: spelt !== undefined && spelt !== answer };
+  const spellings = [text.decode(drawn, fed), ...(record === undefined ? [text.decode(drawn)] : [])];
+  const spelt = spellings.find((whole) => whole.startsWith(answer));
+  return { isSpelt: spelt !== undefined, goesOn: spelt !== undefined && spelt !== answer, isPrompted };
 }
 
 /** Tokens that the texts encode to. An answer may be spelt by others as well; the receipt tells whether it was. */
-function encoded({ prompt, answer, salt, predicate, text }: RepeatAnswer): number[] {
-  if (prompt !== undefined && answer !== undefined) {
+function encoded({ prompt, pieces, answer, salt, predicate, text }: RepeatAnswer): number[] {
+  const readings = pieces === undefined ? (prompt === undefined ? [] : readingsOf(text, prompt)) : [pieces];
+  if (answer !== undefined) {
     const answered = text.encodePrompt({ ...text.textPrompt(answer), isRendered: true });
-    for (const reading of readingsOf(text, prompt)) {
+    for (const reading of readings) {
       const tokens = [...text.encodePrompt(reading), ...answered];
       if (saltedTokens(salt, tokens) === predicate.request.tokens.sha256) return tokens;
     }

@@ -19,7 +19,7 @@ export type RepeatProgress =
 
 export interface RepeatFromServers extends Pick<
   RepeatAnswer,
-  'salt' | 'tokens' | 'prompt' | 'answer' | 'worker' | 'signal'
+  'salt' | 'tokens' | 'prompt' | 'pieces' | 'answer' | 'worker' | 'signal'
 > {
   /** One that was verified. */
   readonly receipt: ReceiptFile;

@@ -1,6 +1,7 @@
 import type { FetchBlobsDeps } from '../../blobs/fetch-blobs.ts';
 import { fromBase64 } from '../../bytes.ts';
 import { digestOf } from '../../crypto/identity.ts';
+import { parseStrictJson } from '../../crypto/strict-json.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { manifestSchema, type Manifest } from '../../model/manifest.ts';
@@ -15,7 +16,7 @@ export function readManifest(bytes: Uint8Array<ArrayBuffer>, digest: Digest): Ma
     throw new ChorusError('digest-mismatch', 'this is another manifest than the one that the receipt names');
   }
   try {
-    return manifestSchema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    return manifestSchema.parse(parseStrictJson(bytes));
   } catch {
     throw new ChorusError('bad-manifest', 'the manifest that the receipt names is none that this program can read');
   }

@@ -43,6 +43,7 @@ function differences(report: ComparedText): string[] {
   if (token !== null) {
     said.push(`The first token that is not drawn here is token ${token + 1 - promptTokens} of the answer.`);
   }
+  if (report.isPrompted === false) said.push('The tokens that were fed are not those of the prompt at hand.');
   if (report.isSpelt === false) said.push('The tokens do not spell the answer at hand.');
   return said;
 }

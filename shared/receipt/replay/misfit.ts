@@ -17,8 +17,9 @@ export async function misfitOf(options: ReplayOptions): Promise<ChorusError> {
   const { request, positions, stages } = predicate;
   const count = request.tokens.prompt + request.tokens.answer;
   if (tokens.length !== count) return badReplay(`the receipt is of ${count} tokens, and ${tokens.length} were given`);
-  const isPrompt = prompt !== null && request.prompt?.sha256 === salted(salt, utf8(prompt));
-  if (prompt !== null && request.prompt !== null && !isPrompt) return badReplay(NEITHER, { what: 'salt' });
+  const text = request.prompt?.text ?? request.prompt?.sha256;
+  const isPrompt = prompt !== null && text === salted(salt, utf8(prompt));
+  if (prompt !== null && text !== undefined && !isPrompt) return badReplay(NEITHER, { what: 'salt' });
   const chunks = attestedEnds(positions).map((_, chunk) => chunk);
   const work = new ReplayWork(options, chunks.at(-1)!);
   const { numericClass, chainAt } = await work.run(0, tokenRows(tokens, work.runs));

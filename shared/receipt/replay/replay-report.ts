@@ -37,8 +37,8 @@ export interface ReplayReport {
   readonly of: { readonly ranges: readonly StageRange[]; readonly positions: number; readonly promptTokens: number };
 }
 
-/** A replay, and whether its tokens spell the answer at hand; null without one. */
-export type ComparedText = ReplayReport & { readonly isSpelt?: boolean | null };
+/** A replay, and whether its tokens spell the answer and are those of the prompt at hand; null without one. */
+export type ComparedText = ReplayReport & { readonly isSpelt?: boolean | null; readonly isPrompted?: boolean | null };
 
 /**
  * The outcome of a replay. `same`: every number that the primaries committed to, and every token, is the same here. `close`: what could
@@ -47,8 +47,14 @@ export type ComparedText = ReplayReport & { readonly isSpelt?: boolean | null };
  */
 export type ReplayVerdict = 'same' | 'close' | 'fed' | 'differs' | 'nothing';
 
-export function verdictOf({ isValid, outputs, tokens, isSpelt = null }: ComparedText): ReplayVerdict {
-  if (isSpelt === false || tokens.beyond > 0 || outputs.some(({ outcome }) => outcome === 'differs')) return 'differs';
+export function verdictOf({ isValid, outputs, tokens, isSpelt, isPrompted }: ComparedText): ReplayVerdict {
+  if (
+    isSpelt === false ||
+    isPrompted === false ||
+    tokens.beyond > 0 ||
+    outputs.some(({ outcome }) => outcome === 'differs')
+  )
+    return 'differs';
   if (tokens.undrawn > 0) return 'fed';
   if (!isValid) return 'nothing';
   const primaries = outputs.filter(({ role }) => role === 'primary');

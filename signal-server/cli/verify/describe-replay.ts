@@ -5,7 +5,7 @@ import { printable } from '#shared/receipt/verify/printable.ts';
 
 /** The comparisons of a replay, in lines for people: the verdict first, then each replica. */
 export function describeReplay(report: RepeatReport): string[] {
-  const { outputs, tokens, isSpelt, goesOn } = report;
+  const { outputs, tokens, isSpelt, goesOn, isPrompted } = report;
   const { title, where } = describeReplayVerdict(report);
   const lines = ['Computed again here:', `  ${title}.`, ...where.map((sentence) => `  ${sentence}`)];
   const replicas = new Map<string, RepeatReport['outputs'][number][]>();
@@ -29,6 +29,9 @@ export function describeReplay(report: RepeatReport): string[] {
   if (undrawn > 0)
     lines.push(`  ${undrawn} tokens of the answer WERE FED: no logits were computed that they could be drawn from`);
   const spelt = goesOn ? 'begin with the answer, and go on after it' : 'spell the answer';
+  if (isPrompted !== null) {
+    lines.push(`  prompt: the tokens that were fed ${isPrompted ? 'are' : 'ARE NOT'} those of the prompt at hand`);
+  }
   if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? spelt : 'DO NOT spell the answer'}`);
   return lines.map(printable);
 }

@@ -4,6 +4,7 @@ import type { BlobFile } from '#shared/blobs/blob-store.ts';
 import { fromBase64 } from '#shared/bytes.ts';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { parseStrictJson } from '#shared/crypto/strict-json.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseForm } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -19,7 +20,7 @@ import { spawnWorkerThread } from '../../node-peer/worker-thread.ts';
 
 export interface ReplayFromFolder extends Pick<
   RepeatAnswer,
-  'chunks' | 'onProgress' | 'salt' | 'tokens' | 'prompt' | 'answer' | 'signal'
+  'chunks' | 'onProgress' | 'salt' | 'tokens' | 'prompt' | 'pieces' | 'answer' | 'signal'
 > {
   /** Of a receipt that was verified. */
   readonly receipt: ReceiptFile;
@@ -48,7 +49,7 @@ export async function replayFromFolder({ receipt, dataFolder, ...given }: Replay
 
 async function readManifest(dataFolder: string, digest: Digest): Promise<Manifest> {
   const bytes = await readManifestBytes(dataFolder, digest);
-  return parseForm(manifestSchema, JSON.parse(new TextDecoder().decode(bytes)), 'the manifest', 'bad-manifest');
+  return parseForm(manifestSchema, parseStrictJson(bytes), 'the manifest', 'bad-manifest');
 }
 
 /** The payload of a model's manifest in a data folder. Throws `unknown-model` or `digest-mismatch`. */

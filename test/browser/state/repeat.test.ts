@@ -8,7 +8,7 @@ const [one, two] = ['1', '2'].map((digit) => digit.repeat(64) as Digest) as [Dig
 const salt = new Uint8Array(32).fill(1);
 const whole = { salt, tokens: [1, 2, 3] };
 const report: RepeatReport = {
-  ...{ isValid: true, outputs: [], isSpelt: null, goesOn: false },
+  ...{ isValid: true, outputs: [], isSpelt: null, goesOn: false, isPrompted: null },
   tokens: { compared: 1, equal: 1, undrawn: 0, largestGap: 0, limit: 0, beyond: 0, firstBeyond: null },
   of: { ranges: [], positions: 3, promptTokens: 2 },
 };

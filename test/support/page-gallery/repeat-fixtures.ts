@@ -33,5 +33,5 @@ export async function repeatedHere(show: string, { onProgress, signal }: RepeatR
     ...{ beyond: isSame ? 0 : 19, firstBeyond: isSame ? null : 60 },
   };
   const of = { ranges, positions: POSITIONS, promptTokens: PROMPT_TOKENS };
-  return { isValid: isSame, outputs, tokens, of, isSpelt: true, goesOn: false };
+  return { isValid: isSame, outputs, tokens, of, isSpelt: true, goesOn: false, isPrompted: true };
 }

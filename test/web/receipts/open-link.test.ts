@@ -1,10 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { textOf } from '#shared/text/prompt.ts';
 import { readOpenLink, writeOpenLink } from '../../../web/receipts/open-link.ts';
 import { codeOfAsync } from '../../support/code-of.ts';
 
+const pieces = {
+  isRendered: true,
+  pieces: [
+    { text: '<|user|>', isMarker: true },
+    { text: '\nWho sings all year? – “the wren” 🐦\n', isMarker: false },
+  ],
+};
 const secrets = {
   salt: new Uint8Array(32).fill(9),
-  prompt: '<|user|>\nWho sings all year? – “the wren” 🐦\n',
+  prompt: textOf(pieces),
+  pieces,
   tokens: Array.from({ length: 300 }, (_, i) => (i * 7919) % 49_152),
 };
 const answer = 'The wren.\n';
@@ -19,7 +28,7 @@ describe('a link that opens a receipt', () => {
   });
 
   it('without a prompt is one too', async () => {
-    const bare = { secrets: { ...secrets, prompt: null }, answer: '' };
+    const bare = { secrets: { ...secrets, prompt: null, pieces: null }, answer: '' };
     expect(await readOpenLink(await writeOpenLink(bare))).toEqual(bare);
   });
 
