@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import { parseReceiptSecrets, parseSalt, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import type { Replayed } from '#shared/receipt/verify/check.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import { textOf, type Prompt } from '#shared/text/prompt.ts';
 import type { ExportedAnswer } from '../conversations/exported-answers.ts';
@@ -122,6 +123,14 @@ export class VerifyForm {
     } finally {
       if (round === this.#round) this.isWorking = false;
     }
+  }
+
+  /** Takes in what a replay of it has shown. Never rejects. */
+  async takeReplay(replayed: Replayed): Promise<void> {
+    const request = this.verified;
+    if (request === null) return;
+    const result = await this.#verifier.verify({ ...request, replayed }).catch(() => null);
+    if (result !== null && request === this.verified) this.result = result;
   }
 
   /** Puts what was given where it outlives a reload of the tab: the files too, unless they are too large for that. */
