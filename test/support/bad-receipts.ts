@@ -74,7 +74,10 @@ const CHANGES: readonly [string, Change][] = [
   ['equal chains that are said to differ, and to be settled', saying((said) => differEqually(said, 'rejected'))],
   ['equal chains that are said to differ a little', saying((said) => nearlyEqually(said))],
   ['equal bits where two signed others', saying((said) => Object.assign(finding(said, -1, 1), exact(said)))],
-  ['a rejection whose numbers agree', saying((said) => settled(said, ({ findings: [found] }) => (found!.outcome = 'rejected')))],
+  [
+    'a rejection whose numbers agree',
+    saying((said) => settled(said, ({ findings: [found] }) => (found!.outcome = 'rejected'))),
+  ],
   ['settled where nobody differed', saying((said) => settled(said, () => undefined))],
   [
     'settled by a third that did not sign, for a shadow that did not either',
@@ -190,14 +193,21 @@ export async function badReceipts(people: People, answered: GivenAnswer, receipt
   });
   await attested('a shadow that was fed something else', 1, ({ predicate }) => (predicate.input.sha256 = OTHER));
   await attested('a primary that ran in other runs', 0, ({ predicate }) => (predicate.runs.sha256 = OTHER));
-  await attested('a replica that signed long after', 1, ({ predicate }) => (predicate.attestedAt = '2026-03-01T12:08:00Z'));
+  await attested(
+    'a replica that signed long after',
+    1,
+    ({ predicate }) => (predicate.attestedAt = '2026-03-01T12:08:00Z'),
+  );
   cases.push([
     'a route for another requester',
     await retold(people, receipt, (statement) =>
       reroute(people, statement, (route) => (route.requester.id = OTHER as never)),
     ),
   ]);
-  cases.push(['a third that signed over no route of the server', await retold(people, receipt, thirdOf(people, answered))]);
+  cases.push([
+    'a third that signed over no route of the server',
+    await retold(people, receipt, thirdOf(people, answered)),
+  ]);
   cases.push(['the format of version 1', { ...receipt, format: 'chorus-receipt/1' }]);
   cases.push(['a proof of another place', { ...receipt, proof: receipt.proof!.replace('index 3', 'index 2') }]);
   cases.push(['another prompt of the same text', receipt, { secrets: withPlainPrompt(answered) }]);
@@ -228,8 +238,19 @@ function thirdOf(people: People, { parts }: GivenAnswer): Change {
     const at = () => CHAIN_START;
     const payload = attestationStatement(
       {
-        ...{ session: replay.session as typeof route.session, stage: 0, range: assigned!.range, role: 'replay', record: 1 },
-        ...{ model: route.model, numericClass: 'wasm', runtime: predicate.model.runtime, positions: predicate.positions },
+        ...{
+          session: replay.session as typeof route.session,
+          stage: 0,
+          range: assigned!.range,
+          role: 'replay',
+          record: 1,
+        },
+        ...{
+          model: route.model,
+          numericClass: 'wasm',
+          runtime: predicate.model.runtime,
+          positions: predicate.positions,
+        },
         ...{ inputAt: at, outputAt: at, runsAt: at },
       },
       parts.evidence.salt,

@@ -65,7 +65,10 @@ export function seededPeople(): People {
   };
 }
 
-const SAID = { content: 'Tell me of the wren, which is so small.', answer: 'The wren is small, and its song is loud in winter.' };
+const SAID = {
+  content: 'Tell me of the wren, which is so small.',
+  answer: 'The wren is small, and its song is loud in winter.',
+};
 
 /** The files of test/vectors/receipts, by name; the same ones each time. */
 export async function makeVectorFiles(): Promise<Record<'good' | 'bad', VectorFile>> {
@@ -91,7 +94,11 @@ export async function makeVectorFiles(): Promise<Record<'good' | 'bad', VectorFi
     ['names the receipt before it', await logReceipt(people, linked)],
     ['one replica of a stage signed nothing', await told(leaveOut(0, 1))],
     ['a third settled a doubt, where two signed different bits', await told(settle)],
-    ['of version 1', former.receipt, { answer: former.answer, secrets: former.secrets, policy: former.policy, manifest: null }],
+    [
+      'of version 1',
+      former.receipt,
+      { answer: former.answer, secrets: former.secrets, policy: former.policy, manifest: null },
+    ],
   ];
   const bad = await badReceipts(people, answered, receipt);
   return { good: await fileOf(given, good), bad: await fileOf(given, bad) };
@@ -133,7 +140,12 @@ async function fileOf(
 ): Promise<VectorFile> {
   const vectors: Vector[] = [];
   for (const [name, receipt, own] of cases) {
-    vectors.push({ name, ...(own && { given: own }), receipt, ...verdictOf(await verifyVector(given, { receipt, given: own })) });
+    vectors.push({
+      name,
+      ...(own && { given: own }),
+      receipt,
+      ...verdictOf(await verifyVector(given, { receipt, given: own })),
+    });
   }
   return { given, vectors };
 }
@@ -161,7 +173,11 @@ export function verifyVector(
 }
 
 /** The part of a verification that a vector states. */
-export function verdictOf({ isValid, checks, summary }: Verification): Pick<Vector, 'valid' | 'tier' | 'failed' | 'open'> {
+export function verdictOf({
+  isValid,
+  checks,
+  summary,
+}: Verification): Pick<Vector, 'valid' | 'tier' | 'failed' | 'open'> {
   const named = (status: string) => checks.filter((check) => check.status === status).map(({ name }) => name);
   return { valid: isValid, tier: isValid ? summary!.tier : null, failed: named('failed'), open: named('not-checked') };
 }

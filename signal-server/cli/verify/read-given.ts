@@ -31,7 +31,9 @@ export async function readRequest(path: string, options: GivenFiles): Promise<Ve
   const [answer, prompt] = await Promise.all([options.answer, options.prompt].map(read));
   const policy = options.policy === undefined ? undefined : policyText(await readBytes(options.policy));
   const secrets =
-    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets), options.secrets));
+    options.secrets === undefined
+      ? null
+      : parseReceiptSecrets(parseJson(await readText(options.secrets), options.secrets));
   const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
   const asked = prompt ?? secrets?.prompt ?? undefined;
   // As its text: the checks say what is wrong with it.
