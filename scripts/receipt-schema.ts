@@ -22,7 +22,7 @@ const schemas = {
   'receipt-file.json': { title: 'Chorus receipt file', form: receiptFileSchema },
   'receipt-secrets-v2.json': { title: 'Chorus receipt: the secrets that its requester keeps', form: secretsSchema },
   'route.json': { title: 'Chorus route, as the server signs it', form: routeSchema },
-  'manifest.json': { title: "Chorus manifest of a model, as it is signed", form: manifestSchema },
+  'manifest.json': { title: 'Chorus manifest of a model, as it is signed', form: manifestSchema },
 };
 export const schemaNames = Object.keys(schemas) as (keyof typeof schemas)[];
 
