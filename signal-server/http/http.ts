@@ -71,7 +71,7 @@ export function createHttpApp(deps: HttpDeps): Express {
     response.set('Cache-Control', 'no-store').json(deps.snapshot());
   });
   // Pages of other servers repeat answers with what is here; digests say what that is.
-  app.use(['/api/models', '/blobs'], allowEveryOrigin);
+  app.use(['/api/models/:digest', '/blobs'], allowEveryOrigin);
   app.get('/api/models', (_request, response) => {
     response.set('Cache-Control', 'no-cache').json(listModels(deps.catalog.entries, deps.operatorKey));
   });

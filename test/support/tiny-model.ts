@@ -6,6 +6,7 @@ import type { Digest } from '#shared/ids.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import { openModelText, type ModelText } from '#shared/text/model-text.ts';
 import { importModel } from '../../signal-server/import/import-model.ts';
+import { importedOnce } from './imported-wren.ts';
 import { syntheticShapes, writeSyntheticFolder } from './synthetic-models.ts';
 
 const SHAPE = syntheticShapes.llamaQ4;
@@ -16,31 +17,39 @@ export interface TinyModel {
   readonly manifest: Manifest;
   readonly text: ModelText;
   readonly blob: (digest: Digest) => Uint8Array<ArrayBuffer>;
-  remove(): Promise<void>;
 }
 
 /** A model of three layers with random weights and a character for each token, imported as any other. */
 export async function importTinyModel(): Promise<TinyModel> {
-  const folder = await mkdtemp(join(tmpdir(), 'chorus-tiny-'));
-  await writeSyntheticFolder(join(folder, 'model'), SHAPE);
-  const vocab = Object.fromEntries(
-    Array.from({ length: SHAPE.vocabulary }, (_, token) => [String.fromCodePoint(FIRST_LETTER + token), token]),
-  );
-  const model = { type: 'BPE', vocab, merges: [], unk_token: null, fuse_unk: false, byte_fallback: false };
-  const bare = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: { type: 'Fuse' } };
-  const tokenizer = { version: '1.0', added_tokens: [], ...bare, model };
-  await writeFile(join(folder, 'model/tokenizer.json'), JSON.stringify(tokenizer));
-  const dataFolder = join(folder, 'data');
-  const { manifest } = await importModel(join(folder, 'model'), { dataFolder, onProgress: () => undefined });
+  const { dataFolder, manifest } = await importedOnce('tiny', async (unfinished) => {
+    const folder = await mkdtemp(join(tmpdir(), 'chorus-tiny-'));
+    try {
+      await writeSyntheticFolder(folder, SHAPE);
+      await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(letterTokenizer()));
+      return (await importModel(folder, { name: 'tiny', dataFolder: unfinished, onProgress: () => undefined }))
+        .manifest;
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
   const blobs = new Map<Digest, Uint8Array<ArrayBuffer>>();
   const blob = (digest: Digest): Uint8Array<ArrayBuffer> => {
     const read = blobs.get(digest) ?? new Uint8Array(readFileSync(join(dataFolder, 'blobs', digest)));
     blobs.set(digest, read);
     return read;
   };
-  const { tokenizer: file, config } = manifest.tokenizer;
-  const text = openModelText(blob(file.digest), blob(config.digest));
-  return { manifest, text, blob, remove: () => rm(folder, { recursive: true, force: true }) };
+  const { tokenizer, config } = manifest.tokenizer;
+  return { manifest, blob, text: openModelText(blob(tokenizer.digest), blob(config.digest)) };
+}
+
+function letterTokenizer() {
+  const letters = Array.from({ length: SHAPE.vocabulary }, (_, token) => String.fromCodePoint(FIRST_LETTER + token));
+  const vocab = Object.fromEntries(letters.map((letter, token) => [letter, token]));
+  return {
+    ...{ version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null },
+    decoder: { type: 'Fuse' },
+    model: { type: 'BPE', vocab, merges: [], unk_token: null, fuse_unk: false, byte_fallback: false },
+  };
 }
 
 /** A text of `count` tokens of the tiny model. */

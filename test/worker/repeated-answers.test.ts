@@ -44,7 +44,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const stage of stages.values()) await stage.release();
-  await model.remove();
 });
 
 /** Prompts of 20 to 58 tokens, answers of 12 to 50, cut after the first or the second layer. */

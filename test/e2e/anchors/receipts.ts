@@ -165,7 +165,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         expect(await model.innerText()).toMatch(
           /passed\s+the manifest says the same of wren \(q4\)[^]*signed by the key in it/,
         );
-        expect(await statuses(page)).toEqual({ passed: 17, 'not checked': 3 });
+        expect(await statuses(page)).toEqual({ passed: 18, 'not checked': 3 });
       });
 
       test('are repeated where they were asked, and by whoever has a link that opens them, and nothing is sent', async () => {
@@ -177,7 +177,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         const requests: string[] = [];
         other.on('request', (request) => requests.push(`${request.method()} ${request.url()}`));
         await other.getByText('This link shows the answer, and what was asked').waitFor();
-        expect(await statuses(other)).toEqual({ passed: 20 });
+        expect(await statuses(other)).toEqual({ passed: 21 });
         await other.getByRole('button', { name: 'Repeat it here' }).click();
         await other.getByText('Every number of this answer is the same here.').waitFor();
         expect(await other.getByText(`All ${maxNewTokens} tokens are those that the sampler draws here.`).count()).toBe(
@@ -249,12 +249,12 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         const files = ['page-receipt.json', 'page-answer.txt', 'page-secrets.json'];
         await drop(other, ['page-manifest.json', ...files, 'policy.txt']);
         await other.getByText(valid, { exact: true }).waitFor();
-        expect(await statuses(other)).toEqual({ passed: 20 });
+        expect(await statuses(other)).toEqual({ passed: 21 });
 
         await writeFile(at('page-other.txt'), changed(await readFile(at('page-answer.txt'), 'utf8')));
         await drop(other, ['page-other.txt']);
         await other.getByText('This is not the answer that the receipt is about', { exact: true }).waitFor();
-        expect(await statuses(other)).toEqual({ passed: 19, failed: 1 });
+        expect(await statuses(other)).toEqual({ passed: 20, failed: 1 });
 
         // The page asks for the number of volunteers now and then, whatever it shows.
         expect(requests.filter((request) => request !== `GET ${server.url}/api/network`)).toEqual([]);
