@@ -32,8 +32,6 @@ export class VerifyForm {
   policy = $state('');
   /** From a file of secrets. */
   tokens: readonly number[] | null = $state.raw(null);
-  /** The prompt in pieces, from there too. */
-  pieces: Prompt | null = $state.raw(null);
   /** Of a conversation's file; one of them is verified. */
   offered: readonly ExportedAnswer[] = $state.raw([]);
   chosen = $state(0);
@@ -49,6 +47,8 @@ export class VerifyForm {
   readonly #verifier: Verifier;
   #proof: string | null = null;
   #manifest: Uint8Array<ArrayBuffer> | null = null;
+  /** The prompt of the secrets, in pieces. */
+  #pieces: Prompt | null = null;
   /** As they were read. */
   #files: readonly { readonly name: string; readonly text: string }[] = [];
   #round = 0;
@@ -173,7 +173,7 @@ export class VerifyForm {
     this.prompt = '';
     this.salt = '';
     this.tokens = null;
-    this.pieces = null;
+    this.#pieces = null;
     this.others = [];
     this.offered = [];
     this.result = null;
@@ -229,22 +229,23 @@ export class VerifyForm {
   }
 
   #takeSecrets({ salt, prompt, pieces, tokens }: ReceiptSecrets): void {
+    this.#pieces = pieces;
     this.salt = toHex(salt);
     this.prompt = prompt ?? '';
-    this.pieces = pieces;
     this.tokens = tokens;
   }
 
   #request(value: unknown): VerifyRequest {
-    const { answer, prompt, pieces, policy, tokens } = this;
+    const { answer, prompt, policy, tokens } = this;
+    // Somebody may have written another prompt over that of the secrets.
+    const pieces = this.#pieces !== null && textOf(this.#pieces) === prompt ? this.#pieces : null;
     const salt = this.salt.trim().toLowerCase();
     const receipt = this.#proof !== null && typeof value === 'object' ? { ...value, proof: this.#proof } : value;
     return {
       receipt,
       ...(answer !== '' && { answer }),
       ...(prompt !== '' && { prompt }),
-      // Somebody may have typed another one over it.
-      ...(pieces !== null && textOf(pieces) === prompt && { pieces }),
+      ...(pieces !== null && { pieces }),
       ...(salt !== '' && { salt: parseSalt(salt) }),
       ...(tokens !== null && { tokens }),
       ...(this.#manifest !== null && { manifest: this.#manifest }),
