@@ -177,8 +177,10 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         const requests: string[] = [];
         other.on('request', (request) => requests.push(`${request.method()} ${request.url()}`));
         await other.getByText('This link shows the answer, and what was asked').waitFor();
+        const button = other.getByRole('button', { name: 'Repeat it here' });
+        await button.waitFor();
         expect(await statuses(other)).toEqual({ passed: 21 });
-        await other.getByRole('button', { name: 'Repeat it here' }).click();
+        await button.click();
         await other.getByText('Every number of this answer is the same here.').waitFor();
         expect(await other.getByText(`All ${maxNewTokens} tokens are those that the sampler draws here.`).count()).toBe(
           1,
