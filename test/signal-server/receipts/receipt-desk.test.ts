@@ -104,11 +104,18 @@ async function reopen(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> =
   stand = await open(config, more);
 }
 
-/** A receipt that differs from others by its nonce, or by what `more` says. */
-async function receipt(nonce = 0, more: Partial<ReceiptParts> = {}): Promise<ReceiptFile> {
-  const random = (bytes: number) => new Uint8Array(bytes).fill(nonce);
-  return signReceipt(await buildReceipt({ ...given.parts, random, ...more }), people.requester);
+/** Receipt `n` of one session, each linked to the one before it, and with what `more` says. */
+async function receipt(n = 0, more: Partial<ReceiptParts> = {}): Promise<ReceiptFile> {
+  const made = chain[n];
+  if (made !== undefined && Object.keys(more).length === 0) return made;
+  const { parts } = n === 0 ? given : await giveAnswer(people, { record: n + 1 });
+  const previous = n === 0 ? null : receiptId(await receipt(n - 1));
+  const file = await signReceipt(await buildReceipt({ ...parts, previous, ...more }), people.requester);
+  if (Object.keys(more).length === 0) chain[n] = file;
+  return file;
 }
+/** Receipts that were made. */
+const chain: ReceiptFile[] = [];
 
 /** The requester's other words, over its own signature. */
 async function told(change: (statement: ReceiptStatement) => unknown): Promise<ReceiptFile> {
