@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64, toHex, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
@@ -290,10 +291,29 @@ describe('the desk of receipts', () => {
     expect(stand.log.status.size).toBe(2);
   });
 
+  it('takes no second receipt of a record, and none that hides one between', async () => {
+    await stand.desk.accept((await receipt()).envelope);
+    await stand.desk.accept((await receipt(1)).envelope);
+    const random = (bytes: number) => new Uint8Array(bytes).fill(9);
+    expect(await refusalOf(await receipt(0, { random }))).toBe('record');
+    expect(await refusalOf(await receipt(2, { previous: receiptId(await receipt()) }))).toBe('record');
+    await stand.desk.accept((await receipt(2)).envelope);
+    expect(stand.log.status.size).toBe(3);
+  });
+
+  it('takes none of version 1 any more', async () => {
+    const { receipt: former } = JSON.parse(readFileSync('test/vectors/receipt.json', 'utf8')) as {
+      receipt: ReceiptFile;
+    };
+    expect(await refusalOf(former)).toBe('version');
+  });
+
   it('does not hold its own gateway to a number in a minute', async () => {
     await reopen({ limits: { receiptsPerRequesterPerMinute: 1 } }, { isGateway: (id) => id === people.requester.id });
     const requester = { kind: 'gateway', identity: people.requester } as const;
-    for (const nonce of [0, 1]) await stand.desk.accept((await receipt(nonce, { requester })).envelope);
+    const first = await receipt(0, { requester });
+    const second = await receipt(1, { requester, previous: receiptId(first) });
+    for (const { envelope } of [first, second]) await stand.desk.accept(envelope);
     expect(stand.log.status.size).toBe(2);
     expect(await refusalOf(await receipt(2))).toBe('requester-kind');
   });
@@ -337,10 +357,10 @@ describe('the desk of receipts', () => {
 describe('a desk after a crash', () => {
   /** The state of a desk's disk before it appends the entry. */
   const begin = async (file: ReceiptFile, log = stand.log.verifierKey): Promise<void> => {
-    const { session } = parseStatement(file).predicate;
+    const { session, record } = parseStatement(file).predicate;
     const { envelope } = file;
     const at = { log, logSize: stand.log.status.size, atMs: nowMs };
-    await stand.store.receipts.begin({ id: receiptId(file), session, envelope, ...at }, 9);
+    await stand.store.receipts.begin({ id: receiptId(file), session, record: record!, envelope, ...at }, 9);
   };
 
   it('finds the entry of a receipt that it was about to confirm', async () => {
