@@ -27,6 +27,7 @@ export function listedReceipts(atMs: number): ListedReceipt[] {
     id: i === 0 ? made.id : (peer(100 + i) as string as Digest),
     model: i % 9 === 4 ? (peer(77) as string as Digest) : WREN.digest,
     modelName: i % 9 === 4 ? null : WREN.name,
+    record: null,
     tier: tiers[i % tiers.length]!,
     requester: peer(i % 7),
     finishedAt: `${new Date(atMs - i * 3_700_000).toISOString().slice(0, 19)}Z`,

@@ -65,7 +65,13 @@ beforeAll(async () => {
   await writeFile(at('answer.txt'), `${played.answer}\n`);
   await writeFile(at('prompt.txt'), prompt);
   await writeFile(at('policy.txt'), policyOf(people));
-  await writeFile(at('secrets.json'), formatReceiptSecrets({ salt: played.salt, prompt, tokens: played.tokens }));
+  await writeFile(
+    at('secrets.json'),
+    formatReceiptSecrets({
+      ...{ salt: played.salt, prompt, tokens: played.tokens },
+      pieces: { ...wrenText.textPrompt(prompt, true), isRendered: true },
+    }),
+  );
 }, 240_000);
 
 afterAll(() => {
