@@ -199,6 +199,7 @@ describe('chorus verify', () => {
     const { code, out } = await chorusVerify(at('receipt.json'), ...options);
     expect(out).toMatch(/stage 1 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
     expect(out).toMatch(/stage 1 of [0-9a-f]{8}: chunks 0, 1 equal bit for bit/);
+    expect(out).toContain('Every number of this answer is the same here.');
     expect(out).toContain('tokens: 24 of 24 are those the sampler draws here');
     expect(out).toContain('the tokens spell the answer');
     expect(out).toMatch(/^ok +model /m);
