@@ -135,7 +135,7 @@ describe('chorus verify', () => {
     const given = ['--answer', at('answer.txt'), '--policy', at('policy.txt'), '--manifest', at('manifest.json')];
     const asked = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,prompt,model,log,witnesses');
     expect(asked.code).toBe(1);
-    expect(asked.out).toMatch(/^Required, and not checked: prompt\.$/m);
+    expect(asked.out).toMatch(/^Required, and not shown: prompt\.$/m);
     const enough = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,model,log,witnesses');
     expect([enough.code, enough.err]).toEqual([0, '']);
     expect(enough.out).toMatch(/^ok +model /m);
