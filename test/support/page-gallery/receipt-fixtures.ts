@@ -129,7 +129,7 @@ export function openedModel(digest: Digest, more: Partial<OpenedModel> = {}): Op
 
 /** The outcomes of making the receipt of an answer. */
 export function receiptOutcomes(): Record<string, ReceiptOutcome> {
-  const secrets = { salt: fromHex(made.salt), prompt: made.prompt, tokens: made.tokens };
+  const secrets = { salt: fromHex(made.salt), prompt: made.prompt, pieces: null, tokens: made.tokens };
   const verdict = receiptVerdict(storyEvents());
   const receipt: MadeReceipt = { id: made.id, file: made.receipt, manifest: made.manifestDigest, verdict, secrets };
   return {

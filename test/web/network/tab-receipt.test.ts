@@ -41,10 +41,11 @@ describe('making the receipt of an answer', () => {
     expect(error).toBeNull();
     expect(held).toEqual([receipt!.file.proof]);
     const secrets = parseReceiptSecrets(JSON.parse(formatReceiptSecrets(receipt!.secrets)));
-    const { prompt, ...known } = secrets;
+    const { prompt, pieces, ...known } = secrets;
     const verification = await verifyHere({
       ...known,
       prompt: prompt!,
+      pieces: pieces!,
       receipt: receipt!.file,
       answer: given.answer,
       policy: policyOf(given.people),
