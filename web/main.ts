@@ -37,6 +37,8 @@ import { OpenedReceipt } from './state/opened-receipt.svelte.ts';
 import { PathChoice } from './state/path-choice.svelte.ts';
 import { PageUpdate } from './state/page/page-update.svelte.ts';
 import { ReceiptSearch } from './state/receipt-search.svelte.ts';
+import { atHandOf } from './state/repeat/answer-at-hand.ts';
+import { Repeat } from './state/repeat/repeat.svelte.ts';
 import { ServedTotals } from './state/served-totals.svelte.ts';
 import { Settings } from './state/settings.svelte.ts';
 import { openInTab } from './state/open-in-tab.ts';
@@ -180,6 +182,18 @@ function start(target: HTMLElement): void {
   const verifier = new Verifier(async () => (await loadedPart(import('./receipts/verify-here.ts'))).verifyHere);
   const receipts = new ReceiptSearch(fetchReceipts);
   const opened = new OpenedReceipt({ verifier, fetchReceipt, fetchLog, holdProof, fetchManifest });
+  const repeat = new Repeat({
+    load: async () => {
+      const { createRepeatHere } = await loadedPart(import('./network/repeat-here.ts'));
+      return createRepeatHere(storageOf('files'), () => void update.check(true));
+    },
+    findKept: async (receipt) => {
+      await keptConversations.load();
+      const kept = await keptConversations.findAnswer(receipt);
+      return kept && atHandOf(kept.secrets, kept.answer);
+    },
+    clock,
+  });
   const model = new ModelPage(async (digest, signal) => {
     const { openModel } = await loadedPart(import('./receipts/open-model.ts'));
     return openModel(digest, { fetchManifest, fetchRange, verify: verifySignature }, signal);
@@ -228,6 +242,7 @@ function start(target: HTMLElement): void {
         kept,
         receipts,
         opened,
+        repeat,
         model,
         served,
         verify,

@@ -43,12 +43,12 @@ export async function readStageBlobs(
  */
 export async function loadStage(
   backend: OpenBackend,
-  request: Pick<WorkerCalls['load']['request'], 'manifest' | 'range' | 'probe' | 'maxSessions'>,
+  request: Pick<WorkerCalls['load']['request'], 'manifest' | 'range' | 'probe' | 'warmUp' | 'maxSessions'>,
   blobs: ReadableBlobs,
   onProgress: OnProgress,
   clock: Pick<Clock, 'setTimer'>,
 ): Promise<{ stage: ServedStage; probed: ProbeResult; numericClass: string }> {
-  const { manifest, range, probe, maxSessions } = request;
+  const { manifest, range, probe, warmUp = true, maxSessions } = request;
   onProgress('cut', 0, 1);
   const graph = await readWhole(manifest.graph, blobs, clock);
   const cut = cutStage({ manifest, graph, range, blob: null });
@@ -59,6 +59,7 @@ export async function loadStage(
     return cutStage({ manifest, graph, range, blob: (digest) => read.get(digest) as Uint8Array<ArrayBuffer> });
   });
   const stage = createServedStage({ loaded, manifest, range, maxSessions });
+  if (!warmUp) return { stage, probed: { error: null, decodeMs: 0 }, numericClass };
   try {
     const values = await probeValues(manifest, range, (ref) => readWhole(ref, blobs, clock));
     const probed = await probeStage(stage, values, probe, onProgress);

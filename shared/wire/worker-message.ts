@@ -34,6 +34,8 @@ export interface WorkerCalls {
       range: StageRange;
       blobs: LocatedBlobs;
       probe: boolean;
+      /** False where the stage is to run at once: it is neither probed nor timed then. */
+      warmUp?: boolean;
       maxSessions: number;
     };
     reply: LoadedStage;

@@ -13,6 +13,7 @@ import { WOULD_BE_TAKEN, type SocketRefusal } from '../gate/socket-refusal.ts';
 import type { Config } from '../machine/config.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { Metrics } from '../view/metrics.ts';
+import { allowEveryOrigin } from './allow-every-origin.ts';
 import { answerWith, ApiError, toApiError } from './api-error.ts';
 import { apiHeaders, isApiPath, unknownUrl } from './api-paths.ts';
 import { createHealthRouter, type HealthDeps } from './health.ts';
@@ -69,6 +70,8 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.get('/api/network', (_request, response) => {
     response.set('Cache-Control', 'no-store').json(deps.snapshot());
   });
+  // Pages of other servers repeat answers with what is here; digests say what that is.
+  app.use(['/api/models/:digest', '/blobs'], allowEveryOrigin);
   app.get('/api/models', (_request, response) => {
     response.set('Cache-Control', 'no-cache').json(listModels(deps.catalog.entries, deps.operatorKey));
   });
@@ -120,7 +123,8 @@ function securityHeaders(isHttps: boolean): RequestHandler {
         defaultSrc: ["'self'"],
         scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
         workerSrc: ["'self'", 'blob:'],
-        connectSrc: ["'self'", 'ws:', 'wss:', 'blob:'],
+        // Weights of a model that this server does not have are read from another that the reader names.
+        connectSrc: ["'self'", 'ws:', 'wss:', 'https:', 'blob:'],
         imgSrc: ["'self'", 'data:', 'blob:'],
         styleSrc: ["'self'", "'unsafe-inline'"],
         objectSrc: ["'none'"],
@@ -183,7 +187,6 @@ function serveBlob(blobsPath: string): RequestHandler<{ digest: string }> {
       'Cache-Control': FOREVER,
       ETag: `"${digest.data}"`,
       'Content-Type': 'application/octet-stream',
-      'Cross-Origin-Resource-Policy': 'cross-origin',
     });
     response.sendFile(
       digest.data,

@@ -26,9 +26,10 @@ const sources = ['models/wren', 'models/wren/onnx', 'models/wren/recipe', 'signa
 
 /** Imports once for all test processes: whoever is first to finish moves its folder into place, whole. */
 export async function importWren(quant: 'q4' | 'q8' | 'fp32' = 'q4'): Promise<ImportedWren> {
-  const dataFolder = join(cache, `wren-${quant}-${await sourcesDigest()}`);
-  if (!(await exists(dataFolder))) await importInto(dataFolder, quant);
-  const manifest = manifestSchema.parse(JSON.parse(await readFile(join(dataFolder, 'manifest.json'), 'utf8')));
+  const { dataFolder, manifest } = await importedOnce(`wren-${quant}`, async (unfinished) => {
+    const folder = join(root, 'models/wren');
+    return (await importModel(folder, { quant, dataFolder: unfinished, onProgress: () => undefined })).manifest;
+  });
   const blob = (digest: Digest) => new Uint8Array(readFileSync(join(dataFolder, 'blobs', digest)));
   return {
     manifest,
@@ -38,11 +39,21 @@ export async function importWren(quant: 'q4' | 'q8' | 'fp32' = 'q4'): Promise<Im
   };
 }
 
-async function importInto(dataFolder: string, quant: 'q4' | 'q8' | 'fp32'): Promise<void> {
+/** The data folder of a model that is imported when it is first needed, and its manifest. */
+export async function importedOnce(
+  name: string,
+  importInto: (dataFolder: string) => Promise<Manifest>,
+): Promise<Pick<ImportedWren, 'dataFolder' | 'manifest'>> {
+  const dataFolder = join(cache, `${name}-${await sourcesDigest()}`);
+  if (!(await exists(dataFolder))) await fillOnce(dataFolder, importInto);
+  const manifest = manifestSchema.parse(JSON.parse(await readFile(join(dataFolder, 'manifest.json'), 'utf8')));
+  return { dataFolder, manifest };
+}
+
+async function fillOnce(dataFolder: string, importInto: (dataFolder: string) => Promise<Manifest>): Promise<void> {
   await mkdir(cache, { recursive: true });
   const unfinished = await mkdtemp(join(cache, 'unfinished-'));
-  const folder = join(root, 'models/wren');
-  const { manifest } = await importModel(folder, { quant, dataFolder: unfinished, onProgress: () => undefined });
+  const manifest = await importInto(unfinished);
   await writeFile(join(unfinished, 'manifest.json'), JSON.stringify(manifest));
   try {
     await rename(unfinished, dataFolder);

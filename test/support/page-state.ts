@@ -16,6 +16,7 @@ import type { PageState } from '../../web/state/page-context.ts';
 import { PathChoice } from '../../web/state/path-choice.svelte.ts';
 import { PageUpdate } from '../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../web/state/receipt-search.svelte.ts';
+import { Repeat } from '../../web/state/repeat/repeat.svelte.ts';
 import { ServedTotals } from '../../web/state/served-totals.svelte.ts';
 import { Settings } from '../../web/state/settings.svelte.ts';
 import { Verifier } from '../../web/state/verifier.svelte.ts';
@@ -63,6 +64,7 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
       holdProof: fails,
       fetchManifest: fails,
     }),
+    repeat: new Repeat({ load: fails, findKept: () => Promise.resolve(null), clock }),
     model: new ModelPage(fails),
     verify: new VerifyForm(verifier),
     deviceStorage: new DeviceStorage(),

@@ -6,6 +6,7 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { EXACT } from '#shared/judge/closeness.ts';
 import type { Finding, SpanCheck } from '#shared/judge/finding.ts';
+import { ENGINE_CLASS, isOfEngineFormat } from '#shared/judge/numeric-class.ts';
 import { thresholdFor } from '#shared/judge/thresholds.ts';
 import { CHUNK_POSITIONS, TOP_K } from '#shared/limits.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
@@ -114,12 +115,13 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     exact.push(mine!.outputTo.every((byte, i) => byte === theirs!.outputTo[i]));
     for (const [place, each] of [tape, again].entries()) {
       const identity = people.replicas[2 * stage + place]!;
-      const payload = attestationStatement(
+      const written = attestationStatement(
         {
           session: SESSION,
           stage,
           range,
           role: place === 0 ? 'primary' : 'shadow',
+          record: 1,
           model: route.model,
           numericClass,
           runtime: { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion },
@@ -131,7 +133,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
         SALT,
         ISSUED_AT_MS + 2_000,
       );
-      const envelope = await signEnvelope(identity, STATEMENT_PAYLOAD_TYPE, payload);
+      const envelope = await signEnvelope(identity, STATEMENT_PAYLOAD_TYPE, ofOtherEngine(written, numericClass));
       attestations.push({ replica: identity.id, publicKey: identity.publicKey, envelope });
     }
   }
@@ -153,6 +155,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     tier: 'checked',
     counts: { checked: spans.length, settled: 0, unchecked: 0, disputed: 0 },
     faults: [],
+    record: 1,
     attestations,
     startedAtMs: ISSUED_AT_MS + 500,
     finishedAtMs: ISSUED_AT_MS + 1_900,
@@ -167,6 +170,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     requester: { kind: 'cli', identity: people.requester },
     serverKey: people.server.publicKey,
     random: (bytes) => new Uint8Array(bytes),
+    previous: null,
     verify: verifySignature,
   };
   const receipt = await logReceipt(people, await signReceipt(await buildReceipt(parts), people.requester));
@@ -265,4 +269,12 @@ function spansOf({ stages }: Route, { config }: Manifest, positions: number, exa
   });
   const ends = attestedEnds(positions);
   return ends.map((end, i) => ({ start: ends[i - 1] ?? 0, end, tier: 'checked', stages: checks }));
+}
+
+/** What a replica of another module of the engine signs: this program writes the name of its own alone. */
+function ofOtherEngine(payload: Uint8Array<ArrayBuffer>, numericClass: string): Uint8Array<ArrayBuffer> {
+  if (!isOfEngineFormat(numericClass) || numericClass === ENGINE_CLASS) return payload;
+  const statement = JSON.parse(new TextDecoder().decode(payload)) as { predicate: Record<string, unknown> };
+  const sha256 = numericClass.split('/')[1]!.padEnd(64, '0');
+  return utf8(JSON.stringify({ ...statement, predicate: { ...statement.predicate, engine: { sha256 } } }));
 }

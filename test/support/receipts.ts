@@ -20,7 +20,7 @@ import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';
-import { textOf } from '#shared/text/prompt.ts';
+import { textOf, type Prompt } from '#shared/text/prompt.ts';
 import { cosignatureOf, logKeyOf, signatureOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { smallManifest } from './small-manifest.ts';
 import { makeIdentities } from './test-identity.ts';
@@ -64,27 +64,42 @@ export interface GivenAnswer {
   readonly people: People;
   readonly parts: ReceiptParts;
   readonly prompt: string;
+  readonly pieces: Prompt;
   readonly answer: string;
   readonly tokens: readonly number[];
   readonly salt: Uint8Array<ArrayBuffer>;
 }
 
+interface Said {
+  readonly content: string;
+  readonly answer: string;
+  readonly session: SessionId;
+  /** Which record of the session it is. */
+  readonly record: number;
+}
+
+const SAID: Said = {
+  content: 'Tell me of the wren, and of the song that it has in winter, when other birds are silent.',
+  answer: 'The wren is small and its song is loud. It sings all year, in winter too, from low in the hedge.',
+  session: '0123456789abcdef0123456789abcdef' as SessionId,
+  record: 1,
+};
+
 /**
  * An honest answer over real keys and a signed route. Stage 0 agreed bit for bit, stage 1 within tolerance. Its rows are
  * made up: nobody needs them after they are hashed.
  */
-export async function giveAnswer(people: People): Promise<GivenAnswer> {
+export async function giveAnswer(people: People, said: Partial<Said> = {}): Promise<GivenAnswer> {
+  const { content, answer, session, record } = { ...SAID, ...said };
   const manifest = smallManifest({ layers: LAYERS });
   const manifestDigest = digestOf(utf8(JSON.stringify(manifest)));
-  const content = 'Tell me of the wren, and of the song that it has in winter, when other birds are silent.';
   const asked = wrenText.chatPrompt([{ role: 'user', content }]);
   const prompt = textOf(asked);
-  const answer = 'The wren is small and its song is loud. It sings all year, in winter too, from low in the hedge.';
   const promptTokens = wrenText.encodePrompt(asked);
   const tokens = [...promptTokens, ...wrenText.encode(answer)];
   const salt = new Uint8Array(32).fill(7);
   const positions = tokens.length - 1;
-  const route = routeOf(people, manifestDigest, tokens.length);
+  const route = { ...routeOf(people, manifestDigest, tokens.length), session };
   const runs = runsOf(promptTokens.length, positions);
   const evidence: Evidence = {
     route,
@@ -97,9 +112,17 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     anchor: new Uint8Array(32).fill(9),
     positions,
     runs,
-    ...verdicts(route, positions, manifest.config),
+    ...verdicts(route, { positions, promptTokens: promptTokens.length }, manifest.config),
     faults: [],
-    attestations: await attest(people, route, { tokens, positions, runs, salt, promptTokens: promptTokens.length }),
+    record,
+    attestations: await attest(people, route, {
+      record,
+      tokens,
+      positions,
+      runs,
+      salt,
+      promptTokens: promptTokens.length,
+    }),
     startedAtMs: ISSUED_AT_MS + 1_000,
     finishedAtMs: ISSUED_AT_MS + 9_400,
   };
@@ -113,9 +136,10 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     requester: { kind: 'tab', identity: people.requester },
     serverKey: people.server.publicKey,
     random: (bytes) => new Uint8Array(bytes).fill(3),
+    previous: null,
     verify: verifySignature,
   };
-  return { people, parts, prompt, answer, tokens, salt };
+  return { people, parts, prompt, pieces: asked, answer, tokens, salt };
 }
 
 function routeOf({ requester, replicas: [a, b, c, d] }: People, model: Route['model'], capacity: number): Route {
@@ -158,37 +182,52 @@ function runsOf(promptTokens: number, positions: number): FedRun[] {
 }
 
 /** Spans of a chunk each, all of them checked. */
-function verdicts(route: Route, positions: number, size: ModelSize): Pick<Evidence, 'spans' | 'tier' | 'counts'> {
-  const findings: Finding[] = route.stages.map(({ primary, shadows: [shadow], range }, stage) => ({
-    shadow: shadow!.id,
-    shadowClass: shadow!.numericClass,
-    outcome: 'agreed',
-    isExact: stage === 0,
-    closeness: stage === 0 ? EXACT : { median: 1e-7, p95: 2e-7, max: 2e-7, bias: 1e-9, norm: 1, tokenGap: 0 },
-    threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden', size),
-    draws: null,
-  }));
-  const stages: StageCheck[] = route.stages.map(({ range, primary: { id, numericClass } }, stage) => {
-    return {
-      stage,
+function verdicts(
+  route: Route,
+  { positions, promptTokens }: Pick<Ran, 'positions' | 'promptTokens'>,
+  size: ModelSize,
+): Pick<Evidence, 'spans' | 'tier' | 'counts'> {
+  const finding = (stage: number, end: number): Finding => {
+    const {
+      primary,
+      shadows: [shadow],
       range,
-      tier: 'checked',
-      primary: id,
-      primaryClass: numericClass,
-      findings: [findings[stage]!],
-      arbiter: null,
-      reason: null,
-      drawnBy: null,
+    } = route.stages[stage]!;
+    // A head gives no rows before the last token of the prompt: of none, none differ.
+    const isExact = stage === 0 || end < promptTokens;
+    return {
+      shadow: shadow!.id,
+      shadowClass: shadow!.numericClass,
+      outcome: 'agreed',
+      isExact,
+      closeness: isExact ? EXACT : { median: 1e-7, p95: 2e-7, max: 2e-7, bias: 1e-9, norm: 1, tokenGap: 0 },
+      threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden', size),
+      draws: null,
     };
-  });
+  };
+  const stagesOf = (end: number): StageCheck[] =>
+    route.stages.map(({ range, primary: { id, numericClass } }, stage) => {
+      return {
+        stage,
+        range,
+        tier: 'checked',
+        primary: id,
+        primaryClass: numericClass,
+        findings: [finding(stage, end)],
+        arbiter: null,
+        reason: null,
+        drawnBy: null,
+      };
+    });
   const spans: SpanCheck[] = [];
   for (let start = 0; start < positions; start += 32) {
-    spans.push({ start, end: Math.min(start + 32, positions), tier: 'checked', stages });
+    const end = Math.min(start + 32, positions);
+    spans.push({ start, end, tier: 'checked', stages: stagesOf(end) });
   }
   return { spans, tier: 'checked', counts: { checked: spans.length, settled: 0, unchecked: 0, disputed: 0 } };
 }
 
-type Ran = Pick<Evidence, 'tokens' | 'positions' | 'runs' | 'salt' | 'promptTokens'>;
+type Ran = Pick<Evidence, 'tokens' | 'positions' | 'runs' | 'salt' | 'promptTokens' | 'record'>;
 
 /** The record of each replica of the route, signed over made-up rows. */
 async function attest(people: People, route: Route, ran: Ran): Promise<Evidence['attestations']> {
@@ -214,6 +253,7 @@ async function attest(people: People, route: Route, ran: Ran): Promise<Evidence[
           stage,
           range,
           role: isPrimary ? 'primary' : 'shadow',
+          record: ran.record,
           model: route.model,
           numericClass,
           runtime: { name: 'onnxruntime-web', version: '1.30.0' },

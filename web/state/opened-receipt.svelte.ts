@@ -2,10 +2,13 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
+import type { Replayed } from '#shared/receipt/verify/check.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
 import { policyOfServer } from '../receipts/log-policy.ts';
+import type { VerifyRequest } from '../receipts/verify-here.ts';
 import { manifestBytes } from '../receipts/manifest-bytes.ts';
+import type { AnswerAtHand } from './repeat/answer-at-hand.ts';
 import type { Verifier } from './verifier.svelte.ts';
 
 export interface OpenedReceiptDeps {
@@ -32,13 +35,15 @@ export class OpenedReceipt {
 
   readonly #deps: OpenedReceiptDeps;
   #opening = new AbortController();
+  /** What `verification` was given. */
+  #given: VerifyRequest | null = null;
 
   constructor(deps: OpenedReceiptDeps) {
     this.#deps = deps;
   }
 
-  /** Never rejects: what goes wrong is in `status` and `error`. */
-  async open(id: Digest): Promise<void> {
+  /** Opens it, and compares it with what its reader has. Never rejects: what goes wrong is in `status` and `error`. */
+  async open(id: Digest, atHand: AnswerAtHand = {}): Promise<void> {
     this.#opening.abort();
     const opening = new AbortController();
     this.#opening = opening;
@@ -48,6 +53,7 @@ export class OpenedReceipt {
     this.error = null;
     this.manifest = null;
     this.manifestError = null;
+    this.#given = null;
     try {
       const { fetchReceipt, fetchLog, verifier } = this.#deps;
       verifier.prepare();
@@ -58,15 +64,17 @@ export class OpenedReceipt {
       ]);
       if (opening.signal.aborted) return;
       const policy = log === null || file.proof === null ? null : policyOfServer(log);
-      const given = { receipt: file, ...(policy !== null && { policy, isPolicyOfServer: true }) };
+      const given = { receipt: file, ...atHand, ...(policy !== null && { policy, isPolicyOfServer: true }) };
       const first = await verifier.verify(given);
       if (opening.signal.aborted) return;
       if (first.id !== id) throw new ChorusError('digest-mismatch', 'the server gave another receipt');
       const manifest = await this.#manifestOf(first, opening.signal);
-      const verification = manifest === null ? first : await verifier.verify({ ...given, manifest });
+      const whole = manifest === null ? given : { ...given, manifest };
+      const verification = manifest === null ? first : await verifier.verify(whole);
       if (opening.signal.aborted) return;
       this.file = file;
       this.verification = verification;
+      this.#given = whole;
       this.hasPolicy = policy !== null;
       this.status = 'shown';
       if (file.proof !== null) void this.#deps.holdProof(file.proof);
@@ -75,6 +83,14 @@ export class OpenedReceipt {
       this.error = toChorusError(thrown, 'server-lost');
       this.status = this.error.details['status'] === 404 ? 'missing' : 'failed';
     }
+  }
+
+  /** Takes in what a replay of it has shown. Never rejects. */
+  async takeReplay(replayed: Replayed): Promise<void> {
+    const given = this.#given;
+    if (given === null) return;
+    const verification = await this.#deps.verifier.verify({ ...given, replayed }).catch(() => null);
+    if (verification !== null && given === this.#given) this.verification = verification;
   }
 
   /** The manifest that a receipt names. Null where it cannot be had, which makes the receipt no worse. */

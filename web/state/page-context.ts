@@ -12,6 +12,7 @@ import type { OpenedReceipt } from './opened-receipt.svelte.ts';
 import type { PathChoice } from './path-choice.svelte.ts';
 import type { PageUpdate } from './page/page-update.svelte.ts';
 import type { ReceiptSearch } from './receipt-search.svelte.ts';
+import type { Repeat } from './repeat/repeat.svelte.ts';
 import type { ServedTotals } from './served-totals.svelte.ts';
 import type { Settings } from './settings.svelte.ts';
 import type { VerifyForm } from './verify-form.svelte.ts';
@@ -30,6 +31,7 @@ export interface PageState {
   readonly kept: KeptFiles;
   readonly receipts: ReceiptSearch;
   readonly opened: OpenedReceipt;
+  readonly repeat: Repeat;
   readonly model: ModelPage;
   readonly served: ServedTotals;
   readonly verify: VerifyForm;

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import { parseReceiptSecrets, parseSalt, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import type { Replayed } from '#shared/receipt/verify/check.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import { textOf, type Prompt } from '#shared/text/prompt.ts';
 import type { ExportedAnswer } from '../conversations/exported-answers.ts';
 import { MAX_GIVEN_BYTES, readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
 import type { VerifyRequest } from '../receipts/verify-here.ts';
@@ -37,12 +39,16 @@ export class VerifyForm {
   others: readonly string[] = $state.raw([]);
   isWorking = $state(false);
   result: Verification | null = $state.raw(null);
+  /** What was given to it. */
+  verified: VerifyRequest | null = $state.raw(null);
   /** Why there is no result. */
   error: ChorusError | null = $state.raw(null);
 
   readonly #verifier: Verifier;
   #proof: string | null = null;
   #manifest: Uint8Array<ArrayBuffer> | null = null;
+  /** The prompt of the secrets, in pieces. */
+  #pieces: Prompt | null = null;
   /** As they were read. */
   #files: readonly { readonly name: string; readonly text: string }[] = [];
   #round = 0;
@@ -105,8 +111,11 @@ export class VerifyForm {
     this.isWorking = true;
     this.error = null;
     try {
-      const result = await this.#verifier.verify(this.#request(this.receipt.value));
-      if (round === this.#round) this.result = result;
+      const request = this.#request(this.receipt.value);
+      const result = await this.#verifier.verify(request);
+      if (round !== this.#round) return;
+      this.result = result;
+      this.verified = request;
     } catch (thrown) {
       if (round !== this.#round) return;
       this.result = null;
@@ -114,6 +123,14 @@ export class VerifyForm {
     } finally {
       if (round === this.#round) this.isWorking = false;
     }
+  }
+
+  /** Takes in what a replay of it has shown. Never rejects. */
+  async takeReplay(replayed: Replayed): Promise<void> {
+    const request = this.verified;
+    if (request === null) return;
+    const result = await this.#verifier.verify({ ...request, replayed }).catch(() => null);
+    if (result !== null && request === this.verified) this.result = result;
   }
 
   /** Puts what was given where it outlives a reload of the tab: the files too, unless they are too large for that. */
@@ -156,6 +173,7 @@ export class VerifyForm {
     this.prompt = '';
     this.salt = '';
     this.tokens = null;
+    this.#pieces = null;
     this.others = [];
     this.offered = [];
     this.result = null;
@@ -210,7 +228,8 @@ export class VerifyForm {
     if (secrets !== null) this.#takeSecrets(parseReceiptSecrets(secrets));
   }
 
-  #takeSecrets({ salt, prompt, tokens }: ReceiptSecrets): void {
+  #takeSecrets({ salt, prompt, pieces, tokens }: ReceiptSecrets): void {
+    this.#pieces = pieces;
     this.salt = toHex(salt);
     this.prompt = prompt ?? '';
     this.tokens = tokens;
@@ -218,12 +237,15 @@ export class VerifyForm {
 
   #request(value: unknown): VerifyRequest {
     const { answer, prompt, policy, tokens } = this;
+    // Somebody may have written another prompt over that of the secrets.
+    const pieces = this.#pieces !== null && textOf(this.#pieces) === prompt ? this.#pieces : null;
     const salt = this.salt.trim().toLowerCase();
     const receipt = this.#proof !== null && typeof value === 'object' ? { ...value, proof: this.#proof } : value;
     return {
       receipt,
       ...(answer !== '' && { answer }),
       ...(prompt !== '' && { prompt }),
+      ...(pieces !== null && { pieces }),
       ...(salt !== '' && { salt: parseSalt(salt) }),
       ...(tokens !== null && { tokens }),
       ...(this.#manifest !== null && { manifest: this.#manifest }),

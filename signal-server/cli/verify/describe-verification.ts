@@ -1,9 +1,7 @@
-import { shortId } from '#shared/ids.ts';
 import type { Check } from '#shared/receipt/verify/check.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
 import { uncheckedWork } from '#shared/receipt/verify/unchecked-work.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
-import type { FolderReport } from './replay-receipt.ts';
 
 const MARKS = { passed: 'ok', failed: 'FAILED', 'not-checked': '-' };
 
@@ -35,32 +33,4 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
     );
   }
   return lines;
-}
-
-/** The comparisons of a replay, in lines for people. */
-export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderReport): string[] {
-  const lines = ['Computed again here:'];
-  const replicas = new Map<string, FolderReport['outputs'][number][]>();
-  for (const output of outputs) {
-    const key = `stage ${output.stage + 1} of ${shortId(output.replica)}`;
-    replicas.set(key, [...(replicas.get(key) ?? []), output]);
-  }
-  for (const [key, chunks] of replicas) {
-    const list = (outcome: string) => chunks.filter((each) => each.outcome === outcome).map(({ chunk }) => chunk);
-    const parts = [
-      { found: list('equal'), text: 'equal bit for bit' },
-      { found: list('differs'), text: 'DIFFERENT' },
-      { found: list('not-compared'), text: `not compared (${chunks.find(({ reason }) => reason !== '')?.reason})` },
-    ].filter(({ found }) => found.length > 0);
-    lines.push(`  ${key}: ${parts.map(({ found, text }) => `chunks ${found.join(', ')} ${text}`).join('; ')}`);
-  }
-  const { compared, equal, undrawn, largestGap, limit, beyond } = tokens;
-  const off = `the others off by ${largestGap.toPrecision(2)} at most, where ${limit} is allowed`;
-  const gap = equal === compared ? '' : `, ${off}${beyond > 0 ? `; ${beyond} BY MORE THAN THEY MAY BE` : ''}`;
-  lines.push(`  tokens: ${equal} of ${compared} are those the sampler draws here${gap}`);
-  if (undrawn > 0)
-    lines.push(`  ${undrawn} tokens of the answer WERE FED: no logits were computed that they could be drawn from`);
-  const spelt = goesOn ? 'begin with the answer, and go on after it' : 'spell the answer';
-  if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? spelt : 'DO NOT spell the answer'}`);
-  return lines.map(printable);
 }

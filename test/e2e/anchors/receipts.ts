@@ -19,7 +19,7 @@ const messages = [{ role: 'user' as const, content: 'Tell me a story about a bra
 const maxNewTokens = 24;
 /** A busy machine may be too slow for all to sign and log in time, which is no fault: an answer is asked for again then. */
 const mostAnswers = 5;
-const valid = 'Nothing in this receipt is wrong';
+const valid = 'Checked, on the word of those who signed it';
 const answerSchema = z.object({
   choices: z.array(z.object({ message: z.object({ content: z.string() }) })).length(1),
   chorus: z.object({
@@ -122,6 +122,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
     describe('of an answer on the page', () => {
       let page: Page;
       let id = '';
+      let openLink = '';
 
       beforeAll(async () => {
         const tab = await networkOf().requester({ maxNewTokens, script: setClockAhead });
@@ -139,6 +140,14 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
           await page.getByRole('button', { name: button, exact: true }).click();
           await (await download).saveAs(at(name));
         }
+        await page.evaluate(() => {
+          navigator.clipboard.writeText = async (text) => sessionStorage.setItem('copied', text);
+        });
+        await page.getByRole('button', { name: 'Copy the link that opens it' }).click();
+        openLink = await until(
+          () => page.evaluate(() => sessionStorage.getItem('copied') ?? undefined),
+          async () => Promise.resolve('no link was copied'),
+        );
         const link = page.getByRole('link', { name: 'Look at it' });
         id = digestSchema.parse((await link.getAttribute('href'))?.slice(-64));
         await fetchReceipt(`/v1/receipts/${id}`);
@@ -156,7 +165,30 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         expect(await model.innerText()).toMatch(
           /passed\s+the manifest says the same of wren \(q4\)[^]*signed by the key in it/,
         );
-        expect(await statuses(page)).toEqual({ passed: 17, 'not checked': 3 });
+        expect(await statuses(page)).toEqual({ passed: 18, 'not checked': 3 });
+      });
+
+      test('are repeated where they were asked, and by whoever has a link that opens them, and nothing is sent', async () => {
+        await page.getByRole('button', { name: 'Repeat it here' }).click();
+        await page.getByText('Every number of this answer is the same here.').waitFor();
+
+        const url = new URL(openLink);
+        const { page: other, context } = await networkOf().requester({}, `/${url.hash}`);
+        const requests: string[] = [];
+        other.on('request', (request) => requests.push(`${request.method()} ${request.url()}`));
+        await other.getByText('This link shows the answer, and what was asked').waitFor();
+        const button = other.getByRole('button', { name: 'Repeat it here' });
+        await button.waitFor();
+        expect(await statuses(other)).toEqual({ passed: 21 });
+        await button.click();
+        await other.getByText('Every number of this answer is the same here.').waitFor();
+        expect(await other.getByText(`All ${maxNewTokens} tokens are those that the sampler draws here.`).count()).toBe(
+          1,
+        );
+        const asked = new Set(requests.map((request) => request.replace(/[0-9a-f]{64}$/, '…')));
+        expect(asked).toContain(`GET ${server.url}/blobs/…`);
+        expect(requests.filter((request) => !request.startsWith('GET ') || /[?]|open=/.test(request))).toEqual([]);
+        await context.close();
       });
 
       test('lead to where their model comes from', async () => {
@@ -219,12 +251,12 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         const files = ['page-receipt.json', 'page-answer.txt', 'page-secrets.json'];
         await drop(other, ['page-manifest.json', ...files, 'policy.txt']);
         await other.getByText(valid, { exact: true }).waitFor();
-        expect(await statuses(other)).toEqual({ passed: 20 });
+        expect(await statuses(other)).toEqual({ passed: 21 });
 
         await writeFile(at('page-other.txt'), changed(await readFile(at('page-answer.txt'), 'utf8')));
         await drop(other, ['page-other.txt']);
         await other.getByText('This is not the answer that the receipt is about', { exact: true }).waitFor();
-        expect(await statuses(other)).toEqual({ passed: 19, failed: 1 });
+        expect(await statuses(other)).toEqual({ passed: 20, failed: 1 });
 
         // The page asks for the number of volunteers now and then, whatever it shows.
         expect(requests.filter((request) => request !== `GET ${server.url}/api/network`)).toEqual([]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import { MAX_REDRAWS } from '#shared/limits.ts';
 import type { StageRange } from '#shared/model/stage.ts';
-import { replayReceipt } from '#shared/receipt/verify/replay-receipt.ts';
+import { replayReceipt } from '#shared/receipt/replay/replay-receipt.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import type { Sampling } from '#shared/rows/sampler.ts';
 import { bend, bendLogits, lift, push, steer, type BendRow } from '../../support/bent-logits.ts';

@@ -253,6 +253,19 @@ describe('HTTP', () => {
     expect((await fetch(server.url + path, { method: 'OPTIONS', headers: { origin } })).status).toBe(204);
   });
 
+  it('pages of other servers may read what digests name, and ask for it in ranges', async () => {
+    for (const path of [`/api/models/${'0'.repeat(64)}`, `/blobs/${digest}`]) {
+      const { headers } = await get(path);
+      expect(headers.get('access-control-allow-origin')).toBe('*');
+      expect(headers.get('cross-origin-resource-policy')).toBe('cross-origin');
+      const asking = { origin: 'https://elsewhere.example', 'access-control-request-headers': 'range' };
+      const preflight = await fetch(server.url + path, { method: 'OPTIONS', headers: asking });
+      expect([preflight.status, preflight.headers.get('access-control-allow-headers')]).toEqual([204, 'range']);
+    }
+    const { headers } = await get('/');
+    expect(headers.get('content-security-policy')).toContain("connect-src 'self' ws: wss: https: blob:");
+  });
+
   it('what a page asks its server for is none of the API', async () => {
     for (const path of ['/api/models', '/healthz', '/nothing/here']) {
       const { headers } = await get(path);

@@ -24,6 +24,7 @@ import { OpenedReceipt } from '../../../web/state/opened-receipt.svelte.ts';
 import { PathChoice } from '../../../web/state/path-choice.svelte.ts';
 import { PageUpdate } from '../../../web/state/page/page-update.svelte.ts';
 import { ReceiptSearch } from '../../../web/state/receipt-search.svelte.ts';
+import { Repeat } from '../../../web/state/repeat/repeat.svelte.ts';
 import { ServedTotals } from '../../../web/state/served-totals.svelte.ts';
 import { Verifier } from '../../../web/state/verifier.svelte.ts';
 import { VerifyForm } from '../../../web/state/verify-form.svelte.ts';
@@ -52,6 +53,7 @@ import {
 } from './fixtures.ts';
 import { memoryConversationStore } from '../memory-conversation-store.ts';
 import { keptConversations } from './conversation-fixtures.ts';
+import { repeatedHere } from './repeat-fixtures.ts';
 import { givenFiles, openedModel, logStatus, logViews, receiptOutcomes, receiptPage } from './receipt-fixtures.ts';
 
 /** The real page over made-up data. `?show=` picks what is happening, `&pace=` the milliseconds of a token. */
@@ -220,6 +222,11 @@ const opened = new OpenedReceipt({
       ? Promise.reject(new ChorusError('unknown-model', 'this server has no such model', { status: 404 }))
       : Promise.resolve(made.manifest),
 });
+const repeat = new Repeat({
+  load: () => Promise.resolve((request) => repeatedHere(show, request)),
+  findKept: () => Promise.resolve(show === 'repeat-missing' ? null : { salt: new Uint8Array(32), tokens: [1, 2] }),
+  clock,
+});
 const model = new ModelPage((digest) =>
   digest === WREN.digest || digest === made.manifestDigest
     ? Promise.resolve(openedModel(digest))
@@ -253,6 +260,7 @@ mount(App, {
       kept,
       receipts,
       opened,
+      repeat,
       model,
       verify,
       log,

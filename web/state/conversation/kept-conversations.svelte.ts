@@ -1,3 +1,4 @@
+import type { Digest } from '#shared/ids.ts';
 import type { ConversationStore } from '../../conversations/conversation-store.ts';
 import { exportConversation } from '../../conversations/export-conversation.ts';
 import {
@@ -18,6 +19,12 @@ export interface ConversationSummary {
 
 /** How the answer of a turn was made; null where that is not kept. */
 export type EvidenceOf = (turn: KeptId) => KeptEvidence | null;
+
+/** What opens the receipt of an answer, and its text where that is still there. */
+export interface KeptSecrets {
+  readonly secrets: NonNullable<NonNullable<KeptEvidence['receipt']>['receipt']>['secrets'];
+  readonly answer: string | null;
+}
 
 /** A turn whose answer was being made when the page was left. */
 export interface UnwrittenTurn {
@@ -145,6 +152,19 @@ export class KeptConversations {
     if (opened === null) return null;
     const { kept, evidenceOf } = opened;
     return { title: kept.title, text: exportConversation(kept, evidenceOf) };
+  }
+
+  /** The answer with this receipt, and what opens that; null where none is kept here. */
+  async findAnswer(receipt: Digest): Promise<KeptSecrets | null> {
+    await this.#last;
+    for (const [id, evidence] of await this.#store.evidence.all()) {
+      const made = evidence.receipt?.receipt;
+      if (made?.id !== receipt) continue;
+      const turn = this.#all.flatMap(({ turns }) => turns).find((each) => each.id === id);
+      const answer = turn?.answer.parts.map(({ text }) => text).join('') ?? null;
+      return { secrets: made.secrets, answer };
+    }
+    return null;
   }
 
   async #put(conversation: KeptConversation): Promise<void> {

@@ -4,7 +4,7 @@ import { ENGINE_CLASS, RUNTIME_CLASS } from '#shared/judge/numeric-class.ts';
 import { thresholdFor } from '#shared/judge/thresholds.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { parseStatement } from '#shared/receipt/read-receipt.ts';
-import { replayReceipt, type ReplayOptions } from '#shared/receipt/verify/replay-receipt.ts';
+import { replayReceipt, type ReplayOptions } from '#shared/receipt/replay/replay-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import { drawInversely } from '#shared/rows/inverse-sampler.ts';
