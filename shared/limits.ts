@@ -4,7 +4,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** Raised with every message or field that is added or changed, for a peer that does not know it ends the connection (docs/protocol.md). */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** Positions that are checked together: a chunk. */
 export const CHUNK_POSITIONS = 32;
@@ -58,8 +58,10 @@ export const LINK_PING_MS = 2_000;
 export const LINK_PING_TIMEOUT_MS = 6_000;
 /** A link without messages this long is closed; sessions end sooner. */
 export const LINK_IDLE_MS = 150_000;
-/** Links, and channels on their way to be links, that one peer keeps. */
+/** Links that one peer keeps. */
 export const MAX_LINKS = 256;
+/** Channels that others opened to it and that are on their way to be links: more push the oldest out. */
+export const MAX_HANDSHAKES = 64;
 export const MAX_LINKS_PER_PEER = 4;
 /** A session that has been silent this long is closed and its KV given back. */
 export const SESSION_IDLE_MS = 120_000;
