@@ -5,6 +5,20 @@ import type { Route } from '#shared/route/route.ts';
 /** The purpose of a session: an answer, or a replay of another session's stage that settles a difference there. */
 export type LeaseRole = 'answer' | 'arbiter' | 'referee';
 
+/** What else is known of a lease. */
+interface Kept {
+  readonly lease: Lease;
+  /** Whose share of the places it takes. */
+  readonly client: string;
+  readonly takenAtMs: number;
+  /** True once a replica has said that the session was opened: until then the lease is provisional. */
+  isOpened: boolean;
+  /** The replicas that work in it no more. */
+  readonly left: Set<PeerId>;
+  /** When the last of them left. */
+  emptyAtMs: number | null;
+}
+
 /** One session that may be running: it takes a slot of every volunteer on its route. */
 export interface Lease {
   readonly route: Route;
@@ -23,7 +37,7 @@ export interface Lease {
 
 export class Leases {
   readonly #clock: Clock;
-  readonly #bySession = new Map<SessionId, Lease>();
+  readonly #bySession = new Map<SessionId, Kept>();
   readonly #running = new Map<PeerId, { sessions: number; positions: number }>();
 
   constructor(clock: Clock) {
@@ -34,9 +48,17 @@ export class Leases {
     return this.#bySession.size;
   }
 
-  take(route: Route, role: LeaseRole, prefixes: ReadonlyMap<PeerId, string> = new Map(), waitedMs = 0): void {
+  /** `client`: as of a member; the requester itself where it is left out. */
+  take(
+    route: Route,
+    role: LeaseRole,
+    prefixes: ReadonlyMap<PeerId, string> = new Map(),
+    waitedMs = 0,
+    client: string = route.requester.id,
+  ): void {
     const volunteers = route.stages.flatMap((stage) => [stage.primary.id, ...stage.shadows.map((shadow) => shadow.id)]);
-    const endsAtMs = this.#clock.nowMs() + (route.expiresAtMs - route.issuedAtMs);
+    const takenAtMs = this.#clock.nowMs();
+    const endsAtMs = takenAtMs + (route.expiresAtMs - route.issuedAtMs);
     const lease = {
       route,
       role,
@@ -47,19 +69,68 @@ export class Leases {
       waitedMs,
       endsAtMs,
     };
-    this.#bySession.set(route.session, lease);
-    this.#count(lease, 1);
+    const kept = { lease, client, takenAtMs, isOpened: false, left: new Set<PeerId>(), emptyAtMs: null };
+    this.#bySession.set(route.session, kept);
+    this.#count(lease, volunteers, 1);
   }
 
   get(session: SessionId): Lease | undefined {
-    return this.#bySession.get(session);
+    return this.#bySession.get(session)?.lease;
+  }
+
+  /** A volunteer says that a session was opened at it; of a lease without it, that says nothing. */
+  opened(session: SessionId, volunteer: PeerId): void {
+    const kept = this.#bySession.get(session);
+    if (kept?.lease.volunteers.includes(volunteer)) kept.isOpened = true;
+  }
+
+  /** A volunteer says that a session is over at it, and has its slot back. True if it had one in it. */
+  vacated(session: SessionId, volunteer: PeerId): boolean {
+    const kept = this.#bySession.get(session);
+    if (kept === undefined || !kept.lease.volunteers.includes(volunteer) || kept.left.has(volunteer)) return false;
+    kept.left.add(volunteer);
+    this.#count(kept.lease, [volunteer], -1);
+    if (new Set(kept.lease.volunteers).size === kept.left.size) kept.emptyAtMs = this.#clock.nowMs();
+    return true;
   }
 
   /** Gives the slots back; the lease, or undefined if it had ended before. */
   end(session: SessionId): Lease | undefined {
-    const lease = this.#bySession.get(session);
-    if (lease && this.#bySession.delete(session)) this.#count(lease, -1);
+    const kept = this.#bySession.get(session);
+    if (kept === undefined) return undefined;
+    this.#bySession.delete(session);
+    const { lease, left } = kept;
+    const staying = lease.volunteers.filter((id) => !left.has(id));
+    this.#count(lease, staying, -1);
     return lease;
+  }
+
+  /** Slots that sessions of this client hold, in all and in sessions that nobody has opened yet. */
+  heldBy(client: string): { slots: number; unopenedSlots: number; sessions: number } {
+    const held = { slots: 0, unopenedSlots: 0, sessions: 0 };
+    for (const { lease, client: holder, isOpened, left } of this.#bySession.values()) {
+      if (holder !== client || lease.role !== 'answer') continue;
+      const slots = lease.volunteers.length - left.size;
+      held.slots += slots;
+      held.sessions += 1;
+      if (!isOpened) held.unopenedSlots += slots;
+    }
+    return held;
+  }
+
+  /** Answers that nobody has opened yet, with how long they were given out, and for whom. */
+  unopened(): { lease: Lease; client: string; ageMs: number }[] {
+    return [...this.#bySession.values()]
+      .filter(({ isOpened, lease }) => !isOpened && lease.role === 'answer')
+      .map(({ lease, client, takenAtMs }) => ({ lease, client, ageMs: this.#clock.nowMs() - takenAtMs }));
+  }
+
+  /** Leases that all replicas have left so long ago: their requesters will not release them any more. */
+  empty(afterMs: number): Lease[] {
+    const limitMs = this.#clock.nowMs() - afterMs;
+    return [...this.#bySession.values()]
+      .filter(({ emptyAtMs }) => emptyAtMs !== null && emptyAtMs <= limitMs)
+      .map(({ lease }) => lease);
   }
 
   /** Sessions this volunteer takes part in. */
@@ -73,14 +144,18 @@ export class Leases {
   }
 
   ofRequester(requester: PeerId): Lease[] {
-    return [...this.#bySession.values()].filter((lease) => lease.requester === requester);
+    return this.#leases.filter((lease) => lease.requester === requester);
   }
 
   expired(): Lease[] {
-    return [...this.#bySession.values()].filter((lease) => lease.endsAtMs <= this.#clock.nowMs());
+    return this.#leases.filter((lease) => lease.endsAtMs <= this.#clock.nowMs());
   }
 
-  #count({ volunteers, route }: Pick<Lease, 'volunteers' | 'route'>, change: 1 | -1): void {
+  get #leases(): Lease[] {
+    return [...this.#bySession.values()].map(({ lease }) => lease);
+  }
+
+  #count({ route }: Pick<Lease, 'route'>, volunteers: readonly PeerId[], change: 1 | -1): void {
     for (const id of volunteers) {
       const sessions = this.running(id) + change;
       if (sessions === 0) this.#running.delete(id);

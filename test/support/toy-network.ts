@@ -168,6 +168,7 @@ export class ToyNetwork {
       compute,
       clock: this.clock,
       random: randomBytes,
+      tell: () => undefined,
       onActivity: () => undefined,
     });
     return {

@@ -108,10 +108,23 @@ describe('the route desk', () => {
     };
   }
 
+  const replica = (digit: string): Member => registry.get(digit.repeat(64) as PeerId)!;
+  const join = (digit: string, client?: string): Member =>
+    registry.join(digit.repeat(64) as PeerId, 'cli', 'loopback', 1, client);
+  const lend = (digit: string, slots: number, unit: number): void => {
+    const volunteer = registry.offer(join(digit), offerOf({ slots }));
+    const span = model.grid[unit]!;
+    const { number } = registry.assign(volunteer, { model: model.digest, span });
+    registry.ready(volunteer, { assignment: number, layerMs: 1 });
+  };
+  const toldTo = (member: Member): string[] =>
+    messages.filter((_, i) => receivers[i]!.id === member.id).map((message) => message.type);
   const types = (): string[] => messages.map((message) => message.type);
 
   it('serves who waits when the lease before it runs out, and records that one as failed', async () => {
     desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    await settle();
+    desk.receive(replica('0'), { type: 'opened', session: routes[0]!.session });
     await clock.advance(times.leaseMs - 10_000);
     desk.receive(requester, routeRequest(model.digest, { request: 2 }));
     await clock.advance(10_000);
@@ -134,6 +147,122 @@ describe('the route desk', () => {
     desk.receive(requester, routeRequest(model.digest, { request: 2 }));
     await settle();
     expect(messages.at(-1)).toMatchObject({ type: 'routed', request: 2 });
+  });
+
+  it('takes a route back that nobody opens within the time of a connection, once another waits', async () => {
+    desk.receive(requester, routeRequest(model.digest));
+    await settle();
+    const waiting = join('e');
+    desk.receive(waiting, routeRequest(model.digest));
+    await clock.advance(times.openMs - 1);
+    desk.tick();
+    expect(toldTo(waiting)).toEqual(['queued']);
+    await clock.advance(1);
+    desk.tick();
+    await settle();
+    expect(toldTo(waiting)).toEqual(['queued', 'routed']);
+    expect(['0', '1'].map((digit) => toldTo(replica(digit)))).toEqual([['unseat'], ['unseat']]);
+  });
+
+  it('leaves a route alone that a replica of it says was opened, and believes nobody else of that', async () => {
+    lend('8', 1, 0);
+    desk.receive(requester, routeRequest(model.digest));
+    await settle();
+    const { session, stages } = routes[0]!;
+    const spare = replica(stages[0]!.primary.id.startsWith('8') ? '0' : '8');
+    const waiting = join('e');
+    desk.receive(waiting, routeRequest(model.digest));
+    desk.receive(spare, { type: 'opened', session });
+    desk.receive(replica('1'), { type: 'opened', session });
+    await clock.advance(times.openMs);
+    desk.tick();
+    expect(toldTo(waiting)).toEqual(['queued']);
+    desk.receive(waiting, { type: 'abandon', request: routeRequest(model.digest).request });
+    desk.receive(requester, { ...figures, type: 'release', session });
+    desk.receive(requester, routeRequest(model.digest, { request: 2 }));
+    await settle();
+    desk.receive(requester, { type: 'opened', session: routes.at(-1)!.session });
+    desk.receive(waiting, routeRequest(model.digest, { request: 3 }));
+    await clock.advance(times.openMs);
+    desk.tick();
+    await settle();
+    expect(toldTo(waiting).at(-1)).toBe('routed');
+  });
+
+  it('has a slot back as soon as its volunteer says that the session is over there, and ends one that all have left', async () => {
+    desk.receive(requester, routeRequest(model.digest));
+    await settle();
+    const { session } = routes[0]!;
+    for (const digit of ['0', '1']) desk.receive(replica(digit), { type: 'opened', session });
+    desk.receive(replica('0'), { type: 'closed', session });
+    desk.receive(replica('0'), { type: 'closed', session });
+    expect(['0', '1'].map((digit) => leases.running(replica(digit).id))).toEqual([0, 1]);
+    desk.receive(replica('1'), { type: 'closed', session });
+    const waiting = join('e');
+    desk.receive(waiting, routeRequest(model.digest));
+    await settle();
+    expect(toldTo(waiting)).toEqual(['routed']);
+    expect(finished).toEqual([]);
+    await clock.advance(times.resumeMs);
+    desk.tick();
+    expect(finished).toMatchObject([{ outcome: 'cancelled' }]);
+    expect(['0', '1'].map((digit) => leases.running(replica(digit).id))).toEqual([1, 1]);
+  });
+
+  it('leaves half of the places to others than an address that opens nothing', async () => {
+    for (const digit of ['4', '5']) lend(digit, 4, Number(digit) - 4);
+    const keys = ['a', 'b', 'c'].map((digit) => join(digit, '192.0.2.1'));
+    for (const key of keys) for (const request of [1, 2, 3]) desk.receive(key, routeRequest(model.digest, { request }));
+    await settle();
+    // Ten slots, two for each route.
+    expect(messages.filter(({ type }) => type === 'routed')).toHaveLength(2);
+    const honest = join('e', '192.0.2.2');
+    desk.receive(honest, routeRequest(model.digest));
+    await settle();
+    expect(toldTo(honest).at(-1)).toBe('routed');
+  });
+
+  it('serves first, of those who wait, whose address has the fewest sessions', async () => {
+    const [greedy, twin, modest] = [join('a', '192.0.2.1'), join('b', '192.0.2.1'), join('c', '192.0.2.2')];
+    desk.receive(greedy, routeRequest(model.digest, { request: 1 }));
+    await settle();
+    const { session } = routes[0]!;
+    desk.receive(replica('0'), { type: 'opened', session });
+    desk.receive(twin, routeRequest(model.digest, { request: 2 }));
+    desk.receive(modest, routeRequest(model.digest, { request: 3 }));
+    expect(messages.at(-1)).toEqual({ type: 'queued', request: 2, position: 2 });
+    desk.receive(greedy, { ...figures, type: 'release', session });
+    await settle();
+    // None has any now, and the first that came is served.
+    expect([toldTo(twin).at(-1), toldTo(modest).at(-1)]).toEqual(['routed', 'queued']);
+  });
+
+  it('serves thirty people behind one address, one after the other as they open', async () => {
+    const people = Array.from({ length: 30 }, (_, i) =>
+      registry.join(`${(i + 16).toString(16)}${'7'.repeat(62)}` as PeerId, 'tab', 'loopback', 1, '192.0.2.1'),
+    );
+    for (const person of people) desk.receive(person, routeRequest(model.digest));
+    for (let i = 0; i < people.length; i++) {
+      await settle();
+      const { session, requester: { id } } = routes[i]!;
+      desk.receive(replica('0'), { type: 'opened', session });
+      desk.receive(registry.get(id)!, { ...figures, type: 'release', session });
+    }
+    expect(people.map((person) => toldTo(person).at(-1))).toEqual(Array(30).fill('routed'));
+  });
+
+  it('makes room in a full queue for an address that has fewer waiting', async () => {
+    desk.receive(requester, routeRequest(model.digest));
+    await settle();
+    const keys = Array.from({ length: 22 }, (_, i) =>
+      registry.join(`${(i + 16).toString(16)}${'7'.repeat(62)}` as PeerId, 'cli', 'loopback', 1, '192.0.2.1'),
+    );
+    for (const key of keys) for (const request of [1, 2, 3]) desk.receive(key, routeRequest(model.digest, { request }));
+    expect(messages.filter(({ type }) => type === 'refused')).toHaveLength(2);
+    const modest = join('e', '192.0.2.2');
+    desk.receive(modest, routeRequest(model.digest));
+    expect(toldTo(modest)).toEqual(['queued']);
+    expect(desk.queued).toBe(limits.queueLength);
   });
 
   it('asks a session back that only rests, for who waits, and once', async () => {
@@ -399,6 +528,7 @@ describe('the route desk', () => {
     beforeEach(async () => {
       desk.receive(requester, connected!);
       await settle();
+      desk.receive(replica('0'), { type: 'opened', session: routes[0]!.session });
       desk.left(requester.id);
       desk.receive(registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1), waiting!);
     });
