@@ -187,7 +187,7 @@ export class RouteDesk {
     const planned = this.#queue.has(model.digest)
       ? ({ type: 'wait' } as const)
       : this.#planner.plan(model, member.id, request);
-    const hasShare = planned.type !== 'route' || this.#hasShare(model, member.client, planned);
+    const hasShare = planned.type !== 'route' || this.#hasShare(model, member, request, planned);
     const isAnswerable = planned.type !== 'wait' && hasShare;
     if (isAnswerable && !this.#planner.waitsForShadows(planned, request, 0))
       return this.#answer(model, member, request, planned);
@@ -201,17 +201,24 @@ export class RouteDesk {
 
   /**
    * True if the sessions of one address leave places to others: those that nobody has opened hold half of them at most, and all
-   * together three quarters. One route always fits.
+   * together three quarters, where the rest has room for a route. One route always fits, and one that takes another's place.
    */
-  #hasShare({ digest }: PlannedModel, client: string, { stages }: Extract<Planned, { type: 'route' }>): boolean {
+  #hasShare(
+    { digest }: PlannedModel,
+    { id, client }: Waiting['requester'],
+    { after }: RouteRequest,
+    { stages }: Extract<Planned, { type: 'route' }>,
+  ): boolean {
     const held = this.#deps.leases.heldBy(client);
-    if (held.sessions === 0) return true;
+    const replaced = after === undefined ? undefined : this.#deps.leases.get(after);
+    if (held.sessions === (replaced?.requester === id ? 1 : 0)) return true;
     const ready = this.#deps.registry.members.filter(
       ({ volunteer }) => volunteer?.state === 'ready' && volunteer.assignment?.model === digest,
     );
     const slots = ready.reduce((sum, { volunteer }) => sum + volunteer!.offer.slots, 0);
     const added = stages.reduce((sum, { shadows }) => sum + 1 + shadows.length, 0);
-    return held.unopenedSlots + added <= slots / 2 && held.slots + added <= (3 / 4) * slots;
+    if (held.unopenedSlots > 0 && held.unopenedSlots + added > slots / 2) return false;
+    return added > slots / 4 || held.slots + added <= (3 / 4) * slots;
   }
 
   /**
@@ -221,7 +228,7 @@ export class RouteDesk {
   #reclaim(): void {
     const { leases, registry, send, times } = this.#deps;
     let isTaken = false;
-    for (const { lease, client, ageMs } of leases.unopened()) {
+    for (const { lease, client, ageMs } of this.#queue.length === 0 ? [] : leases.unopened()) {
       const next = this.#queue.nextFor(lease.route.model);
       if (next === undefined) continue;
       const holdsMore = leases.heldBy(client).sessions > leases.heldBy(next.requester.client).sessions + 1;
@@ -252,7 +259,7 @@ export class RouteDesk {
     const planned = this.#planner.plan(model, requester.id, request);
     const waitedMs = this.#deps.clock.nowMs() - sinceMs;
     if (planned.type === 'wait' || this.#planner.waitsForShadows(planned, request, waitedMs)) return 'waits';
-    if (planned.type === 'route' && !this.#hasShare(model, requester.client, planned)) return 'over-share';
+    if (planned.type === 'route' && !this.#hasShare(model, requester, request, planned)) return 'over-share';
     this.#answer(model, requester, request, planned, waitedMs);
     return 'served';
   }

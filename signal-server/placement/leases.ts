@@ -19,6 +19,16 @@ interface Kept {
   emptyAtMs: number | null;
 }
 
+/** What the answers of one client hold. */
+export interface Held {
+  readonly sessions: number;
+  readonly slots: number;
+  /** Of these, those in sessions that nobody has opened yet. */
+  readonly unopenedSlots: number;
+}
+
+const NOTHING_HELD: Held = { sessions: 0, slots: 0, unopenedSlots: 0 };
+
 /** One session that may be running: it takes a slot of every volunteer on its route. */
 export interface Lease {
   readonly route: Route;
@@ -39,6 +49,7 @@ export class Leases {
   readonly #clock: Clock;
   readonly #bySession = new Map<SessionId, Kept>();
   readonly #running = new Map<PeerId, { sessions: number; positions: number }>();
+  readonly #held = new Map<string, Held>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -72,6 +83,7 @@ export class Leases {
     const kept = { lease, client, takenAtMs, isOpened: false, left: new Set<PeerId>(), emptyAtMs: null };
     this.#bySession.set(route.session, kept);
     this.#count(lease, volunteers, 1);
+    this.#hold(kept, { sessions: 1, slots: volunteers.length, unopenedSlots: volunteers.length });
   }
 
   get(session: SessionId): Lease | undefined {
@@ -81,13 +93,16 @@ export class Leases {
   /** A volunteer says that a session was opened at it; of a lease without it, that says nothing. */
   opened(session: SessionId, volunteer: PeerId): void {
     const kept = this.#bySession.get(session);
-    if (kept?.lease.volunteers.includes(volunteer)) kept.isOpened = true;
+    if (kept === undefined || kept.isOpened || !kept.lease.volunteers.includes(volunteer)) return;
+    this.#hold(kept, { ...NOTHING_HELD, unopenedSlots: -slotsOf(kept) });
+    kept.isOpened = true;
   }
 
   /** A volunteer says that a session is over at it, and has its slot back. True if it had one in it. */
   vacated(session: SessionId, volunteer: PeerId): boolean {
     const kept = this.#bySession.get(session);
     if (kept === undefined || !kept.lease.volunteers.includes(volunteer) || kept.left.has(volunteer)) return false;
+    this.#hold(kept, { sessions: 0, slots: -1, unopenedSlots: kept.isOpened ? 0 : -1 });
     kept.left.add(volunteer);
     this.#count(kept.lease, [volunteer], -1);
     if (new Set(kept.lease.volunteers).size === kept.left.size) kept.emptyAtMs = this.#clock.nowMs();
@@ -99,23 +114,17 @@ export class Leases {
     const kept = this.#bySession.get(session);
     if (kept === undefined) return undefined;
     this.#bySession.delete(session);
+    const slots = slotsOf(kept);
+    this.#hold(kept, { sessions: -1, slots: -slots, unopenedSlots: kept.isOpened ? 0 : -slots });
     const { lease, left } = kept;
     const staying = lease.volunteers.filter((id) => !left.has(id));
     this.#count(lease, staying, -1);
     return lease;
   }
 
-  /** Slots that sessions of this client hold, in all and in sessions that nobody has opened yet. */
-  heldBy(client: string): { slots: number; unopenedSlots: number; sessions: number } {
-    const held = { slots: 0, unopenedSlots: 0, sessions: 0 };
-    for (const { lease, client: holder, isOpened, left } of this.#bySession.values()) {
-      if (holder !== client || lease.role !== 'answer') continue;
-      const slots = lease.volunteers.length - left.size;
-      held.slots += slots;
-      held.sessions += 1;
-      if (!isOpened) held.unopenedSlots += slots;
-    }
-    return held;
+  /** What this client's answers hold now. */
+  heldBy(client: string): Held {
+    return this.#held.get(client) ?? NOTHING_HELD;
   }
 
   /** Answers that nobody has opened yet, with how long they were given out, and for whom. */
@@ -155,6 +164,18 @@ export class Leases {
     return [...this.#bySession.values()].map(({ lease }) => lease);
   }
 
+  #hold({ client, lease }: Kept, change: Held): void {
+    if (lease.role !== 'answer') return;
+    const { sessions, slots, unopenedSlots } = this.heldBy(client);
+    const held = {
+      sessions: sessions + change.sessions,
+      slots: slots + change.slots,
+      unopenedSlots: unopenedSlots + change.unopenedSlots,
+    };
+    if (held.sessions === 0) this.#held.delete(client);
+    else this.#held.set(client, held);
+  }
+
   #count({ route }: Pick<Lease, 'route'>, volunteers: readonly PeerId[], change: 1 | -1): void {
     for (const id of volunteers) {
       const sessions = this.running(id) + change;
@@ -162,4 +183,9 @@ export class Leases {
       else this.#running.set(id, { sessions, positions: this.positions(id) + change * route.capacity });
     }
   }
+}
+
+/** Slots that a session takes still. */
+function slotsOf({ lease, left }: Kept): number {
+  return lease.volunteers.length - left.size;
 }

@@ -222,6 +222,39 @@ describe('the route desk', () => {
     expect(toldTo(honest).at(-1)).toBe('routed');
   });
 
+  it('leaves a quarter of the places to others than an address that has opened all its sessions', async () => {
+    for (const digit of ['4', '5']) lend(digit, 9, Number(digit) - 4);
+    const key = join('a', '192.0.2.1');
+    const keys = [key, ...['b', 'c', 'd'].map((digit) => join(digit, '192.0.2.1'))];
+    for (const each of keys) {
+      for (const request of [1, 2, 3]) {
+        desk.receive(each, routeRequest(model.digest, { request }));
+        await settle();
+        for (const { primary } of routes.at(-1)!.stages)
+          desk.receive(registry.get(primary.id)!, { type: 'opened', session: routes.at(-1)!.session });
+      }
+    }
+    // Twenty slots, two for each route.
+    expect(routes).toHaveLength(7);
+    const honest = join('e', '192.0.2.2');
+    desk.receive(honest, routeRequest(model.digest));
+    await settle();
+    expect(toldTo(honest).at(-1)).toBe('routed');
+    expect(routes).toHaveLength(8);
+  });
+
+  it('gives a route that takes the place of another, whatever its address holds', async () => {
+    lend('8', 1, 0);
+    desk.receive(requester, routeRequest(model.digest));
+    await settle();
+    const [{ session, stages }] = routes as [Route];
+    lend('9', 1, 1);
+    const exclude = [stages[0]!.primary.id];
+    desk.receive(requester, routeRequest(model.digest, { request: 2, exclude, after: session }));
+    await settle();
+    expect(toldTo(requester)).toEqual(['routed', 'routed']);
+  });
+
   it('serves first, of those who wait, whose address has the fewest sessions', async () => {
     const [greedy, twin, modest] = [join('a', '192.0.2.1'), join('b', '192.0.2.1'), join('c', '192.0.2.2')];
     desk.receive(greedy, routeRequest(model.digest, { request: 1 }));
@@ -244,7 +277,10 @@ describe('the route desk', () => {
     for (const person of people) desk.receive(person, routeRequest(model.digest));
     for (let i = 0; i < people.length; i++) {
       await settle();
-      const { session, requester: { id } } = routes[i]!;
+      const {
+        session,
+        requester: { id },
+      } = routes[i]!;
       desk.receive(replica('0'), { type: 'opened', session });
       desk.receive(registry.get(id)!, { ...figures, type: 'release', session });
     }

@@ -7,8 +7,10 @@ import { codeOf } from '../../support/code-of.ts';
 
 const read = (name: string) => JSON.parse(readFileSync(`models/wren/${name}`, 'utf8')) as Record<string, unknown>;
 const files = { tokenizer: read('tokenizer.json'), config: read('tokenizer_config.json') };
-const textOf = ({ tokenizer, config }: typeof files) => (): ModelText =>
-  openModelText(utf8(JSON.stringify(tokenizer)), utf8(JSON.stringify(config)));
+const textOf =
+  ({ tokenizer, config }: typeof files) =>
+  (): ModelText =>
+    openModelText(utf8(JSON.stringify(tokenizer)), utf8(JSON.stringify(config)));
 
 const endless = '{% for a in range(3000) %}{% for b in range(3000) %}{% endfor %}{% endfor %}x';
 const pattern = { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated', invert: false };
