@@ -1,7 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PeerId } from '#shared/ids.ts';
 import { HANDSHAKE_TIMEOUT_MS, LINK_WINDOW_BYTES, MAX_PIECE_BYTES } from '#shared/limits.ts';
-import { decodeRelayFrame, encodeRelayFrame, MAX_RELAY_FRAME_BYTES } from '#shared/wire/codec/relay-frame.ts';
+import {
+  decodeRelayFrame,
+  encodeRelayFrame,
+  MAX_RELAY_FRAME_BYTES,
+  type RelayFrame,
+} from '#shared/wire/codec/relay-frame.ts';
 import type { ControlPeer } from '../../../signal-server/control/control-socket.ts';
 import { RelayRouter, type RelayRouterDeps } from '../../../signal-server/control/relay-router.ts';
 import { codeOf } from '../../support/code-of.ts';
@@ -143,13 +148,9 @@ describe('the relay router', () => {
     return { router, clock };
   }
 
-  type Frame = Parameters<typeof encodeRelayFrame>[0] extends infer Each
-    ? Each extends unknown
-      ? Omit<Each, 'peer'>
-      : never
-    : never;
-  const route = (router: RelayRouter, from: Peer, to: Peer, frame: Frame): string =>
-    codeOf(() => router.route(from, encodeRelayFrame({ peer: to.id, ...frame } as never)));
+  type WithoutPeer<Frame> = Frame extends unknown ? Omit<Frame, 'peer'> : never;
+  const route = (router: RelayRouter, from: Peer, to: Peer, frame: WithoutPeer<RelayFrame>): string =>
+    codeOf(() => router.route(from, encodeRelayFrame({ peer: to.id, ...frame })));
   const open = { op: 'open', channel: 2 } as const;
   const data = (bytes: number, channel = 2) => ({ op: 'data', channel, piece: new Uint8Array(bytes) }) as const;
   const credit = (bytes: number) => ({ op: 'credit', channel: 2, bytes }) as const;
