@@ -151,20 +151,23 @@ export const attacks: Readonly<Record<string, (attack: Attack) => Promise<void>>
   },
 };
 
+/** Peers of so many new keys, or of as many as the server takes. */
 async function connectMany({ url, isOver, note }: Attack, count: number): Promise<HostilePeer[]> {
   const peers: HostilePeer[] = [];
-  while (peers.length < count && !isOver()) {
-    try {
-      const peer = await HostilePeer.connect(url);
-      peer.onClose = (reason) => note(`dropped: ${reason}`);
-      peers.push(peer);
-    } catch (error) {
-      note(`not taken: ${error instanceof Error ? error.message.slice(0, 60) : 'unknown'}`);
-      if (peers.length > 0) break;
-      await sleep(100);
-      if (count === 1) break;
+  let [left, isRefused] = [count, false];
+  await concurrently(Math.min(count, 8), async () => {
+    while (left > 0 && !isRefused && !isOver()) {
+      left -= 1;
+      try {
+        const peer = await HostilePeer.connect(url);
+        peer.onClose = (reason) => note(`dropped: ${reason}`);
+        peers.push(peer);
+      } catch (error) {
+        note(`not taken: ${error instanceof Error ? error.message.slice(0, 60) : 'unknown'}`);
+        isRefused = true;
+      }
     }
-  }
+  });
   return peers;
 }
 

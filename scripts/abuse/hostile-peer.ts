@@ -19,7 +19,7 @@ export class HostilePeer {
   onFrame: (frame: Buffer) => void = () => undefined;
   onClose: (reason: string) => void = () => undefined;
 
-  private constructor(identity: Identity, socket: WebSocket) {
+  constructor(identity: Identity, socket: WebSocket) {
     this.identity = identity;
     this.socket = socket;
   }
