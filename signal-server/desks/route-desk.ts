@@ -230,7 +230,7 @@ export class RouteDesk {
     let isTaken = false;
     for (const { lease, client, ageMs } of this.#queue.length === 0 ? [] : leases.unopened()) {
       const next = this.#queue.nextFor(lease.route.model);
-      if (next === undefined) continue;
+      if (next === undefined || next.request.after === lease.route.session) continue;
       const holdsMore = leases.heldBy(client).sessions > leases.heldBy(next.requester.client).sessions + 1;
       if (ageMs < (holdsMore ? times.openAmongManyMs : times.openMs)) continue;
       const { session } = lease.route;
