@@ -97,7 +97,9 @@ function limitsOf(given: readonly string[]): Record<string, unknown> {
     given.map((text) => {
       const [, name, first, burst] = /^(\w+)=(\d+(?:\.\d+)?)(?:\/(\d+(?:\.\d+)?))?$/.exec(text) ?? [];
       if (name === undefined || !(name in configSchema.shape.limits.def.innerType.shape))
-        throw new UsageError(`--limit '${text.slice(0, 100)}': the name of a limit, =, and a number or PER_SECOND/BURST`);
+        throw new UsageError(
+          `--limit '${text.slice(0, 100)}': the name of a limit, =, and a number or PER_SECOND/BURST`,
+        );
       return [name, burst === undefined ? Number(first) : { perSecond: Number(first), burst: Number(burst) }];
     }),
   );
