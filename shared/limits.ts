@@ -58,8 +58,10 @@ export const LINK_PING_MS = 2_000;
 export const LINK_PING_TIMEOUT_MS = 6_000;
 /** A link without messages this long is closed; sessions end sooner. */
 export const LINK_IDLE_MS = 150_000;
-/** Links, and channels on their way to be links, that one peer keeps. */
+/** Links that one peer keeps. */
 export const MAX_LINKS = 256;
+/** Channels that others opened to it and that are on their way to be links: more push the oldest out. */
+export const MAX_HANDSHAKES = 64;
 export const MAX_LINKS_PER_PEER = 4;
 /** A session that has been silent this long is closed and its KV given back. */
 export const SESSION_IDLE_MS = 120_000;

@@ -40,6 +40,8 @@ import { networkSnapshot } from './view/snapshot.ts';
 const STOP_GRACE_MS = 1_000;
 /** How long a snapshot is good for all who ask over HTTP. */
 const SNAPSHOT_MS = 1_000;
+/** Of the time, that snapshots may take. */
+const SNAPSHOT_SHARE = 0.03;
 /** How often a disk that takes nothing is tried again. */
 const STORAGE_LOOK_MS = 1_000;
 /** How often what is too old is dropped. */
@@ -202,7 +204,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     operatorKey: dataFolder.serverIdentity.publicKey,
     snapshot: recentSnapshot,
     metrics,
-    random,
+    ...{ clock, random },
     gateway: () => gateway,
     onRequest: (request) => proxySigns.see(request),
     socketRefusal: async (request) => (await edge?.refusalOf(request)) ?? null,
@@ -217,16 +219,19 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   const companions: Companion[] = [];
   const draw = new Draw(random);
   const shapes = new ShapeMemory(() => draw.uniform());
-  let recent: { readonly atMs: number; readonly snapshot: NetworkSnapshot } | null = null;
+  let recent: { readonly untilMs: number; readonly snapshot: NetworkSnapshot } | null = null;
   const { every, stopAll } = createRepeater(clock, onError);
   const stopping = new AbortController();
   let starting: Promise<unknown> = Promise.resolve();
 
-  /** All requests within a second get the same: each snapshot plans a route for each model. */
+  /** All requests within a second get the same, or longer where it takes long to make: it never has more than a small share of the time. */
   function recentSnapshot(): NetworkSnapshot {
+    const startedMs = clock.nowMs();
+    if (recent !== null && startedMs < recent.untilMs) return recent.snapshot;
+    const made = snapshot();
     const nowMs = clock.nowMs();
-    if (recent === null || nowMs - recent.atMs >= SNAPSHOT_MS) recent = { atMs: nowMs, snapshot: snapshot() };
-    return recent.snapshot;
+    recent = { untilMs: nowMs + Math.max(SNAPSHOT_MS, (nowMs - startedMs) / SNAPSHOT_SHARE), snapshot: made };
+    return made;
   }
 
   /** All but those that exist for hidden sessions, whose coming would tell of these. */

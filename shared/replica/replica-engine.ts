@@ -97,6 +97,8 @@ export class ReplicaEngine {
         return this.#onMessage(event.from, event.message);
       case 'seat':
         return this.#onSeat(event.seat);
+      case 'unseat':
+        return this.#seats.drop(event.session);
       case 'link-lost':
         return this.#onLinkLost(event.peer);
       case 'accept':
@@ -165,7 +167,7 @@ export class ReplicaEngine {
     const seat = takeSeat(signed, request, this.#config.self, this.#config.loaded, this.#now.wallMs);
     if (!this.#isAccepting) throw new ChorusError('all-busy', 'the volunteer takes no new sessions now');
     if (this.#sessions.size >= this.#config.slots) throw new ChorusError('all-busy', 'all slots are taken');
-    this.#seats.taken(id);
+    this.#seats.drop(id);
     const session = new ReplicaSession(this.#host, seat, signed);
     this.#sessions.set(id, session);
     session.open();

@@ -28,6 +28,8 @@ export type ReplicaEvent =
   | { readonly type: 'message'; readonly from: PeerId; readonly message: PeerMessage }
   /** The server has given this volunteer a part in a session; its signature is good. */
   | { readonly type: 'seat'; readonly seat: SignedSeat }
+  /** The server takes it back. */
+  | { readonly type: 'unseat'; readonly session: SessionId }
   | ReplicaSessionReply
   | { readonly type: 'link-lost'; readonly peer: PeerId }
   /** Whether new sessions are taken. */

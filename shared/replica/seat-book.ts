@@ -35,8 +35,8 @@ export class SeatBook {
     return this.#seats.get(session)?.seat;
   }
 
-  /** The session was opened, and its seat counts once. */
-  taken(session: SessionId): void {
+  /** The session was opened, and its seat counts once, or the server took it back. */
+  drop(session: SessionId): void {
     this.#seats.delete(session);
   }
 

@@ -17,7 +17,7 @@ import { peerKindSchema } from './peer-kind.ts';
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
  *   peer -> server   alive                        at once, for each of these
- *   volunteer        offer -> assign | idle; ready | failed; seat*; standing*; heartbeat; pause; withdraw
+ *   volunteer        offer -> assign | idle; ready | failed; (seat; opened; closed)*; standing*; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
  *                    reclaim -> release; resume, when it has connected again
  */
@@ -67,6 +67,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('idle'), reason: text }),
   /** A part in a session that somebody is about to open: a signed seat. */
   z.strictObject({ type: z.literal('seat'), seat: envelopeSchema }),
+  /** That part is taken back, where nobody has opened the session. */
+  z.strictObject({ type: z.literal('unseat'), session: sessionIdSchema }),
   z.strictObject({ type: z.literal('queued'), request: requestId, position: z.int().min(1) }),
   z.strictObject({ type: z.literal('routed'), request: requestId, route: envelopeSchema }),
   z.strictObject({
@@ -175,6 +177,9 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     /** While it loads a stage: how many steps of that are done, such as pieces fetched and weights read. */
     loadSteps: z.int().min(0).optional(),
   }),
+  /** A session with a part for this volunteer has been opened here, and is over here. */
+  z.strictObject({ type: z.literal('opened'), session: sessionIdSchema }),
+  z.strictObject({ type: z.literal('closed'), session: sessionIdSchema }),
   /** Takes no new sessions until the next `offer`; running ones go on. */
   z.strictObject({ type: z.literal('pause') }),
   /** No longer a volunteer. */

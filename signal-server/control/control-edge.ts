@@ -73,11 +73,11 @@ export function createControlEdge(server: Server, deps: ControlEdgeDeps): Contro
     paths: {
       '/control': {
         maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,
-        accept: (socket, address) => runControlSocket(socket, address, socketDeps),
+        accept: (socket, source) => runControlSocket(socket, source, socketDeps),
       },
       [PEER_MOUNT_PATH]: {
         maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES,
-        accept: (socket, _address, url) => peerMount.accept(socket, url),
+        accept: (socket, _source, url) => peerMount.accept(socket, url),
       },
     },
     onAsked: deps.onSocketAsked,

@@ -50,7 +50,8 @@ export class ControlHub implements ControlSocketOwner {
     this.#connections += 1;
     const connected = { peer, connection: this.#connections, unansweredBeats: 0 };
     this.#peers.set(peer.id, connected);
-    router.send(addressOf(connected), { type: 'joined', kind: peer.kind, prefix: addressPrefix(peer.address) });
+    const { kind, address, client } = peer;
+    router.send(addressOf(connected), { type: 'joined', kind, prefix: addressPrefix(address), client });
   }
 
   onMessage(peer: ControlPeer, message: DeskMessage): void {

@@ -9,6 +9,7 @@ import { MAX_CONTROL_MESSAGE_BYTES, PROTOCOL_VERSION, MAX_REASON_CHARACTERS } fr
 import { peerControlMessageSchema, type PeerControlMessage, type ServerMessage } from '#shared/wire/control-message.ts';
 import { CONTROL_NONCE_BYTES, controlProofBytes } from '#shared/wire/control-proof.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
+import type { SocketSource } from '../gate/upgrade-gate.ts';
 import { TokenBucket } from '../gate/token-bucket.ts';
 import type { Config } from '../machine/config.ts';
 import type { DeskMessage } from '../peer-router/control-router.ts';
@@ -17,11 +18,16 @@ import { checkProof } from './check-proof.ts';
 /** Large messages take longer to read: one counts as one more for every so many bytes. */
 const BYTES_PER_MESSAGE = 16 * 1024;
 
+/** A proof is some hundred bytes; whoever has proven nothing is read no more than that. */
+const MAX_UNPROVEN_BYTES = 4 * 1024;
+
 /** A peer whose key is proven, as the rest of the server sees its socket. */
 export interface ControlPeer {
   readonly id: PeerId;
   readonly kind: PeerKind;
   readonly address: string;
+  /** Whose budgets it counts for; null for a peer of the server's own, which has none. */
+  readonly client: string | null;
   /** Lets this peer, and no other, open the PeerJS socket under its id. */
   readonly peerToken: string;
   /** Bytes handed over that the peer has not taken yet. */
@@ -56,12 +62,13 @@ export interface ControlSocketDeps {
 }
 
 /** Runs one accepted socket: challenge, proof, welcome, then messages, one after the other, until it closes. */
-export function runControlSocket(socket: WebSocket, address: string, deps: ControlSocketDeps): void {
+export function runControlSocket(socket: WebSocket, { address, client }: SocketSource, deps: ControlSocketDeps): void {
   const { clock, config, owner } = deps;
   const serverNonce = deps.random(CONTROL_NONCE_BYTES);
   const messages = new TokenBucket(config.limits.messages, () => clock.nowMs());
   let peer: ControlPeer | null = null;
   let isProving = false;
+  let hasResumed = false;
   let failure: ErrorCode | null = null;
 
   const write = (data: string | Uint8Array): void => {
@@ -103,6 +110,7 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
       id,
       kind: message.kind,
       address,
+      client,
       peerToken: Buffer.from(deps.random(24)).toString('base64url'),
       get bufferedBytes() {
         return socket.bufferedAmount;
@@ -136,10 +144,12 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
       }
       if (!messages.take(1 + data.length / BYTES_PER_MESSAGE))
         throw new ChorusError('rate-limited', 'too many messages on the control socket');
-      const message = parsePeerMessage(data);
+      const message = parsePeerMessage(data, peer === null ? MAX_UNPROVEN_BYTES : MAX_CONTROL_MESSAGE_BYTES);
       if (peer === null) prove(message).catch(failWith);
       else if (message.type === 'prove') throw new ChorusError('bad-message', 'a second prove');
+      else if (message.type === 'resume' && hasResumed) throw new ChorusError('bad-message', 'a second resume');
       else if (message.type !== 'alive') owner.onMessage(peer, message);
+      hasResumed ||= message.type === 'resume';
     } catch (error) {
       failWith(error);
     }
@@ -160,9 +170,9 @@ export function runControlSocket(socket: WebSocket, address: string, deps: Contr
 }
 
 /** Every field is the peer's word. Throws `too-large` or `bad-message`. */
-function parsePeerMessage(data: Buffer): PeerControlMessage {
-  if (data.length > MAX_CONTROL_MESSAGE_BYTES)
-    throw new ChorusError('too-large', `${data.length} bytes; at most ${MAX_CONTROL_MESSAGE_BYTES} are allowed`);
+function parsePeerMessage(data: Buffer, mostBytes: number): PeerControlMessage {
+  if (data.length > mostBytes)
+    throw new ChorusError('too-large', `${data.length} bytes; at most ${mostBytes} are allowed`);
   let json: unknown;
   try {
     json = JSON.parse(data.toString('utf8'));

@@ -54,7 +54,7 @@ export class FrontDesk {
     const member = registry.get(id);
     if (message.type === 'joined') {
       if (member !== undefined) this.#leave(member);
-      registry.join(id, this.#kindOf(id, message.kind), message.prefix, connection);
+      registry.join(id, this.#kindOf(id, message.kind), message.prefix, connection, message.client ?? id);
     } else if (member?.connection !== connection) return;
     else if (message.type === 'left') {
       if (message.silent) this.#deps.onSilent(id);
@@ -70,6 +70,8 @@ export class FrontDesk {
       case 'release':
       case 'rest':
       case 'resume':
+      case 'opened':
+      case 'closed':
         routes.receive(member, message);
         return;
       case 'replay':

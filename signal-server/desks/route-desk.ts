@@ -13,7 +13,7 @@ import type { Member } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
 import { replicaOf, type CandidateSources } from '../routing/candidate.ts';
 import { RoutePlanner } from '../routing/route-planner.ts';
-import { RouteQueue, type RouteRequest, type Waiting } from '../routing/route-queue.ts';
+import { RouteQueue, type RouteRequest, type Served, type Waiting } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
 import { FaultMemory } from '../trust/fault-memory.ts';
 import { giveOut, type SignGrant } from './grant-route.ts';
@@ -21,7 +21,7 @@ import { RunningSessions, type FinishedSession, type RunningSessionsDeps } from 
 
 export type RequesterMessage =
   | RouteRequest
-  | Extract<PeerControlMessage, { type: 'abandon' | 'release' | 'rest' | 'resume' }>;
+  | Extract<PeerControlMessage, { type: 'abandon' | 'release' | 'rest' | 'resume' | 'opened' | 'closed' }>;
 type Missing = Extract<ServerMessage, { type: 'refused' }>['missing'];
 
 /** Stands for every key of the server's own gateway; no peer has this id. */
@@ -61,7 +61,7 @@ export class RouteDesk {
 
   constructor(deps: RouteDeskDeps) {
     this.#deps = deps;
-    this.#queue = new RouteQueue(deps.limits.queueLength);
+    this.#queue = new RouteQueue(deps.limits.queueLength, (client) => deps.leases.heldBy(client).sessions);
     const faults = new FaultMemory(deps.clock, deps.times);
     this.#faults = faults;
     const failedLately: FaultMemory['failedLately'] = (requester, volunteer) =>
@@ -108,6 +108,13 @@ export class RouteDesk {
       case 'resume':
         this.#sessions.resume(member.id, new Set(message.sessions));
         this.retry();
+        return;
+      case 'opened':
+        this.#deps.leases.opened(message.session, member.id);
+        this.retry();
+        return;
+      case 'closed':
+        if (this.#deps.leases.vacated(message.session, member.id)) this.retry();
         return;
     }
   }
@@ -178,24 +185,65 @@ export class RouteDesk {
       const message = `you already have ${inHand} sessions running or waiting`;
       return this.#refuse(member, request, 'rate-limited', message);
     }
-    // First come, first served: with others of this model waiting, a new request joins the line.
+    // With others of this model waiting, a new request joins the line.
     const planned = this.#queue.has(model.digest)
       ? ({ type: 'wait' } as const)
       : this.#planner.plan(model, member.id, request);
-    if (planned.type !== 'wait' && !this.#planner.waitsForShadows(planned, request, 0))
+    const hasShare = planned.type !== 'route' || this.#hasShare(model, member, request, planned);
+    const isAnswerable = planned.type !== 'wait' && hasShare;
+    if (isAnswerable && !this.#planner.waitsForShadows(planned, request, 0))
       return this.#answer(model, member, request, planned);
-    const isQueued = this.#queue.add({ requester: member, request, sinceMs: clock.nowMs() });
-    if (isQueued) {
-      this.retry();
-      return this.#reclaim();
-    }
-    if (planned.type !== 'wait') return this.#answer(model, member, request, planned);
-    this.#refuse(member, request, 'all-busy', 'all volunteers are busy and the queue is full');
+    const left = this.#queue.add({ requester: member, request, sinceMs: clock.nowMs() });
+    if (left?.request === request && isAnswerable) return this.#answer(model, member, request, planned);
+    if (left !== null)
+      this.#refuse(left.requester, left.request, 'all-busy', 'all volunteers are busy and the queue is full');
+    this.retry();
+    this.#reclaim();
   }
 
-  /** Asks sessions back that only wait for a next question, as many as others wait for. */
+  /**
+   * True if the sessions of one address leave places to others: those that nobody has opened hold half of them at most, and all
+   * together three quarters, where the rest has room for a route. One route always fits, and one that takes another's place.
+   */
+  #hasShare(
+    { digest }: PlannedModel,
+    { id, client }: Waiting['requester'],
+    { after }: RouteRequest,
+    { stages }: Extract<Planned, { type: 'route' }>,
+  ): boolean {
+    const held = this.#deps.leases.heldBy(client);
+    const replaced = after === undefined ? undefined : this.#deps.leases.get(after);
+    if (held.sessions === (replaced?.requester === id ? 1 : 0)) return true;
+    const ready = this.#deps.registry.members.filter(
+      ({ volunteer }) => volunteer?.state === 'ready' && volunteer.assignment?.model === digest,
+    );
+    const slots = ready.reduce((sum, { volunteer }) => sum + volunteer!.offer.slots, 0);
+    const added = stages.reduce((sum, { shadows }) => sum + 1 + shadows.length, 0);
+    if (held.unopenedSlots > 0 && held.unopenedSlots + added > slots / 2) return false;
+    return added > slots / 4 || held.slots + added <= (3 / 4) * slots;
+  }
+
+  /**
+   * Makes room for those who wait: routes that were given out and not opened are taken back, sooner from who holds more than who is
+   * next, and sessions that only wait for a next question are asked for, as many as others wait for.
+   */
   #reclaim(): void {
-    const { registry, send } = this.#deps;
+    const { leases, registry, send, times } = this.#deps;
+    let isTaken = false;
+    for (const { lease, client, ageMs } of this.#queue.length === 0 ? [] : leases.unopened()) {
+      const next = this.#queue.nextFor(lease.route.model);
+      if (next === undefined || next.request.after === lease.route.session) continue;
+      const holdsMore = leases.heldBy(client).sessions > leases.heldBy(next.requester.client).sessions + 1;
+      if (ageMs < (holdsMore ? times.openAmongManyMs : times.openMs)) continue;
+      const { session } = lease.route;
+      this.#sessions.fail(session);
+      for (const id of lease.volunteers) {
+        const member = registry.get(id);
+        if (member !== undefined) send(member, { type: 'unseat', session });
+      }
+      isTaken = true;
+    }
+    if (isTaken) this.retry();
     for (const model of this.#queue.models) {
       for (const { requester, route } of this.#sessions.takeReclaimable(model, this.#queue.lengthOf(model))) {
         const member = registry.get(requester);
@@ -204,23 +252,23 @@ export class RouteDesk {
     }
   }
 
-  /** True if the request needs to wait no longer. */
-  #tryWaiting({ requester, request, sinceMs }: Waiting): boolean {
+  #tryWaiting({ requester, request, sinceMs }: Waiting): Served {
     const model = this.#deps.models().find((planned) => planned.digest === request.model);
     if (model === undefined) {
       this.#refuse(requester, request, 'unknown-model', 'this server no longer has the model');
-      return true;
+      return 'served';
     }
     const planned = this.#planner.plan(model, requester.id, request);
     const waitedMs = this.#deps.clock.nowMs() - sinceMs;
-    if (planned.type === 'wait' || this.#planner.waitsForShadows(planned, request, waitedMs)) return false;
+    if (planned.type === 'wait' || this.#planner.waitsForShadows(planned, request, waitedMs)) return 'waits';
+    if (planned.type === 'route' && !this.#hasShare(model, requester, request, planned)) return 'over-share';
     this.#answer(model, requester, request, planned, waitedMs);
-    return true;
+    return 'served';
   }
 
   #answer(
     model: PlannedModel,
-    requester: PeerAddress,
+    requester: Waiting['requester'],
     request: RouteRequest,
     planned: Exclude<Planned, { type: 'wait' }>,
     waitedMs = 0,
@@ -245,7 +293,7 @@ export class RouteDesk {
       })),
       notes: [...planned.notes],
     };
-    leases.take(route, 'answer', this.#networksOf(route), waitedMs);
+    leases.take(route, 'answer', this.#networksOf(route), waitedMs, requester.client);
     sign(route).then(
       (grant) => giveOut(grant, requester, request.request, this.#deps),
       (error: unknown) => {

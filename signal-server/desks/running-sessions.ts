@@ -131,8 +131,9 @@ export class RunningSessions {
 
   /** Ends those that have run out, or were forsaken for too long. */
   expire(): void {
-    const { clock, leases } = this.#deps;
+    const { clock, leases, times } = this.#deps;
     for (const lease of leases.expired()) this.#end(lease.route.session, UNHEARD_OF);
+    for (const lease of leases.empty(times.resumeMs)) this.#end(lease.route.session, FORSAKEN);
     for (const [session, untilMs] of this.#forsaken) if (untilMs <= clock.nowMs()) this.#end(session, FORSAKEN);
   }
 

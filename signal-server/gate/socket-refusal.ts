@@ -31,8 +31,8 @@ export function foreignOrigin(origin: string, host: string | undefined): SocketR
     code: 'socket-refused',
     message: `a page of ${shown(origin)} may not connect to this server; open the server’s own page`,
     advice:
-      `a page of ${shown(origin)} was refused: it asked for the host ${shown(host ?? 'none')}. If it is your own page behind a ` +
-      'proxy, let the proxy pass the Host header on or give --public-url; if it is another site that may connect, --allow-origin.',
+      `a page of ${shown(origin)} was refused: it asked for the host ${shown(host ?? 'none')}. If it is your own page, let ` +
+      'a proxy pass the Host header on, and give the address with --public-url; if it is another site that may connect, --allow-origin.',
   };
 }
 

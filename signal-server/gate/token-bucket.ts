@@ -17,13 +17,23 @@ export class TokenBucket {
     this.#filledAtMs = nowMs();
   }
 
+  /** The share that is left, 1 for all. */
+  get fill(): number {
+    this.#refill();
+    return this.#level / this.#burst;
+  }
+
   /** Takes `units` and answers true, or takes nothing and answers false. */
   take(units: number): boolean {
-    const nowMs = this.#nowMs();
-    this.#level = Math.min(this.#burst, this.#level + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);
-    this.#filledAtMs = nowMs;
+    this.#refill();
     if (units > this.#level) return false;
     this.#level -= units;
     return true;
+  }
+
+  #refill(): void {
+    const nowMs = this.#nowMs();
+    this.#level = Math.min(this.#burst, this.#level + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);
+    this.#filledAtMs = nowMs;
   }
 }

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Config } from '../machine/config.ts';
-import { clientAddress, isAllowedOrigin } from './address.ts';
+import { cappedAs, clientAddress, clientOf, isAllowedOrigin } from './address.ts';
 import { isOwnRequest } from './own-token.ts';
 import {
   foreignOrigin,
@@ -15,11 +15,18 @@ import {
   type SocketRefusal,
 } from './socket-refusal.ts';
 
+/** Where a socket comes from. */
+export interface SocketSource {
+  readonly address: string;
+  /** Whose budgets it counts for, as of `clientOf`; null for one of this very process. */
+  readonly client: string | null;
+}
+
 export interface UpgradeGateDeps {
   readonly config: Pick<Config, 'allowedOrigins' | 'publicUrl' | 'trustProxy' | 'limits'>;
   /** The taker of sockets of each path, and the largest message they may send. */
   readonly paths: Readonly<
-    Record<string, { maxPayloadBytes: number; accept: (socket: WebSocket, address: string, url: URL) => void }>
+    Record<string, { maxPayloadBytes: number; accept: (socket: WebSocket, source: SocketSource, url: URL) => void }>
   >;
   /** What this process's own peers show; without it, it has none. */
   readonly ownToken: string | undefined;
@@ -63,7 +70,7 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
     if (!isOwnRequest(request, deps.ownToken)) {
       const { connectionAttemptsPerMinute, connectionsPerAddress } = limits;
       if (attempted > connectionAttemptsPerMinute) return tooManyAttempts(connectionAttemptsPerMinute);
-      const open = openPerAddress.get(clientAddress(request, trustProxy)) ?? 0;
+      const open = openPerAddress.get(cappedAs(clientAddress(request, trustProxy))) ?? 0;
       if (open >= connectionsPerAddress) return tooManyOpen(connectionsPerAddress);
     }
     if (isClosed) return STOPPING;
@@ -88,20 +95,21 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
     const foreign = refusalOfPage(request);
     if (foreign !== null) return refuse(foreign);
     const address = clientAddress(request, trustProxy);
+    const [client, place] = [clientOf(address), cappedAs(address)];
     // From here to the count of the open ones nothing else may come between.
-    const refusal = refusalByLimits(request, isOwn ? 0 : await countAttempt(address));
+    const refusal = refusalByLimits(request, isOwn ? 0 : await countAttempt(client));
     if (refusal !== null) return refuse(refusal);
     acceptor.server.handleUpgrade(request, socket, head, (accepted) => {
       sockets.add(accepted);
-      if (!isOwn) openPerAddress.set(address, (openPerAddress.get(address) ?? 0) + 1);
+      if (!isOwn) openPerAddress.set(place, (openPerAddress.get(place) ?? 0) + 1);
       accepted.once('close', () => {
         sockets.delete(accepted);
         if (isOwn) return;
-        const left = (openPerAddress.get(address) ?? 1) - 1;
-        if (left === 0) openPerAddress.delete(address);
-        else openPerAddress.set(address, left);
+        const left = (openPerAddress.get(place) ?? 1) - 1;
+        if (left === 0) openPerAddress.delete(place);
+        else openPerAddress.set(place, left);
       });
-      acceptor.accept(accepted, address, url);
+      acceptor.accept(accepted, { address, client: isOwn ? null : client }, url);
     });
   };
   server.on('upgrade', (request, socket, head) => {
@@ -114,7 +122,7 @@ export function createUpgradeGate(server: Server, deps: UpgradeGateDeps): Upgrad
       return sockets.size;
     },
     async refusalOf(request) {
-      const counted = await attempts.get(clientAddress(request, trustProxy));
+      const counted = await attempts.get(clientOf(clientAddress(request, trustProxy)));
       return refusalOfPage(request) ?? refusalByLimits(request, counted?.consumedPoints ?? 0);
     },
     ping() {

@@ -1,5 +1,6 @@
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { Logger } from 'pino';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { toHex } from '#shared/bytes.ts';
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
@@ -36,6 +37,8 @@ export interface GatewayDeps extends Pick<AnswerDeps, 'onAnswer'> {
 
 export interface GatewayLimits {
   readonly maxBodyBytes: number;
+  /** Of all requests of one address: each byte has to be parsed, and each prompt read. */
+  readonly bodyBytesPerMinute: number;
   /** One request from its arrival to its last byte, waits included. */
   readonly answerTimeoutMs: number;
   /** How long an answer waits for its turn and for volunteers. */
@@ -54,6 +57,7 @@ export interface Gateway {
 /** The body of a full context of the largest model is well below; the time is what OpenAI's clients wait by default. */
 const defaultLimits: GatewayLimits = {
   maxBodyBytes: 2 * 1024 * 1024,
+  bodyBytesPerMinute: 16 * 1024 * 1024,
   answerTimeoutMs: 10 * 60_000,
   waitMs: 60_000,
   answers: 32,
@@ -78,6 +82,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const running = new Set<AbortController>();
   let isStopped = false;
   const router = express.Router();
+  router.use(limitBodies(limits, deps.trustProxy));
   router.use(readJson(limits.maxBodyBytes));
 
   router.get('/models', (_request, response) => {
@@ -176,6 +181,28 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
     answerWith(response, error);
   }
+}
+
+/** How many times as long a compressed body is taken to be. */
+const UNPACKED = 10;
+
+/** Spends an address's share before a body is read. One that does not say how long it is counts as the longest. */
+function limitBodies({ maxBodyBytes, bodyBytesPerMinute }: GatewayLimits, trustProxy: boolean): RequestHandler {
+  const limiter = new RateLimiterMemory({ points: bodyBytesPerMinute, duration: 60 });
+  return (request, _response, next) => {
+    const { 'content-length': length, 'transfer-encoding': transfer, 'content-encoding': packed } = request.headers;
+    const sent = Number(length ?? (transfer === undefined ? 0 : maxBodyBytes));
+    const bytes = packed === undefined ? sent : Math.min(maxBodyBytes, UNPACKED * sent);
+    // One that is too long is refused unread, and one that is malformed by what reads it.
+    if (!(bytes > 0 && bytes <= maxBodyBytes)) return next();
+    limiter.consume(clientOf(clientAddress(request, trustProxy)), bytes).then(
+      () => next(),
+      () => {
+        const message = 'This network address has sent too much in a minute.';
+        next(new ApiError(429, 'rate_limit_exceeded', message, { type: 'rate_limit_error', retryAfterSeconds: 60 }));
+      },
+    );
+  };
 }
 
 async function planAll(model: GatewayModel, { prompts, length }: AnswerRequest): Promise<Plan[]> {

@@ -1,6 +1,6 @@
 import express, { type RequestHandler, type Router } from 'express';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
-import { clientAddress } from '../gate/address.ts';
+import { clientAddress, clientOf } from '../gate/address.ts';
 import type { Config } from '../machine/config.ts';
 
 export interface HealthDeps {
@@ -22,7 +22,7 @@ export function createHealthRouter({ config, noAnswers, noReceipts }: HealthDeps
     (asksForAnswers: boolean): RequestHandler =>
     (request, response) => {
       response.set('Cache-Control', 'no-store');
-      limiter.consume(clientAddress(request, config.trustProxy)).then(
+      limiter.consume(clientOf(clientAddress(request, config.trustProxy))).then(
         () => {
           const answers = noAnswers();
           const isFine = !asksForAnswers || answers === null;

@@ -4,20 +4,22 @@ import compression from 'compression';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
-import type { RandomBytes } from '#shared/clock.ts';
+import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
-import { clientAddress } from '../gate/address.ts';
+import { clientAddress, clientOf } from '../gate/address.ts';
 import { WOULD_BE_TAKEN, type SocketRefusal } from '../gate/socket-refusal.ts';
 import type { Config } from '../machine/config.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import type { Metrics } from '../view/metrics.ts';
 import { allowEveryOrigin } from './allow-every-origin.ts';
 import { answerWith, ApiError, toApiError } from './api-error.ts';
+import { limitBytes } from './byte-budget.ts';
 import { apiHeaders, isApiPath, unknownUrl } from './api-paths.ts';
 import { createHealthRouter, type HealthDeps } from './health.ts';
 import { listModels } from './list-models.ts';
+import { sendSnapshot } from './send-snapshot.ts';
 
 const FOREVER = 'public, max-age=31536000, immutable';
 
@@ -29,6 +31,7 @@ export interface HttpDeps extends Pick<HealthDeps, 'noAnswers' | 'noReceipts'> {
   readonly operatorKey: Uint8Array;
   readonly snapshot: () => NetworkSnapshot;
   readonly metrics: Metrics;
+  readonly clock: Clock;
   readonly random: RandomBytes;
   /** Serves everything under /v1; null until there is a gateway. */
   readonly gateway: () => RequestHandler | null;
@@ -59,6 +62,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.use(apiHeaders(deps.random));
   app.use(createHealthRouter(deps));
   app.use(rateLimit(deps.config));
+  app.use(limitBytes({ clock: deps.clock, config: deps.config, refuse: refuseTooMany }));
   app.use(compressText());
 
   app.get('/metrics', async (_request, response) => {
@@ -67,9 +71,7 @@ export function createHttpApp(deps: HttpDeps): Express {
       .type(deps.metrics.contentType)
       .send(await deps.metrics.text());
   });
-  app.get('/api/network', (_request, response) => {
-    response.set('Cache-Control', 'no-store').json(deps.snapshot());
-  });
+  app.get('/api/network', sendSnapshot(deps.snapshot));
   // Pages of other servers repeat answers with what is here; digests say what that is.
   app.use(['/api/models/:digest', '/blobs'], allowEveryOrigin);
   app.get('/api/models', (_request, response) => {
@@ -162,21 +164,23 @@ function compressText(): RequestHandler {
 function rateLimit({ limits, trustProxy }: HttpDeps['config']): RequestHandler {
   const limiter = new RateLimiterMemory({ points: limits.httpRequestsPerMinute, duration: 60 });
   return (request, response, next) => {
-    limiter.consume(clientAddress(request, trustProxy)).then(
+    limiter.consume(clientOf(clientAddress(request, trustProxy))).then(
       () => next(),
-      () => {
-        const message = 'too many requests from this address';
-        if (isApiPath(request.path)) {
-          const details = { type: 'rate_limit_error', retryAfterSeconds: 60 };
-          answerWith(response, new ApiError(429, 'rate_limit_exceeded', message, details));
-          return;
-        }
-        response.set('Retry-After', '60');
-        sendError(response, 429, 'rate-limited', message);
-      },
+      () => refuseTooMany(request, response, next),
     );
   };
 }
+
+const refuseTooMany: RequestHandler = (request, response) => {
+  const message = 'too many requests from this address';
+  if (isApiPath(request.path)) {
+    const details = { type: 'rate_limit_error', retryAfterSeconds: 60 };
+    answerWith(response, new ApiError(429, 'rate_limit_exceeded', message, details));
+    return;
+  }
+  response.set('Retry-After', '60');
+  sendError(response, 429, 'rate-limited', message);
+};
 
 /** Blobs are named by their content, so they never change. The name is checked, so no path leads out of the folder. */
 function serveBlob(blobsPath: string): RequestHandler<{ digest: string }> {
@@ -192,7 +196,7 @@ function serveBlob(blobsPath: string): RequestHandler<{ digest: string }> {
       digest.data,
       { root: blobsPath, cacheControl: false, lastModified: false, dotfiles: 'deny' },
       (error) => {
-        if (!error || response.headersSent) return;
+        if (!error || response.headersSent || isLeft(response)) return;
         response.removeHeader('ETag');
         response.removeHeader('Cache-Control');
         if (isFileAbsent(error)) sendError(response, 404, 'not-found', 'this server has no such blob');
@@ -214,10 +218,13 @@ function servePage(webFolder: string): RequestHandler {
 }
 
 function answerFailure(onError: (error: unknown) => void): ErrorRequestHandler {
-  return (error: unknown, request, response, next) => {
+  // Express knows an error handler by its four parameters.
+  return (error: unknown, request, response, _next) => {
+    // Whoever left hears nothing, and what became of the rest of an answer is no fault of ours.
+    if (isLeft(response)) return;
     if (response.headersSent) {
-      next(error);
-      return;
+      onError(error);
+      return void response.destroy();
     }
     if (isApiPath(request.path)) {
       const refusal = toApiError(error);
@@ -238,6 +245,11 @@ function answerFailure(onError: (error: unknown) => void): ErrorRequestHandler {
 
 function sendError(response: Parameters<RequestHandler>[1], status: number, code: string, message: string): void {
   response.status(status).json({ error: { code, message } });
+}
+
+/** True once the connection is gone. */
+function isLeft(response: Parameters<RequestHandler>[1]): boolean {
+  return response.destroyed || response.socket?.destroyed === true;
 }
 
 function statusOf(error: unknown): number {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { utf8 } from '#shared/bytes.ts';
 import { digestOf, type Identity } from '#shared/crypto/identity.ts';
-import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { ChorusError } from '#shared/errors.ts';
 import { firstFault, formWords } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
 import { MAX_MANIFEST_BYTES } from '#shared/limits.ts';
@@ -17,6 +17,7 @@ import { readCard } from './model-card.ts';
 import type { ModelFolder } from './model-folder.ts';
 import { normalizeGraph } from './normalize-graph.ts';
 import { describePlace, openModel } from './open-model.ts';
+import { demandQuickText } from './quick-text.ts';
 import { countOperators, type ImportReport } from './report.ts';
 import { writeParts } from './write-parts.ts';
 
@@ -194,11 +195,6 @@ function checkManifest(manifest: Manifest): Manifest {
 
 /** Volunteers can run a model whose text cannot be read, but neither the page nor the API can ask it anything. */
 function textWarnings({ tokenizer, tokenizerConfig }: ModelFolder): string[] {
-  try {
-    const text = openModelText(tokenizer, tokenizerConfig);
-    text.encodePrompt(text.chatPrompt([{ role: 'user', content: 'Hello' }]));
-    return [];
-  } catch (thrown) {
-    return [`no chat with this model: ${toChorusError(thrown).message}`];
-  }
+  const fault = demandQuickText(() => openModelText(tokenizer, tokenizerConfig));
+  return fault === null ? [] : [`no chat with this model: ${fault.message}`];
 }

@@ -3,6 +3,7 @@ import { equalBytes } from '#shared/bytes.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { describeFault, formWords } from '#shared/form-words.ts';
 import {
+  CONNECT_TIMEOUT_MS,
   HEARTBEAT_MS,
   HEARTBEAT_TIMEOUT_MS,
   HANDSHAKE_TIMEOUT_MS,
@@ -169,6 +170,9 @@ export const configSchema = z.strictObject({
         .positive()
         .default(2 * 60_000),
       leaseMs: z.int().positive().default(SESSION_LEASE_MS),
+      /** How long a route may stay unopened while others wait: as long as a connection takes, or less where its address holds more. */
+      openMs: z.int().positive().default(CONNECT_TIMEOUT_MS),
+      openAmongManyMs: z.int().positive().default(3_000),
       resumeMs: z.int().min(0).default(RESUME_MS),
       /** Below what requesters wait, so that they hear why. */
       queueTimeoutMs: z
@@ -239,11 +243,21 @@ export const configSchema = z.strictObject({
       connectionsPerAddress: z.int().positive().default(128),
       connectionAttemptsPerMinute: z.int().positive().default(600),
       httpRequestsPerMinute: z.int().positive().default(12_000),
+      /** Bytes that one address is sent over HTTP, and how many of its requests may be under way. */
+      downloadBytes: rate(32 * MIB, 512 * MIB),
+      downloads: z.int().positive().default(256),
       healthChecksPerMinute: z.int().positive().default(1_200),
       messages: rate(50, 300),
-      relayFrames: rate(20_000, 20_000),
-      relayBytes: rate(64 * MIB, 64 * MIB),
-      /** Above this, what a slow receiver has not taken yet closes the channel that sends more. */
+      /** Over the relay by one key, and by all of one address. */
+      relayFrames: rate(4_000, 8_000),
+      relayBytes: rate(16 * MIB, 32 * MIB),
+      relayFramesPerAddress: rate(8_000, 16_000),
+      relayBytesPerAddress: rate(32 * MIB, 64 * MIB),
+      /** Frames of one key on channels that are not there. As many may be on their way when channels end. */
+      relayStrays: rate(100, 2_000),
+      /** Channels from one address to one peer that it has not answered yet. */
+      relayHalfOpen: z.int().positive().default(32),
+      /** Above this, what a slow receiver has not taken yet closes the channels for which most of it waits. */
       relayBufferedBytes: z
         .int()
         .positive()

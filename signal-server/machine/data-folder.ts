@@ -1,4 +1,4 @@
-import { access, constants, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, chmod, constants, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { toHex } from '#shared/bytes.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
@@ -35,6 +35,17 @@ export interface DataFolder {
   writeModel(digest: Digest, envelope: Envelope): Promise<void>;
 }
 
+/** Other users of the machine have no business in it: keys, receipts and history lie there. */
+async function closeToOthers(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  // Of a folder that is another user's, and that this one may write to, the rights are not ours to change.
+  if ((mode & 0o077) !== 0) await chmod(path, 0o700).catch(ignoreForeign);
+}
+
+function ignoreForeign(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPERM') throw error;
+}
+
 export interface DataFolderOptions {
   /** True to make a new `server.key` in a folder that was in use and has lost its own. */
   readonly newServerKey?: boolean;
@@ -49,6 +60,7 @@ export async function openDataFolder(folder: string, { newServerKey }: DataFolde
   if (newServerKey !== true) await demandServerKey(path);
   await makeFolder(path);
   await access(path, constants.W_OK);
+  await closeToOthers(path);
   const modelsPath = join(path, 'models');
   const blobsPath = join(path, 'blobs');
   await Promise.all([modelsPath, blobsPath].map((created) => makeFolder(created)));

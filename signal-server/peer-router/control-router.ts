@@ -23,6 +23,8 @@ export type FromPeer =
       readonly kind: PeerKind;
       /** Of its address, for spreading routes over networks. */
       readonly prefix: string;
+      /** Of its address, for sharing places among those who come from different ones; null for the server's own peers. */
+      readonly client: string | null;
     }
   | DeskMessage
   | {

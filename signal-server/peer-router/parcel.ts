@@ -13,6 +13,7 @@ const joinedSchema = z.strictObject({
   type: z.literal('joined'),
   kind: peerKindSchema,
   prefix: z.string().max(64),
+  client: z.string().max(64).nullable(),
 });
 const leftSchema = z.strictObject({ type: z.literal('left'), silent: z.literal(true).optional() });
 const fromPeerSchema = z.union([joinedSchema, leftSchema, peerControlMessageSchema]);

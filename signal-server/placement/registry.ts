@@ -67,6 +67,8 @@ export interface Member {
   readonly connection: number;
   readonly kind: PeerKind;
   readonly prefix: string;
+  /** Whose share of places it counts for: its address, or itself where it is the server's own. */
+  readonly client: string;
   readonly joinedAtMs: number;
   volunteer: RegisteredVolunteer | null;
 }
@@ -89,8 +91,8 @@ export class Registry {
     return this.#members.get(id);
   }
 
-  join(id: PeerId, kind: PeerKind, prefix: string, connection: number): Member {
-    const member = { id, connection, kind, prefix, joinedAtMs: this.#clock.wallMs(), volunteer: null };
+  join(id: PeerId, kind: PeerKind, prefix: string, connection: number, client: string = id): Member {
+    const member = { id, connection, kind, prefix, client, joinedAtMs: this.#clock.wallMs(), volunteer: null };
     this.#members.set(id, member);
     return member;
   }

@@ -5,7 +5,7 @@ import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import { digestSchema } from '#shared/ids.ts';
 import { MAX_LISTED_RECEIPTS } from '#shared/limits.ts';
 import { receiptQuerySchema } from '#shared/wire/receipt-list.ts';
-import { clientAddress } from '../gate/address.ts';
+import { clientAddress, clientOf } from '../gate/address.ts';
 import { ApiError } from '../http/api-error.ts';
 import { readJson } from '../http/read-json.ts';
 import type { Config } from '../machine/config.ts';
@@ -87,7 +87,7 @@ function sendAbsent(response: Response, index: number | null): void {
 function limitPosts({ limits, trustProxy }: ReceiptRouterDeps['config'], onRefused: (reason: string) => void) {
   const limiter = new RateLimiterMemory({ points: limits.receiptPostsPerMinute, duration: 60 });
   const handler: RequestHandler = (request, _response, next) => {
-    limiter.consume(clientAddress(request, trustProxy)).then(
+    limiter.consume(clientOf(clientAddress(request, trustProxy))).then(
       () => next(),
       () => {
         onRefused('rate-limited');

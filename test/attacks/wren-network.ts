@@ -94,6 +94,7 @@ export class WrenNetwork {
       compute: computeOf?.(member, honest) ?? honest,
       clock: this.clock,
       random: randomBytes,
+      tell: () => undefined,
       onActivity: () => undefined,
     });
     this.#hosts.set(identity.id, host);

@@ -51,7 +51,7 @@ describe('a stream that brings what no router sends', () => {
     ['an unknown message', JSON.stringify({ id, connection: 1, message: { type: 'hello' } }), /it sent /],
     [
       'an unknown kind of peer',
-      JSON.stringify({ id, connection: 1, message: { type: 'joined', kind: 'server', prefix: '' } }),
+      JSON.stringify({ id, connection: 1, message: { type: 'joined', kind: 'server', prefix: '', client: null } }),
       /it sent /,
     ],
     [
@@ -103,7 +103,7 @@ describe('a stream that brings what no router sends', () => {
       () => undefined,
     );
     const texts = [
-      { id, connection: 1, message: { type: 'joined', kind: 'cli', prefix: '€' } },
+      { id, connection: 1, message: { type: 'joined', kind: 'cli', prefix: '€', client: null } },
       { id, connection: 1, message: { type: 'pause' } },
     ];
     streams[1].setNoDelay(true);

@@ -20,7 +20,7 @@ export interface RouterPair extends ControlRouter {
 
 export type OpenRouter = (clock: FakeClock, maxWaiting?: number) => Promise<RouterPair>;
 
-const joined: FromPeer = { type: 'joined', kind: 'cli', prefix: '192.0.2.0/24' };
+const joined: FromPeer = { type: 'joined', kind: 'cli', prefix: '192.0.2.0/24', client: null };
 const model = 'a'.repeat(64) as Digest;
 const session = '0'.repeat(32) as SessionId;
 const queued = (request: number): ToPeer => ({ type: 'queued', request, position: 1 });
@@ -62,6 +62,8 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
     ...{ type: 'claims', session, stage: 1 },
     claims: ['AA==', 'AQ=='].map((claim) => ({ publicKey: 'AA==', claim, signature: 'AA==' })),
   },
+  opened: { type: 'opened', session },
+  closed: { type: 'closed', session },
   resume: { type: 'resume', sessions: [session] },
   release: { type: 'release', outcome: 'cancelled', ...figures },
   rest: { type: 'rest', ...figures },
@@ -71,6 +73,7 @@ const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   assign: { type: 'assign', assignment: 1, model, range, reason: 'you already have these layers' },
   idle: { type: 'idle', reason: '' },
   seat: { type: 'seat', seat: envelope },
+  unseat: { type: 'unseat', session },
   queued: { type: 'queued', request: 1, position: 1 },
   routed: { type: 'routed', request: 1, route: envelope },
   refused: { type: 'refused', request: 1, code: 'all-busy', message: '', missing: { start: 0, end: 4 } },

@@ -128,6 +128,8 @@ describe('a server with its sockets in one process and its desks in another', ()
   it('relays between peers where the sockets are', async () => {
     const [a, b] = [await requester(), await requester()];
     const piece = new Uint8Array([1, 2, 3]);
+    a.socket.send(encodeRelayFrame({ peer: b.id, channel: 4, op: 'open' }));
+    await b.takeFrame();
     a.socket.send(encodeRelayFrame({ peer: b.id, channel: 4, op: 'data', piece }));
     expect(decodeRelayFrame(await b.takeFrame())).toEqual({ peer: a.id, channel: 4, op: 'data', piece });
   });

@@ -49,6 +49,8 @@ export interface ToyVolunteer {
   readonly compute: ToyCompute;
   readonly links: FakeLinks;
   readonly host: ReplicaHost;
+  /** What it has told the server of its sessions. */
+  readonly told: readonly string[];
   numericClass: string;
   /** False for one that only the relay reaches, as routes say. */
   webrtc: boolean;
@@ -160,6 +162,7 @@ export class ToyNetwork {
     const compute = new ToyCompute(range, this.clock);
     const links = this.links.join(id);
     const backend = { numericClass: 'wasm', runtimeVersion: toyManifest.pins.runtimeVersion };
+    const told: string[] = [];
     const host = new ReplicaHost({
       identity,
       config: { loaded: { model: toyDigest, range, manifest: toyManifest }, slots, backend },
@@ -168,10 +171,11 @@ export class ToyNetwork {
       compute,
       clock: this.clock,
       random: randomBytes,
+      tell: ({ type, session }) => told.push(`${type} ${session}`),
       onActivity: () => undefined,
     });
     return {
-      ...{ id, stage, compute, links, host, reserve, webrtc: true },
+      ...{ id, stage, compute, links, host, reserve, told, webrtc: true },
       get numericClass() {
         return backend.numericClass;
       },

@@ -1,6 +1,6 @@
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
-import { MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '../../limits.ts';
+import { MAX_HANDSHAKES, MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '../../limits.ts';
 import { Listeners } from '../../listeners.ts';
 import { abortAfter } from '../abort-after.ts';
 import type { Channel } from './channel.ts';
@@ -50,7 +50,8 @@ export class LinkPool implements Links {
   readonly #directRecord = new DirectRecord();
   #webrtc: WebRtcTransport | null = null;
   readonly #stop = new AbortController();
-  #handshakes = 0;
+  /** Of channels that came in and are not links yet; the oldest first. */
+  readonly #handshakes = new Set<AbortController>();
 
   constructor(deps: LinkPoolDeps) {
     this.#deps = deps;
@@ -116,6 +117,7 @@ export class LinkPool implements Links {
   close(): void {
     this.#stop.abort();
     for (const dial of this.#dials.values()) dial.controller.abort();
+    for (const handshake of this.#handshakes) handshake.abort();
     for (const link of this.links()) link.close('this side has left');
     this.#deps.relay.onIncoming = null;
     this.#webrtc?.close();
@@ -202,21 +204,29 @@ export class LinkPool implements Links {
   async #accept(peer: PeerId, channel: Channel): Promise<void> {
     const ofPeer = this.#links.get(peer)?.length ?? 0;
     if (this.#linkListeners.size === 0) return channel.close('not accepting links');
-    if (ofPeer >= MAX_LINKS_PER_PEER || this.links().length + this.#handshakes >= MAX_LINKS) {
+    if (ofPeer >= MAX_LINKS_PER_PEER || this.links().length >= MAX_LINKS || this.#stop.signal.aborted) {
       return channel.close('too many links');
     }
-    this.#handshakes++;
+    // A handshake takes two ways there and back: the oldest of many is the one that will not be finished.
+    const [oldest] = this.#handshakes;
+    if (oldest !== undefined && this.#handshakes.size >= MAX_HANDSHAKES) {
+      this.#handshakes.delete(oldest);
+      oldest.abort();
+    }
+    const handshake = new AbortController();
+    this.#handshakes.add(handshake);
     let link: Link;
     try {
-      link = await openLink(channel, peer, this.#deps, this.#stop.signal);
+      link = await openLink(channel, peer, this.#deps, handshake.signal);
     } catch {
       // A peer that fails the handshake has been told why and is gone, and nobody here waits for it.
       return;
     } finally {
-      this.#handshakes--;
+      this.#handshakes.delete(handshake);
     }
-    // Others of the same peer may have come through meanwhile.
-    if ((this.#links.get(peer)?.length ?? 0) >= MAX_LINKS_PER_PEER) return link.close('too many links');
+    // Others may have come through meanwhile.
+    const isFull = this.links().length >= MAX_LINKS || (this.#links.get(peer)?.length ?? 0) >= MAX_LINKS_PER_PEER;
+    if (isFull) return link.close('too many links');
     this.#add(peer, link, peer);
     const dial = this.#dials.get(peer);
     if (dial && this.#smaller(peer) === peer) {

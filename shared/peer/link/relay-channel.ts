@@ -1,6 +1,6 @@
 import { ChorusError } from '../../errors.ts';
 import type { PeerId } from '../../ids.ts';
-import { LINK_WINDOW_BYTES, MAX_LINKS, MAX_LINKS_PER_PEER } from '../../limits.ts';
+import { LINK_WINDOW_BYTES, MAX_HANDSHAKES, MAX_LINKS, MAX_LINKS_PER_PEER } from '../../limits.ts';
 import { decodeRelayFrame, encodeRelayFrame, type RelayFrame } from '../../wire/codec/relay-frame.ts';
 import type { Channel } from './channel.ts';
 
@@ -60,7 +60,8 @@ export class RelayMux {
     const isEven = frame.channel % 2 === 0;
     if (isEven === this.#opensEven(frame.peer)) return this.#refuse(frame, 'not a number of yours');
     if (!this.onIncoming) return this.#refuse(frame, 'not accepting links');
-    if (ofPeer >= MAX_LINKS_PER_PEER || this.#channels.size >= MAX_LINKS) return this.#refuse(frame, 'too many links');
+    if (ofPeer >= MAX_LINKS_PER_PEER || this.#channels.size >= MAX_LINKS + MAX_HANDSHAKES)
+      return this.#refuse(frame, 'too many links');
     this.onIncoming(frame.peer, this.#add(frame.peer, frame.channel));
   }
 

@@ -21,6 +21,8 @@ export interface ReplicaHostDeps {
   readonly compute: StageCompute;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  /** Tells the server that a session was opened here, or is over. */
+  readonly tell: (message: { readonly type: 'opened' | 'closed'; readonly session: SessionId }) => void;
   /** Called after each event, when counts may have changed. */
   readonly onActivity: () => void;
 }
@@ -77,6 +79,11 @@ export class ReplicaHost {
     );
   }
 
+  /** The server takes back what nobody has opened. */
+  unseat(session: SessionId): void {
+    this.#dispatch({ type: 'unseat', session });
+  }
+
   /** Takes no new sessions; resolves when the running ones have ended, `limitMs` have passed or `signal` aborts. */
   drain(limitMs: number, signal: AbortSignal): Promise<void> {
     this.isAccepting = false;
@@ -123,6 +130,7 @@ export class ReplicaHost {
       case 'connect':
         return this.#connect(effect);
       case 'open':
+        this.#deps.tell({ type: 'opened', session: effect.session });
         return this.#settle(effect.session, compute.open(effect.session, effect.capacity), () => ({
           type: 'opened',
           session: effect.session,
@@ -139,6 +147,7 @@ export class ReplicaHost {
           session: effect.session,
         }));
       case 'close':
+        this.#deps.tell({ type: 'closed', session: effect.session });
         // Nothing waits for it, and a compute that cannot close has lost the session already.
         compute.close(effect.session).catch(() => undefined);
     }

@@ -253,6 +253,7 @@ export class Volunteer {
     }
     // Sessions that were given out before a pause may still be opened, and are refused then by name.
     if (message.type === 'seat') return this.#holding?.host.seat(message.seat);
+    if (message.type === 'unseat') return this.#holding?.host.unseat(message.session);
     if (this.#isPaused || this.#backend === null) return;
     if (message.type === 'assign') return this.#onAssign(message);
     if (message.type !== 'idle') return;
@@ -355,9 +356,8 @@ export class Volunteer {
       config: { loaded: { model, range, manifest }, slots, backend: stage },
       authority,
       links,
-      compute,
-      clock,
-      random: this.#deps.random,
+      ...{ compute, clock, random: this.#deps.random },
+      tell: (message) => this.#tell(message),
       onActivity: () => this.#onActivity(),
     });
     this.#serve({ name: manifest.name, model, range, stage, slots, compute, host }, assignment);

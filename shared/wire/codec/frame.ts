@@ -38,7 +38,9 @@ export function* splitMessage(messageNumber: number, message: Uint8Array): Gener
 }
 
 interface OpenMessage {
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly totalBytes: number;
+  /** Grows as pieces come: what a message is said to be takes no memory. */
+  bytes: Uint8Array<ArrayBuffer>;
   receivedBytes: number;
 }
 
@@ -46,6 +48,11 @@ interface OpenMessage {
 export class Reassembler {
   readonly #open = new Map<number, OpenMessage>();
   #openBytes = 0;
+
+  /** Memory that unfinished messages take. */
+  get heldBytes(): number {
+    return [...this.#open.values()].reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
 
   /**
    * The whole message if this piece was its last, else null. Throws `protocol-version`, `bad-message` or
@@ -68,7 +75,12 @@ export class Reassembler {
     if (offset !== (message?.receivedBytes ?? 0)) throw new ChorusError('bad-message', 'piece out of order');
     if (payload.length === totalBytes) return payload.slice();
     message ??= this.#begin(messageNumber, totalBytes);
-    if (message.bytes.length !== totalBytes) throw new ChorusError('bad-message', 'message changed its size');
+    if (message.totalBytes !== totalBytes) throw new ChorusError('bad-message', 'message changed its size');
+    if (message.bytes.length < offset + payload.length) {
+      const grown = new Uint8Array(Math.min(totalBytes, 2 * (offset + payload.length)));
+      grown.set(message.bytes);
+      message.bytes = grown;
+    }
     message.bytes.set(payload, offset);
     message.receivedBytes += payload.length;
     if (message.receivedBytes < totalBytes) return null;
@@ -82,7 +94,7 @@ export class Reassembler {
     if (this.#openBytes + totalBytes > 2 * MAX_PEER_MESSAGE_BYTES) {
       throw new ChorusError('too-large', 'unfinished messages above the size limit');
     }
-    const message = { bytes: new Uint8Array(totalBytes), receivedBytes: 0 };
+    const message = { totalBytes, bytes: new Uint8Array(0), receivedBytes: 0 };
     this.#open.set(messageNumber, message);
     this.#openBytes += totalBytes;
     return message;

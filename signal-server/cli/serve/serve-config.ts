@@ -29,6 +29,7 @@ export interface ServeOptions {
   readonly receiptDays?: string;
   readonly receiptCount?: string;
   readonly receiptBytes?: string;
+  readonly limit?: string[];
   readonly logLevel?: string;
 }
 
@@ -70,7 +71,7 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
     given[name] = value;
   }
   given['turnUrls'] ??= env['CHORUS_TURN_URLS']?.split(/[\s,]+/);
-  const { turnUrls, turnSecret, iceServers, standIns, ...rest } = given;
+  const { turnUrls, turnSecret, iceServers, standIns, limit, ...rest } = given;
   if (typeof standIns === 'string' && !/^\d{1,7}$/.test(standIns)) {
     throw new UsageError(`--stand-ins '${standIns.slice(0, 100)}': a whole number of MiB, 0 for none`);
   }
@@ -81,12 +82,27 @@ export function configOf(options: ServeOptions, env: Readonly<Record<string, str
     ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [RENAMED[name] ?? name, value])),
     ...(typeof iceServers === 'string' && { iceServers: parseJson(iceServers, sources.get('iceServers')!) }),
     ...(standIns !== undefined && { hidden: { standInBytes: 2 ** 20 * Number(standIns) } }),
+    ...(limit !== undefined && { limits: limitsOf(limit as string[]) }),
     ...(turnUrls !== undefined && { turn: { urls: turnUrls, secret: turnSecret } }),
   };
   const parsed = configSchema.safeParse(named, { error: formWords });
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map((issue) => describeIssue(issue, given, sources));
   throw new UsageError([...new Set(faults)].join('; '));
+}
+
+/** Each is `name=number`, or `name=perSecond/burst` for a rate. Throws UsageError for one that is neither. */
+function limitsOf(given: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, name, first, burst] = /^(\w+)=(\d+(?:\.\d+)?)(?:\/(\d+(?:\.\d+)?))?$/.exec(text) ?? [];
+      if (name === undefined || !(name in configSchema.shape.limits.def.innerType.shape))
+        throw new UsageError(
+          `--limit '${text.slice(0, 100)}': the name of a limit, =, and a number or PER_SECOND/BURST`,
+        );
+      return [name, burst === undefined ? Number(first) : { perSecond: Number(first), burst: Number(burst) }];
+    }),
+  );
 }
 
 /** What a configuration lets expect that goes wrong later, in sentences for the operator. */
@@ -114,6 +130,7 @@ function describeIssue(
   sources: ReadonlyMap<string, string>,
 ): string {
   const field = String(issue.path[0]);
+  if (field === 'limits') return `--limit ${String(issue.path[1])}: ${issue.message}`;
   const name = Object.keys(RENAMED).find((option) => RENAMED[option] === field) ?? field;
   const source = sources.get(name) ?? (field === 'turn' ? '--turn-urls' : optionName(name));
   const value = given[name];

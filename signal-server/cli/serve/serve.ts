@@ -66,11 +66,17 @@ export function defineServe(command: Command): void {
     .option('--receipt-days <number>', 'how long receipts are kept (365)')
     .option('--receipt-count <number>', 'how many are kept at most (20000)')
     .option('--receipt-bytes <number>', 'how many bytes these take at most (2147483648)')
+    .option(
+      '--limit <name=value...>',
+      'a limit by its name in the configuration: a number, or for rates PER_SECOND/BURST',
+    )
     .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent (CHORUS_LOG_LEVEL; info)')
     .action((options: ServeOptions) => serve(configOf(options, process.env)));
 }
 
 async function serve(given: Config): Promise<void> {
+  // What is written from here on is for this user alone, and so are the files of libraries.
+  process.umask(0o077);
   // Before the import, which takes a while. A signal ends the process at once as long as nothing is open.
   await checkPort(given);
   const dataFolder = await openFolder(given.dataFolder, openDataFolder(given.dataFolder, given));

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import Database from 'libsql';
 import { ChorusError } from '#shared/errors.ts';
@@ -17,6 +17,8 @@ const MAX_CHECKED_BYTES = 512 * 1024 * 1024;
 export function openLocked(path: string, migrate: (database: Database.Database) => void): Database.Database {
   const database = openFile(path);
   try {
+    // The files that SQLite adds have the rights of this one.
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     database.exec('PRAGMA journal_mode = WAL');
     database.exec('PRAGMA synchronous = FULL');

@@ -114,6 +114,16 @@ describe('a volunteer takes no session', () => {
     stages: [{ ...route.stages[0]!, ...change }, ...route.stages.slice(1)],
   });
 
+  it('whose seat the server has taken back', async () => {
+    const route = network.route(stranger.id, 64) as Route;
+    await network.seat(route);
+    stages[0]!.host.unseat(route.session);
+    await stranger.say(stages[0]!, { type: 'open', session: route.session, stage: 0 });
+    await network.clock.advance(SEAT_WAIT_MS);
+    expect(stranger.faults).toEqual(['unrouted']);
+    expect(stages[0]!.told).toEqual([]);
+  });
+
   it('by the seat of another volunteer', async () => {
     const route = network.route(stranger.id, 64) as Route;
     const [seat] = seatsOf(withStage(route, { primary: { ...first(route), id: stages[1]!.id } }));
@@ -178,6 +188,15 @@ describe('a volunteer takes a session', () => {
     await network.seat(route);
     await network.clock.advance(50);
     expect(stranger.heard).toMatchObject([{ type: 'ready' }]);
+  });
+
+  it('and tells the server when it was opened, and when it is over', async () => {
+    const route = network.route(stranger.id, 64) as Route;
+    const { session } = route;
+    await stranger.say(stages[0]!, await open(route));
+    expect(stages[0]!.told).toEqual([`opened ${session}`]);
+    await stranger.say(stages[0]!, { type: 'close', session, reason: '' });
+    expect(stages[0]!.told).toEqual([`opened ${session}`, `closed ${session}`]);
   });
 
   it('that a stranger tried to open before', async () => {

@@ -46,7 +46,7 @@ describe('the control hub', () => {
   function join(id: PeerId): ControlPeer & { said: string[] } {
     const said: string[] = [];
     const peer = {
-      ...{ id, kind: 'cli' as const, address: '192.0.2.7', peerToken: '', bufferedBytes: 0, said },
+      ...{ id, kind: 'cli' as const, address: '192.0.2.7', client: '192.0.2.7', peerToken: '', bufferedBytes: 0, said },
       send: ({ type }: ServerMessage) => void said.push(type),
       sendFrame: () => undefined,
       fail: (code: string) => void said.push(code),
@@ -66,7 +66,7 @@ describe('the control hub', () => {
     const metrics = { controlErrors: { inc: () => undefined } as never };
     hub = new ControlHub(new Map(), { clock, router: router.edge, relay: deps, peerMount: deps, metrics });
     join(idOf('1'));
-    expect(first).toEqual({ type: 'joined', kind: 'cli', prefix: '192.0.2.0/24' });
+    expect(first).toEqual({ type: 'joined', kind: 'cli', prefix: '192.0.2.0/24', client: '192.0.2.7' });
   });
 
   it('takes for gone who leaves more beats unanswered than the limit, and nobody else', () => {

@@ -91,6 +91,20 @@ describe('a control socket', () => {
     expect(await refusal(peer)).toBe('bad-message');
   });
 
+  it('reads no more than a proof takes of who has proven nothing', async () => {
+    const peer = await open();
+    const { prove } = await proofFor(peer, await newIdentity());
+    peer.socket.send(`${JSON.stringify(prove)}${' '.repeat(4096)}`);
+    expect(await refusal(peer)).toBe('too-large');
+  });
+
+  it('lets a peer come back to its sessions once on each connection', async () => {
+    const peer = await connectPeer(server.url);
+    opened.push(peer);
+    for (let i = 0; i < 2; i++) peer.send({ type: 'resume', sessions: [] });
+    expect(await refusal(peer)).toBe('bad-message');
+  });
+
   it('refuses who says nothing', async () => {
     const clock = new FakeClock();
     const patient = await startTestServer({ clock });

@@ -11,7 +11,7 @@ import { idOf } from '../../support/leases.ts';
 const me: PeerAddress = { id: idOf('1'), connection: 1 };
 const meAgain: PeerAddress = { ...me, connection: 2 };
 const other: PeerAddress = { id: idOf('2'), connection: 3 };
-const joined: FromPeer = { type: 'joined', kind: 'tab', prefix: 'loopback' };
+const joined: FromPeer = { type: 'joined', kind: 'tab', prefix: 'loopback', client: null };
 
 describe('the front desk', () => {
   let registry: Registry;

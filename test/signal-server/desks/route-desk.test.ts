@@ -118,10 +118,13 @@ describe('the route desk', () => {
     };
   }
 
+  const replica = (digit: string): Member => registry.get(digit.repeat(64) as PeerId)!;
   const types = (): string[] => messages.map((message) => message.type);
 
   it('serves who waits when the lease before it runs out, and records that one as failed', async () => {
     desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    await settle();
+    desk.receive(replica('0'), { type: 'opened', session: routes[0]!.session });
     await clock.advance(times.leaseMs - 10_000);
     desk.receive(requester, routeRequest(model.digest, { request: 2 }));
     await clock.advance(10_000);
@@ -425,6 +428,7 @@ describe('the route desk', () => {
     beforeEach(async () => {
       desk.receive(requester, connected!);
       await settle();
+      desk.receive(replica('0'), { type: 'opened', session: routes[0]!.session });
       desk.left(requester.id);
       desk.receive(registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1), waiting!);
     });

@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { addressPrefix, clientAddress, clientOf, isAllowedOrigin } from '../../../signal-server/gate/address.ts';
+import {
+  addressPrefix,
+  cappedAs,
+  clientAddress,
+  clientOf,
+  isAllowedOrigin,
+} from '../../../signal-server/gate/address.ts';
 
 const requestWith = (headers: Record<string, string>): IncomingMessage =>
   ({ headers, socket: { remoteAddress: '192.0.2.9' } }) as unknown as IncomingMessage;
@@ -27,10 +33,12 @@ describe('clients', () => {
     ['203.0.113.77', '203.0.113.77'],
     ['::ffff:203.0.113.77', '203.0.113.77'],
     ['127.0.0.9', '127.0.0.9'],
-    ['2001:db8:aaaa:bbbb::1', '2001:db8:aaaa::/48'],
+    ['2001:db8:aaaa:bbbb::1', '2001:db8:aaaa:bbbb::/64', '2001:db8:aaaa::/48'],
+    ['::1', 'loopback'],
     ['nonsense', 'unknown'],
-  ])('of %s count as %s', (address, client) => {
+  ])('of %s count as %s for rates, and their places as %s', (address, client, place = client) => {
     expect(clientOf(address)).toBe(client);
+    expect(cappedAs(address)).toBe(place);
   });
 });
 
@@ -53,7 +61,13 @@ describe('client addresses', () => {
 describe('origins', () => {
   it.each([
     [{ host: 'chorus.example:8787' }, true],
-    [{ host: 'chorus.example:8787', origin: 'http://chorus.example:8787' }, true],
+    [{ host: 'localhost:8787', origin: 'http://localhost:8787' }, true],
+    [{ host: '192.0.2.7:8787', origin: 'http://192.0.2.7:8787' }, true],
+    [{ host: '[2001:db8::7]:8787', origin: 'http://[2001:db8::7]:8787' }, true],
+    [{ host: 'attic', origin: 'http://attic' }, true],
+    [{ host: 'attic.local:8787', origin: 'http://attic.local:8787' }, true],
+    [{ host: 'rebound.example:8787', origin: 'http://rebound.example:8787' }, false],
+    [{ host: 'localhost.rebound.example', origin: 'http://localhost.rebound.example' }, false],
     [{ host: 'chorus.example:8787', origin: 'http://chorus.example' }, false],
     [{ host: 'chorus.example', origin: 'https://evil.example' }, false],
     [{ host: 'chorus.example', origin: 'null' }, false],

@@ -107,6 +107,16 @@ describe('createGateway', () => {
     expect(seen[1]?.sampling.seed).not.toBe(seen[2]?.sampling.seed);
   });
 
+  it('reads no more of one address in a minute than its share', async () => {
+    const body = JSON.stringify({ model: 'letters', prompt: 'Once', max_tokens: 1 });
+    const { url } = await start(say('x'), { bodyBytesPerMinute: 2 * body.length - 1 });
+    const post = () =>
+      fetch(`${url}/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+    const [first, second] = [await post(), await post()];
+    expect([first.status, second.status]).toEqual([200, 429]);
+    expect(await second.json()).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
+  });
+
   it('ends at a stop string, leaves it out and gives the session back', async () => {
     const { client, open } = await start(say('abc.def'));
     const answer = await client.chat.completions.create({ ...chat, stop: '.' });

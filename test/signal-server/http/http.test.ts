@@ -12,6 +12,7 @@ import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { modelListSchema } from '#shared/wire/model-list.ts';
 import { networkSnapshotSchema } from '#shared/wire/network-snapshot.ts';
 import { connectPeer, connectVolunteer, routeRequest } from '../../support/control-peer.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { startTestServer, type TestServer } from '../../support/signal-server.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 
@@ -305,6 +306,63 @@ it('who asks too often is told so in a form that pages and OpenAI clients can re
     // A busy address must not look like a dead server.
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
   } finally {
+    await server.stop();
+  }
+});
+
+it('an address that was sent its share of bytes waits, and others do not', async () => {
+  const limits = { downloadBytes: { perSecond: 1, burst: 100 } };
+  const server = await startTestServer({ config: { limits, trustProxy: true } });
+  try {
+    await writeFile(join(server.dataFolder.blobsPath, digest), blob);
+    const get = async (address: string) => {
+      const response = await fetch(`${server.url}/blobs/${digest}`, { headers: { 'x-forwarded-for': address } });
+      await response.arrayBuffer();
+      return response.status;
+    };
+    expect([await get('192.0.2.1'), await get('192.0.2.1'), await get('192.0.2.2')]).toEqual([200, 429, 200]);
+  } finally {
+    await server.stop();
+  }
+});
+
+it('the network’s state is written once for all who ask in a second, plain or compressed', async () => {
+  const server = await startTestServer({ clock: new FakeClock() });
+  try {
+    const answers = await Promise.all(
+      ['identity', 'gzip'].map((encoding) =>
+        fetch(`${server.url}/api/network`, { headers: { 'accept-encoding': encoding } }),
+      ),
+    );
+    expect(answers.map(({ headers }) => headers.get('content-encoding'))).toEqual([null, 'gzip']);
+    const [plain, unpacked] = await Promise.all(answers.map((answer) => answer.text()));
+    expect(unpacked).toBe(plain);
+    expect(networkSnapshotSchema.safeParse(JSON.parse(plain!)).success).toBe(true);
+  } finally {
+    await server.stop();
+  }
+});
+
+it('a download that is broken off leaves no trace in the log', async () => {
+  const logged: string[] = [];
+  const printed = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+  const server = await startTestServer({ onLog: (line) => logged.push(line) });
+  try {
+    await writeFile(join(server.dataFolder.blobsPath, digest), new Uint8Array(16 * 1024 * 1024));
+    const before = logged.length;
+    for (let i = 0; i < 3; i++) {
+      await new Promise<void>((resolve) => {
+        const asked = request(`${server.url}/blobs/${digest}`, (response) => {
+          response.once('data', () => asked.destroy());
+          response.on('error', () => resolve());
+        });
+        asked.on('error', () => resolve()).end();
+      });
+    }
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+    expect([logged.slice(before), printed.mock.calls]).toEqual([[], []]);
+  } finally {
+    printed.mockRestore();
     await server.stop();
   }
 });

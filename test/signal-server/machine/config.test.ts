@@ -97,6 +97,24 @@ describe('the options of serve', () => {
     ]);
   });
 
+  it('set any limit by its name', () => {
+    const { limits } = configOf({ limit: ['connections=20', 'messages=5/50', 'complaints=0.5/2'] }, {});
+    expect(limits).toMatchObject({
+      ...{ connections: 20, connectionsPerAddress: 128 },
+      ...{ messages: { perSecond: 5, burst: 50 }, complaints: { perSecond: 0.5, burst: 2 } },
+    });
+  });
+
+  it.each([
+    ['a limit that there is not', 'conections=20', /--limit 'conections=20'/],
+    ['a limit without a number', 'connections=many', /--limit 'connections=many'/],
+    ['a rate where a number belongs', 'connections=1/2', /--limit connections: /],
+    ['a number where a rate belongs', 'messages=5', /--limit messages: /],
+    ['a limit of nothing', 'connections=0', /--limit connections: /],
+  ])('name %s', (_title, limit, words) => {
+    expect(() => configOf({ limit: [limit] }, {})).toThrow(words);
+  });
+
   it('allow no anchors', () => {
     expect(configOf({ anchors: '0' }, {}).anchors).toBe(0);
   });

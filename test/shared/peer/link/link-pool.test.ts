@@ -3,7 +3,7 @@ import type { Identity } from '#shared/crypto/identity.ts';
 import { randomBytes, verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
-import { MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '#shared/limits.ts';
+import { MAX_HANDSHAKES, MAX_LINKS, MAX_LINKS_PER_PEER, WEBRTC_TIMEOUT_MS } from '#shared/limits.ts';
 import type { Channel } from '#shared/peer/link/channel.ts';
 import { openLink } from '#shared/peer/link/framed-link.ts';
 import { createLinkPool, type LinkPool, type TransportNotice } from '#shared/peer/link/link-pool.ts';
@@ -133,6 +133,24 @@ describe('the link pool', () => {
     await Promise.allSettled(opened);
     await expect.poll(() => b.pool.links()).toHaveLength(MAX_LINKS_PER_PEER);
     expect(b.links).toHaveLength(MAX_LINKS_PER_PEER);
+  });
+
+  it('has room for a peer that shakes hands, however many channels were opened and left', async () => {
+    const world = new World();
+    const b = world.join(large, 'works');
+    const closed: string[] = [];
+    for (let i = 0; i < MAX_LINKS + MAX_HANDSHAKES; i++) {
+      const [ours, theirs] = LoopbackChannel.pair();
+      ours.onClose = (reason) => closed.push(reason);
+      b.webrtc?.onIncoming?.(i.toString(16).padStart(64, '0') as PeerId, theirs);
+    }
+    const [ours, theirs] = LoopbackChannel.pair();
+    b.webrtc?.onIncoming?.(small.id, theirs);
+    const deps = { identity: small, clock: world.clock, random: randomBytes, verify: verifySignature };
+    const link = await openLink(ours, large.id, deps, forever);
+    await expect.poll(() => b.pool.links().map(({ peer }) => peer)).toEqual([small.id]);
+    await expect.poll(() => closed.length).toBe(MAX_LINKS + 1);
+    expect(link.isClosed).toBe(false);
   });
 
   it('dials anew once a link has closed', async () => {

@@ -138,6 +138,13 @@ describe('hostile frames', () => {
     expect(codeOf(() => claim(3))).toBe('too-large');
   });
 
+  it('take no more than twice the memory that came, whatever size they name', () => {
+    const reassembler = new Reassembler();
+    const [piece] = [...splitMessage(1, patterned(MAX_PEER_MESSAGE_BYTES))] as [Uint8Array<ArrayBuffer>];
+    reassembler.add(piece.slice(0, FRAME_HEADER_BYTES + 50));
+    expect(reassembler.heldBytes).toBeLessThanOrEqual(100);
+  });
+
   it('give a message or one of three errors for any bytes', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 5 }), (pieces) => {
