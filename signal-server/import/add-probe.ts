@@ -6,9 +6,9 @@ import type { BlobRef, Manifest } from '#shared/model/manifest.ts';
 import { describeRange, type StageRange } from '#shared/model/stage.ts';
 import type { ReferenceRequest } from '#shared/wire/worker-message.ts';
 import type { BlobWriter } from './blob-writer.ts';
-import { encodeChannelScale, measureChannelScale } from './channel-scale.ts';
-import { startReference, type Reference } from './reference-thread.ts';
-import { windowModel, type ReadBlob } from './vocabulary-window.ts';
+import { encodeChannelScale, measureChannelScale } from './probe/channel-scale.ts';
+import { startReference, type Reference } from './probe/reference-thread.ts';
+import { windowModel, type ReadBlob } from './probe/vocabulary-window.ts';
 
 /** The worker probes runs of up to 39 positions; rows are the same however they are chunked. */
 const PROBE_POSITIONS = 40;

@@ -6,7 +6,7 @@ import { quantile } from '#shared/judge/statistics.ts';
 import type { SessionId } from '#shared/ids.ts';
 import { CHUNK_POSITIONS } from '#shared/limits.ts';
 import { decodeF16, encodeF16 } from '#shared/model/f16.ts';
-import { measureChannelScale } from '../../../signal-server/import/channel-scale.ts';
+import { measureChannelScale } from '../../../signal-server/import/probe/channel-scale.ts';
 import { encodeCandidates } from '../../../worker/top-candidates.ts';
 import { spanSeed } from '../../support/traces/span-comparison.ts';
 import { short } from '../calibrate/tables.ts';

@@ -273,14 +273,6 @@ describe('the route desk', () => {
     expect(desk.queued).toBe(0);
   });
 
-  it('refuses one requester more routes than its share', async () => {
-    for (let request = 1; request <= 4; request++) desk.receive(requester, routeRequest(model.digest, { request }));
-    await settle();
-    expect(messages.filter((message) => message.type === 'refused')).toMatchObject([
-      { request: 4, code: 'rate-limited' },
-    ]);
-  });
-
   it('gives slots back and says so when a route cannot be signed', async () => {
     signFails = true;
     desk.receive(requester, routeRequest(model.digest));
@@ -296,17 +288,6 @@ describe('the route desk', () => {
     await settle();
     expect(types()).toEqual(['routed']);
     expect(receivers).toMatchObject([{ id: requester.id, connection: 1 }]);
-  });
-
-  it('lets nobody overtake who waits for the same model', async () => {
-    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
-    desk.receive(requester, routeRequest(model.digest, { request: 2 }));
-    await settle();
-    leases.end(routes[0]!.session);
-    const late = registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1);
-    desk.receive(late, routeRequest(model.digest, { request: 9 }));
-    await settle();
-    expect(messages.filter((message) => message.type === 'routed')).toMatchObject([{ request: 1 }, { request: 2 }]);
   });
 
   it('writes routes that end with their lease and have ids of their own', async () => {

@@ -83,6 +83,25 @@ describe('the route desk shares what there is', () => {
   const toldTo = (member: Member): string[] =>
     messages.filter((_, i) => receivers[i]!.id === member.id).map((message) => message.type);
 
+  it('refuses one requester more routes than its share', async () => {
+    for (let request = 1; request <= 4; request++) desk.receive(requester, routeRequest(model.digest, { request }));
+    await settle();
+    expect(messages.filter((message) => message.type === 'refused')).toMatchObject([
+      { request: 4, code: 'rate-limited' },
+    ]);
+  });
+
+  it('lets nobody overtake who waits for the same model', async () => {
+    desk.receive(requester, routeRequest(model.digest, { request: 1 }));
+    desk.receive(requester, routeRequest(model.digest, { request: 2 }));
+    await settle();
+    leases.end(routes[0]!.session);
+    const late = registry.join('e'.repeat(64) as PeerId, 'cli', 'loopback', 1);
+    desk.receive(late, routeRequest(model.digest, { request: 9 }));
+    await settle();
+    expect(messages.filter((message) => message.type === 'routed')).toMatchObject([{ request: 1 }, { request: 2 }]);
+  });
+
   it('takes a route back that nobody opens within the time of a connection, once another waits', async () => {
     desk.receive(requester, routeRequest(model.digest));
     await settle();

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { channelScale } from '#shared/judge/channel-scale.ts';
-import { encodeChannelScale, measureChannelScale } from '../../../signal-server/import/channel-scale.ts';
+import { encodeChannelScale, measureChannelScale } from '../../../signal-server/import/probe/channel-scale.ts';
 import { importWren } from '../../support/imported-wren.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 

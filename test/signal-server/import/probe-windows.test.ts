@@ -6,7 +6,7 @@ import type { BlobRef } from '#shared/model/manifest.ts';
 import { addProbe } from '../../../signal-server/import/add-probe.ts';
 import { BlobWriter } from '../../../signal-server/import/blob-writer.ts';
 import { importModel } from '../../../signal-server/import/import-model.ts';
-import { windowModel } from '../../../signal-server/import/vocabulary-window.ts';
+import { windowModel } from '../../../signal-server/import/probe/vocabulary-window.ts';
 import { repetitions } from '../../support/effort.ts';
 import { ggufModel, writeGgufModel } from '../../support/gguf-model.ts';
 import { syntheticShapes, writeSyntheticFolder } from '../../support/synthetic-models.ts';

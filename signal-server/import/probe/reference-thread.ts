@@ -3,7 +3,7 @@ import { ChorusError, type ErrorCode } from '#shared/errors.ts';
 import type { ReferenceReply, ReferenceRequest } from '#shared/wire/worker-message.ts';
 
 /** Named by URL, as every compute thread is. */
-const program = new URL('../../worker/reference-main.mjs', import.meta.url);
+const program = new URL('../../../worker/reference-main.mjs', import.meta.url);
 /** One layer of a large model takes some seconds to convert and run. */
 const TIMEOUT_MS = 10 * 60_000;
 
