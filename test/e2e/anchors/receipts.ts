@@ -89,7 +89,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
           ['-', 'log-history'],
         ]);
         expect(out).toContain('collusion of both is not excluded');
-        expect([code, out.match(/^ok /gm)?.length]).toEqual([0, 18]);
+        expect([code, out.match(/^ok /gm)?.length]).toEqual([0, 19]);
       });
 
       test('are of a log that begins with what was seen of it, as the server shows', async () => {
