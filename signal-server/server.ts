@@ -12,6 +12,8 @@ import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
 import { ProxySigns } from './gate/proxy-signs.ts';
+import { RefusalLog } from './gate/refusal-log.ts';
+import { guardRequests } from './gate/request-gate.ts';
 import type { AnswerShape } from './hidden/answer-shape.ts';
 import type { HiddenRunner } from './hidden/hidden-run.ts';
 import type { StandInRunner } from './hidden/stand-ins.ts';
@@ -172,6 +174,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     desks;
   const { hidden, hiddenFigures, standings, standIns } = desks;
   const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
+  const refusals = new RefusalLog(clock, (message) => log.warn(message));
   const server = createServer();
   const edge =
     ownRouter &&
@@ -215,7 +218,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     ...(deps.ownRouter && { own: deps.ownRouter }),
     onError,
   });
-  server.on('request', app);
+  guardRequests(server, { clock, config, onRefused: (refusal) => refusals.add(refusal) }, app);
   const companions: Companion[] = [];
   const draw = new Draw(random);
   const shapes = new ShapeMemory(() => draw.uniform());

@@ -174,6 +174,8 @@ export const configSchema = z.strictObject({
       openMs: z.int().positive().default(CONNECT_TIMEOUT_MS),
       openAmongManyMs: z.int().positive().default(3_000),
       resumeMs: z.int().min(0).default(RESUME_MS),
+      /** How long no connection is taken of an address that goes on after it was refused. */
+      shutMs: z.int().positive().default(5_000),
       /** Below what requesters wait, so that they hear why. */
       queueTimeoutMs: z
         .int()
@@ -242,7 +244,13 @@ export const configSchema = z.strictObject({
       connections: z.int().positive().default(5_000),
       connectionsPerAddress: z.int().positive().default(128),
       connectionAttemptsPerMinute: z.int().positive().default(600),
-      httpRequestsPerMinute: z.int().positive().default(12_000),
+      /** Of one address over HTTP, answered with words. */
+      httpRequestsPerMinute: z.int().positive().default(6_000),
+      /** Requests and new connections of one address that anything is made of; refusals of more that it is answered before it is shut. */
+      requests: rate(150, 3_000),
+      refusedRequests: rate(1, 100),
+      /** Open at once from one address, WebSockets among them; of no meaning behind a trusted proxy. */
+      tcpConnectionsPerAddress: z.int().positive().default(1_024),
       /** Bytes that one address is sent over HTTP, and how many of its requests may be under way. */
       downloadBytes: rate(32 * MIB, 512 * MIB),
       downloads: z.int().positive().default(256),
