@@ -8,6 +8,7 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { createWorkChecks } from './admission/work-checks.ts';
 import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
@@ -149,6 +150,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     isStoreFailing: () => (deps.storage?.trouble ?? null) !== null,
     hidden: () => hiddenFigures.shown,
   });
+  const workChecks = createWorkChecks({ clock, waitingPerAddress: limits.workWaitingPerAddress });
   const desks = createDesks({
     clock,
     random,
@@ -169,6 +171,8 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     times,
     limits,
     hidden: config.hidden,
+    admissionWork: config.admissionWork,
+    workChecks,
   });
   const { registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers } =
     desks;
@@ -386,6 +390,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       stopAll();
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
       routes.stop();
+      workChecks.stop();
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await edge?.close(STOP_GRACE_MS);
       await router.close(STOP_GRACE_MS).catch(onError);

@@ -114,7 +114,7 @@ function refuse({ url }: IncomingMessage, response: ServerResponse): void {
   response.writeHead(429, {
     'content-type': 'application/json',
     'content-length': body.length,
-    'retry-after': RETRY_SECONDS,
+    'retry-after': String(RETRY_SECONDS),
     'cache-control': 'no-store',
     // A page of another origin could not read why.
     'access-control-allow-origin': '*',
