@@ -5,8 +5,8 @@ import type { CheckReply, WorkCheck } from './check-message.ts';
 
 /** Named by URL, so that nothing of it is loaded in this thread. */
 const program = new URL('./check-main.mjs', import.meta.url);
-/** A check is some tries, each of milliseconds. */
-const TIMEOUT_MS = 20_000;
+/** A check is some tries, each of milliseconds; the thread itself has to start on a busy machine. */
+const TIMEOUT_MS = 60_000;
 
 interface Job {
   readonly check: WorkCheck;

@@ -284,7 +284,7 @@ export const configSchema = z.strictObject({
       unproven: z.int().min(0).default(64),
       /** Work of one address that is found to be false before no more is looked at for a while, and what of it may wait to be looked at. */
       falseWork: rate(1 / 60, 4),
-      workWaitingPerAddress: z.int().positive().default(64),
+      workWaitingPerAddress: z.int().positive().default(32),
       /** Reports of faults by one peer, and of all peers that wait to be verified. */
       reports: rate(0.2, 16),
       reportsWaiting: z.int().positive().default(64),
