@@ -348,6 +348,8 @@ export class RequesterEngine {
   #onBare(session: LiveSession, news: Extract<SessionNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false && session.length > 0) return;
     const loss = lossOfBare(news);
+    // The replicas are signing: the session is left with the next answer.
+    if (this.#draft?.isOpen === true) return this.#leaveOut(loss);
     // Nothing is lost with a session that was fed nothing, or whose answer is there.
     if (session.length === 0 || this.#answer?.isDone !== false) return this.#reroute(session, loss);
     this.#leaveOut(loss);
