@@ -1,7 +1,13 @@
 import type { Clock } from '#shared/clock.ts';
 import type { Work } from '#shared/crypto/work.ts';
 import { toChorusError } from '#shared/errors.ts';
-import type { LoadedStage, WorkerCallName, WorkerCalls, WorkerReply, WorkerRequest } from '#shared/wire/worker-message.ts';
+import type {
+  LoadedStage,
+  WorkerCallName,
+  WorkerCalls,
+  WorkerReply,
+  WorkerRequest,
+} from '#shared/wire/worker-message.ts';
 import { ComputeHost } from './compute-host.ts';
 
 /** Browsers slow down the timers of a page that nobody looks at, and not those of its threads. */
@@ -56,7 +62,11 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
   return (request) => {
     const { id } = request;
     const answered =
-      request.call === 'load' ? load(request.body) : request.call === 'work' ? work(request.body) : answer(host, request);
+      request.call === 'load'
+        ? load(request.body)
+        : request.call === 'work'
+          ? work(request.body)
+          : answer(host, request);
     void answered.then(
       (body) => post({ type: 'reply', id, body }, transferable(body)),
       (thrown: unknown) => {

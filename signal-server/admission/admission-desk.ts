@@ -89,9 +89,13 @@ export class AdmissionDesk {
   receive(member: Member, { epoch, nonces }: Extract<PeerControlMessage, { type: 'worked' }>): void {
     const applicant = this.#applicants.get(member.id);
     if (applicant === undefined || applicant.isChecking)
-      throw new ChorusError('bad-message', 'work was shown that nobody asked for; it is shown once, when it is asked for');
+      throw new ChorusError(
+        'bad-message',
+        'work was shown that nobody asked for; it is shown once, when it is asked for',
+      );
     const now = this.#epoch;
-    if (epoch > now) throw new ChorusError('bad-message', 'the work is of an hour to come; show that which was asked for');
+    if (epoch > now)
+      throw new ChorusError('bad-message', 'the work is of an hour to come; show that which was asked for');
     if (epoch < now - 1) return this.#sendWork(member);
     if (this.#falseWorkOf(member.client).fill * this.#deps.limits.falseWork.burst < 1)
       throw new ChorusError('rate-limited', 'too much false work from this network address; try again in some minutes');
@@ -133,7 +137,10 @@ export class AdmissionDesk {
   #sendWork(member: Member): void {
     const { seedOf, send, tries, onError } = this.#deps;
     const epoch = this.#epoch;
-    seedOf.then((seed) => send(member, { type: 'work', epoch, seed: toBase64(seed(member.id, epoch)), tries }), onError);
+    seedOf.then(
+      (seed) => send(member, { type: 'work', epoch, seed: toBase64(seed(member.id, epoch)), tries }),
+      onError,
+    );
   }
 
   async #check(applicant: Applicant, epoch: number, nonces: readonly number[]): Promise<void> {

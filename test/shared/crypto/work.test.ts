@@ -13,7 +13,9 @@ describe('work', () => {
     // The last try of each puzzle is the one that solves it.
     expect(nonces.reduce((sum, nonce) => sum + nonce, 0)).toBe(tries);
     expect(await isSolved(work, 3, nonces[3]!)).toBe(true);
-    const others = await Promise.all([0, 1, 2, 3].map((puzzle) => isSolved({ ...work, seed: other }, puzzle, nonces[puzzle]!)));
+    const others = await Promise.all(
+      [0, 1, 2, 3].map((puzzle) => isSolved({ ...work, seed: other }, puzzle, nonces[puzzle]!)),
+    );
     expect(others).toContain(false);
   });
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { ChorusError } from '#shared/errors.ts';
+import type { ChorusError } from '#shared/errors.ts';
 import { WORK_PUZZLES } from '#shared/limits.ts';
 import { AdmissionDesk } from '../../../signal-server/admission/admission-desk.ts';
 import type { WorkCheck } from '../../../signal-server/admission/check-message.ts';
@@ -84,7 +84,15 @@ describe('a key that nobody knows', () => {
     desk.lets(member, offerOf());
     await show(member);
     const epoch = epochOf(clock.wallMs());
-    expect(asked).toMatchObject([{ tries: 32, shown: [{ puzzle: 7, nonce: 70 }, { puzzle: 6, nonce: 60 }] }]);
+    expect(asked).toMatchObject([
+      {
+        tries: 32,
+        shown: [
+          { puzzle: 7, nonce: 70 },
+          { puzzle: 6, nonce: 60 },
+        ],
+      },
+    ]);
     expect(asked[0]!.seed).toEqual(new Uint8Array(32).fill('1'.charCodeAt(0) + epoch));
   });
 

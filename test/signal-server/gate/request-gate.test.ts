@@ -106,8 +106,7 @@ describe('before a request is read', () => {
     await closed;
     const gone = new Promise((resolve) => {
       server.getConnections((_error, before) => {
-        const look = () =>
-          server.getConnections((_failed, now) => (now < before ? resolve(now) : setImmediate(look)));
+        const look = () => server.getConnections((_failed, now) => (now < before ? resolve(now) : setImmediate(look)));
         first.destroy();
         look();
       });
