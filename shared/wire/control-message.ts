@@ -79,7 +79,7 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('work'),
     epoch,
-    seed: base64(44),
+    seed: base64(44).length(44),
     tries: z.int().min(1).max(MAX_WORK_TRIES),
   }),
   /** The work was right, and counts for the key until some hours later. */

@@ -53,6 +53,8 @@ export interface AdmissionDeskDeps {
 export class AdmissionDesk {
   readonly #deps: AdmissionDeskDeps;
   readonly #applicants = new Map<PeerId, Applicant>();
+  /** Connections that nothing is asked of any more, however long they last. */
+  readonly #passed = new WeakSet<Member>();
   /** The epoch of the newest work of each key. */
   readonly #admitted = new Map<PeerId, number>();
   readonly #falseWork = new Map<string, TokenBucket>();
@@ -64,7 +66,11 @@ export class AdmissionDesk {
 
   /** True for a message of a volunteer that counts now; any other is kept, or dropped where a later one takes its place. */
   lets(member: Member, message: DeskMessage): boolean {
-    if (this.#isAdmitted(member.id)) return true;
+    if (this.#passed.has(member)) return true;
+    if (this.#isAdmitted(member.id)) {
+      this.#passed.add(member);
+      return true;
+    }
     const applicant = this.#applicants.get(member.id);
     switch (message.type) {
       case 'offer': {
@@ -87,6 +93,8 @@ export class AdmissionDesk {
 
   /** Throws `bad-message` for work that was not asked for, and `rate-limited` where an address has shown too much that was false. */
   receive(member: Member, { epoch, nonces }: Extract<PeerControlMessage, { type: 'worked' }>): void {
+    // What its key showed on the connection before has been found right meanwhile.
+    if (this.#passed.has(member)) return;
     const applicant = this.#applicants.get(member.id);
     if (applicant === undefined || applicant.isChecking)
       throw new ChorusError(
@@ -165,6 +173,7 @@ export class AdmissionDesk {
     const applicant = this.#applicants.get(id);
     if (applicant === undefined) return;
     this.left({ id });
+    this.#passed.add(applicant.member);
     this.#deps.send(applicant.member, { type: 'admitted' });
     for (const message of applicant.held) this.#deps.onAdmitted(applicant.member, message);
   }

@@ -72,7 +72,7 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
 };
 const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   assign: { type: 'assign', assignment: 1, model, range, reason: 'you already have these layers' },
-  work: { type: 'work', epoch: 1, seed: 'AA==', tries: 32 },
+  work: { type: 'work', epoch: 1, seed: `${'A'.repeat(43)}=`, tries: 32 },
   admitted: { type: 'admitted' },
   idle: { type: 'idle', reason: '' },
   seat: { type: 'seat', seat: envelope },

@@ -140,6 +140,29 @@ describe('a key that nobody knows', () => {
     expect(typesTo('1')).not.toContain('admitted');
   });
 
+  it('shows nothing more on a connection that lasts', async () => {
+    const member = join('1');
+    desk.lets(member, offerOf());
+    await show(member);
+    await clock.advance(5 * HOUR_MS);
+    expect([desk.lets(member, offerOf()), desk.lets(member, ready)]).toEqual([true, true]);
+    expect(typesTo('1')).toEqual(['work', 'admitted']);
+  });
+
+  it('that shows its work again on a new connection, while the first is looked at, is no fault', async () => {
+    const before = join('1');
+    desk.lets(before, offerOf());
+    const worked = { type: 'worked', epoch: epochOf(clock.wallMs()), nonces } as const;
+    desk.receive(before, worked);
+    desk.left(before);
+    const again = join('1');
+    desk.lets(again, offerOf());
+    desk.lets(again, ready);
+    await settled();
+    desk.receive(again, worked);
+    expect(counted).toEqual([['1', 'ready']]);
+  });
+
   it('shows nothing where it is the server’s own, or no work is asked for', async () => {
     own.add(idOf('1'));
     expect(desk.lets(join('1'), ready)).toBe(true);
