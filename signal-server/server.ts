@@ -222,7 +222,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     ...(deps.ownRouter && { own: deps.ownRouter }),
     onError,
   });
-  guardRequests(server, { clock, config, onRefused: (refusal) => refusals.add(refusal) }, app);
+  const requestGate = guardRequests(server, { clock, config, onRefused: (refusal) => refusals.add(refusal) }, app);
   const companions: Companion[] = [];
   const draw = new Draw(random);
   const shapes = new ShapeMemory(() => draw.uniform());
@@ -400,6 +400,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();
+      requestGate.close();
       server.closeIdleConnections();
       const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
       await closed;

@@ -15,14 +15,14 @@ interface Account {
   readonly requests: TokenBucket;
   /** Of refusals that are still answered. */
   readonly refusals: TokenBucket;
-  /** Nothing of this address is read before that. */
+  /** Nothing more of this address is read before that. */
   shutUntilMs: number;
   /** Connections that are open. */
   open: number;
 }
 
 export interface RequestGateDeps {
-  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly clock: Pick<Clock, 'nowMs' | 'setTimer'>;
   readonly config: {
     readonly trustProxy: boolean;
     readonly limits: Pick<Config['limits'], 'requests' | 'refusedRequests' | 'tcpConnectionsPerAddress'>;
@@ -31,15 +31,22 @@ export interface RequestGateDeps {
   readonly onRefused: (refusal: SocketRefusal) => void;
 }
 
+export interface RequestGate {
+  /** Ends the connections that wait. */
+  close(): void;
+}
+
 /**
- * Stands before `answer`, the taker of all requests of this server. An address that asks too often is answered in a few words, and one
- * that goes on all the same has its connections closed, and new ones for a while, before anything of them is read. Behind a
- * trusted proxy the connections are the proxy's: these stay, and requests are told apart by the address that it names.
+ * Stands before `answer`, the taker of all requests of this server. An address that asks too often is answered in a few words; one
+ * that goes on all the same has its connections closed, and new ones are not read for a while: whoever waits for an answer then asks
+ * no more, and neighbours are late and not refused. Behind a trusted proxy the connections are the proxy's: these stay, and
+ * requests are told apart by the address that it names.
  */
-export function guardRequests(server: Server, deps: RequestGateDeps, answer: RequestListener): void {
+export function guardRequests(server: Server, deps: RequestGateDeps, answer: RequestListener): RequestGate {
   const { limits, times, trustProxy } = deps.config;
   const nowMs = (): number => deps.clock.nowMs();
   const accounts = new Map<string, Account>();
+  const waiting = new Set<Socket>();
   let sweepAbove = SWEEP_AFTER;
 
   function accountOf(client: string): Account {
@@ -73,31 +80,44 @@ export function guardRequests(server: Server, deps: RequestGateDeps, answer: Req
     return 'shut';
   }
 
-  /** True for a connection that nothing is to be read of. */
-  function isShut(socket: Socket): boolean {
-    const address = socket.remoteAddress;
-    // The parts of this very process come from there, and programs of its own machine.
-    if (trustProxy || address === undefined || address === '127.0.0.1' || address === '::1') return false;
-    const account = accountOf(clientOf(address));
-    if (account.open >= limits.tcpConnectionsPerAddress || verdictOn(account) === 'shut') return true;
-    account.open += 1;
-    socket.once('close', () => (account.open -= 1));
-    return false;
-  }
-
   // The server makes a parser for each connection: those before it, and not beside it.
   const readers = server.listeners('connection');
   server.removeAllListeners('connection');
+  const read = (socket: Socket): void => readers.forEach((reader) => void reader.call(server, socket));
   server.on('connection', (socket) => {
-    if (isShut(socket)) return void socket.destroy();
-    for (const read of readers) read.call(server, socket);
+    const address = socket.remoteAddress;
+    // The parts of this very process come from there, and programs of its own machine.
+    if (trustProxy || address === undefined || address === '127.0.0.1' || address === '::1') return read(socket);
+    const account = accountOf(clientOf(address));
+    if (account.open >= limits.tcpConnectionsPerAddress) return void socket.destroy();
+    account.open += 1;
+    socket.once('close', () => (account.open -= 1));
+    if (verdictOn(account) === 'shut') readLater(socket, account.shutUntilMs - nowMs());
+    else read(socket);
   });
+
+  function readLater(socket: Socket, delayMs: number): void {
+    waiting.add(socket);
+    const cancel = deps.clock.setTimer(() => {
+      waiting.delete(socket);
+      read(socket);
+    }, delayMs);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      cancel();
+      waiting.delete(socket);
+    });
+  }
   server.on('request', (request, response) => {
     const verdict = verdictOn(accountOf(clientOf(clientAddress(request, trustProxy))));
     if (verdict === 'taken') answer(request, response);
     else if (verdict === 'shut' && !trustProxy) request.socket.destroy();
     else refuse(request, response);
   });
+
+  return {
+    close: () => waiting.forEach((socket) => socket.destroy()),
+  };
 }
 
 const MESSAGE = 'too many requests from this address';

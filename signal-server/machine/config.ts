@@ -182,7 +182,7 @@ export const configSchema = z.strictObject({
         .int()
         .positive()
         .default(2 * 60_000),
-      /** How long no connection is taken of an address that goes on after it was refused. */
+      /** How long no new connection is read of an address that goes on after it was refused. */
       shutMs: z.int().positive().default(5_000),
       /** Below what requesters wait, so that they hear why. */
       queueTimeoutMs: z
