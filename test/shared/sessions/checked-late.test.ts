@@ -69,8 +69,8 @@ describe('a shadow that was left out because it stood still', () => {
     const network = checkedNetwork([], 3);
     const shadow = network.of(stage)[1]!;
     const conversation = network.conversation();
-    await network.ask(conversation, greedy(prompt(40), 60), (event) => {
-      if (event.type === 'token' && event.position === 45) pause(network, shadow, 5_000);
+    await network.ask(conversation, greedy(prompt(70), 190), (event) => {
+      if (event.type === 'token' && event.position === 77) pause(network, shadow, 5_000);
     });
     expect(JSON.stringify(network.routes.at(-1))).not.toContain(shadow.id);
     await network.clock.advance(6_000);
