@@ -71,6 +71,10 @@ export class FakeClock implements Clock {
 
 /** Lets promises, and what they start, run: one turn of the event loop. */
 export function settle(): Promise<void> {
+  // Where there is one, a turn costs much less by this.
+  if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
+  // Where there is one, a turn costs much less by this.
+  if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
