@@ -19,6 +19,12 @@ export const MAX_PEER_MESSAGE_BYTES = 4 * MIB;
 export const MAX_OPEN_MESSAGES = 16;
 /** Bytes a link may have handed to its channel and not seen leave; senders wait above it. */
 export const LINK_WINDOW_BYTES = 1 * MIB;
+/** Of the work that a volunteer is asked for: hours on a phone. */
+export const MAX_WORK_TRIES = 100_000;
+/** Several easy puzzles take about the same time for everybody; a single hard one takes some a long time. */
+export const WORK_PUZZLES = 8;
+/** A nonce is less than this. */
+export const WORK_NONCES = 2 ** 32;
 /** One JSON message on the control socket; the largest is a report with its proof. */
 export const MAX_CONTROL_MESSAGE_BYTES = 512 * KIB;
 

@@ -8,10 +8,13 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
+import { createWorkChecks } from './admission/work-checks.ts';
 import { createControlEdge } from './control/control-edge.ts';
 import { CompanionKeys, type CompanionKind } from './desks/companion-keys.ts';
 import { createDesks } from './desks/desks.ts';
 import { ProxySigns } from './gate/proxy-signs.ts';
+import { RefusalLog } from './gate/refusal-log.ts';
+import { guardRequests } from './gate/request-gate.ts';
 import type { AnswerShape } from './hidden/answer-shape.ts';
 import type { HiddenRunner } from './hidden/hidden-run.ts';
 import type { StandInRunner } from './hidden/stand-ins.ts';
@@ -147,6 +150,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     isStoreFailing: () => (deps.storage?.trouble ?? null) !== null,
     hidden: () => hiddenFigures.shown,
   });
+  const workChecks = createWorkChecks({ clock, waitingPerAddress: limits.workWaitingPerAddress });
   const desks = createDesks({
     clock,
     random,
@@ -167,11 +171,14 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     times,
     limits,
     hidden: config.hidden,
+    admissionWork: config.admissionWork,
+    workChecks,
   });
   const { registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers } =
     desks;
   const { hidden, hiddenFigures, standings, standIns } = desks;
   const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
+  const refusals = new RefusalLog(clock, (message) => log.warn(message));
   const server = createServer();
   const edge =
     ownRouter &&
@@ -215,7 +222,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     ...(deps.ownRouter && { own: deps.ownRouter }),
     onError,
   });
-  server.on('request', app);
+  const requestGate = guardRequests(server, { clock, config, onRefused: (refusal) => refusals.add(refusal) }, app);
   const companions: Companion[] = [];
   const draw = new Draw(random);
   const shapes = new ShapeMemory(() => draw.uniform());
@@ -383,6 +390,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       stopAll();
       await Promise.allSettled(companions.splice(0).map((companion) => companion.stop()));
       routes.stop();
+      workChecks.stop();
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await edge?.close(STOP_GRACE_MS);
       await router.close(STOP_GRACE_MS).catch(onError);
@@ -392,6 +400,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();
+      requestGate.close();
       server.closeIdleConnections();
       const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
       await closed;

@@ -1,6 +1,13 @@
 import type { Clock } from '#shared/clock.ts';
+import type { Work } from '#shared/crypto/work.ts';
 import { toChorusError } from '#shared/errors.ts';
-import type { WorkerCallName, WorkerCalls, WorkerReply, WorkerRequest } from '#shared/wire/worker-message.ts';
+import type {
+  LoadedStage,
+  WorkerCallName,
+  WorkerCalls,
+  WorkerReply,
+  WorkerRequest,
+} from '#shared/wire/worker-message.ts';
 import { ComputeHost } from './compute-host.ts';
 
 /** Browsers slow down the timers of a page that nobody looks at, and not those of its threads. */
@@ -32,9 +39,35 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
       post({ type: 'lost', code: 'device-lost', message: 'the graphics device was lost', raw: reason }, []),
   });
 
+  const loads = new Set<Promise<unknown>>();
+
+  /** Other calls come first, and a load would take its measure of this device while it does something else. */
+  async function rest(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve));
+    await Promise.all(loads);
+  }
+
+  async function load(request: WorkerCalls['load']['request']): Promise<LoadedStage> {
+    const loading = host.load(request);
+    const settled = loading.catch(() => undefined);
+    loads.add(settled);
+    return loading.finally(() => loads.delete(settled));
+  }
+
+  async function work(request: Work): Promise<{ nonces: readonly number[] }> {
+    const { solveWork } = await import('#shared/crypto/work.ts');
+    return { nonces: await solveWork(request, rest) };
+  }
+
   return (request) => {
     const { id } = request;
-    void answer(host, request).then(
+    const answered =
+      request.call === 'load'
+        ? load(request.body)
+        : request.call === 'work'
+          ? work(request.body)
+          : answer(host, request);
+    void answered.then(
       (body) => post({ type: 'reply', id, body }, transferable(body)),
       (thrown: unknown) => {
         const { code, message, details, raw } = toChorusError(thrown);
@@ -49,7 +82,10 @@ export function createDispatch({ gpu, post }: DispatchDeps): (request: WorkerReq
 
 type CallReply = WorkerCalls[WorkerCallName]['reply'];
 
-async function answer(host: ComputeHost, request: WorkerRequest): Promise<CallReply> {
+async function answer(
+  host: ComputeHost,
+  request: Exclude<WorkerRequest, { call: 'load' | 'work' }>,
+): Promise<CallReply> {
   switch (request.call) {
     case 'prepare':
       await host.prepare(request.body);
@@ -59,8 +95,6 @@ async function answer(host: ComputeHost, request: WorkerRequest): Promise<CallRe
     case 'pace':
       host.pace(request.body);
       return null;
-    case 'load':
-      return host.load(request.body);
     case 'unload':
       await host.unload();
       return null;

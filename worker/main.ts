@@ -1,7 +1,7 @@
 /**
  * The compute thread in a browser.
  *
- *   page -> thread   WorkerRequest { id, call, body }: prepare, start, pace, load, unload, open, run, cut, close
+ *   page -> thread   WorkerRequest { id, call, body }: prepare, start, pace, load, work, unload, open, run, cut, close
  *   thread -> page   WorkerReply: one `reply` or `failure` with the request's id; `progress` while a load goes on;
  *                    `lost` when the device or the runtime is gone and the page must replace the thread
  *

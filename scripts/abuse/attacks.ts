@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromHex } from '#shared/bytes.ts';
+import { WORK_PUZZLES } from '#shared/limits.ts';
 import { HOSTILE_ADDRESS, HostilePeer, openSocket } from './hostile-peer.ts';
 
 export interface Attack {
@@ -139,6 +140,31 @@ export const attacks: Readonly<Record<string, (attack: Attack) => Promise<void>>
           attack.note('keys');
           peer.socket.close();
         }
+      }
+    });
+  },
+  /** Work that was not done, by key after key. */
+  'false work': async (attack) => {
+    await concurrently(8, async () => {
+      while (!attack.isOver()) {
+        const [peer] = await connectMany(attack, 1);
+        if (peer === undefined) {
+          await sleep(50);
+          continue;
+        }
+        await new Promise<void>((resolve) => {
+          peer.onClose = (reason) => {
+            attack.note(`dropped: ${reason}`);
+            resolve();
+          };
+          peer.onMessage = ({ type, epoch }) => {
+            if (type !== 'work') return;
+            const nonces = Array.from({ length: WORK_PUZZLES }, () => randomBytes(4).readUInt32LE());
+            peer.send({ type: 'worked', epoch, nonces });
+            attack.note('shown');
+          };
+          peer.send(offer());
+        });
       }
     });
   },

@@ -3,7 +3,16 @@ import { MAX_CLAIM_BYTES } from '../credit/claim-codec.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
 import { parseErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
-import { MAX_POSITIONS, MAX_REASON_CHARACTERS, MAX_REQUESTER_SESSIONS, MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
+import {
+  MAX_POSITIONS,
+  MAX_REASON_CHARACTERS,
+  MAX_REQUESTER_SESSIONS,
+  MAX_SHADOWS,
+  MAX_STAGES,
+  MAX_WORK_TRIES,
+  WORK_NONCES,
+  WORK_PUZZLES,
+} from '../limits.ts';
 import { stageRangeSchema } from '../model/stage.ts';
 import { proofSchema } from '../proof/proof-schema.ts';
 import { peerKindSchema } from './peer-kind.ts';
@@ -17,7 +26,8 @@ import { peerKindSchema } from './peer-kind.ts';
  *   server -> peer   welcome                      signs the peer's nonce
  *   server -> peer   alive                        again and again
  *   peer -> server   alive                        at once, for each of these
- *   volunteer        offer -> assign | idle; ready | failed; (seat; opened; closed)*; standing*; heartbeat; pause; withdraw
+ *   volunteer        offer -> work, of a new key: worked -> admitted
+ *                    offer -> assign | idle; ready | failed; (seat; opened; closed)*; standing*; heartbeat; pause; withdraw
  *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
  *                    reclaim -> release; resume, when it has connected again
  */
@@ -31,6 +41,8 @@ const base64 = (max: number) =>
     .regex(/^[A-Za-z0-9+/]*={0,2}$/);
 const text = z.string().max(MAX_REASON_CHARACTERS);
 const requestId = z.int().min(0);
+/** Hours since 1970. */
+const epoch = z.int().min(0);
 const errorCode = z.string().max(40).transform(parseErrorCode);
 
 export const serverMessageSchema = z.discriminatedUnion('type', [
@@ -63,6 +75,15 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     range: stageRangeSchema,
     reason: text,
   }),
+  /** To be done before it is given any part: of this key and hour alone (crypto/work.ts). */
+  z.strictObject({
+    type: z.literal('work'),
+    epoch,
+    seed: base64(44).length(44),
+    tries: z.int().min(1).max(MAX_WORK_TRIES),
+  }),
+  /** The work was right, and counts for the key until some hours later. */
+  z.strictObject({ type: z.literal('admitted') }),
   /** Nothing to do now, and why. */
   z.strictObject({ type: z.literal('idle'), reason: text }),
   /** A part in a session that somebody is about to open: a signed seat. */
@@ -157,6 +178,19 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
   /** Said by the peer's own code for each `alive` of the server: a browser answers pings for a page that it has frozen. */
   z.strictObject({ type: z.literal('alive') }),
   offerSchema,
+  /** A nonce for each puzzle of the work that was asked for. */
+  z.strictObject({
+    type: z.literal('worked'),
+    epoch,
+    nonces: z
+      .array(
+        z
+          .int()
+          .min(0)
+          .max(WORK_NONCES - 1),
+      )
+      .length(WORK_PUZZLES),
+  }),
   z.strictObject({
     type: z.literal('ready'),
     assignment: z.int().min(0),

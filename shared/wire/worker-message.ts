@@ -1,4 +1,5 @@
 import type { LocatedBlobs } from '../blobs/read-blobs.ts';
+import type { Work } from '../crypto/work.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { SessionId } from '../ids.ts';
 import type { Manifest } from '../model/manifest.ts';
@@ -40,6 +41,8 @@ export interface WorkerCalls {
     };
     reply: LoadedStage;
   };
+  /** Does the work that a server asks of a new key, whenever nothing is loaded; the nonces are its answer. */
+  work: { request: Work; reply: { readonly nonces: readonly number[] } };
   unload: { request: null; reply: null };
   open: { request: { session: SessionId; capacity: number }; reply: null };
   run: { request: RunRequest; reply: RunResult };

@@ -6,6 +6,9 @@ import type { Digest, PeerId } from '#shared/ids.ts';
 import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
+import { AdmissionDesk } from '../admission/admission-desk.ts';
+import type { WorkChecks } from '../admission/work-checks.ts';
+import { openWorkSeeds } from '../admission/work-seeds.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
 import { StandingDesk } from '../hidden/standing-desk.ts';
@@ -50,6 +53,8 @@ export interface DesksDeps {
   readonly times: Config['times'];
   readonly limits: Config['limits'];
   readonly hidden: Config['hidden'];
+  readonly admissionWork: Config['admissionWork'];
+  readonly workChecks: Pick<WorkChecks, 'check'>;
 }
 
 /** Everything that decides: who is here, who does what, who is believed. */
@@ -182,8 +187,15 @@ export function createDesks(deps: DesksDeps): Desks {
       else count(1);
     },
   });
+  const admission = new AdmissionDesk({
+    ...{ clock, send, limits, onError, tries: deps.admissionWork, checks: deps.workChecks, times: deps.times },
+    seedOf: openWorkSeeds(identity),
+    drawBelow: (count) => Math.floor(draw.uniform() * count),
+    isOwn: (id) => isOwn(id) || isAnchor(id),
+    onAdmitted: (from, message) => front.receive(from, message),
+  });
   const front = new FrontDesk({
-    ...{ send, registry, routes, replays, reports, claims, volunteers, onError },
+    ...{ send, registry, admission, routes, replays, reports, claims, volunteers, onError },
     isOwn,
     onSilent: (id) => hidden.silent(id),
     onVolunteer: (id, kind) => {

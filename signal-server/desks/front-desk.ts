@@ -3,6 +3,7 @@ import type { PeerId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
 import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
+import type { AdmissionDesk } from '../admission/admission-desk.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { ClaimDesk } from './claim-desk.ts';
 import type { ReplayDesk } from './replay-desk.ts';
@@ -13,6 +14,7 @@ import type { VolunteerDesk } from './volunteer-desk.ts';
 export interface FrontDeskDeps {
   readonly send: DesksEnd['send'];
   readonly registry: Registry;
+  readonly admission: Pick<AdmissionDesk, 'lets' | 'receive' | 'left'>;
   readonly volunteers: Pick<VolunteerDesk, 'receive' | 'left'>;
   readonly routes: Pick<RouteDesk, 'receive' | 'left'>;
   readonly replays: Pick<ReplayDesk, 'receive'>;
@@ -63,7 +65,7 @@ export class FrontDesk {
   }
 
   #handOn(member: Member, message: DeskMessage): void {
-    const { routes, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
+    const { admission, routes, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
     switch (message.type) {
       case 'route':
       case 'abandon':
@@ -83,13 +85,17 @@ export class FrontDesk {
       case 'claims':
         claims.receive(member, message);
         return;
+      case 'worked':
+        admission.receive(member, message);
+        return;
       case 'offer':
+        if (!admission.lets(member, message)) return;
         if (!this.#volunteers.has(member)) onVolunteer(member.id, member.kind);
         this.#volunteers.add(member);
         volunteers.receive(member, message);
         return;
       default:
-        volunteers.receive(member, message);
+        if (admission.lets(member, message)) volunteers.receive(member, message);
     }
   }
 
@@ -98,7 +104,9 @@ export class FrontDesk {
     return (kind === 'anchor' || kind === 'gateway') && !this.#deps.isOwn(id) ? 'cli' : kind;
   }
 
-  #leave({ id }: Member): void {
+  #leave(member: Member): void {
+    const { id } = member;
+    this.#deps.admission.left(member);
     this.#deps.registry.leave(id);
     this.#deps.routes.left(id);
     this.#deps.volunteers.left();

@@ -54,6 +54,14 @@ export function tooManyOpen(limit: number): SocketRefusal {
   };
 }
 
+/** Of an address whose requests are not read for a while. */
+export const TOO_MANY_REQUESTS: SocketRefusal = {
+  status: '429 Too Many Requests',
+  code: 'rate-limited',
+  message: 'too many requests from this network address',
+  advice: sharedAddress('more requests than `limits.requests` allows, and went on after it was told so'),
+};
+
 export function full(limit: number): SocketRefusal {
   return {
     status: '503 Service Unavailable',

@@ -21,7 +21,10 @@ export function sendSnapshot(snapshotNow: () => NetworkSnapshot): RequestHandler
       body = { snapshot, plain: Buffer.from(JSON.stringify(snapshot)), compressed: null };
     }
     // An ETag of its own spares a digest of the whole for each request; nobody keeps the answer.
-    response.set({ 'Cache-Control': 'no-store', ETag: `W/"${snapshot.serverTimeMs}"`, Vary: 'Accept-Encoding' });
+    const etag = `W/"${snapshot.serverTimeMs}"`;
+    response.set({ 'Cache-Control': 'no-store', ETag: etag, Vary: 'Accept-Encoding' });
+    // Express would answer in full: `fetch` of Node calls a question with a tag a reload.
+    if (request.headers['if-none-match'] === etag) return void response.status(304).end();
     response.type('json');
     if (request.acceptsEncodings('gzip') !== 'gzip') return void response.send(body.plain);
     body.compressed ??= compress(body.plain, { level: 1 });

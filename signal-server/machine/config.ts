@@ -10,6 +10,7 @@ import {
   MAX_RECORDS,
   MAX_REQUESTER_SESSIONS,
   MAX_STAGES,
+  MAX_WORK_TRIES,
   RESUME_MS,
   ROUTE_TIMEOUT_MS,
   SESSION_LEASE_MS,
@@ -107,6 +108,8 @@ export const configSchema = z.strictObject({
     .default(null),
   /** Sessions that each runs at once. */
   anchorSlots: z.coerce.number().int().min(1).max(64).default(4),
+  /** Tries of the work that a new volunteer key has to show, on average; each takes some 20 ms on a desktop. 0 for none. */
+  admissionWork: z.coerce.number().int().min(0).max(MAX_WORK_TRIES).default(32),
   /** Raises every model's own minimum. */
   minStages: z.coerce.number().int().min(1).max(MAX_STAGES).default(1),
   /** Name of the transparency log, a URL without scheme; null for one made of the public URL, or of the log's key. */
@@ -174,6 +177,13 @@ export const configSchema = z.strictObject({
       openMs: z.int().positive().default(CONNECT_TIMEOUT_MS),
       openAmongManyMs: z.int().positive().default(3_000),
       resumeMs: z.int().min(0).default(RESUME_MS),
+      /** How long a volunteer may take to show its work. */
+      workMs: z
+        .int()
+        .positive()
+        .default(2 * 60_000),
+      /** How long no new connection is read of an address that goes on after it was refused. */
+      shutMs: z.int().positive().default(5_000),
       /** Below what requesters wait, so that they hear why. */
       queueTimeoutMs: z
         .int()
@@ -242,7 +252,13 @@ export const configSchema = z.strictObject({
       connections: z.int().positive().default(5_000),
       connectionsPerAddress: z.int().positive().default(128),
       connectionAttemptsPerMinute: z.int().positive().default(600),
-      httpRequestsPerMinute: z.int().positive().default(12_000),
+      /** Of one address over HTTP, answered with words. */
+      httpRequestsPerMinute: z.int().positive().default(6_000),
+      /** Requests and new connections of one address that anything is made of; refusals of more that it is answered before it is shut. */
+      requests: rate(100, 2_000),
+      refusedRequests: rate(1, 100),
+      /** Open at once from one address, WebSockets among them; of no meaning behind a trusted proxy. */
+      tcpConnectionsPerAddress: z.int().positive().default(1_024),
       /** Bytes that one address is sent over HTTP, and how many of its requests may be under way. */
       downloadBytes: rate(32 * MIB, 512 * MIB),
       downloads: z.int().positive().default(256),
@@ -263,6 +279,12 @@ export const configSchema = z.strictObject({
         .positive()
         .default(8 * MIB),
       introductions: rate(50, 300),
+      /** Volunteers that load their stage before they have shown their work, of one address and in all. */
+      unprovenPerAddress: z.int().min(0).default(4),
+      unproven: z.int().min(0).default(64),
+      /** Work of one address that is found to be false before no more is looked at for a while, and what of it may wait to be looked at. */
+      falseWork: rate(1 / 60, 4),
+      workWaitingPerAddress: z.int().positive().default(32),
       /** Reports of faults by one peer, and of all peers that wait to be verified. */
       reports: rate(0.2, 16),
       reportsWaiting: z.int().positive().default(64),

@@ -45,6 +45,7 @@ const figures = {
 const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> } = {
   joined,
   offer: offerOf({ held: [{ model, range }], layerMs: null }),
+  worked: { type: 'worked', epoch: 1, nonces: [0, 1, 2, 3, 4, 5, 6, 2 ** 32 - 1] },
   ready: { type: 'ready', assignment: 1, layerMs: 0.1, probeError: 1e-9 },
   failed: { type: 'failed', assignment: 1, code: 'probe-failed', message: 'off by 12 %' },
   heartbeat: { type: 'heartbeat', sessions: 0, tokens: 0, layerMs: null, hidden: true },
@@ -71,6 +72,8 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
 };
 const toPeer: { [Type in ToPeer['type']]: Extract<ToPeer, { type: Type }> } = {
   assign: { type: 'assign', assignment: 1, model, range, reason: 'you already have these layers' },
+  work: { type: 'work', epoch: 1, seed: `${'A'.repeat(43)}=`, tries: 32 },
+  admitted: { type: 'admitted' },
   idle: { type: 'idle', reason: '' },
   seat: { type: 'seat', seat: envelope },
   unseat: { type: 'unseat', session },

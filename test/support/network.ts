@@ -29,8 +29,8 @@ export interface TestNetwork<Server extends ServerProcess = ServerProcess> {
 }
 
 export async function startNetwork(options: Omit<ServerOptions, 'template' | 'dataFolder'>): Promise<TestNetwork> {
-  // Sessions are counted here; that volunteers are tried without anchors has tests of its own.
-  const extraArguments = [...(options.extraArguments ?? []), '--stand-ins', '0'];
+  // Sessions are counted here; that volunteers are tried without anchors has tests of its own. The least work shows that it is done.
+  const extraArguments = [...(options.extraArguments ?? []), '--stand-ins', '0', '--admission-work', '1'];
   const server = await startServer({ ...options, extraArguments, template: inject('dataTemplate') });
   return networkAround(server, options.anchors);
 }

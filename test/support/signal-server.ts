@@ -47,7 +47,14 @@ export interface TestServerOptions {
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { clock = systemClock, manifests = [], companions = {}, onLog, router } = options;
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'chorus-server-')));
-  const config = parseConfig({ anchors: 0, ...options.config, port: 0, host: '127.0.0.1', dataFolder: folder });
+  const config = parseConfig({
+    anchors: 0,
+    admissionWork: 0,
+    ...options.config,
+    port: 0,
+    host: '127.0.0.1',
+    dataFolder: folder,
+  });
   const dataFolder = await openDataFolder(folder);
   const digests: Digest[] = [];
   for (const manifest of manifests) digests.push(await storeManifest(dataFolder, manifest));

@@ -1,5 +1,6 @@
 import type { Clock } from '#shared/clock.ts';
 import { ChorusError } from '#shared/errors.ts';
+import { WORK_PUZZLES } from '#shared/limits.ts';
 import type { LoadProgress, WorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import type { StageCompute } from '#shared/rows/compute.ts';
 import type { BackendInfo, LoadedStage, WorkerCalls } from '#shared/wire/worker-message.ts';
@@ -46,6 +47,14 @@ export class ToyWorker implements WorkerClient {
   }
 
   async prepare(): Promise<void> {}
+
+  /** Work that it was given; it is done in no time. */
+  readonly works: WorkerCalls['work']['request'][] = [];
+
+  async work(request: WorkerCalls['work']['request']): Promise<readonly number[]> {
+    this.works.push(request);
+    return Array.from({ length: WORK_PUZZLES }, (_, puzzle) => puzzle);
+  }
 
   async start(request: WorkerCalls['start']['request']): Promise<BackendInfo> {
     this.starts.push(request);

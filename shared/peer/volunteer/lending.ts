@@ -1,5 +1,7 @@
 import type { Digest } from '../../ids.ts';
 import { sameRange, type StageRange } from '../../model/stage.ts';
+import type { Offer } from '../../wire/control-message.ts';
+import type { BackendInfo } from '../../wire/worker-message.ts';
 
 export interface LendingSettings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
@@ -31,4 +33,22 @@ export interface HeldStage {
 /** True for the same layers of the same model. */
 export function isSameStage(a: HeldStage, b: HeldStage): boolean {
   return a.model === b.model && sameRange(a.range, b.range);
+}
+
+/** What a device says of itself; the stage that it has loaded comes first among those it has held. */
+export function offerOf(
+  { backend: chosen, webrtc, pledgeBytes, slots, held }: LendingSettings,
+  { backend, numericClass, runtimeVersion }: BackendInfo,
+  loaded: HeldStage | null,
+  layerMs: number | null,
+): Offer {
+  const now = loaded === null ? [] : [{ model: loaded.model, range: loaded.range }];
+  const others = held.filter((stage) => now.every((other) => !isSameStage(other, stage)));
+  return {
+    ...{ type: 'offer', backend, numericClass, runtimeVersion },
+    ...(chosen === 'webgpu' && { hasProcessor: false }),
+    ...{ webrtc, pledgeBytes, slots },
+    held: [...now, ...others].slice(0, 8),
+    layerMs,
+  };
 }

@@ -21,6 +21,8 @@ export interface VolunteerState {
   readonly backend: BackendInfo | null;
   readonly model: { readonly name: string; readonly digest: Digest } | null;
   readonly range: StageRange | null;
+  /** True while the server waits for its proof of work. */
+  readonly isProving: boolean;
   readonly progress: {
     readonly label: string;
     readonly unit: 'bytes' | 'steps';
@@ -61,6 +63,7 @@ export const STATE_OFF: VolunteerState = {
   backend: null,
   model: null,
   range: null,
+  isProving: false,
   progress: null,
   memoryBytes: 0,
   sessions: 0,

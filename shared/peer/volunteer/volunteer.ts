@@ -10,8 +10,9 @@ import type { PeerControlMessage, ServerMessage } from '../../wire/control-messa
 import type { BackendInfo, LoadedStage } from '../../wire/worker-message.ts';
 import type { ControlClient, ControlState } from '../control/control-client.ts';
 import type { Links } from '../link/link.ts';
+import { AdmissionWork } from './admission-work.ts';
 import { fetchRunnableManifest, withStageBlobs, type StageSource } from './fetch-stage.ts';
-import { isSameStage, type HeldStage, type Lending, type LendingSettings } from './lending.ts';
+import { isSameStage, offerOf, type HeldStage, type Lending, type LendingSettings } from './lending.ts';
 import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { describeDamage } from './describe-damage.ts';
 import { ReplicaHost } from './replica-host.ts';
@@ -54,6 +55,7 @@ const RESTART_WINDOW_MS = 10 * 60_000;
 export class Volunteer {
   readonly #deps: VolunteerDeps;
   readonly #listeners = new Listeners();
+  readonly #admission: AdmissionWork;
   #settings: LendingSettings;
   #state: VolunteerState = STATE_OFF;
   /** Aborts when the volunteer is turned off; null while it is. */
@@ -82,6 +84,8 @@ export class Volunteer {
   constructor(deps: VolunteerDeps) {
     this.#deps = deps;
     this.#settings = deps.settings;
+    const onChange = (isProving: boolean): void => this.#update({ isProving });
+    this.#admission = new AdmissionWork({ worker: deps.worker, tell: (message) => this.#tell(message), onChange });
   }
 
   get state(): VolunteerState {
@@ -197,6 +201,7 @@ export class Volunteer {
     this.#letGo(new ChorusError('cancelled', 'the volunteer has left'));
     this.#tell({ type: 'withdraw' });
     this.#deps.worker.stop();
+    this.#admission.end();
     this.#backend = null;
     const { tokensServed, spansShadowed, spansCommitted, history } = this.#state;
     this.#update({ ...STATE_OFF, ...last, tokensServed, spansShadowed, spansCommitted, history });
@@ -212,6 +217,7 @@ export class Volunteer {
       if (signal.aborted || thread !== this.#threads) return;
       this.#backend = info;
       this.#update({ backend: info });
+      this.#admission.goOn();
       if (!this.#isPaused) this.#offer();
     } catch (thrown) {
       if (signal.aborted || thread !== this.#threads) return;
@@ -224,29 +230,18 @@ export class Volunteer {
   /** Says what this device can do; the server answers with an assignment or with `idle`. */
   #offer(): void {
     const { control } = this.#deps;
-    const { backend: chosen, pledgeBytes, slots, held: before } = this.#settings;
     const backend = this.#backend;
     if (backend === null) return;
     if (control.state.type !== 'open') return this.#onServerState(control.state);
-    const now = this.#holding === null ? [] : [{ model: this.#holding.model, range: this.#holding.range }];
-    const others = before.filter((held) => now.every((stage) => !isSameStage(stage, held)));
     this.#update({ phase: 'connecting', message: 'Asking the server for work.', error: null });
     this.#toldClass = backend.numericClass;
-    this.#tell({
-      type: 'offer',
-      backend: backend.backend,
-      numericClass: backend.numericClass,
-      runtimeVersion: backend.runtimeVersion,
-      ...(chosen === 'webgpu' && { hasProcessor: false }),
-      // It may have been found out, or chosen, since.
-      webrtc: this.#deps.settings.webrtc,
-      ...{ pledgeBytes, slots },
-      held: [...now, ...others].slice(0, 8),
-      layerMs: this.#layerMs,
-    });
+    // It may have been found out, or chosen, since.
+    const { webrtc } = this.#deps.settings;
+    this.#tell(offerOf({ ...this.#settings, webrtc }, backend, this.#holding, this.#layerMs));
   }
 
   #onServerMessage(message: ServerMessage): void {
+    if (this.#admission.receive(message)) return;
     if (message.type === 'standing') {
       const { type: _type, ...standing } = message;
       return this.#update({ standing });
@@ -277,6 +272,7 @@ export class Volunteer {
   }
 
   #onServerState(state: ControlState): void {
+    this.#admission.end();
     if (state.type === 'open') return this.#isPaused ? undefined : this.#offer();
     if (state.type === 'closed')
       return this.#giveUp(new ChorusError(state.code, `The server is gone: ${state.reason}`));

@@ -50,6 +50,8 @@ export interface WorkerClient {
    */
   load(request: WorkerCalls['load']['request'], signal: AbortSignal): Promise<LoadedStage>;
   unload(): Promise<void>;
+  /** The nonces that do this work. */
+  work(request: WorkerCalls['work']['request']): Promise<readonly number[]>;
   /** The loaded stage. `run` copies its input; `queueUs` covers all the time in which the thread did not work on it. */
   readonly compute: StageCompute;
   onProgress(listener: (progress: LoadProgress) => void): () => void;
@@ -200,6 +202,7 @@ export function createWorkerClient({ spawn, clock }: { spawn: () => WorkerPort; 
     async unload() {
       await call('unload', null);
     },
+    work: async (request) => (await call('work', request)).nonces,
     compute,
     onProgress: (listener) => progressListeners.add(listener),
     onLost: (listener) => lostListeners.add(listener),

@@ -14,6 +14,7 @@ export interface ServeOptions {
   readonly data?: string;
   readonly model?: string[];
   readonly minStages?: string;
+  readonly admissionWork?: string;
   readonly iceServers?: string;
   readonly turnUrls?: string[];
   readonly turnSecret?: string;

@@ -48,6 +48,10 @@ export function defineServe(command: Command): void {
     .option('--data <folder>', 'folder of keys, models and history (CHORUS_DATA; data)')
     .option('--model <source...>', 'models to import where they are not there yet: as chorus import-model takes them')
     .option('--min-stages <number>', 'never split an answer over fewer volunteers')
+    .option(
+      '--admission-work <tries>',
+      'work that a new volunteer shows before it is given any, in tries of some 20 ms each; 0 for none (32)',
+    )
     .option('--ice-servers <json>', 'STUN and TURN servers as RTCIceServer[] (CHORUS_ICE_SERVERS)')
     .option('--turn-urls <url...>', 'TURN server that shares a secret with this one (CHORUS_TURN_URLS)')
     .option('--turn-secret <secret>', 'that secret; better in CHORUS_TURN_SECRET, where other users cannot see it')

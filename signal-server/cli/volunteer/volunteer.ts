@@ -84,7 +84,18 @@ async function volunteer(options: VolunteerOptions): Promise<void> {
   }
 }
 
-function describeState({ phase, message, range, model, sessions, probeError, standing }: VolunteerState): string {
+function describeState({
+  phase,
+  message,
+  range,
+  model,
+  sessions,
+  probeError,
+  standing,
+  isProving,
+}: VolunteerState): string {
+  if (isProving && (phase === 'serving' || phase === 'idle'))
+    return 'computing for some seconds, to show the server that this is a real device; work comes after that';
   if (phase !== 'serving' || !range) return message;
   const probe = probeError === null ? '' : `, probe off by ${probeError.toExponential(1)}`;
   const now = sessions === 0 ? 'waiting for work' : `${sessions} running`;

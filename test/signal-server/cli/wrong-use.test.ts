@@ -48,6 +48,7 @@ describe('a command that is called wrongly', () => {
     ['a port is too high', () => ['serve', '--port', '70000'], /--port '70000': too large; at most 65535/],
     ['a port is empty', () => ['serve', '--port', ''], /--port has no value/],
     ['a count is negative', () => ['serve', '--anchors', '-1'], /--anchors '-1': too small; at least 0/],
+    ['work is less than none', () => ['serve', '--admission-work', '-1'], /--admission-work '-1': too small/],
     ['a count is half', () => ['--anchors', '1.5'], /--anchors '1.5': must be a whole number/],
     ['a level is unknown', () => ['serve', '--log-level', 'loud'], /--log-level 'loud': must be "fatal" or "error"/],
     [

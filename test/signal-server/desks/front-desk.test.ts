@@ -36,6 +36,7 @@ describe('the front desk', () => {
     front = new FrontDesk({
       send: (to, message) => sent.push([to, message]),
       registry,
+      admission: { lets: () => true, receive: () => undefined, left: () => undefined },
       routes: { ...receive('routes'), left: (id) => calls.push(`routes left ${id[0]}`) },
       volunteers: { ...receive('volunteers'), left: () => calls.push('volunteers left') },
       replays: receive('replays'),

@@ -343,6 +343,21 @@ it('the network’s state is written once for all who ask in a second, plain or 
   }
 });
 
+it('whoever has the network’s state of this second is told so in a word', async () => {
+  const clock = new FakeClock();
+  const server = await startTestServer({ clock });
+  try {
+    const ask = (etag = '') => fetch(`${server.url}/api/network`, { headers: { 'if-none-match': etag } });
+    const etag = (await ask()).headers.get('etag')!;
+    const same = await ask(etag);
+    expect([same.status, await same.text()]).toEqual([304, '']);
+    await clock.advance(1_100);
+    expect((await ask(etag)).status).toBe(200);
+  } finally {
+    await server.stop();
+  }
+});
+
 it('a download that is broken off leaves no trace in the log', async () => {
   const logged: string[] = [];
   const printed = vi.spyOn(console, 'error').mockImplementation(() => undefined);

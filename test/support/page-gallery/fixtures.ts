@@ -124,6 +124,7 @@ export function servingState(atMs: number): VolunteerState {
     },
     model: { name: 'wren', digest: WREN.digest },
     range: SECOND,
+    isProving: false,
     progress: null,
     memoryBytes: 23_400_000,
     sessions: 2,
