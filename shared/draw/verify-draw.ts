@@ -137,8 +137,6 @@ class RecordReader implements StageReader {
     if (skip.reason === 'gone') {
       this.#unshown += 1;
       demand(this.#unshown <= MAX_UNSHOWN, `${this.#where} skips more than ${MAX_UNSHOWN} on the server's word alone`);
-    } else if (skip.reason === 'left-out') {
-      demand(this.#draw.after !== null, `${id} is left out of an answer that has lost nobody`);
     } else if (skip.reason === 'busy') {
       const { state } = skip;
       const isReason = isBusy(state, pool, this.#route.capacity, { speed }, this.#section);

@@ -17,6 +17,7 @@ import {
   checkTimes,
   checkWitnesses,
 } from './check-log.ts';
+import { checkDraw } from './check-draw.ts';
 import { checkModel } from './check-model.ts';
 import { checkAnswer, checkPrompt, checkTokens } from './check-request.ts';
 import { checkRouteMatch, checkRouteSignature } from './check-route.ts';
@@ -64,6 +65,7 @@ const CHECKS: readonly (readonly [CheckName, CheckReceipt])[] = [
   ['tokens', checkTokens],
   ['route-signature', checkRouteSignature],
   ['route-match', checkRouteMatch],
+  ['draw', checkDraw],
   ['model', checkModel],
   ['attestation-signatures', checkAttestationSignatures],
   ['attestation-match', checkAttestationMatch],

@@ -89,10 +89,6 @@ const FORGERIES: Readonly<Record<string, readonly [(nonce: string) => Made, RegE
     (nonce) => skipping(nonce, (id) => network.busy(id, { sessions: 0 })),
     /its own state says that it was not/,
   ],
-  'a volunteer that is left out of an answer that lost nobody': [
-    (nonce) => skipping(nonce, () => ({ reason: 'left-out' })),
-    /left out of an answer that has lost nobody/,
-  ],
   'a skip that is not told': [
     (nonce) => {
       const made = skipping(nonce, () => ({ reason: 'gone' }));
