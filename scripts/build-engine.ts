@@ -36,15 +36,17 @@ export async function compileEngine(): Promise<Uint8Array> {
   return made?.['engine.wasm'] as Uint8Array;
 }
 
-/** First 16 hexadecimal digits of the SHA-256 of the module, which its numeric class ends with. */
-export function moduleDigits(module: Uint8Array): string {
-  return createHash('sha256').update(module).digest('hex').slice(0, 16);
+/** SHA-256 of the module in hexadecimal; its numeric class ends with the first 16 digits. */
+export function moduleDigest(module: Uint8Array): string {
+  return createHash('sha256').update(module).digest('hex');
 }
 
 if (process.argv[1]?.endsWith('build-engine.ts')) {
   const module = await compileEngine();
   await writeFile(MODULE, module);
   const text = await readFile(CLASS, 'utf8');
-  await writeFile(CLASS, text.replace(/int16\/[0-9a-f]{16}/, `int16/${moduleDigits(module)}`));
-  console.log(`${module.length} bytes, int16/${moduleDigits(module)}`);
+  const digest = moduleDigest(module);
+  const named = text.replace(/int16\/[0-9a-f]{16}/, `int16/${digest.slice(0, 16)}`).replace(/'[0-9a-f]{64}'/, `'${digest}'`);
+  await writeFile(CLASS, named);
+  console.log(`${module.length} bytes, ${digest}`);
 }

@@ -4,7 +4,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** Raised with every message or field that is added or changed, for a peer that does not know it ends the connection (docs/protocol.md). */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** Positions that are checked together: a chunk. */
 export const CHUNK_POSITIONS = 32;

@@ -1,8 +1,9 @@
 import { fromStrictBase64 } from '../bytes.ts';
-import { ChorusError } from '../errors.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
 import { preAuthEncoding } from './dsse.ts';
 import type { Envelope } from './envelope.ts';
 import { peerIdOf, type VerifySignature } from './identity.ts';
+import { parseStrictJson } from './strict-json.ts';
 
 /** The contents of an envelope whose signature nobody has looked at yet. */
 export interface StrictParts {
@@ -48,12 +49,12 @@ export function canonicalBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** JSON of UTF-8 bytes. Throws `bad-message`. */
+/** The JSON of a payload, of which every reader makes the same (`parseStrictJson`). Throws `bad-message`. */
 export function parseJsonBytes(bytes: Uint8Array<ArrayBuffer>): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    throw bad('its payload is not JSON in UTF-8');
+    return parseStrictJson(bytes);
+  } catch (thrown) {
+    throw bad(`its payload is not JSON in UTF-8: ${toChorusError(thrown).message}`);
   }
 }
 

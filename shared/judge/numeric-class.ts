@@ -10,6 +10,8 @@ export const RUNTIME_CLASS = 'wasm';
  * and the first 16 hexadecimal digits of its module's SHA-256; another module is another class.
  */
 export const ENGINE_CLASS = 'int16/36efd1ce31e695e8';
+/** SHA-256 of the engine's module, which receipts name in full. */
+export const ENGINE_MODULE = '36efd1ce31e695e81d7eee3e3d2b655a1b7a30432e15f75a2d542e087beff7ab';
 const [ENGINE_FORMAT] = ENGINE_CLASS.split('/');
 
 /** The name that limits are measured under: of an engine the format of its rows, whichever module it is. */
@@ -20,6 +22,17 @@ export function limitsClass(numericClass: string): string {
 /** True for every module of this project's engine, and not only for the one that a program comes with. */
 export function isOfEngineFormat(numericClass: string): boolean {
   return numericClass.split('/')[0] === ENGINE_FORMAT;
+}
+
+/** SHA-256 of the module that computes in this class; null for a class that is not the engine's here. */
+export function engineModuleOf(numericClass: string): string | null {
+  return numericClass === ENGINE_CLASS ? ENGINE_MODULE : null;
+}
+
+/** True if an engine's module of this SHA-256 computes in the class, and null is of a class that has none. */
+export function isModuleOf(numericClass: string, module: string | null): boolean {
+  if (!isOfEngineFormat(numericClass)) return module === null;
+  return module !== null && numericClass === `${ENGINE_FORMAT}/${module.slice(0, 16)}`;
 }
 
 /** True for a class whose bits depend on nothing but the input and, where `dependsOnRuns`, the shapes of the runs. */

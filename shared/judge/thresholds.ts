@@ -129,20 +129,37 @@ export function thresholdFor(
   const pair = pairKey(a, b);
   const isWithin = hiddenSize <= largest.hiddenSize && layers <= largest.layers;
   const found = pairs.find((candidate) => isWithin && candidate.pair === pair && candidate.kind === kind);
-  if (found === undefined) return { pair, kind, ...CAUTIOUS[kind] };
+  if (found === undefined) return unmeasuredThreshold(pair, kind);
   const { accept, reject, tokenGap, isRefused } = found;
   return { pair, kind, isMeasured: true, accept, reject, tokenGap, isRefused };
+}
+
+/** The cautious limits for a pair that nobody measured; `isFormer` for receipts whose answers were drawn by `chorus-sample/1`. */
+export function unmeasuredThreshold(pair: string, kind: Threshold['kind'], isFormer = false): PairThreshold {
+  return { pair, kind, ...(isFormer ? FORMERLY_CAUTIOUS : CAUTIOUS[kind]) };
+}
+
+/** False for limits that no calibration can have: what is accepted reaches beyond what is rejected, or that beyond conviction. */
+export function areLimitsPossible({ accept, reject }: Pick<Threshold, 'accept' | 'reject'>): boolean {
+  const keys = ['median', 'p95', 'max', 'bias'] as const;
+  return keys.every((key) => accept[key] <= reject[key] && reject[key] <= CONVICTION[key]);
 }
 
 /** `thresholdFor` as it was while tokens were drawn by `chorus-sample/1`. */
 export function formerThresholdFor(...of: Parameters<typeof thresholdFor>): PairThreshold {
   const now = thresholdFor(...of);
-  return now.isMeasured ? now : { pair: now.pair, kind: now.kind, ...FORMERLY_CAUTIOUS };
+  return now.isMeasured ? now : unmeasuredThreshold(now.pair, now.kind, true);
 }
 
 /** True for two classes that were compared in models of this size, and for two of one exact class, which need no limits. */
-export function isKnownPair(a: string, b: string, kind: Threshold['kind'], size: ModelSize): boolean {
-  return isExactPair(a, b) || thresholdFor(a, b, kind, size).isMeasured;
+export function isKnownPair(
+  a: string,
+  b: string,
+  kind: Threshold['kind'],
+  size: ModelSize,
+  thresholds: Thresholds = MEASURED,
+): boolean {
+  return isExactPair(a, b) || thresholdFor(a, b, kind, size, thresholds).isMeasured;
 }
 
 /**

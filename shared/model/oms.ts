@@ -5,7 +5,8 @@ import { preAuthEncoding, signEnvelope } from '../crypto/dsse.ts';
 import { STATEMENT_PAYLOAD_TYPE, STATEMENT_TYPE } from '../crypto/envelope.ts';
 import type { Identity } from '../crypto/identity.ts';
 import { publicKeyHint, publicKeyPem } from '../crypto/public-key-pem.ts';
-import { ChorusError } from '../errors.ts';
+import { parseStrictJson } from '../crypto/strict-json.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
 import { firstFault, formWords } from '../form-words.ts';
 import { digestSchema, type Digest } from '../ids.ts';
 
@@ -221,9 +222,9 @@ function refuseDoubles(files: readonly SourceFile[]): void {
 
 function parseJson(bytes: Uint8Array, what: string): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    throw new ChorusError('bad-message', `${what} is not JSON`);
+    return parseStrictJson(bytes);
+  } catch (thrown) {
+    throw new ChorusError('bad-message', `${what} cannot be read: ${toChorusError(thrown).message}`);
   }
 }
 

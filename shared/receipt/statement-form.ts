@@ -2,8 +2,11 @@ import { z } from 'zod';
 import { STATEMENT_TYPE } from '../crypto/envelope.ts';
 
 /** Nobody owns a domain in the name of this format, so its types are UUIDs, which cannot collide (RFC 9562). */
-export const RECEIPT_TYPE = 'urn:uuid:4f0a8a5e-6c1b-4f6e-9d0c-2b7f1a3c5e71#chorus-receipt-v1';
-export const ATTESTATION_TYPE = 'urn:uuid:4f0a8a5e-6c1b-4f6e-9d0c-2b7f1a3c5e71#chorus-stage-attestation-v1';
+const TYPES = 'urn:uuid:4f0a8a5e-6c1b-4f6e-9d0c-2b7f1a3c5e71';
+export const RECEIPT_TYPE = `${TYPES}#chorus-receipt-v2`;
+export const FORMER_RECEIPT_TYPE = `${TYPES}#chorus-receipt-v1`;
+export const ATTESTATION_TYPE = `${TYPES}#chorus-stage-attestation-v2`;
+export const FORMER_ATTESTATION_TYPE = `${TYPES}#chorus-stage-attestation-v1`;
 
 export const sha256Schema = z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/) });
 

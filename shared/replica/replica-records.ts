@@ -29,7 +29,8 @@ export class ReplicaRecords {
   readonly #seat: Seat;
   readonly #tape: StageTape;
   readonly #audit: ReplicaAudit;
-  #count = 0;
+  /** The number of the newest record that was signed. */
+  #last = 0;
 
   constructor(config: ReplicaConfig, session: SessionId, seat: Seat, tape: StageTape, audit: ReplicaAudit) {
     this.#config = config;
@@ -42,21 +43,25 @@ export class ReplicaRecords {
   /**
    * Has all positions signed that were committed to, or all that were computed where nothing is checked: first the claim for
    * credit, then the attestation. Null for an end that is no longer the end, or that a cut has taken in the meantime. Throws
-   * `bad-message` for one that never was, `rate-limited` for more than a session may have.
+   * `bad-message` for one that never was or a number that was given before, `rate-limited` for more than a session may have.
    */
   sign(record: Extract<PeerMessage, { type: 'record' }>, wallMs: number): RecordSigning | null {
-    const { end, salt } = record;
+    const { end, number, salt } = record;
     const { committedEnd, mostCommitted, isAudited } = this.#audit;
     const { computed, mostComputed } = this.#tape;
     if (end > (isAudited ? mostCommitted : mostComputed)) {
       throw new ChorusError('bad-message', 'a record was asked for of what was not committed to');
     }
     if (end !== (isAudited ? committedEnd : computed)) return null;
-    if (this.#count === MAX_RECORDS) {
+    if (number > MAX_RECORDS) {
       throw new ChorusError('rate-limited', `one record more than ${MAX_RECORDS}; a session has no more`);
     }
-    this.#count += 1;
-    const payload = attestationStatement(this.#run(end), salt, wallMs);
+    // Two records of one number could carry two receipts that contradict each other.
+    if (number <= this.#last) {
+      throw new ChorusError('bad-message', `record ${number} was asked for after record ${this.#last}`);
+    }
+    this.#last = number;
+    const payload = attestationStatement({ ...this.#run(end), record: number }, salt, wallMs);
     const attestation = preAuthEncoding(STATEMENT_PAYLOAD_TYPE, payload);
     const claim = this.#claim(record);
     this.#tape.claimed(end);
@@ -104,7 +109,7 @@ export class ReplicaRecords {
     }
   }
 
-  #run(end: number): StageRun {
+  #run(end: number): Omit<StageRun, 'record'> {
     const { loaded, backend } = this.#config;
     const { model, range, manifest } = loaded;
     const { stage, role } = this.#seat;

@@ -2,7 +2,8 @@ import type { z } from 'zod';
 import { openEnvelope } from '../crypto/dsse.ts';
 import { envelopeSchema, type Envelope } from '../crypto/envelope.ts';
 import { digestOf, type VerifySignature } from '../crypto/identity.ts';
-import { ChorusError } from '../errors.ts';
+import { parseStrictJson } from '../crypto/strict-json.ts';
+import { ChorusError, toChorusError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { manifestSchema, type Manifest, MANIFEST_PAYLOAD_TYPE } from '../model/manifest.ts';
@@ -53,9 +54,9 @@ function parseJson<Schema extends z.ZodType>(
 ): z.output<Schema> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    throw new ChorusError(code, `the ${what} is not JSON`);
+    value = parseStrictJson(bytes);
+  } catch (thrown) {
+    throw new ChorusError(code, `the ${what} cannot be read: ${toChorusError(thrown).message}`);
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

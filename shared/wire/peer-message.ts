@@ -74,6 +74,8 @@ export type PeerMessage =
       readonly type: 'record';
       readonly session: SessionId;
       readonly end: number;
+      /** Which record of the session this is to be, from 1 on. */
+      readonly number: number;
       readonly salt: Uint8Array<ArrayBuffer>;
       readonly seed: Uint8Array<ArrayBuffer>;
     }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { digestSchema, peerIdSchema } from '../ids.ts';
 import { MAX_LISTED_RECEIPTS } from '../limits.ts';
-import { tierSchema } from '../receipt/receipt.ts';
+import { tierSchema } from '../receipt/finding-form.ts';
 
 const DEFAULT_PAGE = 50;
 

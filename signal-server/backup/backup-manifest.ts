@@ -3,8 +3,8 @@ import { utf8 } from '#shared/bytes.ts';
 import { openEnvelope, signEnvelope } from '#shared/crypto/dsse.ts';
 import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import type { Identity } from '#shared/crypto/identity.ts';
+import { parseStrictJson, parseStrictText } from '#shared/crypto/strict-json.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
-import { ChorusError } from '#shared/errors.ts';
 import { parseForm } from '#shared/form-words.ts';
 import { digestSchema } from '#shared/ids.ts';
 
@@ -39,16 +39,8 @@ export function signManifest(manifest: BackupManifest, identity: Identity): Prom
 
 /** Reads the text of a signed manifest. Throws `bad-signature` if it is not by this key, and `bad-message` for what is none. */
 export async function openManifest(text: string, publicKey: Uint8Array<ArrayBuffer>): Promise<BackupManifest> {
-  const envelope = parseForm(envelopeSchema, parseJson(text), 'the envelope', 'bad-message');
+  const envelope = parseForm(envelopeSchema, parseStrictText(text), 'the envelope', 'bad-message');
   const payload = await openEnvelope(envelope, PAYLOAD_TYPE, publicKey, verifySignature);
-  const signed = parseJson(new TextDecoder().decode(payload));
+  const signed = parseStrictJson(payload);
   return parseForm(manifestSchema, signed, 'what was signed', 'bad-message');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ChorusError('bad-message', 'it is not JSON');
-  }
 }

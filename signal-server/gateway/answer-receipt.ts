@@ -11,6 +11,7 @@ import {
   type ReceiptVerdict,
   type SignedReceipt,
 } from '#shared/receipt/build/make-receipt.ts';
+import { PreviousReceipts } from '#shared/receipt/build/previous-receipts.ts';
 import { isTold } from '../machine/storage-state.ts';
 import type { ReceiptDesk } from '../receipts/receipt-desk.ts';
 import type { GatewayModel } from './gateway-models.ts';
@@ -57,10 +58,12 @@ export interface ReceiptGiverDeps {
 }
 
 export function createReceiptGiver({ serverKey, desk, clock, random, log }: ReceiptGiverDeps): GiveReceipt {
+  const previous = new PreviousReceipts();
+
   function make({ model, identity, ...answer }: GatewayAnswer): Promise<SignedReceipt> {
     return makeReceipt(answer, {
       ...{ manifest: model.manifest, manifestDigest: model.digest, text: model.text },
-      ...{ requester: { kind: 'gateway', identity }, serverKey, random, verify },
+      ...{ requester: { kind: 'gateway', identity }, serverKey, random, verify, previous },
     });
   }
 

@@ -4,6 +4,7 @@ import { utf8 } from '#shared/bytes.ts';
 import { openEnvelope, signEnvelope } from '#shared/crypto/dsse.ts';
 import { envelopeSchema, type Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { parseStrictJson } from '#shared/crypto/strict-json.ts';
 import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { parseForm } from '#shared/form-words.ts';
@@ -122,7 +123,7 @@ export class ModelCatalog {
     if (bytes.length > MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the manifest is too large');
     const manifest = parseForm(
       manifestSchema,
-      JSON.parse(new TextDecoder().decode(bytes)),
+      parseStrictJson(bytes),
       'the manifest',
       'bad-manifest',
     );

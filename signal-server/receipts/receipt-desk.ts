@@ -6,7 +6,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import { CLOCK_SKEW_MS, MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import { formatVerifierKey } from '#shared/log/signed-note.ts';
-import { parseReceiptFile, parseStatement, receiptId } from '#shared/receipt/read-receipt.ts';
+import { fileOf, parseReceiptFile, parseStatement, receiptId, versionOf } from '#shared/receipt/read-receipt.ts';
 import { entryOf } from '#shared/receipt/receipt-entry.ts';
 import type { ReceiptFile, ReceiptPredicate, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
@@ -125,7 +125,7 @@ export class ReceiptDesk {
     if (stored === null) return null;
     const { index, envelope } = stored;
     if (envelope === null) return { index, file: null };
-    return { index, file: await this.#withProof({ format: 'chorus-receipt/1', envelope, proof: null }, index, 0) };
+    return { index, file: await this.#withProof(fileOf(envelope), index, 0) };
   }
 
   /** The state of the log, as it is told. */
@@ -170,6 +170,7 @@ export class ReceiptDesk {
   async #verified(file: ReceiptFile): Promise<ReceiptPredicate> {
     const statement = statementIn(file);
     const { predicate } = statement;
+    if (versionOf(statement) === 1) throw refusal('version', 'receipts of version 1 are no longer logged: update');
     this.#checkOurs(predicate);
     // A receipt without a route of this server gets no further than its signature.
     const { checks } = await verifyReceipt({ receipt: file, verify, stopsAtFailure: true });
@@ -215,7 +216,7 @@ export class ReceiptDesk {
   }
 
   async #enter(id: Digest, file: ReceiptFile, predicate: ReceiptPredicate): Promise<number> {
-    const { requester, session, finishedAt } = predicate;
+    const { requester, session, record, finishedAt } = predicate;
     const { clock, config, log, store } = this.#deps;
     const known = await store.get(id, log.verifierKey);
     if (known !== null) return known.index;
@@ -227,9 +228,11 @@ export class ReceiptDesk {
     let index: number;
     try {
       const at = { log: log.verifierKey, logSize: log.status.size, atMs: clock.wallMs() };
-      const begun = { id, session, envelope: file.envelope, ...at };
-      if (!(await store.begin(begun, config.limits.receiptsPerSession))) {
-        throw new ChorusError('rate-limited', 'this session has too many receipts');
+      const begun = { id, session, record: record!, envelope: file.envelope, ...at };
+      const beginning = await store.begin(begun, config.limits.receiptsPerSession);
+      if (beginning === 'full') throw new ChorusError('rate-limited', 'this session has too many receipts');
+      if (beginning === 'contradicted') {
+        throw refusal('record', `another receipt of its session says that it is record ${record!.number}, or follows it`);
       }
       index = await this.#append(id, predicate);
     } finally {
@@ -269,7 +272,7 @@ export class ReceiptDesk {
 function parse(envelope: unknown): ReceiptFile {
   let file: ReceiptFile;
   try {
-    file = parseReceiptFile({ format: 'chorus-receipt/1', envelope, proof: null });
+    file = fileOf(parseReceiptFile({ format: 'chorus-receipt/2', envelope, proof: null }).envelope);
   } catch (thrown) {
     throw refusal('format', toChorusError(thrown).message);
   }

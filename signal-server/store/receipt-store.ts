@@ -16,6 +16,8 @@ export interface PendingReceipt {
 }
 
 export interface BegunReceipt extends PendingReceipt {
+  /** Its place among those of its session. */
+  readonly record: { readonly number: number; readonly previous: Digest | null };
   readonly envelope: Envelope;
   readonly atMs: number;
 }
@@ -27,12 +29,15 @@ export interface StoredReceipt {
   readonly envelope: Envelope | null;
 }
 
+/** `contradicted`: another receipt of its session has its number, or the one just before or after it is linked to another. */
+export type Beginning = 'begun' | 'full' | 'contradicted';
+
 export interface ReceiptAppends {
   /**
-   * Takes the place of what there was of this receipt. False, and nothing happens, where `most` receipts of its session
-   * are there already, those that were begun included: counting and beginning are one step.
+   * Takes the place of what there was of this receipt. Nothing happens where `most` receipts of its session are there
+   * already, those that were begun included, or where one of them contradicts it: looking and beginning are one step.
    */
-  begin(receipt: BegunReceipt, most: number): Promise<boolean>;
+  begin(receipt: BegunReceipt, most: number): Promise<Beginning>;
   /** The log has the receipt, as this entry. */
   confirm(id: Digest, index: number): Promise<void>;
   /** Drops a receipt that did not get into the log. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest, SessionId } from '#shared/ids.ts';
-import type { BegunReceipt, ReceiptStore } from '../../signal-server/store/receipt-store.ts';
+import type { Beginning, BegunReceipt, ReceiptStore } from '../../signal-server/store/receipt-store.ts';
 import { overwrite, type OpenedStore } from './opened-store.ts';
 
 const [log, otherLog] = ['log.example+1+AA==', 'log.example+2+AA=='];
@@ -14,6 +14,7 @@ const envelopeOf = (n: number, length = 4) => ({
 });
 const receiptOf = (n: number, more: Partial<BegunReceipt> = {}): BegunReceipt => ({
   ...{ id: idOf(n), session, log, logSize: n, atMs: n, envelope: envelopeOf(n) },
+  record: { number: n + 1, previous: n === 0 ? null : idOf(n - 1) },
   ...more,
 });
 
@@ -38,8 +39,8 @@ export function describeReceiptStore(name: string, open: () => Promise<OpenedSto
       Promise.all(Array.from({ length: count }, async (_, n) => (await store.get(idOf(n), log))?.envelope));
 
     it('are pending from their beginning until the log has them, also after a restart', async () => {
-      expect(await store.begin(receiptOf(7), MANY)).toBe(true);
-      expect(await store.begin(receiptOf(3), MANY)).toBe(true);
+      expect(await store.begin(receiptOf(7), MANY)).toBe('begun');
+      expect(await store.begin(receiptOf(3), MANY)).toBe('begun');
       expect(await store.get(idOf(7), log)).toBeNull();
       store = await opened.reopen();
       expect(await store.pending()).toEqual([
@@ -68,6 +69,18 @@ export function describeReceiptStore(name: string, open: () => Promise<OpenedSto
       expect(await pendingIds()).toEqual([]);
     });
 
+    it.each<[string, BegunReceipt['record'], Beginning]>([
+      ['the number of another', { number: 2, previous: idOf(0) }, 'contradicted'],
+      ['another before it than the one that is there', { number: 3, previous: idOf(9) }, 'contradicted'],
+      ['the number before one that names another', { number: 1, previous: null }, 'contradicted'],
+      ['the next number, and names the one before it', { number: 3, previous: idOf(1) }, 'begun'],
+      ['a number that others lie between', { number: 4, previous: idOf(9) }, 'begun'],
+    ])('do not contradict each other within a session: one has %s', async (_, record, beginning) => {
+      await logged(1, { record: { number: 2, previous: idOf(0) } });
+      expect(await store.begin(receiptOf(5, { record }), MANY)).toBe(beginning);
+      expect(await store.begin(receiptOf(6, { record, session: otherSession }), MANY)).toBe('begun');
+    });
+
     it('are gone once they are abandoned', async () => {
       await store.begin(receiptOf(1), MANY);
       await store.abandon(idOf(1));
@@ -79,12 +92,12 @@ export function describeReceiptStore(name: string, open: () => Promise<OpenedSto
     it('are at most so many of a session, those that come together and those that were begun included', async () => {
       await logged(0);
       const begun = await Promise.all([1, 2, 3].map((n) => store.begin(receiptOf(n), 3)));
-      expect(begun).toEqual([true, true, false]);
+      expect(begun).toEqual(['begun', 'begun', 'full']);
       expect(await pendingIds()).toEqual([idOf(1), idOf(2)]);
-      expect(await store.begin(receiptOf(4, { session: otherSession }), 1)).toBe(true);
+      expect(await store.begin(receiptOf(4, { session: otherSession }), 1)).toBe('begun');
       await store.abandon(idOf(2));
-      expect(await store.begin(receiptOf(5), 3)).toBe(true);
-      expect(await store.begin(receiptOf(6), 3)).toBe(false);
+      expect(await store.begin(receiptOf(5), 3)).toBe('begun');
+      expect(await store.begin(receiptOf(6), 3)).toBe('full');
     });
 
     it('are dropped when they are old, unless they are on their way', async () => {

@@ -13,6 +13,7 @@ export function madeEntry(n: number, more: Partial<ReceiptEntry> = {}): ReceiptE
     manifest: MODELS.wren,
     tier: 'checked',
     requester: digestOf(utf8('requester')) as string as PeerId,
+    record: null,
     finishedAt: `${new Date(Date.UTC(2026, 2, 1, 0, n)).toISOString().slice(0, 19)}Z`,
     ...more,
   };

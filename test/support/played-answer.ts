@@ -120,6 +120,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
           stage,
           range,
           role: place === 0 ? 'primary' : 'shadow',
+          record: 1,
           model: route.model,
           numericClass,
           runtime: { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion },
@@ -153,6 +154,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     tier: 'checked',
     counts: { checked: spans.length, settled: 0, unchecked: 0, disputed: 0 },
     faults: [],
+    record: 1,
     attestations,
     startedAtMs: ISSUED_AT_MS + 500,
     finishedAtMs: ISSUED_AT_MS + 1_900,
@@ -167,6 +169,7 @@ export async function playAnswer(people: People, play: Play): Promise<Played> {
     requester: { kind: 'cli', identity: people.requester },
     serverKey: people.server.publicKey,
     random: (bytes) => new Uint8Array(bytes),
+    previous: null,
     verify: verifySignature,
   };
   const receipt = await logReceipt(people, await signReceipt(await buildReceipt(parts), people.requester));

@@ -20,7 +20,7 @@ import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import { ROUTE_PAYLOAD_TYPE, type Route } from '#shared/route/route.ts';
 import { CHAIN_START, foldRows, ShapeChain } from '#shared/rows/row-chain.ts';
 import { encodeTokens } from '#shared/rows/rows.ts';
-import { textOf } from '#shared/text/prompt.ts';
+import { textOf, type Prompt } from '#shared/text/prompt.ts';
 import { cosignatureOf, logKeyOf, signatureOf, treeOf, witnessKeyOf } from './signed-notes.ts';
 import { smallManifest } from './small-manifest.ts';
 import { makeIdentities } from './test-identity.ts';
@@ -64,6 +64,7 @@ export interface GivenAnswer {
   readonly people: People;
   readonly parts: ReceiptParts;
   readonly prompt: string;
+  readonly pieces: Prompt;
   readonly answer: string;
   readonly tokens: readonly number[];
   readonly salt: Uint8Array<ArrayBuffer>;
@@ -97,8 +98,9 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     anchor: new Uint8Array(32).fill(9),
     positions,
     runs,
-    ...verdicts(route, positions, manifest.config),
+    ...verdicts(route, { positions, promptTokens: promptTokens.length }, manifest.config),
     faults: [],
+    record: 1,
     attestations: await attest(people, route, { tokens, positions, runs, salt, promptTokens: promptTokens.length }),
     startedAtMs: ISSUED_AT_MS + 1_000,
     finishedAtMs: ISSUED_AT_MS + 9_400,
@@ -113,9 +115,10 @@ export async function giveAnswer(people: People): Promise<GivenAnswer> {
     requester: { kind: 'tab', identity: people.requester },
     serverKey: people.server.publicKey,
     random: (bytes) => new Uint8Array(bytes).fill(3),
+    previous: null,
     verify: verifySignature,
   };
-  return { people, parts, prompt, answer, tokens, salt };
+  return { people, parts, prompt, pieces: asked, answer, tokens, salt };
 }
 
 function routeOf({ requester, replicas: [a, b, c, d] }: People, model: Route['model'], capacity: number): Route {
@@ -158,32 +161,47 @@ function runsOf(promptTokens: number, positions: number): FedRun[] {
 }
 
 /** Spans of a chunk each, all of them checked. */
-function verdicts(route: Route, positions: number, size: ModelSize): Pick<Evidence, 'spans' | 'tier' | 'counts'> {
-  const findings: Finding[] = route.stages.map(({ primary, shadows: [shadow], range }, stage) => ({
-    shadow: shadow!.id,
-    shadowClass: shadow!.numericClass,
-    outcome: 'agreed',
-    isExact: stage === 0,
-    closeness: stage === 0 ? EXACT : { median: 1e-7, p95: 2e-7, max: 2e-7, bias: 1e-9, norm: 1, tokenGap: 0 },
-    threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden', size),
-    draws: null,
-  }));
-  const stages: StageCheck[] = route.stages.map(({ range, primary: { id, numericClass } }, stage) => {
-    return {
-      stage,
+function verdicts(
+  route: Route,
+  { positions, promptTokens }: Pick<Ran, 'positions' | 'promptTokens'>,
+  size: ModelSize,
+): Pick<Evidence, 'spans' | 'tier' | 'counts'> {
+  const finding = (stage: number, end: number): Finding => {
+    const {
+      primary,
+      shadows: [shadow],
       range,
-      tier: 'checked',
-      primary: id,
-      primaryClass: numericClass,
-      findings: [findings[stage]!],
-      arbiter: null,
-      reason: null,
-      drawnBy: null,
+    } = route.stages[stage]!;
+    // A head gives no rows before the last token of the prompt: of none, none differ.
+    const isExact = stage === 0 || end < promptTokens;
+    return {
+      shadow: shadow!.id,
+      shadowClass: shadow!.numericClass,
+      outcome: 'agreed',
+      isExact,
+      closeness: isExact ? EXACT : { median: 1e-7, p95: 2e-7, max: 2e-7, bias: 1e-9, norm: 1, tokenGap: 0 },
+      threshold: thresholdFor(primary.numericClass, shadow!.numericClass, range.head ? 'logits' : 'hidden', size),
+      draws: null,
     };
-  });
+  };
+  const stagesOf = (end: number): StageCheck[] =>
+    route.stages.map(({ range, primary: { id, numericClass } }, stage) => {
+      return {
+        stage,
+        range,
+        tier: 'checked',
+        primary: id,
+        primaryClass: numericClass,
+        findings: [finding(stage, end)],
+        arbiter: null,
+        reason: null,
+        drawnBy: null,
+      };
+    });
   const spans: SpanCheck[] = [];
   for (let start = 0; start < positions; start += 32) {
-    spans.push({ start, end: Math.min(start + 32, positions), tier: 'checked', stages });
+    const end = Math.min(start + 32, positions);
+    spans.push({ start, end, tier: 'checked', stages: stagesOf(end) });
   }
   return { spans, tier: 'checked', counts: { checked: spans.length, settled: 0, unchecked: 0, disputed: 0 } };
 }
@@ -214,6 +232,7 @@ async function attest(people: People, route: Route, ran: Ran): Promise<Evidence[
           stage,
           range,
           role: isPrimary ? 'primary' : 'shadow',
+          record: 1,
           model: route.model,
           numericClass,
           runtime: { name: 'onnxruntime-web', version: '1.30.0' },

@@ -32,10 +32,19 @@ export async function receiptOf(
     requester: { kind: 'tab', identity },
     serverKey: serverIdentity.publicKey,
     random: (count) => new Uint8Array(count).fill(3),
+    previous: null,
     verify: toyVerify,
   });
   const receipt = await signReceipt(statement, identity);
-  const verification = await verifyReceipt({ receipt, answer, prompt, salt, tokens, verify: toyVerify });
+  const verification = await verifyReceipt({
+    receipt,
+    answer,
+    prompt,
+    pieces: toyText.textPrompt(prompt),
+    salt,
+    tokens,
+    verify: toyVerify,
+  });
   return { predicate: statement.predicate, verification };
 }
 

@@ -4,7 +4,8 @@ import { CHECK_FAILURES, TIERS, UNCHECKED_REASONS } from '#shared/judge/finding.
 import { MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES } from '#shared/limits.ts';
 import { stageRangeSchema } from '#shared/model/stage.ts';
 import { SALT_BYTES } from '#shared/receipt/evidence/salted.ts';
-import { closenessSchema, drawsSchema, limitsSchema, receiptFileSchema } from '#shared/receipt/receipt.ts';
+import { closenessSchema, drawsSchema, limitsSchema } from '#shared/receipt/finding-form.ts';
+import { receiptFileSchema } from '#shared/receipt/receipt.ts';
 import { routeSchema } from '#shared/route/route.ts';
 import { keptErrorSchema, MAX_REASON } from './kept-conversation.ts';
 
@@ -71,6 +72,14 @@ const madeReceiptSchema = z.object({
       .string()
       .max(16 * 1024 * 1024)
       .nullable(),
+    /** Of receipts that were kept before there was a second version of them there are none. */
+    pieces: z
+      .object({
+        isRendered: z.boolean(),
+        pieces: z.array(z.object({ text: z.string().max(16 * 1024 * 1024), isMarker: z.boolean() })).max(MAX_POSITIONS),
+      })
+      .nullable()
+      .default(null),
     tokens: z.array(z.int().min(0).max(0xffff_ffff)).max(MAX_POSITIONS),
   }),
 });

@@ -2,6 +2,7 @@ import type { RandomBytes } from '#shared/clock.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
+import { PreviousReceipts } from '#shared/receipt/build/previous-receipts.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import { openManifest } from '#shared/route/open-signed.ts';
 import type { ChatMessage } from '#shared/text/model-text.ts';
@@ -38,6 +39,7 @@ export async function openNetworkChat(
   const conversation = joined.requester.openConversation({ manifest, digest: model });
   const receipts: TabReceiptDeps = {
     ...{ identity, serverKey, manifest, manifestDigest: model, text, random, verify, postReceipt, holdProof },
+    previous: new PreviousReceipts(),
   };
 
   async function* answer(

@@ -1,3 +1,4 @@
+import { parseStrictJson } from '#shared/crypto/strict-json.ts';
 import { toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
@@ -18,7 +19,7 @@ export async function openPromptMeter(
   signal: AbortSignal,
 ): Promise<PromptMeter> {
   const bytes = manifestBytes(await fetchManifest(model, signal), model);
-  const manifest = manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  const manifest = manifestSchema.parse(parseStrictJson(bytes));
   const { maxPositions } = manifest.config;
   return promptMeter(await loadModelText(manifest, storage, signal), maxPositions);
 }

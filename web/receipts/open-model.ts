@@ -2,6 +2,7 @@ import { openEnvelope } from '#shared/crypto/dsse.ts';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import { digestOf, type VerifySignature } from '#shared/crypto/identity.ts';
 import { publicKeyHint, rawPublicKey } from '#shared/crypto/public-key-pem.ts';
+import { parseStrictJson } from '#shared/crypto/strict-json.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
 import { manifestSchema, type BlobRef, type Manifest, MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
@@ -55,7 +56,7 @@ export async function openModel(digest: Digest, deps: OpenModelDeps, signal: Abo
 
 function parseManifest(bytes: Uint8Array<ArrayBuffer>): Manifest {
   try {
-    return manifestSchema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    return manifestSchema.parse(parseStrictJson(bytes));
   } catch {
     throw new ChorusError('bad-manifest', 'the manifest of this digest is none that this page can read');
   }

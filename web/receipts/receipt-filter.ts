@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { digestSchema, shortId, type Digest } from '#shared/ids.ts';
 import type { Tier } from '#shared/judge/finding.ts';
-import { tierSchema } from '#shared/receipt/receipt.ts';
+import { tierSchema } from '#shared/receipt/finding-form.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
 import type { ModelSummary } from '#shared/wire/model-list.ts';
 import type { ListedReceipt, ReceiptFilter } from '#shared/wire/receipt-list.ts';

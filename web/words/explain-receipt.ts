@@ -34,6 +34,10 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
     failure: 'This is not the prompt that was asked, or the salt belongs to another receipt',
   },
   tokens: { title: 'The tokens', failure: 'These are not the tokens of this receipt' },
+  request: {
+    title: 'What is said of the request can be',
+    failure: 'This receipt tells of a request that cannot be',
+  },
   'route-signature': {
     title: 'Signature of the server on the route',
     failure: 'The server’s signature on the route is false',
@@ -87,7 +91,7 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
 /** The checks in the parts in which they are shown. */
 export const CHECK_GROUPS: readonly { readonly title: string; readonly names: readonly CheckName[] }[] = [
   { title: 'The file', names: ['format', 'statement', 'requester-signature'] },
-  { title: 'Question and answer', names: ['answer', 'prompt', 'tokens'] },
+  { title: 'Question and answer', names: ['answer', 'prompt', 'tokens', 'request'] },
   { title: 'The route', names: ['route-signature', 'route-match', 'draw', 'model', 'times'] },
   {
     title: 'The work',
@@ -113,7 +117,7 @@ export interface VerdictText {
 }
 
 /** The outcome of a verification: a sentence, and what it means. */
-export function explainVerification({ checks, summary }: Verification): VerdictText {
+export function explainVerification({ checks, summary, standing }: Verification): VerdictText {
   const failed = checks.filter(({ status }) => status === 'failed');
   const [first] = failed;
   if (first !== undefined) {
@@ -125,28 +129,29 @@ export function explainVerification({ checks, summary }: Verification): VerdictT
   const made = `${plural(passed, 'check')} passed${open === 0 ? '.' : `; for ${open} something is not at hand.`}`;
   const { tone, title, text } = VALID[summary?.tier ?? 'unchecked'];
   const said = summary?.tier === 'unchecked' ? `It says of the work: ${uncheckedWork(summary)}.` : text;
-  return { tone, title, text: `${said} ${made}` };
+  const word = standing === null ? '' : ` ${standing.sentence.slice(standing.sentence.indexOf('This is'))}`;
+  return { tone: standing !== null && standing.known.length === 0 ? 'warm' : tone, title, text: `${said} ${made}${word}` };
 }
 
 const VALID: Readonly<Record<Tier, VerdictText>> = {
   checked: {
     tone: 'calm',
-    title: 'Nothing in this receipt is wrong',
+    title: 'Checked, on the word of those who signed it',
     text: `Of every chunk of its work it says: ${TIER_MEANINGS.checked}.`,
   },
   settled: {
     tone: 'calm',
-    title: 'Nothing in this receipt is wrong',
+    title: 'Settled, on the word of those who signed it',
     text: `Of some of its work it says: ${TIER_MEANINGS.settled}.`,
   },
   unchecked: {
     tone: 'warm',
-    title: 'Nothing in this receipt is wrong, but not all work was checked',
+    title: 'No check failed, but not all work was checked',
     text: `Of some of it, it says: ${TIER_MEANINGS.unchecked}.`,
   },
   disputed: {
     tone: 'warm',
-    title: 'Nothing in this receipt is wrong, and it tells of a dispute',
+    title: 'No check failed, and it tells of a dispute',
     text: `Of some of its work it says: ${TIER_MEANINGS.disputed}.`,
   },
 };

@@ -11,11 +11,18 @@ import type { Manifest } from '../../model/manifest.ts';
 import { routeSchema, isWithinRoute } from '../../route/route.ts';
 import { SAMPLER } from '../../rows/sampler.ts';
 import type { ModelText } from '../../text/model-text.ts';
+import { promptBytes } from '../../text/prompt-bytes.ts';
 import { textOf, type Prompt } from '../../text/prompt.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { packRuns } from '../evidence/runs.ts';
 import { salted, saltedTokens } from '../evidence/salted.ts';
-import { receiptStatementSchema, type ReceiptFile, type ReceiptPredicate, type ReceiptStatement } from '../receipt.ts';
+import {
+  receiptStatementSchema,
+  type ReceiptFile,
+  type ReceiptPredicate,
+  type ReceiptStatement,
+  type WrittenStatement,
+} from '../receipt.ts';
 import { RECEIPT_TYPE, timeOf } from '../statement-form.ts';
 import { judgedSpans, signedStages } from './receipt-stages.ts';
 
@@ -40,6 +47,8 @@ export interface ReceiptParts {
   /** Raw key of the server that signed the route, 32 bytes. */
   readonly serverKey: Uint8Array<ArrayBuffer>;
   readonly random: RandomBytes;
+  /** The receipt before it of the same session; null where none was made. */
+  readonly previous: Digest | null;
   readonly verify: VerifySignature;
 }
 
@@ -49,37 +58,47 @@ export interface ReceiptParts {
  * An attestation that does not fit counts as not signed, and a check that no signature bears out as none: the receipt
  * claims only what its reader can verify.
  */
-export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatement> {
+export async function buildReceipt(parts: ReceiptParts): Promise<WrittenStatement> {
   const { evidence, manifest, manifestDigest, requester } = parts;
   await checkText(parts);
   checkSession(parts);
   const { route, salt, tokens, promptTokens, positions } = evidence;
   const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
   const stages = await signedStages(evidence, { model: manifestDigest, runtime }, parts.verify);
-  const { spans, tier, counts } = judgedSpans(evidence.spans, stages);
-  const statement: ReceiptStatement = {
+  const model = {
+    name: manifest.name,
+    manifest: { sha256: manifestDigest },
+    root: { sha256: manifest.source.root },
+    layers: manifest.config.layers,
+    hiddenSize: manifest.config.hiddenSize,
+    quantization: manifest.pins.quantization,
+    runtime,
+  };
+  const { spans, tier, counts } = judgedSpans(evidence.spans, { stages, model });
+  const statement: WrittenStatement = {
     _type: STATEMENT_TYPE,
     subject: [{ name: 'answer', digest: { sha256: digestOf(utf8(parts.answer)) } }],
     predicateType: RECEIPT_TYPE,
     predicate: {
       requester: { id: requester.identity.id, publicKey: toBase64(requester.identity.publicKey), kind: requester.kind },
-      model: {
-        name: manifest.name,
-        manifest: { sha256: manifestDigest },
-        root: { sha256: manifest.source.root },
-        layers: manifest.config.layers,
-        hiddenSize: manifest.config.hiddenSize,
-        quantization: manifest.pins.quantization,
-        runtime,
-      },
+      model,
       request: {
-        prompt: parts.prompt === null ? null : { sha256: salted(salt, utf8(textOf(parts.prompt))) },
-        tokens: { prompt: promptTokens, answer: tokens.length - promptTokens, sha256: saltedTokens(salt, tokens) },
+        prompt:
+          parts.prompt === null
+            ? null
+            : { sha256: salted(salt, promptBytes(parts.prompt)), text: salted(salt, utf8(textOf(parts.prompt))) },
+        tokens: {
+          prompt: promptTokens,
+          answer: tokens.length - promptTokens,
+          fed: saltedTokens(salt, tokens.slice(0, positions)),
+          sha256: saltedTokens(salt, tokens),
+        },
         sampling: { ...evidence.sampling, maxNewTokens: evidence.maxNewTokens, sampler: SAMPLER },
         seedCommitment: evidence.anchor === null ? null : { sha256: toHex(evidence.anchor) },
         nonce: toHex(parts.random(16)),
       },
       session: route.session,
+      record: { number: evidence.record, previous: parts.previous },
       route: { serverKey: toBase64(parts.serverKey), envelope: evidence.envelope },
       positions,
       runs: packRuns(evidence.runs),
@@ -88,7 +107,7 @@ export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatemen
       thresholds: { sha256: CALIBRATION.sha256 },
       verdict: { tier, counts },
       faults: evidence.faults.slice(0, 256).map((fault) => ({ ...fault })),
-      startedAt: timeOf(evidence.startedAtMs),
+      startedAt: timeOf(Math.max(evidence.startedAtMs, route.issuedAtMs)),
       finishedAt: timeOf(evidence.finishedAtMs),
     },
   };
@@ -101,7 +120,7 @@ export async function buildReceipt(parts: ReceiptParts): Promise<ReceiptStatemen
 export async function signReceipt(statement: ReceiptStatement, identity: Identity): Promise<ReceiptFile> {
   const payload = utf8(JSON.stringify(statement));
   const envelope = await signEnvelope(identity, STATEMENT_PAYLOAD_TYPE, payload);
-  return { format: 'chorus-receipt/1', envelope, proof: null };
+  return { format: 'chorus-receipt/2', envelope, proof: null };
 }
 
 /** The texts are those of the tokens. */

@@ -9,6 +9,7 @@ import type { CheckName } from '../verify/check.ts';
 import type { ReceiptSummary } from '../verify/receipt-summary.ts';
 import { verifyReceipt } from '../verify/verify-receipt.ts';
 import { buildReceipt, signReceipt, type ReceiptParts } from './build-receipt.ts';
+import type { PreviousReceipts } from './previous-receipts.ts';
 import type { ReceiptSecrets } from './receipt-secrets.ts';
 
 /** A whole answer as it was given out, and what is in hand of how it was made. */
@@ -18,7 +19,10 @@ export interface EndedAnswer extends Pick<ReceiptParts, 'prompt' | 'answer' | 's
 }
 
 /** The parts that are the same for all receipts of one requester and one model. */
-export type ReceiptMaker = Omit<ReceiptParts, keyof EndedAnswer>;
+export interface ReceiptMaker extends Omit<ReceiptParts, keyof EndedAnswer | 'previous'> {
+  /** What was made of the sessions of this requester before. */
+  readonly previous: PreviousReceipts;
+}
 
 /**
  * The checks of an answer as its receipt has them: no better than those who signed bear out. Whoever shows the answer shows
@@ -38,19 +42,22 @@ export interface SignedReceipt {
 /** Makes and signs the receipt of an answer. Rejects as `buildReceipt` does, and with `check-failed` without evidence. */
 export async function makeReceipt(
   { evidence, ...answer }: EndedAnswer,
-  { requester, ...maker }: ReceiptMaker,
+  { requester, previous: made, ...maker }: ReceiptMaker,
 ): Promise<SignedReceipt> {
   if (evidence === null) throw new ChorusError('check-failed', 'not every chunk of this answer has a verdict');
-  const statement = await buildReceipt({ ...maker, ...answer, evidence, requester });
-  const file = await signReceipt(statement, requester.identity);
-  const { salt, tokens } = evidence;
-  const { spans, verdict } = statement.predicate;
-  return {
-    id: receiptId(file),
-    file,
-    verdict: { ...verdict, spans },
-    secrets: { salt, prompt: answer.prompt && textOf(answer.prompt), tokens },
-  };
+  return made.next(evidence.route.session, async (previous) => {
+    const statement = await buildReceipt({ ...maker, ...answer, evidence, requester, previous });
+    const file = await signReceipt(statement, requester.identity);
+    const { salt, tokens } = evidence;
+    const { spans, verdict } = statement.predicate;
+    const { prompt } = answer;
+    return {
+      id: receiptId(file),
+      file,
+      verdict: { ...verdict, spans },
+      secrets: { salt, prompt: prompt && textOf(prompt), pieces: prompt, tokens },
+    };
+  });
 }
 
 /** A receipt with the proof that it is in a log, and its place there. */

@@ -10,6 +10,7 @@ import {
   type StageCheck,
   type Tier,
 } from '../../judge/finding.ts';
+import { CALIBRATION } from '../../judge/thresholds.ts';
 import { isWithinRoute } from '../../route/route.ts';
 import { mismatchOf, openAttestation } from '../evidence/attest.ts';
 import type { AttestationPredicate } from '../evidence/attestation.ts';
@@ -17,12 +18,14 @@ import { contradictionOf } from '../evidence/contradiction.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { shapeOf } from '../evidence/runs.ts';
 import { saltedTokens } from '../evidence/salted.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
+import type { ReceiptPredicate, WrittenStatement } from '../receipt.ts';
 import { assignedTo } from '../verify/check-route.ts';
+import { tierBorneOut, type TierGrounds } from '../verify/derive-tier.ts';
+import { readRecords } from '../verify/take-apart.ts';
 
 type Stage = ReceiptPredicate['stages'][number];
 type Replica = Stage['replicas'][number];
-type SpanStage = ReceiptPredicate['spans'][number]['stages'][number];
+type SpanStage = WrittenStatement['predicate']['spans'][number]['stages'][number];
 interface Model {
   readonly model: Digest;
   readonly runtime: AttestationPredicate['runtime'];
@@ -62,7 +65,7 @@ async function attestationOf(
   neighbours: Neighbours,
   verify: VerifySignature,
 ): Promise<{ readonly predicate: AttestationPredicate; readonly signed: Replica['signed'] } | null> {
-  const { route, positions, runs } = evidence;
+  const { route, positions, runs, record } = evidence;
   const found = evidence.attestations.find((each) => each.replica === replica);
   if (found === undefined) return null;
   const { publicKey, envelope } = found;
@@ -70,7 +73,7 @@ async function attestationOf(
     const attestation = await openAttestation(envelope, publicKey, verify);
     const { range } = route.stages[stage]!;
     const { session } = route;
-    const expected = { ...model, session, stage, range, role, numericClass, positions, replica };
+    const expected = { ...model, session, stage, range, role, record, numericClass, positions, replica };
     const { predicate } = attestation;
     const fits =
       mismatchOf(attestation, publicKey, expected) === null &&
@@ -96,33 +99,41 @@ function agreesWith(
   return shadow.input.sha256 === primary.input.sha256 && contradictionOf(primary, shadow, { spans, id }) === null;
 }
 
-/** The verdicts: `checked` only where two keys signed that they ran the stage, `settled` only where its primary did. */
+/** The verdicts, of which each tier is what those who signed bear out. */
 export function judgedSpans(
   spans: readonly SpanCheck[],
-  stages: readonly Stage[],
-): { readonly spans: ReceiptPredicate['spans']; readonly tier: Tier; readonly counts: CheckCounts } {
-  const judged = spans.map(({ start, end, stages: checks }) => {
-    const judgedStages = checks.map((check) => judgedStage(check, stages[check.stage]!));
+  { stages, model }: Pick<ReceiptPredicate, 'stages' | 'model'>,
+): { readonly spans: WrittenStatement['predicate']['spans']; readonly tier: Tier; readonly counts: CheckCounts } {
+  const told = spans.map(({ start, end, tier, stages: checks }) => ({ start, end, tier, stages: checks.map(toldStage) }));
+  const grounds = {
+    ...readRecords({ stages, spans: told }),
+    predicate: { stages, model, thresholds: { sha256: CALIBRATION.sha256 } },
+    holdings: { calibrations: [CALIBRATION] },
+  };
+  const judged = told.map(({ start, end, stages: checks }) => {
+    const judgedStages = checks.map((check) => borneOut(grounds, { start, end }, check));
     return { start, end, tier: lowestTier(judgedStages.map(({ tier }) => tier)), stages: judgedStages };
   });
   const tiers = judged.map(({ tier }) => tier);
   return { spans: judged, tier: lowestTier(tiers), counts: countTiers(tiers) };
 }
 
-function judgedStage(check: StageCheck, { replicas }: Stage): SpanStage {
-  const { stage, tier, findings, arbiter, primary, reason, drawnBy } = check;
-  const hasSigned = (id: string) => replicas.some((replica) => replica.id === id && replica.signed !== null);
-  const isAgreed = findings.some(({ shadow }) => hasSigned(shadow));
-  const isBorneOut = hasSigned(primary) && (tier === 'settled' || isAgreed);
-  const isLowered = (tier === 'checked' || tier === 'settled') && !isBorneOut;
+function toldStage({ stage, tier, findings, arbiter, reason, drawnBy }: StageCheck): SpanStage {
   return {
     stage,
-    tier: isLowered ? 'unchecked' : tier,
+    tier,
     findings: findings.map(findingOf),
-    arbiter: arbiter === null ? null : { ...arbiter },
-    reason: isLowered ? 'not-signed' : reason,
+    arbiter: arbiter === null ? null : { ...arbiter, signed: null },
+    reason,
     drawnBy,
   };
+}
+
+/** The verdict as it is borne out, and no better than it was found: a token may be anything for what came before it. */
+function borneOut(grounds: TierGrounds, span: Pick<SpanCheck, 'start' | 'end'>, told: SpanStage): SpanStage {
+  const { tier, reason } = tierBorneOut(grounds, span, told);
+  const isLower = told.tier === 'unchecked' && told.reason !== null && reason === null;
+  return isLower ? told : { ...told, tier, reason };
 }
 
 function findingOf({ shadow, outcome, isExact, closeness, threshold, draws }: Finding): SpanStage['findings'][number] {

@@ -4,10 +4,16 @@ import { peerIdOf, type VerifySignature } from '../../crypto/identity.ts';
 import { openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { Digest, PeerId, SessionId } from '../../ids.ts';
+import { engineModuleOf, isModuleOf } from '../../judge/numeric-class.ts';
 import { CHUNK_POSITIONS } from '../../limits.ts';
 import type { StageRange } from '../../model/stage.ts';
 import { ATTESTATION_TYPE, timeOf } from '../statement-form.ts';
-import { attestationSchema, type Attestation, type AttestationPredicate } from './attestation.ts';
+import {
+  anyAttestationSchema,
+  type Attestation,
+  type AttestationPredicate,
+  type WrittenAttestation,
+} from './attestation.ts';
 import { salted } from './salted.ts';
 
 /** A replica's knowledge of its part in a session, when it is asked for its record. */
@@ -16,6 +22,8 @@ export interface StageRun {
   readonly stage: number;
   readonly range: StageRange;
   readonly role: AttestationPredicate['role'];
+  /** The number of this record in its session. */
+  readonly record: number;
   /** Digest of the manifest. */
   readonly model: Digest;
   readonly numericClass: string;
@@ -39,12 +47,13 @@ export function attestedEnds(positions: number): number[] {
  * in-toto Statement. The salt is the requester's.
  */
 export function attestationStatement(
-  { session, stage, range, role, model, numericClass, runtime, positions, inputAt, outputAt, runsAt }: StageRun,
+  { session, stage, range, role, record, model, numericClass, runtime, positions, inputAt, outputAt, runsAt }: StageRun,
   salt: Uint8Array<ArrayBuffer>,
   attestedAtMs: number,
 ): Uint8Array<ArrayBuffer> {
   const outputs = attestedEnds(positions).map((end) => ({ end, sha256: salted(salt, outputAt(end)) }));
-  const statement: Attestation = {
+  const engine = engineModuleOf(numericClass);
+  const statement: WrittenAttestation = {
     _type: STATEMENT_TYPE,
     subject: [{ name: outputName(stage), digest: { sha256: outputs.at(-1)!.sha256 } }],
     predicateType: ATTESTATION_TYPE,
@@ -53,8 +62,10 @@ export function attestationStatement(
       stage,
       range,
       role,
+      record,
       model,
       numericClass,
+      engine: engine === null ? null : { sha256: engine },
       runtime,
       positions,
       input: { sha256: salted(salt, inputAt(positions)) },
@@ -73,6 +84,8 @@ export type ExpectedAttestation = Pick<
 > & {
   readonly replica: PeerId;
   readonly runtime: AttestationPredicate['runtime'];
+  /** Its number in its session; absent where version 1 is expected, which has none. */
+  readonly record?: number | undefined;
 };
 
 /** The first thing in which an attestation is not the one expected, in words for people; null if there is none. */
@@ -83,8 +96,12 @@ export function mismatchOf(
 ): string | null {
   const { range, runtime } = expected;
   if (peerIdOf(publicKey) !== expected.replica) return 'it is signed with another key';
-  for (const field of ['session', 'stage', 'role', 'model', 'numericClass', 'positions'] as const) {
+  for (const field of ['session', 'stage', 'role', 'record', 'model', 'numericClass', 'positions'] as const) {
     if (predicate[field] !== expected[field]) return `its ${field} is ${predicate[field]}, not ${expected[field]}`;
+  }
+  const { engine } = predicate;
+  if (engine !== undefined && !isModuleOf(predicate.numericClass, engine?.sha256 ?? null)) {
+    return `its engine is not that of the class ${predicate.numericClass}`;
   }
   const isRange = (['start', 'end', 'embedding', 'head'] as const).every((key) => predicate.range[key] === range[key]);
   if (!isRange) return 'it is about another range of layers';
@@ -101,7 +118,7 @@ export function mismatchOf(
 
 /** Reads an attestation without a look at its signature. Throws `bad-message`. */
 export function parseAttestation(payload: Uint8Array<ArrayBuffer>): Attestation {
-  const parsed = attestationSchema.safeParse(parseJsonBytes(payload));
+  const parsed = anyAttestationSchema.safeParse(parseJsonBytes(payload));
   if (parsed.success) return parsed.data;
   throw new ChorusError('bad-message', 'what a replica signed is no attestation');
 }

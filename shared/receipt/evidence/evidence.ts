@@ -41,6 +41,8 @@ export interface Evidence {
     readonly code: CheckFailure;
     readonly isProven: boolean;
   }[];
+  /** The number of this record in its session, from 1 on. */
+  readonly record: number;
   /** The attestations of the replicas that signed. */
   readonly attestations: readonly {
     readonly replica: PeerId;

@@ -93,16 +93,23 @@ export function askWitnesses({ policy, verify }: Holdings): Subject['witnessed']
 }
 
 /** The answer began before it ended, the route was good then, and the replicas signed while it was. */
-export const checkTimes: CheckReceipt = ({ predicate, route, signers }) => {
+export const checkTimes: CheckReceipt = ({ version, predicate, route, signers }) => {
   if (route === null) return refuse('there is no route to compare the times with');
   const [startedMs, finishedMs] = [Date.parse(predicate.startedAt), Date.parse(predicate.finishedAt)];
   demand(startedMs <= finishedMs, 'the answer ended before it began');
   demand(isWithinRoute(route, finishedMs), 'the answer ended when its route was not good');
+  if (version > 1) demand(isWithinRoute(route, startedMs), 'the answer began when its route was not good');
   for (const { replica, attestation } of signers) {
+    const attestedMs = Date.parse(attestation.predicate.attestedAt);
+    const isDuring = attestedMs >= startedMs - CLOCK_SKEW_MS && attestedMs <= finishedMs + CLOCK_SKEW_MS;
+    demand(version === 1 || isDuring, `${replica.id} signed before the answer began, or after it ended`);
     const isGood = isWithinRoute(route, Date.parse(attestation.predicate.attestedAt));
     demand(isGood, `${replica.id} signed when the route was not good`);
   }
-  return `${predicate.startedAt} to ${predicate.finishedAt}, while the route was good`;
+  const { startedAt, finishedAt } = predicate;
+  return version > 1
+    ? `${startedAt} to ${finishedAt}, while the route was good`
+    : `it ended at ${finishedAt}, while the route was good; that it began at ${startedAt} is the requester's word`;
 };
 
 function unlogged({ policy }: Holdings) {

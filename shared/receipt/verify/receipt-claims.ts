@@ -36,9 +36,13 @@ export function claimsOf(subject: Subject, checks: readonly Check[]): Claims {
 
 type Has = (...names: CheckName[]) => boolean;
 
-function provedOfRequest({ predicate }: Subject, has: Has): string[] {
+function provedOfRequest({ predicate, holdings }: Subject, has: Has): string[] {
   const { requester, model } = predicate;
   const proved: string[] = [];
+  const { replayed } = holdings;
+  if (replayed?.isPrompted === true) proved.push('The tokens that were fed are those of the prompt at hand.');
+  if (replayed?.isWhole === true) proved.push('Every token of the answer is what is drawn here with these settings.');
+  if (replayed?.isSpelt === true) proved.push('These tokens spell the answer at hand.');
   if (has('requester-signature')) {
     const who = `${shortId(requester.id)} (${KINDS[requester.kind]})`;
     proved.push(`The key ${who} signed this receipt, and nothing in it was changed since.`);
@@ -158,10 +162,22 @@ function isOpen({ stages }: ReceiptPredicate['spans'][number]): boolean {
   return reasons.every((reason) => reason !== 'alone' && reason !== 'not-signed');
 }
 
-function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
+/** What version 1 has no field for. */
+const NEVER_BOUND = [
+  'Which of several receipts of its session this is: version 1 does not number them, so there may be others of the same answer.',
+  'Which characters of the prompt were markers: version 1 hashes its text as a whole.',
+  'Which engine computed it, beyond the first digits of its digest: version 1 has no more of it.',
+  'That a third which settled a difference was there: version 1 has no signature of it.',
+] as const;
+
+function notProvedOfRequest({ version, predicate, holdings }: Subject, has: Has): string[] {
   const notProved: string[] = [];
+  const { isWhole = false, isSpelt = null, isPrompted = null } = holdings.replayed ?? {};
   if (!has('answer')) notProved.push('Which text the answer is: none was compared.');
   if (!has('prompt')) notProved.push('Which prompt was asked: none was compared.');
+  else if (isPrompted !== true) {
+    notProved.push('That this prompt is what the tokens spell that were fed: the requester says so, and a replay can tell.');
+  }
   const { name, root, manifest } = predicate.model;
   const what = `manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}`;
   notProved.push(
@@ -169,14 +185,20 @@ function notProvedOfRequest({ predicate }: Subject, has: Has): string[] {
       ? 'That the manifest describes the model you think of: compare its digest.'
       : `That ${what}: the requester says so.`,
   );
-  notProved.push('That the model drew these tokens: nobody signs which were drawn. A replay can tell.');
+  if (!isWhole) {
+    notProved.push('That the model drew these tokens: nobody signs which were drawn. A replay can tell.');
+    notProved.push('That these were the sampling settings: the requester says so, and a replay can tell.');
+  }
   const undrawn = has('coverage') ? undrawnTokens(predicate) : 0;
   if (undrawn > 0) {
     notProved.push(
       `Where ${undrawn} of the ${predicate.request.tokens.answer} tokens of the answer come from: these keys were given them, and computed nothing to draw them from.`,
     );
   }
-  notProved.push('That the text is what the tokens spell: the requester says so, and a replay can tell.');
+  if (isSpelt !== true) {
+    notProved.push('That the text is what the tokens spell: the requester says so, and a replay can tell.');
+  }
+  if (version === 1) notProved.push(...NEVER_BOUND);
   if (predicate.requester.kind === 'gateway') {
     notProved.push('Which client asked: the gateway is the requester here, and saw the prompt and the answer.');
   }

@@ -1,14 +1,20 @@
-import type { PeerId } from '../../ids.ts';
+import type { PeerId, SessionId } from '../../ids.ts';
 import type { Tier } from '../../judge/finding.ts';
 import type { StageRange } from '../../model/stage.ts';
-import type { ReceiptPredicate } from '../receipt.ts';
+import type { ReceiptPredicate, ReceiptVersion } from '../receipt.ts';
 import { logPosition } from './check-log.ts';
 import type { Subject } from './check.ts';
 
 /** The content of a receipt, for a picture of it. It is as true as the checks say. */
 export interface ReceiptSummary {
   readonly model: ReceiptPredicate['model'];
-  readonly requester: Pick<ReceiptPredicate['requester'], 'id' | 'kind'>;
+  readonly version: ReceiptVersion;
+  readonly requester: ReceiptPredicate['requester'];
+  /** Raw key of the server that signed the route, in base64. */
+  readonly serverKey: string;
+  readonly session: SessionId;
+  /** Its place among those of its session; null in version 1. */
+  readonly record: NonNullable<ReceiptPredicate['record']> | null;
   /** SHA-256 of the answer. */
   readonly answer: string;
   readonly tokens: { readonly prompt: number; readonly answer: number };
@@ -36,11 +42,15 @@ export interface ReceiptSummary {
 }
 
 export async function summarize(subject: Subject): Promise<ReceiptSummary> {
-  const { statement, predicate } = subject;
+  const { version, statement, predicate } = subject;
   const { model, requester, request, positions, stages, verdict, spans, faults, startedAt, finishedAt } = predicate;
   return {
     model,
-    requester: { id: requester.id, kind: requester.kind },
+    version,
+    requester,
+    serverKey: predicate.route.serverKey,
+    session: predicate.session,
+    record: predicate.record ?? null,
     answer: statement.subject[0]!.digest.sha256,
     tokens: { prompt: request.tokens.prompt, answer: request.tokens.answer },
     positions,

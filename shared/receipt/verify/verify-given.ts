@@ -19,7 +19,22 @@ export async function verifyGiven(request: VerifyReceipt): Promise<VerifiedGiven
     const again = await verifyReceipt(used);
     if (answerStatus(again) === 'passed') return { verification: again, used };
   }
-  return { verification, used: request };
+  return { verification: await hinted(verification, { ...request, answer }), used: request };
+}
+
+/** Tells where only the ends of lines keep a text from being the receipt's. */
+async function hinted(verification: Verification, request: VerifyReceipt & { answer: string }): Promise<Verification> {
+  const text = request.answer.replaceAll(/\r\n?/g, '\n');
+  if (text === request.answer) return verification;
+  for (const answer of [text, ...otherReadings(text)]) {
+    if (answerStatus(await verifyReceipt({ ...request, answer })) !== 'passed') continue;
+    const hint = 'its lines end in CR LF, and with LF alone it would be: a program has changed them';
+    const checks = verification.checks.map((check) =>
+      check.name === 'answer' ? { ...check, detail: `${check.detail}; ${hint}` } : check,
+    );
+    return { ...verification, checks };
+  }
+  return verification;
 }
 
 /** A text as it was read from a file, without the byte order mark that some programs write before it. */

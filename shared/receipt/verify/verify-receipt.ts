@@ -1,16 +1,12 @@
 import { fromBase64 } from '../../bytes.ts';
 import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
 import { peerIdOf } from '../../crypto/identity.ts';
-import { canonicalBase64, openStrictly, parseJsonBytes } from '../../crypto/strict-envelope.ts';
+import { openStrictly } from '../../crypto/strict-envelope.ts';
 import type { Digest } from '../../ids.ts';
 import { CALIBRATION } from '../../judge/thresholds.ts';
-import { routeSchema, type Route } from '../../route/route.ts';
-import { parseAttestation } from '../evidence/attest.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
-import type { ReceiptFile, ReceiptStatement } from '../receipt.ts';
 import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
 import {
-  askWitnesses,
   checkLogEntry,
   checkLogInclusion,
   checkLogSignature,
@@ -19,9 +15,10 @@ import {
 } from './check-log.ts';
 import { checkDraw } from './check-draw.ts';
 import { checkModel } from './check-model.ts';
-import { checkAnswer, checkPrompt, checkTokens } from './check-request.ts';
+import { checkAnswer, checkAsked, checkPrompt, checkTokens } from './check-request.ts';
 import { checkRouteMatch, checkRouteSignature } from './check-route.ts';
-import { checkCoverage, checkThresholds, checkVerdict } from './check-spans.ts';
+import { checkCoverage, checkThresholds } from './check-spans.ts';
+import { checkVerdict } from './check-verdict.ts';
 import {
   demand,
   type Check,
@@ -29,12 +26,12 @@ import {
   type CheckReceipt,
   type Found,
   type Holdings,
-  type ReplicaEntry,
-  type Signer,
   type Subject,
 } from './check.ts';
 import { claimsOf } from './receipt-claims.ts';
 import { summarize, type ReceiptSummary } from './receipt-summary.ts';
+import { takeApart } from './take-apart.ts';
+import { standingOf, type Standing } from './whose-word.ts';
 
 export interface VerifyReceipt extends Omit<Holdings, 'calibrations'> {
   /** A receipt file as JSON has it. */
@@ -55,6 +52,8 @@ export interface Verification {
   readonly notProved: readonly string[];
   /** Null where the statement cannot be read. */
   readonly summary: ReceiptSummary | null;
+  /** Its tier, and on whose word it rests; null where it does not hold. */
+  readonly standing: Standing | null;
 }
 
 /** In the order in which they are told. */
@@ -63,6 +62,7 @@ const CHECKS: readonly (readonly [CheckName, CheckReceipt])[] = [
   ['answer', checkAnswer],
   ['prompt', checkPrompt],
   ['tokens', checkTokens],
+  ['request', checkAsked],
   ['route-signature', checkRouteSignature],
   ['route-match', checkRouteMatch],
   ['draw', checkDraw],
@@ -112,6 +112,7 @@ export async function verifyReceipt({
     checks,
     ...claims,
     summary: subject === null ? null : await summarize(subject),
+    standing: subject === null ? null : standingOf(subject, checks),
   };
 }
 
@@ -138,34 +139,6 @@ async function run(name: CheckName, check: () => Found | Promise<Found>): Promis
 
 function failed(name: CheckName, error: unknown): Check {
   return { name, status: 'failed', detail: error instanceof Error ? error.message : String(error) };
-}
-
-function takeApart(file: ReceiptFile, statement: ReceiptStatement, holdings: Holdings): Subject {
-  const { predicate } = statement;
-  const signers: Signer[] = [];
-  const unreadable: ReplicaEntry[] = [];
-  for (const [stage, { replicas }] of predicate.stages.entries()) {
-    for (const replica of replicas) {
-      if (replica.signed === null) continue;
-      const { publicKey, attestation } = replica.signed;
-      try {
-        const read = parseAttestation(canonicalBase64(attestation.payload));
-        signers.push({ stage, replica, publicKey: fromBase64(publicKey), attestation: read });
-      } catch {
-        unreadable.push(replica);
-      }
-    }
-  }
-  const [id, route] = [receiptId(file), routeOf(statement)];
-  return { file, id, statement, predicate, route, signers, unreadable, holdings, witnessed: askWitnesses(holdings) };
-}
-
-function routeOf({ predicate }: ReceiptStatement): Route | null {
-  try {
-    return routeSchema.parse(parseJsonBytes(canonicalBase64(predicate.route.envelope.payload)));
-  } catch {
-    return null;
-  }
 }
 
 async function checkRequesterSignature({ file, predicate, holdings }: Subject): Promise<Found> {

@@ -26,6 +26,8 @@ export interface RecordTask {
    * anchor of the server only that of its own stage: with it, tokens could be told from the sketches of the head.
    */
   readonly seeds: readonly Uint8Array<ArrayBuffer>[];
+  /** The number of the record in its session. */
+  readonly record: number;
   /** Tokens of positions [0, end), as they were fed. */
   readonly tokens: readonly number[];
   readonly runs: readonly FedRun[];
@@ -120,12 +122,12 @@ export class RecordCollector {
     if (asked === null) return;
     asked.step = 'asked';
     this.#unanswered.set(peer, this.#countOf(peer) + 1);
-    const { session, salt, seeds, tokens } = this.#task;
+    const { session, salt, seeds, tokens, record: number } = this.#task;
     const seed = seeds[asked.source.stage]!;
     this.#host.perform({
       type: 'send',
       to: peer,
-      message: { type: 'record', session, end: tokens.length, salt, seed },
+      message: { type: 'record', session, end: tokens.length, number, salt, seed },
     });
   }
 

@@ -52,13 +52,19 @@ export class SessionRecords {
     return this.#collector?.attestations ?? [];
   }
 
+  /** The number of the newest record that was asked for; 0 before the first. */
+  get number(): number {
+    return this.#count;
+  }
+
   /** Asks each of these to sign what it did, up to the end of the session as it is now. */
   start(salt: Uint8Array<ArrayBuffer>, sources: readonly RecordSource[]): void {
     const { model, manifest, random } = this.#host.config;
     const { id: session, route, tokens, fedRuns: runs } = this.#host.session;
     const runtime = { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion };
     const seeds = route.stages.map(() => random(CLAIM_SEED_BYTES));
-    const task = { session, model, runtime, salt, seeds, tokens, runs };
+    const record = this.number + 1;
+    const task = { session, model, runtime, salt, seeds, record, tokens, runs };
     const host = this.#host;
     const collector = new RecordCollector(task, sources, this.#unanswered, {
       nowMs: host.nowMs,
@@ -67,7 +73,7 @@ export class SessionRecords {
       wrong: (source, code) => this.#news.wrong(source, code),
     });
     this.#collector = collector;
-    this.#count += 1;
+    this.#count = record;
     collector.start();
     if (collector.isDone) this.#end(collector);
   }

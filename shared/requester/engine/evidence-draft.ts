@@ -10,7 +10,7 @@ import type { Answer } from './answer.ts';
 export class EvidenceDraft {
   readonly salt: Uint8Array<ArrayBuffer>;
   readonly #session: LiveSession;
-  readonly #made: Omit<Evidence, 'attestations' | 'faults' | 'finishedAtMs'>;
+  readonly #made: Omit<Evidence, 'attestations' | 'faults' | 'finishedAtMs' | 'record'>;
 
   /** `salt` is random, and for this answer alone. Every position of the session has its verdict. */
   constructor(session: LiveSession, answer: Answer, salt: Uint8Array<ArrayBuffer>) {
@@ -44,6 +44,7 @@ export class EvidenceDraft {
   }
 
   finish({ faults }: Answer, finishedAtMs: number): Evidence {
-    return { ...this.#made, faults: [...faults], attestations: this.#session.attestations, finishedAtMs };
+    const { attestations, recordNumber: record } = this.#session;
+    return { ...this.#made, record, faults: [...faults], attestations, finishedAtMs };
   }
 }

@@ -79,6 +79,11 @@ export class LiveSession {
     return this.#check?.isRecording === true;
   }
 
+  /** The number of the newest record that was asked for. */
+  get recordNumber(): number {
+    return this.#check?.recordNumber ?? 1;
+  }
+
   get attestations(): Evidence['attestations'] {
     return this.#check?.attestations ?? [];
   }

@@ -95,6 +95,11 @@ export class SessionCheck {
     return this.#records?.isRecording === true;
   }
 
+  /** The number of the newest record that was asked for; 0 before the first. */
+  get recordNumber(): number {
+    return this.#records?.number ?? 0;
+  }
+
   get attestations(): Evidence['attestations'] {
     return this.#records?.attestations ?? [];
   }

@@ -11,7 +11,7 @@ import { badMessage, expectLength, jsonOf, SESSION_BYTES, sessionAt, tooLarge, u
 /*
  * A replica's record of its part in a session, asked for and given; integers little-endian.
  *
- *   16 record     u8 type, session[16], u32 end, salt[32], seed[32]
+ *   16 record     u8 type, session[16], u32 end, u8 number, salt[32], seed[32]
  *   17 recorded   u8 type, session[16], public key[32], signature of the claim[64], u16 length of the claim, the claim, the
  *                 envelope as JSON in UTF-8 to the end
  */
@@ -20,7 +20,7 @@ const HEADER_BYTES = 1 + SESSION_BYTES;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 const CLAIM_OFFSET = HEADER_BYTES + KEY_BYTES + SIGNATURE_BYTES + 2;
-const SALT_OFFSET = HEADER_BYTES + 4;
+const SALT_OFFSET = HEADER_BYTES + 5;
 const SEED_OFFSET = SALT_OFFSET + SALT_BYTES;
 
 export type RecordMessage = Extract<PeerMessage, { type: 'record' | 'recorded' }>;
@@ -32,7 +32,7 @@ export function encodeRecordMessage(code: number, message: RecordMessage): Uint8
   const header = concatBytes(Uint8Array.of(code), fromHex(message.session));
   const bytes =
     message.type === 'record'
-      ? concatBytes(header, u32(message.end), message.salt, message.seed)
+      ? concatBytes(header, u32(message.end), Uint8Array.of(message.number), message.salt, message.seed)
       : concatBytes(header, message.publicKey, claimPart(message), utf8(JSON.stringify(message.envelope)));
   // The other side would refuse whatever this refuses.
   decodeRecordMessage(message.type, bytes);
@@ -45,8 +45,10 @@ export function decodeRecordMessage(type: RecordMessage['type'], bytes: Uint8Arr
     expectLength(bytes, SEED_OFFSET + CLAIM_SEED_BYTES);
     const end = viewOf(bytes).getUint32(HEADER_BYTES, true);
     if (end < 1 || end > MAX_POSITIONS) throw badMessage('no record of these positions');
+    const number = bytes[SALT_OFFSET - 1]!;
+    if (number < 1) throw badMessage('records are numbered from 1 on');
     const [salt, seed] = [bytes.slice(SALT_OFFSET, SEED_OFFSET), bytes.slice(SEED_OFFSET)];
-    return { type, session: sessionAt(bytes, 1), end, salt, seed };
+    return { type, session: sessionAt(bytes, 1), end, number, salt, seed };
   }
   if (bytes.length < CLAIM_OFFSET) throw badMessage('a record shorter than its header');
   const claimBytes = viewOf(bytes).getUint16(CLAIM_OFFSET - 2, true);

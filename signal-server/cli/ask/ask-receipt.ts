@@ -7,6 +7,7 @@ import { parseTlogProof } from '#shared/log/tlog-proof.ts';
 import type { Manifest } from '#shared/model/manifest.ts';
 import type { ServerApi } from '#shared/peer/server/server-api.ts';
 import { makeReceipt, takeProof, type SignedReceipt } from '#shared/receipt/build/make-receipt.ts';
+import { PreviousReceipts } from '#shared/receipt/build/previous-receipts.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Evidence } from '#shared/receipt/evidence/evidence.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
@@ -51,7 +52,9 @@ export function makeAskedReceipt({
   ...maker
 }: AskedAnswer): Promise<SignedReceipt | ChorusError> {
   const requester = { kind: 'cli', identity } as const;
-  return makeReceipt({ evidence, prompt, answer }, { ...maker, requester, random, verify }).catch((error: unknown) =>
+  // One question is all that its session answers.
+  const previous = new PreviousReceipts();
+  return makeReceipt({ evidence, prompt, answer }, { ...maker, requester, random, verify, previous }).catch((error: unknown) =>
     toChorusError(error),
   );
 }

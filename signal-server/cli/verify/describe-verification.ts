@@ -38,7 +38,7 @@ export function describeVerification({ id, summary, checks, proved, notProved }:
 }
 
 /** The comparisons of a replay, in lines for people. */
-export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderReport): string[] {
+export function describeReplay({ outputs, tokens, isSpelt, goesOn, isPrompted }: FolderReport): string[] {
   const lines = ['Computed again here:'];
   const replicas = new Map<string, FolderReport['outputs'][number][]>();
   for (const output of outputs) {
@@ -61,6 +61,9 @@ export function describeReplay({ outputs, tokens, isSpelt, goesOn }: FolderRepor
   if (undrawn > 0)
     lines.push(`  ${undrawn} tokens of the answer WERE FED: no logits were computed that they could be drawn from`);
   const spelt = goesOn ? 'begin with the answer, and go on after it' : 'spell the answer';
+  if (isPrompted !== null) {
+    lines.push(`  prompt: the tokens that were fed ${isPrompted ? 'are' : 'ARE NOT'} those of the prompt at hand`);
+  }
   if (isSpelt !== null) lines.push(`  text: the tokens ${isSpelt ? spelt : 'DO NOT spell the answer'}`);
   return lines.map(printable);
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
+import { parseStrictText } from '#shared/crypto/strict-json.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -28,10 +29,11 @@ export async function readRequest(path: string, options: GivenFiles): Promise<Ve
   const read = async (file: string | undefined) => (file === undefined ? undefined : await readText(file));
   const [answer, prompt, policy] = await Promise.all([options.answer, options.prompt, options.policy].map(read));
   const secrets =
-    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets)));
+    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets), options.secrets));
   const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
   const asked = prompt ?? secrets?.prompt ?? undefined;
-  const receipt = parseJson(await readText(path));
+  // As its text: the checks say what is wrong with it.
+  const receipt = withoutMark(await readText(path));
   const manifest = await readManifest(receipt, options);
   return {
     receipt,
@@ -42,6 +44,7 @@ export async function readRequest(path: string, options: GivenFiles): Promise<Ve
     ...(asked !== undefined && { prompt: asked }),
     ...(salt !== undefined && { salt }),
     ...(secrets !== null && { tokens: secrets.tokens }),
+    ...(secrets?.pieces && prompt === undefined && { pieces: secrets.pieces }),
   };
 }
 
@@ -49,7 +52,7 @@ export async function readRequest(path: string, options: GivenFiles): Promise<Ve
 async function readManifest(receipt: unknown, { manifest, replay, data }: GivenFiles) {
   if (manifest !== undefined) {
     const bytes = await readBytes(manifest);
-    const envelope = envelopeSchema.safeParse(parseJson(new TextDecoder().decode(bytes)));
+    const envelope = envelopeSchema.safeParse(jsonOrNull(new TextDecoder().decode(bytes)));
     return envelope.success ? canonicalBase64(envelope.data.payload) : bytes;
   }
   if (!replay) return undefined;
@@ -85,10 +88,18 @@ function unreadable(path: string, error: unknown): ChorusError {
   return new ChorusError('bad-message', `${path} cannot be read: ${reason}`);
 }
 
-/** The value of a JSON text; a text that is no JSON is no receipt either, and the checks say so. */
-function parseJson(text: string): unknown {
+/** The value of a JSON text that means the same to everybody. Throws `bad-message`. */
+function parseJson(text: string, path: string): unknown {
   try {
-    return JSON.parse(withoutMark(text));
+    return parseStrictText(withoutMark(text));
+  } catch (error) {
+    throw new ChorusError('bad-message', `${path} cannot be read: ${toChorusError(error).message}`);
+  }
+}
+
+function jsonOrNull(text: string): unknown {
+  try {
+    return parseStrictText(text);
   } catch {
     return null;
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fromBase64 } from '#shared/bytes.ts';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { digestOf } from '#shared/crypto/identity.ts';
+import { parseStrictJson } from '#shared/crypto/strict-json.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseForm } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -13,9 +14,10 @@ import { createWorkerClient } from '#shared/peer/volunteer/worker-client.ts';
 import { saltedTokens } from '#shared/receipt/evidence/salted.ts';
 import { parseStatement } from '#shared/receipt/read-receipt.ts';
 import type { ReceiptFile, ReceiptPredicate } from '#shared/receipt/receipt.ts';
+import { comparePrompt } from '#shared/receipt/verify/compare-prompt.ts';
 import { replayReceipt, type ReplayOptions, type ReplayReport } from '#shared/receipt/verify/replay-receipt.ts';
 import type { ModelText } from '#shared/text/model-text.ts';
-import { readingsOf } from '#shared/text/prompt.ts';
+import { readingsOf, type Prompt } from '#shared/text/prompt.ts';
 import { systemClock } from '../../machine/system-clock.ts';
 import { createDiskBlobStore } from '../../node-peer/disk-blob-store.ts';
 import { loadModelText } from '../../node-peer/load-model-text.ts';
@@ -30,6 +32,8 @@ export interface ReplayFromFolder extends Pick<ReplayOptions, 'chunks' | 'onProg
   /** Of prompt and answer; where they are left out, those that the texts encode to. */
   readonly tokens: readonly number[] | undefined;
   readonly prompt: string | undefined;
+  /** The same in pieces, where they are at hand. */
+  readonly pieces: Prompt | undefined;
   readonly answer: string | undefined;
 }
 
@@ -38,6 +42,8 @@ export interface FolderReport extends ReplayReport {
   readonly isSpelt: boolean | null;
   /** Whether they spell more after it, as where a stop string ended it. */
   readonly goesOn: boolean;
+  /** Whether the prompt at hand encodes to the tokens that were fed; null without one. */
+  readonly isPrompted: boolean | null;
 }
 
 /**
@@ -67,13 +73,16 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
     const onProgress = options.onProgress ?? (() => undefined);
     const report = await replayReceipt({ predicate, manifest, tokens, salt, chunks, openStage, onProgress });
     const { prompt } = predicate.request.tokens;
+    const isFormer = predicate.record === undefined;
     const [fed, drawn] = [tokens.slice(0, prompt), tokens.slice(prompt)];
     // A space that begins an answer was left out in receipts of before.
-    const spellings = [text.decode(drawn, fed), text.decode(drawn)];
+    const spellings = [text.decode(drawn, fed), ...(isFormer ? [text.decode(drawn)] : [])];
     const spelt = answer === undefined ? undefined : spellings.find((whole) => whole.startsWith(answer));
     const isSpelt = answer === undefined ? null : spelt !== undefined;
     const goesOn = spelt !== undefined && spelt !== answer;
-    return { ...report, isSpelt, goesOn, isValid: report.isValid && isSpelt !== false };
+    const isPrompted = predicate.request.prompt === null ? null : comparePrompt(text, options, fed);
+    const isValid = report.isValid && isSpelt !== false && isPrompted !== false;
+    return { ...report, isSpelt, goesOn, isPrompted, isValid };
   } finally {
     worker.stop();
   }
@@ -81,7 +90,7 @@ export async function replayFromFolder(options: ReplayFromFolder): Promise<Folde
 
 async function readManifest(dataFolder: string, digest: Digest): Promise<Manifest> {
   const bytes = await readManifestBytes(dataFolder, digest);
-  return parseForm(manifestSchema, JSON.parse(new TextDecoder().decode(bytes)), 'the manifest', 'bad-manifest');
+  return parseForm(manifestSchema, parseStrictJson(bytes), 'the manifest', 'bad-manifest');
 }
 
 /** The payload of a model's manifest in a data folder. Throws `unknown-model` or `digest-mismatch`. */

@@ -4,38 +4,26 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { logPosition } from '#shared/receipt/verify/check-log.ts';
-import type { CheckName } from '#shared/receipt/verify/check.ts';
+import type { CheckName, Replayed } from '#shared/receipt/verify/check.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
 import { verifyGiven } from '#shared/receipt/verify/verify-given.ts';
-import type { Verification, VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
+import { verifyReceipt, type Verification, type VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from '../log/hold-log.ts';
 import { memoryOption, NO_MEMORY, noRememberOption } from '../log/log-memory.ts';
 import { httpUrl } from '../terminal/option-values.ts';
 import { describeReplay, describeVerification } from './describe-verification.ts';
 import { readRequest, type GivenFiles } from './read-given.ts';
 import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
+import { knownKeys, missingOf, parseRequirements, type Requirement } from './requirements.ts';
 
 interface VerifyOptions extends GivenFiles {
-  readonly require: readonly Requirable[];
+  readonly require: readonly Requirement[];
   readonly json?: true;
   readonly chunks: readonly number[] | 'all';
   readonly log?: URL;
   readonly memory: string | null;
   readonly remember: boolean;
 }
-
-/** The words of `--require`, each with the checks that must then have passed; only checks that can lack something are among them. */
-const REQUIRABLE = {
-  answer: ['answer'],
-  prompt: ['prompt'],
-  tokens: ['tokens'],
-  model: ['model'],
-  thresholds: ['thresholds'],
-  log: ['log-entry', 'log-inclusion', 'log-signature'],
-  witnesses: ['witnesses'],
-  history: ['log-history'],
-} as const satisfies Record<string, readonly (CheckName | 'log-history')[]>;
-type Requirable = keyof typeof REQUIRABLE;
 
 export function defineVerify(command: Command): void {
   command
@@ -48,8 +36,8 @@ export function defineVerify(command: Command): void {
     .option('--manifest <file>', "the model's signed manifest, as GET /api/models/DIGEST gives it, or its payload")
     .option(
       '--require <list>',
-      `what must have been checked, as answer,log: of ${Object.keys(REQUIRABLE).join(', ')}`,
-      requirables,
+      'what must have been shown, as answer,log,checked,server=KEY: see docs/receipts.md',
+      parseRequirements,
       [],
     )
     .addOption(memoryOption())
@@ -68,39 +56,51 @@ export function defineVerify(command: Command): void {
 }
 
 async function runVerify(path: string, options: VerifyOptions): Promise<void> {
-  const request = await readRequest(path, options);
+  const request = { ...(await readRequest(path, options)), known: knownKeys(options.require) };
   const { verification: alone, used } = await verifyGiven(request);
   const history = await historyOf(used, alone, options);
-  const verification = withHistory(alone, history);
-  const replay = options.replay && verification.isValid ? await replayOf(used, options) : null;
+  const before = withHistory(alone, history);
+  const replay = options.replay && before.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
+  const shown = replayed?.isValid === true ? await verifyReceipt({ ...used, replayed: shownBy(replayed, options) }) : alone;
+  const verification = withHistory(shown, history);
   const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
   const isLogAsked = options.log === undefined || hasPassed(verification, 'log-history');
-  const missing = options.require.filter((name) => !REQUIRABLE[name].every((check) => hasPassed(verification, check)));
-  const isValid =
-    verification.isValid &&
-    missing.length === 0 &&
-    isComparedWith &&
-    isLogAsked &&
-    (!options.replay || replayed?.isValid === true);
+  const missing = missingOf(options.require, verification, (check) => hasPassed(verification, check));
+  const isShown = missing.length === 0 && isComparedWith && isLogAsked;
+  const isValid = verification.isValid && isShown && (!options.replay || replayed?.isValid === true);
   if (options.json) {
     const failure = replay instanceof ChorusError ? { error: replay.message } : replay;
     const { kind, checkpoints, memory } = history;
     const found = { ...verification, isValid, missing, history: { kind, checkpoints, memory }, replay: failure };
     process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
   } else {
-    const lines = [isValid ? 'Nothing of this is wrong.' : 'This receipt does not hold.'];
+    const lines = [isValid ? 'No check failed.' : 'This receipt does not hold.'];
     if (verification.isValid && !isComparedWith) lines.push('The prompt that was given could not be compared.');
     if (verification.isValid && !isLogAsked) lines.push('The log that was to be asked has shown nothing.');
-    if (verification.isValid && missing.length > 0) lines.push(`Required, and not checked: ${missing.join(', ')}.`);
+    if (verification.isValid && missing.length > 0) lines.push(`Required, and not shown: ${missing.join(', ')}.`);
     if (replay instanceof ChorusError) lines.push(printable(`Replay: ${replay.message}`));
     lines.push('', ...describeVerification(verification));
     const told = describeHistory(history);
     if (told.length > 0) lines.push('', ...told);
     if (replayed !== null) lines.push('', ...describeReplay(replayed));
+    lines.push('', lastLine(verification, isValid));
     process.stdout.write(`${lines.join('\n')}\n`);
   }
   process.exitCode = isValid ? 0 : 1;
+}
+
+/** What a replay that differs in nothing has shown. */
+function shownBy({ isSpelt, isPrompted }: FolderReport, { chunks }: VerifyOptions): Replayed {
+  return { isWhole: chunks === 'all', isSpelt, isPrompted };
+}
+
+/** The tier and whose word it is, for a reader of one line. */
+function lastLine({ checks, standing }: WithHistory, isValid: boolean): string {
+  if (isValid && standing !== null) return printable(standing.sentence);
+  const failed = checks.filter(({ status }) => status === 'failed').map(({ name }) => name);
+  const why = failed.length > 0 ? `failed: ${failed.join(', ')}` : 'what was asked for is not shown';
+  return `Do not rely on this receipt; ${why}.`;
 }
 
 /** A verification with what the log has shown before. */
@@ -150,6 +150,7 @@ async function replayOf(
       salt: request.salt,
       tokens: request.tokens,
       prompt: request.prompt,
+      pieces: request.pieces,
       answer: request.answer,
       chunks,
       onProgress: (stage, stages) => {
@@ -166,13 +167,4 @@ function chunkList(text: string): readonly number[] | 'all' {
   if (!/^\d{1,6}(,\d{1,6})*$/.test(text))
     throw new InvalidArgumentError('Expected numbers with commas between, or all.');
   return text.split(',').map(Number);
-}
-
-function requirables(text: string): readonly Requirable[] {
-  const names = text.split(',');
-  const known = names.filter((name): name is Requirable => Object.hasOwn(REQUIRABLE, name));
-  if (known.length < names.length) {
-    throw new InvalidArgumentError(`Expected some of ${Object.keys(REQUIRABLE).join(', ')}, with commas between.`);
-  }
-  return known;
 }

@@ -1,10 +1,11 @@
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest, SessionId } from '#shared/ids.ts';
 import type { LogStatus } from '#shared/wire/log-status.ts';
-import { MAX_GROWTH, type PendingReceipt, type ReceiptStore } from '../receipt-store.ts';
+import { MAX_GROWTH, type BegunReceipt, type PendingReceipt, type ReceiptStore } from '../receipt-store.ts';
 
 interface Kept {
   readonly pending: PendingReceipt;
+  readonly record: BegunReceipt['record'];
   readonly atMs: number;
   /** Null until the log has it. */
   index: number | null;
@@ -21,12 +22,14 @@ export function createMemoryReceiptStore(): ReceiptStore {
   const countOf = (session: SessionId): number =>
     [...receipts.values()].filter(({ pending }) => pending.session === session).length;
   return {
-    async begin({ id, session, log, logSize, atMs, envelope }, most) {
-      if (countOf(session) >= most) return false;
+    async begin({ id, session, record, log, logSize, atMs, envelope }, most) {
+      const others = [...receipts.values()].filter(({ pending }) => pending.session === session && pending.id !== id);
+      if (others.some((other) => contradicts({ id, record }, other))) return 'contradicted';
+      if (countOf(session) >= most) return 'full';
       receipts.delete(id);
       const pending = { id, session, log, logSize };
-      receipts.set(id, { pending, atMs: Math.floor(atMs), index: null, envelope: JSON.stringify(envelope) });
-      return true;
+      receipts.set(id, { pending, record, atMs: Math.floor(atMs), index: null, envelope: JSON.stringify(envelope) });
+      return 'begun';
     },
     async confirm(id, index) {
       const kept = receipts.get(id);
@@ -57,6 +60,13 @@ export function createMemoryReceiptStore(): ReceiptStore {
         .sort((a, b) => a.logSize - b.logSize),
     growth: (log) => (growth.get(log) ?? []).map((point) => ({ ...point })),
   };
+}
+
+function contradicts({ id, record: { number, previous } }: Pick<BegunReceipt, 'id' | 'record'>, other: Kept): boolean {
+  const { record, pending } = other;
+  if (record.number === number) return true;
+  if (record.number === number - 1) return pending.id !== previous;
+  return record.number === number + 1 && record.previous !== id;
 }
 
 function dropEnvelopes(receipts: readonly Kept[], count: number, maxBytes: number): void {

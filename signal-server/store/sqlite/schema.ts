@@ -68,6 +68,11 @@ export const SCHEMA_STEPS: readonly string[] = [
    CREATE TABLE hidden_faults (
      volunteer TEXT PRIMARY KEY, numeric_class TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL
    ) STRICT;`,
+  `ALTER TABLE receipts ADD COLUMN number INTEGER;
+   ALTER TABLE receipts ADD COLUMN previous TEXT;
+   ALTER TABLE listed_receipts ADD COLUMN session TEXT;
+   ALTER TABLE listed_receipts ADD COLUMN number INTEGER;
+   ALTER TABLE listed_receipts ADD COLUMN previous TEXT;`,
 ];
 
 /** Brings the database to the newest schema, whole or not at all. Throws `internal` if it is of a newer Chorus. */

@@ -1,5 +1,5 @@
 import type Database from 'libsql';
-import type { Digest, PeerId } from '#shared/ids.ts';
+import type { Digest, PeerId, SessionId } from '#shared/ids.ts';
 import type { Tier } from '#shared/judge/finding.ts';
 import type { ListedReceipts, LoggedEntry } from '../listed-receipts.ts';
 import type { WriteGroup } from './write-group.ts';
@@ -9,7 +9,7 @@ const END_OF_TIME = '~';
 
 export function createSqliteListedReceipts(database: Database.Database, writes: WriteGroup): ListedReceipts {
   const size = database.prepare('SELECT size FROM listed_log WHERE log = ?');
-  const insert = database.prepare('INSERT INTO listed_receipts VALUES (?, ?, ?, ?, ?, ?)');
+  const insert = database.prepare('INSERT INTO listed_receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
   const dropFrom = database.prepare('DELETE FROM listed_receipts WHERE log_index >= ?');
   const dropLog = database.prepare('DELETE FROM listed_log');
   const setLog = database.prepare('INSERT INTO listed_log VALUES (?, ?)');
@@ -26,8 +26,9 @@ export function createSqliteListedReceipts(database: Database.Database, writes: 
   );
   function put(log: string, start: number, end: number, receipts: readonly LoggedEntry[]): void {
     dropFrom.run(start);
-    for (const { index, id, manifest, tier, requester, finishedAt } of receipts) {
-      insert.run(index, id, manifest, tier, requester, finishedAt);
+    for (const { index, id, manifest, tier, requester, finishedAt, record } of receipts) {
+      const { session = null, number = null, previous = null } = record ?? {};
+      insert.run(index, id, manifest, tier, requester, finishedAt, session, number, previous);
     }
     dropLog.run();
     setLog.run(log, end);
@@ -68,5 +69,13 @@ function entryOf(row: Record<string, unknown>): LoggedEntry {
     tier: row['tier'] as Tier,
     requester: row['requester'] as PeerId,
     finishedAt: row['finished_at'] as string,
+    record:
+      row['session'] === null
+        ? null
+        : {
+            session: row['session'] as SessionId,
+            number: Number(row['number']),
+            previous: row['previous'] as Digest | null,
+          },
   };
 }

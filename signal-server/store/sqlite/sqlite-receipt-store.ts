@@ -1,11 +1,17 @@
 import type Database from 'libsql';
 import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest, SessionId } from '#shared/ids.ts';
-import { MAX_GROWTH, type BegunReceipt, type PendingReceipt, type ReceiptStore } from '../receipt-store.ts';
+import {
+  MAX_GROWTH,
+  type Beginning,
+  type BegunReceipt,
+  type PendingReceipt,
+  type ReceiptStore,
+} from '../receipt-store.ts';
 import type { WriteGroup } from './write-group.ts';
 
 export function createSqliteReceiptStore(database: Database.Database, writes: WriteGroup): ReceiptStore {
-  const insert = database.prepare('INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, NULL, ?, ?)');
+  const insert = database.prepare('INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?)');
   const confirm = database.prepare('UPDATE receipts SET log_index = ? WHERE id = ?');
   const abandon = database.prepare('DELETE FROM receipts WHERE id = ?');
   const pending = database.prepare(
@@ -15,6 +21,10 @@ export function createSqliteReceiptStore(database: Database.Database, writes: Wr
     'SELECT log_index, envelope FROM receipts WHERE id = ? AND log = ? AND log_index IS NOT NULL',
   );
   const countOf = database.prepare('SELECT count(*) AS count FROM receipts WHERE session = ?');
+  const contradicting = database.prepare(
+    `SELECT id FROM receipts WHERE session = :session AND id <> :id AND (
+       number = :number OR (number = :number - 1 AND id IS NOT :previous) OR (number = :number + 1 AND previous IS NOT :id))`,
+  );
   const dropOld = database.prepare('DELETE FROM receipts WHERE at_ms < ? AND log_index IS NOT NULL');
   const dropEnvelopes = database.prepare(
     `UPDATE receipts SET envelope = NULL WHERE log_index IS NOT NULL AND envelope IS NOT NULL
@@ -33,10 +43,12 @@ export function createSqliteReceiptStore(database: Database.Database, writes: Wr
   );
   const growth = database.prepare('SELECT at_ms, size FROM log_growth WHERE log = ? ORDER BY at_ms');
 
-  function begin({ id, session, log, logSize, atMs, envelope }: BegunReceipt, most: number): boolean {
-    if (Number((countOf.get(session) as { count: number }).count) >= most) return false;
-    insert.run(id, session, log, logSize, Math.floor(atMs), JSON.stringify(envelope));
-    return true;
+  function begin({ id, session, record, log, logSize, atMs, envelope }: BegunReceipt, most: number): Beginning {
+    const { number, previous } = record;
+    if (contradicting.get({ id, session, number, previous }) !== undefined) return 'contradicted';
+    if (Number((countOf.get(session) as { count: number }).count) >= most) return 'full';
+    insert.run(id, session, log, logSize, Math.floor(atMs), JSON.stringify(envelope), number, previous);
+    return 'begun';
   }
 
   return {

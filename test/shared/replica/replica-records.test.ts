@@ -20,15 +20,18 @@ let network: ToyNetwork;
 let driver: CheckDriver;
 let primaries: PeerId[];
 let shadows: PeerId[];
+/** Of the record that was asked for last. */
+let number: number;
 
 beforeEach(() => {
+  number = 0;
   network = new ToyNetwork(2);
   driver = new CheckDriver(network);
   ({ primaries, shadows } = driver);
 });
 
 const record = (end: number, salt = SALT, seed = SEED): PeerMessage => {
-  return { type: 'record', session: driver.session, end, salt, seed };
+  return { type: 'record', session: driver.session, end, number: ++number, salt, seed };
 };
 
 function recorded(by: PeerId, of = driver) {
@@ -59,8 +62,10 @@ describe('a replica that is asked for its record', () => {
           stage,
           range: toyRanges[stage],
           role,
+          record: 1,
           model: toyDigest,
           numericClass: 'wasm',
+          engine: null,
           runtime: { name: toyManifest.pins.runtime, version: toyManifest.pins.runtimeVersion },
           positions: 43,
           input: { sha256: salted(SALT, second!.inputTo) },
@@ -259,6 +264,17 @@ describe('a replica refuses to sign', () => {
     await driver.say(primaries[0]!, [record(3)]);
     expect(driver.faults(primaries[0]!)).toEqual(['rate-limited']);
     expect(recorded(primaries[0]!)).toHaveLength(MAX_RECORDS);
+  });
+
+  it('a second time under a number that it has signed, or a lower one', async () => {
+    await driver.open();
+    await driver.feed(toyPrompt(3));
+    const [first, second] = [record(3), record(3, new Uint8Array(32))];
+    await driver.say(primaries[0]!, [second]);
+    await driver.say(primaries[0]!, [first, { ...second, salt: SALT } as PeerMessage]);
+    expect(driver.faults(primaries[0]!)[0]).toBe('bad-message');
+    expect(recorded(primaries[0]!)).toHaveLength(1);
+    expect((await attested(primaries[0]!)).predicate.record).toBe(2);
   });
 
   it('in the name of another: its record is under its own key', async () => {

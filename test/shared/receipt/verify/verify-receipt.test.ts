@@ -25,12 +25,12 @@ const people = await makePeople();
 const strangers = await makePeople();
 const given = await giveAnswer(people);
 const receipt = await makeReceipt(given);
-const { answer, prompt, salt, tokens } = given;
+const { answer, prompt, pieces, salt, tokens } = given;
 const policy = policyOf(people);
 const manifest = utf8(JSON.stringify(given.parts.manifest));
 
 const verifyWith = (more: Partial<VerifyReceipt> = {}) =>
-  verifyReceipt({ receipt, answer, prompt, salt, tokens, manifest, policy, verify, ...more });
+  verifyReceipt({ receipt, answer, prompt, pieces, salt, tokens, manifest, policy, verify, ...more });
 
 async function failures(more: Partial<VerifyReceipt>): Promise<CheckName[]> {
   const { checks, isValid } = await verifyWith(more);
@@ -44,7 +44,7 @@ describe('an honest receipt', () => {
     const found = await verifyWith();
     expect(found.checks.filter(({ status }) => status !== 'passed')).toEqual([]);
     expect(found.isValid).toBe(true);
-    expect(found.checks).toHaveLength(20);
+    expect(found.checks).toHaveLength(21);
   });
 
   it('says that keys agreed, never that the work is right', async () => {
@@ -168,7 +168,9 @@ describe('the tokens at hand', () => {
 describe('what is at hand', () => {
   it.each<[CheckName, Partial<VerifyReceipt>]>([
     ['answer', { answer: `${answer} ` }],
-    ['prompt', { prompt: `${prompt} ` }],
+    ['prompt', { pieces: { ...pieces, pieces: [...pieces.pieces, { text: ' ', isMarker: false }] } }],
+    ['prompt', { pieces: { ...pieces, isRendered: false } }],
+    ['prompt', { pieces: { ...pieces, pieces: pieces.pieces.map((piece) => ({ ...piece, isMarker: false })) } }],
     ['tokens', { tokens: [...tokens.slice(0, -1), tokens.at(-1)! + 1] }],
     ['tokens', { tokens: tokens.slice(0, -1) }],
     ['model', { manifest: utf8('{}') }],
@@ -196,13 +198,18 @@ describe('what is at hand', () => {
       'x',
       [],
       {},
-      { ...receipt, format: 'chorus-receipt/2' },
+      { ...receipt, format: 'chorus-receipt/3' },
       { ...receipt, envelope: {} },
     ]) {
       const found = await verifyReceipt({ receipt: value, verify });
       expect(found.checks[0]).toMatchObject({ name: 'format', status: 'failed' });
       expect([found.isValid, found.id, found.summary]).toEqual([false, null, null]);
     }
+    const older = { ...receipt, format: 'chorus-receipt/1' };
+    expect((await verifyReceipt({ receipt: older, verify })).checks[1]).toMatchObject({
+      name: 'statement',
+      status: 'failed',
+    });
     const empty = { ...receipt, envelope: { ...receipt.envelope, payload: '' } };
     expect((await verifyReceipt({ receipt: empty, verify })).checks[1]).toMatchObject({
       name: 'statement',
@@ -219,16 +226,18 @@ const saying =
     change(statement.predicate);
 const finding = ({ spans }: Predicate, stage: number) => spans[1]!.stages[stage]!.findings[0]!;
 const other = 'cd'.repeat(32);
-/** A third has settled what the first stage's replicas found of each other. */
+/** A third has settled what the last stage's replicas found of each other in one chunk. */
 function settle({ spans, verdict }: Predicate, outcome: 'agreed' | 'suspect', by = 'ef'.repeat(32)): void {
-  for (const span of spans) {
-    const [stage] = span.stages;
-    span.tier = stage!.tier = 'settled';
-    stage!.arbiter = { id: by as never, role: 'referee', numericClass: 'wasm' };
-    for (const found of stage!.findings) Object.assign(found, { outcome, isExact: false });
-  }
+  const span = spans[1]!;
+  const stage = span.stages[1]!;
+  span.tier = stage.tier = 'settled';
+  stage.arbiter = { id: by as never, role: 'referee', numericClass: 'wasm', signed: null };
+  const [found] = stage.findings;
+  const { accept } = found!.limits;
+  if (outcome === 'suspect')
+    Object.assign(found!, { outcome, closeness: { ...found!.closeness, median: 2 * accept.median } });
   verdict.tier = 'settled';
-  Object.assign(verdict.counts, { checked: 0, settled: spans.length });
+  Object.assign(verdict.counts, { checked: spans.length - 1, settled: 1 });
 }
 
 describe('a requester that says one thing which is not so', () => {
@@ -373,7 +382,7 @@ describe('a requester that says one thing which is not so', () => {
     [
       'a settlement for a key that signed nothing',
       ['verdict'],
-      saying((said) => (settle(said, 'suspect'), (said.stages[0]!.replicas[0]!.signed = null))),
+      saying((said) => (settle(said, 'suspect'), (said.stages[1]!.replicas[0]!.signed = null))),
     ],
     ['limits of its own', ['thresholds'], saying((said) => (finding(said, 1).limits.accept.median *= 2))],
     ['limits of another pair', ['thresholds'], saying((said) => (finding(said, 1).limits.pair = 'wasm + wasm'))],
@@ -396,7 +405,7 @@ describe('a requester that says one thing which is not so', () => {
 it('holds where a third settled a difference, for a key that signed, and not where a party did', async () => {
   const told = (by: string) => retold(people, receipt, ({ predicate }) => settle(predicate, 'suspect', by));
   expect(await failures({ receipt: await told('ef'.repeat(32)) })).toEqual([]);
-  for (const { id } of people.replicas.slice(0, 2))
+  for (const { id } of people.replicas.slice(2))
     expect(await failures({ receipt: await told(id) })).toContain('verdict');
 });
 

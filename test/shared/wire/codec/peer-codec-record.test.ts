@@ -4,7 +4,7 @@ import { concatBytes, utf8 } from '#shared/bytes.ts';
 import { MAX_CLAIM_BYTES } from '#shared/credit/claim-codec.ts';
 import { preAuthEncoding, sealEnvelope } from '#shared/crypto/dsse.ts';
 import type { PeerId, SessionId } from '#shared/ids.ts';
-import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_STAGES } from '#shared/limits.ts';
+import { CHUNK_POSITIONS, MAX_ATTESTATION_BYTES, MAX_POSITIONS, MAX_RECORDS, MAX_STAGES } from '#shared/limits.ts';
 import { attestationStatement } from '#shared/receipt/evidence/attest.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import type { PeerMessage } from '#shared/wire/peer-message.ts';
@@ -18,7 +18,7 @@ const envelope = {
   payload: 'e30=',
   signatures: [{ keyid: 'a'.repeat(64), sig: 'AAAA' }],
 };
-const record = { type: 'record', session, end: 44, salt: bytes(32, 1), seed: bytes(32, 9) } as const;
+const record = { type: 'record', session, end: 44, number: 7, salt: bytes(32, 1), seed: bytes(32, 9) } as const;
 const signatures = { claim: bytes(300, 3), claimSignature: bytes(64, 4) };
 const recorded = { type: 'recorded', session, publicKey: bytes(32, 2), envelope, ...signatures } as const;
 /** Bytes before the envelope. */
@@ -37,9 +37,10 @@ describe('the codec of records', () => {
 
   it('lays messages out as docs/protocol.md says', () => {
     const encoded = encodePeerMessage(record);
-    expect([encoded[0], encoded.length]).toEqual([16, 85]);
+    expect([encoded[0], encoded.length]).toEqual([16, 86]);
     expect([...encoded.subarray(17, 21)]).toEqual([44, 0, 0, 0]);
-    expect(encoded.subarray(21)).toEqual(concatBytes(bytes(32, 1), bytes(32, 9)));
+    expect(encoded[21]).toBe(7);
+    expect(encoded.subarray(22)).toEqual(concatBytes(bytes(32, 1), bytes(32, 9)));
     const { claim, claimSignature } = signatures;
     expect(encodePeerMessage(recorded).subarray(0, HEADER)).toEqual(
       concatBytes(
@@ -54,7 +55,7 @@ describe('the codec of records', () => {
     const chain = () => new Uint8Array(32);
     const payload = attestationStatement(
       {
-        ...{ session, stage: MAX_STAGES - 1, role: 'primary', model: toyDigest, positions: MAX_POSITIONS },
+        ...{ session, stage: MAX_STAGES - 1, role: 'primary', record: MAX_RECORDS, model: toyDigest, positions: MAX_POSITIONS },
         range: { start: 100, end: 256, embedding: false, head: true },
         numericClass: 'x'.repeat(200),
         runtime: { name: 'x'.repeat(100), version: 'x'.repeat(100) },
@@ -73,7 +74,8 @@ describe('the codec of records', () => {
 
 describe('hostile records', () => {
   it.each<[string, string, () => Uint8Array<ArrayBuffer>]>([
-    ['a request with a short seed', 'bad-message', () => encodePeerMessage(record).slice(0, 84)],
+    ['a request with a short seed', 'bad-message', () => encodePeerMessage(record).slice(0, 85)],
+    ['a request for record 0', 'bad-message', () => encodePeerMessage(record).fill(0, 21, 22)],
     ['a request with a byte too many', 'bad-message', () => concatBytes(encodePeerMessage(record), bytes(1))],
     ['a request for no positions', 'bad-message', () => encodePeerMessage(record).fill(0, 17, 21)],
     ['a request beyond the longest session', 'bad-message', () => encodePeerMessage(record).fill(255, 17, 21)],
