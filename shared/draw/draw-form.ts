@@ -32,7 +32,6 @@ export type SignedDrawRequest = z.infer<typeof signedDrawRequestSchema>;
 export const volunteerStateSchema = z.strictObject({
   sessions: z.int().min(0).max(1_000),
   slots: z.int().min(0).max(1_000),
-  room: z.int().min(0),
   atMs: wallMs,
 });
 

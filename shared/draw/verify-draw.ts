@@ -139,7 +139,7 @@ class RecordReader implements StageReader {
       demand(this.#unshown <= MAX_UNSHOWN, `${this.#where} skips more than ${MAX_UNSHOWN} on the server's word alone`);
     } else if (skip.reason === 'busy') {
       const { state } = skip;
-      const isReason = isBusy(state, pool, this.#route.capacity, { speed }, this.#section);
+      const isReason = isBusy(state, pool, { speed }, this.#section);
       demand(isReason, `${id} was skipped as busy, and its own state says that it was not`);
       demand(isFresh(state, this.#route.issuedAtMs), `${id} was skipped as busy by a state that is not of then`);
       this.#states.push({ id, state });

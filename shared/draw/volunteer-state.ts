@@ -8,8 +8,6 @@ export interface VolunteerState {
   readonly sessions: number;
   /** Sessions that it takes at once. */
   readonly slots: number;
-  /** Positions that it has keys and values for still. */
-  readonly room: number;
   /** Wall-clock milliseconds of the server. */
   readonly atMs: number;
 }
@@ -21,27 +19,22 @@ export const MAX_STATE_AGE_MS = 2 * STATE_EVERY_MS;
 
 /** The bytes that a volunteer signs. */
 export function stateBytes(
-  { sessions, slots, room, atMs }: VolunteerState,
+  { sessions, slots, atMs }: VolunteerState,
   volunteer: PeerId,
   server: PeerId,
 ): Uint8Array<ArrayBuffer> {
-  return utf8(['chorus-volunteer-state/1', server, volunteer, sessions, slots, room, atMs, ''].join('\n'));
+  return utf8(['chorus-volunteer-state/1', server, volunteer, sessions, slots, atMs, ''].join('\n'));
 }
 
-/** Whether such a state is a reason not to draw its volunteer: no slot or room is left, or it would be too slow beside what it runs. */
+/** Whether such a state is a reason not to draw its volunteer: no slot is left, or it would be too slow beside what it runs. */
 export function isBusy(
   state: VolunteerState,
   pool: PoolName,
-  capacity: number,
   { speed }: Pick<RosterMember, 'speed'>,
   { fastest }: Pick<Section, 'fastest'>,
 ): boolean {
   const factor = pool === 'lead' ? FAST_FACTOR : SHADOW_FACTOR;
-  return (
-    state.sessions >= state.slots ||
-    state.room < capacity ||
-    (state.sessions > 0 && !keepsUp(speed, fastest, factor, state.sessions))
-  );
+  return state.sessions >= state.slots || (state.sessions > 0 && !keepsUp(speed, fastest, factor, state.sessions));
 }
 
 /** True if the state was signed within the rhythm when the route was given. */

@@ -26,7 +26,8 @@ function joined(pieces: readonly PromptPiece[]): PromptPiece[] {
     const last = found.at(-1);
     const whole = isMarker ? text : wellFormed(text);
     if (whole === '') continue;
-    if (last !== undefined && !last.isMarker && !isMarker) found[found.length - 1] = { text: last.text + whole, isMarker };
+    if (last !== undefined && !last.isMarker && !isMarker)
+      found[found.length - 1] = { text: last.text + whole, isMarker };
     else found.push({ text: whole, isMarker });
   }
   return found;

@@ -102,7 +102,7 @@ export class RouteDrawer {
   }
 
   #skipOf({ primary }: PlannedStage, byId: ReadonlyMap<PeerId, Candidate>, asked: DrawAsked): SkipOf {
-    const { capacity, exclude, failedLately, worked } = asked;
+    const { exclude, failedLately, worked } = asked;
     return (member, pool, section): Skip | null => {
       const candidate = byId.get(member.id);
       if (exclude.has(member.id)) return { reason: worked(member.id) ? 'left-out' : 'excluded' };
@@ -119,7 +119,7 @@ export class RouteDrawer {
         return null;
       }
       const state = this.#deps.states.of(member.id);
-      if (state !== undefined && isBusy(state, pool, capacity, member, section)) return { reason: 'busy', state };
+      if (state !== undefined && isBusy(state, pool, member, section)) return { reason: 'busy', state };
       // One that is only slower beside what it runs can take part; one without room cannot.
       return isFull ? { reason: 'gone' } : null;
     };

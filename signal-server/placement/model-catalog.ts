@@ -121,12 +121,7 @@ export class ModelCatalog {
     if (digestOf(bytes) !== digest)
       throw new ChorusError('digest-mismatch', 'the manifest is not the one its name says');
     if (bytes.length > MAX_MANIFEST_BYTES) throw new ChorusError('too-large', 'the manifest is too large');
-    const manifest = parseForm(
-      manifestSchema,
-      parseStrictJson(bytes),
-      'the manifest',
-      'bad-manifest',
-    );
+    const manifest = parseForm(manifestSchema, parseStrictJson(bytes), 'the manifest', 'bad-manifest');
     const [isPlanned, isWhole] = [await this.#isPlanned(manifest), await this.#isWhole(manifest)];
     return { digest, manifest, envelope, planned: planModel(digest, manifest, this.#leastStages, isPlanned), isWhole };
   }

@@ -232,7 +232,10 @@ export class ReceiptDesk {
       const beginning = await store.begin(begun, config.limits.receiptsPerSession);
       if (beginning === 'full') throw new ChorusError('rate-limited', 'this session has too many receipts');
       if (beginning === 'contradicted') {
-        throw refusal('record', `another receipt of its session says that it is record ${record!.number}, or follows it`);
+        throw refusal(
+          'record',
+          `another receipt of its session says that it is record ${record!.number}, or follows it`,
+        );
       }
       index = await this.#append(id, predicate);
     } finally {

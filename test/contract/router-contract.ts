@@ -50,7 +50,7 @@ const fromPeer: { [Type in FromPeer['type']]: Extract<FromPeer, { type: Type }> 
   pause: { type: 'pause' },
   withdraw: { type: 'withdraw' },
   state: {
-    ...{ type: 'state', sessions: 2, slots: 2, room: 512, atMs: 1 },
+    ...{ type: 'state', sessions: 2, slots: 2, atMs: 1 },
     ...{ publicKey: `${'A'.repeat(43)}=`, signature: `${'A'.repeat(86)}==` },
   },
   look: { type: 'look' },

@@ -151,7 +151,7 @@ export class DrawnNetwork {
   /** A volunteer's own word that it has no slot left. */
   busy(id: PeerId, change: Partial<VolunteerState> = {}, signer?: SeededKey): Skip {
     const { key } = this.stages.flat().find((volunteer) => volunteer.key.id === id)!;
-    const state = { sessions: 2, slots: 2, room: 2_048, atMs: ISSUED_AT_MS - 1_000, ...change };
+    const state = { sessions: 2, slots: 2, atMs: ISSUED_AT_MS - 1_000, ...change };
     const signature = (signer ?? key).sign(stateBytes(state, id, this.server.id));
     const signed: SignedState = { ...state, publicKey: toBase64(key.publicKey), signature };
     return { reason: 'busy', state: signed };

@@ -104,7 +104,12 @@ export function judgedSpans(
   spans: readonly SpanCheck[],
   { stages, model }: Pick<ReceiptPredicate, 'stages' | 'model'>,
 ): { readonly spans: WrittenStatement['predicate']['spans']; readonly tier: Tier; readonly counts: CheckCounts } {
-  const told = spans.map(({ start, end, tier, stages: checks }) => ({ start, end, tier, stages: checks.map(toldStage) }));
+  const told = spans.map(({ start, end, tier, stages: checks }) => ({
+    start,
+    end,
+    tier,
+    stages: checks.map(toldStage),
+  }));
   const grounds = {
     ...readRecords({ stages, spans: told }),
     predicate: { stages, model, thresholds: { sha256: CALIBRATION.sha256 } },

@@ -49,7 +49,10 @@ export function contradictionOf(
 }
 
 /** Where the outputs that both signed cease to be equal, at the end of a chunk. */
-function equalEnd({ outputs }: AttestationPredicate, differs: AttestationPredicate['outputs'][number] | undefined): number {
+function equalEnd(
+  { outputs }: AttestationPredicate,
+  differs: AttestationPredicate['outputs'][number] | undefined,
+): number {
   if (differs === undefined) return outputs.at(-1)!.end;
   return outputs[outputs.indexOf(differs) - 1]?.end ?? 0;
 }

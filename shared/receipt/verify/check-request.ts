@@ -84,7 +84,10 @@ export const checkAsked: CheckReceipt = ({ predicate }) => {
   demand(topP > 0 && topP <= 1, `there is no top-p ${topP}; it is above 0 and at most 1`);
   demand(Number.isSafeInteger(seed), 'the seed is no whole number that can be told from its neighbours');
   const most = Math.min(MAX_POSITIONS, maxNewTokens);
-  demand(maxNewTokens >= 1 && tokens.answer <= most, `${tokens.answer} tokens are more than the ${maxNewTokens} asked for`);
+  demand(
+    maxNewTokens >= 1 && tokens.answer <= most,
+    `${tokens.answer} tokens are more than the ${maxNewTokens} asked for`,
+  );
   const isCompared = predicate.spans.some(({ stages }) => stages.some(({ findings }) => findings.length > 0));
   demand(!isCompared || seedCommitment !== null, 'work was compared, and no seed was committed to');
   return `at most ${maxNewTokens} tokens, temperature ${temperature}, top-p ${topP}`;

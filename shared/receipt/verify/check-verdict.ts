@@ -159,4 +159,3 @@ function checkFinding(
     demand(isSaid || mayBeNear, `${where} are said to be ${outcome}, and their numbers do not say so`);
   }
 }
-

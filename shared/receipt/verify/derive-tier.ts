@@ -27,7 +27,11 @@ export interface BorneOut {
  * that was measured or is exact (`class-not-measured`); draws that nobody decided (`draws-differ`); no signature that
  * carries it (`not-signed`); a third (`settled`); agreement (`checked`).
  */
-export function tierBorneOut(grounds: TierGrounds, span: Pick<ReceiptSpan, 'start' | 'end'>, judged: SpanStage): BorneOut {
+export function tierBorneOut(
+  grounds: TierGrounds,
+  span: Pick<ReceiptSpan, 'start' | 'end'>,
+  judged: SpanStage,
+): BorneOut {
   const { findings, arbiter } = judged;
   if (findings.length === 0) return unchecked('alone');
   const differs = findings.some(({ outcome }) => outcome !== 'agreed');
@@ -55,8 +59,7 @@ function hasBacking({ predicate, holdings }: TierGrounds, { stage, findings, arb
     const calibration = holdings.calibrations.find(({ sha256 }) => sha256 === predicate.thresholds.sha256);
     // No limits of it are told: where the calibration is unknown, so is whether the pair was measured.
     const isMeasured =
-      calibration === undefined ||
-      isKnownPair(own, numericClass, 'hidden', predicate.model, calibration.thresholds);
+      calibration === undefined || isKnownPair(own, numericClass, 'hidden', predicate.model, calibration.thresholds);
     agreed.push({ numericClass, isMeasured });
   }
   return isBacked(own, agreed);
@@ -78,7 +81,11 @@ function areDrawsOpen({ predicate }: TierGrounds, { stage, findings, arbiter, dr
  * True if those signed on whose word the tier rests: the primary, and for an agreement a shadow of it; for a settlement the
  * third, or a shadow whose outputs differ from the primary's.
  */
-function isCarried(grounds: TierGrounds, span: Pick<ReceiptSpan, 'start' | 'end'>, { stage, findings, arbiter }: SpanStage): boolean {
+function isCarried(
+  grounds: TierGrounds,
+  span: Pick<ReceiptSpan, 'start' | 'end'>,
+  { stage, findings, arbiter }: SpanStage,
+): boolean {
   const own = signerOf(grounds, stage, grounds.predicate.stages[stage]!.replicas[0]!.id);
   if (own === undefined) return false;
   const others = findings.map(({ shadow }) => signerOf(grounds, stage, shadow)).filter((each) => each !== undefined);

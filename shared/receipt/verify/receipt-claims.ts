@@ -176,7 +176,9 @@ function notProvedOfRequest({ version, predicate, holdings }: Subject, has: Has)
   if (!has('answer')) notProved.push('Which text the answer is: none was compared.');
   if (!has('prompt')) notProved.push('Which prompt was asked: none was compared.');
   else if (isPrompted !== true) {
-    notProved.push('That this prompt is what the tokens spell that were fed: the requester says so, and a replay can tell.');
+    notProved.push(
+      'That this prompt is what the tokens spell that were fed: the requester says so, and a replay can tell.',
+    );
   }
   const { name, root, manifest } = predicate.model;
   const what = `manifest ${shortId(manifest.sha256)} is of the model ${name}, from files with root ${shortId(root.sha256)}`;

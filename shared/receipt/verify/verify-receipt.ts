@@ -6,13 +6,7 @@ import type { Digest } from '../../ids.ts';
 import { CALIBRATION } from '../../judge/thresholds.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
 import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
-import {
-  checkLogEntry,
-  checkLogInclusion,
-  checkLogSignature,
-  checkTimes,
-  checkWitnesses,
-} from './check-log.ts';
+import { checkLogEntry, checkLogInclusion, checkLogSignature, checkTimes, checkWitnesses } from './check-log.ts';
 import { checkDraw } from './check-draw.ts';
 import { checkModel } from './check-model.ts';
 import { checkAnswer, checkAsked, checkPrompt, checkTokens } from './check-request.ts';

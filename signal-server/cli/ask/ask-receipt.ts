@@ -54,8 +54,8 @@ export function makeAskedReceipt({
   const requester = { kind: 'cli', identity } as const;
   // One question is all that its session answers.
   const previous = new PreviousReceipts();
-  return makeReceipt({ evidence, prompt, answer }, { ...maker, requester, random, verify, previous }).catch((error: unknown) =>
-    toChorusError(error),
+  return makeReceipt({ evidence, prompt, answer }, { ...maker, requester, random, verify, previous }).catch(
+    (error: unknown) => toChorusError(error),
   );
 }
 

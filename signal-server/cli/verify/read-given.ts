@@ -29,7 +29,9 @@ export async function readRequest(path: string, options: GivenFiles): Promise<Ve
   const read = async (file: string | undefined) => (file === undefined ? undefined : await readText(file));
   const [answer, prompt, policy] = await Promise.all([options.answer, options.prompt, options.policy].map(read));
   const secrets =
-    options.secrets === undefined ? null : parseReceiptSecrets(parseJson(await readText(options.secrets), options.secrets));
+    options.secrets === undefined
+      ? null
+      : parseReceiptSecrets(parseJson(await readText(options.secrets), options.secrets));
   const salt = options.salt === undefined ? secrets?.salt : parseSalt(options.salt);
   const asked = prompt ?? secrets?.prompt ?? undefined;
   // As its text: the checks say what is wrong with it.

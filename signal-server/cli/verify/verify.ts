@@ -62,7 +62,8 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   const before = withHistory(alone, history);
   const replay = options.replay && before.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
-  const shown = replayed?.isValid === true ? await verifyReceipt({ ...used, replayed: shownBy(replayed, options) }) : alone;
+  const shown =
+    replayed?.isValid === true ? await verifyReceipt({ ...used, replayed: shownBy(replayed, options) }) : alone;
   const verification = withHistory(shown, history);
   const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
   const isLogAsked = options.log === undefined || hasPassed(verification, 'log-history');

@@ -127,7 +127,7 @@ describe('the draw desk', () => {
     const seen = new Set<string>();
     const request = await ask();
     expect(give(request).stages).toEqual(give(request).stages);
-    for (let i = 0; i < 12; i++)
+    for (let i = 0; i < 8; i++)
       seen.add(
         give(await ask())
           .stages.map(({ primary }) => primary.id)
@@ -220,14 +220,14 @@ describe('the draw desk', () => {
     await desk.tick();
     const volunteer = registry.join(working.id, 'tab', '203.0.113', 2);
     registry.offer(volunteer, offerOf());
-    const state = { sessions: 2, slots: 2, room: 0, atMs: clock.wallMs() };
+    const state = { sessions: 2, slots: 2, atMs: clock.wallMs() };
     const signature = toBase64(await working.sign(stateBytes(state, working.id, server.id)));
     desk.receive(volunteer, { type: 'state', ...state, publicKey: toBase64(working.publicKey), signature });
     await settle();
     await new Promise((resolve) => setTimeout(resolve, 20));
     here = here.map((one) => (one.id === working.id ? { ...one, freeSlots: 0, running: 2 } : one));
     let busy = 0;
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 8; i++) {
       const request = await ask();
       const given = give(request);
       expect(given.stages.flatMap(({ primary, shadows }) => [primary, ...shadows].map(({ id }) => id))).not.toContain(
@@ -243,7 +243,7 @@ describe('the draw desk', () => {
     const lost = given.stages[0]!.primary.id;
     const unwanted = here.find(({ id, span }) => span.start === first.start && !idsOf(given).includes(id))!.id;
     let [leftOut, excluded] = [0, 0];
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 8; i++) {
       const exclude = [person.id, lost, unwanted];
       const request = await ask({ exclude });
       const again = give(request);

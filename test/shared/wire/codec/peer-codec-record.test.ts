@@ -55,7 +55,14 @@ describe('the codec of records', () => {
     const chain = () => new Uint8Array(32);
     const payload = attestationStatement(
       {
-        ...{ session, stage: MAX_STAGES - 1, role: 'primary', record: MAX_RECORDS, model: toyDigest, positions: MAX_POSITIONS },
+        ...{
+          session,
+          stage: MAX_STAGES - 1,
+          role: 'primary',
+          record: MAX_RECORDS,
+          model: toyDigest,
+          positions: MAX_POSITIONS,
+        },
         range: { start: 100, end: 256, embedding: false, head: true },
         numericClass: 'x'.repeat(200),
         runtime: { name: 'x'.repeat(100), version: 'x'.repeat(100) },
