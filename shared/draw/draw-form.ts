@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { peerIdSchema } from '../ids.ts';
 import { MAX_PROOF_HASHES } from '../log/merkle.ts';
 import { MAX_SHADOWS, MAX_STAGES } from '../limits.ts';
 import { MAX_SPEED_CLASS } from './speed-class.ts';
@@ -39,14 +39,12 @@ export const signedStateSchema = volunteerStateSchema.extend({ publicKey: hash, 
 export type SignedState = z.infer<typeof signedStateSchema>;
 
 /**
- * Why somebody whose turn it was is not in the route. `busy`: by a state that it signed. `left-out`: this answer has lost it already, and the
- * requester's engine keeps away from it. `excluded`: the requester did not want it, by its word alone. `gone`: the server says that it
- * was not there any more, or had no room, and nothing shows that.
+ * Why somebody whose turn it was is not in the route. `busy`: by a state that it signed. `left-out`: it worked for this requester before,
+ * and the requester keeps away from it. `gone`: the server says that it was not there any more, or had no room, and nothing shows that.
  */
 export const skipSchema = z.discriminatedUnion('reason', [
   z.strictObject({ reason: z.literal('busy'), state: signedStateSchema }),
   z.strictObject({ reason: z.literal('left-out') }),
-  z.strictObject({ reason: z.literal('excluded') }),
   z.strictObject({ reason: z.literal('gone') }),
 ]);
 export type Skip = z.infer<typeof skipSchema>;
@@ -118,8 +116,6 @@ export const drawRecordSchema = z.discriminatedUnion('by', [
     /** Of the VRF. */
     proof: base64Of(80),
     count: drawCountSchema,
-    /** The session of the same answer that this one takes the place of. */
-    after: sessionIdSchema.nullable(),
     stages: z.array(stageDrawSchema).min(1).max(MAX_STAGES),
   }),
   /** The server chose, and says why. */

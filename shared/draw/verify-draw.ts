@@ -7,7 +7,7 @@ import { parseCheckpoint, type Checkpoint } from '../log/checkpoint.ts';
 import { isIncluded, leafHash, pathRoot } from '../log/merkle.ts';
 import { parseNote, type Note } from '../log/signed-note.ts';
 import type { StageRange } from '../model/stage.ts';
-import type { RosterDraw, SignedState, StageDrawRecord } from './draw-form.ts';
+import type { RosterDraw, SignedState, Skip, StageDrawRecord } from './draw-form.ts';
 import { hashesIn } from './draw-path.ts';
 import { rosterEntryBytes } from './draw-log.ts';
 import { drawInput, drawRequestBytes, type DrawContext } from './draw-request.ts';
@@ -31,7 +31,7 @@ export interface VerifiedDraw {
   /** The checkpoint that the requester named; who signed it is for the caller to say. */
   readonly checkpoint: Checkpoint;
   readonly note: Note;
-  readonly skips: Readonly<Record<'busy' | 'left-out' | 'excluded' | 'gone', number>>;
+  readonly skips: Readonly<Record<Skip['reason'], number>>;
   /** For each stage, the networks that its primary was drawn among. */
   readonly networks: readonly number[];
 }
@@ -55,7 +55,7 @@ export async function verifyDraw(draw: RosterDraw, route: DrawnRoute, verify: Ve
     draw.stages.length === route.stages.length,
     `the draw is of ${draw.stages.length} stages, not of ${route.stages.length}`,
   );
-  const skips = { busy: 0, 'left-out': 0, excluded: 0, gone: 0 };
+  const skips = { busy: 0, 'left-out': 0, gone: 0 };
   const taken = new Set<string>();
   for (const [stage, record] of draw.stages.entries()) {
     const { range, replicas } = route.stages[stage]!;

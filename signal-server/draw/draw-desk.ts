@@ -3,6 +3,7 @@ import { fromStrictBase64 } from '#shared/bytes.ts';
 import { peerIdOf, type VerifySignature } from '#shared/crypto/identity.ts';
 import { drawRequestBytes } from '#shared/draw/draw-request.ts';
 import type { PeerId } from '#shared/ids.ts';
+import { SESSION_LEASE_MS } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
@@ -18,10 +19,8 @@ import { VolunteerStates } from './volunteer-states.ts';
 
 export type DrawMessage = Extract<PeerControlMessage, { type: 'look' | 'state' }>;
 
-/** Stands for the network of the server's own requesters. */
-const GATEWAY = 'gateway';
-/** How long who worked for a requester may be left out by it, as somebody that it lost. */
-const WORKED_MS = 10 * 60_000;
+/** How long who worked for a requester may be left out by it, as somebody that it lost: the longest session, and a while more. */
+const WORKED_MS = SESSION_LEASE_MS + 5 * 60_000;
 /** Requesters whose volunteers are remembered for that. */
 const MOST_REQUESTERS = 4_096;
 
@@ -96,18 +95,19 @@ export class DrawDesk {
     planned: readonly PlannedStage[],
     candidates: readonly Candidate[],
   ): DrawnRoute {
+    // Who asks could try nonces until a draw pleases it: of its own draws the server's word is no better by any.
+    if (this.#deps.isGateway(id))
+      return byServer(planned, 'it asked itself, for a client of its API or in its own name');
     if (request.draw === undefined) return byServer(planned, 'the request names no checkpoint');
     const { publicKey: _key, ...asked } = request.draw;
-    const count = this.#ledger.count(this.#networkOf(id, prefix));
-    const failed = new Set(candidates.filter(({ failedLately }) => failedLately).map((one) => one.id));
+    const count = this.#ledger.count(prefix);
+    const worked = this.#worked.get(id);
+    // Whom the server never gave it nobody may leave out: else it could choose by naming all others.
+    const leftOut = new Set(request.exclude.filter((volunteer) => worked?.has(volunteer)));
     const drawn =
       request.after === undefined
         ? this.#drawer.draw(model, planned, candidates, {
-            ...{ request: asked, count, requester: id, capacity: request.capacity },
-            exclude: new Set(request.exclude.filter((other) => other !== id)),
-            worked: (volunteer) => (this.#worked.get(id)?.get(volunteer) ?? 0) > this.#deps.clock.nowMs(),
-            // Its keys are new for each answer, so that it cannot say whom it has lost before.
-            failedLately: (volunteer) => this.#deps.isGateway(id) && failed.has(volunteer),
+            ...{ request: asked, count, requester: id, capacity: request.capacity, leftOut },
           })
         : byServer(planned, 'it takes the place of another route of this answer, and who stays was not drawn anew');
     this.#ledger.note(count, id, asked, drawn.record.by === 'roster' ? 'drawn' : 'chosen');
@@ -118,7 +118,7 @@ export class DrawDesk {
   /** A request that came to nothing. */
   ended({ id, prefix }: Pick<Member, 'id' | 'prefix'>, { draw }: RouteRequest, outcome: 'refused' | 'abandoned'): void {
     if (draw === undefined || this.#ledger.isFull) return;
-    this.#ledger.note(this.#ledger.count(this.#networkOf(id, prefix)), id, draw, outcome);
+    this.#ledger.note(this.#ledger.count(prefix), id, draw, outcome);
   }
 
   /** To be called about once a second. */
@@ -130,10 +130,6 @@ export class DrawDesk {
   /** Logs what waits for it. */
   stop(): Promise<void> {
     return this.#ledger.write();
-  }
-
-  #networkOf(id: PeerId, prefix: string): string {
-    return this.#deps.isGateway(id) ? GATEWAY : prefix;
   }
 
   #remember(requester: PeerId, stages: readonly PlannedStage[]): void {

@@ -26,12 +26,8 @@ export interface DrawAsked {
   readonly count: DrawCount;
   readonly requester: PeerId;
   readonly capacity: number;
-  /** Whom the requester does not want. */
-  readonly exclude: ReadonlySet<PeerId>;
-  /** True for those among them that worked in a session of this requester a while ago. */
-  readonly worked: (volunteer: PeerId) => boolean;
-  /** True for those that the server's own requesters had a fault with. */
-  readonly failedLately: (volunteer: PeerId) => boolean;
+  /** Whom the requester keeps away from: volunteers that worked for it a while ago, by what the server gave out itself. */
+  readonly leftOut: ReadonlySet<PeerId>;
 }
 
 /** Replicas for the stages of a route, drawn so that anybody can repeat it; or why they are the server's choice. */
@@ -81,7 +77,7 @@ export class RouteDrawer {
         ...{ output, stage, range: section!.section.range, requester },
         ...{ shadows: request.shadows, networks: new Set(networks) },
       };
-      const made = makeStageDraw(shown.roster, section!, wish, this.#skipOf(planned[stage]!, byId, asked));
+      const made = makeStageDraw(shown.roster, section!, wish, this.#skipOf(planned[stage]!, byId, asked.leftOut));
       if (typeof made === 'string') return chosen(NOT_DRAWN[made]);
       networks.add(made.primary.network);
       const [primary, ...shadows] = replicasOf(made).map(({ member }) => byId.get(member.id)!);
@@ -96,23 +92,22 @@ export class RouteDrawer {
       stages,
       record: {
         ...{ by: 'roster', request, checkpoint: shown.note, roster: shown.commitment },
-        ...{ proof: toBase64(proof), count: asked.count, after: null, stages: records },
+        ...{ proof: toBase64(proof), count: asked.count, stages: records },
       },
     };
   }
 
-  #skipOf({ primary }: PlannedStage, byId: ReadonlyMap<PeerId, Candidate>, asked: DrawAsked): SkipOf {
-    const { exclude, failedLately, worked } = asked;
+  #skipOf({ primary }: PlannedStage, byId: ReadonlyMap<PeerId, Candidate>, leftOut: ReadonlySet<PeerId>): SkipOf {
     return (member, pool, section): Skip | null => {
       const candidate = byId.get(member.id);
-      if (exclude.has(member.id)) return { reason: worked(member.id) ? 'left-out' : 'excluded' };
+      if (leftOut.has(member.id)) return { reason: 'left-out' };
       const isThere =
         candidate?.isReady === true &&
         candidate.isTried &&
         candidate.span.start === primary.span.start &&
         candidate.span.end === primary.span.end &&
         candidate.numericClass === member.numericClass;
-      if (!isThere || failedLately(member.id)) return { reason: 'gone' };
+      if (!isThere) return { reason: 'gone' };
       const factor = pool === 'lead' ? FAST_FACTOR : SHADOW_FACTOR;
       const isFull = candidate.freeSlots <= 0;
       if (!isFull && (candidate.running === 0 || keepsUp(member.speed, section.fastest, factor, candidate.running))) {

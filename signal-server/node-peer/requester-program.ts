@@ -24,7 +24,7 @@ export async function createNodeRequester(options: {
   const { control, links, clock, close } = await connectPeer(options);
   const requester = new Requester({
     ...{ control, links, identity: options.identity, clock, random, verify },
-    ...{ webrtc: false, asksDraws: true },
+    ...{ webrtc: false, asksDraws: options.kind !== 'gateway' },
   });
   return {
     requester,

@@ -95,14 +95,7 @@ export class DrawnNetwork {
 
   /** A draw as an honest server makes it, but for what `change` says. */
   draw(nonce: string, change: DrawChange = {}): { readonly draw: RosterDraw; readonly route: DrawnRoute } {
-    const {
-      roster = this.roster,
-      rosterIndex = 3,
-      logSize = 8,
-      number = 1,
-      skipOf = () => null,
-      after = null,
-    } = change;
+    const { roster = this.roster, rosterIndex = 3, logSize = 8, number = 1, skipOf = () => null } = change;
     const { vrf = this.vrf, model = MODEL } = change;
     const commitment = {
       sections: roster.tree.size,
@@ -142,7 +135,6 @@ export class DrawnNetwork {
       roster: { ...commitment, index: rosterIndex, path: joined(shown.path(rosterIndex)) },
       proof: toBase64(proof),
       count: { epoch: '0123456789abcdef', network: networkDigest(utf8('salt'), 'requester'), number: 1 },
-      after,
       stages: made.map(({ record }) => record),
     };
     return { draw, route: this.routeOf(made, context) };
@@ -184,7 +176,6 @@ export interface DrawChange {
   readonly rosterIndex?: number;
   readonly logSize?: number;
   readonly number?: number;
-  readonly after?: RosterDraw['after'];
   /** Drawn for another request than the one that was signed. */
   readonly drawnFor?: { readonly nonce?: string; readonly number?: number };
   readonly skipOf?: Parameters<typeof makeStageDraw>[3];

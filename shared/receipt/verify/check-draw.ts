@@ -30,7 +30,6 @@ export function describeDraw(draw: RosterDraw, { skips, networks }: VerifiedDraw
   const skipped = [
     skips.busy > 0 && `${skips.busy} busy by their own word`,
     skips['left-out'] > 0 && `${skips['left-out']} that this requester had lost before`,
-    skips.excluded > 0 && `${skips.excluded} that the requester did not want, by its word alone`,
     skips.gone > 0 && `${skips.gone} gone or full by the server’s word alone`,
   ].filter((each) => each !== false);
   const before = draw.count.number - 1;
