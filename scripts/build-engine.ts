@@ -46,7 +46,9 @@ if (process.argv[1]?.endsWith('build-engine.ts')) {
   await writeFile(MODULE, module);
   const text = await readFile(CLASS, 'utf8');
   const digest = moduleDigest(module);
-  const named = text.replace(/int16\/[0-9a-f]{16}/, `int16/${digest.slice(0, 16)}`).replace(/'[0-9a-f]{64}'/, `'${digest}'`);
+  const named = text
+    .replace(/int16\/[0-9a-f]{16}/, `int16/${digest.slice(0, 16)}`)
+    .replace(/'[0-9a-f]{64}'/, `'${digest}'`);
   await writeFile(CLASS, named);
   console.log(`${module.length} bytes, ${digest}`);
 }

@@ -1,16 +1,28 @@
 import { writeFile } from 'node:fs/promises';
 import { format } from 'oxfmt';
 import { z } from 'zod';
-import { attestationSchema } from '../shared/receipt/evidence/attestation.ts';
+import { manifestSchema } from '../shared/model/manifest.ts';
+import { secretsSchema } from '../shared/receipt/build/receipt-secrets.ts';
+import { attestationSchema, formerAttestationSchema } from '../shared/receipt/evidence/attestation.ts';
+import { formerStatementSchema } from '../shared/receipt/former-receipt.ts';
 import { receiptFileSchema, receiptStatementSchema } from '../shared/receipt/receipt.ts';
+import { routeSchema } from '../shared/route/route.ts';
 
 const schemas = {
-  'receipt-v1.json': { title: 'Chorus receipt: the in-toto Statement in its envelope', form: receiptStatementSchema },
-  'attestation-v1.json': {
+  'receipt-v2.json': { title: 'Chorus receipt: the in-toto Statement in its envelope', form: receiptStatementSchema },
+  'receipt-v1.json': { title: 'Chorus receipt of version 1, which is no longer written', form: formerStatementSchema },
+  'attestation-v2.json': {
     title: 'Chorus stage attestation: the in-toto Statement of a replica',
     form: attestationSchema,
   },
-  'receipt-file-v1.json': { title: 'Chorus receipt file', form: receiptFileSchema },
+  'attestation-v1.json': {
+    title: 'Chorus stage attestation of version 1, which is no longer written',
+    form: formerAttestationSchema,
+  },
+  'receipt-file.json': { title: 'Chorus receipt file', form: receiptFileSchema },
+  'receipt-secrets-v2.json': { title: 'Chorus receipt: the secrets that its requester keeps', form: secretsSchema },
+  'route.json': { title: 'Chorus route, as the server signs it', form: routeSchema },
+  'manifest.json': { title: 'Chorus manifest of a model, as it is signed', form: manifestSchema },
 };
 export const schemaNames = Object.keys(schemas) as (keyof typeof schemas)[];
 

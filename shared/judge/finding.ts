@@ -1,3 +1,4 @@
+import type { Envelope } from '../crypto/envelope.ts';
 import type { PeerId } from '../ids.ts';
 import type { StageRange } from '../model/stage.ts';
 import type { Draws } from './draws.ts';
@@ -117,6 +118,14 @@ export const UNCHECKED_REASONS = [
 ] as const;
 export type UncheckedReason = (typeof UNCHECKED_REASONS)[number];
 
+/** What a third signed of its work, under the salt of the record that was to follow, and the route that the server gave it. */
+export interface ThirdRecord {
+  readonly salt: Uint8Array<ArrayBuffer>;
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  readonly attestation: Envelope;
+  readonly route: Envelope;
+}
+
 /** One stage of one span, as the requester judged it. */
 export interface StageCheck {
   readonly stage: number;
@@ -126,7 +135,13 @@ export interface StageCheck {
   readonly primaryClass: string;
   readonly findings: readonly Finding[];
   /** The replica that settled it, where one did. */
-  readonly arbiter: { readonly id: PeerId; readonly role: 'arbiter' | 'referee'; readonly numericClass: string } | null;
+  readonly arbiter: {
+    readonly id: PeerId;
+    readonly role: 'arbiter' | 'referee';
+    readonly numericClass: string;
+    /** Null where it did not sign in time. */
+    readonly signed?: ThirdRecord | null;
+  } | null;
   /** Null for every tier but `unchecked`. */
   readonly reason: UncheckedReason | null;
   /** The replica whose draw went on at the end of the span in place of the primary's; null where the primary's did. */

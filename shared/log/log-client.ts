@@ -51,7 +51,7 @@ export class LogClient {
     } catch (thrown) {
       return failedView(thrown, signal);
     }
-    const { view } = await holdToLog({ heads, split: null }, shown, fetchBytes, signal);
+    const { view } = await holdToLog({ ...UNKNOWN_LOG, heads }, shown, fetchBytes, signal);
     return this.#kept(view);
   }
 

@@ -16,9 +16,11 @@ export interface KnownLog {
   readonly heads: readonly LogHead[];
   /** Two heads of which neither begins with the other, the one known before first. */
   readonly split: readonly [LogHead, LogHead] | null;
+  /** What it showed did not fit what it had signed, and nothing has shown otherwise since. */
+  readonly isDoubted: boolean;
 }
 
-export const UNKNOWN_LOG: KnownLog = { heads: [], split: null };
+export const UNKNOWN_LOG: KnownLog = { heads: [], split: null, isDoubted: false };
 
 /** The outcome of a client's look at a log. The first three are as it should be. */
 export type LogView =
@@ -37,8 +39,10 @@ export type LogView =
 /** The outcome of a look without asking the log. */
 export type OfflineView =
   | Extract<LogView, { kind: 'first-seen' | 'same' | 'split-view' }>
-  /** Heads of two sizes: only the log can show that one begins with the other. */
-  | { readonly kind: 'unproven'; readonly remembered: LogHead; readonly shown: LogHead };
+  /** Heads that were never compared: only the log can show that one begins with the other. */
+  | { readonly kind: 'unproven'; readonly remembered: LogHead; readonly shown: LogHead }
+  /** The log was found unreliable before, and has not been asked again. */
+  | { readonly kind: 'doubted'; readonly head: LogHead };
 
 /** A view, and what is known after it. */
 export interface HeldLog<View> {
@@ -53,9 +57,14 @@ export function holdOffline(known: KnownLog, shown: LogHead): HeldLog<OfflineVie
   const forked = heads.find((head) => head.size === shown.size && !isSame(head, shown));
   if (forked !== undefined) return { view: splitView([forked, shown]), known: { ...known, split: [forked, shown] } };
   const newest = newestOf(heads);
-  if (newest === null) return { view: { kind: 'first-seen', head: shown }, known: { heads: [shown], split: null } };
-  if (heads.some((head) => isSame(head, shown))) return { view: { kind: 'same', head: shown }, known };
-  return { view: { kind: 'unproven', remembered: newest, shown }, known: withHead(known, shown) };
+  if (newest === null) return { view: { kind: 'first-seen', head: shown }, known: { ...known, heads: [shown] } };
+  const isKnown = heads.some((head) => isSame(head, shown));
+  const after = isKnown ? known : withHead(known, shown);
+  if (known.isDoubted) return { view: { kind: 'doubted', head: shown }, known: after };
+  // One of several that were never compared is not unchanged: the log may have signed two histories.
+  const other = newestOf(heads.filter((head) => !isSame(head, shown)));
+  if (other === null) return { view: { kind: 'same', head: shown }, known };
+  return { view: { kind: 'unproven', remembered: other, shown }, known: after };
 }
 
 /**
@@ -71,7 +80,8 @@ export async function holdToLog(
   const { view, known: knownNow } = holdOffline(known, shown);
   if (view.kind === 'split-view' || view.kind === 'first-seen') return { view, known: knownNow };
   const newest = newestOf(known.heads)!;
-  if (shown.size < newest.size) return { view: { kind: 'shrunk', remembered: newest, shown }, known: knownNow };
+  const doubted: KnownLog = { ...knownNow, isDoubted: true };
+  if (shown.size < newest.size) return { view: { kind: 'shrunk', remembered: newest, shown }, known: doubted };
   const tiles = new VerifiedTiles(shown, fetchBytes, signal);
   for (const head of known.heads.filter(({ size }) => size < shown.size)) {
     try {
@@ -81,10 +91,11 @@ export async function holdToLog(
         return { view: splitView([head, shown]), known: { ...known, split: [head, shown] } };
       }
     } catch (thrown) {
-      return { view: failedView(thrown, signal), known: knownNow };
+      const failed = failedView(thrown, signal);
+      return { view: failed, known: failed.kind === 'unusable' ? doubted : knownNow };
     }
   }
-  const proved: KnownLog = { heads: [shown], split: null };
+  const proved: KnownLog = { heads: [shown], split: null, isDoubted: false };
   if (newest.size === shown.size) return { view: { kind: 'same', head: shown }, known: proved };
   return { view: { kind: 'grown', head: shown, from: newest }, known: proved };
 }
@@ -127,6 +138,11 @@ export function describeLogView(view: LogView | OfflineView): string {
       return (
         `Signed with ${entries(view.shown.size)} here, and with ${entries(view.remembered.size)} before; only the log ` +
         `itself can show that one begins with the other.`
+      );
+    case 'doubted':
+      return (
+        'What this log showed before did not fit what it had signed, and nothing has shown otherwise since. ' +
+        'Ask the log itself again.'
       );
   }
 }

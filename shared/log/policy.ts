@@ -49,8 +49,34 @@ const MAX_LINES = 1_024;
 /** Reserved: no cosignature at all. */
 const NONE = 'none';
 
+const SEPARATORS: readonly number[] = [0x09, 0x0a, 0x20];
+
 /**
- * Reads a policy (decoded from UTF-8). Throws `too-large`, or `bad-message` that names the line and what is wrong with
+ * The text of a policy file, whose octets beyond ASCII mean nothing to it (C2SP tlog-policy, Character set): items that are no UTF-8
+ * have a half of a surrogate pair for each such octet, which no other text has.
+ */
+export function policyText(bytes: Uint8Array<ArrayBuffer>): string {
+  let text = '';
+  for (let start = 0; start < bytes.length;) {
+    let end = start;
+    while (end < bytes.length && !SEPARATORS.includes(bytes[end]!)) end += 1;
+    text += itemText(bytes.subarray(start, end));
+    if (end < bytes.length) text += String.fromCharCode(bytes[end]!);
+    start = end + 1;
+  }
+  return text;
+}
+
+function itemText(octets: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(octets);
+  } catch {
+    return Array.from(octets, (octet) => String.fromCharCode(octet < 0x80 ? octet : 0xdc00 + octet)).join('');
+  }
+}
+
+/**
+ * Reads a policy (as `policyText` gives it). Throws `too-large`, or `bad-message` that names the line and what is wrong with
  * it.
  */
 export function parsePolicy(text: string): TlogPolicy {

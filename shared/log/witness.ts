@@ -83,7 +83,7 @@ export function refusalOfGrowth(
     return { status: 422, reason: 'the log is empty, but its root is not that of the empty tree' };
   }
   if (oldSize === checkpoint.size && proof.length === 0 && !equalBytes(checkpoint.root, known.root)) {
-    return { status: 409, reason: 'this log has another root at the size that this witness has cosigned' };
+    return { status: 422, reason: 'this log has another root at the size that this witness has cosigned' };
   }
   if (!isConsistent([known.size, known.root], [checkpoint.size, checkpoint.root], proof)) {
     return { status: 422, reason: 'this log does not begin with what this witness has cosigned' };

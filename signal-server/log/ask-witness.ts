@@ -52,7 +52,7 @@ export async function askWitness(
   const known = sizeIn(answer);
   if (known !== null && known <= head.size) answer = await ask(known);
   else if (known !== null) await accuse(known);
-  // With 409 and no size, it has cosigned another tree of this size.
+  // With 409 and no size, as tlog-witness 1.0.0 has it, it has cosigned another tree of this size.
   if (answer.status === 422 || (answer.status === 409 && sizeIn(answer) === null)) await accuse(null);
   if (answer.status !== 200) throw new ChorusError('server-lost', `it answered ${answer.status}: ${reasonIn(answer)}`);
 

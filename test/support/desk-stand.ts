@@ -1,5 +1,6 @@
 import type { Identity } from '#shared/crypto/identity.ts';
 import { buildReceipt, signReceipt } from '#shared/receipt/build/build-receipt.ts';
+import type { SessionId } from '#shared/ids.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { openLogService, type LogService } from '../../signal-server/log/log-service.ts';
 import { parseConfig } from '../../signal-server/machine/config.ts';
@@ -7,7 +8,7 @@ import { ReceiptDesk } from '../../signal-server/receipts/receipt-desk.ts';
 import { openSqliteStore } from '../../signal-server/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../signal-server/store/store.ts';
 import { realClock } from './real-clock.ts';
-import type { GivenAnswer } from './receipts.ts';
+import { giveAnswer, type GivenAnswer } from './receipts.ts';
 
 export interface OpenDesk {
   readonly desk: ReceiptDesk;
@@ -56,16 +57,12 @@ export async function openDesk(
   };
 }
 
-/** Receipts of one answer that differ by their nonces. */
-export async function makeReceipts({ parts, people }: GivenAnswer, count: number): Promise<ReceiptFile[]> {
+/** Receipts of one answer that was given in as many sessions. */
+export async function makeReceipts({ people }: GivenAnswer, count: number): Promise<ReceiptFile[]> {
   const files: ReceiptFile[] = [];
   for (let i = 0; i < count; i++) {
-    const random = (bytes: number): Uint8Array<ArrayBuffer> => {
-      const nonce = new Uint8Array(bytes);
-      new DataView(nonce.buffer).setUint32(0, i);
-      return nonce;
-    };
-    files.push(await signReceipt(await buildReceipt({ ...parts, random }), people.requester));
+    const { parts } = await giveAnswer(people, { session: i.toString(16).padStart(32, '0') as SessionId });
+    files.push(await signReceipt(await buildReceipt(parts), people.requester));
   }
   return files;
 }

@@ -70,22 +70,33 @@ export interface GivenAnswer {
   readonly salt: Uint8Array<ArrayBuffer>;
 }
 
+interface Said {
+  readonly content: string;
+  readonly answer: string;
+  readonly session: SessionId;
+}
+
+const SAID: Said = {
+  content: 'Tell me of the wren, and of the song that it has in winter, when other birds are silent.',
+  answer: 'The wren is small and its song is loud. It sings all year, in winter too, from low in the hedge.',
+  session: '0123456789abcdef0123456789abcdef' as SessionId,
+};
+
 /**
  * An honest answer over real keys and a signed route. Stage 0 agreed bit for bit, stage 1 within tolerance. Its rows are
  * made up: nobody needs them after they are hashed.
  */
-export async function giveAnswer(people: People): Promise<GivenAnswer> {
+export async function giveAnswer(people: People, said: Partial<Said> = {}): Promise<GivenAnswer> {
+  const { content, answer, session } = { ...SAID, ...said };
   const manifest = smallManifest({ layers: LAYERS });
   const manifestDigest = digestOf(utf8(JSON.stringify(manifest)));
-  const content = 'Tell me of the wren, and of the song that it has in winter, when other birds are silent.';
   const asked = wrenText.chatPrompt([{ role: 'user', content }]);
   const prompt = textOf(asked);
-  const answer = 'The wren is small and its song is loud. It sings all year, in winter too, from low in the hedge.';
   const promptTokens = wrenText.encodePrompt(asked);
   const tokens = [...promptTokens, ...wrenText.encode(answer)];
   const salt = new Uint8Array(32).fill(7);
   const positions = tokens.length - 1;
-  const route = routeOf(people, manifestDigest, tokens.length);
+  const route = { ...routeOf(people, manifestDigest, tokens.length), session };
   const runs = runsOf(promptTokens.length, positions);
   const evidence: Evidence = {
     route,

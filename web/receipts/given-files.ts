@@ -1,7 +1,9 @@
 import { utf8 } from '#shared/bytes.ts';
 import { envelopeSchema } from '#shared/crypto/envelope.ts';
 import { canonicalBase64 } from '#shared/crypto/strict-envelope.ts';
-import { ChorusError } from '#shared/errors.ts';
+import { parseStrictText } from '#shared/crypto/strict-json.ts';
+import { ChorusError, toChorusError } from '#shared/errors.ts';
+import { policyText } from '#shared/log/policy.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import { parseReceiptSecrets, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import { exportedAnswers, type ExportedAnswer } from '../conversations/exported-answers.ts';
@@ -31,6 +33,7 @@ export function recognize(read: string): Given {
   const value = parseJson(text);
   if (typeof value === 'object' && value !== null) {
     const format = 'format' in value && typeof value.format === 'string' ? value.format : '';
+    if (format.startsWith('chorus-receipt')) demandStrict(text);
     if (format.startsWith('chorus-receipt-secrets/')) return { kind: 'secrets', secrets: parseReceiptSecrets(value) };
     if (format.startsWith('chorus-conversation/')) return { kind: 'conversation', answers: exportedAnswers(value) };
     if (format.startsWith('chorus-receipt/') || 'envelope' in value) return { kind: 'receipt', value };
@@ -41,9 +44,12 @@ export function recognize(read: string): Given {
     }
   }
   if (text.startsWith('c2sp.org/tlog-proof@')) return { kind: 'proof', text };
+  return isPolicy(text) ? { kind: 'policy', text } : { kind: 'text', text: read };
+}
+
+function isPolicy(text: string): boolean {
   const lines = text.split('\n');
-  const isPolicy = lines.every((line) => POLICY_LINE.test(line)) && lines.some((line) => /^\s*quorum\s/.test(line));
-  return isPolicy ? { kind: 'policy', text } : { kind: 'text', text: read };
+  return lines.every((line) => POLICY_LINE.test(line)) && lines.some((line) => /^\s*quorum\s/.test(line));
 }
 
 /** A file's text, with its byte order mark if it has one. Throws `too-large`, or `bad-message` for what cannot be read or is no UTF-8. */
@@ -58,7 +64,19 @@ export async function readGivenFile(file: Pick<File, 'name' | 'size' | 'arrayBuf
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
+    // A policy alone may have other octets.
+    const text = policyText(new Uint8Array(bytes));
+    if (isPolicy(text)) return text;
     throw new ChorusError('bad-message', `${file.name} is no text`);
+  }
+}
+
+/** A receipt that means one thing to one reader and another to the next is none. Throws `bad-message`. */
+function demandStrict(text: string): void {
+  try {
+    parseStrictText(text);
+  } catch (thrown) {
+    throw new ChorusError('bad-message', `this file cannot be read: ${toChorusError(thrown).message}`);
   }
 }
 

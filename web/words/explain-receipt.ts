@@ -130,11 +130,9 @@ export function explainVerification({ checks, summary, standing }: Verification)
   const { tone, title, text } = VALID[summary?.tier ?? 'unchecked'];
   const said = summary?.tier === 'unchecked' ? `It says of the work: ${uncheckedWork(summary)}.` : text;
   const word = standing === null ? '' : ` ${standing.sentence.slice(standing.sentence.indexOf('This is'))}`;
-  return {
-    tone: standing !== null && standing.known.length === 0 ? 'warm' : tone,
-    title,
-    text: `${said} ${made}${word}`,
-  };
+  const isLogged = checks.some(({ name, status }) => name === 'log-signature' && status === 'passed');
+  const isAnybodys = standing?.known.length === 0 && !isLogged;
+  return { tone: isAnybodys ? 'warm' : tone, title, text: `${said} ${made}${word}` };
 }
 
 const VALID: Readonly<Record<Tier, VerdictText>> = {

@@ -74,7 +74,7 @@ export async function buildReceipt(parts: ReceiptParts): Promise<WrittenStatemen
     quantization: manifest.pins.quantization,
     runtime,
   };
-  const { spans, tier, counts } = judgedSpans(evidence.spans, { stages, model });
+  const { spans, tier, counts } = judgedSpans(evidence.spans, { stages, model }, salt);
   const statement: WrittenStatement = {
     _type: STATEMENT_TYPE,
     subject: [{ name: 'answer', digest: { sha256: digestOf(utf8(parts.answer)) } }],

@@ -1,4 +1,4 @@
-import { toBase64 } from '../../bytes.ts';
+import { equalBytes, toBase64 } from '../../bytes.ts';
 import type { VerifySignature } from '../../crypto/identity.ts';
 import type { Digest, PeerId } from '../../ids.ts';
 import {
@@ -26,6 +26,7 @@ import { readRecords } from '../verify/take-apart.ts';
 type Stage = ReceiptPredicate['stages'][number];
 type Replica = Stage['replicas'][number];
 type SpanStage = WrittenStatement['predicate']['spans'][number]['stages'][number];
+type Third = NonNullable<StageCheck['arbiter']>;
 interface Model {
   readonly model: Digest;
   readonly runtime: AttestationPredicate['runtime'];
@@ -103,12 +104,13 @@ function agreesWith(
 export function judgedSpans(
   spans: readonly SpanCheck[],
   { stages, model }: Pick<ReceiptPredicate, 'stages' | 'model'>,
+  salt: Uint8Array,
 ): { readonly spans: WrittenStatement['predicate']['spans']; readonly tier: Tier; readonly counts: CheckCounts } {
   const told = spans.map(({ start, end, tier, stages: checks }) => ({
     start,
     end,
     tier,
-    stages: checks.map(toldStage),
+    stages: checks.map((check) => toldStage(check, salt)),
   }));
   const grounds = {
     ...readRecords({ stages, spans: told }),
@@ -123,15 +125,25 @@ export function judgedSpans(
   return { spans: judged, tier: lowestTier(tiers), counts: countTiers(tiers) };
 }
 
-function toldStage({ stage, tier, findings, arbiter, reason, drawnBy }: StageCheck): SpanStage {
+function toldStage(
+  { stage, tier, findings, arbiter, reason, drawnBy }: StageCheck,
+  salt: Uint8Array,
+): SpanStage {
   return {
     stage,
     tier,
     findings: findings.map(findingOf),
-    arbiter: arbiter === null ? null : { ...arbiter, signed: null },
+    arbiter: arbiter && toldThird(arbiter, salt),
     reason,
     drawnBy,
   };
+}
+
+/** What a third signed under the salt of another record of its session says nothing to the readers of this one. */
+function toldThird({ id, role, numericClass, signed }: Third, salt: Uint8Array): SpanStage['arbiter'] {
+  if (!signed || !equalBytes(signed.salt, salt)) return { id, role, numericClass, signed: null };
+  const { publicKey, attestation, route } = signed;
+  return { id, role, numericClass, signed: { publicKey: toBase64(publicKey), attestation, route } };
 }
 
 /** The verdict as it is borne out, and no better than it was found: a token may be anything for what came before it. */

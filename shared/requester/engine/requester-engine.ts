@@ -3,7 +3,6 @@ import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import { SALT_BYTES } from '../../receipt/evidence/salted.ts';
 import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
 import type { TokenRedraw } from '../audit/span-audit.ts';
@@ -263,7 +262,7 @@ export class RequesterEngine {
   /** Has the replicas sign what they did, once. */
   #record(session: LiveSession, answer: Answer): void {
     if (this.#draft !== null) return;
-    this.#draft = new EvidenceDraft(session, answer, this.#config.random(SALT_BYTES));
+    this.#draft = new EvidenceDraft(session, answer, session.recordSalt);
     this.#perform(session, session.record(this.#draft.salt, this.#now));
   }
 

@@ -1,5 +1,6 @@
 import type { SignedBytes } from '../../ask.ts';
 import type { RequesterConfig, SessionEffect } from '../requester-event.ts';
+import type { RecordSalt } from './record-salt.ts';
 import type { RequesterSession } from './requester-session.ts';
 
 /** The common ground of all that checks one session: the session's feed, the time, and a way to have things done. */
@@ -7,6 +8,7 @@ export interface SessionPort {
   readonly config: RequesterConfig;
   readonly session: RequesterSession;
   readonly nowMs: number;
+  readonly recordSalt: RecordSalt;
   perform(effect: SessionEffect): void;
   /** `then` hears nothing where the key does no work, or once the session is gone. */
   sign(bytes: Uint8Array<ArrayBuffer>, then: (signature: Uint8Array<ArrayBuffer>) => void): void;

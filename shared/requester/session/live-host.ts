@@ -1,4 +1,5 @@
 import type { Question, Reply } from '../../ask.ts';
+import { RecordSalt } from '../feed/record-salt.ts';
 import type { RequesterSession } from '../feed/requester-session.ts';
 import type { RequesterConfig } from '../requester-event.ts';
 import type { CheckHost } from './session-check.ts';
@@ -18,6 +19,7 @@ export function liveHost({ config, session, nowMs, push, nextTicket }: LiveParts
   return {
     config,
     session,
+    recordSalt: new RecordSalt(config.random),
     get nowMs() {
       return nowMs();
     },

@@ -79,6 +79,11 @@ export class LiveSession {
     return this.#check?.isRecording === true;
   }
 
+  /** The salt of the record that is asked for next. */
+  get recordSalt(): Uint8Array<ArrayBuffer> {
+    return this.#host.recordSalt.current;
+  }
+
   /** The number of the newest record that was asked for. */
   get recordNumber(): number {
     return this.#check?.recordNumber ?? 1;

@@ -112,6 +112,7 @@ export class SessionCheck {
       recorded: () => this.#host.tell({ type: 'recorded' }),
     });
     this.#records.start(salt, this.#audit.live);
+    this.#host.recordSalt.renew();
   }
 
   /** Waits for no more records. */

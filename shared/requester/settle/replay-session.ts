@@ -1,10 +1,16 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes } from '../../bytes.ts';
+import { CLAIM_SEED_BYTES } from '../../credit/claim.ts';
+import { STATEMENT_PAYLOAD_TYPE } from '../../crypto/envelope.ts';
+import { strictParts, type StrictParts } from '../../crypto/strict-envelope.ts';
 import { ChorusError } from '../../errors.ts';
 import type { PeerId, SessionId } from '../../ids.ts';
+import type { ThirdRecord } from '../../judge/finding.ts';
 import { commitBytes, revealBytes } from '../../judge/statement-codec.ts';
 import type { Testimony, Commit, Reveal, Signed } from '../../judge/statement.ts';
-import { PROMPT_WINDOW } from '../../limits.ts';
+import { LAST_RECORD_MS, PROMPT_WINDOW } from '../../limits.ts';
+import { mismatchOf, parseAttestation } from '../../receipt/evidence/attest.ts';
+import { salted } from '../../receipt/evidence/salted.ts';
 import { chunkOf } from '../../rows/chunk.ts';
 import type { PeerMessage, RowsMessage } from '../../wire/peer-message.ts';
 import { rowsMessage } from '../../wire/rows-message.ts';
@@ -12,6 +18,11 @@ import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { ReplayTape, unusable, type ReplayTask } from './replay-tape.ts';
+
+/** The testimony of a third, and what it signed of that; null where it did not in time. */
+export interface ReplayOutcome extends Testimony {
+  readonly record: ThirdRecord | null;
+}
 
 /**
  * One stage of a session computed again by one replica, with this requester before and after it. Ends with its testimony, or
@@ -28,9 +39,13 @@ export class ReplaySession {
   readonly #early = new Map<number, RowsMessage>();
   #isOpened = false;
   #isReady = false;
+  #salt: Uint8Array<ArrayBuffer> | null = null;
   #commit: Signed<Commit> | null = null;
   #reveal: Signed<Reveal> | null = null;
-  #outcome: Testimony | ChorusError | null = null;
+  /** Set while only its record is waited for. */
+  #testimony: Testimony | null = null;
+  #signByMs = Infinity;
+  #outcome: ReplayOutcome | ChorusError | null = null;
 
   /** `onEnd` is called once there is an outcome. */
   constructor(host: SessionPort, signed: SignedRoute, task: ReplayTask, onEnd: () => void) {
@@ -50,8 +65,17 @@ export class ReplaySession {
   }
 
   /** Null until it has ended. */
-  get outcome(): Testimony | ChorusError | null {
+  get outcome(): ReplayOutcome | ChorusError | null {
     return this.#outcome;
+  }
+
+  /** When it no longer waits for its record. */
+  get deadlineMs(): number {
+    return this.#signByMs;
+  }
+
+  onTime(nowMs: number): void {
+    if (nowMs >= this.#signByMs) this.#act(() => this.#end(null));
   }
 
   get #stage() {
@@ -113,6 +137,7 @@ export class ReplaySession {
       if (message.type === 'rows') this.#onRows(message);
       if (message.type === 'commit') return this.#onCommit(message.commit);
       if (message.type === 'reveal') return this.#onReveal(message.reveal);
+      if (message.type === 'recorded') return this.#onRecorded(message);
       if (this.#isReady) this.#feed();
     } catch (error) {
       this.#fail(error instanceof ChorusError ? error : new ChorusError('bad-message', String(error)));
@@ -187,7 +212,53 @@ export class ReplaySession {
 
   #conclude(commit: Signed<Commit>, reveal: Signed<Reveal>): void {
     const { id: peer, numericClass } = this.#stage.primary;
-    this.#outcome = { peer, numericClass, commit, reveal };
+    this.#testimony = { peer, numericClass, commit, reveal };
+    this.#signByMs = this.#host.nowMs + LAST_RECORD_MS;
+    const { random } = this.#host.config;
+    const { current: salt } = this.#host.recordSalt;
+    const { end } = this.#task;
+    this.#salt = salt;
+    this.#send({ type: 'record', session: this.id, end, number: 1, salt, seed: random(CLAIM_SEED_BYTES) });
+  }
+
+  /** It has said what it found; what it signs of that is for the receipt, and is not waited for long. */
+  #onRecorded({ publicKey, envelope: attestation }: Extract<PeerMessage, { type: 'recorded' }>): void {
+    const salt = this.#salt;
+    if (this.#testimony === null || salt === null) throw unusable('it signed unasked');
+    let parts: StrictParts;
+    try {
+      parts = strictParts(attestation, STATEMENT_PAYLOAD_TYPE, publicKey);
+      if (!this.#isOwnRecord(parts.payload, publicKey, salt)) return this.#end(null);
+    } catch {
+      return this.#end(null);
+    }
+    const { signed: bytes, signature } = parts;
+    const record = { salt, publicKey, attestation, route: this.#signed.envelope };
+    this.#host.verify({ publicKey, bytes, signature }, (isGood) => {
+      this.#act(() => this.#end(isGood ? record : null));
+    });
+  }
+
+  #isOwnRecord(payload: Uint8Array<ArrayBuffer>, publicKey: Uint8Array, salt: Uint8Array<ArrayBuffer>): boolean {
+    const { model, manifest } = this.#host.config;
+    const { range, primary } = this.#stage;
+    const { inputTo, outputTo } = this.#commit!.statement;
+    const attestation = parseAttestation(payload);
+    const expected = {
+      ...{ session: this.id, stage: 0, range, role: 'replay' as const, record: 1, model, positions: this.#task.end },
+      ...{ replica: primary.id, numericClass: primary.numericClass },
+      runtime: { name: manifest.pins.runtime, version: manifest.pins.runtimeVersion },
+    };
+    const { input, outputs } = attestation.predicate;
+    return (
+      mismatchOf(attestation, publicKey, expected) === null &&
+      input.sha256 === salted(salt, inputTo) &&
+      outputs.at(-1)!.sha256 === salted(salt, outputTo)
+    );
+  }
+
+  #end(record: ThirdRecord | null): void {
+    this.#outcome = { ...this.#testimony!, record };
   }
 
   #send(message: PeerMessage): void {
@@ -195,6 +266,8 @@ export class ReplaySession {
   }
 
   #fail(error: ChorusError): void {
+    // What it found stands, whether it signs or not.
+    if (this.#testimony !== null) return this.#end(null);
     this.#outcome = error;
   }
 }

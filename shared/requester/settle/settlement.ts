@@ -18,7 +18,7 @@ import type { SessionPort } from '../feed/session-port.ts';
 import type { RequesterEvent, RequesterEventOf, SessionEffect, SignedRoute } from '../requester-event.ts';
 import { releaseOfReplay } from '../route-release.ts';
 import { Recall } from './recall.ts';
-import { ReplaySession } from './replay-session.ts';
+import { ReplaySession, type ReplayOutcome } from './replay-session.ts';
 
 type Role = 'arbiter' | 'referee';
 
@@ -76,7 +76,8 @@ export class Settlement {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.#attempt?.byMs ?? Infinity, this.#recall?.deadlineMs ?? Infinity);
+    const { byMs = Infinity, replay = null } = this.#attempt ?? {};
+    return Math.min(byMs, replay?.deadlineMs ?? Infinity, this.#recall?.deadlineMs ?? Infinity);
   }
 
   get #range() {
@@ -123,6 +124,7 @@ export class Settlement {
       case 'time':
         this.#perform(this.#recall?.onTime(nowMs) ?? []);
         if (this.#recall?.hasFailed) return this.#conclude();
+        this.#attempt?.replay?.onTime(nowMs);
         if (this.#attempt !== null && nowMs >= this.#attempt.byMs) this.#endAttempt();
         return;
       case 'message':
@@ -200,7 +202,7 @@ export class Settlement {
   }
 
   /** Compares both parties with the third replica. */
-  #hear(third: Testimony): void {
+  #hear({ record: signed, ...third }: ReplayOutcome): void {
     const { primary, shadow } = this.dispute;
     const { role, routed } = this.#attempt!;
     const { peer: id, numericClass } = third;
@@ -208,7 +210,7 @@ export class Settlement {
     // New keys are as many as anybody likes to make.
     const isProven = routed!.route.stages[0]!.primary.isUnproven !== true;
     this.#thirds.push({
-      by: { id, role, numericClass },
+      by: { id, role, numericClass, signed },
       mayDecide: role === 'referee' || (isNear && isProven),
       primary: this.#judge(primary, third),
       shadow: this.#judge(shadow, third),

@@ -65,7 +65,8 @@ export function holdHead(
       const newest = await fetchLogHead(key, files, verify, signal);
       return await holdToLog(held.known, newest, files, signal);
     } catch (thrown) {
-      return { view: failedView(thrown, signal), known: held.known };
+      const view = failedView(thrown, signal);
+      return { view, known: view.kind === 'unusable' ? { ...held.known, isDoubted: true } : held.known };
     }
   });
 }
@@ -144,6 +145,7 @@ const STATUS: Readonly<Record<View['kind'], Check['status']>> = {
   same: 'passed',
   grown: 'passed',
   unproven: 'not-checked',
+  doubted: 'failed',
   'split-view': 'failed',
   shrunk: 'failed',
   unusable: 'failed',

@@ -22,6 +22,7 @@ const memorySchema = z.strictObject({
   vkey: z.string().max(400),
   heads: z.array(noteSchema).min(1).max(MAX_KNOWN_HEADS),
   split: z.tuple([noteSchema, noteSchema]).nullable(),
+  isDoubted: z.literal(true).optional(),
 });
 
 /** The memory that commands have of one log, in a file of its own. */
@@ -56,12 +57,13 @@ export class LogMemory {
    * Whole or not at all; on the disk when this returns. False, and nothing is written, where another command has written
    * there since `read`: what that one knows would be lost. Throws `timeout` where another holds the file for too long.
    */
-  async write({ heads, split }: KnownLog): Promise<boolean> {
+  async write({ heads, split, isDoubted }: KnownLog): Promise<boolean> {
     const memory = {
       format: FORMAT,
       vkey: formatVerifierKey(this.#key),
       heads: heads.map(({ note }) => note),
       split: split && split.map(({ note }) => note),
+      ...(isDoubted && { isDoubted }),
     };
     await makeFolder(this.#folder);
     // Hidden, like files that are being written: `ofOtherKey` takes neither for a memory.
@@ -83,12 +85,13 @@ export class LogMemory {
   }
 
   async #parse(text: string): Promise<KnownLog> {
-    const { vkey, heads, split } = memorySchema.parse(JSON.parse(text));
+    const { vkey, heads, split, isDoubted = false } = memorySchema.parse(JSON.parse(text));
     if (vkey !== formatVerifierKey(this.#key)) throw new ChorusError('wrong-peer', 'it is of another log');
     const parse = (note: string): Promise<LogHead> => parseLogHead(note, this.#key, verify);
     return {
       heads: await Promise.all(heads.map(parse)),
       split: split && [await parse(split[0]), await parse(split[1])],
+      isDoubted,
     };
   }
 }

@@ -5,6 +5,7 @@ import { parseStrictText } from '#shared/crypto/strict-json.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { Digest } from '#shared/ids.ts';
+import { policyText } from '#shared/log/policy.ts';
 import { parseReceiptSecrets, parseSalt } from '#shared/receipt/build/receipt-secrets.ts';
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
 import { withoutMark } from '#shared/receipt/verify/verify-given.ts';
@@ -27,7 +28,8 @@ export interface GivenFiles {
 /** Reads what a receipt is verified with. Throws `bad-message` for a file that cannot be read. */
 export async function readRequest(path: string, options: GivenFiles): Promise<VerifyReceipt> {
   const read = async (file: string | undefined) => (file === undefined ? undefined : await readText(file));
-  const [answer, prompt, policy] = await Promise.all([options.answer, options.prompt, options.policy].map(read));
+  const [answer, prompt] = await Promise.all([options.answer, options.prompt].map(read));
+  const policy = options.policy === undefined ? undefined : policyText(await readBytes(options.policy));
   const secrets =
     options.secrets === undefined
       ? null

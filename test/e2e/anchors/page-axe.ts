@@ -63,7 +63,7 @@ export function describePage(networkOf: () => TestNetwork): void {
       await page.getByRole('button', { name: 'Copy the salt' }).waitFor();
       await expectGood(page, 'the receipt of an answer');
       await page.getByRole('link', { name: 'Look at it' }).click();
-      await page.getByText(/^Nothing in this receipt is wrong/).waitFor();
+      await page.getByText(/^Checked, on the word of those who signed it/).waitFor();
       await expectGood(page, 'a receipt');
       const file = page.waitForEvent('download');
       await page.getByRole('button', { name: 'Receipt', exact: true }).click();
@@ -74,7 +74,7 @@ export function describePage(networkOf: () => TestNetwork): void {
       await expectGood(page, 'a model');
       await page.goto(`${networkOf().server.url}/#/verify`);
       await page.locator('input[type=file]').setInputFiles(path);
-      await page.getByText(/^Nothing in this receipt is wrong/).waitFor();
+      await page.getByText(/^Checked, on the word of those who signed it/).waitFor();
       await expectGood(page, 'a verification');
       await page.goto(`${networkOf().server.url}/#/receipts?tier=disputed&from=2026-03-01`);
       await page.getByText('is a receipt like this.').waitFor();

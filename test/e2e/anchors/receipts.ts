@@ -19,7 +19,7 @@ const messages = [{ role: 'user' as const, content: 'Tell me a story about a bra
 const maxNewTokens = 24;
 /** A busy machine may be too slow for all to sign and log in time, which is no fault: an answer is asked for again then. */
 const mostAnswers = 5;
-const valid = 'Nothing in this receipt is wrong';
+const valid = 'Checked, on the word of those who signed it';
 const answerSchema = z.object({
   choices: z.array(z.object({ message: z.object({ content: z.string() }) })).length(1),
   chorus: z.object({

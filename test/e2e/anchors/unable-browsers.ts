@@ -34,7 +34,7 @@ export function describeUnableBrowsers(networkOf: () => TestNetwork): void {
       const { chorus } = (await response.json()) as { chorus: { receipt: { id: string } } };
       const { models } = await snapshot();
       addresses = [
-        [`receipts/${chorus.receipt.id}`, /Nothing in this receipt is wrong/],
+        [`receipts/${chorus.receipt.id}`, /Checked, on the word of those who signed it/],
         ['log', /The log is the one that this browser knows|sees the log for the first time/],
         [`models/${models[0]!.digest}`, /Its manifest/],
       ];

@@ -40,7 +40,7 @@ const tilesOf =
     return concatBytes(...Array.from({ length: width }, (_, i) => tree(8 * (level as number), 256 * index + i)));
   };
 const nothing: FetchBytes = () => Promise.reject(new ChorusError('server-lost', 'no answer'));
-const known = (...heads: LogHead[]): KnownLog => ({ heads, split: null });
+const known = (...heads: LogHead[]): KnownLog => ({ heads, split: null, isDoubted: false });
 const seen = (heads: readonly LogHead[]): KnownLog =>
   heads.reduce((all, head) => holdOffline(all, head).known, UNKNOWN_LOG);
 
@@ -51,10 +51,33 @@ describe('what is known of a log, without the log', () => {
   });
 
   it('is the same for the same head, and stays as it is', () => {
-    const before = known(headAt(9), headAt(5));
+    const before = known(headAt(5));
     const held = holdOffline(before, headAt(5));
     expect(held.view.kind).toBe('same');
     expect(held.known).toBe(before);
+  });
+
+  it('is not unchanged for one of several heads that were never compared, however often it is shown', () => {
+    const before = seen([headAt(9), headAt(5)]);
+    for (const size of [5, 9, 5]) {
+      const { view, known: after } = holdOffline(before, headAt(size));
+      expect(view).toMatchObject({ kind: 'unproven', remembered: { size: 14 - size }, shown: { size } });
+      expect(after).toBe(before);
+    }
+  });
+
+  it('stays doubted once what the log showed did not fit, until the log shows otherwise', async () => {
+    const shrunk = await holdToLog(known(headAt(300)), headAt(20), tilesOf(main), signal);
+    const broken = await holdToLog(known(headAt(300)), headAt(MOST), async () => utf8('x'), signal);
+    expect([shrunk.view.kind, broken.view.kind]).toEqual(['shrunk', 'unusable']);
+    for (const { known: doubted } of [shrunk, broken]) {
+      expect(holdOffline(doubted, headAt(300)).view.kind).toBe('doubted');
+      const away = await holdToLog(doubted, headAt(MOST), nothing, signal);
+      expect([away.view.kind, away.known.isDoubted]).toEqual(['unreachable', true]);
+      const cleared = await holdToLog(doubted, headAt(MOST), tilesOf(main), signal);
+      expect(['grown', 'same']).toContain(cleared.view.kind);
+      expect(holdOffline(cleared.known, headAt(MOST)).view.kind).toBe('same');
+    }
   });
 
   it.each([
@@ -76,7 +99,7 @@ describe('what is known of a log, without the log', () => {
 
   it('stays a split view whatever comes later', async () => {
     const split = [headAt(20), headAt(20, fork)] as const;
-    const before: KnownLog = { heads: [headAt(20)], split };
+    const before: KnownLog = { heads: [headAt(20)], split, isDoubted: false };
     for (const head of [headAt(20), headAt(30), headAt(5)]) {
       for (const held of [holdOffline(before, head), await holdToLog(before, head, tilesOf(main), signal)]) {
         expect(held).toEqual({ view: { kind: 'split-view', remembered: split[0], shown: split[1] }, known: before });

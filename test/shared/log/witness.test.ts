@@ -143,9 +143,9 @@ describe('a witness', () => {
     expect(refusal?.size).toBe(status === 409 ? 12 : undefined);
   });
 
-  it('refuses a fork of the same size with 409 and no size', async () => {
+  it('refuses a fork of the same size with 422 and no size', async () => {
     const refusal = refusalOfGrowth(headAt(12), await requestOf(12, 12, forked));
-    expect([refusal?.status, refusal?.size]).toEqual([409, undefined]);
+    expect([refusal?.status, refusal?.size]).toEqual([422, undefined]);
   });
 
   it('refuses a proof from the empty log, and an empty log that is not empty', async () => {

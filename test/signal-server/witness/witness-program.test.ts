@@ -97,7 +97,7 @@ describe('a witness program', () => {
     const second = await start(data, server.url);
     expect(second.verifierKey).toBe(first.verifierKey);
     expect((await post(second, await bodyOf(12, 20, forked))).status).toBe(422);
-    expect((await post(second, await bodyOf(12, 12, forked))).status).toBe(409);
+    expect((await post(second, await bodyOf(12, 12, forked))).status).toBe(422);
     const late = await post(second, await bodyOf(0, 20, forked));
     expect(late.status).toBe(409);
     expect(late.headers.get('content-type')).toBe('text/x.tlog.size');

@@ -42,7 +42,7 @@ describe('the words for a verification', () => {
   });
 
   it('say of a good receipt what was not at hand', () => {
-    expect(explainVerification(good)).toMatchObject({ tone: 'calm', title: 'Nothing in this receipt is wrong' });
+    expect(explainVerification(good)).toMatchObject({ tone: 'calm', title: 'Checked, on the word of those who signed it' });
     expect(explainVerification(good).text).toContain('for 6 something is not at hand');
   });
 

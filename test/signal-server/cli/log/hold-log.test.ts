@@ -77,6 +77,8 @@ describe('a log that a command has seen before', () => {
     expect([open.check.status, open.kind, open.checkpoints]).toEqual(['not-checked', 'unproven', null]);
     expect(describeHistory(open)).toEqual([]);
     expect(await kept()).toEqual([7, 5]);
+    // Said twice is not compared once.
+    for (const head of [more, five, more]) expect((await hold(head)).check.status).toBe('not-checked');
   });
 
   it('is shown to begin with all of it by the log, which then stands for it', async () => {
@@ -154,7 +156,10 @@ describe('a log that a command has seen before', () => {
     const found = await hold(tip, old);
     expect([found.check.status, found.kind]).toEqual(['failed', 'shrunk']);
     expect(await kept()).toContain(10);
+    // Without the log nothing clears it.
+    expect((await hold(tip)).check.status).toBe('failed');
     expect((await hold(tip, log)).check.status).toBe('passed');
+    expect((await hold(tip)).check.status).toBe('passed');
   });
 
   it('is not accused of anything where it cannot be reached', async () => {
@@ -189,7 +194,7 @@ describe('a log that a command has seen before', () => {
     const heads = [await grow(1), await grow(1)];
     const memories = heads.map(() => new LogMemory(options.memoryFolder, key));
     for (const memory of memories) await memory.read();
-    const written = await Promise.all(memories.map((memory, i) => memory.write({ heads: [heads[i]!], split: null })));
+    const written = await Promise.all(memories.map((memory, i) => memory.write({ heads: [heads[i]!], split: null, isDoubted: false })));
     expect(written.toSorted()).toEqual([false, true]);
     expect(await kept()).toEqual([heads[written.indexOf(true)]!.size]);
     expect(await readdir(options.memoryFolder)).toHaveLength(1);
