@@ -5,6 +5,7 @@ import {
   fitsPool,
   memberLeaf,
   networkLeaf,
+  type NetworkHead,
   POOLS,
   sectionLeaf,
   type PoolName,
@@ -71,17 +72,45 @@ export class HashTree {
   readonly #read: ReadHash = (level, index) => this.#levels[level]![index]!;
 }
 
+/** Leaves that are kept, so that of a roster that changes only what has changed is hashed again. */
+export class LeafMemo {
+  readonly #most: number;
+  readonly #members = new Map<string, Hash>();
+  readonly #networks = new Map<string, Hash>();
+
+  /** `most` leaves of each kind. */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  member(member: RosterMember): Hash {
+    return this.#kept(this.#members, JSON.stringify(member), () => memberLeaf(member));
+  }
+
+  network(head: NetworkHead, root: Hash): Hash {
+    return this.#kept(this.#networks, `${head.network} ${head.members} ${String(root)}`, () => networkLeaf(head, root));
+  }
+
+  #kept(kept: Map<string, Hash>, key: string, make: () => Hash): Hash {
+    const known = kept.get(key);
+    if (known !== undefined) return known;
+    if (kept.size >= this.#most) kept.clear();
+    const leaf = make();
+    kept.set(key, leaf);
+    return leaf;
+  }
+}
+
 /** The roster of all models: what is committed to, and what proofs are made from. */
 export class RosterTree {
   readonly tree: HashTree;
   readonly #sections = new Map<string, SectionNode>();
 
-  /** `leafOf` gives the leaf of a volunteer, for whoever has it already. */
-  constructor(sections: readonly RosterSection[], leafOf: (member: RosterMember) => Hash = memberLeaf) {
+  constructor(sections: readonly RosterSection[], memo = new LeafMemo(Infinity)) {
     const nodes = sections
       .map((given) => ({ key: keyOf(given.model, given.range), given }))
       .sort((a, b) => (a.key < b.key ? -1 : 1))
-      .map(({ key, given }, index) => ({ key, node: sectionNode(given, index, leafOf) }));
+      .map(({ key, given }, index) => ({ key, node: sectionNode(given, index, memo) }));
     for (const { key, node } of nodes) this.#sections.set(key, node);
     this.tree = new HashTree(nodes.map(({ node }) => sectionLeaf(node.section)));
   }
@@ -95,11 +124,7 @@ export class RosterTree {
   }
 }
 
-function sectionNode(
-  { model, range, entries }: RosterSection,
-  index: number,
-  leafOf: (member: RosterMember) => Hash,
-): SectionNode {
+function sectionNode({ model, range, entries }: RosterSection, index: number, memo: LeafMemo): SectionNode {
   const members = entries.map(({ member }) => member);
   const hasExact = entries.some(({ isExact }) => isExact);
   const mayLead = members.filter(({ isMeasured }) => isMeasured || !hasExact);
@@ -113,7 +138,7 @@ function sectionNode(
       const fitting = entries.filter(
         ({ member }) => fitsPool(name, member, facts) && (name !== 'lead' || isUnprovenLed || member.isProven),
       );
-      return [name, poolNode(fitting, leafOf)];
+      return [name, poolNode(fitting, memo)];
     }),
   ) as Record<PoolName, PoolNode>;
   const heads = Object.fromEntries(
@@ -122,7 +147,7 @@ function sectionNode(
   return { index, section: { model, range, members: members.length, ...facts, pools: heads }, pools };
 }
 
-function poolNode(entries: readonly RosterEntry[], leafOf: (member: RosterMember) => Hash): PoolNode {
+function poolNode(entries: readonly RosterEntry[], memo: LeafMemo): PoolNode {
   const byNetwork = new Map<string, RosterMember[]>();
   for (const { network, member } of entries) {
     const others = byNetwork.get(network);
@@ -133,10 +158,10 @@ function poolNode(entries: readonly RosterEntry[], leafOf: (member: RosterMember
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([network, group]) => {
       const members = [...group].sort((a, b) => (a.id < b.id ? -1 : 1));
-      return { network, members, tree: new HashTree(members.map(leafOf)) };
+      return { network, members, tree: new HashTree(members.map((member) => memo.member(member))) };
     });
   const leaves = networks.map(({ network, members, tree }) =>
-    networkLeaf({ network, members: members.length }, tree.root),
+    memo.network({ network, members: members.length }, tree.root),
   );
   return { networks, tree: new HashTree(leaves) };
 }

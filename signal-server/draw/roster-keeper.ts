@@ -3,12 +3,10 @@ import type { Clock, RandomBytes } from '#shared/clock.ts';
 import type { RosterCommitment } from '#shared/draw/draw-form.ts';
 import { rosterEntryBytes } from '#shared/draw/draw-log.ts';
 import { joined } from '#shared/draw/draw-path.ts';
-import { memberLeaf, type RosterMember } from '#shared/draw/roster.ts';
-import { RosterTree, type RosterEntry, type RosterSection } from '#shared/draw/roster-tree.ts';
+import { LeafMemo, RosterTree, type RosterEntry, type RosterSection } from '#shared/draw/roster-tree.ts';
 import { speedClassOf } from '#shared/draw/speed-class.ts';
 import { VrfKey } from '#shared/draw/vrf.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
-import type { Hash } from '#shared/log/merkle.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
@@ -24,7 +22,7 @@ const RENEW_MS = 60 * 60_000;
 /** How long a checkpoint that was shown may be named: a request may have waited for its turn. */
 const SHOWN_MS = 2 * 60_000;
 const MOST_SHOWN = 256;
-/** Leaves of volunteers that are kept, so that only what has changed is hashed again. */
+/** Leaves that are kept of one roster for the next. */
 const MOST_LEAVES = 20_000;
 
 export interface RosterKeeperDeps {
@@ -57,7 +55,7 @@ export class RosterKeeper {
   readonly names: NetworkNames;
   readonly key: VrfKey;
   readonly #deps: RosterKeeperDeps;
-  readonly #leaves = new Map<string, Hash>();
+  readonly #leaves = new LeafMemo(MOST_LEAVES);
   readonly #shown = new Map<number, ShownCheckpoint>();
   #newest: Committed | null = null;
   #fingerprint = '';
@@ -110,7 +108,7 @@ export class RosterKeeper {
     const sections = this.#sections();
     const fingerprint = JSON.stringify(sections);
     if (fingerprint === this.#fingerprint && !isDue) return;
-    const tree = new RosterTree(sections, (member) => this.#leafOf(member));
+    const tree = new RosterTree(sections, this.#leaves);
     const entry = {
       sections: tree.tree.size,
       root: toBase64(tree.root),
@@ -149,14 +147,6 @@ export class RosterKeeper {
       network: this.names.digestOf(hasOnePrefix ? id : prefix),
       isExact: isMeasured && isExactClass(numericClass),
     };
-  }
-
-  #leafOf(member: RosterMember): Hash {
-    const key = JSON.stringify(member);
-    const leaf = this.#leaves.get(key) ?? memberLeaf(member);
-    if (this.#leaves.size >= MOST_LEAVES) this.#leaves.clear();
-    this.#leaves.set(key, leaf);
-    return leaf;
   }
 
   #forget(): void {
