@@ -6,7 +6,7 @@ import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
-import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
+import type { DesksEnd } from '../peer-router/control-router.ts';
 import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';

@@ -107,7 +107,8 @@ export class RosterKeeper {
     const { clock, log } = this.#deps;
     const sections = this.#sections();
     const fingerprint = JSON.stringify(sections);
-    if (fingerprint === this.#fingerprint && !isDue) return;
+    const isFirst = this.#newest === null && sections.length === 0;
+    if (isFirst || (fingerprint === this.#fingerprint && !isDue)) return;
     const tree = new RosterTree(sections, this.#leaves);
     const entry = {
       sections: tree.tree.size,

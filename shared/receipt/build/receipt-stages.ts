@@ -125,10 +125,7 @@ export function judgedSpans(
   return { spans: judged, tier: lowestTier(tiers), counts: countTiers(tiers) };
 }
 
-function toldStage(
-  { stage, tier, findings, arbiter, reason, drawnBy }: StageCheck,
-  salt: Uint8Array,
-): SpanStage {
+function toldStage({ stage, tier, findings, arbiter, reason, drawnBy }: StageCheck, salt: Uint8Array): SpanStage {
   return {
     stage,
     tier,

@@ -4,7 +4,7 @@ import type { RosterDraw } from '../../draw/draw-form.ts';
 import { verifyDraw, type DrawnRoute, type VerifiedDraw } from '../../draw/verify-draw.ts';
 import { evaluatePolicy, parsePolicy } from '../../log/policy.ts';
 import { assignedTo } from './check-route.ts';
-import { count, demand, refuse, type CheckReceipt, type Subject } from './check.ts';
+import { count, demand, type CheckReceipt, type Subject } from './check.ts';
 
 /**
  * The replicas are those that the network's key and the requester's nonce gave, out of a roster that the log had before. A route
@@ -12,7 +12,7 @@ import { count, demand, refuse, type CheckReceipt, type Subject } from './check.
  */
 export const checkDraw: CheckReceipt = async (subject) => {
   const { route, holdings } = subject;
-  if (route === null) return refuse('there is no route whose draw could be repeated');
+  if (route === null) return { notChecked: 'there is no route whose draw could be repeated' };
   const { draw } = route;
   if (draw === undefined) return { notChecked: 'the server chose the replicas: it has no log to draw from' };
   if (draw.by === 'server') return { notChecked: `the server chose the replicas: ${draw.reason}` };

@@ -19,6 +19,8 @@ import {
 import { repetitions } from '../../support/effort.ts';
 
 const network = new DrawnNetwork('verify', volunteersOf('verify', 12));
+/** A thousand forgeries are a thousand proofs and more. */
+const PATIENCE_MS = repetitions(60_000, 1_200_000);
 const OTHER_MODEL = 'b'.repeat(64) as Digest;
 
 interface Made {
@@ -168,13 +170,17 @@ const FORGERIES: Readonly<Record<string, readonly [(nonce: string) => Made, RegE
 };
 
 describe('the draw of a route, repeated', () => {
-  it('is right where the server was honest, and says how many it was drawn among', async () => {
-    for (let i = 0; i < repetitions(2, 1_000); i++) {
-      const made = network.draw(`honest ${i}`);
-      expect(drawRecordSchema.safeParse(made.draw).success).toBe(true);
-      expect((await network.verify(made)).networks).toEqual([12, 12]);
-    }
-  });
+  it(
+    'is right where the server was honest, and says how many it was drawn among',
+    async () => {
+      for (let i = 0; i < repetitions(2, 1_000); i++) {
+        const made = network.draw(`honest ${i}`);
+        expect(drawRecordSchema.safeParse(made.draw).success).toBe(true);
+        expect((await network.verify(made)).networks).toEqual([12, 12]);
+      }
+    },
+    PATIENCE_MS,
+  );
 
   it('names those that were skipped with a reason', async () => {
     for (let i = 0; i < repetitions(1, 1_000); i++) {
@@ -194,16 +200,20 @@ describe('the draw of a route, repeated', () => {
   });
 
   for (const [title, [forge, words]] of Object.entries(FORGERIES)) {
-    it(`finds ${title}`, async () => {
-      const count = repetitions(1, 1_000);
-      let found = 0;
-      for (let i = 0; i < count; i++) {
-        const error: unknown = await network.verify(forge(`${title} ${i}`)).catch((thrown: unknown) => thrown);
-        expect(error).toMatchObject({ code: 'check-failed', message: expect.stringMatching(words) as string });
-        found += 1;
-      }
-      expect(found).toBe(count);
-    });
+    it(
+      `finds ${title}`,
+      async () => {
+        const count = repetitions(1, 1_000);
+        let found = 0;
+        for (let i = 0; i < count; i++) {
+          const error: unknown = await network.verify(forge(`${title} ${i}`)).catch((thrown: unknown) => thrown);
+          expect(error).toMatchObject({ code: 'check-failed', message: expect.stringMatching(words) as string });
+          found += 1;
+        }
+        expect(found).toBe(count);
+      },
+      PATIENCE_MS,
+    );
   }
 
   it('is none where more are skipped on the word of the server than may be', () => {
