@@ -94,9 +94,9 @@ type FormerStage = Former['spans'][number]['stages'][number];
 
 /** What a predicate of any version says; what version 1 never bound is absent there. */
 export type ReceiptPredicate = Omit<Former, 'request' | 'spans'> & {
-  readonly request: Former['request'] & { prompt: { text?: string } | null; tokens: { fed?: string } };
-  readonly record?: Written['record'];
-  readonly spans: (Omit<Former['spans'][number], 'stages'> & {
+  request: Former['request'] & { prompt: { text?: string } | null; tokens: { fed?: string } };
+  record?: Written['record'];
+  spans: (Omit<Former['spans'][number], 'stages'> & {
     stages: (Omit<FormerStage, 'arbiter'> & { arbiter: (NonNullable<FormerStage['arbiter']> & ArbiterMore) | null })[];
   })[];
 };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { digestSchema, peerIdSchema } from '../ids.ts';
-import { MAX_LISTED_RECEIPTS } from '../limits.ts';
+import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
+import { MAX_LISTED_RECEIPTS, MAX_RECORDS } from '../limits.ts';
 import { tierSchema } from '../receipt/finding-form.ts';
 
 const DEFAULT_PAGE = 50;
@@ -53,6 +53,15 @@ export const receiptListSchema = z.object({
         tier: tierSchema,
         requester: peerIdSchema,
         finishedAt: z.iso.datetime({ offset: false }),
+        /** Which record of which session it is; null for receipts of version 1. */
+        record: z
+          .object({
+            session: sessionIdSchema,
+            number: z.int().min(1).max(MAX_RECORDS),
+            previous: digestSchema.nullable(),
+          })
+          .nullable()
+          .default(null),
       }),
     )
     .max(MAX_LISTED_RECEIPTS),

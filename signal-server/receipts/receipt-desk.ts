@@ -275,14 +275,18 @@ export class ReceiptDesk {
 function parse(envelope: unknown): ReceiptFile {
   let file: ReceiptFile;
   try {
-    file = fileOf(parseReceiptFile({ format: 'chorus-receipt/2', envelope, proof: null }).envelope);
+    file = parseReceiptFile({ format: 'chorus-receipt/2', envelope, proof: null });
   } catch (thrown) {
     throw refusal('format', toChorusError(thrown).message);
   }
   if (file.envelope.payload.length > MAX_RECEIPT_BYTES) {
     throw new ChorusError('too-large', `the receipt is too large; at most ${MAX_RECEIPT_BYTES} bytes are allowed`);
   }
-  return file;
+  try {
+    return fileOf(file.envelope);
+  } catch (thrown) {
+    throw refusal('statement', toChorusError(thrown).message);
+  }
 }
 
 function statementIn(file: ReceiptFile): ReceiptStatement {

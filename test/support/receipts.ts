@@ -74,12 +74,15 @@ interface Said {
   readonly content: string;
   readonly answer: string;
   readonly session: SessionId;
+  /** Which record of the session it is. */
+  readonly record: number;
 }
 
 const SAID: Said = {
   content: 'Tell me of the wren, and of the song that it has in winter, when other birds are silent.',
   answer: 'The wren is small and its song is loud. It sings all year, in winter too, from low in the hedge.',
   session: '0123456789abcdef0123456789abcdef' as SessionId,
+  record: 1,
 };
 
 /**
@@ -87,7 +90,7 @@ const SAID: Said = {
  * made up: nobody needs them after they are hashed.
  */
 export async function giveAnswer(people: People, said: Partial<Said> = {}): Promise<GivenAnswer> {
-  const { content, answer, session } = { ...SAID, ...said };
+  const { content, answer, session, record } = { ...SAID, ...said };
   const manifest = smallManifest({ layers: LAYERS });
   const manifestDigest = digestOf(utf8(JSON.stringify(manifest)));
   const asked = wrenText.chatPrompt([{ role: 'user', content }]);
@@ -111,8 +114,15 @@ export async function giveAnswer(people: People, said: Partial<Said> = {}): Prom
     runs,
     ...verdicts(route, { positions, promptTokens: promptTokens.length }, manifest.config),
     faults: [],
-    record: 1,
-    attestations: await attest(people, route, { tokens, positions, runs, salt, promptTokens: promptTokens.length }),
+    record,
+    attestations: await attest(people, route, {
+      record,
+      tokens,
+      positions,
+      runs,
+      salt,
+      promptTokens: promptTokens.length,
+    }),
     startedAtMs: ISSUED_AT_MS + 1_000,
     finishedAtMs: ISSUED_AT_MS + 9_400,
   };
@@ -217,7 +227,7 @@ function verdicts(
   return { spans, tier: 'checked', counts: { checked: spans.length, settled: 0, unchecked: 0, disputed: 0 } };
 }
 
-type Ran = Pick<Evidence, 'tokens' | 'positions' | 'runs' | 'salt' | 'promptTokens'>;
+type Ran = Pick<Evidence, 'tokens' | 'positions' | 'runs' | 'salt' | 'promptTokens' | 'record'>;
 
 /** The record of each replica of the route, signed over made-up rows. */
 async function attest(people: People, route: Route, ran: Ran): Promise<Evidence['attestations']> {
@@ -243,7 +253,7 @@ async function attest(people: People, route: Route, ran: Ran): Promise<Evidence[
           stage,
           range,
           role: isPrimary ? 'primary' : 'shadow',
-          record: 1,
+          record: ran.record,
           model: route.model,
           numericClass,
           runtime: { name: 'onnxruntime-web', version: '1.30.0' },

@@ -36,14 +36,16 @@ export function toReceiptStages({ stages, spans }: ReceiptSummary): readonly Rec
 
 type JudgedStage = ReceiptSummary['spans'][number]['stages'][number];
 
-/** Those who settled differences. They are there on the requester's word: no signature of theirs is in a receipt. */
+/** Those who settled differences. Without a signature they are there on the requester's word. */
 function thirdsOf(judged: readonly JudgedStage[]): ReceiptReplica[] {
   const thirds = new Map<PeerId, ReceiptReplica>();
   for (const { arbiter } of judged) {
     if (arbiter === null) continue;
-    const { id, numericClass } = arbiter;
-    const settled = (thirds.get(id)?.agreed ?? 0) + 1;
-    thirds.set(id, { id, numericClass, role: 'third', hasSigned: false, agreed: settled, compared: settled });
+    const { id, numericClass, signed = null } = arbiter;
+    const before = thirds.get(id);
+    const settled = (before?.agreed ?? 0) + 1;
+    const hasSigned = signed !== null || before?.hasSigned === true;
+    thirds.set(id, { id, numericClass, role: 'third', hasSigned, agreed: settled, compared: settled });
   }
   return [...thirds.values()];
 }
@@ -89,7 +91,7 @@ function toStageCheck(
       threshold: limits,
       draws,
     })),
-    arbiter,
+    arbiter: arbiter && { id: arbiter.id, role: arbiter.role, numericClass: arbiter.numericClass },
     reason,
     drawnBy,
   };

@@ -3,6 +3,7 @@ import { toHex } from '#shared/bytes.ts';
 import { toChorusError, type ChorusError } from '#shared/errors.ts';
 import { parseReceiptSecrets, parseSalt, type ReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import { textOf, type Prompt } from '#shared/text/prompt.ts';
 import type { ExportedAnswer } from '../conversations/exported-answers.ts';
 import { MAX_GIVEN_BYTES, readGivenFile, recognize, type Given } from '../receipts/given-files.ts';
 import type { VerifyRequest } from '../receipts/verify-here.ts';
@@ -43,6 +44,8 @@ export class VerifyForm {
   readonly #verifier: Verifier;
   #proof: string | null = null;
   #manifest: Uint8Array<ArrayBuffer> | null = null;
+  /** The prompt of the secrets, in pieces. */
+  #pieces: Prompt | null = null;
   /** As they were read. */
   #files: readonly { readonly name: string; readonly text: string }[] = [];
   #round = 0;
@@ -156,6 +159,7 @@ export class VerifyForm {
     this.prompt = '';
     this.salt = '';
     this.tokens = null;
+    this.#pieces = null;
     this.others = [];
     this.offered = [];
     this.result = null;
@@ -210,7 +214,8 @@ export class VerifyForm {
     if (secrets !== null) this.#takeSecrets(parseReceiptSecrets(secrets));
   }
 
-  #takeSecrets({ salt, prompt, tokens }: ReceiptSecrets): void {
+  #takeSecrets({ salt, prompt, pieces, tokens }: ReceiptSecrets): void {
+    this.#pieces = pieces;
     this.salt = toHex(salt);
     this.prompt = prompt ?? '';
     this.tokens = tokens;
@@ -218,12 +223,15 @@ export class VerifyForm {
 
   #request(value: unknown): VerifyRequest {
     const { answer, prompt, policy, tokens } = this;
+    // Somebody may have written another prompt over that of the secrets.
+    const pieces = this.#pieces !== null && textOf(this.#pieces) === prompt ? this.#pieces : null;
     const salt = this.salt.trim().toLowerCase();
     const receipt = this.#proof !== null && typeof value === 'object' ? { ...value, proof: this.#proof } : value;
     return {
       receipt,
       ...(answer !== '' && { answer }),
       ...(prompt !== '' && { prompt }),
+      ...(pieces !== null && { pieces }),
       ...(salt !== '' && { salt: parseSalt(salt) }),
       ...(tokens !== null && { tokens }),
       ...(this.#manifest !== null && { manifest: this.#manifest }),

@@ -4,6 +4,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
 import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
 import { logPosition } from '#shared/receipt/verify/check-log.ts';
+import { parseReceiptEntry, receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { CheckName, Replayed } from '#shared/receipt/verify/check.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
 import { verifyGiven } from '#shared/receipt/verify/verify-given.ts';
@@ -15,6 +16,7 @@ import { describeReplay, describeVerification } from './describe-verification.ts
 import { readRequest, type GivenFiles } from './read-given.ts';
 import { replayFromFolder, type FolderReport } from './replay-receipt.ts';
 import { knownKeys, missingOf, parseRequirements, type Requirement } from './requirements.ts';
+import { checkSessionInLog, type SessionCheck } from './session-in-log.ts';
 
 interface VerifyOptions extends GivenFiles {
   readonly require: readonly Requirement[];
@@ -59,12 +61,13 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   const request = { ...(await readRequest(path, options)), known: knownKeys(options.require) };
   const { verification: alone, used } = await verifyGiven(request);
   const history = await historyOf(used, alone, options);
-  const before = withHistory(alone, history);
+  const before = withHistory(alone, history, null);
   const replay = options.replay && before.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
   const shown =
     replayed?.isValid === true ? await verifyReceipt({ ...used, replayed: shownBy(replayed, options) }) : alone;
-  const verification = withHistory(shown, history);
+  const session = await sessionOf(used, before, options);
+  const verification = withHistory(shown, history, session);
   const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
   const isLogAsked = options.log === undefined || hasPassed(verification, 'log-history');
   const missing = missingOf(options.require, verification, (check) => hasPassed(verification, check));
@@ -106,12 +109,31 @@ function lastLine({ checks, standing }: WithHistory, isValid: boolean): string {
 
 /** A verification with what the log has shown before. */
 type WithHistory = Omit<Verification, 'checks'> & {
-  readonly checks: readonly (Verification['checks'][number] | HistoryCheck)[];
+  readonly checks: readonly (Verification['checks'][number] | HistoryCheck | SessionCheck)[];
 };
 
-function withHistory(verification: Verification, { check }: LogHistory): WithHistory {
-  const checks = [...verification.checks, check];
-  return { ...verification, checks, isValid: verification.isValid && check.status !== 'failed' };
+function withHistory(verification: Verification, { check }: LogHistory, session: SessionCheck | null): WithHistory {
+  const more = session === null ? [check] : [check, session];
+  const isValid = verification.isValid && more.every(({ status }) => status !== 'failed');
+  return { ...verification, checks: [...verification.checks, ...more], isValid };
+}
+
+/** What the log that was asked has of the receipt's session; null where none was, or where it is not the policy's. */
+async function sessionOf(
+  { receipt, policy }: VerifyReceipt,
+  verification: WithHistory,
+  { log }: VerifyOptions,
+): Promise<SessionCheck | null> {
+  if (log === undefined || policy === undefined || !hasPassed(verification, 'log-history')) return null;
+  const file = parseReceiptFile(receipt);
+  const { proof, note } = logPosition({ file })!;
+  const verdict = await evaluatePolicy(
+    { logs: parsePolicy(policy).logs, witnesses: [], quorum: null },
+    note,
+    verifySignature,
+  );
+  const entry = parseReceiptEntry(receiptEntry(file));
+  return checkSessionInLog(entry, proof.index, verdict.log!.key, log, new AbortController().signal);
 }
 
 /** The history of a receipt's log, if its checkpoint is by a log of the policy. */

@@ -30,7 +30,7 @@ beforeAll(async () => {
 
 type Accept = ReceiptDesk['accept'];
 const logged: Accept = (envelope) =>
-  Promise.resolve(parseReceiptFile({ format: 'chorus-receipt/1', envelope, proof: null }));
+  Promise.resolve(parseReceiptFile({ format: 'chorus-receipt/2', envelope, proof: null }));
 
 function giver(accept: Accept, more: Partial<ReceiptGiverDeps> = {}): { give: GiveReceipt; warnings: unknown[] } {
   const warnings: unknown[] = [];

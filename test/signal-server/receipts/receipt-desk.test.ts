@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64, toHex, utf8 } from '#shared/bytes.ts';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
@@ -104,11 +105,18 @@ async function reopen(config: ConfigInput = {}, more: Partial<ReceiptDeskDeps> =
   stand = await open(config, more);
 }
 
-/** A receipt that differs from others by its nonce, or by what `more` says. */
-async function receipt(nonce = 0, more: Partial<ReceiptParts> = {}): Promise<ReceiptFile> {
-  const random = (bytes: number) => new Uint8Array(bytes).fill(nonce);
-  return signReceipt(await buildReceipt({ ...given.parts, random, ...more }), people.requester);
+/** Receipt `n` of one session, each linked to the one before it, and with what `more` says. */
+async function receipt(n = 0, more: Partial<ReceiptParts> = {}): Promise<ReceiptFile> {
+  const made = chain[n];
+  if (made !== undefined && Object.keys(more).length === 0) return made;
+  const { parts } = n === 0 ? given : await giveAnswer(people, { record: n + 1 });
+  const previous = n === 0 ? null : receiptId(await receipt(n - 1));
+  const file = await signReceipt(await buildReceipt({ ...parts, previous, ...more }), people.requester);
+  if (Object.keys(more).length === 0) chain[n] = file;
+  return file;
 }
+/** Receipts that were made. */
+const chain: ReceiptFile[] = [];
 
 /** The requester's other words, over its own signature. */
 async function told(change: (statement: ReceiptStatement) => unknown): Promise<ReceiptFile> {
@@ -283,10 +291,29 @@ describe('the desk of receipts', () => {
     expect(stand.log.status.size).toBe(2);
   });
 
+  it('takes no second receipt of a record, and none that hides one between', async () => {
+    await stand.desk.accept((await receipt()).envelope);
+    await stand.desk.accept((await receipt(1)).envelope);
+    const random = (bytes: number) => new Uint8Array(bytes).fill(9);
+    expect(await refusalOf(await receipt(0, { random }))).toBe('record');
+    expect(await refusalOf(await receipt(2, { previous: receiptId(await receipt()) }))).toBe('record');
+    await stand.desk.accept((await receipt(2)).envelope);
+    expect(stand.log.status.size).toBe(3);
+  });
+
+  it('takes none of version 1 any more', async () => {
+    const { receipt: former } = JSON.parse(readFileSync('test/vectors/receipt.json', 'utf8')) as {
+      receipt: ReceiptFile;
+    };
+    expect(await refusalOf(former)).toBe('version');
+  });
+
   it('does not hold its own gateway to a number in a minute', async () => {
     await reopen({ limits: { receiptsPerRequesterPerMinute: 1 } }, { isGateway: (id) => id === people.requester.id });
     const requester = { kind: 'gateway', identity: people.requester } as const;
-    for (const nonce of [0, 1]) await stand.desk.accept((await receipt(nonce, { requester })).envelope);
+    const first = await receipt(0, { requester });
+    const second = await receipt(1, { requester, previous: receiptId(first) });
+    for (const { envelope } of [first, second]) await stand.desk.accept(envelope);
     expect(stand.log.status.size).toBe(2);
     expect(await refusalOf(await receipt(2))).toBe('requester-kind');
   });
@@ -330,10 +357,10 @@ describe('the desk of receipts', () => {
 describe('a desk after a crash', () => {
   /** The state of a desk's disk before it appends the entry. */
   const begin = async (file: ReceiptFile, log = stand.log.verifierKey): Promise<void> => {
-    const { session } = parseStatement(file).predicate;
+    const { session, record } = parseStatement(file).predicate;
     const { envelope } = file;
     const at = { log, logSize: stand.log.status.size, atMs: nowMs };
-    await stand.store.receipts.begin({ id: receiptId(file), session, envelope, ...at }, 9);
+    await stand.store.receipts.begin({ id: receiptId(file), session, record: record!, envelope, ...at }, 9);
   };
 
   it('finds the entry of a receipt that it was about to confirm', async () => {

@@ -27,6 +27,7 @@ export function listedReceipts(atMs: number): ListedReceipt[] {
     id: i === 0 ? made.id : (peer(100 + i) as string as Digest),
     model: i % 9 === 4 ? (peer(77) as string as Digest) : WREN.digest,
     modelName: i % 9 === 4 ? null : WREN.name,
+    record: null,
     tier: tiers[i % tiers.length]!,
     requester: peer(i % 7),
     finishedAt: `${new Date(atMs - i * 3_700_000).toISOString().slice(0, 19)}Z`,
@@ -128,7 +129,7 @@ export function openedModel(digest: Digest, more: Partial<OpenedModel> = {}): Op
 
 /** The outcomes of making the receipt of an answer. */
 export function receiptOutcomes(): Record<string, ReceiptOutcome> {
-  const secrets = { salt: fromHex(made.salt), prompt: made.prompt, tokens: made.tokens };
+  const secrets = { salt: fromHex(made.salt), prompt: made.prompt, pieces: null, tokens: made.tokens };
   const verdict = receiptVerdict(storyEvents());
   const receipt: MadeReceipt = { id: made.id, file: made.receipt, manifest: made.manifestDigest, verdict, secrets };
   return {

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { toHex } from '#shared/bytes.ts';
+import { PreviousReceipts } from '#shared/receipt/build/previous-receipts.ts';
 import { parseReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import { exportConversation, exportName } from '../../../web/conversations/export-conversation.ts';
 import { groupByAge } from '../../../web/conversations/group-by-age.ts';
@@ -22,6 +23,7 @@ beforeAll(async () => {
     { evidence: made, prompt: given.parts.prompt, answer: given.answer },
     {
       ...{ manifest, manifestDigest, text, serverKey, random, verify, identity: given.people.requester },
+      previous: new PreviousReceipts(),
       postReceipt: () => Promise.reject(new Error('no log')),
       holdProof: () => Promise.resolve(),
     },

@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChorusError } from '#shared/errors.ts';
 import type { EndedAnswer } from '#shared/receipt/build/make-receipt.ts';
+import { PreviousReceipts } from '#shared/receipt/build/previous-receipts.ts';
 import { formatReceiptSecrets, parseReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
 import type { ReceiptFile } from '#shared/receipt/receipt.ts';
 import { logTabReceipt, signTabReceipt, type TabReceiptDeps } from '../../../web/network/tab-receipt.ts';
@@ -24,10 +25,10 @@ async function make(
 ) {
   const { evidence, manifest, manifestDigest, text, serverKey, random, verify } = given.parts;
   const deps: TabReceiptDeps = {
-    ...{ manifest, manifestDigest, text, serverKey, random, verify },
+    ...{ manifest, manifestDigest, text, serverKey, random, verify, previous: new PreviousReceipts() },
     identity: given.people.requester,
     holdProof: (proof) => (held.push(proof), Promise.resolve()),
-    postReceipt: (envelope) => answer({ format: 'chorus-receipt/1', envelope, proof: null }),
+    postReceipt: (envelope) => answer({ format: 'chorus-receipt/2', envelope, proof: null }),
   };
   const ended = { evidence, prompt: given.parts.prompt, answer: given.answer, ...change };
   const signed = await signTabReceipt(ended, deps);
@@ -40,10 +41,11 @@ describe('making the receipt of an answer', () => {
     expect(error).toBeNull();
     expect(held).toEqual([receipt!.file.proof]);
     const secrets = parseReceiptSecrets(JSON.parse(formatReceiptSecrets(receipt!.secrets)));
-    const { prompt, ...known } = secrets;
+    const { prompt, pieces, ...known } = secrets;
     const verification = await verifyHere({
       ...known,
       prompt: prompt!,
+      pieces: pieces!,
       receipt: receipt!.file,
       answer: given.answer,
       policy: policyOf(given.people),

@@ -10,6 +10,7 @@ import {
   LOG_NAME,
   makePeople,
   makeReceipt,
+  policyOf,
   retold,
   WITNESSES,
   type People,
@@ -42,8 +43,16 @@ describe('the words for a verification', () => {
   });
 
   it('say of a good receipt what was not at hand', () => {
-    expect(explainVerification(good)).toMatchObject({ tone: 'calm', title: 'Checked, on the word of those who signed it' });
+    expect(explainVerification(good)).toMatchObject({ title: 'Checked, on the word of those who signed it' });
     expect(explainVerification(good).text).toContain('for 6 something is not at hand');
+  });
+
+  it('tell on whose word it rests, and are calm only where a log that somebody named has it', async () => {
+    const { tone, text } = explainVerification(good);
+    expect([tone, text]).toEqual(['warm', expect.stringContaining('None of these keys is one that you named')]);
+    const logged = explainVerification(await verifyHere({ receipt, policy: policyOf(people) }));
+    expect([logged.tone, logged.text]).toEqual(['calm', expect.stringContaining('A log of your policy has it')]);
+    expect(logged.text).toContain('On the requester’s word alone: which prompt was asked');
   });
 
   it('do not praise a receipt of work that nobody checked', () => {

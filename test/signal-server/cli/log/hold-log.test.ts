@@ -194,7 +194,9 @@ describe('a log that a command has seen before', () => {
     const heads = [await grow(1), await grow(1)];
     const memories = heads.map(() => new LogMemory(options.memoryFolder, key));
     for (const memory of memories) await memory.read();
-    const written = await Promise.all(memories.map((memory, i) => memory.write({ heads: [heads[i]!], split: null, isDoubted: false })));
+    const written = await Promise.all(
+      memories.map((memory, i) => memory.write({ heads: [heads[i]!], split: null, isDoubted: false })),
+    );
     expect(written.toSorted()).toEqual([false, true]);
     expect(await kept()).toEqual([heads[written.indexOf(true)]!.size]);
     expect(await readdir(options.memoryFolder)).toHaveLength(1);

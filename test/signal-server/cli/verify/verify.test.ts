@@ -9,7 +9,10 @@ import { ENGINE_CLASS } from '#shared/judge/numeric-class.ts';
 import { MANIFEST_PAYLOAD_TYPE } from '#shared/model/manifest.ts';
 import type { StageRange } from '#shared/model/stage.ts';
 import { formatReceiptSecrets } from '#shared/receipt/build/receipt-secrets.ts';
+import { salted } from '#shared/receipt/evidence/salted.ts';
 import type { Verification } from '#shared/receipt/verify/verify-receipt.ts';
+import { promptBytes } from '#shared/text/prompt-bytes.ts';
+import { textOf } from '#shared/text/prompt.ts';
 import type { ServedStage } from '../../../../worker/served-stage.ts';
 import { runChorus } from '../../../support/chorus-process.ts';
 import { callChorus } from '../../../support/command.ts';
@@ -17,7 +20,7 @@ import { isThorough } from '../../../support/effort.ts';
 import { loadEngineStage } from '../../../support/engine-stage.ts';
 import { importWren } from '../../../support/imported-wren.ts';
 import { playAnswer, type Played } from '../../../support/played-answer.ts';
-import { logReceipt, makePeople, policyOf } from '../../../support/receipts.ts';
+import { logReceipt, makePeople, policyOf, retold } from '../../../support/receipts.ts';
 import { wrenChat, wrenText } from '../../../support/wren-text.ts';
 
 const people = await makePeople();
@@ -65,7 +68,13 @@ beforeAll(async () => {
   await writeFile(at('answer.txt'), `${played.answer}\n`);
   await writeFile(at('prompt.txt'), prompt);
   await writeFile(at('policy.txt'), policyOf(people));
-  await writeFile(at('secrets.json'), formatReceiptSecrets({ salt: played.salt, prompt, tokens: played.tokens }));
+  await writeFile(
+    at('secrets.json'),
+    formatReceiptSecrets({
+      ...{ salt: played.salt, prompt, tokens: played.tokens },
+      pieces: { ...wrenText.textPrompt(prompt, true), isRendered: true },
+    }),
+  );
 }, 240_000);
 
 afterAll(() => {
@@ -126,7 +135,7 @@ describe('chorus verify', () => {
     const given = ['--answer', at('answer.txt'), '--policy', at('policy.txt'), '--manifest', at('manifest.json')];
     const asked = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,prompt,model,log,witnesses');
     expect(asked.code).toBe(1);
-    expect(asked.out).toMatch(/^Required, and not checked: prompt\.$/m);
+    expect(asked.out).toMatch(/^Required, and not shown: prompt\.$/m);
     const enough = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,model,log,witnesses');
     expect([enough.code, enough.err]).toEqual([0, '']);
     expect(enough.out).toMatch(/^ok +model /m);
@@ -197,8 +206,77 @@ describe('chorus verify', () => {
     expect(out).toContain('the tokens spell the answer');
     expect(out).toMatch(/^ok +model /m);
     expect(code).toBe(0);
+    // What is shown is no longer among what is not.
+    expect(out).toContain('Computed again here, the tokens of this prompt draw this answer.');
+    expect(out).not.toMatch(/a replay can tell|A replay can tell/);
     const without = await chorusVerify(at('receipt.json'), '--replay', '--data', at('data'));
     expect(without.code).toBe(1);
     expect(without.out).toContain('the salt is missing; a replay needs it');
+  });
+
+  it(
+    'finds a prompt that the tokens do not spell by a replay, and says before that who says so',
+    { timeout: 240_000 },
+    async () => {
+      const pieces = wrenText.chatPrompt([{ role: 'user', content: 'What should one never trust?' }]);
+      const { salt, tokens } = played;
+      const forged = await retold(people, played.receipt, ({ predicate: { request } }) => {
+        request.prompt = { sha256: salted(salt, promptBytes(pieces)), text: salted(salt, utf8(textOf(pieces))) };
+      });
+      await writeFile(at('forged.json'), JSON.stringify(forged));
+      await writeFile(
+        at('forged-secrets.json'),
+        formatReceiptSecrets({ salt, prompt: textOf(pieces), pieces, tokens }),
+      );
+      const given = [at('forged.json'), '--secrets', at('forged-secrets.json'), '--answer', at('answer.txt')];
+      const alone = await chorusVerify(...given);
+      expect([alone.code, alone.out]).toEqual([
+        0,
+        expect.stringMatching(/On the requester’s word alone: which prompt was asked.*\n$/),
+      ]);
+      const replayed = await chorusVerify(...given, '--replay', '--data', at('data'), '--chunks', '0');
+      expect(replayed.code).toBe(1);
+      expect(replayed.out).toContain('prompt: the tokens that were fed ARE NOT those of the prompt at hand');
+    },
+  );
+
+  it('tells a tier and keys that were asked for, and ends with whose word it is', { timeout: 120_000 }, async () => {
+    const key = Buffer.from(people.server.publicKey).toString('base64');
+    const named = await chorusVerify(at('receipt.json'), '--require', `checked,settled,server=${key}`);
+    expect([named.code, named.out]).toEqual([
+      0,
+      expect.stringMatching(/\nchecked: .*You named the key of the server\..*\n$/),
+    ]);
+    for (const wrong of [`server=${people.log.id}`, `requester=${people.server.id}`]) {
+      const other = await chorusVerify(at('receipt.json'), '--require', wrong);
+      expect([other.code, other.out]).toEqual([1, expect.stringContaining(`Required, and not shown: ${wrong}.`)]);
+    }
+    const nobody = await chorusVerify(at('receipt.json'));
+    expect(nobody.out).toMatch(/None of these keys is one that you named, and no log that you trust has it.*\n$/);
+  });
+
+  it('says where only the ends of lines keep a text from being the answer', { timeout: 120_000 }, async () => {
+    const lines = 'one\ntwo\n';
+    const told = await retold(
+      people,
+      played.receipt,
+      ({ subject }) => (subject[0]!.digest.sha256 = digestOf(utf8(lines))),
+    );
+    await writeFile(at('lines.json'), JSON.stringify(told));
+    await writeFile(at('lines.txt'), lines.replaceAll('\n', '\r\n'));
+    const { code, out } = await chorusVerify(at('lines.json'), '--answer', at('lines.txt'));
+    expect([code, out]).toEqual([1, expect.stringMatching(/^FAILED +answer .*its lines end in CR LF/m)]);
+  });
+
+  it('takes no receipt file or policy for less than it is', { timeout: 120_000 }, async () => {
+    await writeFile(at('twice.json'), JSON.stringify(played.receipt).replace('{', '{"proof":null,'));
+    const twice = await chorusVerify(at('twice.json'));
+    expect([twice.code, twice.out]).toEqual([1, expect.stringMatching(/^FAILED +format .*stands twice/m)]);
+    await writeFile(
+      at('octets.txt'),
+      Buffer.concat([Buffer.from('# caf'), Buffer.of(0xe9, 0x0a), Buffer.from(policyOf(people))]),
+    );
+    const octets = await chorusVerify(at('receipt.json'), '--policy', at('octets.txt'), '--no-remember');
+    expect([octets.code, octets.out]).toEqual([0, expect.stringMatching(/^ok +witnesses /m)]);
   });
 });
