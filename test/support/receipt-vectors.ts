@@ -86,7 +86,7 @@ export async function makeVectorFiles(): Promise<Record<'good' | 'bad', VectorFi
   const told = (change: (statement: ReceiptStatement) => unknown) => retold(people, receipt, change);
   const next = { ...parts, previous: 'ab'.repeat(32) as Digest };
   const linked = await signReceipt(await buildReceipt(next), people.requester);
-  const good: [string, ReceiptFile | unknown, Partial<VectorGiven>?][] = [
+  const good: [string, unknown, Partial<VectorGiven>?][] = [
     ['everything is at hand', receipt],
     ['nothing but the receipt is at hand', receipt, nothing],
     ['not logged', { ...receipt, proof: null }, { policy: null }],

@@ -5,7 +5,7 @@ import { makeVectorFiles } from './receipt-vectors.ts';
 for (const [name, file] of Object.entries(await makeVectorFiles())) {
   await writeFile(`test/vectors/receipts/${name}.json`, `${JSON.stringify(file)}\n`);
   for (const { name: vector, valid, tier, failed } of file.vectors) {
-    console.log(valid ? `${vector}: ${tier}` : `${vector}: ${failed.join(', ')}`);
+    process.stdout.write(`${vector}: ${valid ? tier : failed.join(', ')}\n`);
   }
 }
 await copyFile('shared/judge/thresholds.json', 'test/vectors/receipts/thresholds.json');

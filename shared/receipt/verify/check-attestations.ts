@@ -89,7 +89,7 @@ function checkThird(predicate: ReceiptPredicate, { stage, end, arbiter, publicKe
 }
 
 /** A third took in what its stage did, and, where no bit may differ, gave what the primary gave. */
-function checkThirdChains({ predicate, signers, holdings }: Subject, third: Third): void {
+function checkThirdChains({ signers, holdings }: Subject, third: Third): void {
   const { stage, arbiter, attestation } = third;
   const { positions, input, outputs } = attestation.predicate;
   const [source, primary] = [primaryOf(signers, stage - 1), primaryOf(signers, stage)];

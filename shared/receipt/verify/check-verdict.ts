@@ -88,7 +88,7 @@ function checkStage(subject: Subject, span: ReceiptSpan, judged: SpanStage, want
 
 /** The tier and the reason are what the findings and signatures come to, or, at the head, lower for a token that may be anything. */
 function checkTier(subject: Subject, span: ReceiptSpan, judged: SpanStage, where: string): void {
-  const { stage, tier, reason } = judged;
+  const { tier, reason } = judged;
   const borneOut = tierBorneOut(subject, span, judged);
   const isSame = tier === borneOut.tier && (reason ?? null) === borneOut.reason;
   const isLowered = borneOut.reason === null && borneOut.tier !== 'disputed' && mayLower(subject, judged);
