@@ -1,3 +1,4 @@
+import { toBase64 } from '../bytes.ts';
 import type { Digest } from '../ids.ts';
 import { EMPTY_ROOT, inclusionProof, nodeHash, treeRoot, type Hash, type ReadHash } from '../log/merkle.ts';
 import type { StageRange } from '../model/stage.ts';
@@ -84,11 +85,13 @@ export class LeafMemo {
   }
 
   member(member: RosterMember): Hash {
-    return this.#kept(this.#members, JSON.stringify(member), () => memberLeaf(member));
+    return this.#kept(this.#members, keyOfMember(member), () => memberLeaf(member));
   }
 
   network(head: NetworkHead, root: Hash): Hash {
-    return this.#kept(this.#networks, `${head.network} ${head.members} ${String(root)}`, () => networkLeaf(head, root));
+    return this.#kept(this.#networks, `${head.network} ${head.members} ${toBase64(root)}`, () =>
+      networkLeaf(head, root),
+    );
   }
 
   #kept(kept: Map<string, Hash>, key: string, make: () => Hash): Hash {
@@ -133,18 +136,26 @@ function sectionNode({ model, range, entries }: RosterSection, index: number, me
   const proven = members.filter(({ isProven }) => isProven).length;
   // A primary that has not proven itself takes two shadows, one of which has.
   const isUnprovenLed = proven === 0 || members.length > 2;
-  const pools = Object.fromEntries(
-    POOLS.map((name) => {
-      const fitting = entries.filter(
-        ({ member }) => fitsPool(name, member, facts) && (name !== 'lead' || isUnprovenLed || member.isProven),
-      );
-      return [name, poolNode(fitting, memo)];
-    }),
-  ) as Record<PoolName, PoolNode>;
+  const made: { readonly fitting: readonly RosterEntry[]; readonly node: PoolNode }[] = [];
+  const poolOf = (name: PoolName): PoolNode => {
+    const fitting = entries.filter(
+      ({ member }) => fitsPool(name, member, facts) && (name !== 'lead' || isUnprovenLed || member.isProven),
+    );
+    // Where all are alike, pools have the same members, and one tree does for them.
+    const same = made.find((other) => isEqual(other.fitting, fitting));
+    const node = same?.node ?? poolNode(fitting, memo);
+    made.push({ fitting, node });
+    return node;
+  };
+  const pools = Object.fromEntries(POOLS.map((name) => [name, poolOf(name)])) as Record<PoolName, PoolNode>;
   const heads = Object.fromEntries(
     POOLS.map((name) => [name, { networks: pools[name].networks.length, root: pools[name].tree.root }]),
   ) as Section['pools'];
   return { index, section: { model, range, members: members.length, ...facts, pools: heads }, pools };
+}
+
+function isEqual(a: readonly RosterEntry[], b: readonly RosterEntry[]): boolean {
+  return a.length === b.length && a.every((entry, i) => entry === b[i]);
 }
 
 function poolNode(entries: readonly RosterEntry[], memo: LeafMemo): PoolNode {
@@ -164,6 +175,10 @@ function poolNode(entries: readonly RosterEntry[], memo: LeafMemo): PoolNode {
     memo.network({ network, members: members.length }, tree.root),
   );
   return { networks, tree: new HashTree(leaves) };
+}
+
+function keyOfMember({ id, numericClass, speed, isProven, isSteady, isMeasured }: RosterMember): string {
+  return `${id} ${numericClass} ${speed} ${isProven} ${isSteady} ${isMeasured}`;
 }
 
 function keyOf(model: Digest, { start, end, embedding, head }: StageRange): string {

@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8 } from '#shared/bytes.ts';
+import { LeafMemo } from '#shared/draw/roster-tree.ts';
 import { VrfKey, verifyVrf } from '#shared/draw/vrf.ts';
 import { DrawnNetwork, MODEL, volunteersOf } from '../support/drawn-routes.ts';
 import { figure, type Figure } from './figures.ts';
@@ -14,7 +15,10 @@ export async function measureDraw(): Promise<Figure[]> {
   const key = new VrfKey(sha256(utf8('bench')));
   const input = (i: number): Uint8Array => utf8(`input ${i}`);
   const proofs = Array.from({ length: TIMES }, (_, i) => key.prove(input(i)).proof);
+  const memo = new LeafMemo(100_000);
+  network.rosterOf(MODEL, memo);
   const rosterMs = await timesOf(5, () => network.rosterOf(MODEL));
+  const nextRosterMs = await timesOf(5, () => network.rosterOf(MODEL, memo));
   const proveMs = await timesOf(TIMES, (i) => key.prove(input(i)));
   const verifyMs = await timesOf(TIMES, (i) => verifyVrf(key.publicKey, input(i), proofs[i]!));
   const made = Array.from({ length: TIMES }, (_, i) => network.draw(`nonce ${i}`));
@@ -25,6 +29,7 @@ export async function measureDraw(): Promise<Figure[]> {
   });
   return [
     figure('building a roster of 5,000 volunteers', 'ms', rosterMs),
+    figure('building the next one, of the same volunteers', 'ms', nextRosterMs),
     figure('proof of a draw', 'ms', proveMs),
     figure('verification of that proof', 'ms', verifyMs),
     figure('verification of a draw of two stages', 'ms', checkMs),
