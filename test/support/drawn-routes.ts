@@ -9,7 +9,7 @@ import { drawInput, drawRequestBytes } from '#shared/draw/draw-request.ts';
 import { joined } from '#shared/draw/draw-path.ts';
 import { makeStageDraw, replicasOf, type MadeStage, type NotDrawn } from '#shared/draw/make-draw.ts';
 import { networkDigest, type RosterMember } from '#shared/draw/roster.ts';
-import { HashTree, LeafMemo, RosterTree, type RosterEntry } from '#shared/draw/roster-tree.ts';
+import { HashTree, RosterTree, type LeafMemo, type RosterEntry } from '#shared/draw/roster-tree.ts';
 import { verifyDraw, type DrawnRoute, type VerifiedDraw } from '#shared/draw/verify-draw.ts';
 import { stateBytes, type VolunteerState } from '#shared/draw/volunteer-state.ts';
 import { VrfKey } from '#shared/draw/vrf.ts';
