@@ -6,6 +6,8 @@ import type { Digest, PeerId } from '#shared/ids.ts';
 import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
+import { DrawDesk } from '../draw/draw-desk.ts';
+import type { LogService } from '../log/log-service.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
 import { StandingDesk } from '../hidden/standing-desk.ts';
@@ -14,6 +16,7 @@ import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { ModelDemand } from '../placement/model-demand.ts';
 import { Registry, type Member } from '../placement/registry.ts';
+import { candidatesFor } from '../routing/candidate.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
 import { Complaints } from '../trust/complaints.ts';
@@ -46,6 +49,8 @@ export interface DesksDeps {
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
   readonly onTokens: RouteDeskDeps['onTokens'];
+  /** Null where there is none. */
+  readonly transparencyLog: Pick<LogService, 'append' | 'inclusion' | 'head'> | null;
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
@@ -65,6 +70,8 @@ export interface Desks {
   readonly claims: ClaimDesk;
   readonly complaints: Complaints;
   readonly volunteers: VolunteerDesk;
+  /** Null where there is no log. */
+  readonly draws: DrawDesk | null;
   readonly hidden: HiddenDesk;
   readonly hiddenFigures: HiddenFigures;
   readonly standings: StandingDesk;
@@ -130,9 +137,19 @@ export function createDesks(deps: DesksDeps): Desks {
     measuresSpeed: () => hidden.isOn,
     sign: signGrantWith(identity),
   };
+  const { transparencyLog } = deps;
+  const isGateway = (id: PeerId): boolean => companionKeys.isGateway(id);
+  const draws =
+    transparencyLog &&
+    new DrawDesk({
+      ...{ clock, random, registry, models, send, onError, isGateway },
+      ...{ log: transparencyLog, server: identity.id, verify: verifySignature },
+      candidatesOf: (model) => candidatesFor(model, 1, () => false, shared),
+    });
   const routes: RouteDesk = new RouteDesk({
     ...shared,
-    isGateway: (id) => companionKeys.isGateway(id),
+    draws,
+    isGateway,
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
     onAsked: (model) => demand.note(model),
     isAsleep: (model) => volunteers.supplyOf(model).isAsleep,
@@ -183,7 +200,7 @@ export function createDesks(deps: DesksDeps): Desks {
     },
   });
   const front = new FrontDesk({
-    ...{ send, registry, routes, replays, reports, claims, volunteers, onError },
+    ...{ send, registry, routes, draws, replays, reports, claims, volunteers, onError },
     isOwn,
     onSilent: (id) => hidden.silent(id),
     onVolunteer: (id, kind) => {
@@ -199,7 +216,7 @@ export function createDesks(deps: DesksDeps): Desks {
     },
   );
   return {
-    ...{ registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers },
+    ...{ registry, leases, trust, penalties, finishedSessions, routes, draws, reports, claims, complaints, volunteers },
     ...{ hidden, hiddenFigures, standings, standIns },
   };
 }

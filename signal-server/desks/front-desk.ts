@@ -2,6 +2,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
+import type { DrawDesk } from '../draw/draw-desk.ts';
 import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
 import type { Member, Registry } from '../placement/registry.ts';
 import type { ClaimDesk } from './claim-desk.ts';
@@ -15,6 +16,8 @@ export interface FrontDeskDeps {
   readonly registry: Registry;
   readonly volunteers: Pick<VolunteerDesk, 'receive' | 'left'>;
   readonly routes: Pick<RouteDesk, 'receive' | 'left'>;
+  /** Null where there is no log; what is said of draws is not answered then. */
+  readonly draws: Pick<DrawDesk, 'receive'> | null;
   readonly replays: Pick<ReplayDesk, 'receive'>;
   readonly reports: Pick<ReportDesk, 'receive'>;
   readonly claims: Pick<ClaimDesk, 'receive'>;
@@ -63,7 +66,7 @@ export class FrontDesk {
   }
 
   #handOn(member: Member, message: DeskMessage): void {
-    const { routes, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
+    const { draws, routes, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
     switch (message.type) {
       case 'route':
       case 'abandon':
@@ -73,6 +76,13 @@ export class FrontDesk {
       case 'opened':
       case 'closed':
         routes.receive(member, message);
+        return;
+      case 'look':
+        if (draws === null) this.#deps.send(member, { type: 'checkpoint', note: null });
+        else draws.receive(member, message);
+        return;
+      case 'state':
+        draws?.receive(member, message);
         return;
       case 'replay':
         replays.receive(member, message);

@@ -38,6 +38,7 @@ describe('the front desk', () => {
       registry,
       routes: { ...receive('routes'), left: (id) => calls.push(`routes left ${id[0]}`) },
       volunteers: { ...receive('volunteers'), left: () => calls.push('volunteers left') },
+      draws: receive('draws'),
       replays: receive('replays'),
       reports: receive('reports'),
       claims: receive('claims'),

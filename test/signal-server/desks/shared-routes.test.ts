@@ -62,6 +62,7 @@ describe('the route desk shares what there is', () => {
       ...{
         onAsked: () => undefined,
         isAsleep: () => false,
+        draws: null,
         onRefused: () => undefined,
         onTokens: () => undefined,
         onError: () => undefined,
