@@ -29,10 +29,10 @@ export function engineModuleOf(numericClass: string): string | null {
   return numericClass === ENGINE_CLASS ? ENGINE_MODULE : null;
 }
 
-/** True if an engine's module of this SHA-256 computes in the class, and null is of a class that has none. */
+/** True if an engine's module of this SHA-256 computes in the class; null is of a class that has none, or another engine than the one here. */
 export function isModuleOf(numericClass: string, module: string | null): boolean {
-  if (!isOfEngineFormat(numericClass)) return module === null;
-  return module !== null && numericClass === `${ENGINE_FORMAT}/${module.slice(0, 16)}`;
+  if (module === null) return numericClass !== ENGINE_CLASS;
+  return isOfEngineFormat(numericClass) && numericClass === `${ENGINE_FORMAT}/${module.slice(0, 16)}`;
 }
 
 /** True for a class whose bits depend on nothing but the input and, where `dependsOnRuns`, the shapes of the runs. */

@@ -93,17 +93,19 @@ function checkThirdChains({ signers, holdings }: Subject, third: Third): void {
   const { stage, arbiter, attestation } = third;
   const { positions, input, outputs } = attestation.predicate;
   const [source, primary] = [primaryOf(signers, stage - 1), primaryOf(signers, stage)];
-  const given = source?.attestation.predicate.outputs.find(({ end }) => end === positions);
+  // Rows after the span were taken back where the third's draw went on, and are others in the answer.
+  const given =
+    positions > third.end ? undefined : source?.attestation.predicate.outputs.find(({ end }) => end === positions);
   const isFed = given === undefined || given.sha256 === input.sha256;
   demand(isFed, `${arbiter.id} took in something else than stage ${stage} gave`);
   const { tokens, salt } = holdings;
-  if (stage === 0 && tokens !== undefined && salt !== undefined && positions <= tokens.length) {
+  if (stage === 0 && tokens !== undefined && salt !== undefined && positions <= third.end) {
     const isTold = saltedTokens(salt, tokens.slice(0, positions)) === input.sha256;
     demand(isTold, `${arbiter.id} was fed other tokens`);
   }
   if (primary === undefined || !haveEqualBits(primary.replica.numericClass, arbiter.numericClass, false)) return;
   for (const { end, sha256 } of outputs) {
-    const own = primary.attestation.predicate.outputs.find((output) => output.end === end);
+    const own = primary.attestation.predicate.outputs.find((output) => output.end === end && end <= third.end);
     const isSame = own === undefined || own.sha256 === sha256;
     demand(isSame, `${arbiter.id} is said to have settled it for the primary, and signed other bits before ${end}`);
   }

@@ -226,7 +226,7 @@ describe('a record', () => {
     expect(only(events, 'fault')).toMatchObject([{ volunteer: id, code: 'record-malformed' }]);
   });
 
-  it('under the salt of the answer before is not that of what was committed to', async () => {
+  it('of the answer before, of as many positions, has another number', async () => {
     const network = checkedNetwork();
     const { id } = network.of(1)[0]!;
     const conversation = network.conversation();
@@ -238,7 +238,7 @@ describe('a record', () => {
     };
     await network.ask(conversation, request);
     const { events } = await network.ask(conversation, request);
-    expect(only(events, 'fault')).toMatchObject([{ volunteer: id, code: 'record-mismatch' }]);
+    expect(only(events, 'fault')).toMatchObject([{ volunteer: id, code: 'record-malformed' }]);
   });
 
   it.each([

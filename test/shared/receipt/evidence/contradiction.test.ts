@@ -46,7 +46,7 @@ describe('the findings on a shadow', () => {
     const primary = { ...attested(ENGINE_CLASS, 'a', 'a'), runs: { sha256: '1'.repeat(64) } };
     expect(contradictionOf(primary, shadow, agreed)).toContain('where CPU · exact engine leaves no room');
     expect(contradictionOf(attested(ENGINE_CLASS, 'a', 'a'), shadow, agreed)).toContain('leaves no room');
-    expect(contradictionOf(primary, shadow, found(16, 'agreed', false))).toBeNull();
+    expect(contradictionOf(primary, shadow, found(16, 'agreed', true))).toBeNull();
     expect(contradictionOf(primary, shadow, found(32, 'rejected', false))).toBeNull();
     for (const other of ['wasm', 'webgpu', 'int16/ffffffffffffffff']) {
       expect(contradictionOf({ ...primary, numericClass: other }, shadow, agreed)).toBeNull();

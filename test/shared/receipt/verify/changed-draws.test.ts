@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { formerThresholdFor } from '#shared/judge/thresholds.ts';
-import type { ReceiptStatement } from '#shared/receipt/receipt.ts';
+import type { ReceiptFile, ReceiptStatement } from '#shared/receipt/receipt.ts';
 import type { CheckName } from '#shared/receipt/verify/check.ts';
+import { FORMER_RECEIPT_TYPE } from '#shared/receipt/statement-form.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { giveAnswer, makePeople, makeReceipt, retold } from '../../../support/receipts.ts';
 
@@ -14,10 +15,16 @@ const given = await giveAnswer(people);
 const receipt = await makeReceipt(given);
 const { answer, prompt, salt, tokens } = given;
 
-async function failures(change: (predicate: Predicate) => unknown): Promise<CheckName[]> {
-  const changed = await retold(people, receipt, ({ predicate }) => void change(predicate));
+async function failures(change: (predicate: Predicate, statement: ReceiptStatement) => unknown): Promise<CheckName[]> {
+  const told = await retold(people, receipt, (statement) => void change(statement.predicate, statement));
+  const isFormer = statementTypeOf(told) === FORMER_RECEIPT_TYPE;
+  const changed: ReceiptFile = isFormer ? { ...told, format: 'chorus-receipt/1' } : told;
   const { checks } = await verifyReceipt({ receipt: changed, answer, prompt, salt, tokens, verify });
   return checks.filter(({ status }) => status === 'failed').map(({ name }) => name);
+}
+
+function statementTypeOf({ envelope }: ReceiptFile): unknown {
+  return (JSON.parse(Buffer.from(envelope.payload, 'base64').toString()) as { predicateType: unknown }).predicateType;
 }
 
 const finding = ({ spans }: Predicate, stage: number) => spans[1]!.stages[stage]!.findings[0]!;
@@ -71,16 +78,17 @@ describe('a requester that says of the tokens drawn what is not so', () => {
 
 describe('a receipt of the sampler before', () => {
   it('is held to the limits and rules of its time', async () => {
-    const found = await failures((said) => {
-      delete said.request.sampling.sampler;
+    const found = await failures((said, statement) => {
+      Object.assign(statement, { predicateType: FORMER_RECEIPT_TYPE });
+      Reflect.deleteProperty(said.request.sampling, 'sampler');
       makeUp(said);
       for (const { stages } of said.spans) {
         const { isRefused: _, ...limits } = formerThresholdFor(MADE_UP, MADE_UP, 'logits', said.model);
         Object.assign(stages[1]!.findings[0]!, { limits });
       }
     });
-    // Only the signed classes are others.
-    expect(found).toEqual(['route-match', 'attestation-match']);
+    // The signed classes are others, and so is what version 2 makes of the prompt, of records and of entries in the log.
+    expect(found).toEqual(['prompt', 'route-match', 'attestation-match', 'log-inclusion']);
   });
 
   it('is not held to the rules of its time where it names the sampler that came after', async () => {
