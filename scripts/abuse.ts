@@ -90,16 +90,17 @@ async function attackAndAsk(name: string, attacked: Server, asked: Server, seen:
   const attacker = spawn(process.execPath, ['--import', 'tsx', program, attacked.url, name, String(turnMs / 1000)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let told = '';
-  attacker.stdout.on('data', (data: Buffer) => (told += data.toString()));
+  const lines = createInterface(attacker.stdout);
+  let told = '{}';
+  const begun = once(lines, 'line');
   const exited = once(attacker, 'exit');
+  lines.on('line', (line) => (told = line.startsWith('{') ? line : told));
   let isOver = false;
   exited.then(
     () => (isOver = true),
     () => undefined,
   );
-  // Until it has begun.
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await Promise.race([begun, exited]);
   while (!isOver) {
     const startedMs = performance.now();
     const isAnswered = await ask(asked.url);
@@ -109,7 +110,7 @@ async function attackAndAsk(name: string, attacked: Server, asked: Server, seen:
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await exited;
-  for (const [what, count] of Object.entries(JSON.parse(told || '{}') as Seen['tally']))
+  for (const [what, count] of Object.entries(JSON.parse(told) as Seen['tally']))
     seen.tally[what] = (seen.tally[what] ?? 0) + count;
 }
 

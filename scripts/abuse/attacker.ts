@@ -1,4 +1,4 @@
-/** One attack, in a process of its own: `attacker.ts URL NAME SECONDS`. Prints what came of it as JSON. */
+/** One attack, in a process of its own: `attacker.ts URL NAME SECONDS`. Prints a line as it begins, and what came of it as JSON. */
 import type { NetworkSnapshot } from '#shared/wire/network-snapshot.ts';
 import { attacks } from './attacks.ts';
 
@@ -13,6 +13,7 @@ const end = (): void => {
   process.exit(0);
 };
 setTimeout(end, 1000 * Number(seconds) + 500);
+process.stdout.write('begun\n');
 await attack({
   url,
   model: network.models[0]!.digest,

@@ -25,6 +25,8 @@ export type Stall =
   | 'gone';
 
 const TARPIT_MS = 1_500;
+/** Of each stage: one that stalls, and two that go on and check each other. */
+const HOLDERS = 3;
 const FOR_EVER = 'for ever';
 
 /** A server with Wren, volunteers in processes of their own that can be made to stall, and a requester in this one. */
@@ -39,8 +41,8 @@ export interface StallingNetwork {
 
 type Child = ReturnType<typeof fork>;
 
-/** Resolves once `count` volunteers are ready. */
-export async function startStallingNetwork(count: number): Promise<StallingNetwork> {
+/** Resolves once `count` volunteers are ready, and more where one stage has fewer than three: which one each holds is drawn. */
+export async function startStallingNetwork(least: number): Promise<StallingNetwork> {
   const { manifest } = await importWren();
   // Who is being tried takes no place of another.
   const server = await startServer({ anchors: 0, extraArguments: ['--stand-ins', '0'] });
@@ -55,6 +57,7 @@ export async function startStallingNetwork(count: number): Promise<StallingNetwo
     const [id] = (await once(child, 'message')) as [PeerId];
     children.set(id, child);
   };
+  let count = least;
   const ready = async (): Promise<void> => {
     for (let waited = 0; ; waited++) {
       const states = (await api.fetchNetwork(signal)).volunteers.map(({ state }) => state);
@@ -63,8 +66,21 @@ export async function startStallingNetwork(count: number): Promise<StallingNetwo
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };
+  const fewestHolders = async (): Promise<number> => {
+    const holders = new Map<string, number>();
+    for (const { range } of (await api.fetchNetwork(signal)).volunteers) {
+      const held = JSON.stringify(range);
+      holders.set(held, (holders.get(held) ?? 0) + 1);
+    }
+    return Math.min(...holders.values());
+  };
   await Promise.all(Array.from({ length: count }, start));
   await ready();
+  while ((await fewestHolders()) < HOLDERS && count < 2 * least) {
+    count += 1;
+    await start();
+    await ready();
+  }
   const [wren] = await api.fetchModels(signal);
   const identity = await identityOf(await generateKeyPair());
   const options = { serverUrl: new URL(server.url), identity, kind: 'cli', signal } as const;

@@ -36,7 +36,7 @@ export class Replacements {
     return this.#sought;
   }
 
-  /** How many times the usual time the next session's volunteers get: more with each that was left for being slow. */
+  /** How many times the usual time the next session's volunteers get: more with each that was left for being slow or silent. */
   get patience(): number {
     return this.#patience;
   }
@@ -66,7 +66,7 @@ export class Replacements {
   /** The route that was sought is taken: what was held is worth nothing. */
   take({ why }: Replacement): void {
     this.count();
-    if (why === 'slow') this.#patience *= 2;
+    if (why === 'slow' || why === 'lost') this.#patience *= 2;
     this.drop();
   }
 
