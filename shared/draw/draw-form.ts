@@ -39,12 +39,14 @@ export const signedStateSchema = volunteerStateSchema.extend({ publicKey: hash, 
 export type SignedState = z.infer<typeof signedStateSchema>;
 
 /**
- * Why somebody whose turn it was is not in the route. `busy`: by a state that it signed. `left-out`: it worked for this requester before,
- * and the requester keeps away from it. `gone`: the server says that it was not there any more, or had no room, and nothing shows that.
+ * Why somebody whose turn it was is not in the route. `busy`: by a state that it signed. Of the others nothing shows more than somebody's
+ * word. `left-out`: it worked for this requester before, and the requester keeps away from it. `failed`: the requester said a moment ago
+ * that it failed or stalled. `gone`: the server says that it was not there any more, or had no room.
  */
 export const skipSchema = z.discriminatedUnion('reason', [
   z.strictObject({ reason: z.literal('busy'), state: signedStateSchema }),
   z.strictObject({ reason: z.literal('left-out') }),
+  z.strictObject({ reason: z.literal('failed') }),
   z.strictObject({ reason: z.literal('gone') }),
 ]);
 export type Skip = z.infer<typeof skipSchema>;
@@ -73,7 +75,13 @@ export const stageDrawSchema = z.strictObject({
   members: count,
   fastest: z.int().min(0).max(MAX_SPEED_CLASS),
   hasExact: z.boolean(),
-  pools: z.strictObject({ lead: poolSchema, shadow: poolSchema, proven: poolSchema, steady: poolSchema }),
+  pools: z.strictObject({
+    lead: poolSchema,
+    shadow: poolSchema,
+    proven: poolSchema,
+    steady: poolSchema,
+    slow: poolSchema,
+  }),
   /** Which of the roster's sections this is, and what leads from it to the roster's root. */
   index: count,
   path,

@@ -37,7 +37,7 @@ export function makeStageDraw(
     isSkipped(pool, { member }) {
       const skip = looks.length > MAX_LOOKS ? null : skipOf(member, pool, section);
       if (skip === null) return false;
-      if (skip.reason === 'gone') unshown += 1;
+      if (skip.reason !== 'busy') unshown += 1;
       looks[looks.length - 1] = { ...looks.at(-1)!, skip };
       return true;
     },

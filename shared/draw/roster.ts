@@ -10,8 +10,11 @@ import { FAST_FACTOR, keepsUp, SHADOW_FACTOR } from './speed-class.ts';
  * parts that a draw gives, by network. Its root is in the log.
  */
 
-/** `lead`: may be primary. `shadow`: keeps up as a shadow. `proven` and `steady`: those among the shadows that are. */
-export const POOLS = ['lead', 'shadow', 'proven', 'steady'] as const;
+/**
+ * `lead`: may be primary. `shadow`: keeps up as a shadow. `proven` and `steady`: those among the shadows that are. `slow`: all others,
+ * who check a stage where it would have nobody else.
+ */
+export const POOLS = ['lead', 'shadow', 'proven', 'steady', 'slow'] as const;
 export type PoolName = (typeof POOLS)[number];
 
 /** A volunteer as the roster has it. */
@@ -79,7 +82,16 @@ export function fitsPool(
 ): boolean {
   if (pool === 'lead') return keepsUp(speed, fastest, FAST_FACTOR) && (isMeasured || !hasExact);
   const isKept = keepsUp(speed, fastest, SHADOW_FACTOR);
-  return isKept && (pool === 'shadow' || (pool === 'proven' ? isProven : isSteady));
+  switch (pool) {
+    case 'shadow':
+      return isKept;
+    case 'proven':
+      return isKept && isProven;
+    case 'steady':
+      return isKept && isSteady;
+    case 'slow':
+      return !isKept;
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ export const STEADY_SHARE = 1 / 4;
 export const SURPLUS_SHARE = 1 / 8;
 /** Volunteers that one stage's draw may look at: more skips than this leave are the server's own choice. */
 export const MAX_LOOKS = 24;
-/** Of these, skips in one stage for which there is nobody's word but the server's. */
+/** Of these, skips in one stage for which there is nobody's word but that of the server or of the requester. */
 export const MAX_UNSHOWN = 2;
 
 /** A volunteer that a draw came upon. */
@@ -63,24 +63,44 @@ export function drawStage(wish: StageWish, reader: StageReader): DrawnStage | nu
   const walks = new Map<PoolName, Walk>();
   const chosen: Seen[] = [];
 
-  function take(pool: PoolName, networks: ReadonlySet<string>): Seen | null {
-    const walk = walks.get(pool) ?? { seen: looks(pool, seed, reader), deferred: [] };
+  /** The next of a pool that `fits`, by those that were passed by before and then by the others. */
+  function take(pool: PoolName, fits: (seen: Seen) => boolean): Seen | null {
+    const walk = walks.get(pool) ?? { seen: looks(pool, seed, reader), passed: [] };
     walks.set(pool, walk);
     const isOut = ({ member }: Seen): boolean =>
       skipped.has(member.id) || chosen.some((one) => one.member.id === member.id);
+    const at = walk.passed.findIndex((seen) => !isOut(seen) && fits(seen));
+    if (at !== -1) return walk.passed.splice(at, 1)[0]!;
     for (let next = walk.seen.next(); !next.done; next = walk.seen.next()) {
       const seen = next.value;
       if (isOut(seen)) continue;
       if (reader.isSkipped(pool, seen)) skipped.add(seen.member.id);
-      else if (networks.has(seen.network)) walk.deferred.push(seen);
-      else return seen;
+      else if (fits(seen)) return seen;
+      else walk.passed.push(seen);
     }
-    // Only where there is nobody of another network.
-    const at = walk.deferred.findIndex((seen) => !isOut(seen));
-    return at === -1 ? null : walk.deferred.splice(at, 1)[0]!;
+    return null;
   }
 
-  const primary = take('lead', wish.networks);
+  /** A proven shadow counts for more than another network, and that for more than a steady or a fast one. */
+  function takeShadow({ lacksProven, lacksSteady, isMore }: Record<'lacksProven' | 'lacksSteady' | 'isMore', boolean>) {
+    const networks = new Set(chosen.map(({ network }) => network));
+    const isOfOther = ({ network }: Seen): boolean => !networks.has(network);
+    const slow = isMore ? [] : (['slow'] as const);
+    for (const isAny of lacksProven ? [false, true] : [true]) {
+      const pools: readonly PoolName[] = isAny
+        ? [...(lacksSteady ? (['steady'] as const) : []), 'shadow', ...slow]
+        : ['proven', ...slow];
+      for (const isSame of [false, true]) {
+        for (const pool of pools) {
+          const found = take(pool, (seen) => (isSame || isOfOther(seen)) && (isAny || seen.member.isProven));
+          if (found !== null) return found;
+        }
+      }
+    }
+    return null;
+  }
+
+  const primary = take('lead', ({ network }) => !wish.networks.has(network)) ?? take('lead', () => true);
   if (primary === null) return null;
   chosen.push(primary);
   const { isProven } = primary.member;
@@ -88,9 +108,9 @@ export function drawStage(wish: StageWish, reader: StageReader): DrawnStage | nu
   while (chosen.length <= Math.min(MAX_SHADOWS, wanted)) {
     const lacksProven = !chosen.some(({ member }) => member.isProven);
     const lacksSteady = wantsSteady && !chosen.some(({ member }) => member.isSteady);
-    const networks = new Set(chosen.map(({ network }) => network));
-    const wished = lacksProven ? 'proven' : lacksSteady ? 'steady' : 'shadow';
-    const next = take(wished, networks) ?? (wished === 'shadow' ? null : take('shadow', networks));
+    // One more than there should be is no reason to take who is slow.
+    const isMore = chosen.length > wanted - (isProven && isSurplus ? 1 : 0);
+    const next = takeShadow({ lacksProven, lacksSteady, isMore });
     if (next === null) break;
     chosen.push(next);
   }
@@ -99,8 +119,8 @@ export function drawStage(wish: StageWish, reader: StageReader): DrawnStage | nu
 
 interface Walk {
   readonly seen: Generator<Seen, void, undefined>;
-  /** Of networks that the stage, or a primary before it, has already. */
-  readonly deferred: Seen[];
+  /** Those that did not fit when it was their turn: of a network that was taken, or slow and not proven. */
+  readonly passed: Seen[];
 }
 
 /** A pool's members in the order of the draw: one of each network, then a second of those that have one, and so on. */

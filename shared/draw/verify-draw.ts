@@ -55,7 +55,7 @@ export async function verifyDraw(draw: RosterDraw, route: DrawnRoute, verify: Ve
     draw.stages.length === route.stages.length,
     `the draw is of ${draw.stages.length} stages, not of ${route.stages.length}`,
   );
-  const skips = { busy: 0, 'left-out': 0, gone: 0 };
+  const skips = { busy: 0, 'left-out': 0, failed: 0, gone: 0 };
   const taken = new Set<string>();
   for (const [stage, record] of draw.stages.entries()) {
     const { range, replicas } = route.stages[stage]!;
@@ -134,15 +134,18 @@ class RecordReader implements StageReader {
     const { id, speed, skip } = this.#record.looks[this.#opened - 1]!;
     if (skip === null) return false;
     this.#skipped += 1;
-    if (skip.reason === 'gone') {
-      this.#unshown += 1;
-      demand(this.#unshown <= MAX_UNSHOWN, `${this.#where} skips more than ${MAX_UNSHOWN} on the server's word alone`);
-    } else if (skip.reason === 'busy') {
+    if (skip.reason === 'busy') {
       const { state } = skip;
       const isReason = isBusy(state, pool, { speed }, this.#section);
       demand(isReason, `${id} was skipped as busy, and its own state says that it was not`);
       demand(isFresh(state, this.#route.issuedAtMs), `${id} was skipped as busy by a state that is not of then`);
       this.#states.push({ id, state });
+    } else {
+      this.#unshown += 1;
+      demand(
+        this.#unshown <= MAX_UNSHOWN,
+        `${this.#where} skips more than ${MAX_UNSHOWN} on the word of server or requester alone`,
+      );
     }
     return true;
   }

@@ -26,15 +26,25 @@ export function stateBytes(
   return utf8(['chorus-volunteer-state/1', server, volunteer, sessions, slots, atMs, ''].join('\n'));
 }
 
-/** Whether such a state is a reason not to draw its volunteer: no slot is left, or it would be too slow beside what it runs. */
+/** Whether such a state is a reason not to draw its volunteer: no slot is left, or it would be slower beside what it runs than its pool allows. */
 export function isBusy(
   state: VolunteerState,
   pool: PoolName,
   { speed }: Pick<RosterMember, 'speed'>,
   { fastest }: Pick<Section, 'fastest'>,
 ): boolean {
+  return state.sessions >= state.slots || isLoaded(state.sessions, pool, { speed }, { fastest });
+}
+
+/** True if somebody who runs so many sessions would be slower beside them than its pool allows; of the slow nothing is asked. */
+export function isLoaded(
+  sessions: number,
+  pool: PoolName,
+  { speed }: Pick<RosterMember, 'speed'>,
+  { fastest }: Pick<Section, 'fastest'>,
+): boolean {
   const factor = pool === 'lead' ? FAST_FACTOR : SHADOW_FACTOR;
-  return state.sessions >= state.slots || (state.sessions > 0 && !keepsUp(speed, fastest, factor, state.sessions));
+  return pool !== 'slow' && sessions > 0 && !keepsUp(speed, fastest, factor, sessions);
 }
 
 /** True if the state was signed within the rhythm when the route was given. */

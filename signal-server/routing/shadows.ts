@@ -143,7 +143,7 @@ export function shadowNotes(
 }
 
 /** True for a trusted key of a class that is known. */
-function isProven({ isNew, isMeasured }: Candidate): boolean {
+export function isProven({ isNew, isMeasured }: Candidate): boolean {
   return !isNew && isMeasured;
 }
 

@@ -30,6 +30,7 @@ export function describeDraw(draw: RosterDraw, { skips, networks }: VerifiedDraw
   const skipped = [
     skips.busy > 0 && `${skips.busy} busy by their own word`,
     skips['left-out'] > 0 && `${skips['left-out']} that this requester had lost before`,
+    skips.failed > 0 && `${skips.failed} that had failed this requester a moment before, by its own word`,
     skips.gone > 0 && `${skips.gone} gone or full by the server’s word alone`,
   ].filter((each) => each !== false);
   const before = draw.count.number - 1;

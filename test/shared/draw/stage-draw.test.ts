@@ -149,6 +149,39 @@ describe('the draw of a stage', () => {
     expect(led).toBeGreaterThan(20);
   });
 
+  it('checks by the slow where there is nobody else, and never has one of them for one more than there should be', () => {
+    const slow = { speed: speedClassOf(2_000) };
+    const quick = { speed: speedClassOf(100) };
+    const alone = new Stage([volunteer('quick', 'a', quick), volunteer('slow', 'b', slow)]);
+    const some = new Stage([volunteer('q', 'a', quick), volunteer('r', 'b', quick), volunteer('slow', 'c', slow)]);
+    const slowOne = nameOf('slow');
+    for (let i = 0; i < 40; i++) {
+      expect(alone.draw(i).shadows.map(({ member }) => member.id)).toEqual([slowOne]);
+      expect(replicasOf(some.draw(i)).some(({ member }) => member.id === slowOne)).toBe(false);
+    }
+  });
+
+  it('has a slow shadow that has proven itself sooner than a fast one that has not, and of another network than a fast one', () => {
+    const [slow, quick] = [{ speed: speedClassOf(2_000) }, { speed: speedClassOf(100), isProven: false }];
+    const young = new Stage([
+      ...[0, 1, 2, 3].map((i) => volunteer(`new ${i}`, `n ${i}`, quick)),
+      ...[0, 1, 2].map((i) => volunteer(`slow ${i}`, `s ${i}`, { ...slow, isProven: i === 0 })),
+    ]);
+    const net = new Stage([
+      ...[0, 1].map((i) => volunteer(`same ${i}`, 'same', { speed: speedClassOf(100) })),
+      volunteer('slow', 'other', slow),
+    ]);
+    for (let i = 0; i < 20; i++) {
+      const { primary, shadows } = young.draw(i);
+      expect(primary.member.isProven).toBe(false);
+      expect(shadows.map(({ member }) => [member.isProven, member.speed === slow.speed])).toEqual([
+        [true, true],
+        [false, false],
+      ]);
+      expect(net.draw(i).shadows[0]!.network).not.toBe(net.draw(i).primary.network);
+    }
+  });
+
   it('does not have the new lead where they could not be watched as they should', () => {
     const stage = new Stage([volunteer('new', 'a', { isProven: false }), volunteer('proven', 'b')]);
     for (let i = 0; i < 20; i++) expect(stage.draw(i).primary.member.isProven).toBe(true);

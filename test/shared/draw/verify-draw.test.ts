@@ -13,6 +13,7 @@ import {
   NotDrawnError,
   RANGES,
   SeededKey,
+  seededVolunteer,
   volunteersOf,
   type DrawChange,
 } from '../../support/drawn-routes.ts';
@@ -185,10 +186,10 @@ describe('the draw of a route, repeated', () => {
   it('names those that were skipped with a reason', async () => {
     for (let i = 0; i < repetitions(1, 1_000); i++) {
       const busy = skipping(`busy ${i}`, (id) => network.busy(id));
-      expect((await network.verify(busy)).skips).toEqual({ busy: 1, gone: 0, 'left-out': 0 });
+      expect((await network.verify(busy)).skips).toEqual({ busy: 1, failed: 0, gone: 0, 'left-out': 0 });
       expect(busy.route.stages[0]!.replicas[0]!.id).not.toBe(firstOf(`busy ${i}`));
     }
-    for (const reason of ['gone', 'left-out'] as const) {
+    for (const reason of ['gone', 'left-out', 'failed'] as const) {
       expect((await network.verify(skipping(reason, () => ({ reason })))).skips[reason]).toBe(1);
     }
   });
@@ -216,23 +217,54 @@ describe('the draw of a route, repeated', () => {
     );
   }
 
-  it('is none where more are skipped on the word of the server than may be', () => {
+  it('is none where more are skipped on the word of server or requester than may be', () => {
     const skipAll: DrawChange['skipOf'] = () => ({ reason: 'gone' });
     expect(() => network.draw('unshown', { skipOf: skipAll })).toThrow(NotDrawnError);
     let left = MAX_UNSHOWN + 1;
-    const some: DrawChange['skipOf'] = () => (left-- > 0 ? { reason: 'gone' } : null);
+    const reasons = ['gone', 'left-out', 'failed'] as const;
+    const some: DrawChange['skipOf'] = () => (left-- > 0 ? { reason: reasons[left]! } : null);
     expect(() => network.draw('unshown', { skipOf: some })).toThrow('too-many-unshown');
   });
 
-  it('finds more skips on the word of the server than may be, although the server recorded them', async () => {
+  it('finds more skips on the word of server or requester than may be, although the server recorded them', async () => {
     const busy = network.draw('many', {
       skipOf: (() => {
         let left = MAX_UNSHOWN + 1;
         return ({ id }) => (left-- > 0 ? network.busy(id) : null);
       })(),
     });
-    const gone = withLooks(busy, (looks) => looks.map((look) => ({ ...look, skip: look.skip && { reason: 'gone' } })));
-    await expect(network.verify(gone)).rejects.toThrow(/more than 2 on the server's word alone/);
+    for (const reason of ['gone', 'left-out', 'failed'] as const) {
+      const other = withLooks(busy, (looks) => looks.map((look) => ({ ...look, skip: look.skip && { reason } })));
+      await expect(network.verify(other)).rejects.toThrow(/more than 2 on the word of server or requester alone/);
+    }
+  });
+
+  it('goes on into the slow where nobody else could check a stage, and finds who was taken before others could', async () => {
+    const quick = { speed: 16 };
+    const slow = { speed: 40 };
+    const stage = (name: string, facts: readonly { readonly speed: number }[]) =>
+      facts.map((fact, i) => seededVolunteer(`${name} ${i}`, `10.${name}.${i}`, fact));
+    const lone = new DrawnNetwork('slow', [stage('a', [quick, slow]), stage('b', [quick, quick, slow])]);
+    const made = lone.draw('slow');
+    expect(made.route.stages.map(({ replicas }) => replicas.length)).toEqual([2, 2]);
+    expect(made.draw.stages[0]!.looks.map(({ speed }) => speed)).toEqual([16, 16, 40]);
+    expect(made.draw.stages[1]!.looks.every(({ speed }) => speed === 16)).toBe(true);
+    await expect(lone.verify(made)).resolves.toMatchObject({ networks: [1, 2] });
+    const [first, second] = made.route.stages;
+    const bare = { ...made.route, stages: [{ ...first!, replicas: first!.replicas.slice(0, 1) }, second!] };
+    await expect(lone.verify({ ...made, route: bare })).rejects.toThrow(/gives stage 1 to others/);
+    const unseen = withLooks(made, (looks) => looks.slice(0, -1));
+    await expect(lone.verify({ ...unseen, route: bare })).rejects.toThrow(/ends before the draw does/);
+  });
+
+  it('takes a slow volunteer for busy only where it has no slot left', async () => {
+    const stage = [seededVolunteer('q', '10.1', { speed: 16 }), seededVolunteer('s', '10.2', { speed: 40 })];
+    const lone = new DrawnNetwork('slow and busy', [stage, volunteersOf('slow and busy', 4)[1]!]);
+    const slow = stage[1]!.key.id;
+    const beside = (sessions: number) =>
+      lone.draw('busy', { skipOf: ({ id }) => (id === slow ? lone.busy(id, { sessions, slots: 4 }) : null) });
+    expect((await lone.verify(beside(4))).skips.busy).toBe(1);
+    await expect(lone.verify(beside(3))).rejects.toThrow(/its own state says that it was not/);
   });
 
   it('is bound to its requester, model and capacity', async () => {

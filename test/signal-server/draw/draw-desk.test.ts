@@ -28,6 +28,7 @@ const model = planModel('a'.repeat(64) as Digest, smallManifest(), 1, true);
 const [first, second] = [model.grid[0]!, model.grid[1]!];
 const server = await identityOf(await generateKeyPair());
 const person = await identityOf(await generateKeyPair());
+const other = await identityOf(await generateKeyPair());
 const working = await identityOf(await generateKeyPair());
 
 function holders(count: number, overrides: Partial<Candidate> = {}): Candidate[] {
@@ -79,6 +80,23 @@ describe('the draw desk', () => {
         send: (message) => desk.receive(member, message as Extract<typeof message, { type: 'look' }>),
       },
     });
+  }
+
+  /** Has the roster of those who are here now in the log. */
+  async function commit(): Promise<void> {
+    await clock.advance(11_000);
+    await desk.tick();
+  }
+
+  /** A volunteer says of itself what it runs. */
+  async function signState(identity: Identity, counts: { readonly sessions: number; readonly slots: number }) {
+    const volunteer = registry.get(identity.id) ?? registry.join(identity.id, 'tab', '203.0.113', 2);
+    registry.offer(volunteer, offerOf());
+    const state = { ...counts, atMs: clock.wallMs() };
+    const signature = toBase64(await identity.sign(stateBytes(state, identity.id, server.id)));
+    desk.receive(volunteer, { type: 'state', ...state, publicKey: toBase64(identity.publicKey), signature });
+    await settle();
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   async function ask(change: Partial<RouteRequest> = {}): Promise<RouteRequest> {
@@ -222,13 +240,7 @@ describe('the draw desk', () => {
     here = [...here, candidate(working.id, start, end, { freeSlots: 2 })];
     await clock.advance(6_000);
     await desk.tick();
-    const volunteer = registry.join(working.id, 'tab', '203.0.113', 2);
-    registry.offer(volunteer, offerOf());
-    const state = { sessions: 2, slots: 2, atMs: clock.wallMs() };
-    const signature = toBase64(await working.sign(stateBytes(state, working.id, server.id)));
-    desk.receive(volunteer, { type: 'state', ...state, publicKey: toBase64(working.publicKey), signature });
-    await settle();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await signState(working, { sessions: 2, slots: 2 });
     here = here.map((one) => (one.id === working.id ? { ...one, freeSlots: 0, running: 2 } : one));
     let busy = 0;
     for (let i = 0; i < 8; i++) {
@@ -264,6 +276,70 @@ describe('the draw desk', () => {
     expect(leftOut).toBeGreaterThan(0);
   });
 
+  it('draws a slow volunteer to check a stage that has nobody else', async () => {
+    here = holders(2).map((one, i) => (i % 2 === 0 ? one : { ...one, layerMs: 400 }));
+    await commit();
+    for (let i = 0; i < 4; i++) {
+      const request = await ask();
+      const given = give(request);
+      expect(given.stages.map(({ shadows }) => shadows.map(({ layerMs }) => layerMs))).toEqual([[400], [400]]);
+      await repeat(request, given);
+    }
+  });
+
+  it('passes over who failed the requester a moment ago, and says so; who alone can check keeps the place', async () => {
+    const [bad] = here;
+    const failed = (...ids: readonly PeerId[]) => {
+      here = here.map((one) => ({ ...one, failedLately: ids.includes(one.id) }));
+    };
+    failed(bad!.id);
+    let passed = 0;
+    for (let i = 0; i < 8; i++) {
+      const request = await ask();
+      const given = give(request);
+      expect(idsOf(given)).not.toContain(bad!.id);
+      passed += (await repeat(request, given)).skips.failed;
+    }
+    expect(passed).toBeGreaterThan(0);
+    here = holders(2);
+    await commit();
+    failed(here[0]!.id);
+    const request = await ask();
+    expect((await repeat(request, give(request))).skips.failed).toBe(0);
+    expect(idsOf(give(request))).toContain(here[0]!.id);
+  });
+
+  it('lets no requester choose by complaints: with more of them than may be passed over the server chooses, and says so', async () => {
+    here = here.map((one, i) => ({ ...one, failedLately: i > 1 && i < 4 }));
+    here = [
+      ...here,
+      ...holders(2).map((one) => ({ ...one, id: one.id.replace(/0$/, '1') as PeerId, failedLately: true })),
+    ];
+    await commit();
+    const outcomes = new Set<string>();
+    for (let i = 0; i < 12; i++) {
+      const { record } = give(await ask());
+      outcomes.add(record.by === 'server' ? record.reason : record.by);
+      if (record.by === 'roster') {
+        for (const { looks } of record.stages) expect(looks.filter(({ skip }) => skip !== null).length).toBeLessThan(3);
+      }
+    }
+    expect([...outcomes].some((outcome) => /checked better, or by nobody that failed/.test(outcome))).toBe(true);
+  });
+
+  it('draws beside sessions where all have some, rather than not at all', async () => {
+    const { start, end } = first;
+    here = [...here.slice(4), ...[working, other].map(({ id }) => candidate(id, start, end, { freeSlots: 5 }))];
+    await commit();
+    for (const identity of [working, other]) await signState(identity, { sessions: 3, slots: 8 });
+    here = here.map((one) => ([working.id, other.id].includes(one.id) ? { ...one, running: 3 } : one));
+    const beside = await ask();
+    expect((await repeat(beside, give(beside))).skips.busy).toBe(0);
+    await signState(other, { sessions: 8, slots: 8 });
+    here = here.map((one) => (one.id === other.id ? { ...one, running: 8, freeSlots: 0 } : one));
+    expect(give(await ask()).record.by).toBe('server');
+  });
+
   it('does not draw for the server itself, which could try nonces until a draw pleases it', async () => {
     gateways.add(person.id);
     const { record, stages } = give(await ask());
@@ -272,8 +348,8 @@ describe('the draw desk', () => {
   });
 
   it('refuses a route that was drawn for another request', async () => {
-    const [request, other] = [await ask(), await ask()];
-    expect(() => checkAsked(give(request).record, other.draw!, [])).toThrow(/drawn for another request/);
+    const [request, another] = [await ask(), await ask()];
+    expect(() => checkAsked(give(request).record, another.draw!, [])).toThrow(/drawn for another request/);
     expect(() => checkAsked(give(request).record, null, [])).toThrow(/drawn for another request/);
   });
 
