@@ -70,32 +70,43 @@ export type LogFault =
   | 'not-logged'
   /** The network's number, or the requester's, was given to another draw too. */
   | 'number-twice'
-  /** A number before it is missing in the log: a draw was hidden, or none was made for a request. */
-  | 'number-left-out';
+  /** A number of its network before it is missing in the log: a request was hidden. */
+  | 'number-left-out'
+  /** One of its requester's own numbers is missing: that request never reached the server, or was hidden. */
+  | 'request-left-out';
+
+/** Whether a logged request is of the same network's sequence as a draw, or of the same run of its requester. */
+export function isOfSequence({ count: { epoch, network } }: LoggedDraw, { count }: LoggedDraw): boolean {
+  return count.epoch === epoch && count.network === network;
+}
+export function isOfSeries(draw: LoggedDraw, { requester, series }: LoggedDraw): boolean {
+  return requester === draw.requester && series === draw.series;
+}
 
 /**
- * Compares a draw with all that a log has of its sequence, `logged` in the log's order. Null where all is right: it is there once, under
- * its numbers, and so is each number before it, of its network and of its requester.
+ * Compares a draw with what a log has of its sequence, `logged` in the log's order: all of it, or, if not `isWhole`, what came last. Null
+ * where all is right: it is there once, under its numbers, and so is each number before it, of its network and of its requester.
  */
-export function faultInLog(draw: LoggedDraw, logged: readonly LoggedDraw[]): LogFault | null {
+export function faultInLog(draw: LoggedDraw, logged: readonly LoggedDraw[], isWhole = true): LogFault | null {
   const isSame = (other: LoggedDraw): boolean =>
     (['requester', 'series', 'number', 'nonce', 'outcome'] as const).every((name) => other[name] === draw[name]) &&
     other.count.number === draw.count.number &&
-    isOfSequence(other);
-  const isOfSequence = ({ count }: LoggedDraw): boolean =>
-    count.epoch === draw.count.epoch && count.network === draw.count.network;
+    isOfSequence(draw, other);
   if (!logged.some(isSame)) return 'not-logged';
-  const ofNetwork = logged.filter(isOfSequence).map(({ count }) => count.number);
-  const ofRequester = logged
-    .filter(({ requester, series }) => requester === draw.requester && series === draw.series)
-    .map(({ number }) => number);
-  const [inNetwork, inRequester] = [upTo(ofNetwork, draw.count.number), upTo(ofRequester, draw.number)];
+  const ofNetwork = logged.filter((other) => isOfSequence(draw, other)).map(({ count }) => count.number);
+  const ofRequester = logged.filter((other) => isOfSeries(draw, other)).map(({ number }) => number);
+  const [inNetwork, inRequester] = [
+    upTo(ofNetwork, draw.count.number, isWhole),
+    upTo(ofRequester, draw.number, isWhole),
+  ];
   if (inNetwork.isTwice || inRequester.isTwice) return 'number-twice';
-  return inNetwork.isLeftOut || inRequester.isLeftOut ? 'number-left-out' : null;
+  if (inNetwork.isLeftOut) return 'number-left-out';
+  return inRequester.isLeftOut ? 'request-left-out' : null;
 }
 
-function upTo(numbers: readonly number[], last: number): { readonly isTwice: boolean; readonly isLeftOut: boolean } {
+function upTo(numbers: readonly number[], last: number, isWhole: boolean) {
   const within = numbers.filter((number) => number <= last);
   const distinct = new Set(within).size;
-  return { isTwice: distinct < within.length, isLeftOut: distinct < last };
+  const first = isWhole ? 1 : Math.min(...within);
+  return { isTwice: distinct < within.length, isLeftOut: distinct < last - first + 1 };
 }

@@ -7,6 +7,7 @@ import { verifyProof } from '#shared/proof/verify-proof.ts';
 import type { Config } from '../machine/config.ts';
 import type { DesksEnd } from '../peer-router/control-router.ts';
 import { DrawDesk } from '../draw/draw-desk.ts';
+import { createVrfThread } from '../draw/vrf-thread.ts';
 import type { LogService } from '../log/log-service.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
@@ -143,7 +144,7 @@ export function createDesks(deps: DesksDeps): Desks {
     transparencyLog &&
     new DrawDesk({
       ...{ clock, random, registry, models, send, onError, isGateway },
-      ...{ log: transparencyLog, server: identity.id, verify: verifySignature },
+      ...{ log: transparencyLog, server: identity.id, verify: verifySignature, startProver: createVrfThread },
       candidatesOf: (model) => candidatesFor(model, 1, () => false, shared),
     });
   const routes: RouteDesk = new RouteDesk({

@@ -183,7 +183,9 @@ export class RouteDesk {
 
   #abandon(member: Member, number: number): void {
     for (const [request, of] of this.#arriving) {
-      if (of === member && request.request === number) this.#arriving.delete(request);
+      if (of !== member || request.request !== number) continue;
+      this.#arriving.delete(request);
+      this.#deps.draws?.ended(member, request, 'abandoned');
     }
     const waiting = this.#queue.remove(
       ({ requester, request }) => requester.id === member.id && request.request === number,

@@ -1,7 +1,8 @@
 import type { Clock, RandomBytes } from '#shared/clock.ts';
 import { fromStrictBase64 } from '#shared/bytes.ts';
 import { peerIdOf, type VerifySignature } from '#shared/crypto/identity.ts';
-import { drawRequestBytes } from '#shared/draw/draw-request.ts';
+import { drawInput, drawRequestBytes } from '#shared/draw/draw-request.ts';
+import type { VrfResult } from '#shared/draw/vrf.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { SESSION_LEASE_MS } from '#shared/limits.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
@@ -13,7 +14,7 @@ import type { Candidate } from '../routing/candidate.ts';
 import type { RouteRequest } from '../routing/route-queue.ts';
 import type { PlannedStage } from '../routing/scheduler.ts';
 import { DrawLedger } from './draw-ledger.ts';
-import { RosterKeeper } from './roster-keeper.ts';
+import { RosterKeeper, type RosterKeeperDeps } from './roster-keeper.ts';
 import { RouteDrawer, type DrawnRoute } from './route-drawer.ts';
 import { VolunteerStates } from './volunteer-states.ts';
 
@@ -24,7 +25,7 @@ const WORKED_MS = SESSION_LEASE_MS + 5 * 60_000;
 /** Requesters whose volunteers are remembered for that. */
 const MOST_REQUESTERS = 4_096;
 
-export interface DrawDeskDeps {
+export interface DrawDeskDeps extends Pick<RosterKeeperDeps, 'startProver'> {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly log: Pick<LogService, 'append' | 'inclusion' | 'head'>;
@@ -47,6 +48,8 @@ export class DrawDesk {
   readonly #ledger: DrawLedger;
   readonly #states: VolunteerStates;
   readonly #drawer: RouteDrawer;
+  /** Outputs of the VRF for requests that wait. */
+  readonly #proved = new WeakMap<RouteRequest, VrfResult>();
   /** Who worked for a requester, and until when that is remembered. */
   readonly #worked = new Map<PeerId, Map<PeerId, number>>();
 
@@ -69,8 +72,9 @@ export class DrawDesk {
     if (member.volunteer !== null) this.#states.take(member.id, state).catch(onError);
   }
 
-  /** Why a request cannot be drawn for, and is refused; null where it can. */
-  async whyRefused(member: Member, { capacity, draw, model, policy }: RouteRequest): Promise<string | null> {
+  /** Why a request cannot be drawn for, and is refused; null where it can: then its draw is made ready. */
+  async whyRefused(member: Member, asked: RouteRequest): Promise<string | null> {
+    const { capacity, draw, model, policy } = asked;
     if (draw === undefined) return null;
     const { publicKey, signature, ...request } = draw;
     const [key, signed] = [fromStrictBase64(publicKey), fromStrictBase64(signature)];
@@ -79,7 +83,11 @@ export class DrawDesk {
       return 'the draw that it asks for is signed by another key';
     const context = { server: this.#deps.server, model, requester: member.id, capacity };
     const isSigned = await this.#deps.verify(key, drawRequestBytes(request, context), signed);
-    return isSigned ? null : 'the draw that it asks for is not signed by its key';
+    if (!isSigned) return 'the draw that it asks for is not signed by its key';
+    const shown = this.#rosters.shown(request.checkpoint.size, request.checkpoint.root);
+    if (shown !== undefined && asked.after === undefined && !this.#deps.isGateway(member.id))
+      this.#proved.set(asked, await this.#rosters.prove(drawInput(request, context, shown.commitment.root)));
+    return null;
   }
 
   /** True while no more draws can be logged. */
@@ -108,6 +116,7 @@ export class DrawDesk {
       request.after === undefined
         ? this.#drawer.draw(model, planned, candidates, {
             ...{ request: asked, count, requester: id, capacity: request.capacity, leftOut },
+            proved: this.#proved.get(request),
           })
         : byServer(planned, 'it takes the place of another route of this answer, and who stays was not drawn anew');
     this.#ledger.note(count, id, asked, drawn.record.by === 'roster' ? 'drawn' : 'chosen');
@@ -129,6 +138,7 @@ export class DrawDesk {
 
   /** Logs what waits for it. */
   stop(): Promise<void> {
+    this.#rosters.stop();
     return this.#ledger.write();
   }
 

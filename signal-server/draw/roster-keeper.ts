@@ -5,7 +5,7 @@ import { rosterEntryBytes } from '#shared/draw/draw-log.ts';
 import { joined } from '#shared/draw/draw-path.ts';
 import { LeafMemo, RosterTree, type RosterEntry, type RosterSection } from '#shared/draw/roster-tree.ts';
 import { speedClassOf } from '#shared/draw/speed-class.ts';
-import { VrfKey } from '#shared/draw/vrf.ts';
+import { VrfKey, type VrfResult } from '#shared/draw/vrf.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
 import type { LogService } from '../log/log-service.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
@@ -14,6 +14,7 @@ import type { Candidate } from '../routing/candidate.ts';
 import { turnMs } from '../routing/pace.ts';
 import { sharesOnePrefix } from '../routing/scheduler.ts';
 import { NetworkNames } from './networks.ts';
+import type { VrfProver } from './vrf-thread.ts';
 
 /** A change is in the log no later than this, as long as the log takes entries. */
 export const ROSTER_EVERY_MS = 5_000;
@@ -33,6 +34,8 @@ export interface RosterKeeperDeps {
   /** Everybody who holds a stage of the model. */
   readonly candidatesOf: (model: PlannedModel) => readonly Candidate[];
   readonly onError: (error: unknown) => void;
+  /** Makes the proofs of a key elsewhere; left out, they are made where they are asked for. */
+  readonly startProver?: (secretKey: Uint8Array<ArrayBuffer>) => VrfProver;
 }
 
 /** A roster that is in the log. */
@@ -54,6 +57,7 @@ export interface ShownCheckpoint {
 export class RosterKeeper {
   readonly names: NetworkNames;
   readonly key: VrfKey;
+  readonly #prover: VrfProver | null;
   readonly #deps: RosterKeeperDeps;
   readonly #leaves = new LeafMemo(MOST_LEAVES);
   readonly #shown = new Map<number, ShownCheckpoint>();
@@ -66,7 +70,9 @@ export class RosterKeeper {
     this.#deps = deps;
     this.names = new NetworkNames(deps.random);
     // Each roster names the key, so a new one for each start is committed to as early as any.
-    this.key = new VrfKey(deps.random(32));
+    const secretKey = deps.random(32);
+    this.key = new VrfKey(secretKey);
+    this.#prover = deps.startProver?.(secretKey) ?? null;
   }
 
   /** Commits to a roster that has changed. To be called about once a second. */
@@ -77,6 +83,15 @@ export class RosterKeeper {
     if (sinceMs < ROSTER_EVERY_MS - 1_000) return this.#committing ?? Promise.resolve();
     this.#committing ??= this.#commit(sinceMs > RENEW_MS).finally(() => (this.#committing = null));
     return this.#committing;
+  }
+
+  /** The output for an input and its proof, made without holding others up where that can be. */
+  prove(input: Uint8Array<ArrayBuffer>): Promise<VrfResult> {
+    return this.#prover?.prove(input) ?? Promise.resolve(this.key.prove(input));
+  }
+
+  stop(): void {
+    this.#prover?.stop();
   }
 
   /** The newest checkpoint that a request may name, its signed note; null while no roster is in the log. */

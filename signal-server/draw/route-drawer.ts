@@ -5,6 +5,7 @@ import { makeStageDraw, replicasOf, type NotDrawn, type SkipOf } from '#shared/d
 import type { RosterTree, SectionNode } from '#shared/draw/roster-tree.ts';
 import { SHADOWS_OF_UNPROVEN } from '#shared/draw/stage-draw.ts';
 import { isBusy, isLoaded } from '#shared/draw/volunteer-state.ts';
+import type { VrfResult } from '#shared/draw/vrf.ts';
 import type { PeerId } from '#shared/ids.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
@@ -30,6 +31,8 @@ export interface DrawAsked {
   readonly capacity: number;
   /** Whom the requester keeps away from: volunteers that worked for it a while ago, by what the server gave out itself. */
   readonly leftOut: ReadonlySet<PeerId>;
+  /** Output and proof for the request, where they were made when it came. */
+  readonly proved: VrfResult | undefined;
 }
 
 /** Replicas for the stages of a route, drawn so that anybody can repeat it; or why they are the server's choice. */
@@ -99,7 +102,7 @@ export class RouteDrawer {
     if (sections.includes(undefined))
       return chosen('the roster that the request names is older than a stage of the route');
     const context = { server, model: model.digest, requester, capacity };
-    const { proof, output } = rosters.key.prove(drawInput(request, context, shown.commitment.root));
+    const { proof, output } = asked.proved ?? rosters.key.prove(drawInput(request, context, shown.commitment.root));
     let why = WORSE;
     for (const care of CARES) {
       const made = this.#drawStages({

@@ -237,7 +237,11 @@ export class Conversation {
     const draw = await draws.ask({ model, capacity, shadows: policy.shadows }).catch(() => null);
     const { requests, tell } = this.#board;
     const waiting = requests.get(request);
-    if (waiting === undefined) return;
+    if (waiting === undefined) {
+      // Its number is used: one that the log never had would look as if the server hid a draw.
+      if (draw !== null && tell({ ...message, draw })) tell({ type: 'abandon', request });
+      return;
+    }
     if (draw === null) {
       tell(message);
       return;

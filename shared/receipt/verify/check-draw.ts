@@ -38,6 +38,7 @@ export function describeDraw(draw: RosterDraw, { skips, networks }: VerifiedDraw
     `drawn rightly: the primaries among ${networks.join(', ')} networks of the roster in entry ${draw.roster.index} of the log`,
     skipped.length > 0 && `; passed over: ${skipped.join(', ')}`,
     `; ${before === 0 ? 'no request' : count(before, 'request')} of this network went before, by the server’s count`,
+    '; who is on that roster the operator says, and with the requester it could try nonces',
     !isOfPolicy && '; without a policy nobody says whose log that is',
   ]
     .filter((each) => each !== false)

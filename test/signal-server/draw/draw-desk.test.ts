@@ -49,11 +49,12 @@ describe('the draw desk', () => {
   let asker: DrawAsker;
   let errors: unknown[];
   let gateways: Set<PeerId>;
+  let verified: Promise<boolean>[];
 
   beforeEach(async () => {
     clock = new FakeClock();
     registry = new Registry(clock);
-    [log, here, errors, gateways] = [new MemoryLog(), holders(4), [], new Set()];
+    [log, here, errors, gateways, verified] = [new MemoryLog(), holders(4), [], new Set(), []];
     desk = deskOf();
     member = registry.join(person.id, 'tab', '198.51.100', 1);
     asker = askerOf(person);
@@ -62,7 +63,12 @@ describe('the draw desk', () => {
 
   function deskOf(): DrawDesk {
     return new DrawDesk({
-      ...{ clock, log, registry, server: server.id, random: systemRandom, verify: verifySignature },
+      ...{ clock, log, registry, server: server.id, random: systemRandom },
+      verify(...args) {
+        const isSigned = verifySignature(...args);
+        verified.push(isSigned);
+        return isSigned;
+      },
       models: () => [model],
       candidatesOf: () => here,
       isGateway: (id) => gateways.has(id),
@@ -95,8 +101,8 @@ describe('the draw desk', () => {
     const state = { ...counts, atMs: clock.wallMs() };
     const signature = toBase64(await identity.sign(stateBytes(state, identity.id, server.id)));
     desk.receive(volunteer, { type: 'state', ...state, publicKey: toBase64(identity.publicKey), signature });
+    await Promise.all(verified);
     await settle();
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   async function ask(change: Partial<RouteRequest> = {}): Promise<RouteRequest> {
