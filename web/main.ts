@@ -208,6 +208,8 @@ function start(target: HTMLElement): void {
       tabStorage.setItem(RELOADED, programOf(document) ?? '');
       void conversation.flush().then(() => location.reload());
     },
+    isBusy: () => conversation.isAnyRunning || !volunteer.isOff || repeat.status !== 'idle',
+    isHidden: () => document.hidden,
     reloadedFrom: tabStorage.getItem(RELOADED),
     clock,
   });

@@ -45,6 +45,16 @@ export const CHECK_FAILURES = [
 ] as const;
 export type CheckFailure = (typeof CHECK_FAILURES)[number];
 
+const LATENESS = new Set<CheckFailure>([
+  ...(['unreachable', 'too-slow'] as const),
+  ...(['commit-missing', 'commit-late', 'reveal-missing', 'reveal-late'] as const),
+]);
+
+/** True for a failure that any busy machine may come to, and that shows nothing false. */
+export function isLateness(code: CheckFailure): boolean {
+  return LATENESS.has(code);
+}
+
 /** How close two replicas of a stage came in one span: relative differences of their updates. */
 export interface Closeness {
   /** Over the span's positions; `p95` is the nearest rank. */

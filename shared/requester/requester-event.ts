@@ -97,5 +97,7 @@ export interface RequesterConfig {
   readonly publicKey: Uint8Array<ArrayBuffer>;
   readonly model: Digest;
   readonly manifest: Manifest;
+  /** Shadows that are asked for of each stage. */
+  readonly shadows: number;
   readonly random: RandomBytes;
 }

@@ -7,7 +7,7 @@ import { replaceBlock, table } from '../bench/calibrate/tables.ts';
 import { cachedTracer } from '../support/traces/trace-cache.ts';
 import { createEngineTracer } from '../support/traces/engine-tracer.ts';
 import { createWasmTracer } from '../support/traces/wasm-tracer.ts';
-import { attackAnswers, type AnswerRow } from './answers/answer-attacks.ts';
+import { attackAnswers, type AnswerRow, type Truths } from './answers/answer-attacks.ts';
 import { answerLiars } from './answers/answer-liars.ts';
 import { answerTable, networkTable, traceRows, traceTable } from './attack-tables.ts';
 import { honestRows } from './honest-chunks.ts';
@@ -128,8 +128,9 @@ async function chunks() {
 
 async function answers() {
   const found: AnswerRow[] = [];
+  const truths: Truths = new Map();
   for (const liar of answerLiars.filter(({ name }) => named.test(name))) {
-    const row = await attackAnswers(liar, Number(options.answers));
+    const row = await attackAnswers(liar, Number(options.answers), truths);
     console.error(`${Math.round(process.uptime())} s: ${JSON.stringify(row)}`);
     found.push(row);
   }

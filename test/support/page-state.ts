@@ -68,7 +68,14 @@ export function lostPage(given: Partial<PageState> = {}): PageState {
     model: new ModelPage(fails),
     verify: new VerifyForm(verifier),
     deviceStorage: new DeviceStorage(),
-    update: new PageUpdate({ program: null, fetchProgram: fails, reload: prefetch, clock }),
+    update: new PageUpdate({
+      program: null,
+      fetchProgram: fails,
+      reload: prefetch,
+      isBusy: () => false,
+      isHidden: () => false,
+      clock,
+    }),
     log: new LogWatch({ fetchLog: fails, openClient: fails, storage, clock }),
     ...given,
   };

@@ -97,7 +97,8 @@ export class Conversation {
     const { clock, identity, random, verify } = board.deps;
     const { id: self, publicKey } = identity;
     const { digest, manifest } = model;
-    this.#engine = new RequesterEngine({ self, publicKey, model: digest, manifest, random });
+    const { shadows = DEFAULT_SHADOWS } = options;
+    this.#engine = new RequesterEngine({ self, publicKey, model: digest, manifest, shadows, random });
     const perform = (effect: RequesterEffect): void => this.#perform(effect);
     this.#loop = new EngineLoop<RequesterEvent, RequesterEffect>(this.#engine, {
       ...{ clock, identity, verify, perform },

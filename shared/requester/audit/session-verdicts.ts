@@ -7,6 +7,8 @@ export interface BareStage {
   readonly partner: PeerId | null;
   /** True where something shows that the shadow failed: a referee, or what it did itself. */
   readonly isShown: boolean;
+  /** True where that is no more than that it was late, or lost. */
+  readonly isLate: boolean;
 }
 
 /** News of verdicts, to be told in this order. */

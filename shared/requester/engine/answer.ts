@@ -44,7 +44,6 @@ export class Answer {
   /** Tokens there were at the last reroute. */
   #reroutedAt = 0;
   #closing: Closing | null = null;
-  /** Rows before this position need a verdict for the answer to be whole. */
   #closedAt = Infinity;
 
   /** Throws `bad-message` for an empty prompt, `too-long` for one that leaves no room for an answer. */
@@ -96,6 +95,11 @@ export class Answer {
   /** Set while its last spans are checked. */
   get closing(): Closing | null {
     return this.#closing;
+  }
+
+  /** Rows before this position need a verdict for it to be whole; Infinity until it is closed. */
+  get closedAt(): number {
+    return this.#closedAt;
   }
 
   /** True once it is closed and every row has its verdict. */

@@ -3,22 +3,19 @@ import type { Now } from '../../clock.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
 import type { SpanCheck } from '../../judge/finding.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
-import type { HopTiming } from '../../wire/peer-message.ts';
 import type { AnswerEvent, GenerateRequest } from '../answer-event.ts';
-import type { TokenRedraw } from '../audit/span-audit.ts';
-import type { Lap } from '../feed/returns.ts';
 import type { Release, RequesterConfig, RequesterEffects, RequesterEvent, SignedRoute } from '../requester-event.ts';
 import { releaseMessage, releaseOfReplay } from '../route-release.ts';
 import { LiveSession } from '../session/live-session.ts';
 import { isEffect, type SessionNews, type SessionOut, type Stall } from '../session/session-news.ts';
 import { Answer, END_TIMEOUT_MS, type Closing } from './answer.ts';
+import { AnswerFeed } from './answer-feed.ts';
 import { EvidenceDraft } from './evidence-draft.ts';
 import { FaultReports } from './fault-reports.ts';
 import { isBarer, isBetter, replacementFor, reroutedBy, Replacements, type Replacement } from './replacement.ts';
 import { RouteSearch, unusable, type SearchStep } from './route-search.ts';
 import { lossOfBare, lossOfBroken, Tellers, type SessionLoss } from './session-loss.ts';
 import { SigningAgain } from './signing-again.ts';
-import { TokenDraws } from './token-draws.ts';
 
 /**
  * One conversation as a state machine: `handle` takes an event and says what to do. It keeps the tokens its session
@@ -39,11 +36,9 @@ export class RequesterEngine {
   #effects: RequesterEffects = [];
   #now: Now = { nowMs: 0, wallMs: 0 };
   #answer: Answer | null = null;
-  readonly #replacements = new Replacements();
-  readonly #draws: TokenDraws;
+  readonly #replacements: Replacements;
+  readonly #feed: AnswerFeed;
   #session: LiveSession | null = null;
-  /** The session is not cut back to the answer's history yet: a settlement still needs what it holds. */
-  #isAlignDue = false;
   /** When a complete answer waits no longer for verdicts. */
   #endByMs = Infinity;
   #lastTicket = 0;
@@ -54,20 +49,23 @@ export class RequesterEngine {
   constructor(config: RequesterConfig) {
     this.#config = config;
     this.#search = new RouteSearch(config.self);
-    this.#draws = new TokenDraws({
+    this.#replacements = new Replacements(config.shadows > 0);
+    this.#feed = new AnswerFeed({
       endTokens: config.manifest.config.endTokens,
       now: () => this.#now,
+      answer: () => this.#answer,
+      signing: () => this.#signing,
+      isCurrent: (session) => this.#session === session,
       emit: (event) => this.#emit(event),
       perform: (session, out) => this.#perform(session, out),
-      align: (session) => this.#align(session),
-      feed: (session) => this.#feed(session),
       close: (session, answer, closing) => this.#closeWith(session, answer, closing),
+      giveUpSigning: () => this.#giveUpSigning(),
     });
   }
 
   /** When a `time` event is due, on the clock of `nowMs`; Infinity with nothing to wait for. */
   get deadlineMs(): number {
-    const waits = [this.#search, this.#reports, this.#session, this.#signing];
+    const waits = [this.#search, this.#reports, this.#session, this.#signing, this.#replacements];
     return Math.min(this.#isEnding ? this.#endByMs : Infinity, ...waits.map((each) => each?.deadlineMs ?? Infinity));
   }
 
@@ -131,8 +129,8 @@ export class RequesterEngine {
     }
     const [answer, session] = [this.#answer, this.#session];
     if (session === null) return this.#requestRoute();
-    const isUsable = session.route.capacity >= answer.neededPositions && !session.isEnding(this.#now.nowMs);
-    if (isUsable) this.#align(session);
+    const isLong = session.route.capacity >= answer.neededPositions && !session.isEnding(this.#now.nowMs);
+    if (isLong && !session.hasLostCheck) this.#feed.align(session);
     else this.#renew(session, answer);
   }
 
@@ -154,6 +152,11 @@ export class RequesterEngine {
     const error = unusable(signed.route, this.#config, this.#answer?.neededPositions ?? 0);
     if (error !== null) return sought === null ? this.#fail(error) : this.#bear(sought);
     if (sought !== null && !this.#replace(sought, signed)) return;
+    if (sought === null && replacements.isBare(signed.route) && this.#search.forgiveFormer()) {
+      this.#effects.push({ type: 'release', release: releaseMessage(signed.route.session, 'cancelled') });
+      return this.#requestRoute();
+    }
+    replacements.follow(signed.route);
     const session = new LiveSession(this.#config, signed, () => ++this.#lastTicket, this.#now, replacements.patience);
     this.#session = session;
     this.#perform(session, session.connect());
@@ -176,6 +179,8 @@ export class RequesterEngine {
     }
     this.#reports.expire(nowMs);
     if (nowMs >= this.#signing.deadlineMs) this.#giveUpSigning();
+    const { sought, deadlineMs } = this.#replacements;
+    if (sought !== null && nowMs >= deadlineMs) this.#bear(sought);
     if (nowMs >= (this.#session?.deadlineMs ?? Infinity)) this.#toSession({ type: 'time' });
     this.#endIfWhole();
   }
@@ -204,39 +209,6 @@ export class RequesterEngine {
     this.#effects.push({ type: 'ask', what, then: (reply, now) => this.#act(now, () => hear(reply)) });
   }
 
-  /** Cuts the session back to what it shares with the history, then sends the rest. */
-  #align(session: LiveSession): void {
-    this.#isAlignDue = this.#answer !== null && session.isSettling;
-    if (this.#answer === null || this.#isAlignDue) return;
-    this.#draws.forget();
-    this.#perform(session, session.align(this.#answer.history, this.#now));
-    this.#feed(session);
-  }
-
-  #feed(session: LiveSession): void {
-    const answer = this.#answer;
-    if (this.#signing.isRunning) return this.#perform(session, session.feed(this.#signing.rows, this.#now));
-    if (this.#session !== session || answer === null || answer.closing !== null || session.isHalted) return;
-    if (this.#isAlignDue) return this.#align(session);
-    this.#perform(session, session.feed(answer.history, this.#now, answer.drawnEnd - 1));
-  }
-
-  #onLap(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
-    const answer = this.#answer;
-    if (lap === null || answer === null || this.#isAlignDue) return this.#feed(session);
-    if (this.#signing.isRunning) return this.#perform(session, session.closeSpan(this.#now));
-    this.#draws.take(session, answer, lap, hops);
-  }
-
-  /** Takes another replica's draw in place of the primary's. */
-  #onRedrawn(session: LiveSession, redraw: TokenRedraw): void {
-    if (this.#signing.isRunning) return this.#giveUpSigning();
-    const answer = this.#answer;
-    if (answer !== null && !this.#isAlignDue) return this.#draws.redraw(session, answer, redraw);
-    // Of an answer that is over the token stays as its prompt has it; the session is cut, for its check waits for that.
-    this.#perform(session, session.redraw(redraw, null, this.#now));
-  }
-
   #closeWith(session: LiveSession, answer: Answer, closing: Closing): void {
     answer.close(closing, session.length);
     this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
@@ -248,6 +220,7 @@ export class RequesterEngine {
   #endIfWhole(): void {
     const [answer, session] = [this.#answer, this.#session];
     if (answer === null || answer.closing === null) return;
+    if (session !== null && this.#replacements.isDue(answer.closedAt)) return this.#checkAgain(session);
     const mayRecord = this.#signing.isOpen ? this.#signing.isChecked : answer.isWhole;
     if (answer.closing !== 'renew' && mayRecord && session !== null) this.#record(session, answer);
     if (!this.#isEnding) return;
@@ -257,6 +230,14 @@ export class RequesterEngine {
     if (answer.closing !== 'renew')
       this.#finish(answer, answer.closing, answer.isWhole, this.#signing.better(evidence));
     else if (session !== null) this.#renew(session, answer);
+  }
+
+  /** Looks once more, with the answer complete, for a route on which all of it is checked. */
+  #checkAgain(session: LiveSession): void {
+    this.#endByMs = this.#now.nowMs + END_TIMEOUT_MS;
+    const again = this.#replacements.again(session, this.#now.nowMs);
+    if (this.#search.forgiveAll()) this.#seek(again);
+    else this.#stay(session);
   }
 
   /** Has the replicas sign what they did, once. */
@@ -296,7 +277,7 @@ export class RequesterEngine {
     this.#draft = null;
     this.#signing = new SigningAgain();
     this.#answer = null;
-    this.#isAlignDue = false;
+    this.#feed.forget();
   }
 
   #cancel(): void {
@@ -326,25 +307,25 @@ export class RequesterEngine {
     switch (news.type) {
       case 'opened':
         this.#effects.push({ type: 'announce', route: session.route });
-        return this.#align(session);
+        return this.#feed.align(session);
       case 'lap':
-        return this.#onLap(session, news.lap, news.hops);
+        return this.#feed.take(session, news.lap, news.hops);
       case 'lost':
         return this.#reroute(session, this.#tellers.lossOf(news));
       case 'stalled':
         return this.#onStalled(session, news);
       case 'checked':
         // Until the session is cut back, its verdicts are on the tokens of the answer before.
-        if (!this.#isAlignDue) this.#accept(news.check);
+        if (!this.#feed.isAlignDue) this.#accept(news.check);
         if (this.#signing.isRunning) this.#signing.checked(news.check.end);
         return this.#endIfWhole();
       case 'redrawn':
-        return this.#onRedrawn(session, news.redraw);
+        return this.#feed.redraw(session, news.redraw);
       case 'settling':
         return this.#emit(news);
       case 'settled':
         this.#endIfWhole();
-        return this.#feed(session);
+        return this.#feed.feed(session);
       case 'recorded':
         if (this.#signing.isRunning) this.#signing.end();
         return this.#endIfWhole();
@@ -367,14 +348,16 @@ export class RequesterEngine {
   #onBare(session: LiveSession, news: Extract<SessionNews, { type: 'bare' }>): void {
     if (this.#answer?.mayReroute === false && session.length > 0) return;
     const loss = lossOfBare(news);
+    // The replicas are signing: the session is left with the next answer.
+    if (this.#draft?.isOpen === true) return this.#leaveOut(loss);
     // Nothing is lost with a session that was fed nothing, or whose answer is there.
     if (session.length === 0 || this.#answer?.isDone !== false) return this.#reroute(session, loss);
     this.#leaveOut(loss);
     this.#seek({ session, why: 'bare', ...loss });
   }
 
-  #leaveOut({ blamed, isShown }: SessionLoss): void {
-    if (isShown) this.#search.exclude(blamed, this.#now.nowMs);
+  #leaveOut({ blamed, isShown, isLate }: SessionLoss): void {
+    if (isShown) this.#search.exclude(blamed, isLate, this.#now.nowMs);
     else this.#search.doubt(blamed);
   }
 
@@ -420,6 +403,7 @@ export class RequesterEngine {
     this.#stopRouting();
     if (why === 'unsigned') this.#signing.end();
     this.#search.readmit(blamed);
+    this.#replacements.putOff();
     this.#stay(session);
   }
 

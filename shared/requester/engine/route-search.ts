@@ -23,8 +23,8 @@ export class RouteSearch {
   readonly #excluded = new Map<PeerId, number>();
   /** Peers to keep away from as long as the answer is made. */
   readonly #ofAnswer = new Set<PeerId>();
-  /** Those that stalled in this answer; true for each that was let back. */
-  readonly #stalled = new Map<PeerId, boolean>();
+  /** Those of them against whom nothing is held but that they were late, or lost: in this answer, before it, or let back in it. */
+  readonly #late = new Map<PeerId, 'now' | 'before' | 'let-back'>();
   #byMs = Infinity;
 
   constructor(self: PeerId) {
@@ -39,8 +39,13 @@ export class RouteSearch {
     return this.#byMs;
   }
 
-  exclude(peers: readonly PeerId[], nowMs: number): void {
-    for (const peer of peers) this.#excluded.set(peer, nowMs + EXCLUDE_MS);
+  /** Keeps away from those that failed for a while; from who was only late, as long as others are there. */
+  exclude(peers: readonly PeerId[], isLate: boolean, nowMs: number): void {
+    if (isLate) this.#noteLate(peers);
+    for (const peer of peers) {
+      this.#excluded.set(peer, nowMs + EXCLUDE_MS);
+      if (!isLate) this.#late.delete(peer);
+    }
   }
 
   /** True if one of these is not kept away from yet. */
@@ -50,24 +55,42 @@ export class RouteSearch {
 
   /** Keeps away from these for the answer: they differed, and nothing shows who is wrong. */
   doubt(peers: readonly PeerId[]): void {
-    for (const peer of peers) this.#ofAnswer.add(peer);
+    for (const peer of peers) {
+      this.#ofAnswer.add(peer);
+      this.#late.delete(peer);
+    }
   }
 
   /** Keeps away from those that stall: who answers at all only as long as the answer is made. */
   leaveOut(peers: readonly PeerId[], why: Stall['why'], nowMs: number): void {
-    for (const peer of peers) if (why !== 'unclear' && !this.#stalled.has(peer)) this.#stalled.set(peer, false);
-    if (why === 'silent') this.exclude(peers, nowMs);
-    else this.doubt(peers);
+    if (why === 'silent') return this.exclude(peers, true, nowMs);
+    if (why === 'unclear') return this.doubt(peers);
+    this.#noteLate(peers);
+    for (const peer of peers) this.#ofAnswer.add(peer);
   }
 
   /**
-   * Lets those back that stalled before these did, each once an answer: a busy machine stands still for a moment, and a stage
-   * that nobody checks is worse. False if there is nobody.
+   * Lets those back that were only late, but for these, each once an answer: a busy machine stands still for a moment, and a
+   * stage that nobody checks is worse. False if there is nobody.
    */
   forgive(but: readonly PeerId[]): boolean {
-    const late = [...this.#stalled].filter(([peer, isForgiven]) => !isForgiven && !but.includes(peer));
+    return this.#letBack(([peer, since]) => since !== 'let-back' && !but.includes(peer));
+  }
+
+  /** The same for those that were late in an answer before. */
+  forgiveFormer(): boolean {
+    return this.#letBack(([, since]) => since === 'before');
+  }
+
+  /** The same for all of them, though they were let back before. */
+  forgiveAll(): boolean {
+    return this.#letBack(() => true);
+  }
+
+  #letBack(isMeant: (late: [PeerId, 'now' | 'before' | 'let-back']) => boolean): boolean {
+    const late = [...this.#late].filter(isMeant);
     for (const [peer] of late) {
-      this.#stalled.set(peer, true);
+      this.#late.set(peer, 'let-back');
       this.#ofAnswer.delete(peer);
       this.#excluded.delete(peer);
     }
@@ -82,7 +105,10 @@ export class RouteSearch {
   /** The answer is over, and with it what was only doubted. */
   forgetAnswer(): void {
     this.#ofAnswer.clear();
-    this.#stalled.clear();
+    for (const peer of this.#late.keys()) {
+      if (this.#excluded.has(peer)) this.#late.set(peer, 'before');
+      else this.#late.delete(peer);
+    }
   }
 
   /** Peers to leave out now. This one is among them: no peer has a link to itself. */
@@ -122,6 +148,11 @@ export class RouteSearch {
     this.stop();
     const message = 'the network has no free volunteers; try again in a while';
     return { type: 'fail', error: new ChorusError('timeout', message) };
+  }
+
+  /** Who is kept away from for more than being late stays so. */
+  #noteLate(peers: readonly PeerId[]): void {
+    for (const peer of peers) if (this.isNews([peer])) this.#late.set(peer, 'now');
   }
 }
 

@@ -50,8 +50,8 @@ export class Laggards {
     const senders = starved.flatMap(({ reporter }) => this.#sendersOf(reporter));
     const volunteers = [...new Set([...late.map(({ reporter }) => reporter.id), ...senders])];
     return senders.length > 0
-      ? { why: 'unclear', volunteers, withheld, error: new ChorusError('timeout', CONTRADICTION) }
-      : { why: 'slow', volunteers, withheld, error: new ChorusError('timeout', SLOW) };
+      ? { why: 'unclear', goesOn: true, volunteers, withheld, error: new ChorusError('timeout', CONTRADICTION) }
+      : { why: 'slow', goesOn: true, volunteers, withheld, error: new ChorusError('timeout', SLOW) };
   }
 
   #isLate(reporter: Reporter, debt: Debt, { span, sinceMs, activeSinceMs }: OwedSpan, nowMs: number): boolean {

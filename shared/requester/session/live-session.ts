@@ -64,6 +64,19 @@ export class LiveSession {
     return this.#book.isChecked;
   }
 
+  /** Stages that nobody checks, or nobody any more. */
+  get bareStages(): number {
+    const { stages } = this.route;
+    const isChecked = (stage: number): boolean =>
+      this.#check === null ? stages[stage]!.shadows.length > 0 : this.#check.isChecked(stage);
+    return stages.filter((_, stage) => !isChecked(stage)).length;
+  }
+
+  /** True where nobody checks a stage any more that its route gave somebody to. */
+  get hasLostCheck(): boolean {
+    return this.bareStages > this.route.stages.filter(({ shadows }) => shadows.length === 0).length;
+  }
+
   /** True while nothing may be cut. */
   get isSettling(): boolean {
     return this.#check?.isSettling === true;

@@ -1,5 +1,5 @@
 import type { PeerId } from '../../ids.ts';
-import type { CheckFailure, SpanCheck, StageCheck } from '../../judge/finding.ts';
+import { isLateness, type CheckFailure, type SpanCheck, type StageCheck } from '../../judge/finding.ts';
 import { ENGINE_CLASS } from '../../judge/numeric-class.ts';
 import { SEED_BYTES } from '../../judge/seed-chain.ts';
 import type { Evidence } from '../../receipt/evidence/evidence.ts';
@@ -61,6 +61,11 @@ export class SessionCheck {
     const secret = config.random(SEED_BYTES);
     const drawnAt: DrawnAt = (position) => this.#session.drawnAt(position);
     return new SessionAudit({ route, envelope, manifest, publicKey, secret, drawnAt }, this.#book, this.#auditHost());
+  }
+
+  /** True while somebody checks this stage. */
+  isChecked(stage: number): boolean {
+    return this.#audit.live.some((replica) => replica.role === 'shadow' && replica.stage === stage);
   }
 
   /** True while a third is asked: nothing may be cut. */
@@ -205,7 +210,7 @@ export class SessionCheck {
       dispute: unlessBroken((dispute) => this.#onDispute(dispute)),
       failed: unlessBroken((failure) => this.#onFailed(failure)),
       bare: (shadow, third) => {
-        this.#book.verdicts.addBare({ shadow, partner: null, isShown: isFinal(third, []) });
+        this.#book.verdicts.addBare({ shadow, partner: null, isShown: isFinal(third, []), isLate: false });
       },
     };
   }
@@ -237,7 +242,8 @@ export class SessionCheck {
     }
     this.#session.shadows.drop(peer);
     if (partner !== null) this.#host.tell({ type: 'doubted', between: [peer, partner] });
-    if (isStageBare) this.#book.verdicts.addBare({ shadow: peer, partner, isShown: partner === null });
+    const bare = { shadow: peer, partner, isShown: partner === null, isLate: isLateness(code) };
+    if (isStageBare) this.#book.verdicts.addBare(bare);
     this.#tellBare();
   }
 

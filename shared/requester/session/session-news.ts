@@ -39,6 +39,8 @@ export interface Withheld {
 export interface Stall {
   /** `silent`: they answer nothing; `slow`: they have what the answer waits for; `unclear`: they contradict each other, or left. */
   readonly why: 'silent' | 'slow' | 'unclear';
+  /** True where tokens come as before, and only a verdict waits. */
+  readonly goesOn?: boolean;
   readonly volunteers: readonly PeerId[];
   readonly withheld?: readonly Withheld[];
   readonly error: ChorusError;

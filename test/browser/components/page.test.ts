@@ -205,6 +205,8 @@ test('where something fails after an update, a reload is offered, and by no othe
     program: 'old.js',
     fetchProgram: () => Promise.resolve('new.js'),
     reload: () => reloads++,
+    isBusy: () => false,
+    isHidden: () => false,
     clock: new FakeClock(),
   });
   const { target, page } = show('/volunteer', { update });

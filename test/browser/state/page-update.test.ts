@@ -19,8 +19,10 @@ function setUp(
     return now();
   };
   const reload = () => counts.reloads++;
-  const update = new PageUpdate({ program, fetchProgram: fetchNow, reload, clock, reloadedFrom });
-  return { update, clock, counts };
+  const page = { isBusy: false, isHidden: false };
+  const [isBusy, isHidden] = [() => page.isBusy, () => page.isHidden];
+  const update = new PageUpdate({ program, fetchProgram: fetchNow, reload, isBusy, isHidden, clock, reloadedFrom });
+  return { update, clock, counts, page };
 }
 
 const updated = () => Promise.resolve('new.js');
@@ -37,6 +39,43 @@ test('an update is offered once, however often something fails after it', async 
   await update.check();
   await update.check(true);
   expect([update.offer, counts.asked]).toEqual([null, 1]);
+});
+
+test.each([
+  ['ten minutes, in sight', false, 600_000],
+  ['a minute, out of sight', true, 60_000],
+])('an outdated page is loaded anew once nobody has touched it for %s', async (_, isHidden, idleMs) => {
+  const { update, clock, counts, page } = setUp(updated);
+  page.isHidden = isHidden;
+  await update.check();
+  await clock.advance(idleMs - 20_000);
+  update.touch();
+  await clock.advance(idleMs - 10_000);
+  expect(counts.reloads).toBe(0);
+  await clock.advance(20_000);
+  expect(counts.reloads).toBe(1);
+});
+
+test('an outdated page that does something is not loaded anew before that is over', async () => {
+  const { update, clock, counts, page } = setUp(updated);
+  [page.isBusy, page.isHidden] = [true, true];
+  await update.check();
+  await clock.advance(3_600_000);
+  expect(counts.reloads).toBe(0);
+  page.isBusy = false;
+  await clock.advance(10_000);
+  expect(counts.reloads).toBe(1);
+});
+
+test.each([
+  ['that a reload has brought already', updated, { reloadedFrom: 'old.js' }],
+  ['of which only a part is missing', same, {}],
+])('a page %s is not loaded anew by itself', async (_, now, given) => {
+  const { update, clock, counts, page } = setUp(now, given);
+  page.isHidden = true;
+  await update.check(true);
+  await clock.advance(3_600_000);
+  expect([update.offer === null, counts.reloads]).toEqual([false, 0]);
 });
 
 test.each([

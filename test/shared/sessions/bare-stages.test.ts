@@ -4,6 +4,7 @@ import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { checkedNetwork, only, prompt, scaled, standing } from '../../support/checked-network.ts';
 import { GREEDY, toyAnswer } from '../../support/toy-model.ts';
 import type { ToyNetwork } from '../../support/toy-network.ts';
+import { evidenceOf, failedChecks, receiptOf } from '../../support/toy-receipt.ts';
 
 const greedy = (promptTokens: readonly number[], maxNewTokens = 24) => ({
   promptTokens,
@@ -74,6 +75,9 @@ describe('a stage whose only shadow was wrong', () => {
     expect(only(events, 'fault')).toMatchObject([{ volunteer: liar.id, isProven: true }]);
     expect(events.at(-1)).toMatchObject({ reason: 'length', tier: 'settled', usage: { completionTokens: 8 } });
     expect(network.routes).toHaveLength(1);
+    // Those who carry the verdict have signed for it.
+    const { predicate, verification } = await receiptOf(evidenceOf(events));
+    expect([predicate.spans[0]!.tier, failedChecks(verification)]).toEqual(['settled', []]);
   });
 
   it('has the next answer made over another route', async () => {

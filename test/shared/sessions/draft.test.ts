@@ -23,7 +23,7 @@ async function answer(network: ToyNetwork, draft: (history: readonly number[]) =
   const identity = toyIdentity('drafter');
   const route = network.route(identity.id, 256, [], 1)!;
   const { publicKey, id: self } = identity;
-  const config = { self, publicKey, model: toyDigest, manifest: toyManifest, random: randomBytes };
+  const config = { self, publicKey, model: toyDigest, manifest: toyManifest, shadows: 0, random: randomBytes };
   const now = { nowMs: network.clock.nowMs(), wallMs: network.clock.wallMs() };
   await network.seat(route);
   const signed = { route, envelope: await network.sign(route) };

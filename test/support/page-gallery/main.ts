@@ -240,6 +240,8 @@ const update = new PageUpdate({
   program: 'before',
   fetchProgram: () => Promise.resolve(show === 'updated' ? 'after' : 'before'),
   reload: () => location.reload(),
+  isBusy: () => true,
+  isHidden: () => false,
   clock,
 });
 if (show === 'updated') void update.check();

@@ -87,6 +87,11 @@ export class Dialogue {
     return this.isRunningIn(this.id);
   }
 
+  /** True while an answer or a receipt is being made in any conversation. */
+  get isAnyRunning(): boolean {
+    return this.#runs.trees.length > 0;
+  }
+
   /** True while an answer is being made in this conversation. */
   isRunningIn(id: KeptId): boolean {
     return this.#runs.isIn(id);

@@ -58,7 +58,7 @@ describe('the verdicts of a session', () => {
 
   it('are told once, and those that are the worse for a bare stage only after it', () => {
     const verdicts = verdictsOf(span(0, 32));
-    const bare = { shadow: 'c'.repeat(64) as PeerId, partner: null, isShown: true };
+    const bare = { shadow: 'c'.repeat(64) as PeerId, partner: null, isShown: true, isLate: false };
     expect(verdicts.take()).toEqual([span(0, 32)]);
     verdicts.addBare(bare);
     verdicts.add(span(32, 40, 'settled'));
