@@ -175,7 +175,8 @@ export class RouteDesk {
     if (draws.isFull) return this.#refuse(member, request, 'rate-limited', 'the log is behind with what was drawn');
     this.#arriving.set(request, member);
     draws.whyRefused(member, request).then((reason) => {
-      if (!this.#arriving.delete(request) || registry.get(member.id) !== member) return;
+      if (!this.#arriving.delete(request)) return;
+      if (registry.get(member.id) !== member) return draws.ended(member, request, 'abandoned');
       if (reason === null) this.#request(member, request);
       else this.#refuse(member, request, 'bad-signature', reason);
     }, onError);

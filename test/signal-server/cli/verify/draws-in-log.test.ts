@@ -6,6 +6,7 @@ import type { PeerId } from '#shared/ids.ts';
 import { checkDrawsInLog } from '../../../../signal-server/cli/verify/draws-in-log.ts';
 
 const NETWORK = toBase64(new Uint8Array(16));
+const ANOTHER = utf8('another entry');
 const { signal } = new AbortController();
 
 /** The request of a network under this number, and under another of its requester. */
@@ -26,7 +27,7 @@ const OWN = DRAWS.at(-1)!;
 
 /** What a log with these draws, one an entry with others between, says of the last of them. */
 async function check(draws: readonly LoggedDraw[], { between = 3, after = 0 } = {}) {
-  const others = (count: number): Uint8Array<ArrayBuffer>[] => Array.from({ length: count }, () => utf8('another'));
+  const others = (count: number): Uint8Array<ArrayBuffer>[] => Array<Uint8Array<ArrayBuffer>>(count).fill(ANOTHER);
   const entries = [...draws.flatMap((draw) => [...others(between), drawsEntryBytes([draw])]), ...others(after + 1)];
   const head = { origin: 'log', size: entries.length, root: new Uint8Array(32), note: '' };
   const client = {
