@@ -140,6 +140,9 @@ export class SessionCheck {
   /** Goes on without a shadow that answers nothing, which is no fault on record. */
   leave(shadow: PeerId): void {
     this.#spared.add(shadow);
+    // It hears of that when it moves again: nobody else would tell it, and its slot would stay taken.
+    const { id: session } = this.#session;
+    this.#host.perform({ type: 'send', to: shadow, message: { type: 'close', session, reason: 'it answers nothing' } });
     this.audit?.unreachable(shadow);
   }
 

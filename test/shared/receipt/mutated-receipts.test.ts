@@ -25,28 +25,32 @@ function mutated(seed: number): unknown {
   return { ...receipt, envelope: { ...receipt.envelope, payload: toBase64(bytes) } };
 }
 
-test('a receipt with anything changed is refused in words or found wrong, whatever its signatures are, in a moment', async () => {
-  const found = new Set<string>();
-  let slowestMs = 0;
-  for (let seed = 0; seed < repetitions(400, 100_000); seed++) {
-    const receipt = mutated(seed);
-    const startedMs = performance.now();
-    try {
-      parseStatement(parseReceiptFile(parseStrictText(JSON.stringify(receipt))));
-      // As if whoever changed it had all the keys: no signature stands in the way of what comes after it.
-      const verify = () => Promise.resolve(true);
-      const { checks } = await verifyReceipt({
-        receipt,
-        verify,
-        ...(given.answer !== null && { answer: given.answer }),
-      });
-      found.add(checks.some(({ status }) => status === 'failed') ? 'found wrong' : 'held');
-    } catch (thrown) {
-      if (!(thrown instanceof ChorusError)) throw new Error(`seed ${seed}`, { cause: thrown });
-      found.add(thrown.code);
+test(
+  'a receipt with anything changed is refused in words or found wrong, whatever its signatures are, in a moment',
+  { timeout: 1_200_000 },
+  async () => {
+    const found = new Set<string>();
+    let slowestMs = 0;
+    for (let seed = 0; seed < repetitions(400, 100_000); seed++) {
+      const receipt = mutated(seed);
+      const startedMs = performance.now();
+      try {
+        parseStatement(parseReceiptFile(parseStrictText(JSON.stringify(receipt))));
+        // As if whoever changed it had all the keys: no signature stands in the way of what comes after it.
+        const verify = () => Promise.resolve(true);
+        const { checks } = await verifyReceipt({
+          receipt,
+          verify,
+          ...(given.answer !== null && { answer: given.answer }),
+        });
+        found.add(checks.some(({ status }) => status === 'failed') ? 'found wrong' : 'held');
+      } catch (thrown) {
+        if (!(thrown instanceof ChorusError)) throw new Error(`seed ${seed}`, { cause: thrown });
+        found.add(thrown.code);
+      }
+      slowestMs = Math.max(slowestMs, performance.now() - startedMs);
     }
-    slowestMs = Math.max(slowestMs, performance.now() - startedMs);
-  }
-  expect([...found].sort()).toEqual(['bad-message', 'found wrong', 'held']);
-  expect(slowestMs).toBeLessThan(5_000);
-});
+    expect([...found].sort()).toEqual(['bad-message', 'found wrong', 'held']);
+    expect(slowestMs).toBeLessThan(5_000);
+  },
+);

@@ -64,6 +64,23 @@ describe('an answer whose stage lost the only one who checks it, for a moment', 
   });
 });
 
+describe('a shadow that was left out because it stood still', () => {
+  it.each([0, 1, 2])('has its slot back as soon as it moves again: stage %i', async (stage) => {
+    const network = checkedNetwork([], 3);
+    // It is found to be silent before it could be found to be slow.
+    network.predictedMs = 50;
+    const shadow = network.of(stage)[1]!;
+    const conversation = network.conversation();
+    await network.ask(conversation, greedy(prompt(70), 190), (event) => {
+      if (event.type === 'token' && event.position === 77) pause(network, shadow, 5_000);
+    });
+    expect(JSON.stringify(network.routes.at(-1))).not.toContain(shadow.id);
+    await network.clock.advance(6_000);
+    expect([shadow.host.sessionCount, shadow.compute.sessionCount]).toEqual([0, 0]);
+    conversation.close();
+  });
+});
+
 describe('the next answer', () => {
   it.each(['in the same conversation', 'in another'])(
     'is checked by who was late in the one before: %s',

@@ -8,6 +8,7 @@ import { repetitions } from '../../support/effort.ts';
 import { mutatedBytes, mutatedJson, seededChance } from '../../support/mutations.ts';
 import { greedy } from '../../support/toy-stalls.ts';
 
+const LIMIT_MS = 600_000;
 /** Messages of sessions that were held, cut, checked, settled and signed, one of each type and kind. */
 const messages = new Map<string, Uint8Array<ArrayBuffer>>();
 const controls = new Map<string, unknown>();
@@ -37,47 +38,55 @@ function outcomeOf(seed: number, work: () => unknown): string {
   }
 }
 
-test('a message of a peer with any bytes changed is taken or refused in words, and holds no more memory than it brought', () => {
-  expect([...messages.keys()].map((key) => key.split(' ')[0]!)).toEqual(
-    expect.arrayContaining([
-      'open',
-      'ready',
-      'rows',
-      'cut',
-      'close',
-      'audit',
-      'check',
-      'commit',
-      'challenge',
-      'reveal',
-    ]),
-  );
-  expect(messages.size).toBeGreaterThanOrEqual(16);
-  const found = new Set<string>();
-  const kinds = [...messages.values()];
-  for (let seed = 0; seed < repetitions(2_000, 100_000); seed++) {
-    const chance = seededChance(seed);
-    const bytes = mutatedBytes(kinds[seed % kinds.length]!, chance);
-    found.add(outcomeOf(seed, () => decodePeerMessage(bytes)));
-    const reassembler = new Reassembler();
-    const pieces = [...splitMessage(seed, kinds[seed % kinds.length]!)].map((piece) => mutatedBytes(piece, chance));
-    let brought = 0;
-    for (const piece of pieces) {
-      brought += piece.length;
-      found.add(outcomeOf(seed, () => reassembler.add(piece)));
-      expect(reassembler.heldBytes).toBeLessThanOrEqual(2 * brought);
+test(
+  'a message of a peer with any bytes changed is taken or refused in words, and holds no more memory than it brought',
+  { timeout: LIMIT_MS },
+  () => {
+    expect([...messages.keys()].map((key) => key.split(' ')[0]!)).toEqual(
+      expect.arrayContaining([
+        'open',
+        'ready',
+        'rows',
+        'cut',
+        'close',
+        'audit',
+        'check',
+        'commit',
+        'challenge',
+        'reveal',
+      ]),
+    );
+    expect(messages.size).toBeGreaterThanOrEqual(16);
+    const found = new Set<string>();
+    const kinds = [...messages.values()];
+    for (let seed = 0; seed < repetitions(2_000, 100_000); seed++) {
+      const chance = seededChance(seed);
+      const bytes = mutatedBytes(kinds[seed % kinds.length]!, chance);
+      found.add(outcomeOf(seed, () => decodePeerMessage(bytes)));
+      const reassembler = new Reassembler();
+      const pieces = [...splitMessage(seed, kinds[seed % kinds.length]!)].map((piece) => mutatedBytes(piece, chance));
+      let brought = 0;
+      for (const piece of pieces) {
+        brought += piece.length;
+        found.add(outcomeOf(seed, () => reassembler.add(piece)));
+        expect(reassembler.heldBytes).toBeLessThanOrEqual(2 * brought);
+      }
     }
-  }
-  expect([...found].sort()).toEqual(['bad-message', 'protocol-version', 'taken', 'too-large']);
-});
+    expect([...found].sort()).toEqual(['bad-message', 'protocol-version', 'taken', 'too-large']);
+  },
+);
 
-test('a message to the server with anything changed is taken or refused, without a throw', () => {
-  expect([...controls.keys()]).toEqual(expect.arrayContaining(['route', 'release', 'replay', 'report']));
-  const found = new Set<boolean>();
-  const kinds = [...controls.values()];
-  for (let seed = 0; seed < repetitions(2_000, 100_000); seed++) {
-    const changed = mutatedJson(kinds[seed % kinds.length], seededChance(seed));
-    outcomeOf(seed, () => found.add(peerControlMessageSchema.safeParse(changed).success));
-  }
-  expect(found).toEqual(new Set([true, false]));
-});
+test(
+  'a message to the server with anything changed is taken or refused, without a throw',
+  { timeout: LIMIT_MS },
+  () => {
+    expect([...controls.keys()]).toEqual(expect.arrayContaining(['route', 'release', 'replay', 'report']));
+    const found = new Set<boolean>();
+    const kinds = [...controls.values()];
+    for (let seed = 0; seed < repetitions(2_000, 100_000); seed++) {
+      const changed = mutatedJson(kinds[seed % kinds.length], seededChance(seed));
+      outcomeOf(seed, () => found.add(peerControlMessageSchema.safeParse(changed).success));
+    }
+    expect(found).toEqual(new Set([true, false]));
+  },
+);
