@@ -7,6 +7,9 @@ export type Ran =
   | { readonly type: 'failed'; readonly test: string }
   | { readonly type: 'timeout' };
 
+/** It loads every test file, which takes a busy machine minutes. */
+const START_LIMIT_MS = 300_000;
+
 /** Runs test files in a process that is begun anew where it hangs or dies. */
 export class TestProcess {
   readonly #root: string;
@@ -29,7 +32,7 @@ export class TestProcess {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.#child = child;
-    const ready = await this.#next(child, 120_000);
+    const ready = await this.#next(child, START_LIMIT_MS);
     if (ready?.type !== 'ready') throw new Error('the tests cannot be run');
     return ready.tests;
   }

@@ -20,6 +20,8 @@ export interface ProbeOptions {
   readonly onProgress: (done: number, total: number) => void;
   /** Bytes, as f32, of the rows of a table that are computed with together. A table that is smaller twice over is taken whole. */
   readonly windowBytes?: number;
+  /** The thread that computes them; one is started and ended for it where none is given. */
+  readonly reference?: Reference | undefined;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface ProbeOptions {
 export async function addProbe(draft: Manifest, writer: BlobWriter, options: ProbeOptions): Promise<Manifest> {
   const { layers, hiddenSize, vocabularySize, maxPositions, endTokens } = draft.config;
   const tokens = probeTokens(Math.min(PROBE_POSITIONS, maxPositions), vocabularySize, endTokens);
-  const reference = startReference();
+  const reference = options.reference ?? startReference();
   try {
     const stages = new ProbeStages(draft, options, reference);
     const outputs: BlobRef[] = [];
@@ -52,7 +54,7 @@ export async function addProbe(draft: Manifest, writer: BlobWriter, options: Pro
       probe: { ...draft.probe, tokens, boundaries: outputs, logits, channelScale },
     };
   } finally {
-    await reference.stop();
+    if (options.reference === undefined) await reference.stop();
   }
 }
 

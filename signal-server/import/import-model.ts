@@ -17,6 +17,7 @@ import { readCard } from './model-card.ts';
 import type { ModelFolder } from './model-folder.ts';
 import { normalizeGraph } from './normalize-graph.ts';
 import { describePlace, openModel } from './open-model.ts';
+import type { Reference } from './probe/reference-thread.ts';
 import { demandQuickText } from './quick-text.ts';
 import { countOperators, type ImportReport } from './report.ts';
 import { writeParts } from './write-parts.ts';
@@ -43,6 +44,8 @@ export interface ImportOptions {
   readonly publisherKey?: string | undefined;
   /** Where the folder comes from, whatever its card says. */
   readonly origin?: string | undefined;
+  /** Computes the probe's values of one model after the other; each import has its own if left out. */
+  readonly reference?: Reference | undefined;
 }
 
 export interface ImportProgress {
@@ -142,6 +145,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
     };
     const probed = await addProbe(drafted, writer, {
       dataFolder,
+      reference: options.reference,
       onProgress: (done, total) => onProgress({ label: 'computing probe values', done, total }),
     });
     const manifest = checkManifest(probed);

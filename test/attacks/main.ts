@@ -69,7 +69,7 @@ async function inventorTables() {
   for (const league of Object.keys(leagues) as League[]) {
     for (const inventor of inventors.filter(({ name }) => named.test(name))) {
       for (const temperature of [0, 1]) {
-        found.push(await inventorRow(inventor, league, temperature, Number(options.answers)));
+        found.push(await inventorRow(inventor, league, temperature, { count: Number(options.answers) }));
         console.error(`${Math.round(process.uptime())} s: ${inventor.name}, ${league}, ${temperature}`);
       }
     }

@@ -113,10 +113,10 @@ export async function inventorRow(
   { name, bent }: (typeof inventors)[number],
   league: League,
   temperature: number,
-  answers: number,
+  { from = 0, count: answers }: { readonly from?: number; readonly count: number },
 ): Promise<InventorRow> {
   const outcomes: Outcome[] = [];
-  for (let i = 0; i < answers; i++) outcomes.push(await inventorTrial(bent, league, temperature, i));
+  for (let i = from; i < from + answers; i++) outcomes.push(await inventorTrial(bent, league, temperature, i));
   const count = (is: (outcome: Outcome) => boolean) => outcomes.filter(is).length;
   return {
     ...{ name, league, temperature, answers },

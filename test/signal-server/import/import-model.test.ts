@@ -8,8 +8,10 @@ import { stageBlobs } from '#shared/model/cut.ts';
 import { manifestSchema } from '#shared/model/manifest.ts';
 import { formatReport, importModel, type ImportOptions } from '../../../signal-server/import/import-model.ts';
 import { importWren } from '../../support/imported-wren.ts';
+import { sharedReference } from '../../support/shared-reference.ts';
 import { syntheticShapes, writeSyntheticFolder, type SyntheticShape } from '../../support/synthetic-models.ts';
 
+const reference = sharedReference();
 let scratch: string;
 let folders = 0;
 beforeAll(async () => {
@@ -24,7 +26,7 @@ async function syntheticFolder(shape: SyntheticShape): Promise<string> {
 }
 
 const importInto = (folder: string, options: Partial<ImportOptions> = {}) =>
-  importModel(folder, { dataFolder: join(scratch, 'data'), onProgress: () => undefined, ...options });
+  importModel(folder, { dataFolder: join(scratch, 'data'), reference, onProgress: () => undefined, ...options });
 
 describe('the manifest of Wren', { timeout: 90_000 }, () => {
   test('tells what the model is and what its numbers depend on', async () => {
@@ -71,7 +73,8 @@ describe('an imported folder', { timeout: 90_000 }, () => {
     const folder = await syntheticFolder(syntheticShapes.llamaQ4);
     const [first, second] = [
       await importInto(folder),
-      await importInto(folder, { dataFolder: join(scratch, 'other') }),
+      // By a thread of its own.
+      await importInto(folder, { dataFolder: join(scratch, 'other'), reference: undefined }),
     ];
     expect(second.digest).toBe(first.digest);
     const head = first.manifest.parts.find((part) => part.name === 'head')!;

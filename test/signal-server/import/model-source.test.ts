@@ -17,6 +17,7 @@ import { openSource } from '../../../signal-server/import/model-source.ts';
 import { hashSourceFiles, listSourceFiles } from '../../../signal-server/import/source-files.ts';
 import { importWren } from '../../support/imported-wren.ts';
 import { sourceFiles } from '../../support/model-sources.ts';
+import { sharedReference } from '../../support/shared-reference.ts';
 import { buildSyntheticModel, syntheticShapes, writeSyntheticFolder } from '../../support/synthetic-models.ts';
 import { makeIdentities } from '../../support/test-identity.ts';
 
@@ -208,8 +209,9 @@ test.each([
 });
 
 describe('an imported model', { timeout: 90_000 }, () => {
+  const reference = sharedReference();
   const importIt = (change: Partial<ImportOptions> = {}) =>
-    importModel(folder, { dataFolder: join(scratch, 'data'), onProgress: () => undefined, ...change });
+    importModel(folder, { dataFolder: join(scratch, 'data'), reference, onProgress: () => undefined, ...change });
 
   test('tells its root and files; where it comes from, by its card or its operator; and who signed it', async () => {
     await rm(folder, { recursive: true });

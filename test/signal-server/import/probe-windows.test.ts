@@ -9,8 +9,10 @@ import { importModel } from '../../../signal-server/import/import-model.ts';
 import { windowModel } from '../../../signal-server/import/probe/vocabulary-window.ts';
 import { repetitions } from '../../support/effort.ts';
 import { ggufModel, writeGgufModel } from '../../support/gguf-model.ts';
+import { sharedReference } from '../../support/shared-reference.ts';
 import { syntheticShapes, writeSyntheticFolder } from '../../support/synthetic-models.ts';
 
+const reference = sharedReference();
 let scratch: string;
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'chorus-windows-'));
@@ -39,14 +41,13 @@ const tables = [
   ['of a GGUF file’s blocks, with a head of its own', gguf('blocks', 'Q4_K', 'Q6_K')],
 ] as const;
 
-// Each starts the inference runtime twice.
 test.each(tables.slice(0, repetitions(2, tables.length)))(
   'a table %s gives the probe the values in windows that it gives whole',
   { timeout: 120_000 },
   async (_, write) => {
     const dataFolder = join(scratch, 'data');
     const path = await write();
-    const { manifest } = await importModel(path, { dataFolder, onProgress: () => undefined });
+    const { manifest } = await importModel(path, { dataFolder, reference, onProgress: () => undefined });
     const { hiddenSize, vocabularySize, layers } = manifest.config;
     const read = async (blob: BlobRef) => {
       const bytes = await readFile(join(dataFolder, 'blobs', blob.digest));
@@ -57,6 +58,7 @@ test.each(tables.slice(0, repetitions(2, tables.length)))(
     const probed = await addProbe(manifest, new BlobWriter(join(dataFolder, 'blobs')), {
       dataFolder,
       windowBytes,
+      reference,
       onProgress: () => undefined,
     });
     expect(probed.probe.boundaries).toEqual(manifest.probe.boundaries);

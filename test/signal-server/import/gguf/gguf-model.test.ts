@@ -15,7 +15,9 @@ import { loadGraph, type LoadedGraph } from '../../../../worker/loaded-graph.ts'
 import { loadRuntime } from '../../../../worker/runtime.ts';
 import { decoderLogits } from '../../../support/decoder-reference.ts';
 import { ggufModel, writeGgufModel, type GgufModel } from '../../../support/gguf-model.ts';
+import { sharedReference } from '../../../support/shared-reference.ts';
 
+const reference = sharedReference();
 let scratch: string;
 let files = 0;
 beforeAll(async () => {
@@ -29,7 +31,8 @@ async function imported(model: GgufModel): Promise<ImportedModel & { dataFolder:
   const path = join(scratch, `Tiny ${files++}.Q4_K_M.gguf`);
   await writeGgufModel(path, model);
   const dataFolder = join(scratch, 'data');
-  return { ...(await importModel(path, { dataFolder, maxPositions: 64, onProgress: () => undefined })), dataFolder };
+  const options = { dataFolder, reference, maxPositions: 64, onProgress: () => undefined };
+  return { ...(await importModel(path, options)), dataFolder };
 }
 
 const cutOf = ({ manifest, dataFolder }: Awaited<ReturnType<typeof imported>>, range: StageRange) => {
