@@ -167,6 +167,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       const tookMs = Math.min((1000 * tokens) / (tokensPerSecond ?? Infinity), clock.wallMs() - route.issuedAtMs);
       history.addTokens(clock.nowMs(), tokens, tookMs);
     },
+    transparencyLog: deps.transparencyLog ?? null,
     onError,
     times,
     limits,
@@ -176,7 +177,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
   });
   const { registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers } =
     desks;
-  const { hidden, hiddenFigures, standings, standIns } = desks;
+  const { draws, hidden, hiddenFigures, standings, standIns } = desks;
   const proxySigns = new ProxySigns(config.trustProxy, (message) => log.warn(message));
   const refusals = new RefusalLog(clock, (message) => log.warn(message));
   const server = createServer();
@@ -326,6 +327,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
     signal.throwIfAborted();
     const { port } = server.address() as AddressInfo;
     every(1_000, () => routes.tick());
+    if (draws) every(1_000, () => draws.tick());
     every(1_000, () => hidden.tick());
     every(1_000, () => standings.tick());
     every(HIDDEN_FIGURES_MS, () => hiddenFigures.publish());
@@ -394,6 +396,7 @@ export function createSignalServer(config: Config, deps: ServerDeps): SignalServ
       // Every socket's close is a last entry in the store, so all must be gone before it closes.
       await edge?.close(STOP_GRACE_MS);
       await router.close(STOP_GRACE_MS).catch(onError);
+      await draws?.stop();
       await penalties.settle();
       if (penalties.held > 0)
         log.error(`${penalties.held} penalties of volunteers are lost: the disk did not take them`);

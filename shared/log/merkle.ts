@@ -47,11 +47,17 @@ export function consistencyProof(oldSize: number, newSize: number, read: ReadHas
 
 /** Whether `proof` leads from `leaf` at `index` to `root` (RFC 9162 section 2.1.3.2). */
 export function isIncluded(leaf: Hash, index: number, size: number, proof: readonly Hash[], root: Hash): boolean {
-  if (!isSize(index) || !isSize(size) || index >= size) return false;
+  const reached = pathRoot(leaf, index, size, proof);
+  return reached !== null && equalBytes(reached, root);
+}
+
+/** The root of the tree of `size` leaves that `proof` leads to from `leaf` at `index`; null for a proof of another length. */
+export function pathRoot(leaf: Hash, index: number, size: number, proof: readonly Hash[]): Hash | null {
+  if (!isSize(index) || !isSize(size) || index >= size) return null;
   let [node, last] = [index, size - 1];
   let hash = leaf;
   for (const sibling of proof) {
-    if (last === 0) return false;
+    if (last === 0) return null;
     if (isOdd(node) || node === last) {
       hash = nodeHash(sibling, hash);
       while (!isOdd(node) && node !== 0) [node, last] = [half(node), half(last)];
@@ -60,7 +66,7 @@ export function isIncluded(leaf: Hash, index: number, size: number, proof: reado
     }
     [node, last] = [half(node), half(last)];
   }
-  return last === 0 && equalBytes(hash, root);
+  return last === 0 ? hash : null;
 }
 
 /** Whether `proof` shows that the tree with `newRoot` begins with that of `oldRoot` (RFC 9162 section 2.1.4.2). */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { drawRecordSchema } from '../draw/draw-form.ts';
 import { ChorusError } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema, type Digest, type PeerId } from '../ids.ts';
 import { CLOCK_SKEW_MS, MAX_POSITIONS, MAX_SHADOWS, MAX_STAGES, SESSION_LEASE_MS } from '../limits.ts';
@@ -45,6 +46,8 @@ export const routeSchema = z.strictObject({
     .max(MAX_STAGES),
   /** Wishes that the scheduler could not grant, in words for people (such as: no shadow is free). */
   notes: z.array(z.string().max(300)).max(16),
+  /** How the replicas were drawn (draw/); absent where the server has no log to commit itself in. */
+  draw: drawRecordSchema.optional(),
 });
 export type Route = z.infer<typeof routeSchema>;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MAX_CLAIM_BYTES } from '../credit/claim-codec.ts';
 import { envelopeSchema } from '../crypto/envelope.ts';
+import { signedDrawRequestSchema, signedStateSchema } from '../draw/draw-form.ts';
 import { parseErrorCode } from '../errors.ts';
 import { digestSchema, peerIdSchema, sessionIdSchema } from '../ids.ts';
 import {
@@ -27,8 +28,8 @@ import { peerKindSchema } from './peer-kind.ts';
  *   server -> peer   alive                        again and again
  *   peer -> server   alive                        at once, for each of these
  *   volunteer        offer -> work, of a new key: worked -> admitted
- *                    offer -> assign | idle; ready | failed; (seat; opened; closed)*; standing*; heartbeat; pause; withdraw
- *   requester        route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
+ *                    offer -> assign | idle; ready | failed; (seat; opened; closed)*; standing*; heartbeat; state*; pause; withdraw
+ *   requester        look -> checkpoint; route -> queued* -> routed | refused; replay -> routed | refused; report -> reported; claims*; rest*;
  *                    reclaim -> release; resume, when it has connected again
  */
 
@@ -100,6 +101,8 @@ export const serverMessageSchema = z.discriminatedUnion('type', [
     /** The first layers nobody holds, where that is the reason. */
     missing: z.strictObject({ start: z.int().min(0), end: z.int().min(0) }).nullable(),
   }),
+  /** The newest checkpoint of the log that a request may name, a signed note; null where there is none with a roster in it. */
+  z.strictObject({ type: z.literal('checkpoint'), note: z.string().max(2_000).nullable() }),
   /** Others wait for what this session holds: who asked gives it back, if no answer is being made in it. */
   z.strictObject({ type: z.literal('reclaim'), session: sessionIdSchema }),
   /** How a volunteer stands. What it says of spans is late, and comes after any session. */
@@ -214,6 +217,8 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
   /** A session with a part for this volunteer has been opened here, and is over here. */
   z.strictObject({ type: z.literal('opened'), session: sessionIdSchema }),
   z.strictObject({ type: z.literal('closed'), session: sessionIdSchema }),
+  /** What a volunteer that has sessions signs of itself, so that its being busy is its own word (draw/volunteer-state.ts). */
+  signedStateSchema.extend({ type: z.literal('state') }),
   /** Takes no new sessions until the next `offer`; running ones go on. */
   z.strictObject({ type: z.literal('pause') }),
   /** No longer a volunteer. */
@@ -233,7 +238,11 @@ export const peerControlMessageSchema = z.discriminatedUnion('type', [
     exclude: z.array(peerIdSchema).max(64),
     /** A session of this requester that the new one takes the place of: its volunteers, but for those, should stay. */
     after: sessionIdSchema.optional(),
+    /** By which the replicas are drawn, with the key that signed it; without it the server chooses them. */
+    draw: signedDrawRequestSchema.extend({ publicKey: base64(44) }).optional(),
   }),
+  /** Asks for the newest `checkpoint`. */
+  z.strictObject({ type: z.literal('look') }),
   z.strictObject({ type: z.literal('abandon'), request: requestId }),
   /**
    * Asks for a third replica of a stage of a running session of this requester: an `arbiter` of the primary's numeric

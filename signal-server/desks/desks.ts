@@ -9,6 +9,9 @@ import type { DesksEnd } from '../peer-router/control-router.ts';
 import { AdmissionDesk } from '../admission/admission-desk.ts';
 import type { WorkChecks } from '../admission/work-checks.ts';
 import { openWorkSeeds } from '../admission/work-seeds.ts';
+import { DrawDesk } from '../draw/draw-desk.ts';
+import { createVrfThread } from '../draw/vrf-thread.ts';
+import type { LogService } from '../log/log-service.ts';
 import { HiddenDesk } from '../hidden/hidden-desk.ts';
 import { HiddenFigures } from '../hidden/hidden-figures.ts';
 import { StandingDesk } from '../hidden/standing-desk.ts';
@@ -17,6 +20,7 @@ import { Leases } from '../placement/leases.ts';
 import type { ModelCatalog } from '../placement/model-catalog.ts';
 import { ModelDemand } from '../placement/model-demand.ts';
 import { Registry, type Member } from '../placement/registry.ts';
+import { candidatesFor } from '../routing/candidate.ts';
 import { Draw } from '../routing/draw.ts';
 import type { Store } from '../store/store.ts';
 import { Complaints } from '../trust/complaints.ts';
@@ -49,6 +53,8 @@ export interface DesksDeps {
   readonly isFilling: () => boolean;
   /** As of `RouteDesk`. */
   readonly onTokens: RouteDeskDeps['onTokens'];
+  /** Null where there is none. */
+  readonly transparencyLog: Pick<LogService, 'append' | 'inclusion' | 'head'> | null;
   readonly onError: (error: unknown) => void;
   readonly times: Config['times'];
   readonly limits: Config['limits'];
@@ -70,6 +76,8 @@ export interface Desks {
   readonly claims: ClaimDesk;
   readonly complaints: Complaints;
   readonly volunteers: VolunteerDesk;
+  /** Null where there is no log. */
+  readonly draws: DrawDesk | null;
   readonly hidden: HiddenDesk;
   readonly hiddenFigures: HiddenFigures;
   readonly standings: StandingDesk;
@@ -135,9 +143,19 @@ export function createDesks(deps: DesksDeps): Desks {
     measuresSpeed: () => hidden.isOn,
     sign: signGrantWith(identity),
   };
+  const { transparencyLog } = deps;
+  const isGateway = (id: PeerId): boolean => companionKeys.isGateway(id);
+  const draws =
+    transparencyLog &&
+    new DrawDesk({
+      ...{ clock, random, registry, models, send, onError, isGateway },
+      ...{ log: transparencyLog, server: identity.id, verify: verifySignature, startProver: createVrfThread },
+      candidatesOf: (model) => candidatesFor(model, 1, () => false, shared),
+    });
   const routes: RouteDesk = new RouteDesk({
     ...shared,
-    isGateway: (id) => companionKeys.isGateway(id),
+    draws,
+    isGateway,
     planHidden: (requester, model, request) => hidden.planFor(requester, model, request),
     onAsked: (model) => demand.note(model),
     isAsleep: (model) => volunteers.supplyOf(model).isAsleep,
@@ -195,7 +213,7 @@ export function createDesks(deps: DesksDeps): Desks {
     onAdmitted: (from, message) => front.receive(from, message),
   });
   const front = new FrontDesk({
-    ...{ send, registry, admission, routes, replays, reports, claims, volunteers, onError },
+    ...{ send, registry, admission, routes, draws, replays, reports, claims, volunteers, onError },
     isOwn,
     onSilent: (id) => hidden.silent(id),
     onVolunteer: (id, kind) => {
@@ -211,7 +229,7 @@ export function createDesks(deps: DesksDeps): Desks {
     },
   );
   return {
-    ...{ registry, leases, trust, penalties, finishedSessions, routes, reports, claims, complaints, volunteers },
+    ...{ registry, leases, trust, penalties, finishedSessions, routes, draws, reports, claims, complaints, volunteers },
     ...{ hidden, hiddenFigures, standings, standIns },
   };
 }

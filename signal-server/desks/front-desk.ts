@@ -2,6 +2,7 @@ import { ChorusError, toChorusError } from '#shared/errors.ts';
 import type { PeerId } from '#shared/ids.ts';
 import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { PeerKind } from '#shared/wire/peer-kind.ts';
+import type { DrawDesk } from '../draw/draw-desk.ts';
 import type { DeskMessage, DesksEnd, FromPeer, PeerAddress } from '../peer-router/control-router.ts';
 import type { AdmissionDesk } from '../admission/admission-desk.ts';
 import type { Member, Registry } from '../placement/registry.ts';
@@ -17,6 +18,8 @@ export interface FrontDeskDeps {
   readonly admission: Pick<AdmissionDesk, 'lets' | 'receive' | 'left'>;
   readonly volunteers: Pick<VolunteerDesk, 'receive' | 'left'>;
   readonly routes: Pick<RouteDesk, 'receive' | 'left'>;
+  /** Null where there is no log; what is said of draws is not answered then. */
+  readonly draws: Pick<DrawDesk, 'receive'> | null;
   readonly replays: Pick<ReplayDesk, 'receive'>;
   readonly reports: Pick<ReportDesk, 'receive'>;
   readonly claims: Pick<ClaimDesk, 'receive'>;
@@ -65,7 +68,7 @@ export class FrontDesk {
   }
 
   #handOn(member: Member, message: DeskMessage): void {
-    const { admission, routes, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
+    const { admission, routes, draws, replays, reports, claims, volunteers, onVolunteer } = this.#deps;
     switch (message.type) {
       case 'route':
       case 'abandon':
@@ -75,6 +78,13 @@ export class FrontDesk {
       case 'opened':
       case 'closed':
         routes.receive(member, message);
+        return;
+      case 'look':
+        if (draws === null) this.#deps.send(member, { type: 'checkpoint', note: null });
+        else draws.receive(member, message);
+        return;
+      case 'state':
+        draws?.receive(member, message);
         return;
       case 'replay':
         replays.receive(member, message);

@@ -6,16 +6,17 @@ import { MAX_REASON_CHARACTERS } from '#shared/limits.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '#shared/wire/control-message.ts';
 import type { Config } from '../machine/config.ts';
-import type { DesksEnd, PeerAddress } from '../peer-router/control-router.ts';
+import type { DesksEnd } from '../peer-router/control-router.ts';
 import { networkOf } from '../placement/network.ts';
 import type { PlannedModel } from '../placement/planned-model.ts';
 import type { Member } from '../placement/registry.ts';
 import { rangeOf } from '../placement/stage-grid.ts';
 import { replicaOf, type CandidateSources } from '../routing/candidate.ts';
 import { RoutePlanner } from '../routing/route-planner.ts';
-import { RouteQueue, type RouteRequest, type Served, type Waiting } from '../routing/route-queue.ts';
+import { RouteQueue, type RouteAsker, type RouteRequest, type Served, type Waiting } from '../routing/route-queue.ts';
 import type { Planned } from '../routing/scheduler.ts';
 import { FaultMemory } from '../trust/fault-memory.ts';
+import type { DrawDesk } from '../draw/draw-desk.ts';
 import { giveOut, type SignGrant } from './grant-route.ts';
 import { RunningSessions, type FinishedSession, type RunningSessionsDeps } from './running-sessions.ts';
 
@@ -40,6 +41,8 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   readonly isGateway: (id: PeerId) => boolean;
   /** The route of a hidden session's request; null for all others. */
   readonly planHidden: (requester: PeerId, model: PlannedModel, request: RouteRequest) => Planned | null;
+  /** Null where there is no log: then routes are the server's choice, and say nothing of it. */
+  readonly draws: Pick<DrawDesk, 'draw' | 'ended' | 'isFull' | 'whyRefused'> | null;
   /** Somebody asked for an answer of this model. */
   readonly onAsked: (model: PlannedModel['digest']) => void;
   readonly onRefused: (code: ErrorCode) => void;
@@ -58,6 +61,8 @@ export class RouteDesk {
   readonly #sessions: RunningSessions;
   /** The position each waiting request was last told. */
   readonly #told = new Map<Waiting, number>();
+  /** Requests whose signatures are being looked at. */
+  readonly #arriving = new Map<RouteRequest, Member>();
 
   constructor(deps: RouteDeskDeps) {
     this.#deps = deps;
@@ -91,12 +96,10 @@ export class RouteDesk {
   receive(member: Member, message: RequesterMessage): void {
     switch (message.type) {
       case 'route':
-        this.#request(member, message);
+        this.#arrive(member, message);
         return;
       case 'abandon':
-        this.#queue.remove(
-          ({ requester, request }) => requester.id === member.id && request.request === message.request,
-        );
+        this.#abandon(member, message.request);
         this.#tellPositions();
         return;
       case 'release':
@@ -121,7 +124,9 @@ export class RouteDesk {
 
   /** Ends the waits of a peer that left. */
   left(requester: PeerId): void {
-    this.#queue.remove((waiting) => waiting.requester.id === requester);
+    for (const waiting of this.#queue.remove((each) => each.requester.id === requester)) {
+      this.#deps.draws?.ended(waiting.requester, waiting.request, 'abandoned');
+    }
     // A key of the gateway is for one answer, and never comes back to it.
     if (this.#deps.isGateway(requester)) this.#sessions.resume(requester, new Set());
     else this.#sessions.forsake(requester);
@@ -161,6 +166,32 @@ export class RouteDesk {
   /** Whom a requester's faults are remembered for: the gateway is one, though each of its answers has another key. */
   #memoryOf(requester: PeerId): PeerId {
     return this.#deps.isGateway(requester) ? GATEWAY : requester;
+  }
+
+  /** Takes a request once its signature was looked at, if it asks for a draw. */
+  #arrive(member: Member, request: RouteRequest): void {
+    const { draws, onError, registry } = this.#deps;
+    if (draws === null || request.draw === undefined) return this.#request(member, request);
+    if (draws.isFull) return this.#refuse(member, request, 'rate-limited', 'the log is behind with what was drawn');
+    this.#arriving.set(request, member);
+    draws.whyRefused(member, request).then((reason) => {
+      if (!this.#arriving.delete(request)) return;
+      if (registry.get(member.id) !== member) return draws.ended(member, request, 'abandoned');
+      if (reason === null) this.#request(member, request);
+      else this.#refuse(member, request, 'bad-signature', reason);
+    }, onError);
+  }
+
+  #abandon(member: Member, number: number): void {
+    for (const [request, of] of this.#arriving) {
+      if (of !== member || request.request !== number) continue;
+      this.#arriving.delete(request);
+      this.#deps.draws?.ended(member, request, 'abandoned');
+    }
+    const waiting = this.#queue.remove(
+      ({ requester, request }) => requester.id === member.id && request.request === number,
+    );
+    for (const { request } of waiting) this.#deps.draws?.ended(member, request, 'abandoned');
   }
 
   #request(member: Member, request: RouteRequest): void {
@@ -268,14 +299,21 @@ export class RouteDesk {
 
   #answer(
     model: PlannedModel,
-    requester: Waiting['requester'],
+    requester: RouteAsker,
     request: RouteRequest,
     planned: Exclude<Planned, { type: 'wait' }>,
     waitedMs = 0,
   ): void {
     if (planned.type === 'refused')
       return this.#refuse(requester, request, planned.code, planned.message, planned.missing);
-    const { clock, leases, onError, random, sign, times } = this.#deps;
+    const { clock, draws, leases, onError, random, sign, times } = this.#deps;
+    const { stages, record } = draws?.draw(
+      model,
+      requester,
+      request,
+      planned.stages,
+      this.#planner.candidatesFor(model, requester.id, request),
+    ) ?? { stages: planned.stages, record: undefined };
     const issuedAtMs = Math.floor(clock.wallMs());
     const route: Route = {
       session: toHex(random(16)) as SessionId,
@@ -285,13 +323,14 @@ export class RouteDesk {
       capacity: request.capacity,
       issuedAtMs,
       expiresAtMs: issuedAtMs + times.leaseMs,
-      stages: planned.stages.map(({ primary, shadows, predictedMs }) => ({
+      stages: stages.map(({ primary, shadows, predictedMs }) => ({
         range: rangeOf(primary.span, model.layers),
         primary: replicaOf(primary),
         shadows: shadows.map(replicaOf),
         predictedMs,
       })),
       notes: [...planned.notes],
+      ...(record && { draw: record }),
     };
     leases.take(route, 'answer', this.#networksOf(route), waitedMs, requester.client);
     sign(route).then(
@@ -315,8 +354,10 @@ export class RouteDesk {
     );
   }
 
-  #refuse(to: PeerAddress, { request }: RouteRequest, code: ErrorCode, message: string, missing: Missing = null): void {
+  #refuse(to: RouteAsker, asked: RouteRequest, code: ErrorCode, message: string, missing: Missing = null): void {
+    const { request } = asked;
     this.#deps.onRefused(code);
+    this.#deps.draws?.ended(to, asked, 'refused');
     this.#deps.send(to, { type: 'refused', request, code, message: message.slice(0, MAX_REASON_CHARACTERS), missing });
   }
 

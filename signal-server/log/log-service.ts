@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Identity } from '#shared/crypto/identity.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { parseCheckpoint } from '#shared/log/checkpoint.ts';
+import type { Hash } from '#shared/log/merkle.ts';
 import { formatVerifierKey, parseNote } from '#shared/log/signed-note.ts';
 import type { Tile } from '#shared/log/tile-path.ts';
 import { formatTlogProof } from '#shared/log/tlog-proof.ts';
@@ -67,6 +68,8 @@ export interface LogService {
    * index that the log does not have.
    */
   prove(index: number, waitMs?: number): Promise<string>;
+  /** Hashes that lead from an entry to the root that the log had with its first `size` entries. */
+  inclusion(index: number, size: number): Promise<Hash[]>;
   /** The newest checkpoint, with what cosignatures it has. */
   readonly checkpoint: string;
   /** The newest checkpoint without them. */
@@ -181,6 +184,10 @@ class RunningLog implements LogService {
     };
     const hashes = await this.#log.inclusion(index, head.size);
     return formatTlogProof({ extra: null, index, hashes, checkpoint: note });
+  }
+
+  inclusion(index: number, size: number): Promise<Hash[]> {
+    return this.#log.inclusion(index, size);
   }
 
   get checkpoint(): string {

@@ -22,7 +22,10 @@ export async function createNodeRequester(options: {
   readonly signal: AbortSignal;
 }): Promise<NodeRequester> {
   const { control, links, clock, close } = await connectPeer(options);
-  const requester = new Requester({ control, links, identity: options.identity, clock, random, verify, webrtc: false });
+  const requester = new Requester({
+    ...{ control, links, identity: options.identity, clock, random, verify },
+    ...{ webrtc: false, asksDraws: options.kind !== 'gateway' },
+  });
   return {
     requester,
     control,

@@ -1,15 +1,12 @@
 import type { Candidate } from './candidate.ts';
 
+export { FAST_FACTOR, FAST_SLACK_MS, SHADOW_FACTOR } from '#shared/draw/speed-class.ts';
+
 /** The time that a hop adds to a lap, in milliseconds, besides the stage's own work: guesses until links report theirs. */
 const DIRECT_HOP_MS = 10;
 const RELAY_HOP_MS = 20;
 /** Hidden tabs may be slowed down by their browser. */
 const HIDDEN_FACTOR = 1.5;
-/** A primary takes at most this many times the quickest's time, and these milliseconds; nobody gains a place by being quicker. */
-export const FAST_FACTOR = 2;
-export const FAST_SLACK_MS = 5;
-/** The same for shadows. Nobody waits for one, so that slower ones may be drawn, and two that are much faster than all others meet less often. */
-export const SHADOW_FACTOR = 4;
 
 /** Milliseconds for one token: its units one after the other, in turn with the sessions it already runs. */
 export function predictedMs(candidate: Candidate): number {

@@ -47,6 +47,11 @@ export class RoutePlanner {
     return planned;
   }
 
+  /** Everybody who could have a part in the route of such a request, as its requester sees them. */
+  candidatesFor(model: PlannedModel, requester: PeerId, request: RouteRequest): Candidate[] {
+    return this.#candidates(model, request.capacity, requester, this.#kept(requester, request));
+  }
+
   /** An answer that could be checked in a moment is better than one at once, but not for ever. */
   waitsForShadows(planned: Planned, { policy }: RouteRequest, waitedMs: number): boolean {
     if (planned.type !== 'route' || policy.shadows === 0) return false;

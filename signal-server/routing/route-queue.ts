@@ -1,14 +1,15 @@
 import type { Digest } from '#shared/ids.ts';
 import type { PeerControlMessage } from '#shared/wire/control-message.ts';
 import type { PeerAddress } from '../peer-router/control-router.ts';
+import type { Member } from '../placement/registry.ts';
 
 export type RouteRequest = Extract<PeerControlMessage, { type: 'route' }>;
 
+/** Whoever asked, with the prefix of its address, and whose share of the places it takes. */
+export type RouteAsker = PeerAddress & Pick<Member, 'prefix' | 'client'>;
+
 export interface Waiting {
-  readonly requester: PeerAddress & {
-    /** Whose share of the places it takes. */
-    readonly client: string;
-  };
+  readonly requester: RouteAsker;
   readonly request: RouteRequest;
   /** Monotonic milliseconds. */
   readonly sinceMs: number;

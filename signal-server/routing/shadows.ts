@@ -1,3 +1,4 @@
+import { SHADOWS_OF_UNPROVEN, STEADY_SHARE, SURPLUS_SHARE } from '#shared/draw/stage-draw.ts';
 import { isExactClass } from '#shared/judge/numeric-class.ts';
 import { MAX_SHADOWS } from '#shared/limits.ts';
 import type { UnitSpan } from '../placement/stage-grid.ts';
@@ -14,12 +15,6 @@ const BARE_MS = 3e5;
 const UNMEASURED_MS = 2e5;
 const ONLY_UNPROVEN_MS = 1.5e5;
 const MISSING_SHADOW_MS = 2e4;
-/** A primary with a new key, or of a class that nobody has measured, gets two shadows where there are that many. */
-const SHADOWS_OF_UNPROVEN = 2;
-/** How often one replica of a stage is to be an anchor or a key that has been trusted for long, if one is free. */
-export const STEADY_SHARE = 1 / 4;
-/** How often a primary that has proven itself gets a shadow more than it should, so that no primary knows how many watch it. */
-export const SURPLUS_SHARE = 1 / 8;
 
 /** The volunteers of one very stage. */
 interface Holders {
@@ -148,7 +143,7 @@ export function shadowNotes(
 }
 
 /** True for a trusted key of a class that is known. */
-function isProven({ isNew, isMeasured }: Candidate): boolean {
+export function isProven({ isNew, isMeasured }: Candidate): boolean {
   return !isNew && isMeasured;
 }
 

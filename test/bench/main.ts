@@ -9,6 +9,7 @@ import { launchChromium, openTab } from '../support/tabs.ts';
 import { volunteerIn } from '../support/volunteer-tab.ts';
 import type { BenchRun, LapSplit } from './contender.ts';
 import { measureDesk } from './desk.ts';
+import { measureDraw } from './draw.ts';
 import { figure, formatFigures, writeFigures, type Figure } from './figures.ts';
 import { measureLog } from './log.ts';
 import { startPageServer } from './page-server.ts';
@@ -168,6 +169,7 @@ const sections: Readonly<Record<string, Section>> = {
     const counts = { entries: Number(options.entries), clients: 512, proofs: 500 };
     const figures = await measureLog(dataFolder, { first: entryOf(given), ...counts });
     figures.push(...(await measureReceipt(given, dataFolder, browser)));
+    figures.push(...(await measureDraw()));
     figures.push(...(await measureDesk(await temporaryFolder(), 1_000)));
     return [...figures, ...(await measureReceiptList(await temporaryFolder(), Number(options.entries)))];
   },

@@ -38,7 +38,7 @@ const STRANGE: readonly unknown[] = [
     { a: 1 },
     deep(40),
     Array.from({ length: 5_000 }, () => 0),
-    JSON.parse('{"__proto__":{"a":1}}'),
+    JSON.parse('{"__proto__":{"a":1}}') as unknown,
   ],
 ];
 

@@ -57,7 +57,7 @@ export async function joinNetwork(deps: JoinDeps): Promise<Joined> {
   deps.onWelcome(control.welcome);
   const links = new LinkPool({ identity, clock, random, verify, relay: control.relay, webrtc: null });
   const requester = new Requester({
-    ...{ control, links, identity, clock, random, verify },
+    ...{ control, links, identity, clock, random, verify, asksDraws: true },
     get webrtc() {
       return links.isDirect;
     },

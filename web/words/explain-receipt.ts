@@ -46,6 +46,10 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
     title: 'The route is that of the receipt',
     failure: 'The receipt names other volunteers, layers or another model than the server assigned',
   },
+  draw: {
+    title: 'The volunteers were drawn as the roster and the nonce say',
+    failure: 'The server gave the work to others than the draw did, or made the draw up',
+  },
   model: {
     title: 'The manifest of the model at hand',
     failure: 'This is not the manifest of the receipt’s model, or it says something else of the model',
@@ -88,7 +92,7 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
 export const CHECK_GROUPS: readonly { readonly title: string; readonly names: readonly CheckName[] }[] = [
   { title: 'The file', names: ['format', 'statement', 'requester-signature'] },
   { title: 'Question and answer', names: ['answer', 'prompt', 'tokens', 'request'] },
-  { title: 'The route', names: ['route-signature', 'route-match', 'model', 'times'] },
+  { title: 'The route', names: ['route-signature', 'route-match', 'draw', 'model', 'times'] },
   {
     title: 'The work',
     names: ['attestation-signatures', 'attestation-match', 'chains', 'coverage', 'verdict', 'thresholds'],

@@ -1,7 +1,8 @@
 import type { Clock, RandomBytes } from '../../clock.ts';
 import type { Identity, VerifySignature } from '../../crypto/identity.ts';
 import { ChorusError, toChorusError } from '../../errors.ts';
-import type { Digest, SessionId } from '../../ids.ts';
+import type { SignedDrawRequest } from '../../draw/draw-form.ts';
+import type { Digest, PeerId, SessionId } from '../../ids.ts';
 import { CONNECT_TIMEOUT_MS } from '../../limits.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { AnswerEvent, GenerateRequest, RouteLink } from '../../requester/answer-event.ts';
@@ -13,6 +14,7 @@ import { abortAfter } from '../abort-after.ts';
 import type { ControlClient } from '../control/control-client.ts';
 import { EngineLoop } from '../engine-loop.ts';
 import { EventQueue } from '../event-queue.ts';
+import type { DrawAsker } from './draw-asker.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import type { Links } from '../link/link.ts';
 
@@ -27,6 +29,8 @@ export interface RequesterDeps {
   readonly verify: VerifySignature;
   /** False where only the relay reaches this peer. */
   readonly webrtc: boolean;
+  /** True where requests ask for draws that can be repeated; left out, the server chooses. */
+  readonly asksDraws?: boolean;
 }
 
 export interface ConversationOptions {
@@ -50,6 +54,8 @@ export interface Request {
   readonly conversation: Conversation;
   /** Null for the route of the conversation's own session. */
   readonly ticket: number | null;
+  /** The draw that a route was asked for by, and who was to be left out. */
+  readonly asked?: { readonly draw: SignedDrawRequest | null; readonly exclude: readonly PeerId[] };
   /** The event that stands for an answer that will not come. */
   readonly lost: (error: ChorusError) => RequesterEvent;
 }
@@ -60,6 +66,8 @@ export interface Switchboard {
   readonly links: LinkTable;
   readonly requests: Map<number, Request>;
   readonly sessions: Map<SessionId, Conversation>;
+  /** Null where the server chooses. */
+  readonly draws: DrawAsker | null;
   nextRequest(): number;
   forget(conversation: Conversation): void;
   /** Says it to the server; false while there is none. */
@@ -210,12 +218,38 @@ export class Conversation {
     const policy = { shadows, minStages: Math.max(minStages, manifest.minStages) };
     const { webrtc, control } = deps;
     const wish = { request, model: digest, capacity, webrtc, policy, exclude: [...exclude] };
-    board.tell({ type: 'route', ...wish, ...(after !== null && { after }) });
+    const message = { type: 'route' as const, ...wish, ...(after !== null && { after }) };
+    if (board.draws === null) board.tell(message);
+    else void this.#askDrawn(board.draws, request, message);
     // A server that is away for a moment is asked again when it is back.
     const { state } = control;
     if (state.type !== 'closed') return;
     requests.delete(request);
     this.#loop.dispatch({ type: 'refused', error: serverLost(state.reason) });
+  }
+
+  /** Asks for the route with a draw, unless it is no longer wanted by the time that this is signed. */
+  async #askDrawn(
+    draws: DrawAsker,
+    request: number,
+    message: Extract<PeerControlMessage, { type: 'route' }>,
+  ): Promise<void> {
+    const { model, capacity, policy, exclude } = message;
+    const draw = await draws.ask({ model, capacity, shadows: policy.shadows }).catch(() => null);
+    const { requests, tell } = this.#board;
+    const waiting = requests.get(request);
+    if (waiting === undefined) {
+      // Its number is used: one that the log never had would look as if the server hid a draw.
+      if (draw !== null && tell({ ...message, draw })) tell({ type: 'abandon', request });
+      return;
+    }
+    if (draw === null) {
+      tell(message);
+      return;
+    }
+    const { publicKey: _key, ...asked } = draw;
+    requests.set(request, { ...waiting, asked: { draw: asked, exclude } });
+    tell({ ...message, draw });
   }
 
   #abandonRoute(): void {

@@ -6,6 +6,8 @@ import { openRoute } from '../../route/open-signed.ts';
 import type { Route } from '../../route/route.ts';
 import type { PeerControlMessage, ServerMessage } from '../../wire/control-message.ts';
 import { sessionOf, type PeerMessage } from '../../wire/peer-message.ts';
+import { checkAsked } from '../../draw/asked-draw.ts';
+import { DrawAsker } from './draw-asker.ts';
 import { LinkTable } from '../link/link-table.ts';
 import {
   Conversation,
@@ -37,6 +39,7 @@ export class Requester {
       links,
       requests: new Map(),
       sessions: new Map(),
+      draws: deps.asksDraws === true ? new DrawAsker(deps) : null,
       nextRequest: () => ++this.#lastRequest,
       forget: (conversation) => this.#conversations.delete(conversation),
       tell: (message) => tell(control, message),
@@ -71,6 +74,7 @@ export class Requester {
       const { request, position } = message;
       return this.#board.requests.get(request)?.conversation.take({ type: 'queued', position });
     }
+    if (message.type === 'checkpoint') return this.#board.draws?.take(message);
     if (message.type === 'reclaim') return this.#board.sessions.get(message.session)?.giveBack();
     if (message.type !== 'refused' && message.type !== 'reported') return;
     const request = this.#take(message.request);
@@ -90,6 +94,13 @@ export class Requester {
         const request = this.#take(number);
         if (request === undefined) return this.#giveBack(route);
         const { conversation, ticket } = request;
+        const { draw, exclude } = request.asked ?? { draw: null, exclude: [] };
+        try {
+          checkAsked(route.draw, draw, exclude);
+        } catch (error) {
+          this.#giveBack(route);
+          return conversation.take(request.lost(toChorusError(error)));
+        }
         if (ticket === null) conversation.take({ type: 'routed', route, envelope });
         else conversation.take({ type: 'replay-routed', ticket, route, envelope });
       },
@@ -113,6 +124,7 @@ export class Requester {
 
   #onServerState(): void {
     const { state } = this.#board.deps.control;
+    this.#board.draws?.forget();
     if (state.type === 'reconnecting') return;
     if (state.type === 'open') this.#board.tell({ type: 'resume', sessions: [...this.#board.sessions.keys()] });
     const waiting = [...this.#board.requests.values()];

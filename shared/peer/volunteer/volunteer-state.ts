@@ -1,6 +1,7 @@
 import type { ChorusError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import type { StageRange } from '../../model/stage.ts';
+import type { ReplicaCounts } from '../../replica/replica-event.ts';
 import type { ServerMessage } from '../../wire/control-message.ts';
 import type { BackendInfo } from '../../wire/worker-message.ts';
 import type { LoadProgress } from './worker-client.ts';
@@ -85,3 +86,12 @@ export const LOAD_STEPS = {
   'warm-up': { label: 'Warming up', unit: 'steps' },
   probe: { label: 'Checking that this device computes rightly', unit: 'steps' },
 } as const satisfies Record<LoadProgress['phase'], { label: string; unit: 'bytes' | 'steps' }>;
+
+/** What it has done in this sitting, of all that it counts. */
+export function doneOf({
+  positions,
+  spansShadowed,
+  spansCommitted,
+}: ReplicaCounts): Pick<VolunteerState, 'tokensServed' | 'spansShadowed' | 'spansCommitted'> {
+  return { tokensServed: positions, spansShadowed, spansCommitted };
+}

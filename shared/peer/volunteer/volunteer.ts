@@ -17,7 +17,8 @@ import { measuredCompute, type MeasuredCompute } from './measured-compute.ts';
 import { describeDamage } from './describe-damage.ts';
 import { ReplicaHost } from './replica-host.ts';
 import { ServingHistory } from './serving-history.ts';
-import { LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
+import { StateTeller } from './state-teller.ts';
+import { doneOf, LOAD_STEPS, STATE_OFF, type VolunteerState } from './volunteer-state.ts';
 import type { WorkerClient } from './worker-client.ts';
 
 export type { HeldStage, Lending, LendingSettings } from './lending.ts';
@@ -56,6 +57,7 @@ export class Volunteer {
   readonly #deps: VolunteerDeps;
   readonly #listeners = new Listeners();
   readonly #admission: AdmissionWork;
+  readonly #states: StateTeller;
   #settings: LendingSettings;
   #state: VolunteerState = STATE_OFF;
   /** Aborts when the volunteer is turned off; null while it is. */
@@ -84,8 +86,10 @@ export class Volunteer {
   constructor(deps: VolunteerDeps) {
     this.#deps = deps;
     this.#settings = deps.settings;
+    const tell = (message: PeerControlMessage): void => this.#tell(message);
     const onChange = (isProving: boolean): void => this.#update({ isProving });
-    this.#admission = new AdmissionWork({ worker: deps.worker, tell: (message) => this.#tell(message), onChange });
+    this.#admission = new AdmissionWork({ worker: deps.worker, tell, onChange });
+    this.#states = new StateTeller({ ...deps, tell });
   }
 
   get state(): VolunteerState {
@@ -396,7 +400,7 @@ export class Volunteer {
     this.#holding = null;
     host.stop(error);
     this.#countsBefore = addCounts(this.#countsBefore, host.counts);
-    this.#update({ sessions: 0, memoryBytes: 0, ...this.#done });
+    this.#update({ sessions: 0, memoryBytes: 0, ...doneOf(this.#counts) });
   }
 
   #onWorkerLost(error: ChorusError): void {
@@ -438,7 +442,9 @@ export class Volunteer {
 
   #onActivity(): void {
     const sessions = this.#holding?.host.sessionCount ?? 0;
-    if (sessions !== this.#state.sessions) this.#update({ sessions });
+    if (sessions === this.#state.sessions) return;
+    this.#update({ sessions });
+    this.#states.say(sessions, this.#settings.slots);
   }
 
   get #held(): Pick<VolunteerState, 'model' | 'range'> {
@@ -455,24 +461,19 @@ export class Volunteer {
     return this.#holding === null ? this.#countsBefore : addCounts(this.#countsBefore, this.#holding.host.counts);
   }
 
-  get #done(): Pick<VolunteerState, 'tokensServed' | 'spansShadowed' | 'spansCommitted'> {
-    const { positions, spansShadowed, spansCommitted } = this.#counts;
-    return { tokensServed: positions, spansShadowed, spansCommitted };
-  }
-
   #tick(): void {
     this.#history.addSecond(this.#deps.clock.wallMs(), this.#counts.positions);
     const { tokensPerSecond, seconds } = this.#history;
-    this.#update({ ...this.#done, tokensPerSecond, history: seconds });
+    this.#update({ ...doneOf(this.#counts), tokensPerSecond, history: seconds });
   }
 
   #heartbeat(): void {
     const { sessions, phase } = this.#state;
+    this.#states.say(sessions, this.#settings.slots);
     this.#tell({
       type: 'heartbeat',
       sessions,
-      tokens: this.#counts.positions,
-      ...{ layerMs: this.#layerMs, hidden: this.#settings.isHidden() },
+      ...{ tokens: this.#counts.positions, layerMs: this.#layerMs, hidden: this.#settings.isHidden() },
       ...((phase === 'downloading' || phase === 'loading') && { loadSteps: this.#loadSteps }),
     });
   }

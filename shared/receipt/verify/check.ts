@@ -19,6 +19,7 @@ export type CheckName =
   | 'tokens'
   | 'route-signature'
   | 'route-match'
+  | 'draw'
   | 'model'
   | 'attestation-signatures'
   | 'attestation-match'

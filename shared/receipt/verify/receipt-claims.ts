@@ -19,9 +19,15 @@ export function claimsOf(subject: Subject, checks: readonly Check[]): Claims {
   const has = (...names: CheckName[]) =>
     names.every((name) => checks.some((check) => check.name === name && check.status === 'passed'));
   return {
-    proved: [...provedOfRequest(subject, has), ...provedOfStages(subject, has), ...provedOfLog(subject, checks, has)],
+    proved: [
+      ...provedOfRequest(subject, has),
+      ...provedOfDraw(checks, has),
+      ...provedOfStages(subject, has),
+      ...provedOfLog(subject, checks, has),
+    ],
     notProved: [
       ...notProvedOfStages(subject, has),
+      ...notProvedOfDraw(checks, has),
       ...notProvedOfRequest(subject, has),
       ...notProvedOfLog(subject, has),
     ],
@@ -57,6 +63,21 @@ function provedOfRequest({ predicate, holdings }: Subject, has: Has): string[] {
     proved.push(`A server assigned the model of manifest ${model.manifest.sha256} to these keys for ${key}.`);
   }
   return proved;
+}
+
+/** The one line on how the replicas were found. */
+function provedOfDraw(checks: readonly Check[], has: Has): string[] {
+  if (!has('requester-signature', 'route-signature', 'route-match', 'draw')) return [];
+  return [`Nobody chose the replicas of each stage: ${checks.find(({ name }) => name === 'draw')!.detail}.`];
+}
+
+function notProvedOfDraw(checks: readonly Check[], has: Has): string[] {
+  const { status, detail } = checks.find(({ name }) => name === 'draw')!;
+  if (status === 'not-checked') return [`That chance, and not the server, found the replicas: ${detail}.`];
+  if (!has('draw')) return [];
+  return [
+    'Who fills the roster, and which layers each volunteer holds: the operator does. Nor that operator and requester did not try nonces together until a draw pleased them.',
+  ];
 }
 
 function provedOfStages({ predicate }: Subject, has: Has): string[] {

@@ -54,7 +54,8 @@ export function readRecords({
   return { signers, thirds, unreadable };
 }
 
-function routeOf({ route }: ReceiptPredicate): Route | null {
+/** The route of a receipt; null if its envelope holds none. Nothing is verified. */
+export function routeOf({ route }: ReceiptPredicate): Route | null {
   try {
     return readRoute(route.envelope);
   } catch {

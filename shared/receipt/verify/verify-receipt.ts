@@ -7,6 +7,7 @@ import { CALIBRATION } from '../../judge/thresholds.ts';
 import { parseReceiptFile, parseStatement, receiptId } from '../read-receipt.ts';
 import { checkAttestationMatch, checkAttestationSignatures, checkChains } from './check-attestations.ts';
 import { checkLogEntry, checkLogInclusion, checkLogSignature, checkTimes, checkWitnesses } from './check-log.ts';
+import { checkDraw } from './check-draw.ts';
 import { checkModel } from './check-model.ts';
 import { checkAnswer, checkAsked, checkPrompt, checkTokens } from './check-request.ts';
 import { checkRouteMatch, checkRouteSignature } from './check-route.ts';
@@ -57,6 +58,7 @@ const CHECKS: readonly (readonly [CheckName, CheckReceipt])[] = [
   ['tokens', checkTokens],
   ['route-signature', checkRouteSignature],
   ['route-match', checkRouteMatch],
+  ['draw', checkDraw],
   ['model', checkModel],
   ['request', checkAsked],
   ['attestation-signatures', checkAttestationSignatures],

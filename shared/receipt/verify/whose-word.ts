@@ -10,6 +10,8 @@ export interface Standing {
   readonly tier: Tier;
   /** Those on whose word it rests whom the reader knows: keys that were named, a log and witnesses of a policy. */
   readonly known: readonly ('server' | 'requester' | 'log' | 'witnesses')[];
+  /** True where the volunteers were drawn from a roster that a log of the policy had before, so that the server chose none of them. */
+  readonly isDrawn: boolean;
   /** All of this in sentences for people. */
   readonly sentence: string;
 }
@@ -38,15 +40,24 @@ export function standingOf(subject: Subject, checks: readonly Check[]): Standing
   const sentences = [
     `${tier}: ${TIER_WORDS[tier]}.`,
     `This is the word of requester ${shortId(predicate.requester.id)}, of ${count(signers, 'volunteer')} that signed, and of server ${server}, which named them.`,
+    ofDraw(has('draw'), holdings),
     ...ofKnown(known),
     ...onRequestersWord(holdings, has),
   ];
-  return { tier, known, sentence: sentences.join(' ') };
+  const isDrawn = has('draw') && holdings.policy !== undefined;
+  return { tier, known, isDrawn, sentence: sentences.join(' ') };
 }
 
 /** True if a raw key in base64 is among those that the reader knows, by itself or by its id. */
 export function isKnown(key: string, known: readonly string[] = []): boolean {
   return known.includes(key) || known.includes(peerIdOf(fromBase64(key)));
+}
+
+function ofDraw(isDrawn: boolean, { policy }: Holdings): string {
+  if (!isDrawn) return 'The server chose the volunteers.';
+  return policy === undefined
+    ? 'The volunteers were drawn from a roster in a log; without a policy nobody says whose log that is.'
+    : 'The volunteers were drawn from the server’s roster: who is on it the server says, who of them came it could not choose.';
 }
 
 function ofKnown(known: Standing['known']): string[] {

@@ -21,7 +21,8 @@ const TIERS = { checked: ['checked'], settled: ['checked', 'settled'] } as const
   readonly Standing['tier'][]
 >;
 const KEY = /^(server|requester)=(?:[0-9a-f]{64}|[A-Za-z0-9+/]{43}=)$/;
-const NAMES = [...Object.keys(REQUIRABLE), ...Object.keys(TIERS), 'server=KEY', 'requester=KEY'];
+const DRAW = 'draw';
+const NAMES = [...Object.keys(REQUIRABLE), ...Object.keys(TIERS), DRAW, 'server=KEY', 'requester=KEY'];
 
 /** What must have been shown: by name, or a key as `server=KEY`. */
 export type Requirement = string;
@@ -29,7 +30,8 @@ export type Requirement = string;
 /** The list of `--require`. Throws `InvalidArgumentError`. */
 export function parseRequirements(text: string): readonly Requirement[] {
   const names = text.split(',');
-  const isKnownName = (name: string) => Object.hasOwn(REQUIRABLE, name) || Object.hasOwn(TIERS, name) || KEY.test(name);
+  const isKnownName = (name: string) =>
+    Object.hasOwn(REQUIRABLE, name) || Object.hasOwn(TIERS, name) || name === DRAW || KEY.test(name);
   if (names.every(isKnownName)) return names;
   throw new InvalidArgumentError(
     `Expected some of ${NAMES.join(', ')}, with commas between. A KEY is an id of 64 digits or a raw key in base64.`,
@@ -43,7 +45,7 @@ export function knownKeys(required: readonly Requirement[]) {
   return { servers: keysOf('server'), requesters: keysOf('requester') };
 }
 
-/** Those that were not shown. A tier and a key count only where nothing failed. */
+/** Those that were not shown. A tier, a key and a draw count only where nothing failed. */
 export function missingOf(
   required: readonly Requirement[],
   { standing, summary }: Pick<Verification, 'standing' | 'summary'>,
@@ -52,6 +54,7 @@ export function missingOf(
   return required.filter((name) => {
     if (Object.hasOwn(REQUIRABLE, name)) return !REQUIRABLE[name as keyof typeof REQUIRABLE].every(hasPassed);
     if (standing === null || summary === null) return true;
+    if (name === DRAW) return !standing.isDrawn;
     if (Object.hasOwn(TIERS, name)) {
       return !(TIERS[name as keyof typeof TIERS] as readonly string[]).includes(standing.tier);
     }

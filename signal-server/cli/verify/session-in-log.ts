@@ -1,12 +1,9 @@
-import { verifySignature as verify } from '#shared/crypto/web-crypto.ts';
 import { toChorusError } from '#shared/errors.ts';
-import { LogClient, type HeadMemory } from '#shared/log/log-client.ts';
-import { fetchLogHead } from '#shared/log/log-head.ts';
-import type { NoteKey } from '#shared/log/signed-note.ts';
 import { parseReceiptEntry, type ReceiptEntry } from '#shared/receipt/receipt-entry.ts';
 import { contradictionBetween, type Contradiction } from '#shared/receipt/session-records.ts';
 import type { Check } from '#shared/receipt/verify/check.ts';
-import { logFilesAt } from '../../log/fetch-log.ts';
+
+import type { OpenedLog } from './opened-log.ts';
 
 export type SessionCheck = Omit<Check, 'name'> & { readonly name: 'log-session' };
 
@@ -18,29 +15,18 @@ const WORDS: Readonly<Record<Contradiction, string>> = {
   'other-before': 'is of the record before, and not the one that this receipt follows',
   'other-after': 'is of the record after, and follows another receipt than this',
 };
-/** Nothing is remembered here: the log was held to what was seen of it before. */
-const NO_MEMORY: HeadMemory = {
-  load: async () => null,
-  save: async () => undefined,
-  loadSplit: async () => null,
-  saveSplit: async () => undefined,
-};
-
 /** Looks through the log, beside a receipt's own entry, for another of its session that contradicts it. Never rejects. */
 export async function checkSessionInLog(
   own: ReceiptEntry,
   index: number,
-  key: NoteKey,
-  logUrl: URL,
+  open: () => Promise<OpenedLog>,
   signal: AbortSignal,
 ): Promise<SessionCheck> {
   if (own.record === null)
     return checkOf('not-checked', 'receipts of version 1 do not say which of their session they are');
   try {
-    const fetchBytes = logFilesAt(logUrl);
-    const head = await fetchLogHead(key, fetchBytes, verify, signal);
+    const { client, head } = await open();
     const [start, end] = [Math.max(0, index - REACH), Math.min(head.size, index + REACH)];
-    const client = new LogClient({ key, fetchBytes, memory: NO_MEMORY, verify });
     const entries = await client.entries(head, start, Math.max(start, end), signal);
     for (const [i, bytes] of entries.entries()) {
       const other = read(bytes);

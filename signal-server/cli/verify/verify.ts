@@ -3,11 +3,12 @@ import { verifySignature } from '#shared/crypto/web-crypto.ts';
 import { ChorusError, toChorusError } from '#shared/errors.ts';
 import { evaluatePolicy, parsePolicy } from '#shared/log/policy.ts';
 import type { RepeatReport } from '#shared/peer/replay/repeat-answer.ts';
-import { parseReceiptFile } from '#shared/receipt/read-receipt.ts';
+import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
 import { logPosition } from '#shared/receipt/verify/check-log.ts';
 import { parseReceiptEntry, receiptEntry } from '#shared/receipt/receipt-entry.ts';
 import type { CheckName, Replayed } from '#shared/receipt/verify/check.ts';
 import { printable } from '#shared/receipt/verify/printable.ts';
+import { routeOf } from '#shared/receipt/verify/take-apart.ts';
 import { verifyGiven } from '#shared/receipt/verify/verify-given.ts';
 import { verifyReceipt, type Verification, type VerifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { describeHistory, holdHead, unheld, type HistoryCheck, type LogHistory } from '../log/hold-log.ts';
@@ -17,7 +18,9 @@ import { describeReplay } from './describe-replay.ts';
 import { describeVerification } from './describe-verification.ts';
 import { readRequest, type GivenFiles } from './read-given.ts';
 import { replayFromFolder } from './replay-receipt.ts';
+import { openLog, type OpenedLog } from './opened-log.ts';
 import { knownKeys, missingOf, parseRequirements, type Requirement } from './requirements.ts';
+import { checkDrawsInLog, loggedDrawOf, type DrawsCheck } from './draws-in-log.ts';
 import { checkSessionInLog, type SessionCheck } from './session-in-log.ts';
 
 interface VerifyOptions extends GivenFiles {
@@ -63,13 +66,12 @@ async function runVerify(path: string, options: VerifyOptions): Promise<void> {
   const request = { ...(await readRequest(path, options)), known: knownKeys(options.require) };
   const { verification: alone, used } = await verifyGiven(request);
   const history = await historyOf(used, alone, options);
-  const before = withHistory(alone, history, null);
+  const before = withHistory(alone, history, []);
   const replay = options.replay && before.isValid ? await replayOf(used, options) : null;
   const replayed = replay === null || replay instanceof ChorusError ? null : replay;
   const shown =
     replayed?.isValid === true ? await verifyReceipt({ ...used, replayed: shownBy(replayed, options) }) : alone;
-  const session = await sessionOf(used, before, options);
-  const verification = withHistory(shown, history, session);
+  const verification = withHistory(shown, history, await searchLog(used, before, options));
   const isComparedWith = options.prompt === undefined || hasPassed(verification, 'prompt');
   const isLogAsked = options.log === undefined || hasPassed(verification, 'log-history');
   const missing = missingOf(options.require, verification, (check) => hasPassed(verification, check));
@@ -109,24 +111,26 @@ function lastLine({ checks, standing }: WithHistory, isValid: boolean): string {
   return `Do not rely on this receipt; ${why}.`;
 }
 
+type LogCheck = SessionCheck | DrawsCheck;
+
 /** A verification with what the log has shown before. */
 type WithHistory = Omit<Verification, 'checks'> & {
-  readonly checks: readonly (Verification['checks'][number] | HistoryCheck | SessionCheck)[];
+  readonly checks: readonly (Verification['checks'][number] | HistoryCheck | LogCheck)[];
 };
 
-function withHistory(verification: Verification, { check }: LogHistory, session: SessionCheck | null): WithHistory {
-  const more = session === null ? [check] : [check, session];
+function withHistory(verification: Verification, { check }: LogHistory, found: readonly LogCheck[]): WithHistory {
+  const more = [check, ...found];
   const isValid = verification.isValid && more.every(({ status }) => status !== 'failed');
   return { ...verification, checks: [...verification.checks, ...more], isValid };
 }
 
-/** What the log that was asked has of the receipt's session; null where none was, or where it is not the policy's. */
-async function sessionOf(
+/** What the log that was asked has of the receipt's session and of its draw; nothing where none was, or where it is not the policy's. */
+async function searchLog(
   { receipt, policy }: VerifyReceipt,
   verification: WithHistory,
   { log }: VerifyOptions,
-): Promise<SessionCheck | null> {
-  if (log === undefined || policy === undefined || !hasPassed(verification, 'log-history')) return null;
+): Promise<LogCheck[]> {
+  if (log === undefined || policy === undefined || !hasPassed(verification, 'log-history')) return [];
   const file = parseReceiptFile(receipt);
   const { proof, note } = logPosition({ file })!;
   const verdict = await evaluatePolicy(
@@ -134,8 +138,15 @@ async function sessionOf(
     note,
     verifySignature,
   );
-  const entry = parseReceiptEntry(receiptEntry(file));
-  return checkSessionInLog(entry, proof.index, verdict.log!.key, log, new AbortController().signal);
+  const { signal } = new AbortController();
+  let opened: Promise<OpenedLog> | null = null;
+  const open = (): Promise<OpenedLog> => (opened ??= openLog(verdict.log!.key, log, signal));
+  const session = await checkSessionInLog(parseReceiptEntry(receiptEntry(file)), proof.index, open, signal);
+  const route = hasPassed(verification, 'draw') ? routeOf(parseStatement(file).predicate) : null;
+  const draw = route && loggedDrawOf(route);
+  if (!draw || route.draw?.by !== 'roster') return [session];
+  const between = { named: route.draw.request.checkpoint.size, index: proof.index };
+  return [session, await checkDrawsInLog(draw, between, open, signal)];
 }
 
 /** The history of a receipt's log, if its checkpoint is by a log of the policy. */

@@ -85,6 +85,8 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         const open = [...out.matchAll(/^(\S+) +([a-z-]+) {2}/gm)].filter(([, mark]) => mark !== 'ok');
         expect(open.map(([, mark, name]) => [mark, name])).toEqual([
           ['-', 'tokens'],
+          // The gateway is the server's own requester.
+          ['-', 'draw'],
           ['-', 'model'],
           ['-', 'log-history'],
         ]);
@@ -165,7 +167,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         expect(await model.innerText()).toMatch(
           /passed\s+the manifest says the same of wren \(q4\)[^]*signed by the key in it/,
         );
-        expect(await statuses(page)).toEqual({ passed: 18, 'not checked': 3 });
+        expect(await statuses(page)).toEqual({ passed: 19, 'not checked': 3 });
       });
 
       test('are repeated where they were asked, and by whoever has a link that opens them, and nothing is sent', async () => {
@@ -179,7 +181,7 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         await other.getByText('This link shows the answer, and what was asked').waitFor();
         const button = other.getByRole('button', { name: 'Repeat it here' });
         await button.waitFor();
-        expect(await statuses(other)).toEqual({ passed: 21 });
+        expect(await statuses(other)).toEqual({ passed: 22 });
         await button.click();
         await other.getByText('Every number of this answer is the same here.').waitFor();
         expect(await other.getByText(`All ${maxNewTokens} tokens are those that the sampler draws here.`).count()).toBe(
@@ -251,12 +253,12 @@ export function describeReceipts(networkOf: () => TestNetwork<WitnessedServer>):
         const files = ['page-receipt.json', 'page-answer.txt', 'page-secrets.json'];
         await drop(other, ['page-manifest.json', ...files, 'policy.txt']);
         await other.getByText(valid, { exact: true }).waitFor();
-        expect(await statuses(other)).toEqual({ passed: 21 });
+        expect(await statuses(other)).toEqual({ passed: 22 });
 
         await writeFile(at('page-other.txt'), changed(await readFile(at('page-answer.txt'), 'utf8')));
         await drop(other, ['page-other.txt']);
         await other.getByText('This is not the answer that the receipt is about', { exact: true }).waitFor();
-        expect(await statuses(other)).toEqual({ passed: 20, failed: 1 });
+        expect(await statuses(other)).toEqual({ passed: 21, failed: 1 });
 
         // The page asks for the number of volunteers now and then, whatever it shows.
         expect(requests.filter((request) => request !== `GET ${server.url}/api/network`)).toEqual([]);

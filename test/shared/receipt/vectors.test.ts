@@ -26,7 +26,7 @@ describe('a receipt that another program made', () => {
     const found = await verifyReceipt({ receipt, answer, policy, salt, prompt: prompt!, tokens, verify });
     // It names the calibration of the day it was made, and a manifest that nobody has.
     const open = found.checks.filter(({ status }) => status !== 'passed').map(({ name }) => name);
-    expect([found.isValid, open.filter((name) => name !== 'thresholds')]).toEqual([true, ['model']]);
+    expect([found.isValid, open.filter((name) => name !== 'thresholds')]).toEqual([true, ['draw', 'model']]);
     expect(found.id).toBe(vector.id);
     expect(found.summary).toMatchObject({ requester: { kind: 'gateway' }, log: { index: 2, size: 3 } });
     expect(found.notProved.some((line) => line.includes('the gateway is the requester'))).toBe(true);

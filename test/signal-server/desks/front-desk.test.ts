@@ -39,6 +39,7 @@ describe('the front desk', () => {
       admission: { lets: () => true, receive: () => undefined, left: () => undefined },
       routes: { ...receive('routes'), left: (id) => calls.push(`routes left ${id[0]}`) },
       volunteers: { ...receive('volunteers'), left: () => calls.push('volunteers left') },
+      draws: receive('draws'),
       replays: receive('replays'),
       reports: receive('reports'),
       claims: receive('claims'),

@@ -87,6 +87,7 @@ describe('the route desk', () => {
     return {
       clock,
       random: systemRandom,
+      draws: null,
       registry,
       leases,
       gateOf: (member) => gates.get(member.id) ?? 'open',

@@ -3,7 +3,7 @@ import type { Envelope } from '#shared/crypto/envelope.ts';
 import type { Digest, PeerId } from '#shared/ids.ts';
 import type { Route } from '#shared/route/route.ts';
 import type { ServerMessage } from '#shared/wire/control-message.ts';
-import { RouteDesk } from '../../../signal-server/desks/route-desk.ts';
+import { RouteDesk, type RouteDeskDeps } from '../../../signal-server/desks/route-desk.ts';
 import type { FinishedSession } from '../../../signal-server/desks/running-sessions.ts';
 import { parseConfig } from '../../../signal-server/machine/config.ts';
 import { systemRandom } from '../../../signal-server/machine/system-clock.ts';
@@ -11,6 +11,7 @@ import type { PeerAddress } from '../../../signal-server/peer-router/control-rou
 import { Leases } from '../../../signal-server/placement/leases.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { Registry, type Member } from '../../../signal-server/placement/registry.ts';
+import type { RouteRequest } from '../../../signal-server/routing/route-queue.ts';
 import { offerOf, routeRequest } from '../../support/control-peer.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
@@ -34,6 +35,7 @@ describe('the route desk shares what there is', () => {
   let registry: Registry;
   let leases: Leases;
   let desk: RouteDesk;
+  let deps: RouteDeskDeps;
   let requester: Member;
   let messages: ServerMessage[];
   let receivers: PeerAddress[];
@@ -45,7 +47,7 @@ describe('the route desk shares what there is', () => {
     clock = new FakeClock();
     registry = new Registry(clock);
     leases = new Leases(clock);
-    desk = new RouteDesk({
+    deps = {
       ...{ clock, registry, leases, times, limits, random: systemRandom },
       ...{ gateOf: () => 'open', isGateway: () => false, planHidden: () => null, isAnchor: () => false },
       ...{ isStandIn: () => false, measuresSpeed: () => false, isFilling: () => false, models: () => [model] },
@@ -62,11 +64,13 @@ describe('the route desk shares what there is', () => {
       ...{
         onAsked: () => undefined,
         isAsleep: () => false,
+        draws: null,
         onRefused: () => undefined,
         onTokens: () => undefined,
         onError: () => undefined,
       },
-    });
+    };
+    desk = new RouteDesk(deps);
     for (const unit of [0, 1]) lend(String(unit), 1, unit);
     requester = join('f');
   });
@@ -82,6 +86,28 @@ describe('the route desk shares what there is', () => {
   };
   const toldTo = (member: Member): string[] =>
     messages.filter((_, i) => receivers[i]!.id === member.id).map((message) => message.type);
+
+  it('has each request for a draw counted that is given up, or whose requester leaves, while it is looked at', async () => {
+    const ended: string[] = [];
+    let looked = (_reason: string | null): void => undefined;
+    const draws: NonNullable<RouteDeskDeps['draws']> = {
+      isFull: false,
+      whyRefused: () => new Promise((resolve) => (looked = resolve)),
+      ended: (_member, { request }, outcome) => void ended.push(`${request} ${outcome}`),
+      draw: () => expect.unreachable('nothing is drawn'),
+    };
+    desk = new RouteDesk({ ...deps, draws });
+    const draw = { number: 1 } as NonNullable<RouteRequest['draw']>;
+    desk.receive(requester, routeRequest(model.digest, { request: 1, draw }));
+    desk.receive(requester, { type: 'abandon', request: 1 });
+    looked(null);
+    await settle();
+    desk.receive(requester, routeRequest(model.digest, { request: 2, draw }));
+    registry.leave(requester.id);
+    looked(null);
+    await settle();
+    expect([ended, messages]).toEqual([['1 abandoned', '2 abandoned'], []]);
+  });
 
   it('refuses one requester more routes than its share', async () => {
     for (let request = 1; request <= 4; request++) desk.receive(requester, routeRequest(model.digest, { request }));

@@ -113,12 +113,14 @@ describe('the receipt of an answer of the API', { timeout: 120_000 }, () => {
 
   it('is listed, the newest first, with the name of the model', async () => {
     const { size, receipts } = receiptListSchema.parse(await getJson('/api/receipts?limit=2'));
-    expect(size).toBe(3);
-    expect(receipts.map(({ index, id, modelName }) => [index, id, modelName])).toEqual([
-      [2, all[2]!.id, 'wren'],
-      [1, all[1]!.id, 'wren'],
+    expect(receipts.map(({ id, modelName }) => [id, modelName])).toEqual([
+      [all[2]!.id, 'wren'],
+      [all[1]!.id, 'wren'],
     ]);
-    const rest = receiptListSchema.parse(await getJson('/api/receipts?before=1'));
+    // Rosters are entries too.
+    const [last, before] = receipts.map(({ index }) => index);
+    expect([before! < last!, last! < size]).toEqual([true, true]);
+    const rest = receiptListSchema.parse(await getJson(`/api/receipts?before=${before!}`));
     expect(rest.receipts.map(({ id }) => id)).toEqual([all[0]!.id]);
   });
 
@@ -128,7 +130,9 @@ describe('the receipt of an answer of the API', { timeout: 120_000 }, () => {
     for (const given of all) expect(await failures(given, { answer: given.text })).toEqual([]);
     await ask();
     expect(receiptListSchema.parse(await getJson('/api/receipts')).receipts.length).toBe(4);
-    expect(logStatusSchema.parse(await getJson('/api/log'))).toMatchObject({ size: 4, doubt: null, witnesses: [] });
+    const status = logStatusSchema.parse(await getJson('/api/log'));
+    expect(status).toMatchObject({ doubt: null, witnesses: [] });
+    expect(status.size).toBeGreaterThan(4);
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     expect(metrics).toContain('chorus_receipts_total 1');
     expect(metrics).toMatch(/chorus_log_checkpoint_time_seconds \d{10}/);

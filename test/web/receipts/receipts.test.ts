@@ -44,7 +44,7 @@ describe('the words for a verification', () => {
 
   it('say of a good receipt what was not at hand', () => {
     expect(explainVerification(good)).toMatchObject({ title: 'Checked, on the word of those who signed it' });
-    expect(explainVerification(good).text).toContain('for 6 something is not at hand');
+    expect(explainVerification(good).text).toContain('for 7 something is not at hand');
   });
 
   it('tell on whose word it rests, and are calm only where a log that somebody named has it', async () => {

@@ -131,7 +131,9 @@ describe('chorus verify', () => {
   it('fails where something that was asked for was not checked', { timeout: 120_000 }, async () => {
     const bare = await chorusVerify(at('receipt.json'));
     expect(bare.code).toBe(0);
-    expect(bare.out).toMatch(/^Not checked: answer, prompt, tokens, model, .*Success speaks only of what was checked/m);
+    expect(bare.out).toMatch(
+      /^Not checked: answer, prompt, tokens, draw, model, .*Success speaks only of what was checked/m,
+    );
     const given = ['--answer', at('answer.txt'), '--policy', at('policy.txt'), '--manifest', at('manifest.json')];
     const asked = await chorusVerify(at('receipt.json'), ...given, '--require', 'answer,prompt,model,log,witnesses');
     expect(asked.code).toBe(1);
