@@ -7,14 +7,13 @@ export type SessionId = string & { readonly brand: 'SessionId' };
 /** SHA-256 of a blob's bytes, 64 lower-case hexadecimal digits. */
 export type Digest = string & { readonly brand: 'Digest' };
 
-/** Rules on what holds a digest, such as that it is the one of something, are not asked about a text that is none. */
-const hex64 = z.string().regex(/^[0-9a-f]{64}$/, { abort: true });
+const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 
 export const peerIdSchema = hex64.transform((text) => text as PeerId);
 export const digestSchema = hex64.transform((text) => text as Digest);
 export const sessionIdSchema = z
   .string()
-  .regex(/^[0-9a-f]{32}$/, { abort: true })
+  .regex(/^[0-9a-f]{32}$/)
   .transform((text) => text as SessionId);
 
 /** The first digits of an id, enough to tell volunteers apart on a page. */

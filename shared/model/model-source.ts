@@ -19,6 +19,10 @@ export const webAddressSchema = z
   .max(500)
   .regex(/^https?:\/\/[^\s"'<>\\]+$/);
 
+/** False where a digest is none, which is said of that one. */
+const areDigests = (files: readonly { readonly sha256: string }[]): boolean =>
+  files.every(({ sha256 }) => digestSchema.safeParse(sha256).success);
+
 /** The files of the folder that a model was imported from, and the key that vouches for them. */
 export const modelSourceSchema = z
   .strictObject({
@@ -39,7 +43,9 @@ export const modelSourceSchema = z
   .refine(({ files }) => new Set(files.map(({ name }) => name)).size === files.length, {
     message: 'a file is named twice',
   })
-  .refine(({ root, files }) => omsRoot(files) === root, { message: 'the root is not that of the files' });
+  .refine(({ root, files }) => !areDigests(files) || omsRoot(files) === root, {
+    message: 'the root is not that of the files',
+  });
 export type ModelSource = z.infer<typeof modelSourceSchema>;
 
 /**

@@ -51,7 +51,7 @@ describe('making the receipt of an answer', () => {
       policy: policyOf(given.people),
     });
     const open = verification.checks.filter(({ status }) => status !== 'passed').map(({ name }) => name);
-    expect(open).toEqual(['model']);
+    expect(open).toEqual(['draw', 'model']);
     expect(verification.id).toBe(receipt!.id);
     expect(verification.summary?.requester.kind).toBe('tab');
   });
