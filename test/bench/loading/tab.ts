@@ -25,7 +25,8 @@ const { values, positionals } = parseArgs({
 /** What the page says, as often as it changes, and the longest pauses of its loop. */
 interface Watched {
   readonly said: { readonly atMs: number; readonly phase: string; readonly share: number | null }[];
-  longestPauseMs: number;
+  /** By phase. */
+  readonly longestPausesMs: Record<string, number>;
 }
 
 declare global {
@@ -37,21 +38,22 @@ declare global {
 function watchPage(pledgeMegabytes: number): void {
   const lent = { backend: 'wasm', pledgeMegabytes, slots: 2, dutyPercent: 100, keepAwake: false };
   localStorage.setItem('chorus.volunteer', JSON.stringify(lent));
-  const watched: Watched = { said: [], longestPauseMs: 0 };
+  const watched: Watched = { said: [], longestPausesMs: {} };
   window.chorusWatched = watched;
   let lastMs = performance.now();
   setInterval(() => {
     const atMs = performance.now();
     const phase = document.querySelector<HTMLElement>('.control')?.dataset['phase'] ?? '';
-    if (watched.said.length > 0 && phase !== 'serving')
-      watched.longestPauseMs = Math.max(watched.longestPauseMs, atMs - lastMs);
+    const since = watched.said.at(-1)?.phase;
+    if (since !== undefined && since !== 'serving')
+      watched.longestPausesMs[since] = Math.max(watched.longestPausesMs[since] ?? 0, atMs - lastMs);
     lastMs = atMs;
     const bar = document.querySelector('progress');
     const share = bar === null ? null : bar.value / bar.max;
     const before = watched.said.at(-1);
     if (phase !== 'off' && (before?.phase !== phase || before.share !== share))
       watched.said.push({ atMs, phase, share });
-  }, 5);
+  }, 20);
 }
 
 interface Load extends Watched {
@@ -112,7 +114,7 @@ function difference(before: ReadonlyMap<string, number>, after: ReadonlyMap<stri
 
 function figuresOf(
   name: string,
-  { said, longestPauseMs, fetching: spent, preparing }: Load,
+  { said, longestPausesMs, fetching: spent, preparing }: Load,
   stageBytes: number,
 ): Figure[] {
   const startMs = said[0]!.atMs;
@@ -123,7 +125,9 @@ function figuresOf(
     figure(`${name}: until it has a stage`, 's', [(fetchMs - startMs) / 1000]),
     figure(`${name}: fetched or found in`, 's', [(loadMs - fetchMs) / 1000]),
     figure(`${name}: prepared in`, 's', [(servingMs - loadMs) / 1000]),
-    figure(`${name}: longest pause of the page's loop`, 'ms', [longestPauseMs]),
+    ...Object.entries(longestPausesMs).map(([phase, ms]) =>
+      figure(`${name}: longest pause of the page's loop, ${phase}`, 'ms', [ms]),
+    ),
   ];
   for (const [what, seconds] of [
     ['fetching', spent],
