@@ -47,7 +47,7 @@ const WORDS: Readonly<Record<CheckName, CheckWords>> = {
     failure: 'The receipt names other volunteers, layers or another model than the server assigned',
   },
   draw: {
-    title: 'The volunteers were drawn as the roster and the nonce say',
+    title: 'The draw of the volunteers',
     failure: 'The server gave the work to others than the draw did, or made the draw up',
   },
   model: {
