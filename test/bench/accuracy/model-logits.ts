@@ -26,7 +26,7 @@ interface Answer {
   /** Log-probabilities of the first token. */
   readonly first: Float64Array;
   readonly tokens: readonly number[];
-  /** How much likelier each token was than the second likeliest. */
+  /** How much likelier each token was than the second likeliest; of the exact one. */
   readonly leads: readonly number[];
 }
 type Ask = (prompt: readonly number[]) => Promise<Answer>;
@@ -98,40 +98,36 @@ async function llama(model: string): Promise<Ask> {
   const sequence = context.getSequence();
   return async (prompt) => {
     await sequence.clearHistory();
-    const nothing = { temperature: 1, topK: 0, topP: 1, minP: 0 };
-    const run = async (tokens: readonly number[]) => {
-      const input = tokens.map((token, i) =>
-        i === tokens.length - 1 ? [token, { generateNext: { probabilities: true, options: nothing } }] : token,
-      );
-      const { next } = (await sequence.controlledEvaluate(input)).at(-1)!;
-      const all = new Float64Array(sizes.vocabularySize).fill(-100);
-      for (const [token, probability] of next!.probabilities) all[token] = Math.max(-100, Math.log(probability));
-      return all;
+    const run = async (tokens: readonly number[], wish: object) => {
+      const input = tokens.map((token, i) => (i === tokens.length - 1 ? [token, { generateNext: wish }] : token));
+      return (await sequence.controlledEvaluate(input)).at(-1)!.next!;
     };
-    let logits = await run(prompt);
-    const first = logits;
-    const [tokens, leads]: [number[], number[]] = [[], []];
-    while (tokens.length < ANSWER_TOKENS) {
-      const [best, lead] = bestOf(logits);
-      tokens.push(best);
-      leads.push(lead);
-      if (folder.endTokens.includes(best)) break;
-      logits = await run([best]);
+    // The library takes seconds for the probabilities of all tokens, so they are asked for once.
+    const nothing = { temperature: 1, topK: 0, topP: 1, minP: 0 };
+    const { probabilities } = await run(prompt, { probabilities: true, options: nothing });
+    const first = new Float64Array(sizes.vocabularySize).fill(-100);
+    for (const [token, probability] of probabilities) first[token] = Math.max(-100, Math.log(probability));
+    const tokens = [bestOf(first)[0]];
+    while (tokens.length < ANSWER_TOKENS && !folder.endTokens.includes(tokens.at(-1)!)) {
+      const { token } = await run([tokens.at(-1)!], { token: true, options: { temperature: 0 } });
+      tokens.push(token);
     }
-    return { first, tokens, leads };
+    return { first, tokens, leads: [] };
   };
 }
 
 interface LlamaLibrary {
   loadModel(options: object): Promise<{ createContext(options: object): Promise<{ getSequence(): LlamaSequence }> }>;
 }
+interface LlamaNext {
+  probabilities: Map<number, number>;
+  token: number;
+}
 interface LlamaSequence {
   clearHistory(): Promise<void>;
-  controlledEvaluate(input: readonly unknown[]): Promise<
-    ({ next?: { probabilities: Map<number, number> } } | undefined)[] & {
-      at(i: number): { next?: { probabilities: Map<number, number> } } | undefined;
-    }
-  >;
+  controlledEvaluate(
+    input: readonly unknown[],
+  ): Promise<({ next?: LlamaNext } | undefined)[] & { at(i: number): { next?: LlamaNext } | undefined }>;
 }
 
 function logProbabilities(logits: Float32Array): Float64Array {
