@@ -1,16 +1,5 @@
 import { utf8 } from '#shared/bytes.ts';
 
-/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
-export function seededChance(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const deep = (depth: number): unknown => (depth === 0 ? [] : [deep(depth - 1)]);
 
 /** What stands in the place of something else: of other types, at and beyond limits, and long. */

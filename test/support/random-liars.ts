@@ -60,7 +60,7 @@ const forgeRows =
   };
 
 /** Logits whose first two tokens have changed places. */
-function swapped(rows: Rows): Rows {
+export function swapped(rows: Rows): Rows {
   const bytes = rows.bytes.slice();
   const view = new DataView(bytes.buffer);
   if (rows.count > 0) {

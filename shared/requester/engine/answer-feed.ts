@@ -56,11 +56,11 @@ export class AnswerFeed {
     // What the session gave for tokens that are to be drawn again is worth nothing.
     this.#again.forget();
     host.perform(session, session.align(answer.history, host.now()));
-    this.feed(session);
+    this.send(session);
   }
 
   /** Sends what there is room for. */
-  feed(session: LiveSession): void {
+  send(session: LiveSession): void {
     const host = this.#host;
     const [answer, signing] = [host.answer(), host.signing()];
     if (signing.isRunning) return host.perform(session, session.feed(signing.rows, host.now()));
@@ -73,13 +73,13 @@ export class AnswerFeed {
   take(session: LiveSession, lap: Lap | null, hops: readonly HopTiming[]): void {
     const host = this.#host;
     const answer = host.answer();
-    if (lap === null || answer === null || this.#isAlignDue) return this.feed(session);
+    if (lap === null || answer === null || this.#isAlignDue) return this.send(session);
     if (host.signing().isRunning) return host.perform(session, session.closeSpan(host.now()));
     const { prompt, lapMs } = lap;
     if (prompt !== null) host.emit({ type: 'prompt', ...prompt });
     const candidates = this.#again.take(session, answer, lap);
     const position = answer.history.length;
-    if (candidates === 'waiting') return this.feed(session);
+    if (candidates === 'waiting') return this.send(session);
     if (candidates === 'differs') {
       const reason = 'other volunteers draw another token';
       host.emit({ type: 'rerouted', reason, volunteer: null, from: position });
@@ -118,7 +118,7 @@ export class AnswerFeed {
     const whole = answer.push(token);
     host.emit({ type: 'token', token, logprob, position, lapMs: lap?.lapMs ?? 0, hops: lap?.hops ?? [] });
     const closing = whole ?? (session.isEnding(host.now().nowMs) ? 'renew' : null);
-    if (closing === null) this.feed(session);
+    if (closing === null) this.send(session);
     else host.close(session, answer, closing);
   }
 }

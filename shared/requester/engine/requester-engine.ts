@@ -325,7 +325,7 @@ export class RequesterEngine {
         return this.#emit(news);
       case 'settled':
         this.#endIfWhole();
-        return this.#feed.feed(session);
+        return this.#feed.send(session);
       case 'recorded':
         if (this.#signing.isRunning) this.#signing.end();
         return this.#endIfWhole();

@@ -11,6 +11,9 @@ export type SearchStep =
   | { readonly type: 'ask'; readonly exclude: readonly PeerId[] }
   | { readonly type: 'fail'; readonly error: ChorusError };
 
+/** When somebody was late: in this answer, in one before it; or that this answer has let it back. */
+type Lateness = 'now' | 'before' | 'let-back';
+
 /** The most exclusions that one request may name. */
 const MAX_EXCLUDED = 64;
 /** Refusals that the exclusions may have caused. */
@@ -23,8 +26,8 @@ export class RouteSearch {
   readonly #excluded = new Map<PeerId, number>();
   /** Peers to keep away from as long as the answer is made. */
   readonly #ofAnswer = new Set<PeerId>();
-  /** Those of them against whom nothing is held but that they were late, or lost: in this answer, before it, or let back in it. */
-  readonly #late = new Map<PeerId, 'now' | 'before' | 'let-back'>();
+  /** Those of them against whom nothing is held but that they were late, or lost. */
+  readonly #late = new Map<PeerId, Lateness>();
   #byMs = Infinity;
 
   constructor(self: PeerId) {
@@ -87,7 +90,7 @@ export class RouteSearch {
     return this.#letBack(() => true);
   }
 
-  #letBack(isMeant: (late: [PeerId, 'now' | 'before' | 'let-back']) => boolean): boolean {
+  #letBack(isMeant: (late: [PeerId, Lateness]) => boolean): boolean {
     const late = [...this.#late].filter(isMeant);
     for (const [peer] of late) {
       this.#late.set(peer, 'let-back');

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { fromBase64, toBase64 } from '#shared/bytes.ts';
 import { parseStrictText } from '#shared/crypto/strict-json.ts';
+import { seeded } from '../../../scripts/mutants/draw.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseReceiptFile, parseStatement } from '#shared/receipt/read-receipt.ts';
 import { verifyReceipt } from '#shared/receipt/verify/verify-receipt.ts';
 import { repetitions } from '../../support/effort.ts';
-import { jsonBytes, mutatedBytes, mutatedJson, seededChance } from '../../support/mutations.ts';
+import { jsonBytes, mutatedBytes, mutatedJson } from '../../support/mutations.ts';
 import type { VectorFile } from '../../support/receipt-vectors.ts';
 
 const path = new URL('../../vectors/receipts/good.json', import.meta.url);
@@ -15,7 +16,7 @@ const receipts = vectors.map(({ receipt }) => receipt as { envelope: { payload: 
 
 /** A receipt in which something is another: of the file, of what it says, or of the bytes of that. */
 function mutated(seed: number): unknown {
-  const chance = seededChance(seed);
+  const chance = seeded(seed);
   const receipt = receipts[seed % receipts.length]!;
   const kind = Math.floor(chance() * 4);
   if (kind === 0) return mutatedJson(receipt, chance);

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { seeded } from '../../../scripts/mutants/draw.ts';
 import { ChorusError } from '#shared/errors.ts';
 import type { AnswerEvent } from '#shared/requester/answer-event.ts';
 import { checkedNetwork, only, prompt, scaled, standing, wrongShown } from '../../support/checked-network.ts';
 import { repetitions } from '../../support/effort.ts';
-import { seededChance } from '../../support/mutations.ts';
 import { toyAnswer } from '../../support/toy-model.ts';
 import type { ToyControl, ToyNetwork, ToyVolunteer } from '../../support/toy-network.ts';
 import { failedChecks, receiptOf } from '../../support/toy-receipt.ts';
@@ -85,7 +85,7 @@ test.each(Array.from({ length: repetitions(10, 300) }, (_, seed) => seed))(
   'whatever happens, an answer that counts as checked is the honest one, and nothing hangs (seed %i)',
   { timeout: 60_000 },
   async (seed) => {
-    const chance = seededChance(seed);
+    const chance = seeded(seed);
     const network = checkedNetwork(['arbiter', 'referee'], 5);
     const { requester, control } = network.requester();
     const chaos = new Chaos(network, chance, control);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkedNetwork, only, prompt, standing } from '../../support/checked-network.ts';
+import { swapped } from '../../support/random-liars.ts';
 import { toyAnswer } from '../../support/toy-model.ts';
 import type { ToyNetwork, ToyVolunteer } from '../../support/toy-network.ts';
 import { ask, greedy, stall } from '../../support/toy-stalls.ts';
@@ -33,16 +34,7 @@ describe('an answer whose stage lost the only one who checks it, for a moment', 
     const network = checkedNetwork([], 2);
     const [liar, honest] = network.of(2);
     let isLying: boolean | undefined;
-    liar!.compute.tamper = (rows) => {
-      if (!isLying || rows.count === 0) return rows;
-      const bytes = rows.bytes.slice();
-      const view = new DataView(bytes.buffer);
-      // The best two tokens change places.
-      const [first, second] = [view.getUint32(4, true), view.getUint32(12, true)];
-      view.setUint32(4, second, true);
-      view.setUint32(12, first, true);
-      return { ...rows, bytes };
-    };
+    liar!.compute.tamper = (rows) => (isLying === true ? swapped(rows) : rows);
     const { events } = await network.ask(network.conversation(), greedy(prompt(70), 190), (event) => {
       if (event.type === 'token' && event.position === 77) pause(network, honest!, 1_500);
       if (event.type !== 'token') return;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { repetitions } from '../../support/effort.ts';
 import { checkedNetwork, only, prompt, standing } from '../../support/checked-network.ts';
 import { ALLOWED_MS, ask, greedy, stall, STALLS } from '../../support/toy-stalls.ts';
+import { swapped } from '../../support/random-liars.ts';
 import { toyAnswer } from '../../support/toy-model.ts';
 import { ToyNetwork, type ToyVolunteer } from '../../support/toy-network.ts';
 import { evidenceOf, failedChecks, receiptOf } from '../../support/toy-receipt.ts';
@@ -90,16 +91,7 @@ describe('tokens that no verdict covers when their volunteer stalls', () => {
   it('are taken back where they were lies, from the first one on', async () => {
     const network = checkedNetwork([], 3);
     const liar = network.of(2)[0]!;
-    liar.compute.tamper = (rows) => {
-      if (rows.count === 0 || rows.start < 74) return rows;
-      const bytes = rows.bytes.slice();
-      const view = new DataView(bytes.buffer);
-      // The best two tokens change places.
-      const [first, second] = [view.getUint32(4, true), view.getUint32(12, true)];
-      view.setUint32(4, second, true);
-      view.setUint32(12, first, true);
-      return { ...rows, bytes };
-    };
+    liar.compute.tamper = (rows) => (rows.start < 74 ? rows : swapped(rows));
     const { events } = await ask(network, 70, 24, (event) => {
       if (event.type === 'token' && event.position === 80) stall(network, liar, 'answers nothing');
     });

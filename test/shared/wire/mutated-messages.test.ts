@@ -1,11 +1,12 @@
 import { beforeAll, expect, test } from 'vitest';
+import { seeded } from '../../../scripts/mutants/draw.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { decodePeerMessage, encodePeerMessage } from '#shared/wire/codec/peer-codec.ts';
 import { Reassembler, splitMessage } from '#shared/wire/codec/frame.ts';
 import { peerControlMessageSchema } from '#shared/wire/control-message.ts';
 import { checkedNetwork, prompt, scaled } from '../../support/checked-network.ts';
 import { repetitions } from '../../support/effort.ts';
-import { mutatedBytes, mutatedJson, seededChance } from '../../support/mutations.ts';
+import { mutatedBytes, mutatedJson } from '../../support/mutations.ts';
 import { greedy } from '../../support/toy-stalls.ts';
 
 const LIMIT_MS = 600_000;
@@ -60,7 +61,7 @@ test(
     const found = new Set<string>();
     const kinds = [...messages.values()];
     for (let seed = 0; seed < repetitions(2_000, 100_000); seed++) {
-      const chance = seededChance(seed);
+      const chance = seeded(seed);
       const bytes = mutatedBytes(kinds[seed % kinds.length]!, chance);
       found.add(outcomeOf(seed, () => decodePeerMessage(bytes)));
       const reassembler = new Reassembler();
@@ -84,7 +85,7 @@ test(
     const found = new Set<boolean>();
     const kinds = [...controls.values()];
     for (let seed = 0; seed < repetitions(2_000, 100_000); seed++) {
-      const changed = mutatedJson(kinds[seed % kinds.length], seededChance(seed));
+      const changed = mutatedJson(kinds[seed % kinds.length], seeded(seed));
       outcomeOf(seed, () => found.add(peerControlMessageSchema.safeParse(changed).success));
     }
     expect(found).toEqual(new Set([true, false]));

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseStrictJson } from '#shared/crypto/strict-json.ts';
+import { seeded } from '../../../scripts/mutants/draw.ts';
 import { ChorusError } from '#shared/errors.ts';
 import { parseForm } from '#shared/form-words.ts';
 import type { Digest } from '#shared/ids.ts';
@@ -8,7 +9,7 @@ import { manifestSchema, roundingOf } from '#shared/model/manifest.ts';
 import { needOf } from '../../../signal-server/placement/model-fit.ts';
 import { planModel } from '../../../signal-server/placement/planned-model.ts';
 import { repetitions } from '../../support/effort.ts';
-import { jsonBytes, mutatedBytes, mutatedJson, seededChance } from '../../support/mutations.ts';
+import { jsonBytes, mutatedBytes, mutatedJson } from '../../support/mutations.ts';
 import { smallManifest } from '../../support/small-manifest.ts';
 import { toyManifest } from '../../support/toy-model.ts';
 
@@ -41,7 +42,7 @@ test.each([
     const found = new Set<string>();
     let slowestMs = 0;
     for (let seed = 0; seed < CASES; seed++) {
-      const chance = seededChance(seed);
+      const chance = seeded(seed);
       let bytes = jsonBytes(mutatedJson(manifest, chance));
       if (chance() < 0.3) bytes = mutatedBytes(bytes, chance);
       const startedMs = performance.now();
