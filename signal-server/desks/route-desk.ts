@@ -42,7 +42,7 @@ export interface RouteDeskDeps extends CandidateSources, Omit<RunningSessionsDep
   /** The route of a hidden session's request; null for all others. */
   readonly planHidden: (requester: PeerId, model: PlannedModel, request: RouteRequest) => Planned | null;
   /** Null where there is no log: then routes are the server's choice, and say nothing of it. */
-  readonly draws: Pick<DrawDesk, 'draw' | 'ended' | 'isFull' | 'whyRefused'> | null;
+  readonly draws: Pick<DrawDesk, 'draw' | 'ended' | 'whyRefused'> | null;
   /** Somebody asked for an answer of this model. */
   readonly onAsked: (model: PlannedModel['digest']) => void;
   readonly onRefused: (code: ErrorCode) => void;
@@ -172,7 +172,6 @@ export class RouteDesk {
   #arrive(member: Member, request: RouteRequest): void {
     const { draws, onError, registry } = this.#deps;
     if (draws === null || request.draw === undefined) return this.#request(member, request);
-    if (draws.isFull) return this.#refuse(member, request, 'rate-limited', 'the log is behind with what was drawn');
     this.#arriving.set(request, member);
     draws.whyRefused(member, request).then((reason) => {
       if (!this.#arriving.delete(request)) return;

@@ -90,11 +90,6 @@ export class DrawDesk {
     return null;
   }
 
-  /** True while no more draws can be logged. */
-  get isFull(): boolean {
-    return this.#ledger.isFull;
-  }
-
   /** The replicas of a route that is given now. */
   draw(
     model: PlannedModel,
@@ -107,6 +102,8 @@ export class DrawDesk {
     if (this.#deps.isGateway(id))
       return byServer(planned, 'it asked itself, for a client of its API or in its own name');
     if (request.draw === undefined) return byServer(planned, 'the request names no checkpoint');
+    // An answer goes without a draw sooner than not at all.
+    if (this.#ledger.isFull) return byServer(planned, 'the log takes no draws now');
     const { publicKey: _key, ...asked } = request.draw;
     const count = this.#ledger.count(prefix);
     const worked = this.#worked.get(id);

@@ -6,7 +6,7 @@ import type { PeerId } from '#shared/ids.ts';
 import type { LogService } from '../log/log-service.ts';
 import { RequestCounts } from './networks.ts';
 
-/** Requests that wait to be logged; beyond, further ones are refused rather than left out of the log. */
+/** Requests that wait to be logged; beyond, nothing is drawn that the log would not show. */
 const MAX_WAITING = 4_096;
 
 export interface DrawLedgerDeps {

@@ -91,7 +91,6 @@ describe('the route desk shares what there is', () => {
     const ended: string[] = [];
     let looked = (_reason: string | null): void => undefined;
     const draws: NonNullable<RouteDeskDeps['draws']> = {
-      isFull: false,
       whyRefused: () => new Promise((resolve) => (looked = resolve)),
       ended: (_member, { request }, outcome) => void ended.push(`${request} ${outcome}`),
       draw: () => expect.unreachable('nothing is drawn'),

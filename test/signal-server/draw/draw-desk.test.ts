@@ -241,6 +241,17 @@ describe('the draw desk', () => {
     expect(logged()).toHaveLength(1);
   });
 
+  it('chooses without a draw where the log is too far behind, and draws again once it goes on', async () => {
+    log.fault = new Error('no room');
+    const request = await ask();
+    for (let i = 0; i < 4_096; i++) desk.ended(member, request, 'abandoned');
+    expect(give(await ask()).record).toEqual({ by: 'server', reason: 'the log takes no draws now' });
+    log.fault = null;
+    await desk.stop();
+    expect(logged()).toHaveLength(4_096);
+    expect(give(await ask()).record.by).toBe('roster');
+  });
+
   it('skips who is busy by a state that it signed itself', async () => {
     const { start, end } = first;
     here = [...here, candidate(working.id, start, end, { freeSlots: 2 })];
